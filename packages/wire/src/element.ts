@@ -1,0 +1,78 @@
+// The stanza tree: what both codecs read and write. Knows nothing of bytes on the wire, streams or accounts.
+// Source: RFC 6120 section 8, RFC 6120 section 11 (restricted XML), Namespaces in XML 1.0.
+
+/**
+ * One XML element with its namespace resolved.
+ *
+ * `attrs` is flat: name, value, name, value. Unprefixed names stand alone (`to`), `xml:lang` keeps its prefix, and an
+ * attribute of any other namespace is written `{namespace}local`. Namespace declarations are never attributes.
+ */
+export type Element = {
+  readonly name: string;
+  readonly ns: string;
+  readonly attrs: readonly string[];
+  readonly children: readonly Child[];
+};
+
+/**
+ * What an element may hold: elements, text, or bytes. Bytes mean exactly the text that is their canonical base64
+ * (RFC 4648 section 4, padded); the XML codec reads them as text, the compact codec moves them raw.
+ */
+export type Child = Element | string | Uint8Array;
+
+const noAttrs: readonly string[] = [];
+const noChildren: readonly Child[] = [];
+
+/** Builds an element; `undefined` attribute values are left out. */
+export function element(
+  name: string,
+  ns: string,
+  attrs?: Readonly<Record<string, string | undefined>>,
+  children?: readonly Child[],
+): Element {
+  if (attrs === undefined) return { name, ns, attrs: noAttrs, children: children ?? noChildren };
+  const flat: string[] = [];
+  for (const key of Object.keys(attrs)) {
+    const value = attrs[key];
+    if (value !== undefined) flat.push(key, value);
+  }
+  return { name, ns, attrs: flat, children: children ?? noChildren };
+}
+
+export function isElement(child: Child): child is Element {
+  return typeof child === 'object' && !(child instanceof Uint8Array);
+}
+
+/** The value of an attribute, or undefined. */
+export function attribute(el: Element, name: string): string | undefined {
+  const attrs = el.attrs;
+  for (let i = 0; i < attrs.length; i += 2) if (attrs[i] === name) return attrs[i + 1];
+  return undefined;
+}
+
+/** The same element with one attribute set (replaced in place, or appended) or, with `undefined`, removed. */
+export function withAttribute(el: Element, name: string, value: string | undefined): Element {
+  const attrs: string[] = [];
+  let found = false;
+  for (let i = 0; i < el.attrs.length; i += 2) {
+    if (el.attrs[i] === name) {
+      found = true;
+      if (value !== undefined) attrs.push(name, value);
+    } else attrs.push(el.attrs[i]!, el.attrs[i + 1]!);
+  }
+  if (!found && value !== undefined) attrs.push(name, value);
+  return { name: el.name, ns: el.ns, attrs, children: el.children };
+}
+
+/** The first child element of that name and namespace, or undefined. */
+export function childElement(el: Element, name: string, ns: string): Element | undefined {
+  for (const child of el.children) {
+    if (typeof child === 'object' && !(child instanceof Uint8Array) && child.name === name && child.ns === ns) return child;
+  }
+  return undefined;
+}
+
+/** The child elements, without text. */
+export function childElements(el: Element): Element[] {
+  return el.children.filter(isElement);
+}
