@@ -1,0 +1,39 @@
+// What routing and the domains know of an enlisted person. Knows nothing of storage or streams.
+
+/** One installation of an enlisted person. `row` names it in storage and in mailboxes and is never used again. */
+export type Device = {
+  readonly row: number;
+  readonly id: number;
+  readonly registrationId: number;
+  /** RFC 7638 thumbprint of the X25519 device key; ownership proofs are bound to it. */
+  readonly thumbprint: string;
+};
+
+/** An enlisted person: third-party (provider 1..65535) or the gatekeeper's own user (provider 0). Immutable: a change makes a new value. */
+export type Account = {
+  readonly row: number;
+  readonly interopId: string;
+  readonly provider: number;
+  /** User-visible identifier, unique within the provider. Never logged. */
+  readonly identifier: string;
+  readonly status: 'active' | 'suspended';
+  /** Active devices in ascending id. */
+  readonly devices: readonly Device[];
+  /** Providers whose users this person (an own user) lets in. */
+  readonly optIns: ReadonlySet<number>;
+};
+
+/** Read access to accounts; synchronous and cached, because every routed stanza asks. */
+export interface Accounts {
+  /** The account, or undefined for an unknown or withdrawn one. */
+  find(interopId: string): Account | undefined;
+  findByIdentifier(provider: number, identifier: string): Account | undefined;
+}
+
+/** What the shell must act on: streams to close, caches to refresh. Emitted after the change is durable. */
+export type AccountEvent =
+  | { readonly kind: 'account-changed'; readonly interopId: string }
+  | { readonly kind: 'device-removed'; readonly interopId: string; readonly device: Device }
+  | { readonly kind: 'account-suspended'; readonly interopId: string }
+  | { readonly kind: 'account-withdrawn'; readonly interopId: string; readonly devices: readonly Device[] }
+  | { readonly kind: 'provider-suspended'; readonly provider: number };

@@ -1,0 +1,78 @@
+// Mailbox rows: append, read a page, remove, expire. Runs in the storage workers.
+import type { DatabaseSync } from 'node:sqlite';
+import { prepared } from './prepared.ts';
+
+/** `seq` grows by one per entry and device; `stanza` is the compact encoding of what the device will receive. */
+export type MailboxRow = {
+  readonly device: number;
+  readonly seq: number;
+  readonly expiresAtMs: number;
+  readonly stanza: Uint8Array;
+};
+
+export const mailboxWrites = {
+  mailboxAppend(db: DatabaseSync, rows: readonly MailboxRow[]): void {
+    const insert = prepared(db, 'INSERT OR REPLACE INTO mailbox (device, seq, expires_at, stanza) VALUES (?, ?, ?, ?)');
+    for (const row of rows) insert.run(row.device, row.seq, row.expiresAtMs, row.stanza);
+  },
+
+  /** Removes the entries from `first` to `last` inclusive, for each device. */
+  mailboxRemove(db: DatabaseSync, ranges: readonly { device: number; first: number; last: number }[]): void {
+    const remove = prepared(db, 'DELETE FROM mailbox WHERE device = ? AND seq BETWEEN ? AND ?');
+    for (const range of ranges) remove.run(range.device, range.first, range.last);
+  },
+
+  /** Removes at most `limit` entries of one device that expired at or before `nowMs`; gives back how many. */
+  mailboxExpire(db: DatabaseSync, args: { device: number; nowMs: number; limit: number }): number {
+    const rows = prepared(
+      db,
+      'DELETE FROM mailbox WHERE device = ? AND seq IN (SELECT seq FROM mailbox WHERE device = ? ORDER BY seq LIMIT ?) AND expires_at <= ?',
+    );
+    return Number(rows.run(args.device, args.device, args.limit, args.nowMs).changes);
+  },
+};
+
+export const mailboxReads = {
+  /** Entries after `afterSeq` in order, at most `maxCount` and, beyond the first, `maxBytes`. */
+  mailboxPage(
+    db: DatabaseSync,
+    args: { device: number; afterSeq: number; maxCount: number; maxBytes: number },
+  ): { seq: number; expiresAtMs: number; stanza: Uint8Array }[] {
+    const select = prepared(
+      db,
+      'SELECT seq, expires_at AS expiresAtMs, stanza FROM mailbox WHERE device = ? AND seq > ? ORDER BY seq LIMIT ?',
+    );
+    const page: { seq: number; expiresAtMs: number; stanza: Uint8Array }[] = [];
+    let bytes = 0;
+    for (const row of select.iterate(args.device, args.afterSeq, args.maxCount)) {
+      const entry = row as { seq: number; expiresAtMs: number; stanza: Uint8Array };
+      bytes += entry.stanza.length;
+      if (page.length > 0 && bytes > args.maxBytes) break;
+      page.push(entry);
+    }
+    return page;
+  },
+
+  /** What a device has waiting: count, bytes, highest seq (0 when nothing). */
+  mailboxState(db: DatabaseSync, args: { device: number }): { count: number; bytes: number; lastSeq: number } {
+    const row = prepared(
+      db,
+      'SELECT count(*) AS count, coalesce(sum(length(stanza)), 0) AS bytes, coalesce(max(seq), 0) AS lastSeq FROM mailbox WHERE device = ?',
+    ).get(args.device);
+    return row as { count: number; bytes: number; lastSeq: number };
+  },
+
+  /** The devices that have anything waiting, after `afterRow`, at most `limit`. */
+  mailboxDevices(db: DatabaseSync, args: { afterRow: number; limit: number }): number[] {
+    const next = prepared(db, 'SELECT min(device) AS device FROM mailbox WHERE device > ?');
+    const devices: number[] = [];
+    let after = args.afterRow;
+    while (devices.length < args.limit) {
+      const { device } = next.get(after) as { device: number | null };
+      if (device === null) break;
+      devices.push(device);
+      after = device;
+    }
+    return devices;
+  },
+};

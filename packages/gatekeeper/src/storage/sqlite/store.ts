@@ -1,0 +1,157 @@
+// The durable store: one writer worker that commits many commands with one fsync, one reader worker for long reads,
+// and a read-only connection on this thread for small indexed reads. Knows no domain: commands are named functions.
+// Rule: `run` resolves only when what the command wrote is on the disk (WAL, synchronous=FULL).
+import { DatabaseSync } from 'node:sqlite';
+import { Worker } from 'node:worker_threads';
+import type { ReadCommands, WriteCommands } from './commands.ts';
+
+export type StoreErrorCode = 'disk-full' | 'store-failed' | 'store-closed' | 'store-overloaded';
+
+/** A storage failure. Nothing of the failed command was written. */
+export class StoreError extends Error {
+  readonly code: StoreErrorCode;
+  constructor(code: StoreErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** Commands waiting for the writer beyond this are refused with `store-overloaded`: callers slow their peers down first. */
+export const maxWaitingCommands = 100_000;
+
+type Args<F> = F extends (db: DatabaseSync, args: infer A) => unknown ? A : never;
+type Result<F> = F extends (db: DatabaseSync, args: never) => infer R ? R : never;
+type Waiting = { resolve: (value: never) => void; reject: (error: Error) => void };
+
+export type SqliteStore = {
+  /** Runs a command in the next group commit; atomic by itself. A command that throws writes nothing and rejects. */
+  run<K extends keyof WriteCommands>(command: K, args: Args<WriteCommands[K]>): Promise<Result<WriteCommands[K]>>;
+  /** Runs a reading command on the reader worker, seeing all that was durable when it started. */
+  read<K extends keyof ReadCommands>(command: K, args: Args<ReadCommands[K]>): Promise<Result<ReadCommands[K]>>;
+  /** Small indexed reads on this thread. */
+  readonly reads: DatabaseSync;
+  /** Commands accepted and not yet durable. */
+  readonly waiting: number;
+  /** Waits for accepted commands, then closes. */
+  close(): Promise<void>;
+};
+
+type WorkerReply =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'failed'; readonly code: StoreErrorCode; readonly message: string }
+  | { readonly kind: 'done'; readonly results: readonly WorkerResult[] };
+export type WorkerResult =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly code: StoreErrorCode; readonly message: string };
+export type WorkerCommand = { readonly command: string; readonly args: unknown };
+
+class CommandWorker {
+  readonly #worker: Worker;
+  #queue: WorkerCommand[] = [];
+  #queued: Waiting[] = [];
+  #inFlight: Waiting[] | undefined;
+  #dead: StoreError | undefined;
+  #idle: (() => void)[] = [];
+  readonly ready: Promise<void>;
+
+  constructor(file: string, mode: 'write' | 'read') {
+    this.#worker = new Worker(
+      new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url),
+      {
+        workerData: { file, mode },
+        execArgv: ['--conditions=drawbridge-source'],
+        name: `store-${mode}`,
+      },
+    );
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.ready = promise;
+    this.#worker.on('message', (reply: WorkerReply) => {
+      if (reply.kind === 'ready') resolve();
+      else if (reply.kind === 'failed') reject(new StoreError(reply.code, reply.message));
+      else this.#settle(reply.results);
+    });
+    this.#worker.on('error', error => {
+      this.#fail(new StoreError('store-failed', `storage worker stopped: ${error.message}`));
+      reject(error);
+    });
+    this.#worker.on('exit', () => this.#fail(new StoreError('store-closed', 'the store is closed')));
+  }
+
+  get waiting(): number {
+    return this.#queue.length + (this.#inFlight?.length ?? 0);
+  }
+
+  call(command: string, args: unknown): Promise<unknown> {
+    if (this.#dead !== undefined) return Promise.reject(this.#dead);
+    if (this.#queue.length >= maxWaitingCommands) {
+      return Promise.reject(new StoreError('store-overloaded', 'too many writes are waiting'));
+    }
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ command, args });
+      this.#queued.push({ resolve, reject });
+      if (this.#inFlight === undefined && this.#queue.length === 1) queueMicrotask(() => this.#flush());
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#dead === undefined && this.waiting > 0) await new Promise<void>(resolve => this.#idle.push(resolve));
+    this.#dead ??= new StoreError('store-closed', 'the store is closed');
+    const exited = new Promise<void>(resolve => this.#worker.once('exit', () => resolve()));
+    this.#worker.postMessage('close');
+    await exited;
+  }
+
+  #flush(): void {
+    if (this.#inFlight !== undefined || this.#queue.length === 0 || this.#dead?.code === 'store-failed') return;
+    this.#inFlight = this.#queued;
+    const batch = this.#queue;
+    this.#queue = [];
+    this.#queued = [];
+    this.#worker.postMessage(batch);
+  }
+
+  #settle(results: readonly WorkerResult[]): void {
+    const waiting = this.#inFlight!;
+    this.#inFlight = undefined;
+    this.#flush();
+    for (let i = 0; i < waiting.length; i++) {
+      const result = results[i]!;
+      if (result.ok) waiting[i]!.resolve(result.value as never);
+      else waiting[i]!.reject(new StoreError(result.code, result.message));
+    }
+    if (this.waiting === 0) for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  #fail(error: StoreError): void {
+    this.#dead ??= error;
+    const waiting = [...(this.#inFlight ?? []), ...this.#queued];
+    this.#inFlight = undefined;
+    this.#queue = [];
+    this.#queued = [];
+    for (const { reject } of waiting) reject(error);
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+}
+
+/** Opens (and, when new, creates) the store in one file. Rejects with a StoreError that says what to do. */
+export async function openSqliteStore(file: string): Promise<SqliteStore> {
+  const writer = new CommandWorker(file, 'write');
+  await writer.ready;
+  const reader = new CommandWorker(file, 'read');
+  await reader.ready;
+  const reads = new DatabaseSync(file, { readOnly: true });
+  reads.exec('PRAGMA query_only=1; PRAGMA cache_size=-16384;');
+  return {
+    run: (command, args) => writer.call(command, args) as Promise<never>,
+    read: (command, args) => reader.call(command, args) as Promise<never>,
+    reads,
+    get waiting() {
+      return writer.waiting;
+    },
+    async close() {
+      await writer.close();
+      await reader.close();
+      reads.close();
+    },
+  };
+}

@@ -1,0 +1,80 @@
+// The storage worker: takes a batch of commands, runs them in one transaction, answers when it is durable.
+// A command that throws is rolled back alone (savepoint); a failed commit fails the whole batch.
+import { DatabaseSync } from 'node:sqlite';
+import { parentPort, workerData } from 'node:worker_threads';
+import { readCommands, writeCommands } from './commands.ts';
+import { migrate } from './schema.ts';
+import type { StoreErrorCode, WorkerCommand, WorkerResult } from './store.ts';
+
+const port = parentPort!;
+const { file, mode } = workerData as { file: string; mode: 'write' | 'read' };
+type Command = (db: DatabaseSync, args: unknown) => unknown;
+const commands = (mode === 'write' ? writeCommands : readCommands) as unknown as Record<string, Command>;
+
+function storeErrorOf(error: unknown): { ok: false; code: StoreErrorCode; message: string } {
+  const message = error instanceof Error ? error.message : String(error);
+  const code: StoreErrorCode =
+    (error as { errcode?: number }).errcode === 13 || /disk is full|ENOSPC/.test(message)
+      ? 'disk-full'
+      : 'store-failed';
+  return { ok: false, code, message };
+}
+
+function runBatch(db: DatabaseSync, batch: readonly WorkerCommand[]): WorkerResult[] {
+  const results: WorkerResult[] = [];
+  try {
+    db.exec('BEGIN IMMEDIATE');
+    for (const { command, args } of batch) {
+      const alone = batch.length === 1;
+      if (!alone) db.exec('SAVEPOINT command');
+      try {
+        results.push({ ok: true, value: commands[command]!(db, args) });
+      } catch (error) {
+        const failure = storeErrorOf(error);
+        if (alone || failure.code === 'disk-full' || !db.isTransaction) throw error;
+        db.exec('ROLLBACK TO command');
+        results.push(failure);
+      }
+      if (!alone) db.exec('RELEASE command');
+    }
+    db.exec('COMMIT');
+    return results;
+  } catch (error) {
+    if (db.isTransaction) db.exec('ROLLBACK');
+    const failure = storeErrorOf(error);
+    return batch.map(() => failure);
+  }
+}
+
+function runReads(db: DatabaseSync, batch: readonly WorkerCommand[]): WorkerResult[] {
+  return batch.map(({ command, args }) => {
+    try {
+      return { ok: true, value: commands[command]!(db, args) };
+    } catch (error) {
+      return storeErrorOf(error);
+    }
+  });
+}
+
+try {
+  const db = new DatabaseSync(file, { readOnly: mode === 'read' });
+  if (mode === 'write') {
+    db.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000;');
+    db.exec('PRAGMA cache_size=-65536; PRAGMA journal_size_limit=67108864;');
+    migrate(db);
+  } else db.exec('PRAGMA query_only=1; PRAGMA cache_size=-16384;');
+  port.on('message', (message: readonly WorkerCommand[] | 'close') => {
+    if (message === 'close') {
+      if (mode === 'write') db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+      db.close();
+      port.close();
+      return;
+    }
+    port.postMessage({ kind: 'done', results: mode === 'write' ? runBatch(db, message) : runReads(db, message) });
+  });
+  port.postMessage({ kind: 'ready' });
+} catch (error) {
+  const { code, message } = storeErrorOf(error);
+  port.postMessage({ kind: 'failed', code, message: `cannot open ${file}: ${message}` });
+  port.close();
+}
