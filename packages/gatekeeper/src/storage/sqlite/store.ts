@@ -70,7 +70,7 @@ class CommandWorker {
       else if (reply.kind === 'failed') reject(new StoreError(reply.code, reply.message));
       else this.#settle(reply.results);
     });
-    this.#worker.on('error', error => {
+    this.#worker.on('error', (error: Error) => {
       this.#fail(new StoreError('store-failed', `storage worker stopped: ${error.message}`));
       reject(error);
     });

@@ -1,0 +1,90 @@
+// Stream management: counts stanzas both ways, so that nothing is lost unseen and a dropped stream can be resumed.
+// Knows nothing of sockets, accounts or storage; the shell sends and stores what the effects say.
+// Source: XEP-0198 sections 3-5.
+
+/** Counts are modulo 2^32 on the wire (XEP-0198 section 4). */
+const modulus = 0x1_0000_0000;
+
+/** The peer claims to have handled stanzas that were never sent: it is broken, close the stream (`handled-count-too-high`). */
+export type HandledCountAhead = 'handled-count-ahead';
+
+/**
+ * Both directions of one managed stream. `T` is what the owner needs back when an outbound stanza is delivered.
+ *
+ * Inbound, a stanza counts as handled when it and all before it are resolved: the owner resolves in any order.
+ */
+export class StreamManagement<T> {
+  #received = 0;
+  #handled = 0;
+  /** Sequences above `#handled` that are resolved out of order; empty in the common case. */
+  readonly #resolvedAhead = new Set<number>();
+  #acknowledged = 0;
+  #unacknowledged: T[] = [];
+  #head = 0;
+
+  /** Counts an inbound stanza; gives its sequence, 1 for the first. Never wraps here, only on the wire. */
+  receive(): number {
+    return ++this.#received;
+  }
+
+  /** Inbound stanzas counted so far. */
+  get received(): number {
+    return this.#received;
+  }
+
+  /** Says that the inbound stanza with this sequence needs nothing more. Repeats do no harm. */
+  resolve(sequence: number): void {
+    if (sequence === this.#handled + 1) {
+      this.#handled = sequence;
+      while (this.#resolvedAhead.size > 0 && this.#resolvedAhead.delete(this.#handled + 1)) this.#handled++;
+    } else if (sequence > this.#handled && sequence <= this.#received) this.#resolvedAhead.add(sequence);
+  }
+
+  /** How many inbound stanzas are resolved without a gap. */
+  get handledSequence(): number {
+    return this.#handled;
+  }
+
+  /** The `h` to tell the peer, 0..2^32-1. */
+  get handled(): number {
+    return this.#handled % modulus;
+  }
+
+  /** Notes an outbound stanza that the peer must acknowledge. */
+  sent(item: T): void {
+    this.#unacknowledged.push(item);
+  }
+
+  /** Outbound stanzas not yet acknowledged. */
+  get unacknowledgedCount(): number {
+    return this.#unacknowledged.length - this.#head;
+  }
+
+  /** Outbound stanzas not yet acknowledged, oldest first; to be sent again after a resumption. */
+  get unacknowledged(): readonly T[] {
+    return this.#unacknowledged.slice(this.#head);
+  }
+
+  /**
+   * Forgets the outbound stanzas that the peer says it has handled.
+   *
+   * `handled` is the peer's count, 0..2^32-1, and wraps. Gives back the stanzas now delivered, oldest first; none when
+   * the count repeats. Refuses a count beyond what was sent (or behind what was acknowledged, which is the same, modulo).
+   */
+  acknowledge(handled: number): readonly T[] | HandledCountAhead {
+    const delta = (((handled - this.#acknowledged) % modulus) + modulus) % modulus;
+    if (delta === 0) return [];
+    if (delta > this.unacknowledgedCount) return 'handled-count-ahead';
+    this.#acknowledged = handled;
+    const delivered = this.#unacknowledged.slice(this.#head, this.#head + delta);
+    this.#head += delta;
+    if (this.#head === this.#unacknowledged.length) {
+      this.#unacknowledged.length = 0;
+      this.#head = 0;
+    } else if (this.#head > 256 && this.#head * 2 > this.#unacknowledged.length) {
+      this.#unacknowledged = this.#unacknowledged.slice(this.#head);
+      this.#head = 0;
+    }
+    return delivered;
+  }
+}
