@@ -1,0 +1,488 @@
+// The gate of end-to-end encryption: the closed schema of a message, what each device receives, and the device-list
+// error. Knows nothing of accounts, of admitted suites or of what a ciphertext holds.
+// Source: docs/protocol/06-stanzas.md section 6.1; RFC 4648 section 4; XEP-0334; XEP-0203.
+
+import { type Child, type Element, attribute, element, isElement } from './element.ts';
+import { type Jid, isInteropId, isStanzaId, parseDeviceId, parseJid, parseRegistrationId } from './jid.ts';
+import { maxCiphertextBytes, maxCiphertexts, maxEnvelopeBytes, maxSuiteLength } from './limits.ts';
+import { NS_CLIENT, NS_DELAY, NS_DELIVERY, NS_E2EE, NS_ERRORS, NS_HINTS } from './namespaces.ts';
+import { type StanzaErrorCondition, stanzaErrorElement } from './stanza-error.ts';
+
+export type CiphertextKind = 'prekey' | 'session' | 'plaintext-retry';
+
+/** One device's ciphertext: bytes, or the canonical base64 of them, whichever arrived. */
+export type Ciphertext = {
+  readonly deviceId: number;
+  /** The registration id the sender expects of the device; undefined when it named none. */
+  readonly registrationId: number | undefined;
+  readonly kind: CiphertextKind;
+  readonly payload: string | Uint8Array;
+};
+
+/** A message that passed the gate. */
+export type EnvelopeMessage = {
+  readonly kind: 'envelope-message';
+  /** `InteropId@domain` (all devices), or with a device id as resource (that device alone). */
+  readonly to: Jid;
+  /** The device that `to` names, or undefined when all are meant. */
+  readonly toDevice: number | undefined;
+  readonly id: string;
+  readonly type: 'chat' | 'normal' | undefined;
+  readonly suite: string;
+  readonly fromDevice: number;
+  /** 1..127 of them, each device once. */
+  readonly ciphertexts: readonly Ciphertext[];
+  /** All payloads together, as bytes. */
+  readonly payloadBytes: number;
+  readonly noStore: boolean;
+  readonly silent: boolean;
+};
+
+/** What one device receives. */
+export type DeviceMessage = {
+  readonly kind: 'device-message';
+  readonly from: Jid;
+  readonly to: Jid;
+  readonly id: string;
+  readonly type: 'chat' | 'normal' | undefined;
+  readonly suite: string;
+  /** The sending device; always the resource of `from`. */
+  readonly fromDevice: number;
+  readonly ciphertext: Ciphertext;
+  readonly noStore: boolean;
+  readonly silent: boolean;
+  /** When the message was accepted, if it waited in the mailbox. */
+  readonly delayedSince: string | undefined;
+};
+
+export type EnvelopeRefusalCode =
+  | 'not-a-message'
+  | 'error-message'
+  | 'type-refused'
+  | 'attribute-refused'
+  | 'id-refused'
+  | 'to-malformed'
+  | 'from-malformed'
+  | 'text-refused'
+  | 'child-refused'
+  | 'child-repeated'
+  | 'envelope-missing'
+  | 'suite-malformed'
+  | 'device-malformed'
+  | 'device-repeated'
+  | 'registration-malformed'
+  | 'kind-refused'
+  | 'ciphertext-count'
+  | 'ciphertext-malformed'
+  | 'ciphertext-too-large'
+  | 'envelope-too-large'
+  | 'delay-malformed';
+
+/** Why a message is not carried. `code` is for logs and counters; the sender learns what `envelopeRefusalElement` says. */
+export type EnvelopeRefusal = { readonly kind: 'refused'; readonly code: EnvelopeRefusalCode };
+
+const gateAnswer: StanzaErrorCondition = 'policy-violation';
+
+/** For each refusal the stanza condition its sender gets; undefined: nothing answers it. */
+export const envelopeRefusals: Readonly<Record<EnvelopeRefusalCode, StanzaErrorCondition | undefined>> = {
+  'not-a-message': gateAnswer,
+  'error-message': undefined,
+  'type-refused': gateAnswer,
+  'attribute-refused': gateAnswer,
+  'id-refused': gateAnswer,
+  'to-malformed': 'jid-malformed',
+  'from-malformed': gateAnswer,
+  'text-refused': gateAnswer,
+  'child-refused': gateAnswer,
+  'child-repeated': gateAnswer,
+  'envelope-missing': gateAnswer,
+  'suite-malformed': gateAnswer,
+  'device-malformed': gateAnswer,
+  'device-repeated': gateAnswer,
+  'registration-malformed': gateAnswer,
+  'kind-refused': gateAnswer,
+  'ciphertext-count': gateAnswer,
+  'ciphertext-malformed': gateAnswer,
+  'ciphertext-too-large': gateAnswer,
+  'envelope-too-large': gateAnswer,
+  'delay-malformed': gateAnswer,
+};
+
+/** The `<error/>` for a refusal, or undefined when nothing may answer it. */
+export function envelopeRefusalElement(code: EnvelopeRefusalCode): Element | undefined {
+  const condition = envelopeRefusals[code];
+  if (condition === undefined) return undefined;
+  if (condition !== gateAnswer) return stanzaErrorElement(condition);
+  return stanzaErrorElement(condition, { type: 'modify', application: element('envelope-required', NS_ERRORS) });
+}
+
+function refused(code: EnvelopeRefusalCode): EnvelopeRefusal {
+  return { kind: 'refused', code };
+}
+
+/**
+ * Reads a message as a client sends it and lets nothing through but the closed schema.
+ *
+ * `from` may be present with any value (the gatekeeper replaces it), `xml:lang` too (it is dropped); neither is in the
+ * result. One pass over the tree; payloads are checked, not converted.
+ */
+export function parseEnvelopeMessage(el: Element): EnvelopeMessage | EnvelopeRefusal {
+  if (el.name !== 'message' || el.ns !== NS_CLIENT) return refused('not-a-message');
+  let toText: string | undefined;
+  let id: string | undefined;
+  let type: string | undefined;
+  const attrs = el.attrs;
+  for (let i = 0; i < attrs.length; i += 2) {
+    const value = attrs[i + 1]!;
+    switch (attrs[i]) {
+      case 'to':
+        toText = value;
+        break;
+      case 'id':
+        id = value;
+        break;
+      case 'type':
+        type = value;
+        break;
+      case 'from':
+      case 'xml:lang':
+        break;
+      default:
+        // An error stays an error whatever else it holds: nothing ever answers one.
+        return refused(attribute(el, 'type') === 'error' ? 'error-message' : 'attribute-refused');
+    }
+  }
+  if (type !== undefined && type !== 'chat' && type !== 'normal') {
+    return refused(type === 'error' ? 'error-message' : 'type-refused');
+  }
+  if (id === undefined || !isStanzaId(id)) return refused('id-refused');
+  const to = toText === undefined ? undefined : parseJid(toText);
+  if (to === undefined || !isInteropId(to.local)) return refused('to-malformed');
+  let toDevice: number | undefined;
+  if (to.resource !== '') {
+    toDevice = parseDeviceId(to.resource);
+    if (toDevice === undefined) return refused('to-malformed');
+  }
+
+  const body = readBody(el, false);
+  if (body.kind === 'refused') return body;
+  return {
+    kind: 'envelope-message',
+    to,
+    toDevice,
+    id,
+    type,
+    suite: body.suite,
+    fromDevice: body.fromDevice,
+    ciphertexts: body.ciphertexts,
+    payloadBytes: body.payloadBytes,
+    noStore: body.noStore,
+    silent: body.silent,
+  };
+}
+
+/**
+ * Reads a message as a device receives it: full addresses of both sides, exactly one ciphertext, and it is for the
+ * device that `to` names. The gatekeeper is not trusted to keep to the schema.
+ */
+export function parseDeviceMessage(el: Element): DeviceMessage | EnvelopeRefusal {
+  if (el.name !== 'message' || el.ns !== NS_CLIENT) return refused('not-a-message');
+  const type = attribute(el, 'type');
+  if (type !== undefined && type !== 'chat' && type !== 'normal') {
+    return refused(type === 'error' ? 'error-message' : 'type-refused');
+  }
+  for (let i = 0; i < el.attrs.length; i += 2) {
+    const name = el.attrs[i];
+    if (name !== 'to' && name !== 'from' && name !== 'id' && name !== 'type') return refused('attribute-refused');
+  }
+  const id = attribute(el, 'id');
+  if (id === undefined || !isStanzaId(id)) return refused('id-refused');
+  const to = parseJid(attribute(el, 'to') ?? '');
+  const from = parseJid(attribute(el, 'from') ?? '');
+  if (to === undefined || !isInteropId(to.local)) return refused('to-malformed');
+  if (from === undefined || !isInteropId(from.local)) return refused('from-malformed');
+
+  const body = readBody(el, true);
+  if (body.kind === 'refused') return body;
+  const ciphertext = body.ciphertexts[0]!;
+  if (body.ciphertexts.length !== 1) return refused('ciphertext-count');
+  if (parseDeviceId(to.resource) !== ciphertext.deviceId) return refused('to-malformed');
+  if (parseDeviceId(from.resource) !== body.fromDevice) return refused('from-malformed');
+  return {
+    kind: 'device-message',
+    from,
+    to,
+    id,
+    type,
+    suite: body.suite,
+    fromDevice: body.fromDevice,
+    ciphertext,
+    noStore: body.noStore,
+    silent: body.silent,
+    delayedSince: body.delayedSince,
+  };
+}
+
+type Body = {
+  readonly kind: 'body';
+  readonly suite: string;
+  readonly fromDevice: number;
+  readonly ciphertexts: readonly Ciphertext[];
+  readonly payloadBytes: number;
+  readonly noStore: boolean;
+  readonly silent: boolean;
+  readonly delayedSince: string | undefined;
+};
+
+/** The children of a message, in any order; `<delay/>` only where the gatekeeper is the sender. */
+function readBody(el: Element, delayAllowed: boolean): Body | EnvelopeRefusal {
+  let envelope: Element | undefined;
+  let noStore = false;
+  let silent = false;
+  let delayedSince: string | undefined;
+  for (const child of el.children) {
+    if (!isElement(child)) return refused('text-refused');
+    if (child.name === 'envelope' && child.ns === NS_E2EE) {
+      if (envelope !== undefined) return refused('child-repeated');
+      envelope = child;
+    } else if (child.name === 'no-store' && child.ns === NS_HINTS) {
+      if (noStore) return refused('child-repeated');
+      if (child.attrs.length > 0 || child.children.length > 0) return refused('child-refused');
+      noStore = true;
+    } else if (child.name === 'silent' && child.ns === NS_DELIVERY) {
+      if (silent) return refused('child-repeated');
+      if (child.attrs.length > 0 || child.children.length > 0) return refused('child-refused');
+      silent = true;
+    } else if (delayAllowed && child.name === 'delay' && child.ns === NS_DELAY) {
+      if (delayedSince !== undefined) return refused('child-repeated');
+      delayedSince = readDelay(child);
+      if (delayedSince === undefined) return refused('delay-malformed');
+    } else return refused('child-refused');
+  }
+  if (envelope === undefined) return refused('envelope-missing');
+
+  let suite: string | undefined;
+  let fromDevice: number | undefined;
+  for (let i = 0; i < envelope.attrs.length; i += 2) {
+    const value = envelope.attrs[i + 1]!;
+    if (envelope.attrs[i] === 'suite') suite = value;
+    else if (envelope.attrs[i] === 'from-device') fromDevice = parseDeviceId(value);
+    else return refused('attribute-refused');
+  }
+  if (suite === undefined || !isSuiteName(suite)) return refused('suite-malformed');
+  if (fromDevice === undefined) return refused('device-malformed');
+
+  const children = envelope.children;
+  if (children.length === 0 || children.length > maxCiphertexts) return refused('ciphertext-count');
+  const ciphertexts: Ciphertext[] = [];
+  let payloadBytes = 0;
+  for (const child of children) {
+    if (!isElement(child)) return refused('text-refused');
+    if (child.name !== 'ciphertext' || child.ns !== NS_E2EE) return refused('child-refused');
+    const ciphertext = readCiphertext(child);
+    if (typeof ciphertext === 'string') return refused(ciphertext);
+    // At most 127: looking through the ones before is cheaper than any set.
+    for (let i = 0; i < ciphertexts.length; i++) {
+      if (ciphertexts[i]!.deviceId === ciphertext.deviceId) return refused('device-repeated');
+    }
+    payloadBytes += payloadSize(ciphertext.payload);
+    ciphertexts.push(ciphertext);
+  }
+  if (payloadBytes > maxEnvelopeBytes) return refused('envelope-too-large');
+  return { kind: 'body', suite, fromDevice, ciphertexts, payloadBytes, noStore, silent, delayedSince };
+}
+
+function readCiphertext(el: Element): Ciphertext | EnvelopeRefusalCode {
+  let deviceId: number | undefined;
+  let registrationId: number | undefined;
+  let kind: CiphertextKind | undefined;
+  for (let i = 0; i < el.attrs.length; i += 2) {
+    const value = el.attrs[i + 1]!;
+    switch (el.attrs[i]) {
+      case 'device':
+        deviceId = parseDeviceId(value);
+        break;
+      case 'registration':
+        registrationId = parseRegistrationId(value);
+        if (registrationId === undefined) return 'registration-malformed';
+        break;
+      case 'kind':
+        if (value !== 'prekey' && value !== 'session' && value !== 'plaintext-retry') return 'kind-refused';
+        kind = value;
+        break;
+      default:
+        return 'attribute-refused';
+    }
+  }
+  if (deviceId === undefined) return 'device-malformed';
+  if (kind === undefined) return 'kind-refused';
+  const payload = el.children[0];
+  if (payload === undefined || el.children.length !== 1) return 'ciphertext-malformed';
+  if (isElement(payload)) return 'child-refused';
+  if (typeof payload === 'string') {
+    if (payload.length > maxCiphertextTextLength) return 'ciphertext-too-large';
+    if (!isCanonicalBase64(payload)) return 'ciphertext-malformed';
+  }
+  const size = payloadSize(payload);
+  if (size > maxCiphertextBytes) return 'ciphertext-too-large';
+  if (size === 0) return 'ciphertext-malformed';
+  return { deviceId, registrationId, kind, payload };
+}
+
+const maxCiphertextTextLength = Math.ceil(maxCiphertextBytes / 3) * 4;
+
+/** Bytes of a payload; a string is canonical base64 already. */
+function payloadSize(payload: string | Uint8Array): number {
+  if (typeof payload !== 'string') return payload.length;
+  const length = payload.length;
+  if (length === 0) return 0;
+  const padding = payload.charCodeAt(length - 1) !== equals ? 0 : payload.charCodeAt(length - 2) !== equals ? 1 : 2;
+  return (length / 4) * 3 - padding;
+}
+
+function isSuiteName(text: string): boolean {
+  if (text.length === 0 || text.length > maxSuiteLength) return false;
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (!((c >= 0x61 && c <= 0x7a) || (c >= 0x30 && c <= 0x39) || c === 0x2d)) return false;
+  }
+  return true;
+}
+
+const delayStamp = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?Z$/;
+
+/** The stamp of `<delay from=domain stamp=UTC/>` (XEP-0203, XEP-0082), or undefined. */
+function readDelay(el: Element): string | undefined {
+  if (el.children.length > 0 || el.attrs.length !== 4) return undefined;
+  const from = attribute(el, 'from');
+  const stamp = attribute(el, 'stamp');
+  if (from === undefined || stamp === undefined || parseJid(from) === undefined) return undefined;
+  return delayStamp.test(stamp) ? stamp : undefined;
+}
+
+const equals = 0x3d;
+const notBase64 = 0xff;
+/** The six bits of each base64 character, `notBase64` for all other characters below 256. */
+const base64Values = new Uint8Array(256).fill(notBase64);
+for (const [value, c] of [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'].entries()) {
+  base64Values[c.charCodeAt(0)] = value;
+}
+
+/**
+ * Whether the text is the one base64 form of some bytes (RFC 4648 section 4): whole groups of four, no white space,
+ * padding where it belongs and nowhere else, unused bits zero (section 3.5).
+ */
+export function isCanonicalBase64(text: string): boolean {
+  const length = text.length;
+  if (length % 4 !== 0) return false;
+  if (length === 0) return true;
+  let end = length;
+  if (text.charCodeAt(length - 1) === equals) {
+    end = text.charCodeAt(length - 2) === equals ? length - 2 : length - 1;
+    const last = text.charCodeAt(end - 1);
+    const unused = end === length - 1 ? 3 : 15;
+    if (last > 0xff || (base64Values[last]! & unused) !== 0) return false;
+  }
+  // Every value is below 64, so that one look at the sum of bits is enough for all characters.
+  let seen = 0;
+  for (let i = 0; i < end; i++) {
+    const c = text.charCodeAt(i);
+    seen |= base64Values[c & 0xff]! | (c & 0xff00);
+  }
+  return seen < 64;
+}
+
+/** The bytes of a payload; of a string, those it is the base64 of (it must be canonical, as every parsed one is). */
+export function ciphertextBytes(payload: string | Uint8Array): Uint8Array {
+  return typeof payload === 'string' ? Buffer.from(payload, 'base64') : payload;
+}
+
+/**
+ * The element that one device receives (section 6.1), children in the order `envelope`, `no-store`, `silent`, `delay`.
+ *
+ * `from` is the sender's full JID; the device's own address is made of the message's `to` and the ciphertext's device.
+ * `delay` is given when the message waited in the mailbox: the gatekeeper's domain and the XEP-0082 time of acceptance.
+ */
+export function deviceMessage(
+  message: EnvelopeMessage,
+  ciphertext: Ciphertext,
+  from: string,
+  delay?: { readonly from: string; readonly stamp: string },
+): Element {
+  const to = `${message.to.local}@${message.to.domain}/${ciphertext.deviceId}`;
+  const attrs = ['to', to, 'from', from, 'id', message.id];
+  if (message.type !== undefined) attrs.push('type', message.type);
+  const children: Child[] = [envelopeElement(message.suite, message.fromDevice, [ciphertext])];
+  if (message.noStore) children.push(noStoreElement);
+  if (message.silent) children.push(silentElement);
+  if (delay !== undefined) children.push(element('delay', NS_DELAY, { from: delay.from, stamp: delay.stamp }));
+  return { name: 'message', ns: NS_CLIENT, attrs, children };
+}
+
+/** The message a client sends: what `parseEnvelopeMessage` reads back. */
+export function encodeEnvelopeMessage(
+  message: Omit<EnvelopeMessage, 'kind' | 'to' | 'toDevice' | 'payloadBytes'> & { readonly to: string },
+): Element {
+  const attrs = ['to', message.to, 'id', message.id];
+  if (message.type !== undefined) attrs.push('type', message.type);
+  const children: Child[] = [envelopeElement(message.suite, message.fromDevice, message.ciphertexts)];
+  if (message.noStore) children.push(noStoreElement);
+  if (message.silent) children.push(silentElement);
+  return { name: 'message', ns: NS_CLIENT, attrs, children };
+}
+
+const noStoreElement = element('no-store', NS_HINTS);
+const silentElement = element('silent', NS_DELIVERY);
+
+function envelopeElement(suite: string, fromDevice: number, ciphertexts: readonly Ciphertext[]): Element {
+  return {
+    name: 'envelope',
+    ns: NS_E2EE,
+    attrs: ['suite', suite, 'from-device', String(fromDevice)],
+    children: ciphertexts.map(ciphertextElement),
+  };
+}
+
+function ciphertextElement(ciphertext: Ciphertext): Element {
+  const attrs = ['device', String(ciphertext.deviceId)];
+  if (ciphertext.registrationId !== undefined) attrs.push('registration', String(ciphertext.registrationId));
+  attrs.push('kind', ciphertext.kind);
+  return { name: 'ciphertext', ns: NS_E2EE, attrs, children: [ciphertext.payload] };
+}
+
+/** How an envelope's set of devices differs from the recipient's. */
+export type DeviceList = {
+  /** Active devices without a ciphertext. */
+  readonly missing: readonly number[];
+  /** Ciphertexts for devices that are not active. */
+  readonly extra: readonly number[];
+  /** Devices whose registration id is another one: a device that was made anew. */
+  readonly stale: readonly number[];
+};
+
+/** `<error type='modify'><conflict/><device-list/></error>`. */
+export function deviceListError(list: DeviceList): Element {
+  const children = [
+    ...list.missing.map(id => element('missing', NS_E2EE, { device: String(id) })),
+    ...list.extra.map(id => element('extra', NS_E2EE, { device: String(id) })),
+    ...list.stale.map(id => element('stale', NS_E2EE, { device: String(id) })),
+  ];
+  return stanzaErrorElement('conflict', {
+    type: 'modify',
+    application: element('device-list', NS_E2EE, undefined, children),
+  });
+}
+
+/** Reads `<device-list/>` (the `application` of a parsed stanza error); undefined when it is none or malformed. */
+export function parseDeviceList(el: Element): DeviceList | undefined {
+  if (el.name !== 'device-list' || el.ns !== NS_E2EE) return undefined;
+  const list = { missing: [] as number[], extra: [] as number[], stale: [] as number[] };
+  for (const child of el.children) {
+    if (!isElement(child) || child.ns !== NS_E2EE || child.children.length > 0) return undefined;
+    if (child.name !== 'missing' && child.name !== 'extra' && child.name !== 'stale') return undefined;
+    const deviceId = parseDeviceId(attribute(child, 'device') ?? '');
+    if (deviceId === undefined || list[child.name].includes(deviceId)) return undefined;
+    list[child.name].push(deviceId);
+  }
+  return list;
+}
