@@ -109,7 +109,7 @@ export function importSigningKey(
 
 /** The private key as PKCS #8 PEM (RFC 5958), for tools that read no JWK. */
 export function exportSigningKeyPem(key: SigningKey): string {
-  return key.privateKey.export({ format: 'pem', type: 'pkcs8' }) as string;
+  return key.privateKey.export({ format: 'pem', type: 'pkcs8' });
 }
 
 /** Reads a PKCS #8 PEM key on P-256 or Ed25519; without `kid` it is named by its thumbprint. */

@@ -92,7 +92,7 @@ export async function verifyOwnershipProof(token: string, context: ProofContext)
   } catch {
     return refused('replay-check-failed');
   }
-  if (taken !== true) return refused('replayed');
+  if (!taken) return refused('replayed');
   return {
     kind: 'verified',
     proof: {

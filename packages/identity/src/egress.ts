@@ -1,0 +1,375 @@
+// The one way out: every request that a gatekeeper or provider sends to somebody else's address goes through here, so
+// that no name, spelling, redirect or DNS answer can lead it into the internal network.
+// Knows nothing of what the requests mean.
+// Source: docs/protocol/02 section 2.1; threats 4 and 5 of the threat model.
+
+import assert from 'node:assert/strict';
+import { lookup as dnsLookup } from 'node:dns';
+import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { isIP, type LookupFunction } from 'node:net';
+import { isPublicAddress } from './addresses.ts';
+
+/** Why a request was not made or not finished. Only the first four can be caused by the URL alone. */
+export type EgressErrorCode =
+  | 'url-refused'
+  | 'port-refused'
+  | 'address-refused'
+  | 'name-not-found'
+  | 'request-refused'
+  | 'connect-failed'
+  | 'tls-failed'
+  | 'timed-out'
+  | 'redirect-refused'
+  | 'encoding-refused'
+  | 'headers-too-large'
+  | 'body-too-large'
+  | 'response-broken'
+  | 'busy'
+  | 'closed';
+
+/** For each code: does a later try help, and the sentence for the operator. None of them names an address. */
+export const egressErrors: Readonly<Record<EgressErrorCode, { readonly retry: boolean; readonly text: string }>> = {
+  'url-refused': {
+    retry: false,
+    text: 'Not an https URL without credentials (or a plain-http origin that is allowed by name).',
+  },
+  'port-refused': { retry: false, text: 'The port is neither 443 nor registered.' },
+  'address-refused': { retry: false, text: 'The name leads to an address that is not public.' },
+  'name-not-found': { retry: true, text: 'The name has no address, or the resolver did not answer.' },
+  'request-refused': { retry: false, text: 'Method, headers or body cannot be sent.' },
+  'connect-failed': { retry: true, text: 'No connection could be made.' },
+  'tls-failed': { retry: true, text: "The server's certificate is not valid for its name." },
+  'timed-out': { retry: true, text: 'Connecting, waiting or the whole request took too long.' },
+  'redirect-refused': { retry: false, text: 'The server answered with a redirect; redirects are never followed.' },
+  'encoding-refused': { retry: false, text: 'The server compressed the body although it was asked not to.' },
+  'headers-too-large': { retry: false, text: 'The response headers are larger than allowed.' },
+  'body-too-large': { retry: false, text: 'The response body is larger than allowed.' },
+  'response-broken': { retry: true, text: 'The response was not HTTP, or ended early.' },
+  busy: { retry: true, text: 'Too many requests are under way.' },
+  closed: { retry: false, text: 'The client is shutting down.' },
+};
+
+/** Named limits; each may be lowered or raised when the client is made. */
+export type EgressLimits = {
+  readonly connectTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly totalTimeoutMs: number;
+  readonly maxHeaderBytes: number;
+  readonly maxBodyBytes: number;
+  readonly maxConcurrent: number;
+  readonly maxAddressesPerName: number;
+};
+
+export const defaultEgressLimits: EgressLimits = {
+  connectTimeoutMs: 3_000,
+  idleTimeoutMs: 5_000,
+  totalTimeoutMs: 10_000,
+  maxHeaderBytes: 16_384,
+  maxBodyBytes: 262_144,
+  maxConcurrent: 256,
+  maxAddressesPerName: 16,
+};
+
+/** All addresses of a name, in the order to try them. Rejects when there are none. */
+export type ResolveName = (name: string) => Promise<readonly string[]>;
+
+export type EgressOptions = {
+  readonly allow?: {
+    /** Exact addresses that may be reached although they aren't public: `127.0.0.1` and `::1` in development. */
+    readonly addresses?: readonly string[];
+    /** Exact origins of loopback that may be reached without TLS, in development: `http://127.0.0.1:8080`. */
+    readonly plainHttpOrigins?: readonly string[];
+    /** PEM certificates of authorities that are trusted instead of the system's. */
+    readonly ca?: string | readonly string[];
+    /** Ports besides 443 that every request may use. */
+    readonly ports?: readonly number[];
+  };
+  readonly limits?: Partial<EgressLimits>;
+  readonly resolve?: ResolveName;
+};
+
+export type EgressRequest = {
+  readonly method?: 'GET' | 'POST' | 'HEAD' | 'PUT' | 'DELETE';
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Uint8Array;
+  /** Never more than the client's own limit. */
+  readonly maxBodyBytes?: number;
+  /** Whole request with name resolution; never more than the client's own limit. */
+  readonly timeoutMs?: number;
+  /** Registered ports that this request alone may use besides 443. */
+  readonly ports?: readonly number[];
+};
+
+export type EgressResponse =
+  | {
+      readonly kind: 'response';
+      readonly status: number;
+      /** Lower-case names; repeated ones joined as HTTP says. */
+      readonly headers: Readonly<Record<string, string>>;
+      readonly body: Uint8Array;
+    }
+  | { readonly kind: 'failed'; readonly code: EgressErrorCode };
+
+/** A response whose body is still to be read; `destroy` it when it isn't read to the end. */
+export type EgressStream =
+  | {
+      readonly kind: 'response';
+      readonly status: number;
+      readonly headers: Readonly<Record<string, string>>;
+      readonly stream: IncomingMessage;
+    }
+  | { readonly kind: 'failed'; readonly code: EgressErrorCode };
+
+export type EgressFetch = (url: string, request?: EgressRequest) => Promise<EgressResponse>;
+
+export type Egress = {
+  /**
+   * Makes one request and reads the whole answer. Any status but a redirect is a response.
+   *
+   * Before a socket is opened, the URL, the port and every address of the name are checked; the connection is then made
+   * to those very addresses, so a second DNS answer changes nothing. One forbidden address refuses the whole name.
+   * Never rejects.
+   */
+  readonly fetch: EgressFetch;
+  /** The same checks, but the body is streamed and has no size limit: the caller counts. Idle and total time hold. */
+  readonly open: (url: string, request?: EgressRequest) => Promise<EgressStream>;
+  /** Ends everything under way; later requests fail with `closed`. */
+  readonly close: () => void;
+};
+
+const redirects: readonly number[] = [300, 301, 302, 303, 305, 307, 308];
+
+/** Makes a client with its own connections. Throws when an allowance is malformed: that is a defect of the caller. */
+export function createEgress(options: EgressOptions = {}): Egress {
+  const limits: EgressLimits = { ...defaultEgressLimits, ...options.limits };
+  const allowedAddresses = new Set((options.allow?.addresses ?? []).map(canonicalAddress));
+  const plainOrigins = new Set((options.allow?.plainHttpOrigins ?? []).map(plainLoopbackOrigin));
+  const allowedPorts = new Set(options.allow?.ports ?? []);
+  const resolve = options.resolve ?? resolveWithSystem;
+  // Kept connections stay on the address that was checked when they were made. 4 s: less than what servers wait.
+  const pool = { keepAlive: true, keepAliveMsecs: 1_000, timeout: 4_000, maxFreeSockets: 32 };
+  const ca = options.allow?.ca;
+  const httpAgent = new HttpAgent(pool);
+  const httpsAgent = new HttpsAgent({
+    ...pool,
+    minVersion: 'TLSv1.2',
+    ...(ca === undefined ? {} : { ca: typeof ca === 'string' ? ca : [...ca] }),
+  });
+  const active = new Set<(code: EgressErrorCode) => void>();
+  let closed = false;
+
+  function checkUrl(text: string, request: EgressRequest): URL | EgressErrorCode {
+    // The parser turns every spelling of an IPv4 host (decimal, octal, hexadecimal, short) into four decimal numbers.
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    if (url === undefined || url.username !== '' || url.password !== '' || url.hostname === '') return 'url-refused';
+    if (plainOrigins.has(url.origin)) return url;
+    if (url.protocol !== 'https:') return 'url-refused';
+    const port = url.port === '' ? 443 : Number(url.port);
+    if (port !== 443 && !allowedPorts.has(port) && !request.ports?.includes(port)) return 'port-refused';
+    return url;
+  }
+
+  async function checkAddresses(url: URL): Promise<readonly string[] | EgressErrorCode> {
+    const host = url.hostname.startsWith('[') ? url.hostname.slice(1, -1) : url.hostname;
+    let addresses: readonly string[];
+    if (isIP(host) !== 0) addresses = [host];
+    else {
+      try {
+        addresses = await resolve(host);
+      } catch {
+        return 'name-not-found';
+      }
+    }
+    if (addresses.length === 0) return 'name-not-found';
+    // Too many to check is refused, not shortened: what isn't checked can't be vouched for.
+    if (addresses.length > limits.maxAddressesPerName) return 'address-refused';
+    const plain = url.protocol === 'http:';
+    const fits = addresses.every(address =>
+      plain ? isLoopback(address) : isPublicAddress(address) || allowedAddresses.has(canonicalAddress(address)),
+    );
+    return fits ? addresses : 'address-refused';
+  }
+
+  /** Runs one request up to its headers. `settle` is called once; `signal` outlives it, for the body. */
+  function open(text: string, request: EgressRequest = {}): Promise<EgressStream> {
+    const { promise, resolve: settle } = Promise.withResolvers<EgressStream>();
+    const refuse = (code: EgressErrorCode): Promise<EgressStream> => Promise.resolve({ kind: 'failed', code });
+    if (closed) return refuse('closed');
+    if (active.size >= limits.maxConcurrent) return refuse('busy');
+    const url = checkUrl(text, request);
+    if (typeof url === 'string') return refuse(url);
+
+    let sent: ClientRequest | undefined;
+    let received: IncomingMessage | undefined;
+    const finish = (): void => {
+      clearTimeout(totalTimer);
+      clearTimeout(connectTimer);
+      active.delete(fail);
+    };
+    const fail = (code: EgressErrorCode): void => {
+      finish();
+      settle({ kind: 'failed', code });
+      const error = new EgressFailure(code);
+      received?.destroy(error);
+      sent?.destroy(error);
+    };
+    active.add(fail);
+    const totalTimeoutMs = Math.min(request.timeoutMs ?? limits.totalTimeoutMs, limits.totalTimeoutMs);
+    const totalTimer = setTimeout(fail, totalTimeoutMs, 'timed-out');
+    let connectTimer: NodeJS.Timeout | undefined;
+
+    void checkAddresses(url).then(addresses => {
+      if (!active.has(fail)) return;
+      if (typeof addresses === 'string') return fail(addresses);
+      try {
+        sent = send(url, request, addresses);
+      } catch {
+        return fail('request-refused');
+      }
+      connectTimer = setTimeout(fail, limits.connectTimeoutMs, 'timed-out');
+      sent.on('socket', socket => {
+        if (!socket.connecting) return clearTimeout(connectTimer);
+        socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => clearTimeout(connectTimer));
+      });
+      sent.on('timeout', () => fail('timed-out'));
+      // A switch of protocols that nobody asked for ends here, without error or response.
+      sent.on('close', () => {
+        if (received === undefined) fail('response-broken');
+      });
+      sent.on('error', error => fail(received === undefined ? codeOf(error) : 'response-broken'));
+      sent.on('response', response => {
+        received = response;
+        response.on('error', () => fail('response-broken'));
+        response.on('close', finish);
+        const status = response.statusCode ?? 0;
+        if (redirects.includes(status)) return fail('redirect-refused');
+        const encoding = response.headers['content-encoding'];
+        if (encoding !== undefined && encoding.toLowerCase() !== 'identity') return fail('encoding-refused');
+        settle({ kind: 'response', status, headers: flatHeaders(response), stream: response });
+      });
+    });
+    return promise;
+  }
+
+  function send(url: URL, request: EgressRequest, addresses: readonly string[]): ClientRequest {
+    const plain = url.protocol === 'http:';
+    const sent = (plain ? httpRequest : httpsRequest)(url, {
+      agent: plain ? httpAgent : httpsAgent,
+      method: request.method ?? 'GET',
+      headers: { 'user-agent': 'drawbridge', ...request.headers, 'accept-encoding': 'identity' },
+      maxHeaderSize: limits.maxHeaderBytes,
+      timeout: limits.idleTimeoutMs,
+      lookup: pinnedLookup(addresses),
+    });
+    sent.end(request.body);
+    return sent;
+  }
+
+  async function fetch(text: string, request: EgressRequest = {}): Promise<EgressResponse> {
+    const maxBytes = Math.min(request.maxBodyBytes ?? limits.maxBodyBytes, limits.maxBodyBytes);
+    const opened = await open(text, request);
+    if (opened.kind === 'failed') return opened;
+    const { status, headers, stream } = opened;
+    if (Number(headers['content-length'] ?? 0) > maxBytes && request.method !== 'HEAD') {
+      stream.destroy();
+      return { kind: 'failed', code: 'body-too-large' };
+    }
+    const chunks: Buffer[] = [];
+    let sizeBytes = 0;
+    try {
+      for await (const chunk of stream as AsyncIterable<Buffer>) {
+        sizeBytes += chunk.length;
+        if (sizeBytes > maxBytes) return { kind: 'failed', code: 'body-too-large' };
+        chunks.push(chunk);
+      }
+    } catch (error) {
+      return { kind: 'failed', code: error instanceof EgressFailure ? error.code : 'response-broken' };
+    }
+    return { kind: 'response', status, headers, body: Buffer.concat(chunks, sizeBytes) };
+  }
+
+  return {
+    fetch,
+    open,
+    close: () => {
+      closed = true;
+      for (const fail of active) fail('closed');
+      httpAgent.destroy();
+      httpsAgent.destroy();
+    },
+  };
+}
+
+/** Carries the code through streams that can only be ended with an error. Never leaves this file but in a stream. */
+class EgressFailure extends Error {
+  readonly code: EgressErrorCode;
+  constructor(code: EgressErrorCode) {
+    super(egressErrors[code].text);
+    this.code = code;
+  }
+}
+
+/** Answers the socket's name look-up with what was checked, whatever it asks for. */
+function pinnedLookup(addresses: readonly string[]): LookupFunction {
+  const pinned = addresses.map(address => ({ address, family: isIP(address) }));
+  return (_name, options, callback) => {
+    const [first] = pinned;
+    assert(first !== undefined, 'a checked name has an address');
+    if (options.all === true) callback(null, pinned);
+    else callback(null, first.address, first.family);
+  };
+}
+
+/** `verbatim`: the system's own order (RFC 6724); the socket then tries both families (RFC 8305). */
+function resolveWithSystem(name: string): Promise<readonly string[]> {
+  return new Promise((resolve, reject) => {
+    dnsLookup(name, { all: true, order: 'verbatim' }, (error, found) => {
+      if (error === null) resolve(found.map(each => each.address));
+      else reject(error);
+    });
+  });
+}
+
+function codeOf(error: Error): EgressErrorCode {
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  if (code === 'HPE_HEADER_OVERFLOW') return 'headers-too-large';
+  if (code.startsWith('HPE_')) return 'response-broken';
+  if (code === 'ETIMEDOUT') return 'timed-out';
+  if (code === 'EPROTO') return 'tls-failed';
+  if (
+    code.startsWith('ERR_TLS_') ||
+    code.startsWith('ERR_SSL_') ||
+    code.includes('CERT') ||
+    code.includes('SIGNATURE')
+  ) {
+    return 'tls-failed';
+  }
+  return 'connect-failed';
+}
+
+function flatHeaders(response: IncomingMessage): Record<string, string> {
+  const flat: Record<string, string> = {};
+  for (const [name, value] of Object.entries(response.headers)) {
+    if (value !== undefined) flat[name] = typeof value === 'string' ? value : value.join(', ');
+  }
+  return flat;
+}
+
+/** One spelling per address: the URL parser compresses IPv6. */
+function canonicalAddress(address: string): string {
+  const family = isIP(address);
+  assert(family !== 0, 'an allowed address is an IP address');
+  return new URL(family === 6 ? `https://[${address}]/` : `https://${address}/`).hostname;
+}
+
+function isLoopback(address: string): boolean {
+  return isIP(address) !== 0 && (address.startsWith('127.') || address === '::1');
+}
+
+function plainLoopbackOrigin(origin: string): string {
+  const url = new URL(origin);
+  const loopback = ['127.0.0.1', '[::1]', 'localhost'].includes(url.hostname);
+  assert(url.protocol === 'http:' && url.origin === origin && loopback, 'plain http is for exact loopback origins');
+  return origin;
+}

@@ -1,0 +1,28 @@
+// Keeps a key set fresh by the clock, so that logins seldom wait for a fetch. Knows nothing of keys.
+// Source: docs/protocol/02 (Keys: at start, and then periodically).
+
+import { type KeySet, keySetLimits } from './key-set.ts';
+
+/** Fetching starts this long before the set is due. */
+const aheadMs = 5_000;
+const minPauseMs = 1_000;
+
+/** Fetches at once and then whenever it is nearly due, until the returned function is called. `nowMs`: the set's own clock. */
+export function keepFresh(keySet: KeySet, nowMs: () => number): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  const run = async (): Promise<void> => {
+    await keySet.refresh();
+    if (stopped) return;
+    const untilDueMs = keySet.dueAtMs() - nowMs();
+    // Retries after a failure are never early: their pauses are what protects the provider.
+    const pauseMs = untilDueMs > keySetLimits.maxRetryMs ? untilDueMs - aheadMs : Math.max(untilDueMs, minPauseMs);
+    timer = setTimeout(() => void run(), pauseMs);
+    timer.unref();
+  };
+  void run();
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+  };
+}

@@ -1,0 +1,221 @@
+// The public keys of one issuer: found by OpenID discovery, refreshed within bounds, never older than a day.
+// Knows nothing of tokens. Time and the network are arguments.
+// Source: docs/protocol/02 (Keys); OpenID Connect Discovery 1.0 section 4, RFC 7517 section 5, RFC 9111 (max-age).
+
+import type { EgressErrorCode, EgressFetch } from './egress.ts';
+import { importVerificationKey, type KeyErrorCode, type VerificationKey } from './jwk.ts';
+import { parseStrictJson } from './strict-json.ts';
+import type { KeyLookup, KeySource } from './verify-ownership-proof.ts';
+
+/** Named limits of docs/protocol/02. */
+export const keySetLimits = {
+  maxKeys: 32,
+  maxBytes: 65_536,
+  fetchTimeoutMs: 5_000,
+  defaultRefreshMs: 300_000,
+  minRefreshMs: 60_000,
+  maxRefreshMs: 3_600_000,
+  discoveryMaxAgeMs: 3_600_000,
+  unknownKeyCooldownMs: 30_000,
+  firstRetryMs: 1_000,
+  maxRetryMs: 30_000,
+  maxStaleMs: 86_400_000,
+} as const;
+
+/** Why a fetch brought no new set; the last good one stays. */
+export type KeySetErrorCode = EgressErrorCode | 'status-refused' | 'discovery-refused' | 'key-set-refused';
+
+/** For the log: no key, no address, no person. */
+export type KeySetEvent =
+  | { readonly kind: 'refreshed'; readonly keys: number; readonly ignored: readonly IgnoredKeyCode[] }
+  | { readonly kind: 'failed'; readonly code: KeySetErrorCode; readonly failures: number };
+
+export type IgnoredKeyCode = KeyErrorCode | 'duplicate-key-id';
+
+export type KeySetOptions = {
+  /** The registered issuer URL, without a slash at its end. */
+  readonly issuer: string;
+  /** Origins besides the issuer's own where its key set may lie, as registered. */
+  readonly keySetOrigins?: readonly string[];
+  readonly fetch: EgressFetch;
+  /** A clock that only goes forward, such as `performance.now`: a step of the wall clock must not age or renew a set. */
+  readonly nowMs: () => number;
+  readonly onEvent?: (event: KeySetEvent) => void;
+};
+
+export type KeySet = KeySource & {
+  /** Fetches now unless a fetch is under way already; settles when it is done, however it went. */
+  readonly refresh: () => Promise<void>;
+  /** When the next refresh is due; after failures, when the next try is. */
+  readonly dueAtMs: () => number;
+  /** When the set in use was fetched; `undefined` while there is none. For readiness checks. */
+  readonly fetchedAtMs: () => number | undefined;
+};
+
+type Held = { readonly keys: ReadonlyMap<string, VerificationKey>; readonly fetchedAtMs: number };
+
+/**
+ * The key set of one issuer, empty until the first fetch.
+ *
+ * `findKey` answers from memory while the set is fresh. When it is due, it waits for one shared fetch; when the last try
+ * failed, it answers from the last good set at once and lets the next try run beside it, for at most 24 h since that set
+ * was fetched, then `unavailable`. An unknown key id causes at most one fetch in 30 s. Never more than one is under way.
+ */
+export function createKeySet(options: KeySetOptions): KeySet {
+  const { issuer, nowMs } = options;
+  let held: Held | undefined;
+  let refreshMs: number = keySetLimits.defaultRefreshMs;
+  let discovered: { readonly uri: string; readonly atMs: number } | undefined;
+  let failures = 0;
+  let triedAtMs = Number.NEGATIVE_INFINITY;
+  let unknownFetchAtMs = Number.NEGATIVE_INFINITY;
+  let underWay: Promise<void> | undefined;
+
+  function dueAtMs(): number {
+    if (failures > 0) {
+      return triedAtMs + Math.min(keySetLimits.maxRetryMs, keySetLimits.firstRetryMs * 2 ** Math.min(failures - 1, 10));
+    }
+    return held === undefined ? triedAtMs : held.fetchedAtMs + refreshMs;
+  }
+
+  function refresh(): Promise<void> {
+    underWay ??= tryOnce().finally(() => {
+      underWay = undefined;
+    });
+    return underWay;
+  }
+
+  async function tryOnce(): Promise<void> {
+    triedAtMs = nowMs();
+    const outcome = await fetchKeySet();
+    if (typeof outcome === 'string') {
+      failures++;
+      // The place may have moved: look it up again with the next try.
+      discovered = undefined;
+      options.onEvent?.({ kind: 'failed', code: outcome, failures });
+      return;
+    }
+    failures = 0;
+    // Age counts from before the fetch: what was removed meanwhile is seen in time.
+    held = { keys: outcome.keys, fetchedAtMs: triedAtMs };
+    refreshMs = outcome.refreshMs;
+    options.onEvent?.({ kind: 'refreshed', keys: outcome.keys.size, ignored: outcome.ignored });
+  }
+
+  async function fetchKeySet(): Promise<(ParsedKeySet & { readonly refreshMs: number }) | KeySetErrorCode> {
+    if (discovered === undefined || nowMs() - discovered.atMs >= keySetLimits.discoveryMaxAgeMs) {
+      const uri = await discover();
+      if (typeof uri === 'string') return uri;
+      discovered = { uri: uri.href, atMs: nowMs() };
+    }
+    const response = await get(discovered.uri);
+    if (typeof response === 'string') return response;
+    const parsed = parseKeySet(response.body);
+    if (parsed === undefined) return 'key-set-refused';
+    return { ...parsed, refreshMs: refreshAfterMs(response.cacheControl) };
+  }
+
+  async function discover(): Promise<URL | KeySetErrorCode> {
+    const response = await get(`${issuer}/.well-known/openid-configuration`);
+    if (typeof response === 'string') return response;
+    const document = parseStrictJson(response.body);
+    if (document.kind === 'refused' || document.value['issuer'] !== issuer) return 'discovery-refused';
+    const uri = document.value['jwks_uri'];
+    if (typeof uri !== 'string' || !URL.canParse(uri)) return 'discovery-refused';
+    const url = new URL(uri);
+    const origins = [new URL(issuer).origin, ...(options.keySetOrigins ?? [])];
+    return origins.includes(url.origin) ? url : 'discovery-refused';
+  }
+
+  async function get(url: string): Promise<{ body: Uint8Array; cacheControl: string } | KeySetErrorCode> {
+    const port = new URL(url).port;
+    const response = await options.fetch(url, {
+      headers: { accept: 'application/json' },
+      maxBodyBytes: keySetLimits.maxBytes,
+      timeoutMs: keySetLimits.fetchTimeoutMs,
+      // The port stands in the registered issuer or a registered origin: both were compared before.
+      ...(port === '' ? {} : { ports: [Number(port)] }),
+    });
+    if (response.kind === 'failed') return response.code;
+    if (response.status !== 200) return 'status-refused';
+    return { body: response.body, cacheControl: response.headers['cache-control'] ?? '' };
+  }
+
+  function lookUp(kid: string): KeyLookup {
+    if (held === undefined || nowMs() - held.fetchedAtMs >= keySetLimits.maxStaleMs) return { kind: 'unavailable' };
+    const key = held.keys.get(kid);
+    return key === undefined ? { kind: 'unknown' } : { kind: 'found', key };
+  }
+
+  async function findKey(kid: string): Promise<KeyLookup> {
+    let waited = false;
+    if (nowMs() >= dueAtMs() || (held === undefined && underWay !== undefined)) {
+      const attempt = refresh();
+      waited = failures === 0 || lookUp(kid).kind === 'unavailable';
+      if (waited) await attempt;
+    }
+    const found = lookUp(kid);
+    if (found.kind !== 'unknown' || waited) return found;
+    if (underWay === undefined) {
+      const now = nowMs();
+      if (now - unknownFetchAtMs < keySetLimits.unknownKeyCooldownMs) return found;
+      unknownFetchAtMs = now;
+    }
+    await refresh();
+    return lookUp(kid);
+  }
+
+  return { findKey, refresh, dueAtMs, fetchedAtMs: () => held?.fetchedAtMs };
+}
+
+/** Keys that are at hand in this process: one's own issuer, and tests. */
+export function localKeySource(keys: () => readonly VerificationKey[]): KeySource {
+  return {
+    findKey: async kid => {
+      const key = keys().find(each => each.kid === kid);
+      return key === undefined ? { kind: 'unknown' } : { kind: 'found', key };
+    },
+  };
+}
+
+export type ParsedKeySet = {
+  readonly keys: ReadonlyMap<string, VerificationKey>;
+  readonly ignored: readonly IgnoredKeyCode[];
+};
+
+/**
+ * Reads a JWK set. `undefined` when it isn't one, or has more than 32 keys: then nothing of it is trusted.
+ * Keys for other purposes are left out; so are keys published with their private half, and all that share a key id.
+ */
+export function parseKeySet(body: Uint8Array): ParsedKeySet | undefined {
+  if (body.length > keySetLimits.maxBytes) return undefined;
+  const document = parseStrictJson(body);
+  const list = document.kind === 'parsed' ? document.value['keys'] : undefined;
+  if (!Array.isArray(list) || list.length > keySetLimits.maxKeys) return undefined;
+  const keys = new Map<string, VerificationKey>();
+  const ignored: IgnoredKeyCode[] = [];
+  const repeated = new Set<string>();
+  for (const jwk of list) {
+    const imported = importVerificationKey(jwk);
+    if (imported.kind === 'refused') ignored.push(imported.code);
+    else if (keys.has(imported.key.kid)) repeated.add(imported.key.kid);
+    else keys.set(imported.key.kid, imported.key);
+  }
+  for (const kid of repeated) {
+    keys.delete(kid);
+    ignored.push('duplicate-key-id');
+  }
+  return { keys, ignored };
+}
+
+/** From `Cache-Control`: `max-age` within 1 minute … 1 hour, `no-store` and `no-cache` a minute, otherwise 5 minutes. */
+export function refreshAfterMs(cacheControl: string): number {
+  const directives = cacheControl
+    .toLowerCase()
+    .split(',')
+    .map(directive => directive.trim());
+  if (directives.includes('no-store') || directives.includes('no-cache')) return keySetLimits.minRefreshMs;
+  const age = directives.map(directive => /^max-age="?([0-9]{1,10})"?$/.exec(directive)?.[1]).find(Boolean);
+  if (age === undefined) return keySetLimits.defaultRefreshMs;
+  return Math.min(keySetLimits.maxRefreshMs, Math.max(keySetLimits.minRefreshMs, Number(age) * 1000));
+}
