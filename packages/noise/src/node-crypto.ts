@@ -1,0 +1,163 @@
+// The primitives on node:crypto. The only file of this package, besides the vector command, that imports node: modules.
+// Measured choices: AES keys as KeyObjects (raw keys cost 4-6 times as much per frame on Node 24), public keys as JWK
+// (SPKI costs ten times as much), one-shot hashes, HKDF with a KeyObject.
+
+import {
+  createCipheriv,
+  createDecipheriv,
+  createPrivateKey,
+  createPublicKey,
+  createSecretKey,
+  diffieHellman,
+  generateKeyPairSync,
+  hash,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto';
+import {
+  type Aead,
+  type CipherName,
+  type HashName,
+  type KeyPair,
+  noBytes,
+  publicKeyBytes,
+  type Suite,
+  tagBytes,
+  wipe,
+} from './crypto.ts';
+
+const hashes = {
+  SHA256: { digest: 'sha256', hashBytes: 32 },
+  SHA512: { digest: 'sha512', hashBytes: 64 },
+  BLAKE2s: { digest: 'blake2s256', hashBytes: 32 },
+  BLAKE2b: { digest: 'blake2b512', hashBytes: 64 },
+} as const satisfies Record<HashName, { readonly digest: string; readonly hashBytes: 32 | 64 }>;
+
+/** The primitives of `Noise_*_25519_<cipher>_<hash>`. Cheap to call, but one per process and name is enough. */
+export function nodeSuite(cipher: CipherName, hashName: HashName): Suite {
+  const { digest, hashBytes } = hashes[hashName];
+  return {
+    name: `25519_${cipher}_${hashName}`,
+    hashBytes,
+    generateKeyPair,
+    hash: (first, second) => hash(digest, Buffer.concat([first, second]), 'buffer'),
+    hkdf(chainingKey, input, outputs) {
+      // RFC 5869 with empty info is HKDF of the Noise specification, section 4.3.
+      const bytes = hkdfSync(digest, createSecretKey(input), chainingKey, noBytes, outputs * hashBytes);
+      return Array.from({ length: outputs }, (_, i) => new Uint8Array(bytes, i * hashBytes, hashBytes));
+    },
+    aead: cipher === 'AESGCM' ? aesGcm : chaChaPoly,
+  };
+}
+
+const options = { authTagLength: tagBytes };
+// Both nonce forms start with 32 zero bits (section 12). Node copies the buffer when a cipher is made, so one is enough.
+const iv = Buffer.alloc(12);
+
+function aesGcm(key: Uint8Array): Aead {
+  const keyObject = createSecretKey(key);
+  return {
+    seal(nonceHigh, nonceLow, ad, plaintext, out, offset) {
+      iv.writeUInt32BE(nonceHigh, 4);
+      iv.writeUInt32BE(nonceLow, 8);
+      sealWith(createCipheriv('aes-256-gcm', keyObject, iv, options), ad, plaintext, out, offset);
+    },
+    open(nonceHigh, nonceLow, ad, sealed) {
+      iv.writeUInt32BE(nonceHigh, 4);
+      iv.writeUInt32BE(nonceLow, 8);
+      return openWith(createDecipheriv('aes-256-gcm', keyObject, iv, options), ad, sealed);
+    },
+  };
+}
+
+function chaChaPoly(key: Uint8Array): Aead {
+  const keyObject = createSecretKey(key);
+  return {
+    seal(nonceHigh, nonceLow, ad, plaintext, out, offset) {
+      iv.writeUInt32LE(nonceLow, 4);
+      iv.writeUInt32LE(nonceHigh, 8);
+      sealWith(createCipheriv('chacha20-poly1305', keyObject, iv, options), ad, plaintext, out, offset);
+    },
+    open(nonceHigh, nonceLow, ad, sealed) {
+      iv.writeUInt32LE(nonceLow, 4);
+      iv.writeUInt32LE(nonceHigh, 8);
+      return openWith(createDecipheriv('chacha20-poly1305', keyObject, iv, options), ad, sealed);
+    },
+  };
+}
+
+type Cipher = ReturnType<typeof createCipheriv> & { getAuthTag(): Buffer; setAAD(ad: Uint8Array): unknown };
+type Decipher = ReturnType<typeof createDecipheriv> & {
+  setAuthTag(tag: Uint8Array): unknown;
+  setAAD(ad: Uint8Array): unknown;
+};
+
+function sealWith(cipher: Cipher, ad: Uint8Array, plaintext: Uint8Array, out: Uint8Array, offset: number): void {
+  if (ad.length > 0) cipher.setAAD(ad);
+  // An AEAD stream cipher gives everything from update(); final() only closes the tag.
+  if (plaintext.length > 0) out.set(cipher.update(plaintext), offset);
+  cipher.final();
+  out.set(cipher.getAuthTag(), offset + plaintext.length);
+}
+
+function openWith(decipher: Decipher, ad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined {
+  const length = sealed.length - tagBytes;
+  if (length < 0) return undefined;
+  decipher.setAuthTag(sealed.subarray(length));
+  if (ad.length > 0) decipher.setAAD(ad);
+  const plaintext = length > 0 ? decipher.update(sealed.subarray(0, length)) : Buffer.alloc(0);
+  try {
+    decipher.final();
+  } catch {
+    wipe(plaintext); // Unauthenticated bytes are nobody's to see.
+    return undefined;
+  }
+  return plaintext;
+}
+
+/** A new X25519 key pair, for ephemerals: its private half can't be exported. */
+export function generateKeyPair(): KeyPair {
+  // The public half is encoded within the call: exporting it afterwards can deadlock in Node during garbage collection.
+  const { publicKey, privateKey } = generateKeyPairSync('x25519', { publicKeyEncoding: { format: 'jwk' } });
+  return keyPair(Buffer.from(publicKey.x!, 'base64url'), privateKey);
+}
+
+/** 32 random bytes: an X25519 private key (RFC 7748 section 5), for keys that must be stored. */
+export function generatePrivateKey(): Uint8Array {
+  return randomBytes(publicKeyBytes);
+}
+
+const pkcs8Prefix = Buffer.from('302e020100300506032b656e04220420', 'hex');
+const basePoint = Buffer.alloc(publicKeyBytes);
+basePoint[0] = 9;
+
+/** The key pair of a stored 32-byte private key; undefined when it isn't 32 bytes. The bytes may be wiped after the call. */
+export function keyPairFromPrivateKey(privateKey: Uint8Array): KeyPair | undefined {
+  if (privateKey.length !== publicKeyBytes) return undefined;
+  const der = Buffer.concat([pkcs8Prefix, privateKey]);
+  const keyObject = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+  wipe(der);
+  const publicKey = agree(keyObject, basePoint); // X25519 of the base point is the public key (RFC 7748 section 6.1).
+  return publicKey === undefined ? undefined : keyPair(publicKey, keyObject);
+}
+
+function keyPair(publicKey: Uint8Array, privateKey: KeyObject): KeyPair {
+  return { publicKey, agree: remotePublicKey => agree(privateKey, remotePublicKey) };
+}
+
+function agree(privateKey: KeyObject, remotePublicKey: Uint8Array): Uint8Array | undefined {
+  if (remotePublicKey.length !== publicKeyBytes) return undefined;
+  const x = Buffer.from(remotePublicKey.buffer, remotePublicKey.byteOffset, publicKeyBytes).toString('base64url');
+  const publicKey = createPublicKey({ format: 'jwk', key: { kty: 'OKP', crv: 'X25519', x } });
+  let shared: Uint8Array;
+  try {
+    shared = diffieHellman({ privateKey, publicKey });
+  } catch {
+    return undefined; // OpenSSL refuses to derive from a point of low order.
+  }
+  // A build that does not refuse gives zeros (RFC 7748 section 6.1); or-ing all bytes takes the same time for any secret.
+  let any = 0;
+  for (const byte of shared) any |= byte;
+  return any === 0 ? undefined : shared;
+}
