@@ -10,6 +10,88 @@ const steps: readonly string[] = [
      stanza BLOB NOT NULL,
      PRIMARY KEY (device, seq)
    ) WITHOUT ROWID, STRICT;`,
+
+  // A provider keeps its number and name for ever: a number that changed hands would hand over its people too.
+  // Row numbers of accounts and devices are never used again (AUTOINCREMENT): caches and mailboxes are named by them.
+  // A used proof id is the hash of issuer and jti. The audit log can only grow.
+  `CREATE TABLE provider (
+     number INTEGER PRIMARY KEY,
+     name TEXT NOT NULL UNIQUE,
+     status TEXT NOT NULL CHECK (status IN ('live', 'suspended')),
+     changed_at INTEGER NOT NULL
+   ) STRICT;
+   CREATE TABLE account (
+     row INTEGER PRIMARY KEY AUTOINCREMENT,
+     interop_id TEXT NOT NULL UNIQUE,
+     provider INTEGER NOT NULL,
+     identifier TEXT NOT NULL,
+     identity_key BLOB NOT NULL UNIQUE,
+     status TEXT NOT NULL CHECK (status IN ('active', 'suspended')),
+     last_device_id INTEGER NOT NULL,
+     enlisted_at INTEGER NOT NULL,
+     UNIQUE (provider, identifier)
+   ) STRICT;
+   CREATE TABLE device (
+     row INTEGER PRIMARY KEY AUTOINCREMENT,
+     account INTEGER NOT NULL REFERENCES account (row),
+     id INTEGER NOT NULL CHECK (id BETWEEN 1 AND 127),
+     registration_id INTEGER NOT NULL,
+     thumbprint TEXT NOT NULL,
+     enlisted_at INTEGER NOT NULL,
+     signed_prekey_id INTEGER NOT NULL,
+     signed_prekey BLOB NOT NULL,
+     signed_prekey_signature BLOB NOT NULL,
+     last_resort_id INTEGER NOT NULL,
+     last_resort BLOB NOT NULL,
+     last_resort_signature BLOB NOT NULL,
+     UNIQUE (account, id),
+     UNIQUE (account, thumbprint)
+   ) STRICT;
+   CREATE TABLE one_time_key (
+     device INTEGER NOT NULL REFERENCES device (row),
+     kind INTEGER NOT NULL CHECK (kind IN (0, 1)),
+     id INTEGER NOT NULL,
+     public_key BLOB NOT NULL,
+     signature BLOB,
+     UNIQUE (device, kind, id)
+   ) STRICT;
+   CREATE TABLE given_key (
+     seq INTEGER PRIMARY KEY AUTOINCREMENT,
+     device INTEGER NOT NULL REFERENCES device (row),
+     digest BLOB NOT NULL,
+     UNIQUE (device, digest)
+   ) STRICT;
+   CREATE TABLE opt_in (
+     account INTEGER NOT NULL REFERENCES account (row),
+     provider INTEGER NOT NULL,
+     PRIMARY KEY (account, provider)
+   ) WITHOUT ROWID, STRICT;
+   CREATE TABLE device_authorisation (
+     account INTEGER NOT NULL REFERENCES account (row),
+     thumbprint TEXT NOT NULL,
+     expires_at INTEGER NOT NULL,
+     PRIMARY KEY (account, thumbprint)
+   ) WITHOUT ROWID, STRICT;
+   CREATE INDEX device_authorisation_expiry ON device_authorisation (expires_at);
+   CREATE TABLE wake_up (
+     account INTEGER PRIMARY KEY REFERENCES account (row),
+     token_id TEXT NOT NULL,
+     requested_at INTEGER NOT NULL
+   ) STRICT;
+   CREATE TABLE proof_id (
+     id BLOB PRIMARY KEY,
+     expires_at INTEGER NOT NULL
+   ) WITHOUT ROWID, STRICT;
+   CREATE INDEX proof_id_expiry ON proof_id (expires_at);
+   CREATE TABLE audit (
+     seq INTEGER PRIMARY KEY AUTOINCREMENT,
+     at INTEGER NOT NULL,
+     actor TEXT NOT NULL,
+     action TEXT NOT NULL,
+     subject TEXT NOT NULL
+   ) STRICT;
+   CREATE TRIGGER audit_keeps BEFORE DELETE ON audit BEGIN SELECT raise(ABORT, 'the audit log only grows'); END;
+   CREATE TRIGGER audit_stays BEFORE UPDATE ON audit BEGIN SELECT raise(ABORT, 'the audit log only grows'); END;`,
 ];
 
 /** Brings the file to this version's tables. Throws when a newer version wrote it. */

@@ -1,0 +1,289 @@
+// Accounts, devices, opt-ins and device authorisations: every rule that must hold at once is one command here.
+// Runs in the storage workers. Knows nothing of proofs, streams or HTTP; its arguments were checked at the edge.
+import type { DatabaseSync } from 'node:sqlite';
+import type { Device } from '../../enlistment/account.ts';
+import { addOneTimeKeys, type OneTimeKeyRow, removeKeys } from './key-commands.ts';
+import { prepared } from './prepared.ts';
+
+/** A key with the identity key's signature over it (libsignal's serialised forms). */
+export type SignedKeyRow = { readonly id: number; readonly publicKey: Uint8Array; readonly signature: Uint8Array };
+
+export type NewDevice = {
+  readonly registrationId: number;
+  readonly thumbprint: string;
+  readonly identityKey: Uint8Array;
+  readonly signedPrekey: SignedKeyRow;
+  readonly lastResortKemPrekey: SignedKeyRow;
+  readonly prekeys: readonly OneTimeKeyRow[];
+  readonly kemPrekeys: readonly OneTimeKeyRow[];
+};
+
+export type EnlistArgs = {
+  /** Used when the person is new; 128 random bits, so that it is never one that is there. */
+  readonly interopId: string;
+  readonly provider: number;
+  readonly identifier: string;
+  readonly device: NewDevice;
+  /** Removes the devices that are there, in favour of this one. */
+  readonly replace: boolean;
+  /** Only as a further device of this enlistment. */
+  readonly joins?: string;
+  readonly maxDevices: number;
+  readonly nowMs: number;
+};
+
+export type EnlistRefusal =
+  | 'device-authorisation-required'
+  | 'identity-key-in-use'
+  | 'identity-key-differs'
+  | 'device-limit'
+  | 'enlistment-suspended'
+  | 'enlistment-unknown';
+
+export type EnlistResult =
+  | {
+      readonly kind: 'enlisted';
+      readonly interopId: string;
+      readonly deviceId: number;
+      /** `same`: this device key was there already and nothing changed. */
+      readonly change: 'same' | 'account-added' | 'device-added';
+      readonly removed: readonly Device[];
+    }
+  | { readonly kind: 'refused'; readonly code: EnlistRefusal };
+
+type AccountRow = { row: number; interopId: string; status: string; lastDeviceId: number; identityKey: Uint8Array };
+
+const refused = (code: EnlistRefusal): EnlistResult => ({ kind: 'refused', code });
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
+}
+
+/** Active devices of an account in ascending id. */
+export function devicesOf(db: DatabaseSync, account: number): Device[] {
+  const select = prepared(
+    db,
+    'SELECT row, id, registration_id AS registrationId, thumbprint FROM device WHERE account = ? ORDER BY id',
+  );
+  return select.all(account).map(row => ({ ...(row as unknown as Device) }));
+}
+
+/** The lowest id never used in the enlistment; after 127, the lowest that is free. */
+function nextDeviceId(account: AccountRow, devices: readonly Device[]): number | undefined {
+  if (account.lastDeviceId < 127) return account.lastDeviceId + 1;
+  const used = new Set(devices.map(device => device.id));
+  for (let id = 1; id <= 127; id++) if (!used.has(id)) return id;
+  return undefined;
+}
+
+function removeDevice(db: DatabaseSync, row: number): void {
+  removeKeys(db, row);
+  prepared(db, 'DELETE FROM mailbox WHERE device = ?').run(row);
+  prepared(db, 'DELETE FROM device WHERE row = ?').run(row);
+}
+
+function insertDevice(db: DatabaseSync, account: number, id: number, device: NewDevice, nowMs: number): void {
+  const { signedPrekey, lastResortKemPrekey } = device;
+  const { lastInsertRowid } = prepared(
+    db,
+    `INSERT INTO device (account, id, registration_id, thumbprint, enlisted_at, signed_prekey_id, signed_prekey,
+       signed_prekey_signature, last_resort_id, last_resort, last_resort_signature)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  ).run(
+    account,
+    id,
+    device.registrationId,
+    device.thumbprint,
+    nowMs,
+    signedPrekey.id,
+    signedPrekey.publicKey,
+    signedPrekey.signature,
+    lastResortKemPrekey.id,
+    lastResortKemPrekey.publicKey,
+    lastResortKemPrekey.signature,
+  );
+  const row = Number(lastInsertRowid);
+  addOneTimeKeys(db, row, 0, device.prekeys);
+  addOneTimeKeys(db, row, 1, device.kemPrekeys);
+  prepared(db, 'UPDATE account SET last_device_id = max(last_device_id, ?) WHERE row = ?').run(id, account);
+}
+
+/** Takes an authorisation of this device key that has not expired: true once. */
+function takeAuthorisation(db: DatabaseSync, account: number, thumbprint: string, nowMs: number): boolean {
+  const remove = prepared(
+    db,
+    'DELETE FROM device_authorisation WHERE account = ? AND thumbprint = ? RETURNING expires_at AS expiresAtMs',
+  );
+  const row = remove.get(account, thumbprint) as { expiresAtMs: number } | undefined;
+  return row !== undefined && row.expiresAtMs > nowMs;
+}
+
+function enlist(db: DatabaseSync, args: EnlistArgs): EnlistResult {
+  const { device, nowMs } = args;
+  const account = prepared(
+    db,
+    `SELECT row, interop_id AS interopId, status, last_device_id AS lastDeviceId, identity_key AS identityKey
+     FROM account WHERE provider = ? AND identifier = ?`,
+  ).get(args.provider, args.identifier) as AccountRow | undefined;
+  const keyUse = prepared(db, 'SELECT row FROM account WHERE identity_key = ?').get(device.identityKey) as
+    | { row: number }
+    | undefined;
+
+  if (account === undefined) {
+    if (args.joins !== undefined) return refused('enlistment-unknown');
+    if (keyUse !== undefined) return refused('identity-key-in-use');
+    const { lastInsertRowid } = prepared(
+      db,
+      `INSERT INTO account (interop_id, provider, identifier, identity_key, status, last_device_id, enlisted_at)
+       VALUES (?, ?, ?, ?, 'active', 0, ?)`,
+    ).run(args.interopId, args.provider, args.identifier, device.identityKey, nowMs);
+    insertDevice(db, Number(lastInsertRowid), 1, device, nowMs);
+    return { kind: 'enlisted', interopId: args.interopId, deviceId: 1, change: 'account-added', removed: [] };
+  }
+
+  if (args.joins !== undefined && args.joins !== account.interopId) return refused('enlistment-unknown');
+  if (account.status !== 'active') return refused('enlistment-suspended');
+  const devices = devicesOf(db, account.row);
+  const sameIdentity = sameBytes(account.identityKey, device.identityKey);
+  const there = devices.find(known => known.thumbprint === device.thumbprint);
+  if (there !== undefined && sameIdentity && there.registrationId === device.registrationId) {
+    return { kind: 'enlisted', interopId: account.interopId, deviceId: there.id, change: 'same', removed: [] };
+  }
+  if (keyUse !== undefined && keyUse.row !== account.row) return refused('identity-key-in-use');
+  // With no device left there is nobody to authorise another: the proof alone decides, as for a new enlistment.
+  const startsAgain = devices.length === 0 || (args.replace && args.joins === undefined);
+  if (!startsAgain) {
+    if (!sameIdentity) return refused('identity-key-differs');
+    if (there !== undefined) return refused('device-authorisation-required');
+    if (devices.length >= args.maxDevices) return refused('device-limit');
+  }
+  const id = nextDeviceId(account, startsAgain ? [] : devices);
+  if (id === undefined) return refused('device-limit');
+  if (!startsAgain && !takeAuthorisation(db, account.row, device.thumbprint, nowMs)) {
+    return refused('device-authorisation-required');
+  }
+  const removed = startsAgain ? devices : [];
+  for (const old of removed) removeDevice(db, old.row);
+  if (startsAgain) {
+    prepared(db, 'DELETE FROM device_authorisation WHERE account = ?').run(account.row);
+    prepared(db, 'DELETE FROM wake_up WHERE account = ?').run(account.row);
+    prepared(db, 'UPDATE account SET identity_key = ? WHERE row = ?').run(device.identityKey, account.row);
+  }
+  insertDevice(db, account.row, id, device, nowMs);
+  return { kind: 'enlisted', interopId: account.interopId, deviceId: id, change: 'device-added', removed };
+}
+
+export const accountWrites = {
+  /** Enlists, adds an authorised device, or starts again; idempotent by device key. See `EnlistRefusal`. */
+  accountEnlist: enlist,
+
+  /** Many enlistments in one transaction; each stands alone. */
+  accountEnlistMany(db: DatabaseSync, list: readonly EnlistArgs[]): EnlistResult[] {
+    return list.map(args => enlist(db, args));
+  },
+
+  /** Removes a device with its keys and its mailbox; gives back what it was, undefined when it isn't there. */
+  deviceRemove(db: DatabaseSync, args: { account: number; deviceId: number }): Device | undefined {
+    const device = devicesOf(db, args.account).find(known => known.id === args.deviceId);
+    if (device !== undefined) removeDevice(db, device.row);
+    return device;
+  },
+
+  /** Lets a device key join until `expiresAtMs`, once. `full`: `max` others are waiting to be used. */
+  deviceAuthorise(
+    db: DatabaseSync,
+    args: { account: number; thumbprint: string; expiresAtMs: number; nowMs: number; max: number },
+  ): 'authorised' | 'full' | 'account-gone' {
+    const account = prepared(db, 'SELECT 1 FROM account WHERE row = ?').get(args.account);
+    if (account === undefined) return 'account-gone';
+    prepared(db, 'DELETE FROM device_authorisation WHERE account = ? AND expires_at <= ?').run(
+      args.account,
+      args.nowMs,
+    );
+    const { count } = prepared(
+      db,
+      'SELECT count(*) AS count FROM device_authorisation WHERE account = ? AND thumbprint <> ?',
+    ).get(args.account, args.thumbprint) as { count: number };
+    if (count >= args.max) return 'full';
+    prepared(db, 'INSERT OR REPLACE INTO device_authorisation (account, thumbprint, expires_at) VALUES (?, ?, ?)').run(
+      args.account,
+      args.thumbprint,
+      args.expiresAtMs,
+    );
+    return 'authorised';
+  },
+
+  /** Removes expired authorisations, at most `limit`; gives back how many. */
+  deviceAuthorisationSweep(db: DatabaseSync, args: { nowMs: number; limit: number }): number {
+    const remove = prepared(
+      db,
+      `DELETE FROM device_authorisation WHERE (account, thumbprint) IN
+       (SELECT account, thumbprint FROM device_authorisation WHERE expires_at <= ? LIMIT ?)`,
+    );
+    return Number(remove.run(args.nowMs, args.limit).changes);
+  },
+
+  /** Deletes everything that is kept of a person; gives back the devices that were. Refuses a suspended one. */
+  accountWithdraw(
+    db: DatabaseSync,
+    args: { account: number },
+  ):
+    | { readonly kind: 'withdrawn'; readonly devices: readonly Device[] }
+    | { readonly kind: 'refused'; readonly code: 'enlistment-unknown' | 'enlistment-suspended' } {
+    const account = prepared(db, 'SELECT status FROM account WHERE row = ?').get(args.account) as
+      | { status: string }
+      | undefined;
+    if (account === undefined) return { kind: 'refused', code: 'enlistment-unknown' };
+    // Otherwise withdrawing and enlisting again would undo a suspension.
+    if (account.status !== 'active') return { kind: 'refused', code: 'enlistment-suspended' };
+    const devices = devicesOf(db, args.account);
+    for (const device of devices) removeDevice(db, device.row);
+    for (const table of ['opt_in', 'device_authorisation', 'wake_up'] as const) {
+      prepared(db, `DELETE FROM ${table} WHERE account = ?`).run(args.account);
+    }
+    prepared(db, 'DELETE FROM account WHERE row = ?').run(args.account);
+    return { kind: 'withdrawn', devices };
+  },
+
+  /** Suspends or resumes a person, with the audit entry in the same step. */
+  accountSetStatus(
+    db: DatabaseSync,
+    args: { interopId: string; status: 'active' | 'suspended'; actor: string; nowMs: number },
+  ): 'changed' | 'same' | 'unknown' {
+    const account = prepared(db, 'SELECT row, status FROM account WHERE interop_id = ?').get(args.interopId) as
+      | { row: number; status: string }
+      | undefined;
+    if (account === undefined) return 'unknown';
+    if (account.status === args.status) return 'same';
+    prepared(db, 'UPDATE account SET status = ? WHERE row = ?').run(args.status, account.row);
+    prepared(db, 'INSERT INTO audit (at, actor, action, subject) VALUES (?, ?, ?, ?)').run(
+      args.nowMs,
+      args.actor,
+      args.status === 'active' ? 'enlistment-resumed' : 'enlistment-suspended',
+      args.interopId,
+    );
+    return 'changed';
+  },
+
+  /** Opts a person in to a provider, or out. False: the account is gone. */
+  optInSet(db: DatabaseSync, args: { account: number; provider: number; optedIn: boolean }): boolean {
+    const account = prepared(db, 'SELECT 1 FROM account WHERE row = ?').get(args.account);
+    if (account === undefined) return false;
+    const sql = args.optedIn
+      ? 'INSERT OR IGNORE INTO opt_in (account, provider) VALUES (?, ?)'
+      : 'DELETE FROM opt_in WHERE account = ? AND provider = ?';
+    prepared(db, sql).run(args.account, args.provider);
+    return true;
+  },
+
+  /** Removes mailbox entries whose device is gone (written while it was being removed); gives back how many. */
+  mailboxSweepOrphans(db: DatabaseSync, args: { devices: readonly number[] }): number {
+    let changes = 0;
+    const remove = prepared(
+      db,
+      'DELETE FROM mailbox WHERE device = ?1 AND NOT EXISTS (SELECT 1 FROM device WHERE row = ?1)',
+    );
+    for (const device of args.devices) changes += Number(remove.run(device).changes);
+    return changes;
+  },
+};

@@ -1,0 +1,130 @@
+// Provider states, wake-ups that wait, and the audit log. Runs in the storage workers.
+import type { DatabaseSync } from 'node:sqlite';
+import { prepared } from './prepared.ts';
+
+export type ProviderStatus = 'live' | 'suspended';
+
+export type AuditEntry = {
+  readonly seq: number;
+  readonly atMs: number;
+  /** Who did it: `configuration` or `admin`. */
+  readonly actor: string;
+  readonly action:
+    | 'provider-registered'
+    | 'provider-suspended'
+    | 'provider-resumed'
+    | 'enlistment-suspended'
+    | 'enlistment-resumed';
+  /** A provider number or an InteropId; never a user-visible identifier. */
+  readonly subject: string;
+};
+
+export type PendingWakeUp = {
+  readonly account: number;
+  readonly interopId: string;
+  readonly provider: number;
+  readonly identifier: string;
+  readonly tokenId: string;
+  readonly requestedAtMs: number;
+};
+
+function audit(db: DatabaseSync, atMs: number, actor: string, action: AuditEntry['action'], subject: string): void {
+  prepared(db, 'INSERT INTO audit (at, actor, action, subject) VALUES (?, ?, ?, ?)').run(atMs, actor, action, subject);
+}
+
+export const operationsWrites = {
+  /**
+   * Makes the configured providers known and gives back the stored status of each, in their order.
+   * A number or name that belongs to another provider already is refused, and nothing is written.
+   */
+  providersRegister(
+    db: DatabaseSync,
+    args: { providers: readonly { number: number; name: string }[]; nowMs: number },
+  ):
+    | { readonly kind: 'registered'; readonly statuses: readonly ProviderStatus[] }
+    | {
+        readonly kind: 'refused';
+        readonly number: number;
+        readonly storedName: string;
+        readonly storedNumber: number;
+      } {
+    const select = prepared(db, 'SELECT number, name, status FROM provider WHERE number = ? OR name = ?');
+    const known = args.providers.map(
+      ({ number, name }) =>
+        select.all(number, name) as unknown as { number: number; name: string; status: ProviderStatus }[],
+    );
+    for (const [index, { number, name }] of args.providers.entries()) {
+      const other = known[index]!.find(row => row.number !== number || row.name !== name);
+      if (other !== undefined) {
+        return { kind: 'refused', number, storedName: other.name, storedNumber: other.number };
+      }
+    }
+    const insert = prepared(db, "INSERT INTO provider (number, name, status, changed_at) VALUES (?, ?, 'live', ?)");
+    const statuses = args.providers.map(({ number, name }, index): ProviderStatus => {
+      const row = known[index]![0];
+      if (row !== undefined) return row.status;
+      insert.run(number, name, args.nowMs);
+      audit(db, args.nowMs, 'configuration', 'provider-registered', String(number));
+      return 'live';
+    });
+    return { kind: 'registered', statuses };
+  },
+
+  providerSetStatus(
+    db: DatabaseSync,
+    args: { number: number; status: ProviderStatus; actor: string; nowMs: number },
+  ): 'changed' | 'same' | 'unknown' {
+    const row = prepared(db, 'SELECT status FROM provider WHERE number = ?').get(args.number) as
+      | { status: ProviderStatus }
+      | undefined;
+    if (row === undefined) return 'unknown';
+    if (row.status === args.status) return 'same';
+    prepared(db, 'UPDATE provider SET status = ?, changed_at = ? WHERE number = ?').run(
+      args.status,
+      args.nowMs,
+      args.number,
+    );
+    const action = args.status === 'live' ? 'provider-resumed' : 'provider-suspended';
+    audit(db, args.nowMs, args.actor, action, String(args.number));
+    return 'changed';
+  },
+
+  /** Keeps wake-ups; one that waits for the same person already stays as it is. Gone accounts are passed over. */
+  wakeUpsAdd(db: DatabaseSync, list: readonly { account: number; tokenId: string; requestedAtMs: number }[]): void {
+    const insert = prepared(
+      db,
+      `INSERT OR IGNORE INTO wake_up (account, token_id, requested_at)
+       SELECT row, ?, ? FROM account WHERE row = ?`,
+    );
+    for (const { account, tokenId, requestedAtMs } of list) insert.run(tokenId, requestedAtMs, account);
+  },
+
+  /** Removes wake-ups that were sent or given up; one that was asked for since (another token id) stays. */
+  wakeUpsRemove(db: DatabaseSync, list: readonly { account: number; tokenId: string }[]): void {
+    const remove = prepared(db, 'DELETE FROM wake_up WHERE account = ? AND token_id = ?');
+    for (const { account, tokenId } of list) remove.run(account, tokenId);
+  },
+};
+
+export const operationsReads = {
+  /** Wake-ups that wait, by account row after `afterAccount`, at most `limit`. */
+  wakeUpsPending(db: DatabaseSync, args: { afterAccount: number; limit: number }): PendingWakeUp[] {
+    const select = prepared(
+      db,
+      `SELECT wake_up.account, interop_id AS interopId, provider, identifier, token_id AS tokenId,
+         requested_at AS requestedAtMs
+       FROM wake_up JOIN account ON account.row = wake_up.account
+       WHERE wake_up.account > ? ORDER BY wake_up.account LIMIT ?`,
+    );
+    return select.all(args.afterAccount, args.limit).map(row => ({ ...(row as unknown as PendingWakeUp) }));
+  },
+
+  /** Audit entries after `afterSeq`, oldest first, at most `limit`. */
+  auditPage(db: DatabaseSync, args: { afterSeq: number; limit: number }): AuditEntry[] {
+    const select = prepared(
+      db,
+      'SELECT seq, at AS atMs, actor, action, subject FROM audit WHERE seq > ? ORDER BY seq LIMIT ?',
+    );
+    return select.all(args.afterSeq, args.limit).map(row => ({ ...(row as unknown as AuditEntry) }));
+  },
+};

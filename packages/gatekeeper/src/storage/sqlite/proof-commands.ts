@@ -1,0 +1,21 @@
+// Used proof ids: compare-and-set, and forgetting what has expired. Runs in the storage workers.
+// Source: docs/protocol/02 (`jti` is taken once within the proof's lifetime).
+import type { DatabaseSync } from 'node:sqlite';
+import { prepared } from './prepared.ts';
+
+export const proofWrites = {
+  /** True for exactly one caller per id. `id` is a hash: what it was made of is not kept. */
+  proofTake(db: DatabaseSync, args: { id: Uint8Array; expiresAtMs: number }): boolean {
+    const insert = prepared(db, 'INSERT OR IGNORE INTO proof_id (id, expires_at) VALUES (?, ?)');
+    return Number(insert.run(args.id, args.expiresAtMs).changes) === 1;
+  },
+
+  /** Forgets ids that expired at or before `nowMs`, at most `limit`; gives back how many. */
+  proofSweep(db: DatabaseSync, args: { nowMs: number; limit: number }): number {
+    const remove = prepared(
+      db,
+      'DELETE FROM proof_id WHERE id IN (SELECT id FROM proof_id WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)',
+    );
+    return Number(remove.run(args.nowMs, args.limit).changes);
+  },
+};
