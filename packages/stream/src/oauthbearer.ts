@@ -5,6 +5,9 @@
 /** Longest message read or written, in bytes: an ownership proof (8,192) with a header and room for other keys. */
 export const maxOauthBearerBytes = 12_288;
 
+/** Longest ownership proof (docs/protocol/02-ownership-proof.md). */
+const maxTokenLength = 8_192;
+
 /** `authorizationId` is the `a=` of the GS2 header, unescaped: who the client says it wants to be. */
 export type OauthBearer = { readonly token: string; readonly authorizationId?: string };
 
@@ -51,6 +54,11 @@ export function parseOauthBearer(message: Uint8Array | string): OauthBearer | un
   const token = bearer.exec(seen.get('auth') ?? '')?.[1];
   if (token === undefined || !bearerToken.test(token)) return undefined;
   return authorizationId === undefined ? { token } : { token, authorizationId };
+}
+
+/** Whether a text has a bearer token's syntax (RFC 6750 section 2.1), which every JWT has. */
+export function isBearerToken(text: string): boolean {
+  return text.length <= maxTokenLength && bearerToken.test(text);
 }
 
 /** Writes a client's first message. The token must have RFC 6750 syntax, which every JWT has. */
