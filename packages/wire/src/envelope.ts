@@ -364,9 +364,8 @@ const equals = 0x3d;
 const notBase64 = 0xff;
 /** The six bits of each base64 character, `notBase64` for all other characters below 256. */
 const base64Values = new Uint8Array(256).fill(notBase64);
-for (const [value, c] of [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'].entries()) {
-  base64Values[c.charCodeAt(0)] = value;
-}
+const base64Alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+for (let value = 0; value < 64; value++) base64Values[base64Alphabet.charCodeAt(value)] = value;
 
 /**
  * Whether the text is the one base64 form of some bytes (RFC 4648 section 4): whole groups of four, no white space,
