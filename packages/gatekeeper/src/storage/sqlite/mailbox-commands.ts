@@ -22,13 +22,27 @@ export const mailboxWrites = {
     for (const range of ranges) remove.run(range.device, range.first, range.last);
   },
 
-  /** Removes at most `limit` entries of one device that expired at or before `nowMs`; gives back how many. */
-  mailboxExpire(db: DatabaseSync, args: { device: number; nowMs: number; limit: number }): number {
-    const rows = prepared(
+  /** Removes at most `limit` entries of one device that expired at or before `nowMs`, oldest first. */
+  mailboxExpire(
+    db: DatabaseSync,
+    args: { device: number; nowMs: number; limit: number },
+  ): { count: number; bytes: number } {
+    // Entries of one device expire in their order, so this stops at the first that is still good.
+    const oldest = prepared(
       db,
-      'DELETE FROM mailbox WHERE device = ? AND seq IN (SELECT seq FROM mailbox WHERE device = ? ORDER BY seq LIMIT ?) AND expires_at <= ?',
+      'SELECT seq, expires_at AS expiresAtMs, length(stanza) AS bytes FROM mailbox WHERE device = ? ORDER BY seq LIMIT ?',
     );
-    return Number(rows.run(args.device, args.device, args.limit, args.nowMs).changes);
+    const gone = { count: 0, bytes: 0 };
+    let last = 0;
+    for (const row of oldest.iterate(args.device, args.limit)) {
+      const { seq, expiresAtMs, bytes } = row as { seq: number; expiresAtMs: number; bytes: number };
+      if (expiresAtMs > args.nowMs) break;
+      gone.count++;
+      gone.bytes += bytes;
+      last = seq;
+    }
+    if (gone.count > 0) prepared(db, 'DELETE FROM mailbox WHERE device = ? AND seq <= ?').run(args.device, last);
+    return gone;
   },
 };
 

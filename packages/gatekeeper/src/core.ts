@@ -1,0 +1,167 @@
+// The gatekeeper's inside: mailboxes, sessions and the router, joined. Listeners bring connections to it; the control
+// side (accounts, keys, consent) answers its questions. Knows nothing of ports, certificates or HTTP.
+import { performance } from 'node:perf_hooks';
+import { childElement, attribute } from '@drawbridge/wire/element';
+import { parseJid } from '@drawbridge/wire/jid';
+import type { Account, AccountEvent, Accounts } from './enlistment/account.ts';
+import {
+  type Admission,
+  ConnectionGate,
+  type ListenerHost,
+  type ListenerLimits,
+  type ListenerLog,
+} from './listeners/admission.ts';
+import { type MailboxLimits, Mailboxes, type MailboxStore, type Codec } from './mailbox/mailbox.ts';
+import type { SessionHost, SessionLimits } from './routing/device-session.ts';
+import type { IqHandlers } from './routing/iq.ts';
+import { Router, type RouterCounters } from './routing/router.ts';
+import { Sessions } from './routing/sessions.ts';
+
+/** Expired entries that one sweep removes at most, and how often it runs. */
+const sweepEntries = 5_000;
+const sweepEveryMs = 60_000;
+
+export type CoreDeps = {
+  readonly domain: string;
+  readonly accounts: Accounts;
+  readonly mailboxStore: MailboxStore;
+  readonly codec: Codec;
+  readonly iqHandlers: IqHandlers;
+  mayReach(from: Account, to: Account): boolean;
+  suiteAdmitted(provider: number, suite: string): boolean;
+  wakeUp(account: Account): void;
+  authenticate(token: string, transport: 'xmpp' | 'compact', deviceKeyThumbprint?: string): Promise<Admission>;
+  nowMs(): number;
+  readonly log: ListenerLog;
+  readonly mailboxLimits: MailboxLimits;
+  readonly sessionLimits: SessionLimits;
+  readonly listenerLimits: ListenerLimits;
+};
+
+export type Core = {
+  readonly listenerHost: ListenerHost;
+  readonly sessions: Sessions;
+  readonly counters: RouterCounters & { damaged: number };
+  /** Closes streams and forgets mailboxes as accounts change. */
+  onAccountEvent(event: AccountEvent): void;
+  /** Ends all sessions, then waits until everything accepted is durable. */
+  close(): Promise<void>;
+};
+
+export async function openCore(deps: CoreDeps): Promise<Core> {
+  const sessions = new Sessions();
+  const counters = { routed: 0, refused: 0, storageRefused: 0, dropped: 0, damaged: 0 };
+  const mailboxes = new Mailboxes({
+    store: deps.mailboxStore,
+    codec: deps.codec,
+    nowMs: deps.nowMs,
+    monotonicMs: () => performance.now(),
+    limits: deps.mailboxLimits,
+    events: {
+      congested: congested => {
+        deps.log(congested ? 'storage-congested' : 'storage-caught-up');
+        if (!congested) sessions.congestionOver();
+      },
+      damaged: () => {
+        counters.damaged++;
+        deps.log('mailbox-entry-damaged');
+      },
+    },
+  });
+  await mailboxes.open();
+
+  const router = new Router({
+    domain: deps.domain,
+    accounts: deps.accounts,
+    mailboxes,
+    iqHandlers: deps.iqHandlers,
+    mayReach: deps.mayReach,
+    suiteAdmitted: deps.suiteAdmitted,
+    wakeUp: deps.wakeUp,
+    isConnected: device => sessions.isConnected(device),
+    sessionsOf: account => sessions.ofAccount(account),
+    nowMs: deps.nowMs,
+    maxOpenRequests: deps.sessionLimits.maxOpenRequests,
+    counters,
+  });
+
+  const sessionHost: SessionHost = {
+    domain: deps.domain,
+    limits: deps.sessionLimits,
+    mailboxes,
+    monotonicMs: () => performance.now(),
+    newId: () => sessions.newId(),
+    route: (session, el, sequence) => router.route(session, el, sequence),
+    stillWanted: (session, el) => {
+      const sender = parseJid(attribute(el, 'from') ?? '');
+      const to = deps.accounts.find(session.interopId);
+      if (sender === undefined || to === undefined) return false;
+      if (sender.local === session.interopId) return true;
+      const from = deps.accounts.find(sender.local);
+      if (from === undefined || from.status !== 'active') return false;
+      if (!deps.mayReach(from, to)) return false;
+      const suite = attribute(childElement(el, 'envelope', 'urn:drawbridge:e2ee:1') ?? el, 'suite') ?? '';
+      return deps.suiteAdmitted(from.provider, suite) && deps.suiteAdmitted(to.provider, suite);
+    },
+    flushSoon: session => sessions.flushSoon(session),
+    flushLater: session => sessions.flushLater(session),
+    ended: session => sessions.forget(session),
+    get congested() {
+      return mailboxes.isCongested;
+    },
+    pausedByCongestion: session => sessions.pausedByCongestion(session),
+  };
+
+  const listenerHost: ListenerHost = {
+    domain: deps.domain,
+    limits: deps.listenerLimits,
+    sessions,
+    sessionHost,
+    log: deps.log,
+    authenticate: deps.authenticate,
+    gate: new ConnectionGate(deps.listenerLimits),
+  };
+
+  let sweeping: Promise<unknown> = Promise.resolve();
+  const sweeper = setInterval(() => {
+    sweeping = mailboxes.sweep(sweepEntries).catch(() => deps.log('mailbox-sweep-failed'));
+  }, sweepEveryMs);
+  sweeper.unref();
+
+  return {
+    listenerHost,
+    sessions,
+    counters,
+    onAccountEvent(event) {
+      switch (event.kind) {
+        case 'account-changed':
+          return;
+        case 'device-removed':
+          sessions.ofDevice(event.device)?.end('not-authorized');
+          mailboxes.discard(event.device.row);
+          return;
+        case 'account-withdrawn':
+          for (const device of event.devices) {
+            sessions.ofDevice(device)?.end('not-authorized');
+            mailboxes.discard(device.row);
+          }
+          return;
+        case 'account-suspended':
+          for (const session of [...sessions.all()]) {
+            if (session.interopId === event.interopId) session.end('policy-violation');
+          }
+          return;
+        case 'provider-suspended':
+          for (const session of [...sessions.all()]) {
+            if (session.provider === event.provider) session.end('policy-violation');
+          }
+      }
+    },
+    async close() {
+      clearInterval(sweeper);
+      sessions.close();
+      await sweeping;
+      await mailboxes.close();
+    },
+  };
+}

@@ -1,0 +1,118 @@
+// What every listener needs to let a device in and hand its elements to a session. Knows nothing of encodings.
+import type { Account, Device } from '../enlistment/account.ts';
+import { type Carrier, DeviceSession, type SessionHost } from '../routing/device-session.ts';
+import type { Sessions } from '../routing/sessions.ts';
+
+export type Admission =
+  | { readonly kind: 'admitted'; readonly account: Account; readonly device: Device; readonly proofExpiresAtMs: number }
+  | { readonly kind: 'refused'; readonly code: string };
+
+export type ListenerLimits = {
+  /** From connect to an established session. */
+  readonly loginMs: number;
+  readonly tlsHandshakeMs: number;
+  /** Connections of one address that have not logged in. */
+  readonly maxUnauthenticatedPerAddress: number;
+  /** All connections that have not logged in. */
+  readonly maxUnauthenticated: number;
+  readonly maxConnections: number;
+  /** Bytes waiting in one socket beyond which nothing more is handed to its device. */
+  readonly congestedBytes: number;
+  /** A client that shows no sign of what it wants gets its mailbox after this. */
+  readonly startDeliveryMs: number;
+  /** After our end of stream, how long the peer may take for its own. */
+  readonly closeMs: number;
+  readonly tcpKeepAliveMs: number;
+};
+
+export const defaultListenerLimits: ListenerLimits = {
+  loginMs: 30_000,
+  tlsHandshakeMs: 10_000,
+  maxUnauthenticatedPerAddress: 32,
+  maxUnauthenticated: 20_000,
+  maxConnections: 100_000,
+  congestedBytes: 1024 * 1024,
+  startDeliveryMs: 250,
+  closeMs: 2_000,
+  tcpKeepAliveMs: 120_000,
+};
+
+/** Counts and events for operators; nothing in them names a person, an address or a token. */
+export type ListenerLog = (event: string, data?: Readonly<Record<string, string | number>>) => void;
+
+export type ListenerHost = {
+  readonly domain: string;
+  readonly limits: ListenerLimits;
+  readonly sessions: Sessions;
+  readonly sessionHost: SessionHost;
+  readonly log: ListenerLog;
+  /** Verifies a proof and finds the device it belongs to. Never rejects. */
+  authenticate(token: string, transport: 'xmpp' | 'compact', deviceKeyThumbprint?: string): Promise<Admission>;
+  readonly gate: ConnectionGate;
+};
+
+/** Starts the session of a device that has just logged in; an earlier one of the device is closed. */
+export function beginSession(host: ListenerHost, account: Account, device: Device, carrier: Carrier): DeviceSession {
+  const session = new DeviceSession(host.sessionHost, account, device);
+  host.sessions.add(session);
+  session.carryOn(carrier);
+  setTimeout(() => session.startDelivery(), host.limits.startDeliveryMs).unref();
+  return session;
+}
+
+/** Bounds connections, in all and, before login, by address. */
+export class ConnectionGate {
+  readonly #limits: ListenerLimits;
+  readonly #byAddress = new Map<string, number>();
+  #unauthenticated = 0;
+  #connections = 0;
+
+  constructor(limits: ListenerLimits) {
+    this.#limits = limits;
+  }
+
+  get connections(): number {
+    return this.#connections;
+  }
+
+  get unauthenticated(): number {
+    return this.#unauthenticated;
+  }
+
+  /** A new connection's place, or undefined: close it at once. */
+  enter(address: string): ConnectionPlace | undefined {
+    const waiting = this.#byAddress.get(address) ?? 0;
+    if (
+      waiting >= this.#limits.maxUnauthenticatedPerAddress ||
+      this.#unauthenticated >= this.#limits.maxUnauthenticated ||
+      this.#connections >= this.#limits.maxConnections
+    ) {
+      return undefined;
+    }
+    this.#byAddress.set(address, waiting + 1);
+    this.#unauthenticated++;
+    this.#connections++;
+    let loggedIn = false;
+    let left = false;
+    const admitted = (): void => {
+      if (loggedIn) return;
+      loggedIn = true;
+      this.#unauthenticated--;
+      const rest = (this.#byAddress.get(address) ?? 1) - 1;
+      if (rest === 0) this.#byAddress.delete(address);
+      else this.#byAddress.set(address, rest);
+    };
+    return {
+      admitted,
+      leave: () => {
+        if (left) return;
+        left = true;
+        admitted();
+        this.#connections--;
+      },
+    };
+  }
+}
+
+/** One connection's place: `admitted` after login, `leave` at its end; repeats do nothing. */
+export type ConnectionPlace = { admitted(): void; leave(): void };

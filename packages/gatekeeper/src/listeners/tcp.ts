@@ -1,0 +1,112 @@
+// TCP for standard XMPP: STARTTLS on one port, direct TLS on another. Moves bytes; knows nothing of what they mean.
+// Source: RFC 6120 sections 3 and 5, RFC 7590, XEP-0368.
+import { createServer, type Server, type Socket } from 'node:net';
+import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
+import type { ConnectionPlace, ListenerHost } from './admission.ts';
+import { XmppStream, type XmppLink } from './xmpp-stream.ts';
+
+export type TlsMaterial = { readonly cert: string | Buffer; readonly key: string | Buffer };
+
+/** RFC 7590, RFC 9325: nothing below TLS 1.2. */
+export const minTlsVersion = 'TLSv1.2';
+
+/** ALPN of direct TLS (XEP-0368 section 4). */
+const alpnXmpp = 'xmpp-client';
+
+/** `starttls`: TLS after a word in the clear; `direct`: TLS from the first byte; `plaintext`: none, for measurements on loopback. */
+export type TcpMode = 'starttls' | 'direct' | 'plaintext';
+
+export function createTcpListener(host: ListenerHost, tls: TlsMaterial, mode: TcpMode): Server {
+  const secureContext = createSecureContext({ ...tls, minVersion: minTlsVersion });
+  return createServer({ noDelay: true }, tcp => {
+    const place = host.gate.enter(tcp.remoteAddress ?? '');
+    if (place === undefined) {
+      host.log('connection-refused');
+      tcp.destroy();
+      return;
+    }
+    tcp.setKeepAlive(true, host.limits.tcpKeepAliveMs);
+    tcp.on('error', () => tcp.destroy());
+    tcp.once('close', () => place.leave());
+    if (mode === 'direct')
+      secure(host, tcp, secureContext, socket => carry(host, tcp, socket, place, 'secured', secureContext));
+    else carry(host, tcp, tcp, place, mode === 'starttls' ? 'starttls' : 'secured', secureContext);
+  });
+}
+
+/** Runs the server's side of a TLS handshake within the deadline. */
+function secure(
+  host: ListenerHost,
+  tcp: Socket,
+  secureContext: SecureContext,
+  done: (socket: TLSSocket) => void,
+): void {
+  const socket = new TLSSocket(tcp, { isServer: true, secureContext, ALPNProtocols: [alpnXmpp] });
+  const deadline = setTimeout(() => tcp.destroy(), host.limits.tlsHandshakeMs);
+  socket.once('secure', () => {
+    clearTimeout(deadline);
+    done(socket);
+  });
+  socket.on('error', () => {
+    host.log('tls-failed');
+    tcp.destroy();
+  });
+  socket.once('close', () => {
+    clearTimeout(deadline);
+    tcp.destroy();
+  });
+}
+
+function carry(
+  host: ListenerHost,
+  tcp: Socket,
+  first: Socket,
+  place: ConnectionPlace,
+  carrier: 'starttls' | 'secured',
+  secureContext: SecureContext,
+): void {
+  let socket = first;
+  let upgrading = false;
+  let ended = false;
+  const link: XmppLink = {
+    send: text => {
+      if (socket.writable) socket.write(text);
+    },
+    end: () => {
+      if (ended) return;
+      ended = true;
+      socket.end();
+      // What the peer still says is of no interest: read it away, so that its end of stream is seen, and cut soon.
+      socket.resume();
+      setTimeout(() => tcp.destroy(), host.limits.closeMs).unref();
+    },
+    pause: () => void socket.pause(),
+    resume: () => {
+      if (!ended) socket.resume();
+    },
+    get congested() {
+      return socket.writableLength > host.limits.congestedBytes;
+    },
+    startTls: () => {
+      upgrading = true;
+      tcp.removeListener('data', onData);
+      secure(host, tcp, secureContext, secured => {
+        upgrading = false;
+        socket = secured;
+        listen(secured);
+        stream.secured();
+      });
+    },
+  };
+  const stream = new XmppStream(host, link, { framing: 'stream', carrier, place });
+  const onData = (chunk: Buffer): void => stream.bytes(chunk);
+  const listen = (from: Socket): void => {
+    from.on('data', onData);
+    from.on('drain', () => stream.drained());
+    from.on('end', () => {
+      if (!upgrading) from.end();
+    });
+  };
+  tcp.once('close', () => stream.linkLost());
+  listen(first);
+}

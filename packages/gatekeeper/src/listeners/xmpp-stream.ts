@@ -1,0 +1,253 @@
+// One standard XMPP connection: bytes or WebSocket documents in, XML out; login by the negotiation machine, then a
+// session. Knows nothing of accounts or routing, and nothing of how its link moves text.
+// Source: RFC 6120, RFC 7395; docs/protocol/04-streams.md.
+import { ServerNegotiation, type NegotiationEffect } from '@drawbridge/stream/server-negotiation';
+import type { Element } from '@drawbridge/wire/element';
+import { xmlLimitsAfterLogin, xmlLimitsBeforeLogin } from '@drawbridge/wire/limits';
+import { NS_CLIENT } from '@drawbridge/wire/namespaces';
+import { type StreamErrorCondition, streamErrorElement } from '@drawbridge/wire/stream-error';
+import { parseFraming, parseXmlDocument, XmlStreamDecoder } from '@drawbridge/wire/xml-decoder';
+import {
+  encodeElement,
+  encodeFramingClose,
+  encodeFramingOpen,
+  encodeStreamEnd,
+  encodeStreamHeader,
+} from '@drawbridge/wire/xml-encoder';
+import type { Account, Device } from '../enlistment/account.ts';
+import type { Carrier, DeviceSession } from '../routing/device-session.ts';
+import { beginSession, type ConnectionPlace, type ListenerHost } from './admission.ts';
+
+/** What carries the text: a TCP or TLS socket, or a WebSocket. */
+export interface XmppLink {
+  send(text: string): void;
+  /** Sends what waits, then closes; cuts after a while. */
+  end(): void;
+  pause(): void;
+  resume(): void;
+  readonly congested: boolean;
+  /** Upgrades to TLS and reports with `XmppStream.secured`. Bytes that came before are dropped with the connection. */
+  startTls(): void;
+}
+
+export class XmppStream implements Carrier {
+  readonly #host: ListenerHost;
+  readonly #link: XmppLink;
+  readonly #framing: 'stream' | 'websocket';
+  readonly #place: ConnectionPlace;
+  readonly #decoder = new XmlStreamDecoder(xmlLimitsBeforeLogin);
+  readonly #negotiation: ServerNegotiation;
+  #admitted: { account: Account; device: Device } | undefined;
+  #session: DeviceSession | undefined;
+  #deadline: NodeJS.Timeout | undefined;
+  #headerSent = false;
+  #closed = false;
+
+  constructor(
+    host: ListenerHost,
+    link: XmppLink,
+    options: { framing: 'stream' | 'websocket'; carrier: 'starttls' | 'secured'; place: ConnectionPlace },
+  ) {
+    this.#host = host;
+    this.#link = link;
+    this.#framing = options.framing;
+    this.#place = options.place;
+    this.#negotiation = new ServerNegotiation({ domain: host.domain, carrier: options.carrier });
+    this.#deadline = setTimeout(() => this.#negotiate({ kind: 'deadline' }), host.limits.loginMs);
+  }
+
+  get congested(): boolean {
+    return this.#link.congested;
+  }
+
+  /** Bytes of the stream framing. */
+  bytes(chunk: Uint8Array): void {
+    if (this.#closed) return;
+    for (const event of this.#decoder.push(chunk)) {
+      if (event.kind === 'element') this.#element(event.element);
+      else if (event.kind === 'header') {
+        const { to, version } = event.header;
+        this.#negotiate({ kind: 'header', to, version, streamId: this.#host.sessions.newId() });
+      } else if (event.kind === 'end') this.#endedByPeer();
+      else this.#fail(event.condition);
+      if (this.#closed) return;
+    }
+    this.#session?.afterInput();
+  }
+
+  /** One WebSocket message (RFC 7395 section 3.1). */
+  document(text: string): void {
+    if (this.#closed) return;
+    const limits = this.#session === undefined ? xmlLimitsBeforeLogin : xmlLimitsAfterLogin;
+    const el = parseXmlDocument(text, limits);
+    if ('condition' in el) {
+      this.#fail(el.condition);
+      return;
+    }
+    const framing = parseFraming(el);
+    if (framing?.kind === 'open') {
+      const { to, version } = framing.header;
+      this.#negotiate({ kind: 'header', to, version, streamId: this.#host.sessions.newId() });
+      return;
+    }
+    if (framing?.kind === 'close') {
+      this.#endedByPeer();
+      return;
+    }
+    this.#element(el);
+    if (!this.#closed) this.#session?.afterInput();
+  }
+
+  /** TLS is established. */
+  secured(): void {
+    this.#negotiate({ kind: 'secured' });
+  }
+
+  /** The link is gone. */
+  linkLost(): void {
+    clearTimeout(this.#deadline);
+    this.#place.leave();
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#session?.carrierLost(this);
+  }
+
+  drained(): void {
+    this.#session?.drained();
+  }
+
+  write(elements: readonly Element[]): void {
+    if (this.#closed) return;
+    if (this.#framing === 'websocket') {
+      for (const el of elements) this.#link.send(this.#encode(el));
+      return;
+    }
+    let text = '';
+    for (const el of elements) text += encodeElement(el, NS_CLIENT);
+    this.#link.send(text);
+  }
+
+  pause(): void {
+    this.#link.pause();
+  }
+
+  resume(): void {
+    this.#link.resume();
+  }
+
+  close(condition: StreamErrorCondition | undefined): void {
+    if (this.#closed) return;
+    clearTimeout(this.#deadline);
+    if (!this.#headerSent) this.#sendHeader(this.#host.sessions.newId());
+    if (condition !== undefined) this.#link.send(this.#encode(streamErrorElement(condition)));
+    this.#link.send(this.#framing === 'websocket' ? encodeFramingClose() : encodeStreamEnd());
+    this.#closed = true;
+    this.#link.end();
+  }
+
+  #element(el: Element): void {
+    if (this.#session === undefined) {
+      this.#negotiate({ kind: 'element', element: el });
+      return;
+    }
+    const broken = this.#session.receive(el);
+    if (broken !== undefined) this.#fail(broken);
+  }
+
+  /** The peer said goodbye: the session is over, not resumable. */
+  #endedByPeer(): void {
+    if (this.#session === undefined) this.close(undefined);
+    else this.#session.end();
+  }
+
+  #fail(condition: StreamErrorCondition): void {
+    this.#host.log('stream-closed', { condition });
+    const session = this.#session;
+    this.close(condition);
+    // The rules were broken on this stream; the session behind it may be resumed on a better one.
+    session?.carrierLost(this);
+  }
+
+  #negotiate(input: Parameters<ServerNegotiation['receive']>[0]): void {
+    for (const effect of this.#negotiation.receive(input)) {
+      this.#perform(effect);
+      if (this.#closed) return;
+    }
+  }
+
+  #perform(effect: NegotiationEffect): void {
+    switch (effect.kind) {
+      case 'send-header':
+        this.#sendHeader(effect.streamId);
+        return;
+      case 'send':
+        this.#link.send(this.#encode(effect.element));
+        return;
+      case 'start-tls':
+        // Bytes after <starttls/> would be taken for protected ones (CVE-2011-0411): no peer may send them.
+        if (this.#decoder.pendingBytes > 0) this.#fail('policy-violation');
+        else this.#link.startTls();
+        return;
+      case 'restart':
+        this.#decoder.reset();
+        return;
+      case 'verify-proof':
+        void this.#verify(effect.token);
+        return;
+      case 'resume':
+        this.#resume(effect.previousId, effect.handled);
+        return;
+      case 'established':
+        this.#established(effect.resumed);
+        return;
+      case 'close':
+        this.#fail(effect.condition);
+    }
+  }
+
+  async #verify(token: string): Promise<void> {
+    const admission = await this.#host.authenticate(token, 'xmpp');
+    if (this.#closed) return;
+    if (admission.kind === 'refused') {
+      this.#host.log('login-refused', { code: admission.code });
+      this.#negotiate({ kind: 'refused' });
+      return;
+    }
+    this.#admitted = admission;
+    this.#negotiate({
+      kind: 'admitted',
+      bareJid: `${admission.account.interopId}@${this.#host.domain}`,
+      identifier: admission.account.identifier,
+      deviceId: admission.device.id,
+    });
+  }
+
+  #resume(previousId: string, handled: number): void {
+    const session = this.#host.sessions.resume(this.#admitted!.device, previousId, handled, this);
+    if (session === undefined) {
+      this.#negotiate({ kind: 'resume-refused' });
+      return;
+    }
+    this.#session = session;
+    this.#negotiate({ kind: 'resumed', previousId, handled: session.core.handled });
+  }
+
+  #established(resumed: boolean): void {
+    clearTimeout(this.#deadline);
+    this.#place.admitted();
+    this.#decoder.setLimits(xmlLimitsAfterLogin);
+    if (resumed) return;
+    const { account, device } = this.#admitted!;
+    this.#session = beginSession(this.#host, account, device, this);
+  }
+
+  #sendHeader(streamId: string): void {
+    this.#headerSent = true;
+    const fields = { from: this.#host.domain, id: streamId, version: '1.0', lang: 'en' };
+    this.#link.send(this.#framing === 'websocket' ? encodeFramingOpen(fields) : encodeStreamHeader(fields));
+  }
+
+  #encode(el: Element): string {
+    return encodeElement(el, this.#framing === 'stream' ? NS_CLIENT : '');
+  }
+}

@@ -1,0 +1,589 @@
+// Every device's mailbox: what it is owed, in order, until it has acknowledged it. Carries the acknowledgement rule:
+// a sender's stanza is settled only when each addressed device has acknowledged it or has it on disk.
+// A device that acknowledges quickly never costs a write: entries handed to a live stream wait a moment in memory.
+// Knows nothing of encodings on the wire, sockets, accounts or consent.
+// Source: docs/protocol/04-streams.md section 4.2, docs/decisions/0010.
+import type { Element } from '@drawbridge/wire/element';
+
+/** What storage must do. `append` is atomic and durable when it resolves; `page` sees all that was appended before. */
+export interface MailboxStore {
+  append(rows: readonly MailboxRow[]): Promise<void>;
+  remove(ranges: readonly { device: number; first: number; last: number }[]): Promise<void>;
+  page(device: number, afterSeq: number, maxCount: number, maxBytes: number): Promise<readonly StoredEntry[]>;
+  state(device: number): Promise<{ count: number; bytes: number; lastSeq: number }>;
+  devices(): Promise<readonly number[]>;
+  /** Removes entries of one device that expired at or before `nowMs`, oldest first, at most `limit`; gives what went. */
+  expire(device: number, nowMs: number, limit: number): Promise<{ count: number; bytes: number }>;
+}
+export type MailboxRow = {
+  readonly device: number;
+  readonly seq: number;
+  readonly expiresAtMs: number;
+  readonly stanza: Uint8Array;
+};
+export type StoredEntry = { readonly seq: number; readonly expiresAtMs: number; readonly stanza: Uint8Array };
+
+export type MailboxLimits = {
+  /** How long an entry that a live stream has may wait for its acknowledgement before it is written. */
+  readonly writeAfterMs: number;
+  readonly maxEntries: number;
+  readonly maxBytes: number;
+  readonly ttlMs: number;
+  /** Bytes not yet on disk beyond which senders are slowed down. */
+  readonly maxUnwrittenBytes: number;
+  readonly pageEntries: number;
+  readonly pageBytes: number;
+};
+
+export const defaultMailboxLimits: MailboxLimits = {
+  writeAfterMs: 40,
+  maxEntries: 200_000,
+  maxBytes: 256 * 1024 * 1024,
+  ttlMs: 30 * 86_400_000,
+  maxUnwrittenBytes: 64 * 1024 * 1024,
+  pageEntries: 256,
+  pageBytes: 512 * 1024,
+};
+
+/** The sender's side of one stanza: how many devices are still open, and what to do when none is. */
+export type Receipt = {
+  remaining: number;
+  /** Called once, when every device has it. */
+  readonly settled: () => void;
+  /** Called once, before `settled`, when storage refused it for at least one device. */
+  readonly refused: () => void;
+  failed: boolean;
+};
+
+/** A live stream of a device, as the mailbox sees it. */
+export interface LiveDevice {
+  /** Whether another entry may be handed over now. When it turns true again, call `Mailboxes.roomAgain`. */
+  hasRoom(): boolean;
+  deliver(entry: Entry): void;
+}
+
+type EntryState = 'volatile' | 'writing' | 'durable' | 'acknowledged' | 'dropped';
+
+export type Entry = {
+  readonly mailbox: DeviceMailbox;
+  readonly seq: number;
+  readonly element: Element;
+  readonly sizeBytes: number;
+  /** When it came, wall clock (milliseconds since 1970). */
+  readonly sinceMs: number;
+  /** When it came, monotonic clock. */
+  readonly queuedAtMs: number;
+  state: EntryState;
+  receipt: Receipt | undefined;
+};
+
+type Live = { readonly device: LiveDevice; cursor: number; mode: 'draining' | 'live'; reading: boolean };
+
+export type DeviceMailbox = {
+  readonly row: number;
+  lastSeq: number;
+  count: number;
+  bytes: number;
+  live: Live | undefined;
+  /** Entries handed to the writer and not yet durable. */
+  writing: number;
+  /** Entries in memory only, oldest first; empty unless a live stream has them. */
+  volatile: Entry[];
+  /** What waits until the state has been read from disk after a restart; called with false when it can't be read. */
+  loading: ((readable: boolean) => void)[] | undefined;
+};
+
+/** Storage that could not be read is tried again after this. */
+const retryReadMs = 1_000;
+
+/** Marks the stored form of entries drained later, so that they carry when they came (XEP-0203). */
+export type Codec = {
+  encode(element: Element): Uint8Array;
+  /** Undefined when the bytes are damaged. */
+  decode(bytes: Uint8Array, storedAtMs: number): Element | undefined;
+};
+
+export type MailboxEvents = {
+  /** Writers are too far behind (true) or have caught up (false): slow senders down. */
+  congested(congested: boolean): void;
+  damaged(): void;
+};
+
+export class Mailboxes {
+  readonly #store: MailboxStore;
+  readonly #limits: MailboxLimits;
+  readonly #codec: Codec;
+  readonly #nowMs: () => number;
+  readonly #monotonicMs: () => number;
+  /** Sequences start above this in a new mailbox, so that none is ever used twice, also after a restart. */
+  #sequenceFloor = 0;
+  readonly #events: MailboxEvents;
+  readonly #boxes = new Map<number, DeviceMailbox>();
+  /** Devices with entries on disk from before this process; their state is read when first needed. */
+  #unread = new Set<number>();
+  /** Volatile entries of all devices, oldest first: the next to write when their time is up. */
+  #window: Entry[] = [];
+  #windowHead = 0;
+  #windowTimer: NodeJS.Timeout | undefined;
+  #toWrite: Entry[] = [];
+  #writeScheduled = false;
+  #unwrittenBytes = 0;
+  #congested = false;
+  #removals = new Map<number, { device: number; first: number; last: number }[]>();
+  #removalTimer: NodeJS.Timeout | undefined;
+  #inFlight = new Set<Promise<void>>();
+
+  constructor(deps: {
+    store: MailboxStore;
+    codec: Codec;
+    nowMs: () => number;
+    monotonicMs: () => number;
+    events: MailboxEvents;
+    limits: MailboxLimits;
+  }) {
+    this.#store = deps.store;
+    this.#limits = deps.limits;
+    this.#codec = deps.codec;
+    this.#nowMs = deps.nowMs;
+    this.#monotonicMs = deps.monotonicMs;
+    this.#events = deps.events;
+  }
+
+  /** Learns which devices have entries from before. Call once, before anything else. */
+  async open(): Promise<void> {
+    this.#unread = new Set(await this.#store.devices());
+  }
+
+  /** Writes what is only in memory, and waits for all writes and removals. */
+  async close(): Promise<void> {
+    clearTimeout(this.#windowTimer);
+    for (const box of this.#boxes.values()) this.#writeVolatile(box);
+    this.#flushWrites();
+    this.#flushRemovals();
+    while (this.#inFlight.size > 0) await Promise.allSettled([...this.#inFlight]);
+  }
+
+  get isCongested(): boolean {
+    return this.#congested;
+  }
+
+  isLive(device: number): boolean {
+    return this.#boxes.get(device)?.live !== undefined;
+  }
+
+  /** Whether the mailbox takes `sizeBytes` more. False until something is acknowledged or expires: tell the sender. */
+  hasSpace(device: number, sizeBytes: number): boolean {
+    const box = this.#boxes.get(device);
+    return box === undefined || (box.count < this.#limits.maxEntries && box.bytes + sizeBytes <= this.#limits.maxBytes);
+  }
+
+  /**
+   * Takes one stanza for one device. Order per mailbox is the order of calls. `keep` false: for a live device only.
+   * The receipt counts this device among `remaining` already.
+   */
+  append(device: number, element: Element, sizeBytes: number, keep: boolean, receipt: Receipt): void {
+    const box = this.#box(device);
+    if (box.loading === undefined) this.#append(box, element, sizeBytes, keep, receipt);
+    else {
+      box.loading.push(readable => {
+        if (readable) this.#append(box, element, sizeBytes, keep, receipt);
+        else this.#refuse(receipt);
+      });
+    }
+  }
+
+  /** Starts delivery to a device's new stream: first what waits, then what comes. Replaces an earlier stream. */
+  attach(device: number, live: LiveDevice): void {
+    const box = this.#box(device);
+    this.detach(device, box.live?.device);
+    box.live = { device: live, cursor: 0, mode: 'draining', reading: false };
+    if (box.loading === undefined) this.#drain(box);
+  }
+
+  /** Ends delivery to that stream; what it has not acknowledged is written now. */
+  detach(device: number, live: LiveDevice | undefined): void {
+    const box = this.#boxes.get(device);
+    if (box?.live === undefined || box.live.device !== live) return;
+    box.live = undefined;
+    this.#writeVolatile(box);
+    this.#forgetWhenEmpty(box);
+  }
+
+  /** The stream's carrier is gone but the session may be resumed: what it has not acknowledged is written now. */
+  suspend(device: number, live: LiveDevice): void {
+    const box = this.#boxes.get(device);
+    if (box?.live?.device !== live) return;
+    box.live.mode = 'draining';
+    this.#writeVolatile(box);
+  }
+
+  /** The live device has room again. */
+  roomAgain(device: number): void {
+    const box = this.#boxes.get(device);
+    if (box?.live?.mode === 'draining') this.#drain(box);
+  }
+
+  /** The device has this entry for good. */
+  acknowledge(entry: Entry): void {
+    const before = entry.state;
+    if (before === 'acknowledged' || before === 'dropped') return;
+    entry.state = 'acknowledged';
+    const box = entry.mailbox;
+    box.count--;
+    box.bytes -= entry.sizeBytes;
+    if (before === 'volatile') {
+      this.#unwrittenBytes -= entry.sizeBytes;
+      this.#trimVolatile(box);
+    } else if (before === 'durable') this.#scheduleRemoval(box.row, entry.seq);
+    this.#settle(entry);
+    if (box.live?.mode === 'draining') this.#drain(box);
+    this.#checkCongestion();
+  }
+
+  /** Forgets a removed device's mailbox; its rows are deleted with the device. Senders who wait are settled. */
+  discard(device: number): void {
+    const box = this.#boxes.get(device);
+    if (box === undefined) return;
+    this.#boxes.delete(device);
+    this.#unread.delete(device);
+    box.live = undefined;
+    for (const entry of box.volatile) {
+      if (entry.state !== 'volatile') continue;
+      entry.state = 'dropped';
+      this.#unwrittenBytes -= entry.sizeBytes;
+      this.#settle(entry);
+    }
+    box.volatile = [];
+    this.#checkCongestion();
+  }
+
+  /** Removes what is too old, a little at a time; gives how many entries went. Call it now and then. */
+  async sweep(limit: number): Promise<number> {
+    const nowMs = this.#nowMs();
+    let removed = 0;
+    for (const device of await this.#store.devices()) {
+      if (removed >= limit) break;
+      const gone = await this.#store.expire(device, nowMs, limit - removed);
+      removed += gone.count;
+      const box = this.#boxes.get(device);
+      if (box === undefined || box.loading !== undefined) continue;
+      box.count -= gone.count;
+      box.bytes -= gone.bytes;
+    }
+    return removed;
+  }
+
+  #box(device: number): DeviceMailbox {
+    let box = this.#boxes.get(device);
+    if (box !== undefined) return box;
+    this.#sequenceFloor = Math.max(this.#sequenceFloor, this.#nowMs() * 1_024);
+    const lastSeq = this.#sequenceFloor;
+    box = { row: device, lastSeq, count: 0, bytes: 0, live: undefined, writing: 0, volatile: [], loading: undefined };
+    this.#boxes.set(device, box);
+    if (this.#unread.delete(device)) this.#load(box);
+    return box;
+  }
+
+  #load(box: DeviceMailbox): void {
+    box.loading = [];
+    const finish = (readable: boolean): void => {
+      const waiting = box.loading ?? [];
+      box.loading = undefined;
+      for (const run of waiting) run(readable);
+    };
+    this.#track(
+      this.#store.state(box.row).then(
+        state => {
+          box.lastSeq = Math.max(box.lastSeq, state.lastSeq);
+          box.count = state.count;
+          box.bytes = state.bytes;
+          finish(true);
+          if (box.live?.mode === 'draining') this.#drain(box);
+        },
+        () => {
+          // Storage can't be read: what waits is refused rather than kept out of order, and reading is tried again.
+          finish(false);
+          if (box.live === undefined) {
+            this.#boxes.delete(box.row);
+            this.#unread.add(box.row);
+          } else {
+            box.loading = [];
+            setTimeout(() => this.#load(box), retryReadMs).unref();
+          }
+        },
+      ),
+    );
+  }
+
+  #append(box: DeviceMailbox, element: Element, sizeBytes: number, keep: boolean, receipt: Receipt): void {
+    const live = box.live;
+    const direct = live !== undefined && live.mode === 'live' && live.device.hasRoom();
+    const sinceMs = this.#nowMs();
+    const queuedAtMs = this.#monotonicMs();
+    if (!keep) {
+      if (direct) {
+        const seq = box.lastSeq;
+        const state = 'dropped';
+        live.device.deliver({ mailbox: box, seq, element, sizeBytes, sinceMs, queuedAtMs, state, receipt: undefined });
+      }
+      settle(receipt);
+      return;
+    }
+    const seq = ++box.lastSeq;
+    const entry: Entry = { mailbox: box, seq, element, sizeBytes, sinceMs, queuedAtMs, state: 'volatile', receipt };
+    box.count++;
+    box.bytes += sizeBytes;
+    this.#unwrittenBytes += sizeBytes;
+    if (direct) {
+      box.volatile.push(entry);
+      this.#window.push(entry);
+      live.cursor = entry.seq;
+      live.device.deliver(entry);
+      this.#windowTimer ??= setTimeout(() => this.#writeOverdue(), this.#limits.writeAfterMs);
+    } else {
+      if (live?.mode === 'live') {
+        live.mode = 'draining';
+        this.#writeVolatile(box);
+      }
+      this.#write(entry);
+    }
+    this.#checkCongestion();
+  }
+
+  #writeOverdue(): void {
+    this.#windowTimer = undefined;
+    const dueBefore = this.#monotonicMs() - this.#limits.writeAfterMs;
+    const window = this.#window;
+    while (this.#windowHead < window.length) {
+      const entry = window[this.#windowHead]!;
+      if (entry.state === 'volatile') {
+        if (entry.queuedAtMs > dueBefore) break;
+        // Everything older of this mailbox goes first: rows of one device become durable in order.
+        this.#writeVolatile(entry.mailbox);
+      }
+      this.#windowHead++;
+    }
+    if (this.#windowHead === window.length) {
+      this.#window = [];
+      this.#windowHead = 0;
+    } else {
+      if (this.#windowHead > 4_096) {
+        this.#window = window.slice(this.#windowHead);
+        this.#windowHead = 0;
+      }
+      const waitMs = Math.max(1, this.#window[this.#windowHead]!.queuedAtMs - dueBefore);
+      this.#windowTimer = setTimeout(() => this.#writeOverdue(), waitMs);
+    }
+  }
+
+  #writeVolatile(box: DeviceMailbox): void {
+    for (const entry of box.volatile) if (entry.state === 'volatile') this.#write(entry);
+    box.volatile = [];
+  }
+
+  #trimVolatile(box: DeviceMailbox): void {
+    const volatile = box.volatile;
+    let done = 0;
+    while (done < volatile.length && volatile[done]!.state !== 'volatile') done++;
+    if (done === volatile.length) volatile.length = 0;
+    else if (done > 0) volatile.splice(0, done);
+  }
+
+  #write(entry: Entry): void {
+    entry.state = 'writing';
+    entry.mailbox.writing++;
+    this.#toWrite.push(entry);
+    if (this.#writeScheduled) return;
+    this.#writeScheduled = true;
+    setImmediate(() => this.#flushWrites());
+  }
+
+  #flushWrites(): void {
+    this.#writeScheduled = false;
+    const entries = this.#toWrite;
+    if (entries.length === 0) return;
+    this.#toWrite = [];
+    const rows = entries.map(entry => ({
+      device: entry.mailbox.row,
+      seq: entry.seq,
+      expiresAtMs: entry.sinceMs + this.#limits.ttlMs,
+      stanza: this.#codec.encode(entry.element),
+    }));
+    this.#track(
+      this.#store.append(rows).then(
+        () => this.#written(entries),
+        () => this.#notWritten(entries),
+      ),
+    );
+  }
+
+  #written(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      entry.mailbox.writing--;
+      this.#unwrittenBytes -= entry.sizeBytes;
+      if (entry.state === 'writing') {
+        entry.state = 'durable';
+        this.#settle(entry);
+      } else this.#scheduleRemoval(entry.mailbox.row, entry.seq);
+    }
+    this.#afterWrite(entries);
+  }
+
+  #notWritten(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      const box = entry.mailbox;
+      box.writing--;
+      this.#unwrittenBytes -= entry.sizeBytes;
+      if (entry.state !== 'writing') continue;
+      entry.state = 'dropped';
+      box.count--;
+      box.bytes -= entry.sizeBytes;
+      const receipt = entry.receipt;
+      entry.receipt = undefined;
+      if (receipt !== undefined) this.#refuse(receipt);
+    }
+    this.#afterWrite(entries);
+  }
+
+  #afterWrite(entries: readonly Entry[]): void {
+    const boxes = new Set<DeviceMailbox>();
+    for (const entry of entries) boxes.add(entry.mailbox);
+    for (const box of boxes) {
+      if (box.live?.mode === 'draining') this.#drain(box);
+      else this.#forgetWhenEmpty(box);
+    }
+    this.#checkCongestion();
+  }
+
+  #refuse(receipt: Receipt): void {
+    if (!receipt.failed) {
+      receipt.failed = true;
+      receipt.refused();
+    }
+    settle(receipt);
+  }
+
+  #settle(entry: Entry): void {
+    const receipt = entry.receipt;
+    entry.receipt = undefined;
+    if (receipt !== undefined) settle(receipt);
+  }
+
+  /** Hands over stored entries while the device has room, then turns to live delivery. */
+  #drain(box: DeviceMailbox): void {
+    const live = box.live;
+    if (live === undefined || live.reading || live.mode === 'live' || box.loading !== undefined) return;
+    if (!live.device.hasRoom()) return;
+    if (live.cursor >= box.lastSeq || (box.count === 0 && box.writing === 0)) {
+      live.mode = 'live';
+      return;
+    }
+    live.reading = true;
+    const { pageEntries, pageBytes } = this.#limits;
+    // On a new stream, what the last one acknowledged must be gone before the first page is read.
+    const removed = live.cursor === 0 ? this.#flushRemovals() : Promise.resolve();
+    let readable = live.cursor;
+    const read = removed.then(() => {
+      // Everything up to here is on disk already, so an empty page means that there is nothing up to here.
+      if (box.writing === 0) readable = box.lastSeq;
+      return this.#store.page(box.row, live.cursor, pageEntries, pageBytes);
+    });
+    this.#track(
+      read.then(
+        page => {
+          live.reading = false;
+          if (box.live === live) this.#deliverPage(box, live, page, readable);
+        },
+        () => {
+          live.reading = false;
+          setTimeout(() => this.roomAgain(box.row), retryReadMs).unref();
+        },
+      ),
+    );
+  }
+
+  #deliverPage(box: DeviceMailbox, live: Live, page: readonly StoredEntry[], readable: number): void {
+    const nowMs = this.#nowMs();
+    for (const stored of page) {
+      if (!live.device.hasRoom()) return;
+      live.cursor = stored.seq;
+      const sinceMs = stored.expiresAtMs - this.#limits.ttlMs;
+      const element = stored.expiresAtMs <= nowMs ? undefined : this.#codec.decode(stored.stanza, sinceMs);
+      if (element === undefined) {
+        if (stored.expiresAtMs > nowMs) this.#events.damaged();
+        box.count--;
+        box.bytes -= stored.stanza.length;
+        this.#scheduleRemoval(box.row, stored.seq);
+        continue;
+      }
+      const sizeBytes = stored.stanza.length;
+      live.device.deliver({
+        mailbox: box,
+        seq: stored.seq,
+        element,
+        sizeBytes,
+        sinceMs,
+        queuedAtMs: 0,
+        state: 'durable',
+        receipt: undefined,
+      });
+    }
+    if (page.length === 0) live.cursor = Math.max(live.cursor, readable);
+    // Rows still being written are read when their write is done, so that order holds.
+    if (page.length > 0 || box.writing === 0) this.#drain(box);
+  }
+
+  #scheduleRemoval(device: number, seq: number): void {
+    let ranges = this.#removals.get(device);
+    if (ranges === undefined) this.#removals.set(device, (ranges = []));
+    const last = ranges.at(-1);
+    if (last !== undefined && last.last === seq - 1) last.last = seq;
+    else ranges.push({ device, first: seq, last: seq });
+    this.#removalTimer ??= setTimeout(() => void this.#flushRemovals(), 50);
+  }
+
+  /** Resolves when all removals asked for so far have been done (or have failed: then they are tried again later). */
+  async #flushRemovals(): Promise<void> {
+    clearTimeout(this.#removalTimer);
+    this.#removalTimer = undefined;
+    if (this.#removals.size === 0) return;
+    const batch = this.#removals;
+    this.#removals = new Map();
+    const done = this.#store.remove([...batch.values()].flat()).catch(() => {
+      for (const [device, ranges] of batch) {
+        const newer = this.#removals.get(device);
+        this.#removals.set(device, newer === undefined ? ranges : [...ranges, ...newer]);
+      }
+      this.#removalTimer ??= setTimeout(() => void this.#flushRemovals(), 1_000);
+    });
+    this.#track(done);
+    await done;
+  }
+
+  #checkCongestion(): void {
+    const high = this.#limits.maxUnwrittenBytes;
+    if (!this.#congested && this.#unwrittenBytes > high) {
+      this.#congested = true;
+      this.#events.congested(true);
+    } else if (this.#congested && this.#unwrittenBytes < high / 2) {
+      this.#congested = false;
+      this.#events.congested(false);
+    }
+  }
+
+  #forgetWhenEmpty(box: DeviceMailbox): void {
+    const idle = box.live === undefined && box.count === 0 && box.writing === 0 && box.volatile.length === 0;
+    // A mailbox with removals under way keeps its place: sequences must not start again while old rows exist.
+    if (idle && box.loading === undefined && !this.#removals.has(box.row)) this.#boxes.delete(box.row);
+  }
+
+  #track(work: Promise<void>): void {
+    this.#inFlight.add(work);
+    void work.finally(() => this.#inFlight.delete(work));
+  }
+}
+
+/** One device fewer to wait for; settles the sender's stanza at the last. */
+export function settle(receipt: Receipt): void {
+  if (--receipt.remaining === 0) receipt.settled();
+}

@@ -1,0 +1,269 @@
+// One device's session: joins the session rules (stream), the mailbox and the carrier that moves elements just now.
+// Outlives a carrier while it may be resumed. Knows nothing of encodings, sockets or who may write to whom.
+import type { Element } from '@drawbridge/wire/element';
+import type { StreamErrorCondition } from '@drawbridge/wire/stream-error';
+import { ServerSession } from '@drawbridge/stream/server-session';
+import type { Device } from '../enlistment/account.ts';
+import type { Entry, LiveDevice, Mailboxes } from '../mailbox/mailbox.ts';
+
+/** What moves elements to and from one device: an XML stream, a WebSocket, a compact connection. */
+export interface Carrier {
+  /** Encodes and sends, in one write. */
+  write(elements: readonly Element[]): void;
+  /** More is waiting to be sent than should be. Call `DeviceSession.drained` when that ends. */
+  readonly congested: boolean;
+  pause(): void;
+  resume(): void;
+  /** Ends the stream: with an error, or in order. Calls nothing back. */
+  close(condition: StreamErrorCondition | undefined): void;
+}
+
+export type SessionLimits = {
+  /** Stanzas handed to a device and not acknowledged, at most; more wait in the mailbox. */
+  readonly maxUnacknowledged: number;
+  /** How long a dropped session may be resumed. */
+  readonly resumeSeconds: number;
+  /** A device that owes an acknowledgement for this long is taken for dead. */
+  readonly answerWithinMs: number;
+  /** Messages a device may send at once, and per second after that; faster senders are read more slowly. */
+  readonly messageBurst: number;
+  readonly messagesPerSecond: number;
+  /** IQs of one device that wait for an answer. */
+  readonly maxOpenRequests: number;
+};
+
+export const defaultSessionLimits: SessionLimits = {
+  maxUnacknowledged: 512,
+  resumeSeconds: 300,
+  answerWithinMs: 60_000,
+  messageBurst: 5_000,
+  messagesPerSecond: 100,
+  maxOpenRequests: 64,
+};
+
+/** What a session asks of its surroundings. */
+export type SessionHost = {
+  readonly domain: string;
+  readonly limits: SessionLimits;
+  readonly mailboxes: Mailboxes;
+  monotonicMs(): number;
+  newId(): string;
+  /** Routes one stanza; the session resolves `sequence` when told. */
+  route(session: DeviceSession, el: Element, sequence: number): void;
+  /** Whether this entry, which waited, may still be delivered (opt-outs and suspensions since). */
+  stillWanted(session: DeviceSession, el: Element): boolean;
+  /** Flush this session at the end of this turn. */
+  flushSoon(session: DeviceSession): void;
+  /** Flush this session after a few milliseconds. */
+  flushLater(session: DeviceSession): void;
+  /** The session is over: forget it. */
+  ended(session: DeviceSession): void;
+  readonly congested: boolean;
+  pausedByCongestion(session: DeviceSession): void;
+};
+
+export class DeviceSession implements LiveDevice {
+  readonly interopId: string;
+  readonly provider: number;
+  readonly device: Device;
+  readonly fullJid: string;
+  readonly bareJid: string;
+  readonly core: ServerSession<Entry>;
+  readonly #host: SessionHost;
+  #carrier: Carrier | undefined;
+  #delivering = false;
+  #over = false;
+  #resumeTimer: NodeJS.Timeout | undefined;
+  #tokens: number;
+  #tokensAtMs: number;
+  #throttle: NodeJS.Timeout | undefined;
+  /** IQs of this device that wait for an answer. */
+  openRequests = 0;
+  /** In the list of sessions to flush at the end of this turn. */
+  flushPending = false;
+
+  constructor(host: SessionHost, account: { interopId: string; provider: number }, device: Device) {
+    this.#host = host;
+    this.interopId = account.interopId;
+    this.provider = account.provider;
+    this.device = device;
+    this.bareJid = `${account.interopId}@${host.domain}`;
+    this.fullJid = `${this.bareJid}/${device.id}`;
+    this.core = new ServerSession<Entry>(host.domain, this.fullJid);
+    this.#tokens = host.limits.messageBurst;
+    this.#tokensAtMs = host.monotonicMs();
+  }
+
+  get connected(): boolean {
+    return this.#carrier !== undefined;
+  }
+
+  /** Takes a carrier: the first one, or, on resumption, the next. */
+  carryOn(carrier: Carrier): void {
+    clearTimeout(this.#resumeTimer);
+    this.#carrier = carrier;
+    this.#host.flushSoon(this);
+    if (this.#delivering) this.#host.mailboxes.roomAgain(this.device.row);
+  }
+
+  /** Starts delivery from the mailbox; repeats do nothing. */
+  startDelivery(): void {
+    if (this.#delivering || this.#over) return;
+    this.#delivering = true;
+    this.#host.mailboxes.attach(this.device.row, this);
+  }
+
+  /** Takes the elements of one read, in order. Gives a condition when the peer broke the rules: close the stream. */
+  receive(el: Element): StreamErrorCondition | undefined {
+    const received = this.core.receive(el, this.#host.monotonicMs());
+    switch (received.kind) {
+      case 'stanza':
+        if (el.name === 'message') this.#countMessage();
+        this.#host.route(this, el, received.sequence);
+        return undefined;
+      case 'enable':
+        this.core.enable(this.#host.newId(), received.resume, this.#host.limits.resumeSeconds);
+        this.startDelivery();
+        return undefined;
+      case 'consumed':
+        return undefined;
+      case 'close':
+        return received.condition;
+    }
+  }
+
+  /** Call after each read: what was acknowledged leaves the mailbox, answers leave at the end of the turn. */
+  afterInput(): void {
+    this.#takeDelivered();
+    this.#host.flushSoon(this);
+    if (this.#host.congested) {
+      this.#carrier?.pause();
+      this.#host.pausedByCongestion(this);
+    }
+  }
+
+  congestionOver(): void {
+    if (this.#throttle === undefined) this.#carrier?.resume();
+  }
+
+  /** The stanza with this sequence needs nothing more. */
+  resolve(sequence: number): void {
+    this.core.resolve(sequence);
+    if (this.core.outgoing.length > 0) this.#host.flushSoon(this);
+  }
+
+  /** Sends a stanza that no mailbox keeps (answers, errors, notices). */
+  send(el: Element): void {
+    if (this.#over) return;
+    this.core.send(el, undefined);
+    this.#host.flushSoon(this);
+  }
+
+  hasRoom(): boolean {
+    return (
+      this.#carrier !== undefined &&
+      !this.#carrier.congested &&
+      this.core.unacknowledgedCount < this.#host.limits.maxUnacknowledged
+    );
+  }
+
+  deliver(entry: Entry): void {
+    if (entry.state === 'durable' && !this.#host.stillWanted(this, entry.element)) {
+      this.#host.mailboxes.acknowledge(entry);
+      return;
+    }
+    this.core.send(entry.element, entry);
+    if (!this.flushPending) this.#host.flushSoon(this);
+  }
+
+  /** Writes what has gathered, with one write; asks for acknowledgements. */
+  flush(): void {
+    const carrier = this.#carrier;
+    if (carrier === undefined) return;
+    if (this.#delivering && this.core.ask(this.#host.monotonicMs()) !== undefined) this.#host.flushLater(this);
+    const elements = this.core.outgoing;
+    if (elements.length === 0) return;
+    this.core.outgoing = [];
+    carrier.write(elements);
+  }
+
+  /** The carrier can take more. */
+  drained(): void {
+    if (this.#delivering) this.#host.mailboxes.roomAgain(this.device.row);
+  }
+
+  /** Once a second: late answers, and devices that have stopped answering. */
+  tick(nowMs: number): void {
+    if (this.core.oldestRequestMs !== undefined) {
+      this.core.answerLate(nowMs);
+      this.#host.flushSoon(this);
+    }
+    const since = this.core.askedSinceMs;
+    if (this.#carrier !== undefined && since !== undefined && since + this.#host.limits.answerWithinMs < nowMs) {
+      const carrier = this.#carrier;
+      carrier.close('connection-timeout');
+      this.carrierLost(carrier);
+    }
+  }
+
+  /** The carrier is gone without a goodbye: keep the session for a while if it may be resumed. */
+  carrierLost(carrier: Carrier): void {
+    if (this.#carrier !== carrier) return;
+    this.#carrier = undefined;
+    this.#stopThrottle();
+    if (this.core.resumptionId === undefined) {
+      this.end();
+      return;
+    }
+    this.#host.mailboxes.suspend(this.device.row, this);
+    this.#resumeTimer = setTimeout(() => this.end(), this.#host.limits.resumeSeconds * 1_000);
+    this.#resumeTimer.unref();
+  }
+
+  /** Lets go of the old carrier without ending the session: a new one takes over. */
+  releaseCarrier(condition: StreamErrorCondition | undefined): void {
+    const carrier = this.#carrier;
+    this.#carrier = undefined;
+    this.#stopThrottle();
+    carrier?.close(condition);
+  }
+
+  /** Ends the session; with a condition the peer is told why. */
+  end(condition?: StreamErrorCondition): void {
+    if (this.#over) return;
+    this.flush();
+    this.#over = true;
+    clearTimeout(this.#resumeTimer);
+    this.releaseCarrier(condition);
+    if (this.#delivering) this.#host.mailboxes.detach(this.device.row, this);
+    this.#host.ended(this);
+  }
+
+  #takeDelivered(): void {
+    const delivered = this.core.delivered;
+    if (delivered.length === 0) return;
+    this.core.delivered = [];
+    for (const entry of delivered) this.#host.mailboxes.acknowledge(entry);
+    this.#host.mailboxes.roomAgain(this.device.row);
+  }
+
+  #countMessage(): void {
+    if (--this.#tokens >= 0 || this.#throttle !== undefined) return;
+    const { messageBurst, messagesPerSecond } = this.#host.limits;
+    const nowMs = this.#host.monotonicMs();
+    this.#tokens = Math.min(messageBurst, this.#tokens + ((nowMs - this.#tokensAtMs) / 1_000) * messagesPerSecond);
+    this.#tokensAtMs = nowMs;
+    if (this.#tokens >= 0) return;
+    this.#carrier?.pause();
+    const waitMs = Math.ceil((-this.#tokens / messagesPerSecond) * 1_000) + 1;
+    this.#throttle = setTimeout(() => {
+      this.#throttle = undefined;
+      if (!this.#host.congested) this.#carrier?.resume();
+    }, waitMs);
+  }
+
+  #stopThrottle(): void {
+    clearTimeout(this.#throttle);
+    this.#throttle = undefined;
+  }
+}

@@ -1,0 +1,343 @@
+// Where each stanza of a device goes: through the gate into mailboxes, to an IQ handler, or back with an error.
+// Knows nothing of encodings, sockets or storage. Source: docs/protocol/06-stanzas.md; RFC 6120 section 10, RFC 6121 section 8.
+import { attribute, type Element, element } from '@drawbridge/wire/element';
+import {
+  type Ciphertext,
+  deviceListError,
+  deviceMessage,
+  type EnvelopeMessage,
+  envelopeRefusalElement,
+  parseEnvelopeMessage,
+} from '@drawbridge/wire/envelope';
+import { parseJid } from '@drawbridge/wire/jid';
+import {
+  NS_CLIENT,
+  NS_DISCO_INFO,
+  NS_DISCO_ITEMS,
+  NS_ERRORS,
+  NS_PING,
+  NS_ROSTER,
+  NS_SESSION,
+} from '@drawbridge/wire/namespaces';
+import { iqResult, parseIq, parsePresence, stanzaRefusalElement } from '@drawbridge/wire/stanza';
+import { errorReply, isStanzaErrorCondition, stanzaErrorElement } from '@drawbridge/wire/stanza-error';
+import type { Account, Accounts, Device } from '../enlistment/account.ts';
+import type { Mailboxes, Receipt } from '../mailbox/mailbox.ts';
+import type { DeviceSession } from './device-session.ts';
+import { type IqAnswer, type IqHandlers, iqKey } from './iq.ts';
+
+export type RouterDeps = {
+  readonly domain: string;
+  readonly accounts: Accounts;
+  readonly mailboxes: Mailboxes;
+  readonly iqHandlers: IqHandlers;
+  mayReach(from: Account, to: Account): boolean;
+  suiteAdmitted(provider: number, suite: string): boolean;
+  /** Asks the person's provider to wake their devices; coalesced, without content. */
+  wakeUp(account: Account): void;
+  isConnected(device: Device): boolean;
+  sessionsOf(account: Account): readonly DeviceSession[];
+  nowMs(): number;
+  readonly maxOpenRequests: number;
+  readonly counters: RouterCounters;
+};
+
+/** What operators count; no labels that name anybody. */
+export type RouterCounters = { routed: number; refused: number; storageRefused: number; dropped: number };
+
+const unavailable = stanzaErrorElement('service-unavailable', { type: 'cancel' });
+const mailboxFull = stanzaErrorElement('resource-constraint', { type: 'wait' });
+const tooManyRequests = stanzaErrorElement('resource-constraint', { type: 'wait' });
+const notAdmitted = stanzaErrorElement('policy-violation', {
+  type: 'modify',
+  application: element('suite-not-admitted', NS_ERRORS),
+});
+const wrongFromDevice = stanzaErrorElement('policy-violation', { type: 'modify' });
+
+/** The sender's side of one message: answered when every device has it. */
+class MessageReceipt implements Receipt {
+  remaining: number;
+  failed = false;
+  readonly #router: Router;
+  readonly #session: DeviceSession;
+  readonly #stanza: Element;
+  readonly #sequence: number;
+
+  constructor(router: Router, session: DeviceSession, stanza: Element, sequence: number, devices: number) {
+    this.remaining = devices;
+    this.#router = router;
+    this.#session = session;
+    this.#stanza = stanza;
+    this.#sequence = sequence;
+  }
+
+  settled(): void {
+    this.#session.resolve(this.#sequence);
+  }
+
+  refused(): void {
+    this.#router.storageRefused(this.#session, this.#stanza);
+  }
+}
+
+export class Router {
+  readonly #deps: RouterDeps;
+
+  constructor(deps: RouterDeps) {
+    this.#deps = deps;
+  }
+
+  route(session: DeviceSession, el: Element, sequence: number): void {
+    switch (el.name) {
+      case 'message':
+        this.#message(session, el, sequence);
+        return;
+      case 'iq':
+        this.#iq(session, el, sequence);
+        return;
+      case 'presence':
+        this.#presence(session, el);
+        session.resolve(sequence);
+        return;
+      default:
+        this.#answer(session, el, stanzaErrorElement('bad-request', { type: 'modify' }));
+        session.resolve(sequence);
+    }
+  }
+
+  storageRefused(session: DeviceSession, stanza: Element): void {
+    this.#deps.counters.storageRefused++;
+    this.#answer(session, stanza, mailboxFull);
+  }
+
+  #message(session: DeviceSession, el: Element, sequence: number): void {
+    const message = parseEnvelopeMessage(el);
+    if (message.kind === 'refused') {
+      const error = envelopeRefusalElement(message.code);
+      if (error === undefined) this.#deps.counters.dropped++;
+      else this.#refuse(session, el, error);
+      session.resolve(sequence);
+      return;
+    }
+    const error = this.#deliver(session, el, message, sequence);
+    if (error === undefined) return;
+    this.#refuse(session, el, error);
+    session.resolve(sequence);
+  }
+
+  /** Puts a message into the mailboxes of all its devices, or of none: then gives the error for its sender. */
+  #deliver(session: DeviceSession, el: Element, message: EnvelopeMessage, sequence: number): Element | undefined {
+    const deps = this.#deps;
+    if (message.fromDevice !== session.device.id) return wrongFromDevice;
+    const from = deps.accounts.find(session.interopId);
+    if (from === undefined || from.status !== 'active') return unavailable;
+    if (!deps.suiteAdmitted(from.provider, message.suite)) return notAdmitted;
+    if (message.to.domain !== deps.domain) return unavailable;
+    const to = deps.accounts.find(message.to.local);
+    const own = message.to.local === from.interopId;
+    if (to === undefined || to.status !== 'active' || (!own && !deps.mayReach(from, to))) return unavailable;
+    if (!deps.suiteAdmitted(to.provider, message.suite)) return notAdmitted;
+
+    const wrong = this.#wrongDevices(message, to.devices, own ? session.device.id : 0);
+    if (wrong !== undefined) return wrong;
+    const ciphertexts = message.ciphertexts;
+    const sizeBytes = message.payloadBytes + 300;
+    const targets: Device[] = [];
+    for (const ciphertext of ciphertexts) {
+      const device = to.devices.find(candidate => candidate.id === ciphertext.deviceId)!;
+      if (!message.noStore && !deps.mailboxes.hasSpace(device.row, sizeBytes)) return mailboxFull;
+      targets.push(device);
+    }
+    if (targets.length === 0) {
+      session.resolve(sequence);
+      return undefined;
+    }
+    const receipt = new MessageReceipt(this, session, el, sequence, targets.length);
+    let asleep = false;
+    for (let i = 0; i < targets.length; i++) {
+      const device = targets[i]!;
+      const copy = deviceMessage(message, ciphertexts[i]!, session.fullJid);
+      if (!deps.isConnected(device)) asleep = true;
+      deps.mailboxes.append(device.row, copy, sizeBytes, !message.noStore, receipt);
+    }
+    deps.counters.routed++;
+    if (asleep && !message.silent && !message.noStore) deps.wakeUp(to);
+    return undefined;
+  }
+
+  /** The error that names missing, extra and stale devices, or undefined when the set is right. */
+  #wrongDevices(message: EnvelopeMessage, devices: readonly Device[], except: number): Element | undefined {
+    const ciphertexts: readonly Ciphertext[] = message.ciphertexts;
+    let matched = 0;
+    let right = true;
+    for (const ciphertext of ciphertexts) {
+      const device = devices.find(candidate => candidate.id === ciphertext.deviceId);
+      if (device === undefined || device.id === except) right = false;
+      else if (ciphertext.registrationId !== undefined && ciphertext.registrationId !== device.registrationId)
+        right = false;
+      else if (message.toDevice !== undefined && message.toDevice !== device.id) right = false;
+      else matched++;
+    }
+    const wanted = message.toDevice === undefined ? devices.length - (except === 0 ? 0 : 1) : 1;
+    if (right && matched === wanted) return undefined;
+
+    const missing: number[] = [];
+    const extra: number[] = [];
+    const stale: number[] = [];
+    for (const device of devices) {
+      const addressed = message.toDevice === undefined || message.toDevice === device.id;
+      if (addressed && device.id !== except && !ciphertexts.some(c => c.deviceId === device.id))
+        missing.push(device.id);
+    }
+    for (const { deviceId, registrationId } of ciphertexts) {
+      const device = devices.find(candidate => candidate.id === deviceId);
+      const addressed = message.toDevice === undefined || message.toDevice === deviceId;
+      if (device === undefined || deviceId === except || !addressed) extra.push(deviceId);
+      else if (registrationId !== undefined && registrationId !== device.registrationId) stale.push(deviceId);
+    }
+    return deviceListError({ missing, extra, stale });
+  }
+
+  #iq(session: DeviceSession, el: Element, sequence: number): void {
+    const iq = parseIq(el);
+    if (iq.kind === 'refused') {
+      this.#answer(session, el, stanzaRefusalElement(iq.code));
+      session.resolve(sequence);
+      return;
+    }
+    if (iq.kind !== 'request') {
+      this.#deps.counters.dropped++;
+      session.resolve(sequence);
+      return;
+    }
+    const to = iq.to;
+    const local = to?.local ?? '';
+    const forUs =
+      to === undefined || (to.domain === this.#deps.domain && (local === '' || local === session.interopId));
+    if (!forUs) {
+      this.#answer(session, el, unavailable);
+      session.resolve(sequence);
+      return;
+    }
+    if (session.openRequests >= this.#deps.maxOpenRequests) {
+      this.#answer(session, el, tooManyRequests);
+      session.resolve(sequence);
+      return;
+    }
+    const answer = this.#answerIq(session, iq.type, iq.payload);
+    if (!(answer instanceof Promise)) {
+      this.#sendIqAnswer(session, el, answer);
+      session.resolve(sequence);
+      return;
+    }
+    session.openRequests++;
+    void answer
+      .catch((): IqAnswer => ({ kind: 'error', condition: 'internal-server-error', type: 'wait' }))
+      .then(done => {
+        session.openRequests--;
+        this.#sendIqAnswer(session, el, done);
+        session.resolve(sequence);
+      });
+  }
+
+  #answerIq(session: DeviceSession, type: 'get' | 'set', payload: Element): IqAnswer | Promise<IqAnswer> {
+    const handler = this.#deps.iqHandlers.get(iqKey(type, payload.ns, payload.name));
+    if (handler !== undefined) {
+      const account = this.#deps.accounts.find(session.interopId);
+      if (account === undefined) return { kind: 'error', condition: 'forbidden' };
+      return handler({ type, payload, account, device: session.device, nowMs: this.#deps.nowMs() });
+    }
+    switch (payload.ns) {
+      case NS_PING:
+        return payload.name === 'ping' && type === 'get'
+          ? { kind: 'result' }
+          : { kind: 'error', condition: 'bad-request' };
+      case NS_SESSION:
+        return { kind: 'result' };
+      case NS_ROSTER:
+        return type === 'get' && payload.name === 'query'
+          ? { kind: 'result', payload: element('query', NS_ROSTER) }
+          : { kind: 'error', condition: 'not-allowed', type: 'cancel' };
+      case NS_DISCO_INFO:
+        if (type !== 'get' || payload.name !== 'query') break;
+        if (attribute(payload, 'node') !== undefined) return { kind: 'error', condition: 'item-not-found' };
+        return { kind: 'result', payload: discoInfo };
+      case NS_DISCO_ITEMS:
+        if (type !== 'get' || payload.name !== 'query') break;
+        return { kind: 'result', payload: element('query', NS_DISCO_ITEMS) };
+    }
+    return { kind: 'error', condition: 'service-unavailable', type: 'cancel' };
+  }
+
+  #sendIqAnswer(session: DeviceSession, request: Element, answer: IqAnswer): void {
+    if (answer.kind === 'result') {
+      // An answer to an IQ without `to` comes from the account itself (RFC 6120 section 8.1.2.1).
+      const from = attribute(request, 'to') ?? session.bareJid;
+      const { attrs, children } = iqResult(request, answer.payload);
+      session.send({ name: 'iq', ns: NS_CLIENT, attrs: addressed(attrs, from, session.fullJid), children });
+      return;
+    }
+    const condition = isStanzaErrorCondition(answer.condition) ? answer.condition : 'undefined-condition';
+    this.#answer(
+      session,
+      request,
+      stanzaErrorElement(condition, {
+        ...(answer.type === undefined ? {} : { type: answer.type }),
+        ...(answer.text === undefined ? {} : { text: answer.text }),
+        ...(answer.application === undefined ? {} : { application: answer.application }),
+      }),
+    );
+  }
+
+  /** Presence goes to the person's own devices, without children, and to nobody else. */
+  #presence(session: DeviceSession, el: Element): void {
+    session.startDelivery();
+    const presence = parsePresence(el);
+    if (presence.kind === 'refused') {
+      this.#answer(session, el, stanzaRefusalElement(presence.code));
+      return;
+    }
+    if (presence.to !== undefined || (presence.type !== 'available' && presence.type !== 'unavailable')) {
+      this.#deps.counters.dropped++;
+      return;
+    }
+    const account = this.#deps.accounts.find(session.interopId);
+    if (account === undefined) return;
+    const type = presence.type === 'unavailable' ? { type: 'unavailable' } : {};
+    for (const other of this.#deps.sessionsOf(account)) {
+      if (!other.connected) continue;
+      other.send(element('presence', NS_CLIENT, { from: session.fullJid, to: other.fullJid, ...type }));
+    }
+  }
+
+  #refuse(session: DeviceSession, el: Element, error: Element): void {
+    this.#deps.counters.refused++;
+    this.#answer(session, el, error);
+  }
+
+  /** Answers with an error; never an error for an error. */
+  #answer(session: DeviceSession, el: Element, error: Element): void {
+    const to = attribute(el, 'to');
+    // An address that can't be read is not repeated: the answer comes from the gatekeeper.
+    const from = to !== undefined && parseJid(to) !== undefined ? to : this.#deps.domain;
+    const reply = errorReply(el, from, error);
+    if (reply === undefined) return;
+    session.send({ ...reply, attrs: addressed(reply.attrs, from, session.fullJid) });
+  }
+}
+
+const discoInfo = element('query', NS_DISCO_INFO, {}, [
+  element('identity', NS_DISCO_INFO, { category: 'server', type: 'im', name: 'Drawbridge' }),
+  ...[NS_DISCO_INFO, NS_DISCO_ITEMS, NS_PING, 'urn:drawbridge:e2ee:1', 'urn:drawbridge:keys:1'].map(feature =>
+    element('feature', NS_DISCO_INFO, { var: feature }),
+  ),
+]);
+
+/** The attributes with these addresses in place of any others. */
+function addressed(attrs: readonly string[], from: string, to: string): string[] {
+  const result = ['from', from, 'to', to];
+  for (let i = 0; i < attrs.length; i += 2) {
+    if (attrs[i] !== 'from' && attrs[i] !== 'to') result.push(attrs[i]!, attrs[i + 1]!);
+  }
+  return result;
+}

@@ -1,0 +1,130 @@
+// All sessions of this process, by device and by resumption id, and the turn-by-turn flushing of what they have to send.
+// Knows nothing of encodings or of where stanzas go.
+import { randomBytes } from 'node:crypto';
+import { performance } from 'node:perf_hooks';
+import type { Account, Device } from '../enlistment/account.ts';
+import type { Carrier, DeviceSession } from './device-session.ts';
+
+/** Sessions whose question to the peer came too early are flushed again after this. */
+const flushLaterMs = 15;
+/** How often sessions look at late answers and dead peers. */
+const tickMs = 1_000;
+
+export class Sessions {
+  readonly #byDevice = new Map<number, DeviceSession>();
+  #dirty: DeviceSession[] = [];
+  #flushScheduled = false;
+  #later = new Set<DeviceSession>();
+  #laterTimer: NodeJS.Timeout | undefined;
+  readonly #congested = new Set<DeviceSession>();
+  readonly #ticker: NodeJS.Timeout;
+
+  constructor() {
+    this.#ticker = setInterval(() => {
+      const nowMs = performance.now();
+      for (const session of this.#byDevice.values()) session.tick(nowMs);
+    }, tickMs);
+    this.#ticker.unref();
+  }
+
+  get count(): number {
+    return this.#byDevice.size;
+  }
+
+  newId(): string {
+    return randomBytes(16).toString('base64url');
+  }
+
+  ofDevice(device: Device): DeviceSession | undefined {
+    return this.#byDevice.get(device.row);
+  }
+
+  isConnected(device: Device): boolean {
+    return this.#byDevice.get(device.row)?.connected === true;
+  }
+
+  ofAccount(account: Account): DeviceSession[] {
+    const sessions: DeviceSession[] = [];
+    for (const device of account.devices) {
+      const session = this.#byDevice.get(device.row);
+      if (session !== undefined) sessions.push(session);
+    }
+    return sessions;
+  }
+
+  all(): Iterable<DeviceSession> {
+    return this.#byDevice.values();
+  }
+
+  /** A device has one live session: an earlier one is closed with `conflict`. */
+  add(session: DeviceSession): void {
+    this.#byDevice.get(session.device.row)?.end('conflict');
+    this.#byDevice.set(session.device.row, session);
+  }
+
+  forget(session: DeviceSession): void {
+    if (this.#byDevice.get(session.device.row) === session) this.#byDevice.delete(session.device.row);
+    this.#later.delete(session);
+    this.#congested.delete(session);
+  }
+
+  /**
+   * Takes a session up again on another carrier. Only the device that began it may: the caller has checked a fresh
+   * proof of it. Undefined when there is none with that id, or the count is impossible.
+   */
+  resume(device: Device, previousId: string, handled: number, carrier: Carrier): DeviceSession | undefined {
+    const session = this.#byDevice.get(device.row);
+    if (session === undefined || session.core.resumptionId !== previousId) return undefined;
+    session.releaseCarrier('conflict');
+    if (!session.core.resume(handled)) {
+      session.end();
+      return undefined;
+    }
+    session.carryOn(carrier);
+    return session;
+  }
+
+  flushSoon(session: DeviceSession): void {
+    if (session.flushPending) return;
+    session.flushPending = true;
+    this.#dirty.push(session);
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    setImmediate(() => this.#flush());
+  }
+
+  flushLater(session: DeviceSession): void {
+    this.#later.add(session);
+    this.#laterTimer ??= setTimeout(() => {
+      this.#laterTimer = undefined;
+      const later = this.#later;
+      this.#later = new Set();
+      for (const waiting of later) waiting.flush();
+    }, flushLaterMs);
+  }
+
+  pausedByCongestion(session: DeviceSession): void {
+    this.#congested.add(session);
+  }
+
+  congestionOver(): void {
+    for (const session of this.#congested) session.congestionOver();
+    this.#congested.clear();
+  }
+
+  close(): void {
+    clearInterval(this.#ticker);
+    for (const session of [...this.#byDevice.values()]) session.end('system-shutdown');
+    clearTimeout(this.#laterTimer);
+  }
+
+  #flush(): void {
+    this.#flushScheduled = false;
+    const dirty = this.#dirty;
+    this.#dirty = [];
+    for (const session of dirty) {
+      session.flushPending = false;
+      session.flush();
+    }
+  }
+}

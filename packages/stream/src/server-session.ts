@@ -1,0 +1,216 @@
+// The gatekeeper's side of a session once stanzas flow, the same for both encodings: acknowledgements by stream
+// management or by pings, and what must be sent again after a resumption. Outlives the stream that carries it.
+// Knows nothing of sockets, routing, accounts or storage; time is an argument.
+// Source: XEP-0198 sections 3-5, XEP-0199; docs/protocol/04-streams.md section 4.2.
+import { attribute, type Element, element } from '@drawbridge/wire/element';
+import { NS_CLIENT, NS_PING, NS_SM } from '@drawbridge/wire/namespaces';
+import type { StreamErrorCondition } from '@drawbridge/wire/stream-error';
+import { parseCount } from './server-negotiation.ts';
+import { StreamManagement } from './stream-management.ts';
+
+/** A client's `<r/>` is answered with the count so far when not all before it is resolved within this time. */
+export const acknowledgeAtLatestMs = 5_000;
+/** Streams without stream management are asked by a ping, at most once in this time: one answer covers many stanzas. */
+export const pingIntervalMs = 15;
+/** Clients' `<r/>` that wait for an answer. More than this and the stream is closed: nobody needs them. */
+export const maxWaitingRequests = 1_000;
+
+/** An outbound stanza that the client has not acknowledged, and the owner's note about it. */
+export type Outbound<T> = { readonly element: Element; readonly note: T | undefined };
+
+/** What `receive` made of an element: a stanza with its sequence, nothing left to do, or a broken peer. */
+export type Received =
+  | { readonly kind: 'stanza'; readonly sequence: number }
+  | { readonly kind: 'consumed' }
+  | { readonly kind: 'enable'; readonly resume: boolean }
+  | { readonly kind: 'close'; readonly condition: StreamErrorCondition };
+
+const consumed: Received = { kind: 'consumed' };
+const request = element('r', NS_SM);
+const pingPrefix = 'db-ping-';
+
+/**
+ * Elements to send gather in `outgoing` and acknowledged notes in `delivered`; the shell takes both after each call.
+ */
+export class ServerSession<T> {
+  readonly #domain: string;
+  readonly #jid: string;
+  #management = new StreamManagement<Outbound<T>>();
+  #enabled: { readonly id: string; readonly resumable: boolean } | undefined;
+  /** Outbound stanzas covered by the ack request or ping under way, or -1 when none is. */
+  #askedAt = -1;
+  #sentCount = 0;
+  #pingNumber = 0;
+  #lastPingMs = Number.NEGATIVE_INFINITY;
+  /** Stanzas acknowledged by pings so far. */
+  #pinged = 0;
+  #askedAtMs = 0;
+  /** `<r/>` not yet answered: how much was received before each, and when it came. */
+  #requests: { sequence: number; sinceMs: number }[] = [];
+  outgoing: Element[] = [];
+  delivered: T[] = [];
+
+  constructor(domain: string, fullJid: string) {
+    this.#domain = domain;
+    this.#jid = fullJid;
+  }
+
+  get resumptionId(): string | undefined {
+    return this.#enabled?.resumable === true ? this.#enabled.id : undefined;
+  }
+
+  get handled(): number {
+    return this.#management.handled;
+  }
+
+  get unacknowledgedCount(): number {
+    return this.#management.unacknowledgedCount;
+  }
+
+  /** Takes one element of the peer. Stanzas (also unknown top-level elements, which the caller refuses) get a sequence. */
+  receive(el: Element, nowMs: number): Received {
+    if (el.ns === NS_SM) return this.#managementElement(el, nowMs);
+    if (el.ns !== NS_CLIENT) return { kind: 'close', condition: 'unsupported-stanza-type' };
+    const sequence = this.#management.receive();
+    if (el.name === 'iq' && this.#isPong(el)) {
+      this.#management.resolve(sequence);
+      return consumed;
+    }
+    return { kind: 'stanza', sequence };
+  }
+
+  /** Turns stream management on: counts start anew, `<enabled/>` is sent. Stanzas sent before stay unacknowledged. */
+  enable(id: string, resumable: boolean, maxSeconds: number): void {
+    this.#management = new StreamManagement<Outbound<T>>();
+    this.#askedAt = -1;
+    this.#sentCount = 0;
+    this.#enabled = { id, resumable };
+    const resume = resumable ? { resume: 'true', max: String(maxSeconds) } : {};
+    this.outgoing.push(element('enabled', NS_SM, { id, ...resume }));
+  }
+
+  get managed(): boolean {
+    return this.#enabled !== undefined;
+  }
+
+  /** The inbound stanza with this sequence needs nothing more; answers the `<r/>` that waited for it. */
+  resolve(sequence: number): void {
+    this.#management.resolve(sequence);
+    while (this.#requests.length > 0 && this.#requests[0]!.sequence <= this.#management.handledSequence) {
+      this.#requests.shift();
+      this.#acknowledge();
+    }
+  }
+
+  /** Sends a stanza. `note` comes back in `delivered` when the peer has acknowledged it. */
+  send(el: Element, note: T | undefined): void {
+    this.outgoing.push(el);
+    this.#management.sent({ element: el, note });
+    this.#sentCount++;
+  }
+
+  /**
+   * Asks the peer what it has, when there is anything to ask for; call it once per batch, before writing.
+   * Gives the time at which to call again when it is too early to ask now, or undefined.
+   */
+  ask(nowMs: number): number | undefined {
+    if (this.#askedAt >= 0 || this.#management.unacknowledgedCount === 0) return undefined;
+    if (this.#enabled !== undefined) this.outgoing.push(request);
+    else {
+      if (nowMs < this.#lastPingMs + pingIntervalMs) return this.#lastPingMs + pingIntervalMs;
+      this.#lastPingMs = nowMs;
+      const id = pingPrefix + String(++this.#pingNumber);
+      const attrs = { from: this.#domain, to: this.#jid, id, type: 'get' };
+      this.outgoing.push(element('iq', NS_CLIENT, attrs, [element('ping', NS_PING)]));
+    }
+    this.#askedAt = this.#sentCount;
+    this.#askedAtMs = nowMs;
+    return undefined;
+  }
+
+  /** Answers `<r/>` that have waited too long. Gives the time of the next one to answer, or undefined. */
+  answerLate(nowMs: number): number | undefined {
+    while (this.#requests.length > 0 && this.#requests[0]!.sinceMs + acknowledgeAtLatestMs <= nowMs) {
+      this.#requests.shift();
+      this.#acknowledge();
+    }
+    return this.#requests.length > 0 ? this.#requests[0]!.sinceMs + acknowledgeAtLatestMs : undefined;
+  }
+
+  /** Since when the peer owes an answer to our ack request or ping, or undefined. */
+  get askedSinceMs(): number | undefined {
+    return this.#askedAt < 0 ? undefined : this.#askedAtMs;
+  }
+
+  /** Since when the oldest `<r/>` of the client waits, or undefined. */
+  get oldestRequestMs(): number | undefined {
+    return this.#requests[0]?.sinceMs;
+  }
+
+  /**
+   * Takes the session up on a new stream: the client has handled `handled` stanzas. What it lacks is sent again, after
+   * `<resumed/>`, which the negotiation sends. False: the count is impossible, the session can't be resumed.
+   */
+  resume(handled: number): boolean {
+    const delivered = this.#management.acknowledge(handled);
+    if (delivered === 'handled-count-ahead') return false;
+    this.#noteDelivered(delivered);
+    this.#askedAt = -1;
+    this.#requests = [];
+    this.outgoing = this.#management.unacknowledged.map(outbound => outbound.element);
+    return true;
+  }
+
+  #managementElement(el: Element, nowMs: number): Received {
+    switch (el.name) {
+      case 'r':
+        if (this.#enabled === undefined) return { kind: 'close', condition: 'policy-violation' };
+        if (this.#management.handledSequence === this.#management.received) this.#acknowledge();
+        else {
+          if (this.#requests.length >= maxWaitingRequests) return { kind: 'close', condition: 'policy-violation' };
+          this.#requests.push({ sequence: this.#management.received, sinceMs: nowMs });
+        }
+        return consumed;
+      case 'a': {
+        const handled = parseCount(attribute(el, 'h'));
+        if (handled === undefined || this.#enabled === undefined) return { kind: 'close', condition: 'bad-format' };
+        const delivered = this.#management.acknowledge(handled);
+        if (delivered === 'handled-count-ahead') return { kind: 'close', condition: 'undefined-condition' };
+        this.#noteDelivered(delivered);
+        this.#askedAt = -1;
+        return consumed;
+      }
+      case 'enable': {
+        if (this.#enabled !== undefined) return { kind: 'close', condition: 'policy-violation' };
+        const resume = attribute(el, 'resume');
+        return { kind: 'enable', resume: resume === 'true' || resume === '1' };
+      }
+      default:
+        return { kind: 'close', condition: 'unsupported-stanza-type' };
+    }
+  }
+
+  #isPong(el: Element): boolean {
+    const type = attribute(el, 'type');
+    const id = attribute(el, 'id');
+    if ((type !== 'result' && type !== 'error') || id === undefined || !id.startsWith(pingPrefix)) return false;
+    if (this.#enabled === undefined && this.#askedAt >= 0 && id === pingPrefix + String(this.#pingNumber)) {
+      const covered = this.#management.unacknowledgedCount - (this.#sentCount - this.#askedAt);
+      this.#askedAt = -1;
+      if (covered > 0) {
+        this.#pinged += covered;
+        const delivered = this.#management.acknowledge(this.#pinged % 0x1_0000_0000);
+        if (delivered !== 'handled-count-ahead') this.#noteDelivered(delivered);
+      }
+    }
+    return true;
+  }
+
+  #acknowledge(): void {
+    this.outgoing.push(element('a', NS_SM, { h: String(this.#management.handled) }));
+  }
+
+  #noteDelivered(delivered: readonly Outbound<T>[]): void {
+    for (const { note } of delivered) if (note !== undefined) this.delivered.push(note);
+  }
+}
