@@ -82,9 +82,9 @@ export function parsePattern(name: string): HandshakePattern | undefined {
   const [initiatorPre, responderPre, ...messages] = basePatterns[match[1]!]!;
   let pattern: HandshakePattern = {
     name,
-    initiatorPre: split<KeyToken>(initiatorPre),
-    responderPre: split<KeyToken>(responderPre),
-    messages: messages.map(message => split<Token>(message)),
+    initiatorPre: tokensOf(initiatorPre) as readonly KeyToken[],
+    responderPre: tokensOf(responderPre) as readonly KeyToken[],
+    messages: messages.map(tokensOf),
     oneWay: messages.length === 1,
     psks: 0,
   };
@@ -104,8 +104,8 @@ export function parsePattern(name: string): HandshakePattern | undefined {
   return pattern;
 }
 
-function split<T extends Token>(tokens: string): readonly T[] {
-  return tokens === '' ? [] : (tokens.split(' ') as T[]);
+function tokensOf(tokens: string): readonly Token[] {
+  return tokens === '' ? [] : (tokens.split(' ') as Token[]);
 }
 
 function withPsk(pattern: HandshakePattern, place: number): HandshakePattern | undefined {
