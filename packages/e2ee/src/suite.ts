@@ -115,7 +115,9 @@ export type DecryptError =
 /** The store refused to be read, or the caller's commit failed: nothing happened, the operation may be repeated. */
 export type StoreError =
   | { readonly code: 'store-failed'; readonly cause: unknown }
-  | { readonly code: 'commit-failed'; readonly cause: unknown };
+  | { readonly code: 'commit-failed'; readonly cause: unknown }
+  /** More than `MAX_WAITING_OPERATIONS` (locks.ts) are under way. */
+  | { readonly code: 'too-many-waiting' };
 
 export type EncryptError =
   | StoreError

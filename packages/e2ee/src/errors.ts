@@ -1,0 +1,45 @@
+// What to do about each reason why a ciphertext gave no content. Knows nothing of how it is done.
+// Source: docs/protocol/09-content.md section 9.7.
+import type { DecryptError } from './suite.ts';
+
+/**
+ * - `drop`: acknowledge and forget (a repeat, or something that no honest sender makes).
+ * - `retry`: ask the sender to send it again, within the bounds of `retry.ts`.
+ * - `hold`: keep the ciphertext; a person's acceptance makes it readable.
+ */
+export type DecryptErrorAction = 'drop' | 'retry' | 'hold';
+
+export const decryptErrorTable: Readonly<
+  Record<
+    DecryptError['code'],
+    { readonly action: DecryptErrorAction; readonly logLevel: 'debug' | 'info' | 'warn'; readonly text: string }
+  >
+> = {
+  'invalid-address': {
+    action: 'drop',
+    logLevel: 'warn',
+    text: 'The sender is not a valid device address, or is this device.',
+  },
+  'malformed-ciphertext': { action: 'drop', logLevel: 'warn', text: 'The ciphertext is not a message of this suite.' },
+  duplicate: { action: 'drop', logLevel: 'debug', text: 'The message was read before.' },
+  'replayed-prekey-message': {
+    action: 'drop',
+    logLevel: 'warn',
+    text: 'The first message of a session was played again.',
+  },
+  'no-session': { action: 'retry', logLevel: 'info', text: 'There is no session with the sending device.' },
+  'unknown-prekey': { action: 'retry', logLevel: 'info', text: 'The message was encrypted for a prekey that is gone.' },
+  undecryptable: { action: 'retry', logLevel: 'info', text: 'The message can not be decrypted.' },
+  'bad-padding': { action: 'drop', logLevel: 'warn', text: 'The decrypted content is not padded as the suite says.' },
+  'untrusted-identity': {
+    action: 'hold',
+    logLevel: 'warn',
+    text: "The sender's identity key is not the one that was verified.",
+  },
+};
+
+/** The action for one refusal: an untrusted identity that nobody will be asked about is dropped. */
+export function decryptErrorAction(error: DecryptError): DecryptErrorAction {
+  if (error.code === 'untrusted-identity' && !error.awaitsAcceptance) return 'drop';
+  return decryptErrorTable[error.code].action;
+}

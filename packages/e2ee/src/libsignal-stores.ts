@@ -1,0 +1,218 @@
+// libsignal's six stores, over one operation's staged view. Says in `refusal` why a store call stopped an operation,
+// because libsignal turns everything that a store throws into one generic error.
+// Knows nothing of stanzas; locks are held by the caller.
+// Source: libsignal-client 0.103 (store interfaces); Signal's PQXDH specification section 3.3 (last-resort keys).
+import * as Signal from '@signalapp/libsignal-client';
+import { encodeDeviceAddress, type InteropId } from './addresses.ts';
+import { MAX_LAST_RESORT_USES } from './device-keys.ts';
+import { adoptIdentity, judgeIdentity, readIdentityRecord, recordPending, sameKey } from './identities.ts';
+import type { StagedStore } from './staged.ts';
+import type { StoreChange } from './stores.ts';
+import type { IdentityEvent } from './suite.ts';
+
+export type LocalIdentity = {
+  readonly interopId: InteropId;
+  readonly pair: Signal.IdentityKeyPair;
+  readonly publicKey: Uint8Array;
+  readonly registrationId: number;
+};
+
+/** Why a store stopped libsignal. */
+export type StoreRefusal = 'unknown-prekey' | 'replayed-prekey-message';
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+function keyOf(address: Signal.ProtocolAddress): string {
+  return encodeDeviceAddress({ interopId: address.name(), deviceId: address.deviceId() });
+}
+
+export class Sessions extends Signal.SessionStore {
+  readonly #store: StagedStore;
+  constructor(store: StagedStore) {
+    super();
+    this.#store = store;
+  }
+  override async saveSession(address: Signal.ProtocolAddress, record: Signal.SessionRecord): Promise<void> {
+    this.#store.put('session', keyOf(address), record.serialize(), address.name());
+  }
+  override async getSession(address: Signal.ProtocolAddress): Promise<Signal.SessionRecord | null> {
+    const bytes = await this.#store.read('session', keyOf(address), address.name());
+    if (bytes === undefined) return null;
+    try {
+      return Signal.SessionRecord.deserialize(bytes);
+    } catch (cause) {
+      throw this.#store.fail(cause);
+    }
+  }
+  override async getExistingSessions(addresses: Signal.ProtocolAddress[]): Promise<Signal.SessionRecord[]> {
+    const found: Signal.SessionRecord[] = [];
+    for (const address of addresses) {
+      const record = await this.getSession(address);
+      if (record === null) throw new Error('no session');
+      found.push(record);
+    }
+    return found;
+  }
+}
+
+export class Identities extends Signal.IdentityKeyStore {
+  readonly #store: StagedStore;
+  readonly #local: LocalIdentity;
+  readonly #nowMs: number;
+  readonly #mayChange: boolean;
+  readonly events: IdentityEvent[] = [];
+  /** A key that was not trusted, and what to remember of it. */
+  refused:
+    | { identityKey: Uint8Array; pending?: { change: StoreChange; event: IdentityEvent }; awaitsAcceptance: boolean }
+    | undefined;
+
+  /** `mayChange`: this message or bundle brings an identity key; inside an existing session none may change. */
+  constructor(store: StagedStore, local: LocalIdentity, nowMs: number, mayChange: boolean) {
+    super();
+    this.#store = store;
+    this.#local = local;
+    this.#nowMs = nowMs;
+    this.#mayChange = mayChange;
+  }
+  override async getIdentityKey(): Promise<Signal.PrivateKey> {
+    return this.#local.pair.privateKey;
+  }
+  override async getIdentityKeyPair(): Promise<Signal.IdentityKeyPair> {
+    return this.#local.pair;
+  }
+  override async getLocalRegistrationId(): Promise<number> {
+    return this.#local.registrationId;
+  }
+  override async isTrustedIdentity(address: Signal.ProtocolAddress, key: Signal.PublicKey): Promise<boolean> {
+    const identityKey = key.serialize();
+    // One's own devices share one identity: any other key is somebody else's device.
+    if (address.name() === this.#local.interopId) {
+      if (sameKey(identityKey, this.#local.publicKey)) return true;
+      this.refused = { identityKey, awaitsAcceptance: false };
+      return false;
+    }
+    const record = await readIdentityRecord(this.#store, address.name());
+    const trust = judgeIdentity(record, identityKey);
+    if (trust === 'same' || (this.#mayChange && trust !== 'changed-after-verification')) return true;
+    if (!this.#mayChange || record === undefined) {
+      this.refused = { identityKey, awaitsAcceptance: false };
+      return false;
+    }
+    const pending = recordPending(address.name(), record, identityKey);
+    this.refused = { identityKey, awaitsAcceptance: true, ...(pending === undefined ? {} : { pending }) };
+    return false;
+  }
+  override async saveIdentity(address: Signal.ProtocolAddress, key: Signal.PublicKey): Promise<Signal.IdentityChange> {
+    if (address.name() === this.#local.interopId) return Signal.IdentityChange.NewOrUnchanged;
+    const identityKey = key.serialize();
+    const record = await readIdentityRecord(this.#store, address.name());
+    if (judgeIdentity(record, identityKey) === 'same') return Signal.IdentityChange.NewOrUnchanged;
+    this.events.push(adoptIdentity(this.#store, address.name(), record, identityKey, this.#nowMs));
+    return record === undefined ? Signal.IdentityChange.NewOrUnchanged : Signal.IdentityChange.ReplacedExisting;
+  }
+  override async getIdentity(address: Signal.ProtocolAddress): Promise<Signal.PublicKey | null> {
+    if (address.name() === this.#local.interopId) return this.#local.pair.publicKey;
+    const record = await readIdentityRecord(this.#store, address.name());
+    return record === undefined ? null : Signal.PublicKey.deserialize(Uint8Array.from(record.identityKey));
+  }
+}
+
+/** The three prekey stores share what they say about a stopped operation. */
+export class Prekeys {
+  refusal: StoreRefusal | undefined;
+  readonly oneTime: Signal.PreKeyStore;
+  readonly signed: Signal.SignedPreKeyStore;
+  readonly kem: Signal.KyberPreKeyStore;
+  constructor(store: StagedStore) {
+    const refuse = (refusal: StoreRefusal): Error => {
+      this.refusal = refusal;
+      return new Error(refusal);
+    };
+    this.oneTime = new OneTimePrekeys(store, refuse);
+    this.signed = new SignedPrekeys(store, refuse);
+    this.kem = new KemPrekeys(store, refuse);
+  }
+}
+
+type Refuse = (refusal: StoreRefusal) => Error;
+
+function parse<T>(store: StagedStore, bytes: Bytes, deserialize: (bytes: Bytes) => T): T {
+  try {
+    return deserialize(bytes);
+  } catch (cause) {
+    throw store.fail(cause);
+  }
+}
+
+class OneTimePrekeys extends Signal.PreKeyStore {
+  readonly #store: StagedStore;
+  readonly #refuse: Refuse;
+  constructor(store: StagedStore, refuse: Refuse) {
+    super();
+    this.#store = store;
+    this.#refuse = refuse;
+  }
+  override async savePreKey(id: number, record: Signal.PreKeyRecord): Promise<void> {
+    this.#store.put('prekey', String(id), record.serialize());
+  }
+  override async getPreKey(id: number): Promise<Signal.PreKeyRecord> {
+    const bytes = await this.#store.read('prekey', String(id));
+    if (bytes === undefined) throw this.#refuse('unknown-prekey');
+    return parse(this.#store, bytes, Signal.PreKeyRecord.deserialize);
+  }
+  override async removePreKey(id: number): Promise<void> {
+    this.#store.delete('prekey', String(id));
+  }
+}
+
+class SignedPrekeys extends Signal.SignedPreKeyStore {
+  readonly #store: StagedStore;
+  readonly #refuse: Refuse;
+  constructor(store: StagedStore, refuse: Refuse) {
+    super();
+    this.#store = store;
+    this.#refuse = refuse;
+  }
+  override async saveSignedPreKey(id: number, record: Signal.SignedPreKeyRecord): Promise<void> {
+    this.#store.put('signed-prekey', String(id), record.serialize());
+  }
+  override async getSignedPreKey(id: number): Promise<Signal.SignedPreKeyRecord> {
+    const bytes = await this.#store.read('signed-prekey', String(id));
+    if (bytes === undefined) throw this.#refuse('unknown-prekey');
+    return parse(this.#store, bytes, Signal.SignedPreKeyRecord.deserialize);
+  }
+}
+
+class KemPrekeys extends Signal.KyberPreKeyStore {
+  readonly #store: StagedStore;
+  readonly #refuse: Refuse;
+  constructor(store: StagedStore, refuse: Refuse) {
+    super();
+    this.#store = store;
+    this.#refuse = refuse;
+  }
+  override async saveKyberPreKey(id: number, record: Signal.KyberPreKeyRecord): Promise<void> {
+    this.#store.put('kem-prekey', String(id), record.serialize());
+  }
+  override async getKyberPreKey(id: number): Promise<Signal.KyberPreKeyRecord> {
+    const key = String(id);
+    const bytes =
+      (await this.#store.read('kem-prekey', key)) ?? (await this.#store.read('last-resort-kem-prekey', key));
+    if (bytes === undefined) throw this.#refuse('unknown-prekey');
+    return parse(this.#store, bytes, Signal.KyberPreKeyRecord.deserialize);
+  }
+  override async markKyberPreKeyUsed(id: number, signedPrekeyId: number, baseKey: Signal.PublicKey): Promise<void> {
+    if ((await this.#store.read('kem-prekey', String(id))) !== undefined) {
+      this.#store.delete('kem-prekey', String(id));
+      return;
+    }
+    // A last-resort key serves many sessions, but one base key once: a second one is the same message played again.
+    const scope = String(id);
+    const used = `${id}:${signedPrekeyId}:${Buffer.from(baseKey.serialize()).toString('hex')}`;
+    const seen = await this.#store.read('kem-base-key', used, scope);
+    if (seen !== undefined || (await this.#store.count('kem-base-key', scope)) >= MAX_LAST_RESORT_USES) {
+      throw this.#refuse('replayed-prekey-message');
+    }
+    this.#store.put('kem-base-key', used, new Uint8Array([1]), scope);
+  }
+}
