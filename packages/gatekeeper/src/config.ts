@@ -180,15 +180,15 @@ const configSchema = closed({
   ),
   limits: closed(
     {
-      devicesPerAccount: count(16, 127, 'devices that one person may have at once'),
+      devicesPerAccount: count(16, 64, 'devices that one person may have at once'),
       oneTimeKeysPerCall: count(50, 100, 'one-time keys of each kind in one `publish`'),
       oneTimeKeysPerEnlistment: count(100, 100, 'one-time keys of each kind in one enlistment'),
       oneTimeKeysKept: count(200, 1_000, 'one-time keys of each kind kept for a device'),
       lowKeysNotice: count(20, 100, 'below this many one-time keys, the device is told'),
       authorisationsPerAccount: count(10, 100, 'device authorisations that wait to be used'),
       authorisationLifetimeSeconds: count(600, 86_400, 'life of a device authorisation'),
-      mailboxEntries: count(10_000, 1_000_000, 'messages that may wait for one device'),
-      mailboxBytes: count(67_108_864, 17_179_869_184, 'bytes that may wait for one device'),
+      mailboxEntries: count(200_000, 10_000_000, 'messages that may wait for one device'),
+      mailboxBytes: count(268_435_456, 17_179_869_184, 'bytes that may wait for one device'),
       mailboxDays: count(30, 365, 'days until a waiting message expires'),
       connectionsPerAddress: count(32, 100_000, 'connections of one address before login'),
       streams: count(200_000, 10_000_000, 'live streams in this process'),

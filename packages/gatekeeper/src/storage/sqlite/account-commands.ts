@@ -29,6 +29,8 @@ export type EnlistArgs = {
   /** Only as a further device of this enlistment. */
   readonly joins?: string;
   readonly maxDevices: number;
+  /** Enlistments that the provider may have. */
+  readonly maxEnlistments: number;
   readonly nowMs: number;
 };
 
@@ -38,7 +40,9 @@ export type EnlistRefusal =
   | 'identity-key-differs'
   | 'device-limit'
   | 'enlistment-suspended'
-  | 'enlistment-unknown';
+  | 'enlistment-unknown'
+  | 'provider-quota'
+  | 'provider-unknown';
 
 export type EnlistResult =
   | {
@@ -132,6 +136,12 @@ function enlist(db: DatabaseSync, args: EnlistArgs): EnlistResult {
   if (account === undefined) {
     if (args.joins !== undefined) return refused('enlistment-unknown');
     if (keyUse !== undefined) return refused('identity-key-in-use');
+    const provider = prepared(db, 'SELECT enlistments FROM provider WHERE number = ?').get(args.provider) as
+      | { enlistments: number }
+      | undefined;
+    if (provider === undefined) return refused('provider-unknown');
+    if (provider.enlistments >= args.maxEnlistments) return refused('provider-quota');
+    prepared(db, 'UPDATE provider SET enlistments = enlistments + 1 WHERE number = ?').run(args.provider);
     const { lastInsertRowid } = prepared(
       db,
       `INSERT INTO account (interop_id, provider, identifier, identity_key, status, last_device_id, enlisted_at)
@@ -230,8 +240,8 @@ export const accountWrites = {
   ):
     | { readonly kind: 'withdrawn'; readonly devices: readonly Device[] }
     | { readonly kind: 'refused'; readonly code: 'enlistment-unknown' | 'enlistment-suspended' } {
-    const account = prepared(db, 'SELECT status FROM account WHERE row = ?').get(args.account) as
-      | { status: string }
+    const account = prepared(db, 'SELECT status, provider FROM account WHERE row = ?').get(args.account) as
+      | { status: string; provider: number }
       | undefined;
     if (account === undefined) return { kind: 'refused', code: 'enlistment-unknown' };
     // Otherwise withdrawing and enlisting again would undo a suspension.
@@ -242,6 +252,7 @@ export const accountWrites = {
       prepared(db, `DELETE FROM ${table} WHERE account = ?`).run(args.account);
     }
     prepared(db, 'DELETE FROM account WHERE row = ?').run(args.account);
+    prepared(db, 'UPDATE provider SET enlistments = enlistments - 1 WHERE number = ?').run(account.provider);
     return { kind: 'withdrawn', devices };
   },
 

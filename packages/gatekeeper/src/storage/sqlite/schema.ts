@@ -18,7 +18,8 @@ const steps: readonly string[] = [
      number INTEGER PRIMARY KEY,
      name TEXT NOT NULL UNIQUE,
      status TEXT NOT NULL CHECK (status IN ('live', 'suspended')),
-     changed_at INTEGER NOT NULL
+     changed_at INTEGER NOT NULL,
+     enlistments INTEGER NOT NULL DEFAULT 0
    ) STRICT;
    CREATE TABLE account (
      row INTEGER PRIMARY KEY AUTOINCREMENT,
