@@ -1,0 +1,70 @@
+// Rules that no tool checks: imports go downward, libsignal stays in e2ee, no dependency needs an install script,
+// licences are ones we may use, and no committed file names a registry or a folder of somebody's machine.
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from './node.js';
+
+const problems = [];
+const allow = {
+  wire: [],
+  noise: [],
+  stream: ['wire', 'noise'],
+  identity: [],
+  e2ee: ['wire'],
+  provider: ['identity'],
+  client: ['wire', 'noise', 'stream', 'identity', 'e2ee'],
+  gatekeeper: ['wire', 'noise', 'stream', 'identity', 'provider'],
+};
+const files = execFileSync('git', ['ls-files', '-co', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
+  .split('\n')
+  .filter(Boolean);
+
+for (const file of files) {
+  if (!/\.(ts|tsx|js|mjs|json|md|yaml|yml|proto|py|html|css)$/.test(file) || file.startsWith('bench/results/'))
+    continue;
+  let text;
+  try {
+    text = readFileSync(join(root, file), 'utf8');
+  } catch {
+    continue;
+  }
+  const home = file.match(/^packages\/([a-z0-9]+)\/src\/(.*)$/);
+  if (home !== null && /\.ts$/.test(file)) {
+    const isTest = /\.test\.ts$/.test(file);
+    for (const [, name] of text.matchAll(/from '@drawbridge\/([a-z0-9]+)\//g)) {
+      if (name !== home[1] && !allow[home[1]].includes(name))
+        problems.push(`${file}: ${home[1]} may not import ${name}`);
+    }
+    if (home[1] !== 'e2ee' && !isTest && /from '@signalapp\//.test(text))
+      problems.push(`${file}: libsignal belongs in packages/e2ee alone`);
+  }
+  if (/from '@drawbridge\/harness\//.test(text) && !file.startsWith('harness/') && !file.startsWith('bench/')) {
+    problems.push(`${file}: nothing imports the harness`);
+  }
+  if (
+    file !== 'scripts/check-repository.js' &&
+    /registry\.npmjs|"resolved": "http|\/work\/(main|shared)|\/root\//.test(text)
+  ) {
+    problems.push(`${file}: names a registry or a folder of one machine`);
+  }
+}
+
+const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
+// Their scripts only save time: the packages work with scripts blocked, which the tests rely on.
+const worksWithoutScript = new Set(['node_modules/@bufbuild/buf', 'node_modules/fsevents']);
+const licences =
+  /^(\(?(MIT|ISC|Apache-2\.0|BSD-[23]-Clause|0BSD|BlueOak-1\.0\.0|CC0-1\.0|CC-BY-[34]\.0|Python-2\.0|Unlicense|AGPL-3\.0-only|W3C-19980720|MIT-0|MPL-2\.0)( (AND|OR) )?)+\)?(.*)$/;
+for (const [path, entry] of Object.entries(lock.packages)) {
+  if (!path.startsWith('node_modules/') || entry.link === true) continue;
+  if (entry.hasInstallScript === true && !worksWithoutScript.has(path))
+    problems.push(`package-lock.json: ${path} wants an install script`);
+  if (entry.license === undefined || !licences.test(entry.license))
+    problems.push(`package-lock.json: ${path} has licence ${entry.license}`);
+  if (entry.license === 'AGPL-3.0-only' && path !== 'node_modules/@signalapp/libsignal-client')
+    problems.push(`package-lock.json: ${path} is AGPL`);
+}
+
+for (const problem of problems) console.error(problem);
+console.log(problems.length === 0 ? `repository rules hold in ${files.length} files` : `${problems.length} problems`);
+process.exit(problems.length === 0 ? 0 : 1);
