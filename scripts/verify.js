@@ -10,6 +10,7 @@ const steps = [
   ['unit tests', ownNode(), ['scripts/test.js', 'unit']],
 ];
 
+if (process.argv.includes('--no-tests')) steps.pop();
 for (const [name, command, args] of steps) {
   const started = Date.now();
   const status = await run(command, args);
