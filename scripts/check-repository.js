@@ -63,7 +63,7 @@ for (const [path, entry] of Object.entries(lock.packages)) {
   if (!path.startsWith('node_modules/') || entry.link === true) continue;
   if (entry.hasInstallScript === true && !worksWithoutScript.has(path))
     problems.push(`package-lock.json: ${path} wants an install script`);
-  if (entry.license === undefined || !licences.test(entry.license))
+  if (!licenceInFile.has(path) && !licences.test(entry.license ?? ''))
     problems.push(`package-lock.json: ${path} has licence ${entry.license}`);
   if (entry.license === 'AGPL-3.0-only' && path !== 'node_modules/@signalapp/libsignal-client')
     problems.push(`package-lock.json: ${path} is AGPL`);

@@ -118,6 +118,10 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     sessions,
     sessionHost,
     log: deps.log,
+    stillAdmitted: (account, device) => {
+      const now = deps.accounts.find(account.interopId);
+      return now?.status === 'active' && now.devices.some(candidate => candidate.row === device.row);
+    },
     authenticate: deps.authenticate,
     gate: new ConnectionGate(deps.listenerLimits),
   };

@@ -208,8 +208,8 @@ export class XmppStream implements Carrier {
   async #verify(token: string): Promise<void> {
     const admission = await this.#host.authenticate(token, 'xmpp');
     if (this.#closed) return;
-    if (admission.kind === 'refused') {
-      this.#host.log('login-refused', { code: admission.code });
+    if (admission.kind === 'refused' || !this.#host.stillAdmitted(admission.account, admission.device)) {
+      this.#host.log('login-refused', { code: admission.kind === 'refused' ? admission.code : 'withdrawn-meanwhile' });
       this.#negotiate({ kind: 'refused' });
       return;
     }
@@ -223,7 +223,12 @@ export class XmppStream implements Carrier {
   }
 
   #resume(previousId: string, handled: number): void {
-    const session = this.#host.sessions.resume(this.#admitted!.device, previousId, handled, this);
+    const { account, device } = this.#admitted!;
+    if (!this.#host.stillAdmitted(account, device)) {
+      this.#fail('not-authorized');
+      return;
+    }
+    const session = this.#host.sessions.resume(device, previousId, handled, this);
     if (session === undefined) {
       this.#negotiate({ kind: 'resume-refused' });
       return;
@@ -238,6 +243,10 @@ export class XmppStream implements Carrier {
     this.#decoder.setLimits(xmlLimitsAfterLogin);
     if (resumed) return;
     const { account, device } = this.#admitted!;
+    if (!this.#host.stillAdmitted(account, device)) {
+      this.#fail('not-authorized');
+      return;
+    }
     this.#session = beginSession(this.#host, account, device, this);
   }
 

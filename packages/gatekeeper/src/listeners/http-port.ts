@@ -1,0 +1,78 @@
+// One TCP port for HTTP: with TLS, without, or (development only) both, told apart by the first byte.
+// Knows nothing of what is served.
+import { createServer as createHttpServer, type RequestListener, type Server as HttpServer } from 'node:http';
+import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
+import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
+import { minTlsVersion, type TlsMaterial } from './tcp.ts';
+
+export type HttpPort = {
+  /** What to listen with. */
+  readonly server: Server | HttpServer | HttpsServer;
+  /** The HTTP servers behind it: WebSockets attach to each. */
+  readonly servers: readonly (HttpServer | HttpsServer)[];
+  /** Closes listener and connections. */
+  close(): Promise<void>;
+};
+
+export type HttpPortLimits = {
+  readonly maxConnections: number;
+  readonly headersTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+};
+
+/** First byte of a TLS record that holds a handshake message (RFC 8446 section 5.1). */
+const tlsHandshakeRecord = 0x16;
+
+export function createHttpPort(
+  handler: RequestListener,
+  options: { tls: TlsMaterial | undefined; alsoPlain: boolean; limits: HttpPortLimits },
+): HttpPort {
+  const { maxConnections, headersTimeoutMs, requestTimeoutMs } = options.limits;
+  const common = {
+    headersTimeout: headersTimeoutMs,
+    requestTimeout: requestTimeoutMs,
+    keepAliveTimeout: 10_000,
+    noDelay: true,
+  };
+  const secure =
+    options.tls === undefined
+      ? undefined
+      : createHttpsServer({ ...common, ...options.tls, minVersion: minTlsVersion, handshakeTimeout: 10_000 }, handler);
+  const plain = secure === undefined || options.alsoPlain ? createHttpServer(common, handler) : undefined;
+  const servers = [secure, plain].filter(server => server !== undefined);
+  for (const server of servers) {
+    server.maxConnections = maxConnections;
+    server.on('clientError', (_error, socket) => socket.destroy());
+  }
+  const sockets = new Set<Socket>();
+  const server: Server =
+    secure !== undefined && plain !== undefined ? createTcpServer({ noDelay: true }, tellApart) : servers[0]!;
+  server.maxConnections = maxConnections;
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+
+  function tellApart(socket: Socket): void {
+    socket.on('error', () => socket.destroy());
+    socket.setTimeout(headersTimeoutMs, () => socket.destroy());
+    socket.once('data', first => {
+      socket.pause();
+      socket.setTimeout(0);
+      socket.unshift(first);
+      (first[0] === tlsHandshakeRecord ? secure! : plain!).emit('connection', socket);
+      process.nextTick(() => socket.resume());
+    });
+  }
+
+  return {
+    server,
+    servers,
+    async close() {
+      await new Promise<void>(resolve => {
+        server.close(() => resolve());
+        for (const socket of sockets) socket.destroy();
+      });
+    },
+  };
+}
