@@ -1,0 +1,19 @@
+// Time and chance as arguments, so that what waits and what is drawn can be played by tests.
+
+export interface Clock {
+  /** Milliseconds since 1970. */
+  nowMs(): number;
+  /** Calls back once after that time; gives a function that calls it off. */
+  after(ms: number, run: () => void): () => void;
+}
+
+/** 0 <= value < 1, as Math.random. */
+export type Random = () => number;
+
+export const systemClock: Clock = {
+  nowMs: () => Date.now(),
+  after: (ms, run) => {
+    const timer = setTimeout(run, ms);
+    return () => clearTimeout(timer);
+  },
+};

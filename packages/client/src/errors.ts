@@ -1,0 +1,115 @@
+// What can go wrong for a user of the SDK: one error class, a closed list of codes, and for each what to do.
+// Knows nothing of where an error came from.
+
+export type ClientErrorCode =
+  | 'invalid-argument'
+  | 'closed'
+  | 'not-enlisted'
+  | 'enlisted-elsewhere'
+  | 'not-connected'
+  | 'replaced'
+  | 'unreachable'
+  | 'certificate-refused'
+  | 'timed-out'
+  | 'protocol-error'
+  | 'sign-in-refused'
+  | 'identifier-taken'
+  | 'proof-refused'
+  | 'proof-source-failed'
+  | 'device-authorisation-required'
+  | 'identity-key-in-use'
+  | 'identity-key-differs'
+  | 'device-limit-reached'
+  | 'gatekeeper-refused'
+  | 'provider-refused'
+  | 'not-found'
+  | 'not-reachable'
+  | 'rate-limited'
+  | 'request-refused'
+  | 'too-many-requests'
+  | 'outbox-full'
+  | 'content-refused'
+  | 'unknown-message'
+  | 'untrusted-identity'
+  | 'identity-unknown'
+  | 'wrong-passphrase'
+  | 'store-locked'
+  | 'store-failed'
+  | 'link-failed';
+
+/** For each code: whether the same call may succeed later, and the sentence for a person. */
+export const clientErrors: Readonly<Record<ClientErrorCode, { readonly retry: boolean; readonly text: string }>> = {
+  'invalid-argument': { retry: false, text: 'An argument is not of the shape that this call takes.' },
+  closed: { retry: false, text: 'The client is closed. Open it again.' },
+  'not-enlisted': { retry: false, text: 'This device is not enlisted. Call enlist() first.' },
+  'enlisted-elsewhere': {
+    retry: false,
+    text: 'This folder belongs to another gatekeeper or person. Use a folder for each.',
+  },
+  'not-connected': { retry: true, text: 'There is no live stream. Call connect(), or wait until it is up again.' },
+  replaced: { retry: false, text: 'Another stream of this device took over. Run one client per folder.' },
+  unreachable: { retry: true, text: 'The server cannot be reached. Check the address and the network.' },
+  'certificate-refused': {
+    retry: false,
+    text: "The server's certificate is not valid for its name. In development, name the authority with `ca`.",
+  },
+  'timed-out': { retry: true, text: 'The answer did not come in time.' },
+  'protocol-error': { retry: false, text: 'The server answered something that the protocol does not know.' },
+  'sign-in-refused': { retry: false, text: 'The provider does not accept this identifier and password.' },
+  'identifier-taken': { retry: false, text: 'The provider has this identifier already.' },
+  'proof-refused': {
+    retry: false,
+    text: "The gatekeeper refused the ownership proof. Check the provider's registration and this machine's clock.",
+  },
+  'proof-source-failed': { retry: true, text: 'The proof source gave no ownership proof.' },
+  'device-authorisation-required': {
+    retry: false,
+    text: 'This person has other devices. Link this one from there, or enlist with `replace` and lose the others.',
+  },
+  'identity-key-in-use': { retry: false, text: 'The identity key belongs to another enlistment. Use a new folder.' },
+  'identity-key-differs': { retry: false, text: "The device's identity key is not the one of the person's others." },
+  'device-limit-reached': { retry: false, text: 'This person has as many devices as are allowed. Remove one.' },
+  'gatekeeper-refused': { retry: false, text: 'The gatekeeper refused the request; `detail` has its reason.' },
+  'provider-refused': { retry: false, text: 'The provider refused the request; `detail` has its reason.' },
+  'not-found': { retry: false, text: 'Nobody by that name can be reached.' },
+  'not-reachable': { retry: false, text: 'This person cannot be reached (any more).' },
+  'rate-limited': { retry: true, text: 'Too many requests. Wait for `retryAfterSeconds` and try again.' },
+  'request-refused': { retry: false, text: 'The gatekeeper refused the request; `detail` has its condition.' },
+  'too-many-requests': { retry: true, text: 'Too many requests are under way in this client.' },
+  'outbox-full': { retry: true, text: 'Too many messages wait to be sent.' },
+  'content-refused': { retry: false, text: 'The content breaks a limit; `detail` names the field.' },
+  'unknown-message': { retry: false, text: 'There is no such message here.' },
+  'untrusted-identity': {
+    retry: false,
+    text: "This person's identity key has changed after it was verified. Compare safety numbers and accept it, or don't.",
+  },
+  'identity-unknown': { retry: false, text: 'Nothing is known yet of this identity key. Exchange a message first.' },
+  'wrong-passphrase': { retry: false, text: 'The passphrase does not open this folder.' },
+  'store-locked': { retry: true, text: 'Another process has this folder open.' },
+  'store-failed': { retry: true, text: 'The store could not be read or written. Nothing was changed.' },
+  'link-failed': { retry: false, text: 'The devices could not be linked. Begin again with a new code.' },
+};
+
+/** The one error of the SDK. `detail` is for people and logs and never holds content, keys, tokens or passwords. */
+export class ClientError extends Error {
+  override readonly name = 'ClientError';
+  readonly code: ClientErrorCode;
+  readonly detail: string | undefined;
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(
+    code: ClientErrorCode,
+    options: { readonly detail?: string; readonly retryAfterSeconds?: number; readonly cause?: unknown } = {},
+  ) {
+    const { detail } = options;
+    super(clientErrors[code].text + (detail === undefined ? '' : ` (${detail})`), { cause: options.cause });
+    this.code = code;
+    this.detail = detail;
+    this.retryAfterSeconds = options.retryAfterSeconds;
+  }
+
+  /** Whether the same call may succeed later. */
+  get retry(): boolean {
+    return clientErrors[this.code].retry;
+  }
+}
