@@ -5,7 +5,8 @@
 # Two differences from revision 34 are bridged here and nowhere else:
 # - In XXfallback the specification's initiator is the side that falls back (sections 7.2 and 10.2), so it sends with the
 #   first cipher state; dissononce keeps the roles of the first handshake, so its two cipher states are exchanged here.
-# - dissononce's Rekey() also sets the nonce to zero; the specification leaves it (section 11.3), so it is put back.
+# - dissononce's Rekey() keeps the tag as part of the key and sets the nonce to zero; the specification takes the first
+#   32 bytes and leaves the nonce (sections 4.2 and 11.3), which is done here.
 
 import hashlib
 import json
@@ -95,7 +96,7 @@ class Peer:
     def rekey(self):
         for state in self.states:
             nonce = state._nonce
-            state.rekey()
+            state.initialize_key(state.cipher.rekey(state._key)[:32])
             state.set_nonce(nonce)
 
     def hash(self):

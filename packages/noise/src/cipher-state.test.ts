@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createCipheriv } from 'node:crypto';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { CipherState } from './cipher-state.ts';
 import { noiseError } from './errors.ts';
 import { nodeSuite } from './node-crypto.ts';

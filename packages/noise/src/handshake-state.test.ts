@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { KeyPair, Suite } from './crypto.ts';
 import { isNoiseError, noiseError } from './errors.ts';
 import { createHandshake, type HandshakeOptions, HandshakeState, type Role, type Split } from './handshake-state.ts';

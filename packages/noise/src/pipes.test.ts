@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { KeyPair } from './crypto.ts';
 import { isNoiseError, type NoiseError, noiseError } from './errors.ts';
 import { generateKeyPair, nodeSuite } from './node-crypto.ts';
@@ -8,7 +8,7 @@ import {
   maximumPipeMessageBytes,
   type PipeInitiator,
   type PipePattern,
-  PipeResponder,
+  type PipeResponder,
   type PipeTransport,
   startInitiator,
   startResponder,
