@@ -35,6 +35,8 @@ export type IgnoredKeyCode = KeyErrorCode | 'duplicate-key-id';
 export type KeySetOptions = {
   /** The registered issuer URL, without a slash at its end. */
   readonly issuer: string;
+  /** Where the set lies, when that is registered or fixed by the protocol: then nothing is discovered. */
+  readonly keySetUrl?: string;
   /** Origins besides the issuer's own where its key set may lie, as registered. */
   readonly keySetOrigins?: readonly string[];
   readonly fetch: EgressFetch;
@@ -116,6 +118,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
   }
 
   async function discover(): Promise<URL | KeySetErrorCode> {
+    if (options.keySetUrl !== undefined) return new URL(options.keySetUrl);
     const response = await get(`${issuer}/.well-known/openid-configuration`);
     if (typeof response === 'string') return response;
     const document = parseStrictJson(response.body);

@@ -1,0 +1,91 @@
+// The provider's embedded database: opens it, makes its tables, and keeps sessions and used event ids.
+// Knows nothing of passwords, keys or HTTP. Statements touch one row each, so they run on the event loop.
+// Source: docs/protocol/03 (Provider HTTP).
+
+import { createHash, randomBytes } from 'node:crypto';
+import { chmodSync, closeSync, openSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+
+export const sessionLimits = { lifetimeMs: 30 * 86_400_000, maxPerUser: 32 };
+
+const schemaVersion = 1;
+const schema = `
+  CREATE TABLE users (
+    identifier TEXT PRIMARY KEY, password_hash TEXT NOT NULL, created_at_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE sessions (
+    token_hash BLOB PRIMARY KEY, identifier TEXT NOT NULL, expires_at_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX sessions_of ON sessions (identifier, expires_at_ms);
+  CREATE INDEX sessions_end ON sessions (expires_at_ms);
+  CREATE TABLE event_ids (
+    issuer TEXT NOT NULL, jti TEXT NOT NULL, expires_at_ms INTEGER NOT NULL, PRIMARY KEY (issuer, jti)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX event_ids_end ON event_ids (expires_at_ms);
+`;
+
+/** Opens the file, made with mode 0600, or `:memory:`. Throws on a file of a later version: that needs a person. */
+export function openProviderDatabase(path: string): DatabaseSync {
+  if (path !== ':memory:') {
+    closeSync(openSync(path, 'a', 0o600));
+    chmodSync(path, 0o600);
+  }
+  const database = new DatabaseSync(path);
+  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000;');
+  const version = database.prepare('PRAGMA user_version').get()?.['user_version'];
+  if (version === 0) database.exec(`BEGIN IMMEDIATE; ${schema} PRAGMA user_version = ${schemaVersion}; COMMIT;`);
+  else if (version !== schemaVersion) throw new Error('The provider database was made by another version.');
+  return database;
+}
+
+export type Sessions = {
+  /** Begins a session: 256 random bits as base64url, of which only the hash is kept. The oldest beyond 32 end. */
+  readonly begin: (identifier: string) => string;
+  /** Whose session this is; `undefined` when there is none or it has ended. */
+  readonly find: (token: string) => string | undefined;
+  readonly end: (token: string) => void;
+  /** Ends all sessions of one person: password changed, account closed. */
+  readonly endAll: (identifier: string) => void;
+};
+
+export function createSessions(database: DatabaseSync, nowMs: () => number): Sessions {
+  const insert = database.prepare('INSERT INTO sessions VALUES (?, ?, ?)');
+  const trim = database.prepare(`DELETE FROM sessions WHERE token_hash IN (
+    SELECT token_hash FROM sessions WHERE identifier = ? ORDER BY expires_at_ms DESC LIMIT -1 OFFSET ?)`);
+  const select = database.prepare('SELECT identifier FROM sessions WHERE token_hash = ? AND expires_at_ms > ?');
+  const remove = database.prepare('DELETE FROM sessions WHERE token_hash = ?');
+  const removeAll = database.prepare('DELETE FROM sessions WHERE identifier = ?');
+  return {
+    begin: identifier => {
+      const token = randomBytes(32).toString('base64url');
+      trim.run(identifier, sessionLimits.maxPerUser - 1);
+      insert.run(hashOf(token), identifier, nowMs() + sessionLimits.lifetimeMs);
+      return token;
+    },
+    find: token => {
+      const identifier = select.get(hashOf(token), nowMs())?.['identifier'];
+      return typeof identifier === 'string' ? identifier : undefined;
+    },
+    end: token => void remove.run(hashOf(token)),
+    endAll: identifier => void removeAll.run(identifier),
+  };
+}
+
+/** A token of 256 random bits needs no slow hash: it can't be guessed, only read from a stolen file. */
+function hashOf(token: string): Uint8Array {
+  return createHash('sha256').update(token).digest();
+}
+
+/** Takes an event id: true for the first caller, until it expires. */
+export function createEventIds(
+  database: DatabaseSync,
+): (id: { readonly issuer: string; readonly jti: string; readonly expiresAtMs: number }) => Promise<boolean> {
+  const insert = database.prepare('INSERT INTO event_ids VALUES (?, ?, ?) ON CONFLICT DO NOTHING');
+  return async id => insert.run(id.issuer, id.jti, id.expiresAtMs).changes === 1;
+}
+
+/** Removes what has expired. */
+export function removeExpired(database: DatabaseSync, nowMs: number): void {
+  database.prepare('DELETE FROM sessions WHERE expires_at_ms <= ?').run(nowMs);
+  database.prepare('DELETE FROM event_ids WHERE expires_at_ms <= ?').run(nowMs);
+}

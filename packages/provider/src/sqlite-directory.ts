@@ -1,0 +1,37 @@
+// The embedded user directory: identifiers and password hashes in the provider's database.
+// Knows nothing of sessions, proofs or HTTP; attempts are counted where addresses are known (`attempt-budget.ts`).
+
+import type { DatabaseSync } from 'node:sqlite';
+import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
+import { createPasswordHasher, isPassword } from './password-hash.ts';
+import type { UserDirectory } from './user-directory.ts';
+
+export type SqliteDirectory = UserDirectory &
+  Required<Pick<UserDirectory, 'register'>> & {
+    /** Removes a user: no session of theirs gives a proof any more. True when there was one. */
+    readonly remove: (identifier: string) => Promise<boolean>;
+  };
+
+export function createSqliteDirectory(database: DatabaseSync, nowMs: () => number): SqliteDirectory {
+  const hasher = createPasswordHasher();
+  const select = database.prepare('SELECT password_hash FROM users WHERE identifier = ?');
+  const insert = database.prepare('INSERT INTO users VALUES (?, ?, ?) ON CONFLICT DO NOTHING');
+  const remove = database.prepare('DELETE FROM users WHERE identifier = ?');
+  return {
+    authenticate: async (identifier, password) => {
+      const stored = select.get(identifier)?.['password_hash'];
+      const verified = await hasher.verify(password, typeof stored === 'string' ? stored : undefined);
+      return { kind: verified.kind === 'matches' ? 'authenticated' : verified.kind };
+    },
+    exists: async identifier => select.get(identifier) !== undefined,
+    register: async (identifier, password) => {
+      if (!isUserIdentifier(identifier)) return { kind: 'refused', code: 'identifier-refused' };
+      if (!isPassword(password)) return { kind: 'refused', code: 'password-refused' };
+      const hashed = await hasher.hash(password);
+      if (hashed.kind === 'busy') return hashed;
+      const { changes } = insert.run(identifier, hashed.phc, nowMs());
+      return changes === 1 ? { kind: 'registered' } : { kind: 'refused', code: 'identifier-taken' };
+    },
+    remove: async identifier => remove.run(identifier).changes === 1,
+  };
+}
