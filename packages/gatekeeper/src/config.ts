@@ -88,6 +88,7 @@ const embeddedUsers = closed({
     default: 'closed',
     description: '`open`: anybody may make a user over HTTP; `closed`: the operator makes them',
   }),
+  wakeUps: Type.Boolean({ default: true, description: "wake own users through the kit's wake-up stream" }),
   suites,
 });
 const issuedUsers = closed({

@@ -28,6 +28,9 @@ export type PendingWakeUp = {
   readonly requestedAtMs: number;
 };
 
+/** With `requestedAtMs`: keep; without: remove. */
+export type WakeUpWrite = { readonly account: number; readonly tokenId: string; readonly requestedAtMs?: number };
+
 function audit(db: DatabaseSync, atMs: number, actor: string, action: AuditEntry['action'], subject: string): void {
   prepared(db, 'INSERT INTO audit (at, actor, action, subject) VALUES (?, ?, ?, ?)').run(atMs, actor, action, subject);
 }
@@ -89,20 +92,21 @@ export const operationsWrites = {
     return 'changed';
   },
 
-  /** Keeps wake-ups; one that waits for the same person already stays as it is. Gone accounts are passed over. */
-  wakeUpsAdd(db: DatabaseSync, list: readonly { account: number; tokenId: string; requestedAtMs: number }[]): void {
-    const insert = prepared(
+  /**
+   * Keeps and removes wake-ups, in order. A newer one takes the place of the older; one is removed only under its own
+   * token id. Gone accounts are passed over.
+   */
+  wakeUpsWrite(db: DatabaseSync, list: readonly WakeUpWrite[]): void {
+    const keep = prepared(
       db,
-      `INSERT OR IGNORE INTO wake_up (account, token_id, requested_at)
+      `INSERT OR REPLACE INTO wake_up (account, token_id, requested_at)
        SELECT row, ?, ? FROM account WHERE row = ?`,
     );
-    for (const { account, tokenId, requestedAtMs } of list) insert.run(tokenId, requestedAtMs, account);
-  },
-
-  /** Removes wake-ups that were sent or given up; one that was asked for since (another token id) stays. */
-  wakeUpsRemove(db: DatabaseSync, list: readonly { account: number; tokenId: string }[]): void {
     const remove = prepared(db, 'DELETE FROM wake_up WHERE account = ? AND token_id = ?');
-    for (const { account, tokenId } of list) remove.run(account, tokenId);
+    for (const { account, tokenId, requestedAtMs } of list) {
+      if (requestedAtMs === undefined) remove.run(account, tokenId);
+      else keep.run(tokenId, requestedAtMs, account);
+    }
   },
 };
 

@@ -1,0 +1,141 @@
+// Changes to people and their devices: each is one storage command, and an event when it is durable.
+// Knows nothing of HTTP, stanzas or proofs: whoever calls has proven the right to.
+// Source: docs/protocol/03 and 06 section 6.4.
+import { randomBytes } from 'node:crypto';
+import { encodeInteropId } from '@drawbridge/wire/jid';
+import type { Limits } from '../config.ts';
+import type { Registry } from '../providers/registry.ts';
+import type { EnlistArgs, EnlistResult, NewDevice } from '../storage/sqlite/account-commands.ts';
+import type { SqliteStore } from '../storage/sqlite/store.ts';
+import type { Account } from './account.ts';
+import type { AccountEvents } from './account-events.ts';
+import type { StoredAccounts } from './accounts.ts';
+
+export type { EnlistRefusal, EnlistResult } from '../storage/sqlite/account-commands.ts';
+
+export type EnlistRequest = {
+  readonly provider: number;
+  readonly identifier: string;
+  readonly device: NewDevice;
+  readonly replace: boolean;
+  /** Only as a further device of this enlistment. */
+  readonly joins?: string;
+};
+
+export type WithdrawResult = 'withdrawn' | 'enlistment-unknown' | 'enlistment-suspended';
+
+/** All reject with StoreError only; then nothing was changed. */
+export type Enlistment = {
+  readonly enlist: (request: EnlistRequest, nowMs: number) => Promise<EnlistResult>;
+  /** Many at once, in few transactions; answers in the order of the requests. */
+  readonly enlistMany: (requests: readonly EnlistRequest[], nowMs: number) => Promise<readonly EnlistResult[]>;
+  /** Lets a device key join within `limits.authorisationLifetimeSeconds`, once. */
+  readonly authorise: (
+    account: Account,
+    thumbprint: string,
+    nowMs: number,
+  ) => Promise<'authorised' | 'full' | 'account-gone'>;
+  /** False: there is no such device. */
+  readonly removeDevice: (account: Account, deviceId: number) => Promise<boolean>;
+  readonly withdraw: (account: Account) => Promise<WithdrawResult>;
+  readonly setStatus: (
+    interopId: string,
+    status: Account['status'],
+    actor: string,
+    nowMs: number,
+  ) => Promise<'changed' | 'same' | 'unknown'>;
+  /** False: the account is gone. */
+  readonly setOptIn: (account: Account, provider: number, optedIn: boolean) => Promise<boolean>;
+};
+
+const enlistmentsPerTransaction = 500;
+
+export function createEnlistment(deps: {
+  readonly store: SqliteStore;
+  readonly accounts: StoredAccounts;
+  readonly registry: Registry;
+  readonly limits: Limits;
+  readonly events: AccountEvents;
+}): Enlistment {
+  const { store, accounts, registry, limits, events } = deps;
+
+  function argsOf(request: EnlistRequest, nowMs: number): EnlistArgs {
+    const provider = registry.find(request.provider);
+    return {
+      ...request,
+      interopId: encodeInteropId(request.provider, randomBytes(16)),
+      maxDevices: limits.devicesPerAccount,
+      maxEnlistments: provider?.maxEnlistments ?? 0,
+      nowMs,
+    };
+  }
+
+  /** The cache first, so that every listener reads what is durable now. */
+  function changed(result: EnlistResult): void {
+    if (result.kind === 'refused' || result.change === 'same') return;
+    const { interopId } = result;
+    accounts.invalidate(interopId);
+    for (const device of result.removed) events.emit({ kind: 'device-removed', interopId, device });
+    events.emit({ kind: 'account-changed', interopId });
+  }
+
+  return {
+    async enlist(request, nowMs) {
+      const result = await store.run('accountEnlist', argsOf(request, nowMs));
+      changed(result);
+      return result;
+    },
+
+    async enlistMany(requests, nowMs) {
+      const results: EnlistResult[] = [];
+      for (let i = 0; i < requests.length; i += enlistmentsPerTransaction) {
+        const list = requests.slice(i, i + enlistmentsPerTransaction).map(request => argsOf(request, nowMs));
+        const done = await store.run('accountEnlistMany', list);
+        for (const result of done) changed(result);
+        results.push(...done);
+      }
+      return results;
+    },
+
+    authorise: (account, thumbprint, nowMs) =>
+      store.run('deviceAuthorise', {
+        account: account.row,
+        thumbprint,
+        nowMs,
+        expiresAtMs: nowMs + limits.authorisationLifetimeSeconds * 1000,
+        max: limits.authorisationsPerAccount,
+      }),
+
+    async removeDevice({ row, interopId }, deviceId) {
+      const device = await store.run('deviceRemove', { account: row, deviceId });
+      if (device === undefined) return false;
+      accounts.invalidate(interopId);
+      events.emit({ kind: 'device-removed', interopId, device });
+      return true;
+    },
+
+    async withdraw({ row, interopId }) {
+      const result = await store.run('accountWithdraw', { account: row });
+      if (result.kind === 'refused') return result.code;
+      accounts.invalidate(interopId);
+      events.emit({ kind: 'account-withdrawn', interopId, devices: result.devices });
+      return 'withdrawn';
+    },
+
+    async setStatus(interopId, status, actor, nowMs) {
+      const result = await store.run('accountSetStatus', { interopId, status, actor, nowMs });
+      if (result !== 'changed') return result;
+      accounts.invalidate(interopId);
+      events.emit({ kind: status === 'suspended' ? 'account-suspended' : 'account-changed', interopId });
+      return result;
+    },
+
+    async setOptIn({ row, interopId }, provider, optedIn) {
+      const there = await store.run('optInSet', { account: row, provider, optedIn });
+      if (!there) return false;
+      accounts.invalidate(interopId);
+      events.emit({ kind: 'account-changed', interopId });
+      return true;
+    },
+  };
+}

@@ -1,0 +1,101 @@
+// Admits a device by its ownership proof: the same gate for every transport. Knows nothing of SASL, Noise or sockets.
+// Source: docs/protocol/02 and 04 section 4.1.
+import { createHash } from 'node:crypto';
+import { maxProofLifetimeSeconds, type ProofTransport } from '@drawbridge/identity/ownership-proof';
+import type { ProofErrorCode } from '@drawbridge/identity/proof-errors';
+import { type ProofVerdict, verifyOwnershipProof } from '@drawbridge/identity/verify-ownership-proof';
+import type { Registry } from '../providers/registry.ts';
+import type { SqliteStore } from '../storage/sqlite/store.ts';
+import type { Account, Accounts, Device } from './account.ts';
+
+/** For the operator's log; the peer learns one word (docs/protocol/02). */
+export type LoginErrorCode =
+  | ProofErrorCode
+  | 'provider-suspended'
+  | 'device-key-mismatch'
+  | 'account-unknown'
+  | 'account-suspended'
+  | 'device-unknown';
+
+export type LoginContext = {
+  readonly transport: 'xmpp' | 'compact';
+  /** Thumbprint of the static key that the Noise handshake has proven; needed on the compact transport. */
+  readonly deviceKeyThumbprint?: string;
+  readonly nowMs: number;
+};
+
+export type LoginResult =
+  | { readonly kind: 'admitted'; readonly account: Account; readonly device: Device; readonly proofExpiresAtMs: number }
+  | { readonly kind: 'refused'; readonly code: LoginErrorCode };
+
+export type Login = {
+  /**
+   * Verifies the proof, uses it up, and names the account and device it is for. Never rejects.
+   *
+   * What is admitted was true when the promise resolved: look the account up again when the stream is registered, so
+   * that a suspension or removal in between is not missed.
+   */
+  readonly authenticate: (token: string, context: LoginContext) => Promise<LoginResult>;
+};
+
+export type VerifyProof = (token: string, transport: ProofTransport, nowMs: number) => Promise<ProofVerdict>;
+
+/** Ownership proofs for this gatekeeper; ids are taken once, in durable storage, as hashes. */
+export function createProofVerifier(deps: {
+  readonly audience: string;
+  readonly registry: Registry;
+  readonly store: SqliteStore;
+}): VerifyProof {
+  const { audience, registry, store } = deps;
+  return (token, transport, nowMs) =>
+    verifyOwnershipProof(token, {
+      audience,
+      nowMs,
+      maxLifetimeSeconds: maxProofLifetimeSeconds[transport],
+      issuers: registry.issuers,
+      takeProofId: ({ issuer, jti, expiresAtMs }) => {
+        // An issuer is a URL and holds no line break: no two pairs share a hash.
+        const id = createHash('sha256').update(`${issuer}\n${jti}`).digest();
+        return store.run('proofTake', { id, expiresAtMs });
+      },
+    });
+}
+
+function refused(code: LoginErrorCode): LoginResult {
+  return { kind: 'refused', code };
+}
+
+export function createLogin(deps: {
+  readonly verifyProof: VerifyProof;
+  readonly accounts: Accounts;
+  readonly registry: Registry;
+  /** Called once for each refusal, with the code alone. */
+  readonly onRefused?: (code: LoginErrorCode) => void;
+}): Login {
+  const { verifyProof, accounts, registry } = deps;
+
+  async function decide(token: string, context: LoginContext): Promise<LoginResult> {
+    const { transport, deviceKeyThumbprint, nowMs } = context;
+    const verdict = await verifyProof(token, transport, nowMs);
+    if (verdict.kind === 'refused') return verdict;
+    const { proof } = verdict;
+    const bound = transport === 'compact' || deviceKeyThumbprint !== undefined;
+    if (bound && deviceKeyThumbprint !== proof.jkt) return refused('device-key-mismatch');
+    // Everything below is read after the last wait: nothing can have changed when the caller goes on.
+    if (!registry.isLive(proof.providerNumber)) return refused('provider-suspended');
+    const account = accounts.findByIdentifier(proof.providerNumber, proof.subject);
+    if (account === undefined) return refused('account-unknown');
+    if (account.status !== 'active') return refused('account-suspended');
+    const device = account.devices.find(known => known.thumbprint === proof.jkt);
+    if (device === undefined) return refused('device-unknown');
+    return { kind: 'admitted', account, device, proofExpiresAtMs: proof.expiresAtMs };
+  }
+
+  return {
+    async authenticate(token, context) {
+      const result = await decide(token, context);
+      if (result.kind === 'refused') deps.onRefused?.(result.code);
+      return result;
+    },
+  };
+}

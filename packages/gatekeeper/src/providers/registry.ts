@@ -1,0 +1,163 @@
+// The registered providers: who may vouch for whom, with which keys, and who is suspended.
+// Knows nothing of people. Number 0 is the gatekeeper's own users. Source: docs/protocol/01, 02; threat 2.
+import type { EgressFetch } from '@drawbridge/identity/egress';
+import { createKeySet, type KeySet, type KeySetEvent } from '@drawbridge/identity/key-set';
+import { keepFresh } from '@drawbridge/identity/key-set-timer';
+import type { KeySource, TrustedIssuer } from '@drawbridge/identity/verify-ownership-proof';
+import type { Config } from '../config.ts';
+import type { ReachPolicy } from '../consent/may-reach.ts';
+import type { AccountEvents } from '../enlistment/account-events.ts';
+import type { ProviderStatus } from '../storage/sqlite/operations-commands.ts';
+import type { SqliteStore } from '../storage/sqlite/store.ts';
+
+export type Provider = {
+  readonly number: number;
+  readonly name: string;
+  readonly issuer: string;
+  readonly wakeUpUrl: string | undefined;
+  readonly suites: ReadonlySet<string>;
+  readonly trustClass: 'standard' | 'trial';
+  readonly maxEnlistments: number;
+  readonly status: ProviderStatus;
+};
+
+export type SetStatusResult = 'changed' | 'same' | 'unknown' | 'suspended-by-configuration';
+
+export type Registry = ReachPolicy & {
+  /** Live providers only, by exact `iss`. */
+  readonly issuers: (iss: string) => TrustedIssuer | undefined;
+  readonly find: (number: number) => Provider | undefined;
+  readonly findByName: (name: string) => Provider | undefined;
+  /** All, in ascending number; the first is number 0. */
+  readonly list: () => readonly Provider[];
+  readonly suiteAdmitted: (number: number, suite: string) => boolean;
+  /** Durable and in the audit log; `provider-suspended` is emitted after that. */
+  readonly setStatus: (
+    number: number,
+    status: ProviderStatus,
+    actor: string,
+    nowMs: number,
+  ) => Promise<SetStatusResult>;
+  /** Live providers whose key set has not been fetched yet. */
+  readonly withoutKeys: () => number;
+  readonly close: () => void;
+};
+
+/** The configuration contradicts what was registered before; the operator has to decide. */
+export class RegistryError extends Error {
+  readonly code = 'provider-renamed';
+}
+
+export type RegistryDeps = {
+  readonly config: Config;
+  readonly store: SqliteStore;
+  readonly egressFetch: EgressFetch;
+  /** The embedded issuer's keys; needed when `config.ownUsers.kind` is `embedded`. */
+  readonly ownUserKeys: KeySource | undefined;
+  readonly events: AccountEvents;
+  readonly nowMs: () => number;
+  /** Only goes forward. */
+  readonly monotonicMs: () => number;
+  readonly onKeySetEvent: (provider: number, event: KeySetEvent) => void;
+};
+
+type Entry = {
+  provider: Provider;
+  readonly heldByConfig: boolean;
+  readonly keys: KeySource;
+  readonly set: KeySet | undefined;
+};
+
+/** Registers the configured providers and starts fetching their keys. Rejects with RegistryError or StoreError. */
+export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
+  const { config, store } = deps;
+  const own = config.ownUsers;
+  const wanted = [
+    {
+      number: 0,
+      name: config.domain,
+      issuer: own.kind === 'issuer' ? own.issuer : `${config.issuer}/users`,
+      keySetOrigins: own.kind === 'issuer' ? own.keySetOrigins : [],
+      wakeUpUrl: own.kind === 'issuer' ? own.wakeUpUrl : own.wakeUps ? `${config.issuer}/users/v1/wake-ups` : undefined,
+      suites: own.suites,
+      trustClass: 'standard' as const,
+      quotas: { enlistments: Number.MAX_SAFE_INTEGER },
+      status: 'live' as const,
+    },
+    ...config.providers.toSorted((a, b) => a.number - b.number),
+  ];
+  const registered = await store.run('providersRegister', {
+    providers: wanted.map(({ number, name }) => ({ number, name })),
+    nowMs: deps.nowMs(),
+  });
+  if (registered.kind === 'refused') {
+    throw new RegistryError(
+      `provider ${registered.number}: the data folder knows number ${registered.storedNumber} as ` +
+        `${registered.storedName}; a number and a name belong together for ever, so give the newcomer new ones`,
+    );
+  }
+
+  const entries = new Map<number, Entry>();
+  const byIssuer = new Map<string, Entry>();
+  const byName = new Map<string, Entry>();
+  const stops: (() => void)[] = [];
+  for (const [index, { number, name, issuer, keySetOrigins, wakeUpUrl, suites, ...rest }] of wanted.entries()) {
+    let keys = number === 0 && own.kind === 'embedded' ? deps.ownUserKeys : undefined;
+    let set: KeySet | undefined;
+    if (keys === undefined) {
+      const onEvent = (event: KeySetEvent): void => deps.onKeySetEvent(number, event);
+      set = createKeySet({ issuer, keySetOrigins, fetch: deps.egressFetch, nowMs: deps.monotonicMs, onEvent });
+      stops.push(keepFresh(set, deps.monotonicMs));
+      keys = set;
+    }
+    const heldByConfig = rest.status === 'suspended';
+    const provider: Provider = {
+      number,
+      name,
+      issuer,
+      wakeUpUrl,
+      suites: new Set(suites),
+      trustClass: rest.trustClass,
+      maxEnlistments: rest.quotas.enlistments,
+      status: heldByConfig ? 'suspended' : registered.statuses[index]!,
+    };
+    const entry = { provider, heldByConfig, keys, set };
+    entries.set(number, entry);
+    byIssuer.set(issuer, entry);
+    byName.set(name, entry);
+  }
+  const pairs = new Set(config.policy.admittedPairs.flatMap(([a, b]) => [`${a} ${b}`, `${b} ${a}`]));
+
+  return {
+    issuers(iss) {
+      const entry = byIssuer.get(iss);
+      if (entry?.provider.status !== 'live') return undefined;
+      return { providerNumber: entry.provider.number, keys: entry.keys };
+    },
+    find: number => entries.get(number)?.provider,
+    findByName: name => byName.get(name)?.provider,
+    list: () => Array.from(entries.values(), entry => entry.provider),
+    isLive: number => entries.get(number)?.provider.status === 'live',
+    admitsPair: (from, to) => pairs.size > 0 && pairs.has(`${from} ${to}`),
+    suiteAdmitted: (number, suite) => entries.get(number)?.provider.suites.has(suite) === true,
+    async setStatus(number, status, actor, nowMs) {
+      const entry = entries.get(number);
+      if (entry === undefined) return 'unknown';
+      if (entry.heldByConfig && status === 'live') return 'suspended-by-configuration';
+      const result = await store.run('providerSetStatus', { number, status, actor, nowMs });
+      if (result === 'changed') {
+        entry.provider = { ...entry.provider, status };
+        if (status === 'suspended') deps.events.emit({ kind: 'provider-suspended', provider: number });
+      }
+      return result;
+    },
+    withoutKeys: () => {
+      const waiting = (entry: Entry): boolean =>
+        entry.provider.status === 'live' && entry.set !== undefined && entry.set.fetchedAtMs() === undefined;
+      return [...entries.values()].filter(waiting).length;
+    },
+    close() {
+      for (const stop of stops) stop();
+    },
+  };
+}

@@ -1,0 +1,275 @@
+// Asks a person's provider to wake their app: coalesced, signed, without content, sender or count; kept until it is sent.
+// Knows nothing of messages or mailboxes. Source: docs/protocol/03 (Wake-up), RFC 8417, RFC 8935.
+import { randomBytes } from 'node:crypto';
+import type { EgressFetch } from '@drawbridge/identity/egress';
+import type { SigningKey } from '@drawbridge/identity/jwk';
+import { issueSecurityEvent } from '@drawbridge/identity/security-event';
+import type { Limits } from '../config.ts';
+import type { Account } from '../enlistment/account.ts';
+import type { Registry } from '../providers/registry.ts';
+import type { WakeUpWrite } from '../storage/sqlite/operations-commands.ts';
+import type { SqliteStore } from '../storage/sqlite/store.ts';
+
+/** Pauses after failures in a row, per provider: one person's failure says nothing about that person. */
+export const wakeUpBackOffMs = [1_000, 5_000, 15_000, 60_000, 300_000] as const;
+
+export type WakeUpCounters = {
+  /** Asked for, coalesced ones included. */
+  requested: number;
+  sent: number;
+  /** Answered with a refusal, too old, or their provider is gone. */
+  givenUp: number;
+  failed: number;
+  /** Not taken because too many were waiting. */
+  dropped: number;
+};
+
+export type WakeUps = {
+  /** Asks; returns at once. The message that is the reason lies in the mailbox, so a lost wake-up loses no message. */
+  readonly requestWakeUp: (account: Account) => void;
+  /** Forgets what waits for people that are gone. */
+  readonly forget: (interopId: string) => void;
+  readonly counters: Readonly<WakeUpCounters>;
+  readonly waiting: () => number;
+  /** Stops sending; what waits is in the store and goes on after a restart. */
+  readonly close: () => Promise<void>;
+};
+
+export type WakeUpDeps = {
+  readonly store: SqliteStore;
+  readonly registry: Registry;
+  readonly egressFetch: EgressFetch;
+  readonly signingKey: SigningKey;
+  /** The gatekeeper's issuer URL. */
+  readonly issuer: string;
+  readonly limits: Limits;
+  readonly nowMs: () => number;
+  readonly monotonicMs: () => number;
+};
+
+type Person = {
+  readonly queue: Queue;
+  readonly account: number;
+  readonly interopId: string;
+  readonly identifier: string;
+  readonly tokenId: string;
+  readonly requestedAtMs: number;
+};
+
+/** One provider's people, and how its endpoint fares. A person stands in `ready`, in `underWay`, or waits for an interval. */
+type Queue = {
+  readonly number: number;
+  readonly ready: Map<string, Person>;
+  readonly underWay: Map<string, Person>;
+  failures: number;
+  pausedUntilMs: number;
+};
+
+/** People whose interval has not passed are looked at this often. */
+const tickMs = 500;
+
+/** Starts with what waited before the restart. Rejects with StoreError. */
+export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
+  const { store, registry, limits, nowMs, monotonicMs } = deps;
+  const counters: WakeUpCounters = { requested: 0, sent: 0, givenUp: 0, failed: 0, dropped: 0 };
+  const queues = new Map<number, Queue>();
+  /** People who were woken less than an interval ago and are to be woken again. */
+  const later = new Map<string, { readonly person: Person; readonly dueAtMs: number }>();
+  /** When each person was last woken, oldest first; only the last interval is kept. */
+  const lastSentMs = new Map<string, number>();
+  const intervalMs = limits.wakeUpIntervalSeconds * 1000;
+  const sending = new Set<Promise<void>>();
+  let waiting = 0;
+  let closed = false;
+  let timer: NodeJS.Timeout | undefined;
+  let writes: WakeUpWrite[] = [];
+  let writing: Promise<void> | undefined;
+
+  function queueOf(number: number): Queue {
+    let queue = queues.get(number);
+    if (queue === undefined) {
+      queue = { number, ready: new Map(), underWay: new Map(), failures: 0, pausedUntilMs: 0 };
+      queues.set(number, queue);
+    }
+    return queue;
+  }
+
+  /** Everything of one tick is one write. When it fails, wake-ups are less durable and go on all the same. */
+  function write(entry: WakeUpWrite): void {
+    writes.push(entry);
+    writing ??= Promise.resolve().then(async () => {
+      while (writes.length > 0) {
+        const list = writes;
+        writes = [];
+        try {
+          await store.run('wakeUpsWrite', list);
+        } catch {
+          counters.failed += list.length;
+        }
+      }
+      writing = undefined;
+    });
+  }
+
+  function finish(person: Person): void {
+    waiting--;
+    write({ account: person.account, tokenId: person.tokenId });
+  }
+
+  function remember(interopId: string): void {
+    const now = monotonicMs();
+    for (const [oldest, atMs] of lastSentMs) {
+      if (now - atMs < intervalMs) break;
+      lastSentMs.delete(oldest);
+    }
+    lastSentMs.delete(interopId);
+    lastSentMs.set(interopId, now);
+  }
+
+  async function post({ queue, identifier, tokenId }: Person): Promise<'sent' | 'refused' | 'failed'> {
+    const provider = registry.find(queue.number);
+    const url = provider?.wakeUpUrl;
+    if (provider === undefined || url === undefined || provider.status !== 'live') return 'refused';
+    const token = await issueSecurityEvent(deps.signingKey, {
+      issuer: deps.issuer,
+      audience: provider.issuer,
+      jti: tokenId,
+      // Of this attempt: a receiver takes only young tokens, and tells a repeated one by its id.
+      issuedAtSeconds: Math.floor(nowMs() / 1000),
+      subject: identifier,
+      event: 'urn:drawbridge:event:wake-up',
+    });
+    const port = new URL(url).port;
+    const response = await deps.egressFetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/secevent+jwt', accept: 'application/json' },
+      body: token,
+      maxBodyBytes: 4_096,
+      // The port stands in the registered URL.
+      ...(port === '' ? {} : { ports: [Number(port)] }),
+    });
+    if (response.kind === 'failed' || response.status >= 500) return 'failed';
+    if (response.status === 408 || response.status === 429) return 'failed';
+    return response.status >= 200 && response.status < 300 ? 'sent' : 'refused';
+  }
+
+  async function send(person: Person): Promise<void> {
+    const { queue, interopId } = person;
+    const outcome = await post(person);
+    queue.underWay.delete(interopId);
+    if (outcome === 'failed') {
+      counters.failed++;
+      const pauseMs = wakeUpBackOffMs[Math.min(queue.failures, wakeUpBackOffMs.length - 1)]!;
+      queue.failures++;
+      queue.pausedUntilMs = monotonicMs() + pauseMs;
+      lastSentMs.delete(interopId);
+      // A newer one stands for both.
+      if (later.has(interopId)) waiting--;
+      else queue.ready.set(interopId, person);
+      return;
+    }
+    queue.failures = 0;
+    queue.pausedUntilMs = 0;
+    if (outcome === 'sent') counters.sent++;
+    else counters.givenUp++;
+    finish(person);
+  }
+
+  /** Starts what may start. After a failure one goes ahead alone; the others follow when it has arrived. */
+  function pump(queue: Queue): void {
+    const most = queue.failures > 0 ? 1 : limits.wakeUpsAtOnce;
+    for (const [interopId, person] of queue.ready) {
+      if (closed || queue.underWay.size >= most || queue.pausedUntilMs > monotonicMs()) break;
+      queue.ready.delete(interopId);
+      if (nowMs() - person.requestedAtMs > limits.wakeUpLifetimeSeconds * 1000) {
+        counters.givenUp++;
+        finish(person);
+        continue;
+      }
+      queue.underWay.set(interopId, person);
+      remember(interopId);
+      const done = send(person).finally(() => {
+        sending.delete(done);
+        pump(queue);
+      });
+      sending.add(done);
+    }
+    if (queue.ready.size > 0 && queue.pausedUntilMs > 0) wakeTimer();
+  }
+
+  function wakeTimer(): void {
+    if (closed || timer !== undefined) return;
+    timer = setTimeout(tick, tickMs);
+    timer.unref();
+  }
+
+  function tick(): void {
+    timer = undefined;
+    const now = monotonicMs();
+    for (const [interopId, { person, dueAtMs }] of later) {
+      if (dueAtMs > now || person.queue.underWay.has(interopId)) continue;
+      later.delete(interopId);
+      person.queue.ready.set(interopId, person);
+    }
+    for (const queue of queues.values()) if (queue.ready.size > 0) pump(queue);
+    if (later.size > 0) wakeTimer();
+  }
+
+  for (let afterAccount = 0; ; ) {
+    const page = await store.read('wakeUpsPending', { afterAccount, limit: 1_000 });
+    for (const { provider, ...rest } of page) {
+      const queue = queueOf(provider);
+      queue.ready.set(rest.interopId, { queue, ...rest });
+      waiting++;
+    }
+    const last = page.at(-1);
+    if (last === undefined) break;
+    afterAccount = last.account;
+  }
+  if (waiting > 0) wakeTimer();
+
+  return {
+    counters,
+    waiting: () => waiting,
+    requestWakeUp({ row, interopId, provider, identifier }) {
+      if (closed || registry.find(provider)?.wakeUpUrl === undefined) return;
+      counters.requested++;
+      const queue = queueOf(provider);
+      if (queue.ready.has(interopId) || later.has(interopId)) return;
+      if (waiting >= limits.wakeUpsWaiting) {
+        counters.dropped++;
+        return;
+      }
+      const person: Person = {
+        queue,
+        account: row,
+        interopId,
+        identifier,
+        tokenId: randomBytes(18).toString('base64url'),
+        requestedAtMs: nowMs(),
+      };
+      waiting++;
+      write({ account: row, tokenId: person.tokenId, requestedAtMs: person.requestedAtMs });
+      const sentMs = lastSentMs.get(interopId);
+      if (sentMs !== undefined && sentMs + intervalMs > monotonicMs()) {
+        // One that is under way may arrive before the new message does: another has to follow it.
+        later.set(interopId, { person, dueAtMs: sentMs + intervalMs });
+        wakeTimer();
+      } else {
+        queue.ready.set(interopId, person);
+        pump(queue);
+      }
+    },
+    forget(interopId) {
+      for (const queue of queues.values()) if (queue.ready.delete(interopId)) waiting--;
+      if (later.delete(interopId)) waiting--;
+      lastSentMs.delete(interopId);
+    },
+    async close() {
+      closed = true;
+      clearTimeout(timer);
+      await Promise.all(sending);
+      while (writing !== undefined) await writing;
+    },
+  };
+}
