@@ -4,6 +4,7 @@
 import type { Child, Element } from './element.ts';
 import type { XmlLimits } from './limits.ts';
 import { NS_XML, NS_XMLNS } from './namespaces.ts';
+import { isNcName, isXmlText } from './xml-chars.ts';
 import {
   attributeTokens,
   dictionaryAttributes,
@@ -50,7 +51,7 @@ export type CompactErrorCode =
   | 'bad-character'
   /** A name that is not one (Namespaces in XML 1.0, NCName). */
   | 'bad-name'
-  /** No namespace, or one of XML's own where it can't stand. */
+  /** A namespace that can't stand here: `xmlns`'s own anywhere, none at all for an attribute that says it has one. */
   | 'bad-namespace'
   /** An attribute twice. */
   | 'duplicate-attribute'
@@ -61,7 +62,7 @@ export type CompactErrorCode =
   | 'too-many-children'
   | 'too-many-namespaces'
   | 'too-many-stanzas'
-  /** A name or an attribute's value is longer than its limit. */
+  /** A name, a namespace or an attribute's value is longer than its limit. */
   | 'too-long'
   /** The least XML that could hold this stanza is longer than the limit. */
   | 'too-large';
@@ -83,13 +84,6 @@ const hyphen = 0x2d;
 const maxVarintBytes = 3;
 const noAttributes: readonly string[] = [];
 const noChildren: readonly Child[] = [];
-
-// Namespaces in XML 1.0, production 4, over the name characters of XML 1.0 fifth edition.
-const nameStart =
-  'A-Z_a-z\\u{C0}-\\u{D6}\\u{D8}-\\u{F6}\\u{F8}-\\u{2FF}\\u{370}-\\u{37D}\\u{37F}-\\u{1FFF}\\u{200C}\\u{200D}\\u{2070}-\\u{218F}' +
-  '\\u{2C00}-\\u{2FEF}\\u{3001}-\\u{D7FF}\\u{F900}-\\u{FDCF}\\u{FDF0}-\\u{FFFD}\\u{10000}-\\u{EFFFF}';
-const ncName = new RegExp(`^[${nameStart}][-.0-9\\u{B7}\\u{300}-\\u{36F}\\u{203F}\\u{2040}${nameStart}]*$`, 'u');
-const noncharacter = /[\uFFFE\uFFFF]/;
 
 /** Where strings are put together; long enough for a JID, grown for long digits. */
 let scratch = Buffer.alloc(512);
@@ -288,16 +282,17 @@ class Reader {
     const text = this.utf8(this.limits.nameBytes);
     if (text === undefined) return undefined;
     if (attributeTokens.has(text)) return this.fail('not-canonical');
-    if (text === 'xmlns' || !ncName.test(text.startsWith('xml:') ? text.slice(4) : text)) return this.fail('bad-name');
-    return text;
+    return text !== 'xmlns' && isNcName(text) ? text : this.fail('bad-name');
   }
 
   private namespacedName(): string | undefined {
     const ns = this.namespace();
     if (ns === undefined) return undefined;
-    if (ns === NS_XML) return this.fail('bad-namespace');
+    if (ns === '') return this.fail('bad-namespace');
     const local = this.name();
     if (local === undefined) return undefined;
+    // That one is written `xml:lang` and has a token.
+    if (ns === NS_XML && local === 'lang') return this.fail('not-canonical');
     if (!this.attributeNamespaces.includes(ns)) {
       if (this.attributeNamespaces.length === this.limits.namespaces) return this.fail('too-many-namespaces');
       this.attributeNamespaces.push(ns);
@@ -318,9 +313,10 @@ class Reader {
       const known = dictionaryNamespaces[number - firstNamespaceToken];
       return known ?? this.fail('unknown-token');
     }
-    const ns = this.utf8(this.limits.attributeBytes);
+    // No longer than a name: a few bytes of a later attribute repeat it in that attribute's name.
+    const ns = this.utf8(this.limits.nameBytes);
     if (ns === undefined) return undefined;
-    if (ns === '' || ns === NS_XMLNS) return this.fail('bad-namespace');
+    if (ns === NS_XMLNS) return this.fail('bad-namespace');
     this.namespaces ??= new Map();
     if (namespaceTokens.has(ns) || this.namespaces.has(ns)) return this.fail('not-canonical');
     this.namespaces.set(ns, this.namespaceList.length);
@@ -331,7 +327,7 @@ class Reader {
   private name(): string | undefined {
     const name = this.utf8(this.limits.nameBytes);
     if (name === undefined) return undefined;
-    return ncName.test(name) ? name : this.fail('bad-name');
+    return isNcName(name) ? name : this.fail('bad-name');
   }
 
   /** A length and that many bytes of UTF-8, at most `maxBytes`. */
@@ -360,7 +356,7 @@ class Reader {
     } catch {
       return this.fail('bad-utf8');
     }
-    return noncharacter.test(text) ? this.fail('bad-character') : text;
+    return isXmlText(text) ? text : this.fail('bad-character');
   }
 
   /** A value; bytes only when it is an element's text. */

@@ -256,8 +256,8 @@ export const elementTokens: ReadonlyMap<string, ReadonlyMap<string, number>> = n
   dictionaryElements.map(([ns]) => [ns, new Map<string, number>()]),
 );
 /** Decoding side: the name and the namespace of each element token; undefined for a byte that is no token. */
-export const elementNameOf: readonly (string | undefined)[] = new Array<string | undefined>(256).fill(undefined);
-export const elementNamespaceOf: readonly (string | undefined)[] = new Array<string | undefined>(256).fill(undefined);
+export const elementNameOf: readonly (string | undefined)[] = Array.from({ length: 256 }, () => undefined);
+export const elementNamespaceOf: readonly (string | undefined)[] = Array.from({ length: 256 }, () => undefined);
 
 let next = firstElementToken;
 for (const [ns, names] of dictionaryElements) {

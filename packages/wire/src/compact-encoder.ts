@@ -2,9 +2,13 @@
 // Source: docs/protocol/07-compact-codec.md.
 
 import type { Child, Element } from './element.ts';
+import { NS_XML, NS_XMLNS } from './namespaces.ts';
+import { isNcName, toXmlText } from './xml-chars.ts';
 import { attributeTokens, elementTokens, namespaceTokens } from './compact-dictionary.ts';
 import {
   type CompactContext,
+  charClass,
+  classOf,
   digitNibble,
   form,
   formOf,
@@ -70,12 +74,20 @@ export class CompactWriter {
   /**
    * Appends one element. Adjoining texts and bytes are one text, and empty ones none, as in XML.
    *
-   * Every element that a codec has read is written without fail. Of a tree that could not be XML (a name with a
-   * space, a control character) bytes come out that every decoder refuses.
+   * Every element that a codec has read is written without fail. Characters that XML can't carry become U+FFFD: one bad
+   * character must not end the reader's whole stream. Throws a TypeError, as the XML encoder does, when a name or a
+   * namespace can't be written: no decoder lets such through.
    */
   write(el: Element, context: CompactContext): void {
     if (this.writtenNamespaces.size !== 0) this.writtenNamespaces.clear();
-    this.element(el, context);
+    const start = this.end;
+    try {
+      this.element(el, context);
+    } catch (error) {
+      // Half a stanza must not stay among whole ones.
+      this.end = start;
+      throw error;
+    }
   }
 
   private reserve(size: number): void {
@@ -93,7 +105,7 @@ export class CompactWriter {
     else {
       this.bytes[this.end++] = head.literalElement;
       this.namespace(el.ns);
-      this.name(el.name);
+      this.utf8(checkedName(el.name));
     }
     const attrs = el.attrs;
     const attributeCount = attrs.length >>> 1;
@@ -154,11 +166,16 @@ export class CompactWriter {
     } else if (name.charCodeAt(0) === 0x7b) {
       const split = name.lastIndexOf('}');
       this.bytes[this.end++] = attributeHead.namespaced;
-      this.namespace(name.slice(1, split));
-      this.name(name.slice(split + 1));
+      const ns = name.slice(1, split);
+      const local = checkedName(name.slice(split + 1));
+      if (ns === '') throw new TypeError('an attribute in braces has no namespace');
+      if (ns === NS_XML && local === 'lang') throw new TypeError('xml:lang stands in braces');
+      this.namespace(ns);
+      this.utf8(local);
     } else {
+      if (name === 'xmlns') throw new TypeError('a namespace declaration stands among attributes');
       this.bytes[this.end++] = attributeHead.literal;
-      this.name(name);
+      this.utf8(checkedName(name));
     }
     this.value(value, false, context);
   }
@@ -174,13 +191,14 @@ export class CompactWriter {
       this.varint(namespaceHead.firstRepeated + repeated);
       return;
     }
+    if (ns === NS_XMLNS) throw new TypeError('the namespace of namespace declarations is no namespace of elements');
     this.writtenNamespaces.set(ns, this.writtenNamespaces.size);
     this.bytes[this.end++] = namespaceHead.literal;
-    this.name(ns);
+    this.utf8(toXmlText(ns));
   }
 
   /** A length in bytes and that many bytes of UTF-8. */
-  private name(text: string): void {
+  private utf8(text: string): void {
     const size = Buffer.byteLength(text);
     this.reserve(size + fixedValueBytes);
     this.varint(size);
@@ -220,7 +238,7 @@ export class CompactWriter {
         for (let i = 0; i < 16; i++) bytes[end++] = random[i]!;
         if (chosen === form.fullJid || chosen === form.fullJidElsewhere) bytes[end++] = parsed.device;
         this.end = end;
-        if (chosen >= form.fullJidElsewhere) this.name(text.slice(parsed.domainStart, parsed.domainEnd));
+        if (chosen >= form.fullJidElsewhere) this.utf8(text.slice(parsed.domainStart, parsed.domainEnd));
         return;
       }
       case form.digits: {
@@ -267,7 +285,7 @@ export class CompactWriter {
       let i = 0;
       for (; i < length; i++) {
         const c = text.charCodeAt(i);
-        if (c >= 0x80) break;
+        if ((classOf[c]! & charClass.ascii) === 0) break;
         bytes[start + i] = c;
       }
       if (i === length) {
@@ -276,14 +294,15 @@ export class CompactWriter {
         return;
       }
     }
-    const size = Buffer.byteLength(text);
+    const legal = toXmlText(text);
+    const size = Buffer.byteLength(legal);
     this.reserve(size + fixedValueBytes);
     if (size <= maxShortLiteral) this.bytes[this.end++] = form.literal + size;
     else {
       this.bytes[this.end++] = form.longLiteral;
       this.varint(size);
     }
-    this.end += this.bytes.write(text, this.end);
+    this.end += this.bytes.write(legal, this.end);
   }
 
   private raw(source: Uint8Array, size: number): void {
@@ -315,6 +334,12 @@ export function encodeCompact(el: Element, context: CompactContext): Uint8Array 
   writer.reset();
   writer.write(el, context);
   return writer.copy();
+}
+
+/** Names outside the dictionary come from decoders that checked them and from our own code; a wrong one is a defect. */
+function checkedName(name: string): string {
+  if (!isNcName(name)) throw new TypeError('a name in an element tree is no XML name');
+  return name;
 }
 
 function isElementChild(child: Child): child is Element {
