@@ -284,8 +284,9 @@ function bodyMessage(body: ContentBody): NonNullable<MessageInitShape<typeof Con
         value: { stanzaId: body.stanzaId, decryptionError: body.decryptionError, attempt: body.attempt },
       };
     case 'nothing':
-      return { case: 'nothing', value: {} };
+      break;
   }
+  return { case: 'nothing', value: {} };
 }
 
 /** Runs what may refuse; a refusal becomes a value, anything else is broken code. */

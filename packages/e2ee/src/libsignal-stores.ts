@@ -158,7 +158,7 @@ class OneTimePrekeys extends Signal.PreKeyStore {
   override async getPreKey(id: number): Promise<Signal.PreKeyRecord> {
     const bytes = await this.#store.read('prekey', String(id));
     if (bytes === undefined) throw this.#refuse('unknown-prekey');
-    return parse(this.#store, bytes, Signal.PreKeyRecord.deserialize);
+    return parse(this.#store, bytes, each => Signal.PreKeyRecord.deserialize(each));
   }
   override async removePreKey(id: number): Promise<void> {
     this.#store.delete('prekey', String(id));
@@ -179,7 +179,7 @@ class SignedPrekeys extends Signal.SignedPreKeyStore {
   override async getSignedPreKey(id: number): Promise<Signal.SignedPreKeyRecord> {
     const bytes = await this.#store.read('signed-prekey', String(id));
     if (bytes === undefined) throw this.#refuse('unknown-prekey');
-    return parse(this.#store, bytes, Signal.SignedPreKeyRecord.deserialize);
+    return parse(this.#store, bytes, each => Signal.SignedPreKeyRecord.deserialize(each));
   }
 }
 
@@ -199,7 +199,7 @@ class KemPrekeys extends Signal.KyberPreKeyStore {
     const bytes =
       (await this.#store.read('kem-prekey', key)) ?? (await this.#store.read('last-resort-kem-prekey', key));
     if (bytes === undefined) throw this.#refuse('unknown-prekey');
-    return parse(this.#store, bytes, Signal.KyberPreKeyRecord.deserialize);
+    return parse(this.#store, bytes, each => Signal.KyberPreKeyRecord.deserialize(each));
   }
   override async markKyberPreKeyUsed(id: number, signedPrekeyId: number, baseKey: Signal.PublicKey): Promise<void> {
     if ((await this.#store.read('kem-prekey', String(id))) !== undefined) {

@@ -77,6 +77,7 @@ export async function openSignalSuite(options: {
 }
 
 const PREKEYS_LOCK = 'prekeys';
+const PREKEY_MESSAGE: number = Signal.CiphertextMessageType.PreKey;
 
 function own(bytes: Uint8Array): Bytes {
   return Uint8Array.from(bytes);
@@ -178,7 +179,7 @@ function createSuite(
               if (fingerprint === undefined) return { ok: false, error: { code: 'no-session', devices: [device] } };
               return { ok: false, error: { code: 'untrusted-identity', interopId: to, fingerprint } };
             }
-            const kind = message.type() === Signal.CiphertextMessageType.PreKey ? 'prekey' : 'session';
+            const kind = message.type() === PREKEY_MESSAGE ? 'prekey' : 'session';
             const bytes = message.serialize();
             if (bytes.length > MAX_CIPHERTEXT_BYTES) {
               return { ok: false, error: { code: 'content-too-large', maxBytes: MAX_CONTENT_BYTES } };
