@@ -143,7 +143,7 @@ const redirects: readonly number[] = [300, 301, 302, 303, 305, 307, 308];
 /** Makes a client with its own connections. Throws when an allowance is malformed: that is a defect of the caller. */
 export function createEgress(options: EgressOptions = {}): Egress {
   const limits: EgressLimits = { ...defaultEgressLimits, ...options.limits };
-  const allowedAddresses = new Set((options.allow?.addresses ?? []).map(canonicalAddress));
+  const allowedAddresses = new Set((options.allow?.addresses ?? []).map(allowedAddress));
   const plainOrigins = new Set((options.allow?.plainHttpOrigins ?? []).map(plainLoopbackOrigin));
   const allowedPorts = new Set(options.allow?.ports ?? []);
   const resolve = options.resolve ?? resolveWithSystem;
@@ -186,7 +186,7 @@ export function createEgress(options: EgressOptions = {}): Egress {
     if (addresses.length > limits.maxAddressesPerName) return 'address-refused';
     const plain = url.protocol === 'http:';
     const fits = addresses.every(address =>
-      plain ? isLoopback(address) : isPublicAddress(address) || allowedAddresses.has(canonicalAddress(address)),
+      plain ? isLoopback(address) : isPublicAddress(address) || allowedAddresses.has(canonicalAddress(address) ?? ''),
     );
     return fits ? addresses : 'address-refused';
   }
@@ -356,11 +356,17 @@ function flatHeaders(response: IncomingMessage): Record<string, string> {
   return flat;
 }
 
-/** One spelling per address: the URL parser compresses IPv6. */
-function canonicalAddress(address: string): string {
-  const family = isIP(address);
-  assert(family !== 0, 'an allowed address is an IP address');
-  return new URL(family === 6 ? `https://[${address}]/` : `https://${address}/`).hostname;
+/** One spelling per address: the URL parser compresses IPv6. `undefined` for what is no address, or has a zone. */
+function canonicalAddress(address: string): string | undefined {
+  if (isIP(address) === 0) return undefined;
+  const text = address.includes(':') ? `https://[${address}]/` : `https://${address}/`;
+  return URL.canParse(text) ? new URL(text).hostname : undefined;
+}
+
+function allowedAddress(address: string): string {
+  const canonical = canonicalAddress(address);
+  assert(canonical !== undefined, 'an allowed address is an IP address');
+  return canonical;
 }
 
 function isLoopback(address: string): boolean {
