@@ -425,9 +425,11 @@ function contradictions(config: Config): ConfigError[] {
   for (const [index, address] of [...config.egress.allowAddresses].entries()) {
     if (isIP(address) === 0) contradiction(`egress.allowAddresses[${index}]`, 'is not an IP address');
   }
-  for (const [index, address] of config.trustedProxies.entries()) {
-    if (isIP(address.replace(/\/[0-9]{1,3}$/, '')) === 0)
-      contradiction(`trustedProxies[${index}]`, 'is not an IP address or range');
+  for (const [index, range] of config.trustedProxies.entries()) {
+    const [address = '', prefix] = range.split('/', 2);
+    const bits = isIP(address) === 4 ? 32 : 128;
+    const fits = prefix === undefined || (/^[0-9]{1,3}$/.test(prefix) && Number(prefix) <= bits);
+    if (isIP(address) === 0 || !fits) contradiction(`trustedProxies[${index}]`, 'is not an IP address or range');
   }
   for (const origin of config.egress.allowPlainHttpOrigins) {
     const parsed = URL.canParse(origin) ? new URL(origin) : undefined;

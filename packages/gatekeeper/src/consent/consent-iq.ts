@@ -1,0 +1,84 @@
+// Answers `urn:drawbridge:directory:1` and `urn:drawbridge:consent:1`: who is who for those who may know, and opting in.
+// Knows nothing of streams. Source: docs/protocol/06 section 6.3; threat 7 (the unknown and the unreachable look alike).
+import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
+import { element } from '@drawbridge/wire/element';
+import { NS_CONSENT, NS_DIRECTORY } from '@drawbridge/wire/namespaces';
+import type { Account } from '../enlistment/account.ts';
+import type { IqDeps } from '../iq-handlers.ts';
+import { badRequest, emptyResult, notFound, readAttributes, readPerson, waitAnswer } from '../keys/strict-payload.ts';
+import { type IqAnswer, type IqHandler, type IqHandlers, iqKey, type IqRequest } from '../routing/iq.ts';
+
+export function consentIqHandlers(deps: IqDeps): IqHandlers {
+  const { accounts, registry, budgets, enlistment, domain } = deps;
+
+  function visible(from: Account, to: Account | undefined): to is Account {
+    return to !== undefined && deps.mayReach(from, to);
+  }
+
+  function lookup({ payload, account, nowMs }: IqRequest): IqAnswer {
+    const attributes = readAttributes(payload, ['provider', 'identifier']);
+    if (attributes === undefined || payload.children.length > 0) return badRequest;
+    const { provider, identifier } = attributes as { provider: string; identifier: string };
+    if (!isUserIdentifier(identifier)) return badRequest;
+    const waitSeconds = budgets.take(deps.lookupCharges(account), nowMs);
+    if (waitSeconds > 0) return waitAnswer(waitSeconds);
+    // No provider has number -1: the reads are made all the same.
+    const person = accounts.findByIdentifierAfresh(registry.findByName(provider)?.number ?? -1, identifier);
+    if (!visible(account, person)) return notFound;
+    return { kind: 'result', payload: element('lookup', NS_DIRECTORY, { jid: `${person.interopId}@${domain}` }) };
+  }
+
+  function identify({ payload, account, nowMs }: IqRequest): IqAnswer {
+    const attributes = readAttributes(payload, ['jid']);
+    if (attributes === undefined || payload.children.length > 0) return badRequest;
+    const waitSeconds = budgets.take(deps.lookupCharges(account), nowMs);
+    if (waitSeconds > 0) return waitAnswer(waitSeconds);
+    const jid = attributes['jid']!;
+    const person = accounts.findAfresh(readPerson(jid, domain) ?? '');
+    const provider = visible(account, person) ? registry.find(person.provider) : undefined;
+    if (person === undefined || provider === undefined) return notFound;
+    return {
+      kind: 'result',
+      payload: element('identify', NS_DIRECTORY, {
+        jid,
+        provider: provider.name,
+        number: String(provider.number),
+        identifier: person.identifier,
+      }),
+    };
+  }
+
+  function consent({ payload, account }: IqRequest): IqAnswer {
+    if (readAttributes(payload, []) === undefined || payload.children.length > 0) return badRequest;
+    // A third-party user's opt-in is the enlistment itself: there is nothing to choose here.
+    const choices = account.provider === 0 ? registry.list().filter(provider => provider.number !== 0) : [];
+    const list = choices.map(({ number, name }) =>
+      element('provider', NS_CONSENT, {
+        number: String(number),
+        name,
+        'opted-in': String(account.optIns.has(number)),
+      }),
+    );
+    return { kind: 'result', payload: element('consent', NS_CONSENT, undefined, list) };
+  }
+
+  async function choose({ payload, account, nowMs }: IqRequest): Promise<IqAnswer> {
+    const text = readAttributes(payload, ['provider'])?.['provider'];
+    if (text === undefined || payload.children.length > 0 || !/^[1-9][0-9]{0,4}$/.test(text)) return badRequest;
+    if (account.provider !== 0) return { kind: 'error', condition: 'not-allowed' };
+    const optedIn = payload.name === 'opt-in';
+    const provider = registry.find(Number(text));
+    if (provider === undefined && optedIn) return notFound;
+    const waitSeconds = budgets.take([{ budget: 'changesPerAccount', key: String(account.row) }], nowMs);
+    if (waitSeconds > 0) return waitAnswer(waitSeconds);
+    return (await enlistment.setOptIn(account, Number(text), optedIn)) ? emptyResult : notFound;
+  }
+
+  return new Map<string, IqHandler>([
+    [iqKey('get', NS_DIRECTORY, 'lookup'), lookup],
+    [iqKey('get', NS_DIRECTORY, 'identify'), identify],
+    [iqKey('get', NS_CONSENT, 'consent'), consent],
+    [iqKey('set', NS_CONSENT, 'opt-in'), choose],
+    [iqKey('set', NS_CONSENT, 'opt-out'), choose],
+  ]);
+}

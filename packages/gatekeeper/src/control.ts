@@ -1,0 +1,246 @@
+// Puts the domains together that decide about people, devices, keys, providers and wake-ups, so that `main.ts` has one
+// thing to start and close. Knows nothing of streams, routing or listeners.
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Egress, EgressOptions } from '@drawbridge/identity/egress';
+import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
+import { createProvider, type Provider as OwnUsers } from '@drawbridge/provider/provider';
+import type { Element } from '@drawbridge/wire/element';
+import { type Budgets, createBudgets } from './budgets.ts';
+import type { Config } from './config.ts';
+import { mayReach } from './consent/may-reach.ts';
+import type { Account, AccountEvent, Device } from './enlistment/account.ts';
+import { createAccountEvents } from './enlistment/account-events.ts';
+import { StoredAccounts } from './enlistment/accounts.ts';
+import { createEnlistment, type EnlistRefusal, type Enlistment } from './enlistment/enlistment.ts';
+import { createLogin, createProofVerifier, type Login, type VerifyProof } from './enlistment/login.ts';
+import { clientAddress } from './http/client-address.ts';
+import { createIqHandlers } from './iq-handlers.ts';
+import { type DeviceJson, parseDevice } from './keys/device-keys.ts';
+import { createRegistry, type Registry } from './providers/registry.ts';
+import type { IqHandlers } from './routing/iq.ts';
+import type { SqliteStore } from './storage/sqlite/store.ts';
+import { type EventKeys, openEventKeys } from './wakeup/event-keys.ts';
+import { createWakeUps, type WakeUps } from './wakeup/wake-ups.ts';
+
+/** One line for the operator: an event, a closed code, at most a provider number. Never anything of a person. */
+export type ControlLog = (
+  level: 'info' | 'warn' | 'error',
+  event: string,
+  data: Readonly<Record<string, string | number>>,
+) => void;
+
+export type ControlDeps = {
+  readonly config: Config;
+  readonly store: SqliteStore;
+  readonly egress: Egress;
+  readonly log: ControlLog;
+  /** Wall clock, milliseconds since 1970. */
+  readonly nowMs: () => number;
+  /** Only goes forward; `performance.now` when left out. */
+  readonly monotonicMs?: () => number;
+  /** Sends an element to a device that is connected, in a message from the domain that is never stored. */
+  readonly notifyDevice: (account: Account, device: Device, content: Element) => void;
+};
+
+export type BulkEnlistment = {
+  /** 0 for own users; those of the embedded issuer are people there only when its directory has them too. */
+  readonly provider: number;
+  readonly identifier: string;
+  readonly device: DeviceJson;
+};
+export type BulkResult =
+  | { readonly kind: 'enlisted'; readonly interopId: string; readonly deviceId: number }
+  | { readonly kind: 'refused'; readonly code: EnlistRefusal | 'device-keys-refused' | 'identifier-refused' };
+
+export type Control = {
+  readonly accounts: StoredAccounts;
+  readonly login: Login;
+  readonly verifyProof: VerifyProof;
+  readonly iqHandlers: IqHandlers;
+  readonly registry: Registry;
+  readonly enlistment: Enlistment;
+  readonly budgets: Budgets;
+  readonly wakeUps: WakeUps;
+  readonly signingKeys: EventKeys;
+  /** The embedded issuer of own users; undefined when the operator names another. */
+  readonly ownUsers: OwnUsers | undefined;
+  readonly mayReach: (from: Account, to: Account) => boolean;
+  readonly onEvent: (listener: (event: AccountEvent) => void) => () => void;
+  /**
+   * Enlists many people at once, as an operator's own tool: their devices are checked like any other's, no proof and no
+   * budget is asked for. Answers in the order of the list.
+   */
+  readonly bulkEnlist: (list: readonly BulkEnlistment[]) => Promise<readonly BulkResult[]>;
+  /** Removes what has expired. Runs every minute by itself; idempotent. */
+  readonly sweep: () => Promise<void>;
+  readonly close: () => Promise<void>;
+};
+
+export const sweepIntervalMs = 60_000;
+const sweepRows = 5_000;
+const bulkPiece = 200;
+
+/** What the egress client may reach, by configuration. Throws when the CA file can't be read: `loadConfig` has checked. */
+export function egressOptionsOf(config: Config): EgressOptions {
+  const { allowAddresses, allowPlainHttpOrigins, caFile } = config.egress;
+  return {
+    allow: {
+      addresses: allowAddresses,
+      plainHttpOrigins: allowPlainHttpOrigins,
+      ...(caFile === undefined ? {} : { ca: readFileSync(caFile, 'utf8') }),
+    },
+  };
+}
+
+/**
+ * Starts the control side over an open store.
+ *
+ * Rejects with RegistryError (a provider's number or name was another's), EventKeysError, StoreError, or what the
+ * embedded issuer says: nothing would work then, and each message says what to do.
+ */
+export async function createControl(deps: ControlDeps): Promise<Control> {
+  const { config, store, egress, log, nowMs } = deps;
+  const monotonicMs = deps.monotonicMs ?? (() => performance.now());
+  mkdirSync(config.dataFolder, { recursive: true, mode: 0o700 });
+  const signingKeys = openEventKeys(config.dataFolder);
+  const events = createAccountEvents();
+  const budgets = createBudgets(config.budgets);
+  const accounts = new StoredAccounts(store.reads, config.limits.accountCacheEntries);
+
+  let ownUsers: OwnUsers | undefined;
+  if (config.ownUsers.kind === 'embedded') {
+    ownUsers = await createProvider({
+      issuer: `${config.issuer}/users`,
+      gatekeepers: [{ issuer: config.issuer }],
+      dataFolder: join(config.dataFolder, 'users'),
+      registration: config.ownUsers.registration,
+      egress: egressOptionsOf(config),
+      clientAddress: clientAddress(config.trustedProxies),
+      log: ({ event, code }) => log('warn', `users-${event}`, { code }),
+      nowMs,
+    });
+  }
+
+  let registry: Registry;
+  let wakeUps: WakeUps;
+  try {
+    registry = await createRegistry({
+      config,
+      store,
+      egressFetch: egress.fetch,
+      ownUserKeys: ownUsers?.keySource,
+      events,
+      nowMs,
+      monotonicMs,
+      onKeySetEvent: (provider, event) => {
+        if (event.kind === 'failed') {
+          log('warn', 'key-set-not-fetched', { provider, code: event.code, failures: event.failures });
+        } else if (event.ignored.length > 0) log('warn', 'keys-ignored', { provider, code: event.ignored.join(' ') });
+      },
+    });
+    wakeUps = await createWakeUps({
+      store,
+      registry,
+      egressFetch: egress.fetch,
+      signingKey: signingKeys.current,
+      issuer: config.issuer,
+      limits: config.limits,
+      nowMs,
+      monotonicMs,
+    });
+  } catch (error) {
+    await ownUsers?.close();
+    throw error;
+  }
+  events.onEvent(event => {
+    if (event.kind === 'account-withdrawn') wakeUps.forget(event.interopId);
+  });
+
+  const enlistment = createEnlistment({ store, accounts, registry, limits: config.limits, events });
+  const verifyProof = createProofVerifier({ audience: config.issuer, registry, store });
+  const login = createLogin({
+    verifyProof,
+    accounts,
+    registry,
+    onRefused: code => log('info', 'login-refused', { code }),
+  });
+  const reach = (from: Account, to: Account): boolean => mayReach(from, to, registry);
+  const iqHandlers = createIqHandlers({
+    domain: config.domain,
+    store,
+    accounts,
+    registry,
+    enlistment,
+    budgets,
+    limits: config.limits,
+    mayReach: reach,
+    notifyDevice: deps.notifyDevice,
+  });
+
+  async function sweep(): Promise<void> {
+    for (const command of ['proofSweep', 'deviceAuthorisationSweep'] as const) {
+      // Each round is a small transaction, so that messages need not wait for a long one.
+      while ((await store.run(command, { nowMs: nowMs(), limit: sweepRows })) === sweepRows);
+    }
+    for (let afterRow = 0; ; ) {
+      const devices = await store.read('mailboxDevices', { afterRow, limit: 1_000 });
+      const last = devices.at(-1);
+      if (last === undefined) break;
+      await store.run('mailboxSweepOrphans', { devices });
+      afterRow = last;
+    }
+  }
+  let sweeping: Promise<void> | undefined;
+  const timer = setInterval(() => {
+    sweeping ??= sweep()
+      .catch(() => log('error', 'sweep-failed', { code: 'store-failed' }))
+      .finally(() => {
+        sweeping = undefined;
+      });
+  }, sweepIntervalMs);
+  timer.unref();
+
+  return {
+    accounts,
+    login,
+    verifyProof,
+    iqHandlers,
+    registry,
+    enlistment,
+    budgets,
+    wakeUps,
+    signingKeys,
+    ownUsers,
+    mayReach: reach,
+    onEvent: events.onEvent,
+    sweep,
+    async bulkEnlist(list) {
+      const results: BulkResult[] = [];
+      // In pieces: checking signatures takes this thread's time, and others want it too.
+      for (let start = 0; start < list.length; start += bulkPiece) {
+        const requests = list.slice(start, start + bulkPiece).map(({ provider, identifier, device: json }) => {
+          const device = parseDevice(json);
+          if (device === undefined) return 'device-keys-refused';
+          return isUserIdentifier(identifier) ? { provider, identifier, device, replace: false } : 'identifier-refused';
+        });
+        const done = await enlistment.enlistMany(
+          requests.filter(request => typeof request === 'object'),
+          nowMs(),
+        );
+        let next = 0;
+        for (const request of requests) {
+          results.push(typeof request === 'object' ? done[next++]! : { kind: 'refused', code: request });
+        }
+      }
+      return results;
+    },
+    async close() {
+      clearInterval(timer);
+      await sweeping;
+      registry.close();
+      await wakeUps.close();
+      await ownUsers?.close();
+    },
+  };
+}
