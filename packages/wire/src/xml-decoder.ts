@@ -254,7 +254,7 @@ export class XmlStreamDecoder {
           this.condition = 'not-well-formed';
           this.detail = '';
           this.token = c === lessThan ? afterLessThan : insideText;
-          this.findTokenEnd(text, i);
+          this.findTokenEnd(text, i + 1);
           this.hold(bytes, i);
           break;
         }
@@ -437,7 +437,6 @@ export class XmlStreamDecoder {
       this.refuse('restricted-xml', 'processing instructions are not allowed');
       return false;
     }
-    this.atStart = false;
     const parts = declaration.exec(token);
     if (parts === null) {
       this.malformed('the XML declaration is malformed');
@@ -452,6 +451,7 @@ export class XmlStreamDecoder {
       this.refuse('bad-format', 'the version of XML is not 1.0');
       return false;
     }
+    this.atStart = false;
     return true;
   }
 
@@ -869,12 +869,13 @@ export function parseXmlDocument(document: string | Uint8Array, limits: XmlLimit
     if (!document.isWellFormed()) return { kind: 'error', condition: 'not-well-formed', detail: 'a lone surrogate' };
     bytes = Buffer.from(document, 'utf8');
   } else bytes = document;
-  const events = new XmlStreamDecoder(limits, 'document').push(bytes);
+  const decoder = new XmlStreamDecoder(limits, 'document');
+  const events = decoder.push(bytes);
   const first = events[0];
   const second = events[1];
   if (first?.kind === 'error') return first;
   if (second?.kind === 'error') return second;
-  if (first?.kind !== 'element') {
+  if (first?.kind !== 'element' || decoder.pendingBytes > 0) {
     return { kind: 'error', condition: 'not-well-formed', detail: 'the document is not complete' };
   }
   if (second !== undefined)

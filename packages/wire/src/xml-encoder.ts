@@ -5,7 +5,7 @@
 // Source: RFC 6120 sections 4.7, 4.8 and 11; RFC 7395 section 3; Namespaces in XML 1.0.
 
 import type { Element } from './element.ts';
-import { NS_CLIENT, NS_FRAMING, NS_STREAM, NS_XML } from './namespaces.ts';
+import { NS_CLIENT, NS_FRAMING, NS_STREAM, NS_XML, NS_XMLNS } from './namespaces.ts';
 import { isNcName, toXmlText } from './xml-chars.ts';
 
 // Characters that can't stand as they are. Bytes and ASCII without them are the rule: one test each, no copying.
@@ -46,13 +46,19 @@ function checkedName(name: string): string {
   return name;
 }
 
+function checkedNamespace(ns: string): string {
+  if (ns === NS_XMLNS) throw new TypeError('the namespace of namespace declarations is no namespace of elements');
+  return escapeValue(ns);
+}
+
 /**
  * Writes an element.
  *
  * `parentNs` is the default namespace where it will stand: `jabber:client` on a TCP stream, the empty string in a
  * WebSocket message (RFC 7395 section 3.3.3). Elements of the stream namespace are written with the prefix `stream`,
  * which existing clients expect, and declare it. Bytes become canonical base64. Characters that XML can't carry become
- * U+FFFD: one bad character must not end the reader's whole stream. Throws a TypeError when a name is no XML name, which no decoder lets through.
+ * U+FFFD: one bad character must not end the reader's whole stream. Throws a TypeError when a name or namespace
+ * can't be written (names that are none, declarations among attributes): no decoder lets such through.
  */
 export function encodeElement(el: Element, parentNs: string): string {
   return encode(el, parentNs, false);
@@ -70,7 +76,11 @@ function encode(el: Element, parentNs: string, streamPrefix: boolean): string {
     out = declared ? `<${tag}` : `<${tag} xmlns:stream='${NS_STREAM}'`;
     declared = true;
     ns = parentNs;
-  } else out = `<${tag} xmlns='${escapeValue(ns)}'`;
+  } else if (ns === NS_XML) {
+    tag = `xml:${name}`;
+    out = `<${tag}`;
+    ns = parentNs;
+  } else out = `<${tag} xmlns='${checkedNamespace(ns)}'`;
 
   const attrs = el.attrs;
   if (attrs.length > 0) out += encodeAttributes(attrs);
@@ -97,13 +107,15 @@ function encodeAttributes(attrs: readonly string[]): string {
     else if (name.charCodeAt(0) === 0x7b) {
       const split = name.lastIndexOf('}');
       const ns = name.slice(1, split);
+      if (ns === '') throw new TypeError('an attribute in braces has no namespace');
       const local = checkedName(name.slice(split + 1));
       if (ns === NS_XML) out += ` xml:${local}='${value}'`;
       else {
         const prefix = `a${prefixes++}`;
-        out += ` xmlns:${prefix}='${escapeValue(ns)}' ${prefix}:${local}='${value}'`;
+        out += ` xmlns:${prefix}='${checkedNamespace(ns)}' ${prefix}:${local}='${value}'`;
       }
-    } else out += ` ${checkedName(name)}='${value}'`;
+    } else if (name === 'xmlns') throw new TypeError('a namespace declaration stands among attributes');
+    else out += ` ${checkedName(name)}='${value}'`;
   }
   return out;
 }

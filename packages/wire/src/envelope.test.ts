@@ -1,0 +1,352 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as fc from 'fast-check';
+import { type Child, type Element, element, withAttribute } from './element.ts';
+import {
+  type Ciphertext,
+  type EnvelopeMessage,
+  type EnvelopeRefusalCode,
+  ciphertextBytes,
+  deviceListError,
+  deviceMessage,
+  encodeEnvelopeMessage,
+  envelopeRefusalElement,
+  envelopeRefusals,
+  isCanonicalBase64,
+  parseDeviceList,
+  parseDeviceMessage,
+  parseEnvelopeMessage,
+} from './envelope.ts';
+import { xmlLimitsAfterLogin } from './limits.ts';
+import { NS_CLIENT, NS_DELAY, NS_DELIVERY, NS_E2EE, NS_ERRORS, NS_HINTS } from './namespaces.ts';
+import { parseStanzaError, stanzaErrorElement } from './stanza-error.ts';
+import { parseXmlDocument } from './xml-decoder.ts';
+import { encodeElement } from './xml-encoder.ts';
+
+const bob = '0-abcdefghijklmnopqrstuvwxyz@citadel.example';
+const alice = '7-zyxwvutsrqponmlkjihgfedcba@citadel.example';
+
+function read(text: string): Element {
+  const el = parseXmlDocument(text, { ...xmlLimitsAfterLogin, elementBytes: 1 << 20, attributeBytes: 1 << 18 });
+  assert.ok(!('kind' in el), text);
+  return el;
+}
+
+const sample = `<message xmlns='jabber:client' to='${bob}' id='m1' type='chat' from='whoever' xml:lang='en'>
+<envelope xmlns='urn:drawbridge:e2ee:1' suite='signal-1' from-device='1'>
+<ciphertext device='1' registration='4711' kind='prekey'>QUJD</ciphertext>
+<ciphertext device='2' kind='session'>QUI=</ciphertext>
+</envelope><no-store xmlns='urn:xmpp:hints'/><silent xmlns='urn:drawbridge:delivery:1'/></message>`.replaceAll(
+  '\n',
+  '',
+);
+
+test('the message of the specification is read', () => {
+  assert.deepEqual(parseEnvelopeMessage(read(sample)), {
+    kind: 'envelope-message',
+    to: { local: '0-abcdefghijklmnopqrstuvwxyz', domain: 'citadel.example', resource: '' },
+    toDevice: undefined,
+    id: 'm1',
+    type: 'chat',
+    suite: 'signal-1',
+    fromDevice: 1,
+    ciphertexts: [
+      { deviceId: 1, registrationId: 4711, kind: 'prekey', payload: 'QUJD' },
+      { deviceId: 2, registrationId: undefined, kind: 'session', payload: 'QUI=' },
+    ],
+    payloadBytes: 5,
+    noStore: true,
+    silent: true,
+  } satisfies EnvelopeMessage);
+});
+
+test('the schema is closed', () => {
+  const cases: [from: string | RegExp, to: string, code: EnvelopeRefusalCode][] = [
+    ["xmlns='jabber:client'", "xmlns='jabber:server'", 'not-a-message'],
+    [/message/g, 'presence', 'not-a-message'],
+    ["type='chat'", "type='error'", 'error-message'],
+    ["type='chat'", "x='1' type='error'", 'error-message'],
+    ["type='chat'", "type='groupchat'", 'type-refused'],
+    ["type='chat'", "type='headline'", 'type-refused'],
+    ["type='chat'", "type=''", 'type-refused'],
+    ["type='chat'", "x='1'", 'attribute-refused'],
+    ["type='chat'", "xmlns:x='urn:x' x:type='chat'", 'attribute-refused'],
+    ["type='chat'", "xml:space='preserve'", 'attribute-refused'],
+    ["id='m1'", '', 'id-refused'],
+    ["id='m1'", "id=''", 'id-refused'],
+    ["id='m1'", "id='hello there'", 'id-refused'],
+    ["id='m1'", `id='${'x'.repeat(65)}'`, 'id-refused'],
+    [`to='${bob}'`, '', 'to-malformed'],
+    [`to='${bob}'`, "to='citadel.example'", 'to-malformed'],
+    [`to='${bob}'`, "to='bob@citadel.example'", 'to-malformed'],
+    [`to='${bob}'`, `to='${bob}/phone'`, 'to-malformed'],
+    [`to='${bob}'`, `to='${bob}/0'`, 'to-malformed'],
+    [`to='${bob}'`, `to='${bob}/128'`, 'to-malformed'],
+    [/<envelope.*<\/envelope>/, '', 'envelope-missing'],
+    [/<envelope.*<\/envelope>/, '<body>hello</body>', 'child-refused'],
+    ['<no-store', '<body>hello</body><no-store', 'child-refused'],
+    ['<no-store', '\n<no-store', 'text-refused'],
+    ['<no-store', 'hello<no-store', 'text-refused'],
+    [/(<envelope.*<\/envelope>)/, '$1$1', 'child-repeated'],
+    [/(<no-store.*?>)/, '$1$1', 'child-repeated'],
+    [/(<silent.*?>)/, '$1$1', 'child-repeated'],
+    ["urn:xmpp:hints'/>", "urn:xmpp:hints'>x</no-store>", 'child-refused'],
+    ["urn:xmpp:hints'/>", "urn:xmpp:hints' a='b'/>", 'child-refused'],
+    ["urn:drawbridge:delivery:1'/>", "urn:drawbridge:delivery:1'><x/></silent>", 'child-refused'],
+    ["urn:drawbridge:delivery:1'/>", "urn:drawbridge:delivery:1' a='b'/>", 'child-refused'],
+    ['urn:xmpp:hints', 'urn:xmpp:hint', 'child-refused'],
+    ['urn:drawbridge:e2ee:1', 'urn:drawbridge:e2ee:2', 'child-refused'],
+    [
+      '<silent',
+      "<delay xmlns='urn:xmpp:delay' from='citadel.example' stamp='2026-01-01T00:00:00Z'/><silent",
+      'child-refused',
+    ],
+    ["suite='signal-1'", '', 'suite-malformed'],
+    ["suite='signal-1'", "suite=''", 'suite-malformed'],
+    ["suite='signal-1'", "suite='Hello you'", 'suite-malformed'],
+    ["suite='signal-1'", `suite='${'a'.repeat(33)}'`, 'suite-malformed'],
+    ["suite='signal-1'", "suite='signal-1' x='y'", 'attribute-refused'],
+    ["from-device='1'", '', 'device-malformed'],
+    ["from-device='1'", "from-device='01'", 'device-malformed'],
+    ["from-device='1'", "from-device='128'", 'device-malformed'],
+    [/<ciphertext.*<\/ciphertext>/, '', 'ciphertext-count'],
+    ['<ciphertext', 'x<ciphertext', 'text-refused'],
+    ['<ciphertext', '<plaintext/><ciphertext', 'child-refused'],
+    ['<ciphertext', "<ciphertext xmlns='urn:x'/><ciphertext", 'child-refused'],
+    ["device='2'", "device='1'", 'device-repeated'],
+    ["device='2'", "device='0'", 'device-malformed'],
+    ["device='2'", '', 'device-malformed'],
+    ["device='2'", "device='2' note='hi'", 'attribute-refused'],
+    ["device='2'", "device='2' xml:lang='en'", 'attribute-refused'],
+    ["registration='4711'", "registration=''", 'registration-malformed'],
+    ["registration='4711'", "registration='16381'", 'registration-malformed'],
+    ["kind='session'", "kind='plaintext'", 'kind-refused'],
+    ["kind='session'", '', 'kind-refused'],
+    ['>QUI=<', '><', 'ciphertext-malformed'],
+    ['>QUI=<', '>QUI<', 'ciphertext-malformed'],
+    ['>QUI=<', '>QUJ=<', 'ciphertext-malformed'],
+    ['>QUI=<', '>QUI= <', 'ciphertext-malformed'],
+    ['>QUI=<', '>QUI=\n<', 'ciphertext-malformed'],
+    ['>QUI=<', '>QU_-<', 'ciphertext-malformed'],
+    ['>QUI=<', '>QUI=<x/><', 'ciphertext-malformed'],
+    ['>QUI=<', '><x/><', 'child-refused'],
+    ['>QUI=<', `>${'A'.repeat(87_384)}<`, 'ciphertext-too-large'],
+    ['>QUI=<', `>${'A'.repeat(100_000)}<`, 'ciphertext-too-large'],
+  ];
+  for (const [from, to, code] of cases) {
+    const text = sample.replace(from, to);
+    assert.notEqual(text, sample, String(from));
+    assert.deepEqual(
+      parseEnvelopeMessage(read(text)),
+      { kind: 'refused', code },
+      `${String(from)} -> ${to.slice(0, 80)}`,
+    );
+  }
+});
+
+test('the largest envelope is read and one byte more is not', () => {
+  const build = (sizes: readonly number[]): Element =>
+    encodeEnvelopeMessage({
+      to: bob,
+      id: 'm1',
+      type: undefined,
+      suite: 'signal-1',
+      fromDevice: 1,
+      ciphertexts: sizes.map((size, i) => ({
+        deviceId: i + 1,
+        registrationId: undefined,
+        kind: 'session',
+        payload: new Uint8Array(size),
+      })),
+      noStore: false,
+      silent: false,
+    });
+  const outcome = (sizes: readonly number[]): string => {
+    const message = parseEnvelopeMessage(build(sizes));
+    return message.kind === 'refused' ? message.code : message.kind;
+  };
+  const full = 64 * 1024;
+  assert.equal(outcome([full, full, full, full]), 'envelope-message');
+  assert.equal(outcome([full + 1]), 'ciphertext-too-large');
+  assert.equal(outcome([full, full, full, full, 1]), 'envelope-too-large');
+  assert.equal(outcome([0]), 'ciphertext-malformed');
+  assert.equal(outcome(Array.from({ length: 127 }, () => 1)), 'envelope-message');
+  assert.equal(outcome(Array.from({ length: 128 }, () => 1)), 'ciphertext-count');
+  const text = withText(build([full]), Buffer.alloc(full).toString('base64'));
+  assert.equal(parseEnvelopeMessage(text).kind, 'envelope-message');
+});
+
+function withText(message: Element, payload: string): Element {
+  const envelope = message.children[0] as Element;
+  const ciphertext = envelope.children[0] as Element;
+  return { ...message, children: [{ ...envelope, children: [{ ...ciphertext, children: [payload] }] }] };
+}
+
+const payload = fc.oneof(
+  fc.uint8Array({ minLength: 1, maxLength: 100 }),
+  fc.uint8Array({ minLength: 1, maxLength: 100 }).map(bytes => Buffer.from(bytes).toString('base64')),
+);
+const ciphertext: fc.Arbitrary<Ciphertext> = fc.record(
+  {
+    deviceId: fc.integer({ min: 1, max: 127 }),
+    registrationId: fc.option(fc.integer({ min: 1, max: 16380 }), { nil: undefined }),
+    kind: fc.constantFrom('prekey', 'session', 'plaintext-retry'),
+    payload,
+  },
+  { noNullPrototype: true },
+);
+const message = fc.record({
+  to: fc.constantFrom(bob, `${bob}/3`),
+  id: fc.stringMatching(/^[A-Za-z0-9._~:+/=-]{1,64}$/),
+  type: fc.constantFrom('chat' as const, 'normal' as const, undefined),
+  suite: fc.stringMatching(/^[a-z0-9-]{1,32}$/),
+  fromDevice: fc.integer({ min: 1, max: 127 }),
+  ciphertexts: fc.uniqueArray(ciphertext, { minLength: 1, maxLength: 6, selector: one => one.deviceId }),
+  noStore: fc.boolean(),
+  silent: fc.boolean(),
+});
+
+test('what a client writes the gate reads, and each device reads its own part of it', () => {
+  fc.assert(
+    fc.property(message, fc.boolean(), (fields, delayed) => {
+      const parsed = parseEnvelopeMessage(encodeEnvelopeMessage(fields));
+      assert.ok(parsed.kind === 'envelope-message');
+      const { to: _, ...rest } = fields;
+      assert.deepEqual({ ...parsed, ...rest }, parsed);
+      assert.equal(
+        parsed.payloadBytes,
+        fields.ciphertexts.reduce((sum, one) => sum + ciphertextBytes(one.payload).length, 0),
+      );
+
+      for (const own of parsed.ciphertexts) {
+        const delay = delayed ? { from: 'citadel.example', stamp: '2026-11-23T10:00:00.123Z' } : undefined;
+        const el = deviceMessage(parsed, own, `${alice}/${fields.fromDevice}`, delay);
+        const names = [
+          'envelope',
+          ...(fields.noStore ? ['no-store'] : []),
+          ...(fields.silent ? ['silent'] : []),
+          ...(delayed ? ['delay'] : []),
+        ];
+        assert.deepEqual(
+          el.children.map(child => (child as Element).name),
+          names,
+        );
+        const received = parseDeviceMessage(read(encodeElement(el, '')));
+        assert.ok(received.kind === 'device-message');
+        assert.equal(received.to.resource, String(own.deviceId));
+        assert.equal(received.delayedSince, delay?.stamp);
+        assert.equal(received.ciphertext.registrationId, own.registrationId);
+        assert.equal(Buffer.compare(ciphertextBytes(received.ciphertext.payload), ciphertextBytes(own.payload)), 0);
+      }
+    }),
+    { numRuns: 300, seed: 61 },
+  );
+});
+
+test('a device takes nothing that is not meant for it', () => {
+  const parsed = parseEnvelopeMessage(read(sample));
+  assert.ok(parsed.kind === 'envelope-message');
+  const good = deviceMessage(parsed, parsed.ciphertexts[1]!, `${alice}/1`, {
+    from: 'citadel.example',
+    stamp: '2026-11-23T10:00:00Z',
+  });
+  const code = (el: Element): string => {
+    const result = parseDeviceMessage(el);
+    return result.kind === 'refused' ? result.code : result.kind;
+  };
+  assert.equal(code(good), 'device-message');
+  assert.equal(code(withAttribute(good, 'to', `${bob}/1`)), 'to-malformed');
+  assert.equal(code(withAttribute(good, 'to', bob)), 'to-malformed');
+  assert.equal(code(withAttribute(good, 'from', `${alice}/2`)), 'from-malformed');
+  assert.equal(code(withAttribute(good, 'from', undefined)), 'from-malformed');
+  assert.equal(code(withAttribute(good, 'from', 'citadel.example')), 'from-malformed');
+  assert.equal(code(withAttribute(good, 'type', 'error')), 'error-message');
+  assert.equal(code(withAttribute(good, 'x', '1')), 'attribute-refused');
+  assert.equal(code(withAttribute(good, 'id', ' ')), 'id-refused');
+  const withChildren = (children: readonly Child[]): Element => ({ ...good, children });
+  assert.equal(code(withChildren([...good.children, element('body', NS_CLIENT)])), 'child-refused');
+  assert.equal(code(withChildren([...good.children, 'x'])), 'text-refused');
+  assert.equal(code(withChildren(encodeEnvelopeMessage({ ...parsed, to: bob }).children)), 'ciphertext-count');
+  for (const attrs of [
+    {},
+    { from: 'citadel.example' },
+    { from: '@', stamp: '2026-11-23T10:00:00Z' },
+    { from: 'b', stamp: 'yesterday' },
+    { from: 'b', stamp: '2026-11-23T10:00:00Z', x: '' },
+  ]) {
+    assert.equal(code(withChildren([good.children[0]!, element('delay', NS_DELAY, attrs)])), 'delay-malformed');
+  }
+});
+
+test('base64 has one form: the judgement of a second implementation', () => {
+  const canonical = (text: string): boolean => Buffer.from(text, 'base64').toString('base64') === text;
+  const character = fc.constantFrom(
+    ...'ABQRgwxyz019+/='.split(''),
+    '=',
+    '-',
+    '_',
+    ' ',
+    '\n',
+    'é',
+    '\u0141',
+    '\u{1d11e}',
+  );
+  let accepted = 0;
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.string({ unit: character, maxLength: 9 }),
+        fc.uint8Array({ maxLength: 20 }).map(bytes => Buffer.from(bytes).toString('base64')),
+        fc.tuple(fc.uint8Array({ minLength: 1, maxLength: 7 }), character, fc.nat(8)).map(([bytes, c, at]) => {
+          const text = Buffer.from(bytes).toString('base64');
+          return text.slice(0, at) + c + text.slice(at + 1);
+        }),
+      ),
+      text => {
+        const expected = canonical(text);
+        if (expected) accepted++;
+        assert.equal(isCanonicalBase64(text), expected, text);
+      },
+    ),
+    { numRuns: 6000, seed: 4648 },
+  );
+  assert.ok(accepted > 1000 && accepted < 5900);
+});
+
+test('every refusal has its answer, and an error has none', () => {
+  for (const code of Object.keys(envelopeRefusals) as EnvelopeRefusalCode[]) {
+    const answer = envelopeRefusalElement(code);
+    if (code === 'error-message') assert.equal(answer, undefined);
+    else if (code === 'to-malformed') assert.deepEqual(answer, stanzaErrorElement('jid-malformed'));
+    else {
+      assert.deepEqual(
+        answer,
+        stanzaErrorElement('policy-violation', {
+          type: 'modify',
+          application: element('envelope-required', NS_ERRORS),
+        }),
+      );
+    }
+  }
+});
+
+test('device lists are read as they are written', () => {
+  const list = { missing: [3], extra: [2, 7], stale: [1] };
+  const error = parseStanzaError(element('message', NS_CLIENT, { type: 'error' }, [deviceListError(list)]));
+  assert.ok(error?.application !== undefined);
+  assert.deepEqual({ condition: error.condition, type: error.type }, { condition: 'conflict', type: 'modify' });
+  assert.deepEqual(parseDeviceList(error.application), list);
+  const bad = [
+    element('device-list', NS_HINTS),
+    element('device-list', NS_E2EE, {}, ['x']),
+    element('device-list', NS_E2EE, {}, [element('missing', NS_E2EE)]),
+    element('device-list', NS_E2EE, {}, [element('missing', NS_E2EE, { device: '0' })]),
+    element('device-list', NS_E2EE, {}, [element('missing', NS_DELIVERY, { device: '1' })]),
+    element('device-list', NS_E2EE, {}, [element('other', NS_E2EE, { device: '1' })]),
+    element('device-list', NS_E2EE, {}, [
+      element('extra', NS_E2EE, { device: '1' }),
+      element('extra', NS_E2EE, { device: '1' }),
+    ]),
+  ];
+  for (const el of bad) assert.equal(parseDeviceList(el), undefined);
+});
