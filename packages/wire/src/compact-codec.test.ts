@@ -253,6 +253,42 @@ describe('compact codec: limits', () => {
     assert.equal(codeOf(encodeCompact(text(new Uint8Array(raw + 3)), context)), 'too-large');
   });
 
+  it('counts the least XML to the byte', () => {
+    const counted: readonly (readonly [Element, string])[] = [
+      [element('r', 'urn:xmpp:sm:3'), `<r/>`],
+      [element('a', 'urn:xmpp:sm:3', { h: '70000' }), `<a h='70000'/>`],
+      [element('é', 'urn:a', { é: 'ü', '{urn:b}to': '', type: 'get' }), `<é é='ü' p:to='' type='get'/>`],
+      [text('ä', element('thread', 'jabber:client'), '0042'), `<body>ä<thread/>0042</body>`],
+      [text(new Uint8Array(16)), `<body>AAAAAAAAAAAAAAAAAAAAAA==</body>`],
+      [
+        element('body', 'jabber:client', {
+          to: 'citadel.example',
+          from: '7-k5xeq4zvvkh2dzrmqmz4yfq2ia@citadel.example/1',
+          id: '3f8a1c2b-9d4e-4f60-8a7b-1c2d3e4f5a6b',
+          by: 'AAECAwQFBgcICQoLDA0ODw==',
+          node: 'deadbeef',
+          stamp: '2026-11-23T09:05:17.5Z',
+          name: 'true',
+        }),
+        `<body to='citadel.example' from='7-k5xeq4zvvkh2dzrmqmz4yfq2ia@citadel.example/1' ` +
+          `id='3f8a1c2b-9d4e-4f60-8a7b-1c2d3e4f5a6b' by='AAECAwQFBgcICQoLDA0ODw==' node='deadbeef' ` +
+          `stamp='2026-11-23T09:05:17.5Z' name='true'/>`,
+      ],
+    ];
+    for (const [el, least] of counted) {
+      const bytes = encodeCompact(el, context);
+      const elementBytes = Buffer.byteLength(least);
+      decoded(bytes, { ...limits, elementBytes });
+      assert.equal(codeOf(bytes, { ...limits, elementBytes: elementBytes - 1 }), 'too-large', least);
+    }
+  });
+
+  it('counts namespaces of attributes along one path only', () => {
+    const one = (i: number): Element => element('b', 'urn:y', { [`{urn:${i}}a`]: '' });
+    const many = text(...Array.from({ length: 40 }, (_, i) => one(i)));
+    assert.deepEqual(decoded(encodeCompact(many, context)), many);
+  });
+
   it('admits whatever the XML codec admits: the smallest elements, as many as fit', () => {
     const row = '<a/>'.repeat(4000);
     const many = xml(`<a>${`<a>${row}</a>`.repeat(16)}</a>`);
@@ -270,10 +306,10 @@ describe('compact codec: limits', () => {
   it('a namespace repeated in the names of many attributes takes little memory', () => {
     const names = Array.from({ length: 30 }, (_, i) => [`{urn:${'x'.repeat(limits.nameBytes - 4)}}a${i}`, ''] as const);
     const row = element('b', 'urn:y', Object.fromEntries(names));
-    const bytes = encodeCompact(text(...Array.from({ length: 1000 }, () => row)), context);
+    const bytes = encodeCompact(text(...Array.from({ length: 900 }, () => row)), context);
     const result = decodeCompact(bytes, 0, context, limits);
     assert.ok('element' in result);
-    const nameCharacters = 1000 * names.reduce((sum, [name]) => sum + name.length, 0);
+    const nameCharacters = 900 * names.reduce((sum, [name]) => sum + name.length, 0);
     assert.ok(nameCharacters < 50 * bytes.length);
   });
 

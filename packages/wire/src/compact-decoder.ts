@@ -206,9 +206,9 @@ class Reader {
     const outerNamespaces = this.attributeNamespaces.length;
     const attrs = attributeCount === 0 ? noAttributes : this.attributes(attributeCount);
     if (attrs === undefined) return undefined;
-    if (childCount === 0) return { name, ns, attrs, children: noChildren };
     let children: readonly Child[] | undefined;
-    if (kind === content.text) {
+    if (childCount === 0) children = noChildren;
+    else if (kind === content.text) {
       const text = this.value(true);
       if (text === undefined) return undefined;
       if (text.length === 0) return this.fail('not-canonical');
