@@ -27,11 +27,15 @@ export type CoreDeps = {
   readonly mailboxStore: MailboxStore;
   readonly codec: Codec;
   readonly iqHandlers: IqHandlers;
-  mayReach(from: Account, to: Account): boolean;
-  suiteAdmitted(provider: number, suite: string): boolean;
-  wakeUp(account: Account): void;
-  authenticate(token: string, transport: 'xmpp' | 'compact', deviceKeyThumbprint?: string): Promise<Admission>;
-  nowMs(): number;
+  readonly mayReach: (from: Account, to: Account) => boolean;
+  readonly suiteAdmitted: (provider: number, suite: string) => boolean;
+  readonly wakeUp: (account: Account) => void;
+  readonly authenticate: (
+    token: string,
+    transport: 'xmpp' | 'compact',
+    deviceKeyThumbprint?: string,
+  ) => Promise<Admission>;
+  readonly nowMs: () => number;
   readonly log: ListenerLog;
   readonly mailboxLimits: MailboxLimits;
   readonly sessionLimits: SessionLimits;

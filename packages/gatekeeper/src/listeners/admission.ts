@@ -47,9 +47,13 @@ export type ListenerHost = {
   readonly sessionHost: SessionHost;
   readonly log: ListenerLog;
   /** Whether account and device are still there: they may have gone while the proof was verified. */
-  stillAdmitted(account: Account, device: Device): boolean;
+  readonly stillAdmitted: (account: Account, device: Device) => boolean;
   /** Verifies a proof and finds the device it belongs to. Never rejects. */
-  authenticate(token: string, transport: 'xmpp' | 'compact', deviceKeyThumbprint?: string): Promise<Admission>;
+  readonly authenticate: (
+    token: string,
+    transport: 'xmpp' | 'compact',
+    deviceKeyThumbprint?: string,
+  ) => Promise<Admission>;
   readonly gate: ConnectionGate;
 };
 

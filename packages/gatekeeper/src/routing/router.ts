@@ -31,13 +31,13 @@ export type RouterDeps = {
   readonly accounts: Accounts;
   readonly mailboxes: Mailboxes;
   readonly iqHandlers: IqHandlers;
-  mayReach(from: Account, to: Account): boolean;
-  suiteAdmitted(provider: number, suite: string): boolean;
+  readonly mayReach: (from: Account, to: Account) => boolean;
+  readonly suiteAdmitted: (provider: number, suite: string) => boolean;
   /** Asks the person's provider to wake their devices; coalesced, without content. */
-  wakeUp(account: Account): void;
-  isConnected(device: Device): boolean;
-  sessionsOf(account: Account): readonly DeviceSession[];
-  nowMs(): number;
+  readonly wakeUp: (account: Account) => void;
+  readonly isConnected: (device: Device) => boolean;
+  readonly sessionsOf: (account: Account) => readonly DeviceSession[];
+  readonly nowMs: () => number;
   readonly maxOpenRequests: number;
   readonly counters: RouterCounters;
 };

@@ -1,0 +1,216 @@
+// One compact connection: bytes in, bytes out; login by the Noise handshake's payload, then a session.
+// Knows nothing of accounts or routing, and nothing of how its link moves bytes. Source: docs/protocol/05-compact.md.
+import { thumbprintX25519 } from '@drawbridge/identity/jwk';
+import type { PipeTransport } from '@drawbridge/noise/pipes';
+import { CompactServer, type CompactServerEvent, type CompactServerSettings } from '@drawbridge/stream/compact-server';
+import { ServerNegotiation } from '@drawbridge/stream/server-negotiation';
+import type { Element } from '@drawbridge/wire/element';
+import { type StreamErrorCondition, streamErrorElement } from '@drawbridge/wire/stream-error';
+import type { Account, Device } from '../enlistment/account.ts';
+import type { Carrier, DeviceSession } from '../routing/device-session.ts';
+import { beginSession, type ConnectionPlace, type ListenerHost } from './admission.ts';
+
+/** What carries the bytes: a TCP socket or a WebSocket's binary messages. */
+export interface ByteLink {
+  send(bytes: Uint8Array): void;
+  /** Sends what waits, then closes; cuts after a while. */
+  end(): void;
+  pause(): void;
+  resume(): void;
+  readonly congested: boolean;
+}
+
+/** Writes a session's keys for `drawbridge inspect`; development only. */
+export type KeyLog = (transport: PipeTransport) => void;
+
+export class CompactStream implements Carrier {
+  readonly #host: ListenerHost;
+  readonly #link: ByteLink;
+  readonly #place: ConnectionPlace;
+  readonly #server: CompactServer;
+  readonly #keyLog: KeyLog | undefined;
+  readonly #negotiation: ServerNegotiation;
+  #admitted: { account: Account; device: Device } | undefined;
+  #session: DeviceSession | undefined;
+  /** Answers to the first stanzas, until they leave with the handshake's reply. */
+  #gathered: Element[] | undefined;
+  #deadline: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(
+    host: ListenerHost,
+    link: ByteLink,
+    options: { settings: CompactServerSettings; place: ConnectionPlace; keyLog: KeyLog | undefined },
+  ) {
+    this.#host = host;
+    this.#link = link;
+    this.#place = options.place;
+    this.#keyLog = options.keyLog;
+    this.#server = new CompactServer(options.settings);
+    this.#negotiation = new ServerNegotiation({ domain: host.domain, carrier: 'authenticated' });
+    this.#deadline = setTimeout(() => this.#cut('login-too-slow'), host.limits.loginMs);
+  }
+
+  get congested(): boolean {
+    return this.#link.congested;
+  }
+
+  bytes(chunk: Uint8Array): void {
+    if (this.#closed) return;
+    this.#take(this.#server.receive(chunk));
+    this.#session?.afterInput();
+  }
+
+  linkLost(): void {
+    clearTimeout(this.#deadline);
+    this.#place.leave();
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#server.close();
+    this.#session?.carrierLost(this);
+  }
+
+  drained(): void {
+    this.#session?.drained();
+  }
+
+  write(elements: readonly Element[]): void {
+    if (this.#closed) return;
+    if (this.#gathered !== undefined) {
+      this.#gathered.push(...elements);
+      return;
+    }
+    const bytes = this.#server.send(elements);
+    if (bytes === undefined) this.#cut('key-used-up');
+    else this.#link.send(bytes);
+  }
+
+  pause(): void {
+    this.#link.pause();
+  }
+
+  resume(): void {
+    this.#link.resume();
+  }
+
+  close(condition: StreamErrorCondition | undefined): void {
+    if (this.#closed) return;
+    clearTimeout(this.#deadline);
+    if (condition !== undefined) {
+      const bytes = this.#server.send([streamErrorElement(condition)]);
+      if (bytes !== undefined) this.#link.send(bytes);
+    }
+    this.#closed = true;
+    this.#server.close();
+    this.#link.end();
+  }
+
+  #take(events: readonly CompactServerEvent[]): void {
+    for (const event of events) {
+      if (this.#closed) return;
+      switch (event.kind) {
+        case 'send':
+          this.#link.send(event.bytes);
+          break;
+        case 'login':
+          this.#link.pause();
+          void this.#login(event.deviceKey, event.proof, event.stanzas);
+          break;
+        case 'elements':
+          for (const el of event.elements) this.#element(el);
+          break;
+        case 'failed':
+          this.#cut(event.code);
+      }
+    }
+  }
+
+  async #login(deviceKey: Uint8Array, proof: string, stanzas: readonly Element[]): Promise<void> {
+    const admission = await this.#host.authenticate(proof, 'compact', thumbprintX25519(deviceKey));
+    if (this.#closed) return;
+    this.#link.resume();
+    if (admission.kind === 'refused' || !this.#host.stillAdmitted(admission.account, admission.device)) {
+      this.#host.log('login-refused', { code: admission.kind === 'refused' ? admission.code : 'withdrawn-meanwhile' });
+      this.#link.send(this.#server.refuse());
+      this.close(undefined);
+      return;
+    }
+    this.#admitted = admission;
+    this.#negotiation.receive({
+      kind: 'admitted',
+      bareJid: `${admission.account.interopId}@${this.#host.domain}`,
+      identifier: admission.account.identifier,
+      deviceId: admission.device.id,
+    });
+    this.#gathered = [];
+    for (const el of stanzas) this.#element(el);
+    this.#session?.flush();
+    const answers = this.#gathered;
+    this.#gathered = undefined;
+    if (this.#closed) return;
+    const events = this.#server.admit(answers);
+    if (this.#server.transport !== undefined) this.#keyLog?.(this.#server.transport);
+    this.#take(events);
+    this.#session?.afterInput();
+  }
+
+  #element(el: Element): void {
+    if (this.#closed) return;
+    if (this.#session !== undefined) {
+      const broken = this.#session.receive(el);
+      if (broken !== undefined) this.#fail(broken);
+      return;
+    }
+    for (const effect of this.#negotiation.receive({ kind: 'element', element: el })) {
+      if (effect.kind === 'send') this.write([effect.element]);
+      else if (effect.kind === 'close') this.#fail(effect.condition);
+      else if (effect.kind === 'resume') this.#resume(effect.previousId, effect.handled);
+      else if (effect.kind === 'established') this.#established();
+    }
+  }
+
+  #resume(previousId: string, handled: number): void {
+    const session = this.#host.sessions.resume(this.#admitted!.device, previousId, handled, this);
+    const outcome =
+      session === undefined
+        ? this.#negotiation.receive({ kind: 'resume-refused' })
+        : this.#negotiation.receive({ kind: 'resumed', previousId, handled: session.core.handled });
+    for (const effect of outcome) if (effect.kind === 'send') this.write([effect.element]);
+    if (session === undefined) return;
+    this.#loggedIn();
+    this.#session = session;
+  }
+
+  #established(): void {
+    this.#loggedIn();
+    const { account, device } = this.#admitted!;
+    this.#session = beginSession(this.#host, account, device, this);
+  }
+
+  #loggedIn(): void {
+    clearTimeout(this.#deadline);
+    this.#place.admitted();
+  }
+
+  /** The peer broke the rules of the session: say so, keep the session for a better stream. */
+  #fail(condition: StreamErrorCondition): void {
+    this.#host.log('stream-closed', { condition });
+    const session = this.#session;
+    if (this.#gathered !== undefined) {
+      // Not open yet: the refusal is the only thing that can be said.
+      this.#gathered = undefined;
+      this.#link.send(this.#server.refuse());
+    }
+    this.close(condition);
+    session?.carrierLost(this);
+  }
+
+  /** Closes without a word: what came was not authentic, not compact, or too late. */
+  #cut(code: string): void {
+    if (this.#closed) return;
+    this.#host.log('compact-closed', { code });
+    const session = this.#session;
+    this.close(undefined);
+    session?.carrierLost(this);
+  }
+}
