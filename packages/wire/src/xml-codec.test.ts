@@ -119,6 +119,7 @@ test('stanzas: what is refused and why', () => {
   const cases: [string, StreamErrorCondition][] = [
     ['x', 'bad-format'],
     ['&amp;', 'bad-format'],
+    [header, 'bad-format'],
     ['<![CDATA[x]]>', 'bad-format'],
     ['<!-- x -->', 'restricted-xml'],
     ['<a><!-', 'restricted-xml'],

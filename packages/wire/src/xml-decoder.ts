@@ -697,6 +697,10 @@ export class XmlStreamDecoder {
       return i;
     }
     this.atStart = false;
+    if (depth === 1 && this.base === 1 && name === 'stream' && ns === NS_STREAM) {
+      // Were it an element, nothing behind it would ever be complete. The owner resets before a new header is due.
+      return this.refuse('bad-format', 'a stream header inside a stream');
+    }
     if (depth - this.base >= limits.depth) return this.refuse('policy-violation', 'elements are nested too deep');
     const el: Element = { name, ns, attrs: attrs ?? noAttrs, children: selfClosing ? noChildren : [] };
     if (depth > this.base) {
