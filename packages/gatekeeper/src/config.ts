@@ -390,6 +390,9 @@ function contradictions(config: Config): ConfigError[] {
   checkDomain('domain', config.domain);
   checkDomain('publicHost', config.publicHost);
   checkUrl('issuer', config.issuer, 'issuer');
+  if (URL.canParse(config.issuer) && new URL(config.issuer).pathname !== '/') {
+    contradiction('issuer', 'has a path: the well-known documents lie at the root of its origin');
+  }
   checkUrl('terms', config.terms, 'url');
 
   const numbers = new Set<number>([0]);

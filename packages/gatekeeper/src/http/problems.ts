@@ -1,0 +1,111 @@
+// Every error of the gatekeeper's HTTP interfaces, as problem details: one closed table. Knows nothing of routes.
+// Source: RFC 9457; docs/protocol/03.
+
+export type ProblemCode =
+  | 'request-refused'
+  | 'device-keys-refused'
+  | 'proof-refused'
+  | 'admin-credential-required'
+  | 'enlistment-suspended'
+  | 'provider-quota'
+  | 'not-found'
+  | 'enlistment-unknown'
+  | 'device-unknown'
+  | 'provider-unknown'
+  | 'device-authorisation-required'
+  | 'identity-key-in-use'
+  | 'identity-key-differs'
+  | 'device-limit'
+  | 'suspended-by-configuration'
+  | 'body-too-large'
+  | 'media-type-refused'
+  | 'budget-spent'
+  | 'storage-unavailable'
+  | 'internal-error';
+
+/** Status, title, and in `detail` what to do. */
+export const problems: Readonly<
+  Record<ProblemCode, { readonly status: number; readonly title: string; readonly detail: string }>
+> = {
+  'request-refused': {
+    status: 400,
+    title: 'Request refused',
+    detail: 'Send JSON with exactly the documented members (see /openapi.json).',
+  },
+  'device-keys-refused': {
+    status: 400,
+    title: 'Device keys refused',
+    detail: 'Send keys in libsignal form, distinct ids, and signatures of the identity key over each key.',
+  },
+  'proof-refused': { status: 401, title: 'Proof refused', detail: 'Get a fresh ownership proof for this device key.' },
+  'admin-credential-required': {
+    status: 401,
+    title: 'Admin credential required',
+    detail: 'Send the token of the admin-token file in the data folder as a bearer token.',
+  },
+  'enlistment-suspended': { status: 403, title: 'Enlistment suspended', detail: 'Ask the operator.' },
+  'provider-quota': {
+    status: 403,
+    title: "The provider's quota is used up",
+    detail: 'The provider has to ask the operator for more.',
+  },
+  'not-found': { status: 404, title: 'Not found', detail: 'Check the method and the path (see /openapi.json).' },
+  'enlistment-unknown': { status: 404, title: 'No such enlistment', detail: 'Check the InteropId, or enlist.' },
+  'device-unknown': { status: 404, title: 'No such device', detail: 'Ask for the list of devices.' },
+  'provider-unknown': { status: 404, title: 'No such provider', detail: 'Ask for the list of providers.' },
+  'device-authorisation-required': {
+    status: 409,
+    title: 'Device authorisation required',
+    detail: 'Let a device that is enlisted authorise this device key, or send replace: true to start again.',
+  },
+  'identity-key-in-use': {
+    status: 409,
+    title: 'Identity key in use',
+    detail: 'Make a new identity key: this one belongs to another enlistment.',
+  },
+  'identity-key-differs': {
+    status: 409,
+    title: 'Identity key differs',
+    detail: 'A further device carries the identity key of the others; to start again send replace: true.',
+  },
+  'device-limit': { status: 409, title: 'Too many devices', detail: 'Remove a device first.' },
+  'suspended-by-configuration': {
+    status: 409,
+    title: 'Suspended by configuration',
+    detail: "Change the provider's status in the configuration file and restart.",
+  },
+  'body-too-large': { status: 413, title: 'Body too large', detail: 'Send at most 512 KiB.' },
+  'media-type-refused': { status: 415, title: 'Media type refused', detail: 'Send application/json.' },
+  'budget-spent': { status: 429, title: 'Too many requests', detail: 'Try again after retryAfterSeconds.' },
+  'storage-unavailable': {
+    status: 503,
+    title: 'Storage unavailable',
+    detail: 'Nothing was changed. Try again after retryAfterSeconds.',
+  },
+  'internal-error': { status: 500, title: 'Internal error', detail: 'Try again later.' },
+};
+
+export type ProblemDetails = {
+  readonly type: string;
+  readonly code: ProblemCode;
+  readonly status: number;
+  readonly title: string;
+  readonly detail: string;
+  readonly retryAfterSeconds?: number;
+};
+
+/** The body of an error answer; `detail` takes the place of the general advice. */
+export function problemDetails(
+  code: ProblemCode,
+  more: { readonly retryAfterSeconds?: number; readonly detail?: string } = {},
+): ProblemDetails {
+  const { status, title, detail } = problems[code];
+  return {
+    type: `urn:drawbridge:problem:${code}`,
+    code,
+    status,
+    title,
+    detail: more.detail ?? detail,
+    ...(more.retryAfterSeconds === undefined ? {} : { retryAfterSeconds: more.retryAfterSeconds }),
+  };
+}
