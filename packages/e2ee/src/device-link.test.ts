@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createDevice } from './device-keys.ts';
+import { createLinkRequest, LINK_LIFETIME_MS, openLinkTicket, readLinkRequest, sealLinkTicket } from './device-link.ts';
+
+const nowMs = 1_800_000_000_000;
+
+function setUp() {
+  const old = createDevice({ nowMs });
+  const fresh = createDevice({ nowMs });
+  assert(old.ok && fresh.ok);
+  const { thumbprint } = fresh.value.keys.deviceKey;
+  const request = createLinkRequest(thumbprint, nowMs);
+  const ticket = {
+    identityKeyPair: old.value.keys.identityKeyPair,
+    interopId: `1-${'b'.repeat(26)}`,
+    domain: 'citadel.example',
+    identifier: 'anna',
+    provider: 'skylark.example',
+  };
+  return { old: old.value, thumbprint, request, ticket };
+}
+
+test('a new device gets the identity of the old one and nothing else does', () => {
+  const { old, thumbprint, request, ticket } = setUp();
+  assert.match(request.code, /^[A-Za-z0-9_-]+$/);
+  const read = readLinkRequest(request.code, nowMs + 5_000);
+  assert(read.ok);
+  assert.equal(read.value.deviceKeyThumbprint, thumbprint);
+  const sealed = sealLinkTicket(read.value, ticket, nowMs + 5_000);
+  assert(sealed.ok);
+  assert(!Buffer.from(sealed.value, 'base64url').includes(Buffer.from(old.keys.identityKeyPair).subarray(-32)));
+  const opened = openLinkTicket(request.secret, sealed.value, nowMs + 9_000);
+  assert(opened.ok);
+  assert.deepEqual(
+    { ...opened.value, identityKeyPair: Buffer.from(opened.value.identityKeyPair) },
+    { ...ticket, identityKeyPair: Buffer.from(ticket.identityKeyPair) },
+  );
+  const linked = createDevice({ nowMs, identityKeyPair: opened.value.identityKeyPair });
+  assert(linked.ok);
+  assert.deepEqual(linked.value.keys.identityKey, old.keys.identityKey);
+
+  const other = createLinkRequest(thumbprint, nowMs);
+  assert.deepEqual(openLinkTicket(other.secret, sealed.value, nowMs), {
+    ok: false,
+    error: { code: 'ticket-not-for-this-device' },
+  });
+});
+
+test('a changed ticket, a swapped request and an old code are refused', () => {
+  const { request, ticket, thumbprint } = setUp();
+  const read = readLinkRequest(request.code, nowMs);
+  assert(read.ok);
+  const sealed = sealLinkTicket(read.value, ticket, nowMs);
+  assert(sealed.ok);
+  const bytes = Buffer.from(sealed.value, 'base64url');
+  for (let i = 0; i < bytes.length; i += 7) {
+    const changed = Buffer.from(bytes);
+    changed[i]! ^= 1;
+    assert.equal(openLinkTicket(request.secret, changed.toString('base64url'), nowMs).ok, false);
+  }
+  // The same seal key under another device key: the ticket is bound to the whole request.
+  const forged = createLinkRequest(thumbprint, nowMs + 1);
+  const swapped = Buffer.concat([request.secret.subarray(0, 32), forged.secret.subarray(32)]);
+  assert.deepEqual(openLinkTicket(swapped, sealed.value, nowMs), {
+    ok: false,
+    error: { code: 'ticket-not-for-this-device' },
+  });
+  assert.deepEqual(readLinkRequest(request.code, nowMs + LINK_LIFETIME_MS + 1), {
+    ok: false,
+    error: { code: 'link-expired' },
+  });
+  assert.deepEqual(readLinkRequest(request.code, nowMs - 3_600_000), { ok: false, error: { code: 'link-expired' } });
+  assert.deepEqual(openLinkTicket(request.secret, sealed.value, nowMs + LINK_LIFETIME_MS + 1), {
+    ok: false,
+    error: { code: 'link-expired' },
+  });
+});
+
+test('anything a person may paste gives a refusal', () => {
+  const { request } = setUp();
+  for (const code of [
+    '',
+    'hello',
+    `${request.code}=`,
+    request.code.slice(0, -8),
+    'A'.repeat(600),
+    '🙂',
+    request.code.replace(/^./, '!'),
+  ]) {
+    assert.deepEqual(readLinkRequest(code, nowMs), { ok: false, error: { code: 'invalid-link-code' } }, code);
+    assert.equal(openLinkTicket(request.secret, code, nowMs).ok, false);
+  }
+});

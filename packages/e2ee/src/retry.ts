@@ -1,0 +1,119 @@
+// What happens when a message can't be decrypted: the receiver asks for it again, within bounds that no loop survives.
+// Knows nothing of stanzas on the wire, of the cache of sent content, or of where counts are kept.
+// Source: docs/protocol/09-content.md section 9.7; libsignal's DecryptionErrorMessage and PlaintextContent.
+import { createHash } from 'node:crypto';
+import * as Signal from '@signalapp/libsignal-client';
+import { type DeviceAddress, encodeDeviceAddress, isDeviceId } from './addresses.ts';
+import type { Result } from './suite.ts';
+
+/** Requests about one stanza, and answers to requests about one stanza, per device. */
+export const MAX_RETRIES_PER_STANZA = 3;
+/** Requests to, and answers for, one device within `RETRY_WINDOW_MS`, whatever they are about. */
+export const MAX_RETRIES_PER_DEVICE = 20;
+export const RETRY_WINDOW_MS = 3_600_000;
+
+/** 48 bits of the SHA-256 of a stanza id: stands in the `timestamp` of a decryption error, since stanzas show no time. */
+export function stanzaTag(stanzaId: string): number {
+  return createHash('sha256').update(stanzaId).digest().readUIntBE(0, 6);
+}
+
+/**
+ * libsignal's DecryptionErrorMessage about a ciphertext: ratchet key, tag of the stanza id, sending device; no text.
+ * `not-a-message` for bytes that libsignal can't even take apart: nothing to ask for.
+ */
+export function makeDecryptionError(failed: {
+  readonly from: DeviceAddress;
+  readonly kind: 'prekey' | 'session';
+  readonly bytes: Uint8Array;
+  readonly stanzaId: string;
+}): Result<Uint8Array, { readonly code: 'not-a-message' }> {
+  const type = failed.kind === 'prekey' ? Signal.CiphertextMessageType.PreKey : Signal.CiphertextMessageType.Whisper;
+  try {
+    const original = Uint8Array.from(failed.bytes);
+    const tag = stanzaTag(failed.stanzaId);
+    const error = Signal.DecryptionErrorMessage.forOriginal(original, type, tag, failed.from.deviceId);
+    return { ok: true, value: error.serialize() };
+  } catch {
+    return { ok: false, error: { code: 'not-a-message' } };
+  }
+}
+
+/**
+ * The body of a `kind='plaintext-retry'` ciphertext: for when no fresh session can be made. Not authenticated and readable
+ * by the gatekeeper: it says which ratchet key failed, not what about. `decryptionError` comes from `makeDecryptionError`.
+ */
+export function makePlaintextRetry(decryptionError: Uint8Array): Uint8Array {
+  const message = Signal.DecryptionErrorMessage.deserialize(Uint8Array.from(decryptionError));
+  return Signal.PlaintextContent.from(message).serialize();
+}
+
+/** What an authenticated retry request (content body `retry-request`) says about the failed ciphertext. */
+export function readDecryptionError(
+  decryptionError: Uint8Array,
+): Result<{ readonly tag: number; readonly deviceId: number }, { readonly code: 'invalid-decryption-error' }> {
+  try {
+    const message = Signal.DecryptionErrorMessage.deserialize(Uint8Array.from(decryptionError));
+    const deviceId = message.deviceId();
+    if (isDeviceId(deviceId)) return { ok: true, value: { tag: message.timestamp(), deviceId } };
+  } catch {
+    // Bytes of another person's device, refused below.
+  }
+  return { ok: false, error: { code: 'invalid-decryption-error' } };
+}
+
+export type RetryRow = { readonly key: string; readonly value: Uint8Array };
+
+/** `attempt` counts from 1. `rows` are to be kept in both cases. */
+export type RetryDecision = { readonly allowed: boolean; readonly attempt: number; readonly rows: readonly RetryRow[] };
+
+/**
+ * Whether one more retry is within bounds: `request` (ask a device to send again) or `resend` (send again to a device).
+ *
+ * `read` gives the kept row of a key, or undefined. Both bounds count attempts that were refused as well, so that a device
+ * that never stops asking is never answered again within the window.
+ */
+export function decideRetry(
+  purpose: 'request' | 'resend',
+  device: DeviceAddress,
+  stanzaId: string,
+  nowMs: number,
+  read: (key: string) => Uint8Array | undefined,
+): RetryDecision {
+  const deviceKey = `${purpose} ${encodeDeviceAddress(device)}`;
+  const perDevice = count(deviceKey, nowMs, RETRY_WINDOW_MS, read);
+  const perStanza = count(`${deviceKey} ${stanzaId}`, nowMs, Number.POSITIVE_INFINITY, read);
+  return {
+    allowed: perDevice.count <= MAX_RETRIES_PER_DEVICE && perStanza.count <= MAX_RETRIES_PER_STANZA,
+    attempt: perStanza.count,
+    rows: [perDevice.row, perStanza.row],
+  };
+}
+
+const ROW_BYTES = 12;
+
+/** One more attempt in a row: 4 bytes count, 8 bytes start of the window (ms). */
+function count(
+  key: string,
+  nowMs: number,
+  windowMs: number,
+  read: (key: string) => Uint8Array | undefined,
+): { count: number; row: RetryRow } {
+  const kept = read(key);
+  let attempts = 0;
+  let startMs = nowMs;
+  if (kept?.length === ROW_BYTES) {
+    const view = new DataView(kept.buffer, kept.byteOffset, ROW_BYTES);
+    const start = view.getFloat64(4);
+    // A clock that was set back starts a new window rather than one that never ends.
+    if (windowMs === Number.POSITIVE_INFINITY || (nowMs >= start && nowMs - start < windowMs)) {
+      attempts = view.getUint32(0);
+      startMs = start;
+    }
+  }
+  attempts = Math.min(attempts + 1, 0xffff_ffff);
+  const value = new Uint8Array(ROW_BYTES);
+  const view = new DataView(value.buffer);
+  view.setUint32(0, attempts);
+  view.setFloat64(4, startMs);
+  return { count: attempts, row: { key, value } };
+}
