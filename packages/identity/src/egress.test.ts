@@ -2,7 +2,6 @@
 // opened. Names go through an injected resolver.
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net';
@@ -203,19 +202,20 @@ test('no connection is opened to a name that leads to a forbidden address, alone
 });
 
 test('rebinding: the name is asked once, and the connection goes to that answer', async () => {
+  const server = await listen(createTcpServer(), '127.0.0.1');
   let asked = 0;
-  // First a public address that nobody answers at, then loopback, where our server would.
+  // First an address that may be reached and where nobody listens, then one where our server is and that may not.
   const client = egress({
-    allow: { ports: [tls.port], ca: authority.ca },
-    limits: { connectTimeoutMs: 200 },
-    resolve: async () => (asked++ === 0 ? ['192.0.1.1'] : ['127.0.0.1']),
+    allow: { addresses: ['127.0.0.2'], ports: [server.port] },
+    resolve: async () => (asked++ === 0 ? ['127.0.0.2'] : ['127.0.0.1']),
   });
-  const before = tls.connections();
-  assert.match(codeOf(await client.fetch(url('/ok'))), /^(timed-out|connect-failed)$/);
+  const target = `https://citadel.test:${server.port}/`;
+  assert.equal(codeOf(await client.fetch(target)), 'connect-failed');
   assert.equal(asked, 1);
-  assert.equal(codeOf(await client.fetch(url('/ok'))), 'address-refused');
+  assert.equal(codeOf(await client.fetch(target)), 'address-refused');
   assert.equal(asked, 2);
-  assert.equal(tls.connections(), before);
+  assert.equal(server.connections(), 0);
+  server.close();
 });
 
 test('rebinding: a second name look-up by the socket would reach loopback; the pinned answer does', async () => {
@@ -397,7 +397,8 @@ test('a stream is handed over unread, and counts as under way until it closes', 
     sizeBytes += chunk.length;
     if (sizeBytes > 200_000) break;
   }
-  if (!opened.stream.closed) await once(opened.stream, 'close');
+  // An aborted response also emits an error, so `once` would reject.
+  if (!opened.stream.closed) await new Promise(resolve => opened.stream.once('close', resolve));
   assert.equal(codeOf(await client.fetch(url('/ok'))), '200');
 });
 

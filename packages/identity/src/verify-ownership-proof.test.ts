@@ -14,6 +14,7 @@ import {
   type VerificationKey,
   verificationKey,
 } from './jwk.ts';
+import { isSignedBy, readJws } from './jws.ts';
 import { localKeySource } from './key-set.ts';
 import type { OwnershipProofClaims } from './ownership-proof.ts';
 import { type ProofErrorCode, proofErrors } from './proof-errors.ts';
@@ -351,6 +352,17 @@ for (const [what, code, token] of refusals) {
     if (!aboutKeys.includes(code)) assert.deepEqual(asked, [], 'no key is asked for, so nothing can be fetched');
   });
 }
+
+test('a signature counts only for the algorithm that the header names', () => {
+  for (const [key, alg] of [
+    [edKey, 'ES256'],
+    [ecKey, 'EdDSA'],
+  ] as const) {
+    const confused = readJws(forge(key, { ...header(key), alg }, payload), 'interop+jwt');
+    assert.ok(confused.kind === 'read');
+    assert.equal(isSignedBy(confused, verificationKey(key)), false);
+  }
+});
 
 test('every code of the table is met by a test, and stands in the table', () => {
   const met = new Set<string>([
