@@ -54,9 +54,6 @@ export type BulkResult =
   | { readonly kind: 'refused'; readonly code: EnlistRefusal | 'device-keys-refused' | 'identifier-refused' };
 
 export type Control = {
-  readonly store: SqliteStore;
-  readonly log: ControlLog;
-  readonly nowMs: () => number;
   readonly accounts: StoredAccounts;
   readonly login: Login;
   readonly verifyProof: VerifyProof;
@@ -205,9 +202,6 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
   timer.unref();
 
   return {
-    store,
-    log,
-    nowMs,
     accounts,
     login,
     verifyProof,

@@ -7,17 +7,21 @@ import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import type { Registry as MetricsRegistry } from 'prom-client';
 import Type from 'typebox';
-import type { Config } from '../config.ts';
-import type { Control } from '../control.ts';
+import type { Control, ControlLog } from '../control.ts';
+import type { SqliteStore } from '../storage/sqlite/store.ts';
 import { writeSecretFile } from '../wakeup/event-keys.ts';
 import { createApp, problem } from './app.ts';
 
 export type AdminHttpDeps = {
-  readonly config: Config;
   readonly control: Control;
+  readonly store: SqliteStore;
   readonly metrics: MetricsRegistry;
-  /** False while starting and while shutting down; always true when left out. */
-  readonly isReady?: () => boolean;
+  readonly log: ControlLog;
+  readonly nowMs: () => number;
+  /** From `openAdminToken`. */
+  readonly token: string;
+  /** False while starting and while shutting down. */
+  readonly isReady: () => boolean;
 };
 
 export type AdminHttp = { readonly handler: RequestListener; readonly close: () => Promise<void> };
@@ -61,21 +65,20 @@ const auditQuery = Type.Object(
   closed,
 );
 
-/** Builds the handler; it serves until `close`. Rejects with AdminTokenError. */
-export async function buildAdmin(deps: AdminHttpDeps): Promise<AdminHttp> {
-  const { config, control } = deps;
-  const { registry, enlistment, store, log, nowMs } = control;
-  const token = openAdminToken(config.dataFolder);
+/** Builds the handler; it serves until `close`. */
+export async function buildAdminHttp(deps: AdminHttpDeps): Promise<AdminHttp> {
+  const { control, store, log, nowMs } = deps;
+  const { registry, enlistment } = control;
   const app = createApp(code => log('error', 'admin-http-failed', { code }));
   // Digests have one length, and comparing them tells nothing about the token.
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
-  const wanted = digest(token);
+  const wanted = digest(deps.token);
 
   app.addHook('onRequest', async (request, reply) => {
     const path = request.routeOptions.url;
     if (path === '/healthz' || path === '/readyz') return undefined;
-    const given = /^Bearer ([\x21-\x7e]{1,512})$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
-    if (timingSafeEqual(digest(given), wanted)) return undefined;
+    const token = /^Bearer ([\x21-\x7e]{1,512})$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
+    if (timingSafeEqual(digest(token), wanted)) return undefined;
     log('warn', 'admin-refused', { code: 'admin-credential-required' });
     return problem(reply, 'admin-credential-required');
   });
@@ -89,7 +92,7 @@ export async function buildAdmin(deps: AdminHttpDeps): Promise<AdminHttp> {
     } catch {
       storage = false;
     }
-    const ready = storage && deps.isReady?.() !== false;
+    const ready = storage && deps.isReady();
     // A provider that can't be reached is that provider's trouble: counted here, but no reason to be taken out of service.
     const body = { status: ready ? 'ready' : 'not-ready', providersWithoutKeys: registry.withoutKeys() };
     return reply.code(ready ? 200 : 503).send(body);

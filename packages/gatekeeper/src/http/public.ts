@@ -9,55 +9,41 @@ import type { FastifyRequest } from 'fastify';
 import Type, { type Static } from 'typebox';
 import type { Charge } from '../budgets.ts';
 import type { Config } from '../config.ts';
-import type { Control } from '../control.ts';
+import type { Control, ControlLog } from '../control.ts';
 import type { Account } from '../enlistment/account.ts';
 import { type DeviceJson, parseDevice } from '../keys/device-keys.ts';
 import { prepared } from '../storage/sqlite/prepared.ts';
+import type { SqliteStore } from '../storage/sqlite/store.ts';
 import { createApp, maxBodyBytes, problem, problemResponses } from './app.ts';
 import { clientAddress } from './client-address.ts';
 import type { ProblemCode } from './problems.ts';
 
-/** What is listening, by the names of `config.listeners`; absent ones don't listen. */
+/** Where clients reach what is listening; absent ones don't listen. */
 export type Endpoints = {
-  readonly ports: {
-    readonly xmpp?: number;
-    readonly xmpps?: number;
-    readonly websocket?: number;
-    readonly compact?: number;
-    readonly compactWebsocket?: number;
-  };
-  /** The Ed25519 key that certifies Noise static keys, as a JWK: clients pin it. */
-  readonly signingJwk: Readonly<Record<string, string>>;
+  readonly xmpp?: { readonly host: string; readonly port: number };
+  readonly xmpps?: { readonly host: string; readonly port: number };
+  readonly websocket?: string;
+  readonly compact?: { readonly host: string; readonly port: number };
+  readonly compactWebsocket?: string;
+  readonly http: string;
 };
 
 export type PublicHttpDeps = {
   readonly config: Config;
   readonly control: Control;
-  /** Read at each request, so that ports may be filled in while listeners are opened. */
-  readonly endpoints: Endpoints;
+  readonly store: SqliteStore;
+  readonly log: ControlLog;
+  readonly nowMs: () => number;
+  /** Asked at each request, so that listeners with port 0 may be named after they listen. */
+  readonly endpoints: () => Endpoints;
+  /** The Ed25519 JWK that certifies Noise static keys; absent without a compact listener. */
+  readonly compactSigningKey?: Readonly<Record<string, string>>;
 };
 
 export type PublicHttp = {
   readonly handler: RequestListener;
   readonly close: () => Promise<void>;
 };
-
-/** `endpoints` of the well-known document: where clients reach what is listening. */
-function endpointDocument(config: Config, ports: Endpoints['ports']): Readonly<Record<string, unknown>> {
-  const host = config.publicHost ?? config.domain;
-  const scheme = config.issuer.startsWith('https:') ? 'wss' : 'ws';
-  const socket = (port: number | undefined) => (port === undefined ? undefined : { host, port });
-  const webSocket = (port: number | undefined, path: string) =>
-    port === undefined ? undefined : `${scheme}://${host}:${port}${path}`;
-  return {
-    xmpp: socket(ports.xmpp),
-    xmpps: socket(ports.xmpps),
-    websocket: webSocket(ports.websocket, '/xmpp'),
-    compact: socket(ports.compact),
-    compactWebsocket: webSocket(ports.compactWebsocket, '/compact'),
-    http: config.issuer,
-  };
-}
 
 const closed = { additionalProperties: false };
 const base64 = (bytes: number, description: string) =>
@@ -118,9 +104,9 @@ const personAndDevice = Type.Object(
 const bearer = [{ proof: [] }];
 
 /** Builds the handler; it serves until `close`. */
-export async function buildPublic(deps: PublicHttpDeps): Promise<PublicHttp> {
-  const { config, control } = deps;
-  const { registry, enlistment, accounts, budgets, store, log, nowMs } = control;
+export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp> {
+  const { config, control, store, log, nowMs } = deps;
+  const { registry, enlistment, accounts, budgets } = control;
   const addressOf = clientAddress(config.trustedProxies);
   const app = createApp(code => log('error', 'http-failed', { code }));
 
@@ -233,8 +219,8 @@ export async function buildPublic(deps: PublicHttpDeps): Promise<PublicHttp> {
         version: 1,
         issuer: config.issuer,
         domain: config.domain,
-        endpoints: endpointDocument(config, deps.endpoints.ports),
-        compactKeys: { signingKey: deps.endpoints.signingJwk },
+        endpoints: deps.endpoints(),
+        ...(deps.compactSigningKey === undefined ? {} : { compactKeys: { signingKey: deps.compactSigningKey } }),
         suites: [...new Set(registry.list().flatMap(provider => [...provider.suites]))],
         limits: {
           httpBodyBytes: maxBodyBytes,

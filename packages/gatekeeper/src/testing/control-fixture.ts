@@ -1,0 +1,179 @@
+// A control side over a real store in a temporary folder, with providers whose keys are at hand: for tests.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import type { Egress, EgressFetch } from '@drawbridge/identity/egress';
+import { issueOwnershipProof } from '@drawbridge/identity/issue-ownership-proof';
+import { generateSigningKey, publicJwk, type SigningKey } from '@drawbridge/identity/jwk';
+import type { Element } from '@drawbridge/wire/element';
+import { type Config, parseConfig } from '../config.ts';
+import { type Control, createControl } from '../control.ts';
+import type { Account, AccountEvent, Device } from '../enlistment/account.ts';
+import { type SampleDevice, sampleDevice, type SampleKeys, type SampleIdentity } from '../keys/sample-device.ts';
+import { parseDevice } from '../keys/device-keys.ts';
+import { openSqliteStore, type SqliteStore } from '../storage/sqlite/store.ts';
+
+export const gatekeeperIssuer = 'https://citadel.example';
+export const domain = 'citadel.example';
+
+export type Posted = { readonly url: string; readonly body: string };
+
+/** The outside world: answers for providers' documents, and what was posted to them. */
+export type FakeWorld = {
+  readonly egress: Egress;
+  readonly posted: Posted[];
+  /** Status of the answer to a post, or `down`. */
+  wakeUpAnswer: number | 'down';
+  readonly keys: ReadonlyMap<string, SigningKey>;
+};
+
+export function fakeWorld(issuers: readonly string[]): FakeWorld {
+  const keys = new Map(issuers.map(issuer => [issuer, generateSigningKey('ES256')]));
+  const posted: Posted[] = [];
+  const json = (value: unknown) =>
+    ({ kind: 'response', status: 200, headers: {}, body: Buffer.from(JSON.stringify(value)) }) as const;
+  const fetch: EgressFetch = async (url, request) => {
+    if (request?.method === 'POST') {
+      if (world.wakeUpAnswer === 'down') return { kind: 'failed', code: 'connect-failed' };
+      posted.push({ url, body: String(request.body) });
+      return { kind: 'response', status: world.wakeUpAnswer, headers: {}, body: new Uint8Array(0) };
+    }
+    for (const [issuer, key] of keys) {
+      if (url === `${issuer}/.well-known/openid-configuration`) return json({ issuer, jwks_uri: `${issuer}/jwks` });
+      if (url === `${issuer}/jwks`) return json({ keys: [publicJwk(key)] });
+    }
+    return { kind: 'failed', code: 'name-not-found' };
+  };
+  const egress: Egress = {
+    fetch,
+    open: async () => ({ kind: 'failed', code: 'url-refused' }),
+    close: () => {},
+  };
+  const world: FakeWorld = { egress, posted, wakeUpAnswer: 202, keys };
+  return world;
+}
+
+export const issuers = {
+  own: 'https://own.example',
+  skylark: 'https://skylark.example',
+  heron: 'https://heron.example',
+};
+
+export type FixtureOptions = {
+  readonly config?: Record<string, unknown>;
+  readonly folder?: string;
+  readonly world?: FakeWorld;
+};
+
+export type Fixture = {
+  readonly config: Config;
+  readonly control: Control;
+  readonly store: SqliteStore;
+  readonly world: FakeWorld;
+  readonly folder: string;
+  readonly clock: { nowMs: number };
+  readonly events: AccountEvent[];
+  readonly notices: { account: Account; device: Device; content: Element }[];
+  readonly logLines: string[];
+  readonly proof: (issuer: string, subject: string, jkt: string, more?: ProofOptions) => Promise<string>;
+  /** Enlists a person with one device, without HTTP. */
+  readonly enlist: (
+    provider: number,
+    identifier: string,
+    keys?: SampleKeys & { readonly identity?: SampleIdentity },
+  ) => Promise<{ account: Account; device: Device; sample: SampleDevice }>;
+  /** Closes the control side and the store and opens them again over the same folder. */
+  readonly restart: () => Promise<Fixture>;
+  readonly close: () => Promise<void>;
+};
+
+export type ProofOptions = {
+  readonly lifetimeSeconds?: number;
+  readonly audience?: string;
+  readonly jti?: string;
+  readonly key?: SigningKey;
+};
+
+export async function openFixture(options: FixtureOptions = {}): Promise<Fixture> {
+  const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'drawbridge-control-'));
+  const world = options.world ?? fakeWorld(Object.values(issuers));
+  const parsed = parseConfig(
+    {
+      mode: 'development',
+      domain,
+      issuer: gatekeeperIssuer,
+      dataFolder: folder,
+      listeners: { http: { port: 0 }, admin: { port: 0 } },
+      ownUsers: { kind: 'issuer', issuer: issuers.own, wakeUpUrl: `${issuers.own}/wake` },
+      providers: [
+        { number: 1, name: 'skylark.example', issuer: issuers.skylark, wakeUpUrl: `${issuers.skylark}/wake` },
+        { number: 2, name: 'heron.example', issuer: issuers.heron },
+      ],
+      ...options.config,
+    },
+    folder,
+  );
+  if (parsed.kind === 'refused') throw new Error(JSON.stringify(parsed.errors));
+  const { config } = parsed;
+  const store = await openSqliteStore(join(folder, 'gatekeeper.sqlite'));
+  const clock = { nowMs: 1_790_000_000_000 };
+  const notices: Fixture['notices'] = [];
+  const logLines: string[] = [];
+  const events: AccountEvent[] = [];
+  const control = await createControl({
+    config,
+    store,
+    egress: world.egress,
+    nowMs: () => clock.nowMs,
+    monotonicMs: () => clock.nowMs - 1_789_000_000_000,
+    notifyDevice: (account, device, content) => notices.push({ account, device, content }),
+    log: (level, event, data) => logLines.push(JSON.stringify({ level, event, ...data })),
+  });
+  control.onEvent(event => events.push(event));
+
+  const closeBoth = async (): Promise<void> => {
+    await control.close();
+    await store.close();
+  };
+  const fixture: Fixture = {
+    config,
+    control,
+    store,
+    world,
+    folder,
+    clock,
+    events,
+    notices,
+    logLines,
+    proof: (issuer, subject, jkt, more = {}) => {
+      const issuedAtSeconds = Math.floor(clock.nowMs / 1000);
+      return issueOwnershipProof(more.key ?? world.keys.get(issuer)!, {
+        issuer,
+        subject,
+        audience: more.audience ?? gatekeeperIssuer,
+        jkt,
+        issuedAtSeconds,
+        expiresAtSeconds: issuedAtSeconds + (more.lifetimeSeconds ?? 120),
+        jti: more.jti ?? randomBytes(18).toString('base64url'),
+      });
+    },
+    async enlist(provider, identifier, keys) {
+      const sample = sampleDevice(keys);
+      const device = parseDevice(sample.json)!;
+      const result = await control.enlistment.enlist({ provider, identifier, device, replace: false }, clock.nowMs);
+      if (result.kind === 'refused') throw new Error(result.code);
+      const account = control.accounts.find(result.interopId)!;
+      return { account, device: account.devices.find(each => each.id === result.deviceId)!, sample };
+    },
+    async restart() {
+      await closeBoth();
+      return await openFixture({ ...options, folder, world });
+    },
+    async close() {
+      await closeBoth();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  return fixture;
+}
