@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, mkdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const top = fileURLToPath(new URL('..', import.meta.url));
@@ -12,7 +12,7 @@ const check = process.argv.includes('--check');
 
 function run(command, args) {
   const bin = join(top, 'node_modules', '.bin');
-  const path = `${bin}:${process.env.PATH ?? ''}`;
+  const path = `${bin}${delimiter}${process.env.PATH ?? ''}`;
   const done = spawnSync(join(bin, command), args, {
     cwd: join(top, 'schema'),
     env: { ...process.env, PATH: path },

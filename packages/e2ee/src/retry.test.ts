@@ -128,7 +128,21 @@ test('a plaintext retry names stanza, device and ratchet key, and nothing of the
 
 test('bytes that are no request are refused; nothing answers an error', async () => {
   const { alice, bob, decryptionError } = await lostSession();
-  for (const bytes of [new Uint8Array(), new Uint8Array([0xc0]), new TextEncoder().encode('hello'), decryptionError]) {
+  const lost = await send(alice, bob, new Uint8Array([3]));
+  const elsewhere = makeDecryptionError({
+    from: { ...alice.suite.local, deviceId: 2 },
+    kind: lost.kind,
+    bytes: lost.bytes,
+    stanzaId: 's-8',
+  });
+  assert(elsewhere.ok);
+  for (const bytes of [
+    makePlaintextRetry(elsewhere.value),
+    new Uint8Array(),
+    new Uint8Array([0xc0]),
+    new TextEncoder().encode('hello'),
+    decryptionError,
+  ]) {
     const outcome = await receive(alice, bob, { kind: 'plaintext-retry', bytes });
     assert(outcome.kind === 'refused' && decryptErrorAction(outcome.error) === 'drop');
   }

@@ -346,6 +346,19 @@ test('an unverified identity may change: it is told, and old sessions end', asyn
   assert.equal(content(await receive(again, alice.suite.local, answer!)), 'welcome back');
 });
 
+test('a changed identity ends the sessions of all devices of that person, also those that said nothing', async () => {
+  const { alice, bob } = await pair();
+  await connect(alice, await device(bobPerson, 2, bob.made.keys.identityKeyPair));
+  const again = await device(bobPerson, 1);
+  await connect(again, alice);
+  content(await receive(alice, again.suite.local, (await send(again, [alice], text('new phone')))[0]!));
+  const devices = [{ deviceId: 1 }, { deviceId: 2 }];
+  const sent = await alice.suite.encryptFor([{ to: bobPerson, devices, content: text('x') }], () =>
+    assert.fail('nothing to commit'),
+  );
+  assert.deepEqual(!sent.ok && sent.error, { code: 'no-session', devices: [{ interopId: bobPerson, deviceId: 2 }] });
+});
+
 test('a verified identity may not change without a person', async () => {
   const { alice, bob } = await pair();
   const known = await alice.suite.readIdentity(bobPerson);

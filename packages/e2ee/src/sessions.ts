@@ -245,6 +245,7 @@ function createSuite(
       const sessions = new Sessions(store);
       if (message.kind === 'plaintext-retry') {
         const { error } = message;
+        if (error.deviceId() !== address.deviceId) return settle(commit, refused({ code: 'malformed-ciphertext' }));
         const ratchetKey = error.ratchetKey();
         const session = await sessions.getSession(remote);
         const ratchetKeyIsCurrent =

@@ -69,7 +69,10 @@ export type IncomingCiphertext = {
   readonly bytes: Uint8Array;
 };
 
-/** A decryption error message that came outside a session: nobody's text, and not authenticated. */
+/**
+ * A decryption error message that came outside a session: nobody's text, and not authenticated. `tag` is `stanzaTag` of the
+ * stanza that failed, `deviceId` always this device. End and restart the session only when `ratchetKeyIsCurrent`.
+ */
 export type PlaintextRetry = { readonly tag: number; readonly deviceId: number; readonly ratchetKeyIsCurrent: boolean };
 
 /** What one incoming ciphertext turned out to be. Everything in it is committed with `changes`, then acknowledged. */
