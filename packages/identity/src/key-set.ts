@@ -65,6 +65,9 @@ type Held = { readonly keys: ReadonlyMap<string, VerificationKey>; readonly fetc
  */
 export function createKeySet(options: KeySetOptions): KeySet {
   const { issuer, nowMs } = options;
+  // Registered URLs were checked at registration: a malformed one is a defect of the caller and throws here, at once.
+  const origins = [new URL(issuer).origin, ...(options.keySetOrigins ?? [])];
+  const fixedUrl = options.keySetUrl === undefined ? undefined : new URL(options.keySetUrl);
   let held: Held | undefined;
   let refreshMs: number = keySetLimits.defaultRefreshMs;
   let discovered: { readonly uri: string; readonly atMs: number } | undefined;
@@ -118,7 +121,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
   }
 
   async function discover(): Promise<URL | KeySetErrorCode> {
-    if (options.keySetUrl !== undefined) return new URL(options.keySetUrl);
+    if (fixedUrl !== undefined) return fixedUrl;
     const response = await get(`${issuer}/.well-known/openid-configuration`);
     if (typeof response === 'string') return response;
     const document = parseStrictJson(response.body);
@@ -126,7 +129,6 @@ export function createKeySet(options: KeySetOptions): KeySet {
     const uri = document.value['jwks_uri'];
     if (typeof uri !== 'string' || !URL.canParse(uri)) return 'discovery-refused';
     const url = new URL(uri);
-    const origins = [new URL(issuer).origin, ...(options.keySetOrigins ?? [])];
     return origins.includes(url.origin) ? url : 'discovery-refused';
   }
 

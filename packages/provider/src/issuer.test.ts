@@ -5,9 +5,9 @@ import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { generateSigningKey } from '@drawbridge/identity/jwk';
+import { generateSigningKey, type SigningKey } from '@drawbridge/identity/jwk';
 import { keySetLimits } from '@drawbridge/identity/key-set';
-import { createIssuer, defaultRotationTimes, type Issuer } from './issuer.ts';
+import { createIssuer, defaultRotationTimes, type Issuer, planKeys } from './issuer.ts';
 import { issuerKeyFile, issuerKeyMemory } from './issuer-key-file.ts';
 
 test('over a year, no gatekeeper that follows the refresh bounds ever meets a key it does not have', async () => {
@@ -33,6 +33,24 @@ test('over a year, no gatekeeper that follows the refresh bounds ever meets a ke
   }
   assert.equal(signers.size, 13);
   assert.equal(most, 2);
+});
+
+test('a key signs for exactly its time, and its successor is published exactly so long before', () => {
+  const times = { signsForMs: 1000, publishAheadMs: 100, keepAfterMs: 10 };
+  const make = (): SigningKey => generateSigningKey('EdDSA');
+  const one = planKeys([], 5000, times, make);
+  assert.deepEqual(
+    one.map(each => each.signsFromMs),
+    [5000],
+  );
+  assert.equal(planKeys(one, 5899, times, make), one);
+  const two = planKeys(one, 5900, times, make);
+  assert.deepEqual(
+    two.map(each => each.signsFromMs),
+    [5000, 6000],
+  );
+  assert.equal(planKeys(two, 6009, times, make), two);
+  assert.deepEqual(planKeys(two, 6010, times, make), two.slice(1));
 });
 
 test('after a long sleep the overdue key is still published ahead', async () => {
