@@ -1,7 +1,8 @@
 // One compact connection: bytes in, bytes out; login by the Noise handshake's payload, then a session.
 // Knows nothing of accounts or routing, and nothing of how its link moves bytes. Source: docs/protocol/05-compact.md.
 import { thumbprintX25519 } from '@drawbridge/identity/jwk';
-import type { PipeTransport } from '@drawbridge/noise/pipes';
+import type { PipePattern } from '@drawbridge/noise/pipes';
+import { CompactKeyRecorder } from '@drawbridge/stream/compact-key-log';
 import { CompactServer, type CompactServerEvent, type CompactServerSettings } from '@drawbridge/stream/compact-server';
 import { ServerNegotiation } from '@drawbridge/stream/server-negotiation';
 import type { Element } from '@drawbridge/wire/element';
@@ -21,14 +22,14 @@ export interface ByteLink {
 }
 
 /** Writes a session's keys for `drawbridge inspect`; development only. */
-export type KeyLog = (transport: PipeTransport) => void;
+export type KeyLog = (line: string) => void;
 
 export class CompactStream implements Carrier {
   readonly #host: ListenerHost;
   readonly #link: ByteLink;
   readonly #place: ConnectionPlace;
   readonly #server: CompactServer;
-  readonly #keyLog: KeyLog | undefined;
+  readonly #recorder: { keyLog: KeyLog; keys: CompactKeyRecorder } | undefined;
   readonly #negotiation: ServerNegotiation;
   #admitted: { account: Account; device: Device } | undefined;
   #session: DeviceSession | undefined;
@@ -45,8 +46,9 @@ export class CompactStream implements Carrier {
     this.#host = host;
     this.#link = link;
     this.#place = options.place;
-    this.#keyLog = options.keyLog;
-    this.#server = new CompactServer(options.settings);
+    const { keyLog, settings } = options;
+    if (keyLog !== undefined) this.#recorder = { keyLog, keys: new CompactKeyRecorder(settings.suite) };
+    this.#server = new CompactServer({ ...settings, suite: this.#recorder?.keys.suite ?? settings.suite });
     this.#negotiation = new ServerNegotiation({ domain: host.domain, carrier: 'authenticated' });
     this.#deadline = setTimeout(() => this.#cut('login-too-slow'), host.limits.loginMs);
   }
@@ -57,6 +59,7 @@ export class CompactStream implements Carrier {
 
   bytes(chunk: Uint8Array): void {
     if (this.#closed) return;
+    this.#recorder?.keys.clientSent(chunk);
     this.#take(this.#server.receive(chunk));
     this.#session?.afterInput();
   }
@@ -114,7 +117,7 @@ export class CompactStream implements Carrier {
           break;
         case 'login':
           this.#link.pause();
-          void this.#login(event.deviceKey, event.proof, event.stanzas);
+          void this.#login(event.pattern, event.deviceKey, event.proof, event.stanzas);
           break;
         case 'elements':
           for (const el of event.elements) this.#element(el);
@@ -125,12 +128,11 @@ export class CompactStream implements Carrier {
     }
   }
 
-  async #login(deviceKey: Uint8Array, proof: string, stanzas: readonly Element[]): Promise<void> {
+  async #login(pattern: PipePattern, deviceKey: Uint8Array, proof: string, stanzas: readonly Element[]): Promise<void> {
     const admission = await this.#host.authenticate(proof, 'compact', thumbprintX25519(deviceKey));
     if (this.#closed) return;
     this.#link.resume();
     if (admission.kind === 'refused' || !this.#host.stillAdmitted(admission.account, admission.device)) {
-      this.#host.log('login-refused', { code: admission.kind === 'refused' ? admission.code : 'withdrawn-meanwhile' });
       this.#link.send(this.#server.refuse());
       this.close(undefined);
       return;
@@ -149,7 +151,7 @@ export class CompactStream implements Carrier {
     this.#gathered = undefined;
     if (this.#closed) return;
     const events = this.#server.admit(answers);
-    if (this.#server.transport !== undefined) this.#keyLog?.(this.#server.transport);
+    this.#recorder?.keyLog(this.#recorder.keys.line(pattern === 'XXfallback'));
     this.#take(events);
     this.#session?.afterInput();
   }

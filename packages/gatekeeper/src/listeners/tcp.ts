@@ -16,7 +16,8 @@ const alpnXmpp = 'xmpp-client';
 /** `starttls`: TLS after a word in the clear; `direct`: TLS from the first byte; `plaintext`: none, for measurements on loopback. */
 export type TcpMode = 'starttls' | 'direct' | 'plaintext';
 
-export function createTcpListener(host: ListenerHost, tls: TlsMaterial, mode: TcpMode): Server {
+/** Without a certificate only `plaintext` works; the configuration's check has seen to that. */
+export function createTcpListener(host: ListenerHost, tls: TlsMaterial | undefined, mode: TcpMode): Server {
   const secureContext = createSecureContext({ ...tls, minVersion: minTlsVersion });
   return createServer({ noDelay: true }, tcp => {
     const place = host.gate.enter(tcp.remoteAddress ?? '');

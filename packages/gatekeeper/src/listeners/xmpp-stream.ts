@@ -209,7 +209,6 @@ export class XmppStream implements Carrier {
     const admission = await this.#host.authenticate(token, 'xmpp');
     if (this.#closed) return;
     if (admission.kind === 'refused' || !this.#host.stillAdmitted(admission.account, admission.device)) {
-      this.#host.log('login-refused', { code: admission.kind === 'refused' ? admission.code : 'withdrawn-meanwhile' });
       this.#negotiate({ kind: 'refused' });
       return;
     }

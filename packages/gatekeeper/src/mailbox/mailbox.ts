@@ -159,7 +159,7 @@ export class Mailboxes {
     clearTimeout(this.#windowTimer);
     for (const box of this.#boxes.values()) this.#writeVolatile(box);
     this.#flushWrites();
-    this.#flushRemovals();
+    void this.#flushRemovals();
     while (this.#inFlight.size > 0) await Promise.allSettled([...this.#inFlight]);
   }
 

@@ -1,0 +1,190 @@
+// Opens the configured ports and closes them. Knows nothing of what is said on them.
+import type { Server, Socket } from 'node:net';
+import type { Config } from './config.ts';
+import type { Control, ControlLog } from './control.ts';
+import type { Core } from './core.ts';
+import { buildAdminHttp } from './http/admin.ts';
+import { buildPublicHttp, type Endpoints } from './http/public.ts';
+import { type CompactOptions, createCompactListener } from './listeners/compact.ts';
+import type { CompactKeys } from './listeners/compact-keys.ts';
+import { createHttpPort, type HttpPort } from './listeners/http-port.ts';
+import { createTcpListener, type TlsMaterial } from './listeners/tcp.ts';
+import { attachWebSocket, type WebSocketServices } from './listeners/websocket.ts';
+import type { Development } from './main.ts';
+import { createMetrics } from './metrics.ts';
+import type { SqliteStore } from './storage/sqlite/store.ts';
+
+/** After the last goodbye, sockets that have not closed are cut. */
+const goodbyeMs = 500;
+
+export type Ports = {
+  readonly xmpp?: number;
+  readonly xmpps?: number;
+  readonly websocket?: number;
+  readonly compact?: number;
+  readonly compactWebsocket?: number;
+  readonly http: number;
+  readonly admin: number;
+};
+
+export type Listening = {
+  readonly ports: Ports;
+  /** Takes no new connections. */
+  stop(): void;
+  /** Closes what is still open. */
+  destroy(): Promise<void>;
+};
+
+export type ListenDeps = {
+  readonly config: Config;
+  readonly control: Control;
+  readonly core: Core;
+  readonly store: SqliteStore;
+  readonly tls: TlsMaterial | undefined;
+  readonly compact: CompactOptions;
+  readonly compactKeys: CompactKeys;
+  readonly adminToken: string;
+  readonly log: ControlLog;
+  readonly development: Development;
+};
+
+type At = { readonly host: string; readonly port: number };
+
+/** Opens all ports of the configuration. Rejects, with none open, when one can't be had. */
+export async function listen(deps: ListenDeps): Promise<Listening> {
+  const { config, control, core, store, tls, compact, development, log } = deps;
+  const host = core.listenerHost;
+  const wanted = config.listeners;
+  const servers: Server[] = [];
+  const httpPorts: HttpPort[] = [];
+  const applications: { close(): Promise<void> }[] = [];
+  const sockets = new Set<Socket>();
+  let ready = false;
+
+  const open = async (server: Server, at: At, name: string): Promise<number> => {
+    servers.push(server);
+    server.on('connection', (socket: Socket) => {
+      sockets.add(socket);
+      socket.once('close', () => sockets.delete(socket));
+    });
+    return await listenOn(server, at, name);
+  };
+  const openHttp = (handler: Parameters<typeof createHttpPort>[0], material: TlsMaterial | undefined): HttpPort => {
+    const port = createHttpPort(handler, {
+      tls: material,
+      alsoPlain: development.alsoPlain === true,
+      limits: { maxConnections: config.limits.httpConnections, headersTimeoutMs: 15_000, requestTimeoutMs: 30_000 },
+    });
+    httpPorts.push(port);
+    return port;
+  };
+  const stop = (): void => {
+    ready = false;
+    for (const server of servers) server.close();
+  };
+  const destroy = async (): Promise<void> => {
+    const giveUpAtMs = performance.now() + goodbyeMs;
+    while (sockets.size > 0 && performance.now() < giveUpAtMs) await new Promise(resolve => setTimeout(resolve, 10));
+    for (const socket of sockets) socket.destroy();
+    await Promise.all(httpPorts.map(port => port.close()));
+    await Promise.all(applications.map(application => application.close()));
+  };
+
+  try {
+    const ports: { -readonly [K in keyof Ports]: Ports[K] } = { http: 0, admin: 0 };
+    const tcpMode = development.plaintextXmpp === true ? 'plaintext' : 'starttls';
+    if (wanted.xmpp !== undefined) ports.xmpp = await open(createTcpListener(host, tls, tcpMode), wanted.xmpp, 'xmpp');
+    if (wanted.xmpps !== undefined) {
+      ports.xmpps = await open(createTcpListener(host, tls, 'direct'), wanted.xmpps, 'xmpps');
+    }
+    if (wanted.compact !== undefined) {
+      ports.compact = await open(createCompactListener(host, compact), wanted.compact, 'compact');
+    }
+
+    const publicApi = await buildPublicHttp({
+      config,
+      control,
+      store,
+      log,
+      nowMs: Date.now,
+      endpoints: () => endpointsOf(config, ports),
+      compactSigningKey: deps.compactKeys.signingJwk,
+    });
+    applications.push(publicApi);
+    // Ports that several services share by configuration are opened once.
+    const webSocketOnly: Parameters<typeof createHttpPort>[0] = (_request, response) => {
+      response.writeHead(426, { upgrade: 'websocket', connection: 'close' }).end();
+    };
+    const shared: { at: At; name: 'http' | 'websocket' | 'compactWebsocket'; services: WebSocketServices }[] = [];
+    for (const name of ['http', 'websocket', 'compactWebsocket'] as const) {
+      const at = wanted[name];
+      if (at === undefined) continue;
+      const services = { xmpp: name === 'websocket', compact: name === 'compactWebsocket' ? compact : undefined };
+      const same = shared.find(other => at.port !== 0 && other.at.port === at.port && other.at.host === at.host);
+      if (same === undefined) shared.push({ at, name, services });
+      else
+        same.services = {
+          xmpp: same.services.xmpp || services.xmpp,
+          compact: same.services.compact ?? services.compact,
+        };
+    }
+    for (const { at, name, services } of shared) {
+      const port = openHttp(name === 'http' ? publicApi.handler : webSocketOnly, tls);
+      for (const server of port.servers) attachWebSocket(host, server, services);
+      const number = await listenOn(port.server, at, name);
+      if (name === 'http') ports.http = number;
+      if (services.xmpp) ports.websocket = number;
+      if (services.compact !== undefined) ports.compactWebsocket = number;
+    }
+
+    const adminApi = await buildAdminHttp({
+      control,
+      store,
+      metrics: createMetrics(core, control, store),
+      log,
+      nowMs: Date.now,
+      token: deps.adminToken,
+      isReady: () => ready,
+    });
+    applications.push(adminApi);
+    ports.admin = await listenOn(openHttp(adminApi.handler, undefined).server, wanted.admin, 'admin');
+    ready = true;
+    return { ports, stop, destroy };
+  } catch (error) {
+    stop();
+    await destroy();
+    throw error;
+  }
+}
+
+function endpointsOf(config: Config, ports: Ports): Endpoints {
+  const host = config.publicHost ?? config.domain;
+  const scheme = config.tls === undefined ? 'ws' : 'wss';
+  return {
+    http: config.issuer,
+    ...(ports.xmpp === undefined ? {} : { xmpp: { host, port: ports.xmpp } }),
+    ...(ports.xmpps === undefined ? {} : { xmpps: { host, port: ports.xmpps } }),
+    ...(ports.websocket === undefined ? {} : { websocket: `${scheme}://${host}:${ports.websocket}/xmpp` }),
+    ...(ports.compact === undefined ? {} : { compact: { host, port: ports.compact } }),
+    ...(ports.compactWebsocket === undefined
+      ? {}
+      : { compactWebsocket: `${scheme}://${host}:${ports.compactWebsocket}/compact` }),
+  };
+}
+
+/** Listens; rejects with a sentence that says what to do. Gives the port. */
+async function listenOn(server: Server, at: { host: string; port: number }, name: string): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const where = `${at.host}:${at.port} (listeners.${name})`;
+      if (error.code === 'EADDRINUSE')
+        reject(new Error(`${where} is in use: stop what uses it or choose another port`));
+      else if (error.code === 'EACCES')
+        reject(new Error(`${where} needs rights this user lacks: choose a port above 1023`));
+      else reject(new Error(`can't listen on ${where}: ${error.message}`));
+    });
+    server.listen(at.port, at.host, resolve);
+  });
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : at.port;
+}

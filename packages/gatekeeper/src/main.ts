@@ -1,0 +1,171 @@
+// Starts a gatekeeper: configuration → storage → control → core → listeners; closes in reverse. A table of contents.
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createEgress } from '@drawbridge/identity/egress';
+import { nodeSuite } from '@drawbridge/noise/node-crypto';
+import { encodeCertificate } from '@drawbridge/stream/compact-login';
+import { compactContext } from '@drawbridge/wire/compact-value';
+import { element } from '@drawbridge/wire/element';
+import { NS_CLIENT } from '@drawbridge/wire/namespaces';
+import type { Config } from './config.ts';
+import { type Control, type ControlLog, createControl, egressOptionsOf } from './control.ts';
+import { type Core, openCore } from './core.ts';
+import { openAdminToken } from './http/admin.ts';
+import { listen, type Listening, type Ports } from './listen.ts';
+import { defaultListenerLimits } from './listeners/admission.ts';
+import type { CompactOptions } from './listeners/compact.ts';
+import { type CompactKeys, loadCompactKeys } from './listeners/compact-keys.ts';
+import { openKeyLog } from './listeners/key-log.ts';
+import type { TlsMaterial } from './listeners/tcp.ts';
+import { defaultMailboxLimits } from './mailbox/mailbox.ts';
+import { createSqliteMailbox, createStanzaCodec } from './mailbox/sqlite-mailbox.ts';
+import { defaultSessionLimits } from './routing/device-session.ts';
+import { openSqliteStore } from './storage/sqlite/store.ts';
+
+const oneDayMs = 86_400_000;
+
+export type GatekeeperOptions = {
+  readonly config: Config;
+  readonly log: ControlLog;
+  /** For networks on one machine; refused unless the configuration's mode is `development`. */
+  readonly development?: Development;
+};
+
+export type Development = {
+  /** HTTP and WebSocket ports also speak without TLS, told apart by the first byte. */
+  readonly alsoPlain?: boolean;
+  /** The `xmpp` port speaks without TLS, for measurements. */
+  readonly plaintextXmpp?: boolean;
+  /** Where the keys of compact sessions are written for `drawbridge inspect`. */
+  readonly keyLogFile?: string;
+};
+
+export type Gatekeeper = {
+  readonly ports: Ports;
+  readonly control: Control;
+  readonly core: Core;
+  /** Ends streams, waits until everything accepted is on disk, closes ports and storage. */
+  close(): Promise<void>;
+};
+
+/** Starts a gatekeeper. Rejects, with everything closed again, when a port, the data folder or the configuration is unfit. */
+export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatekeeper> {
+  const { config, log } = options;
+  const development = options.development ?? {};
+  if (config.mode !== 'development' && Object.values(development).some(Boolean)) {
+    throw new Error('plaintext ports and key logs need "mode": "development" in the configuration');
+  }
+  const closers: (() => Promise<void> | void)[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (const close of closers.splice(0).reverse()) await close();
+  };
+  try {
+    mkdirSync(config.dataFolder, { recursive: true, mode: 0o700 });
+    const tls = readTls(config);
+    const store = await openSqliteStore(join(config.dataFolder, 'gatekeeper.sqlite'));
+    closers.push(() => store.close());
+    const egress = createEgress(egressOptionsOf(config));
+    closers.push(() => egress.close());
+
+    let core: Core | undefined;
+    const control = await createControl({
+      config,
+      store,
+      egress,
+      log,
+      nowMs: Date.now,
+      notifyDevice: (account, device, content) => {
+        const session = core?.sessions.ofDevice(device);
+        const to = `${account.interopId}@${config.domain}/${device.id}`;
+        session?.send(element('message', NS_CLIENT, { from: config.domain, to, type: 'headline' }, [content]));
+      },
+    });
+    closers.push(() => control.close());
+    const running = await openGatekeeperCore(config, control, store, log);
+    core = running;
+    closers.push(control.onEvent(event => running.onAccountEvent(event)));
+
+    const compactKeys = loadCompactKeys(join(config.dataFolder, 'compact-keys.json'), config.domain, Date.now());
+    const compact = compactOptions(config, compactKeys, development.keyLogFile);
+    const adminToken = openAdminToken(config.dataFolder);
+    let listening: Listening | undefined;
+    // Sockets go last, so that sessions can say goodbye on them.
+    closers.push(async () => await listening?.destroy());
+    closers.push(() => running.close());
+    listening = await listen({
+      config,
+      control,
+      core: running,
+      store,
+      tls,
+      compact,
+      compactKeys,
+      adminToken,
+      log,
+      development,
+    });
+    closers.push(() => listening.stop());
+    return { ports: listening.ports, control, core: running, close: closeAll };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+function readTls(config: Config): TlsMaterial | undefined {
+  if (config.tls === undefined) return undefined;
+  return { cert: readFileSync(config.tls.certFile), key: readFileSync(config.tls.keyFile) };
+}
+
+async function openGatekeeperCore(
+  config: Config,
+  control: Control,
+  store: Awaited<ReturnType<typeof openSqliteStore>>,
+  log: ControlLog,
+): Promise<Core> {
+  const { limits, budgets } = config;
+  return await openCore({
+    domain: config.domain,
+    accounts: control.accounts,
+    mailboxStore: createSqliteMailbox(store),
+    codec: createStanzaCodec(config.domain),
+    iqHandlers: control.iqHandlers,
+    mayReach: control.mayReach,
+    suiteAdmitted: control.registry.suiteAdmitted,
+    wakeUp: account => control.wakeUps.requestWakeUp(account),
+    authenticate: (token, transport, deviceKeyThumbprint) =>
+      control.login.authenticate(token, {
+        transport,
+        nowMs: Date.now(),
+        ...(deviceKeyThumbprint === undefined ? {} : { deviceKeyThumbprint }),
+      }),
+    nowMs: Date.now,
+    log: (event, data) => log('info', event, data ?? {}),
+    mailboxLimits: {
+      ...defaultMailboxLimits,
+      maxEntries: limits.mailboxEntries,
+      maxBytes: limits.mailboxBytes,
+      ttlMs: limits.mailboxDays * oneDayMs,
+    },
+    sessionLimits: budgets.unlimited
+      ? { ...defaultSessionLimits, messageBurst: Number.MAX_SAFE_INTEGER, messagesPerSecond: Number.MAX_SAFE_INTEGER }
+      : defaultSessionLimits,
+    listenerLimits: {
+      ...defaultListenerLimits,
+      maxUnauthenticatedPerAddress: limits.connectionsPerAddress,
+      maxConnections: limits.streams,
+    },
+  });
+}
+
+function compactOptions(config: Config, keys: CompactKeys, keyLogFile: string | undefined): CompactOptions {
+  return {
+    settings: {
+      domain: config.domain,
+      suite: nodeSuite('AESGCM', 'SHA256'),
+      staticKeyPairs: keys.staticKeyPairs,
+      certificate: encodeCertificate(keys.certificate, compactContext(config.domain)),
+    },
+    keyLog: keyLogFile === undefined ? undefined : openKeyLog(keyLogFile),
+  };
+}

@@ -1,0 +1,55 @@
+// What operators measure: counts without any label that names a person, device or address.
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import type { Control } from './control.ts';
+import type { Core } from './core.ts';
+import type { SqliteStore } from './storage/sqlite/store.ts';
+
+export function createMetrics(core: Core, control: Control, store: SqliteStore): Registry {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry, prefix: 'drawbridge_' });
+  const gauge = (name: string, help: string, value: () => number): void => {
+    new Gauge({
+      name: `drawbridge_${name}`,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(value());
+      },
+    });
+  };
+  const counter = (name: string, help: string, value: () => number): void => {
+    let seen = 0;
+    new Counter({
+      name: `drawbridge_${name}`,
+      help,
+      registers: [registry],
+      collect() {
+        this.inc(value() - seen);
+        seen = value();
+      },
+    });
+  };
+  gauge('sessions', 'Sessions of devices, connected or resumable', () => core.sessions.count);
+  gauge('connections', 'Open connections', () => core.listenerHost.gate.connections);
+  gauge(
+    'connections_unauthenticated',
+    'Open connections that have not logged in',
+    () => core.listenerHost.gate.unauthenticated,
+  );
+  gauge('storage_waiting', 'Storage commands accepted and not yet durable', () => store.waiting);
+  gauge('wake_ups_waiting', 'Wake-ups not yet delivered to their provider', () => control.wakeUps.waiting());
+  counter('messages_routed_total', 'Messages taken for delivery', () => core.counters.routed);
+  counter('messages_refused_total', 'Messages refused with an error', () => core.counters.refused);
+  counter(
+    'messages_storage_refused_total',
+    'Messages refused because storage could not keep them',
+    () => core.counters.storageRefused,
+  );
+  counter(
+    'stanzas_dropped_total',
+    'Stanzas dropped without an answer (errors, answers nobody asked for)',
+    () => core.counters.dropped,
+  );
+  counter('mailbox_damaged_total', 'Stored entries that could not be read', () => core.counters.damaged);
+  return registry;
+}

@@ -1,0 +1,40 @@
+// Session keys of a compact connection for `drawbridge inspect`, as SSLKEYLOGFILE does for TLS: development only.
+// Whoever holds such a line and a capture of the connection reads its stanzas (not what is end-to-end encrypted).
+// Line: `COMPACT <client's ephemeral key> <key client to gatekeeper> <key gatekeeper to client>`, all in hex.
+import { copyBytes, type Suite } from '@drawbridge/noise/crypto';
+import { compactPrologue } from './compact-login.ts';
+
+/** Prologue, frame length, pattern byte: the client's ephemeral public key follows, in the clear. */
+export const ephemeralOffset = compactPrologue.length + 3 + 1;
+const ephemeralBytes = 32;
+
+/** Watches one connection's keys being made. Use `suite` in its handshake and show it the client's bytes. */
+export class CompactKeyRecorder {
+  readonly suite: Suite;
+  #clientBytes: Uint8Array = new Uint8Array(0);
+  #keys: Uint8Array[] = [];
+
+  constructor(suite: Suite) {
+    this.suite = {
+      ...suite,
+      aead: key => {
+        // The last two keys that a handshake makes are those of the transport, the first sender's first (Split).
+        this.#keys = [...this.#keys.slice(-1), copyBytes(key)];
+        return suite.aead(key);
+      },
+    };
+  }
+
+  /** The client's first bytes, in any pieces. */
+  clientSent(chunk: Uint8Array): void {
+    const wanted = ephemeralOffset + ephemeralBytes - this.#clientBytes.length;
+    if (wanted > 0) this.#clientBytes = Buffer.concat([this.#clientBytes, chunk.subarray(0, wanted)]);
+  }
+
+  /** The line, once the transport is open. `fallback`: in XXfallback the gatekeeper is Noise's initiator. */
+  line(fallback: boolean): string {
+    const ephemeral = Buffer.from(this.#clientBytes.subarray(ephemeralOffset)).toString('hex');
+    const [first, second] = this.#keys.map(key => Buffer.from(key).toString('hex'));
+    return fallback ? `COMPACT ${ephemeral} ${second} ${first}` : `COMPACT ${ephemeral} ${first} ${second}`;
+  }
+}
