@@ -67,7 +67,8 @@ export function withAttribute(el: Element, name: string, value: string | undefin
 /** The first child element of that name and namespace, or undefined. */
 export function childElement(el: Element, name: string, ns: string): Element | undefined {
   for (const child of el.children) {
-    if (typeof child === 'object' && !(child instanceof Uint8Array) && child.name === name && child.ns === ns) return child;
+    if (typeof child === 'object' && !(child instanceof Uint8Array) && child.name === name && child.ns === ns)
+      return child;
   }
   return undefined;
 }
@@ -75,4 +76,14 @@ export function childElement(el: Element, name: string, ns: string): Element | u
 /** The child elements, without text. */
 export function childElements(el: Element): Element[] {
   return el.children.filter(isElement);
+}
+
+/** The text directly inside an element; bytes are the base64 that they stand for. */
+export function textOf(el: Element): string {
+  let text = '';
+  for (const child of el.children) {
+    if (typeof child === 'string') text += child;
+    else if (child instanceof Uint8Array) text += Buffer.from(child).toString('base64');
+  }
+  return text;
 }

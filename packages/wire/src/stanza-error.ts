@@ -1,7 +1,7 @@
 // Stanza errors: the closed list of conditions, building, answering, reading. Knows nothing of why something failed.
 // Source: RFC 6120 section 8.3.
 
-import { type Child, type Element, attribute, childElement, element, isElement } from './element.ts';
+import { type Child, type Element, attribute, childElement, element, isElement, textOf } from './element.ts';
 import { NS_CLIENT, NS_STANZAS } from './namespaces.ts';
 
 export type StanzaErrorType = 'auth' | 'cancel' | 'continue' | 'modify' | 'wait';
@@ -102,7 +102,7 @@ export function parseStanzaError(stanza: Element): StanzaError | undefined {
   for (const child of error.children) {
     if (!isElement(child)) continue;
     if (child.ns !== NS_STANZAS) application ??= child;
-    else if (child.name === 'text') text ??= child.children.find(part => typeof part === 'string');
+    else if (child.name === 'text') text ??= textOf(child);
     else if (isStanzaErrorCondition(child.name)) condition = child.name;
   }
   const type = attribute(error, 'type');

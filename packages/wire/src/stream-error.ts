@@ -1,7 +1,7 @@
 // Stream errors: the closed list of conditions, building, reading. A stream error always ends the stream.
 // Knows nothing of sockets or of why. Source: RFC 6120 section 4.9.
 
-import { type Child, type Element, element, isElement } from './element.ts';
+import { type Child, type Element, element, isElement, textOf } from './element.ts';
 import { NS_STREAM, NS_STREAMS } from './namespaces.ts';
 
 const conditions = [
@@ -63,7 +63,7 @@ export function parseStreamError(el: Element): StreamError | undefined {
   for (const child of el.children) {
     if (!isElement(child)) continue;
     if (child.ns !== NS_STREAMS) application ??= child;
-    else if (child.name === 'text') text ??= child.children.find(part => typeof part === 'string');
+    else if (child.name === 'text') text ??= textOf(child);
     else condition = conditions.find(known => known === child.name) ?? condition;
   }
   return { condition, text, application };

@@ -653,6 +653,10 @@ export class XmlStreamDecoder {
         if (declared[k] === prefix) return this.malformed('an attribute stands twice');
       }
       declared.push(prefix, value);
+      // A long namespace under a short prefix would stand, whole, in the name of every attribute that uses it.
+      if (Buffer.byteLength(value, 'utf8') > limits.nameBytes) {
+        return this.refuse('policy-violation', 'a namespace is too long');
+      }
       if (this.bindings.length + declared.length > limits.namespaces * 2) {
         return this.refuse('policy-violation', 'too many namespaces');
       }
