@@ -61,7 +61,7 @@ export type ConnectionSettings = {
   readonly domain: string;
   readonly connect: ConnectTransport;
   /** A fresh ownership proof for each login. A `ClientError` that no retry helps stops the connection. */
-  readonly proof: () => Promise<string>;
+  readonly proof: (transport: 'xmpp' | 'compact') => Promise<string>;
   readonly clock: Clock;
   readonly random: Random;
   readonly streamLimits?: ClientStreamLimits;
@@ -187,16 +187,16 @@ export class Connection<T> {
     const { domain, clock, streamLimits } = this.#settings;
     this.#failure = undefined;
     this.#proofError = undefined;
-    // Fetched while the transport connects: one round trip less. A failure waits until the stream asks.
-    const proof = this.#settings.proof();
-    proof.catch(() => undefined);
     const transport = this.#settings.connect({
       domain,
       emit: event => {
         if (this.#current?.transport === transport) this.#input(event);
       },
-      proof: () => proof,
+      proof: () => this.#settings.proof('compact'),
     });
+    // Fetched while the transport connects: one round trip less. A failure waits until the stream asks.
+    this.#proof = transport.carrier === 'authenticated' ? undefined : this.#settings.proof('xmpp');
+    this.#proof?.catch(() => undefined);
     const limits = streamLimits === undefined ? {} : { limits: streamLimits };
     const stream = new ClientStream<T>(
       { domain, carrier: transport.carrier, ...limits },
@@ -205,7 +205,6 @@ export class Connection<T> {
     );
     this.#current = { stream, transport };
     this.#paused = false;
-    this.#proof = proof;
     this.#arm();
   }
 
@@ -324,10 +323,11 @@ export class Connection<T> {
     if (this.#closing !== undefined) return this.#stop(undefined);
     const failure: ClientStreamFailure = this.#failure ?? { code: 'disconnected' };
     const error = this.#proofError ?? errorOf(failure, transport);
-    if (failure.code === 'not-authorized') this.#refusals++;
+    if (error.code === 'proof-refused') this.#refusals++;
     const final =
       clientStreamFailures[failure.code].retry === 'never' ||
       this.#refusals >= connectionLimits.maxRefusals ||
+      error.code === 'sign-in-refused' ||
       (this.#proofError !== undefined && !this.#proofError.retry);
     if (final) return this.#stop(error);
     const { clock, random } = this.#settings;

@@ -1,0 +1,82 @@
+// What a client tells its application while it runs, and how any number of listeners read it at their own pace.
+// Knows nothing of how an event came about.
+import type { IdentityEvent } from '@drawbridge/e2ee/suite';
+import type { ConnectionStatus } from './connection.ts';
+import type { ClientError } from './errors.ts';
+import type { MessageRecord } from './records.ts';
+
+export type ClientEvent =
+  | { readonly kind: 'status'; readonly status: ConnectionStatus }
+  /** A message is new, or something about it is: its state, an edit, a reaction, a deletion. */
+  | { readonly kind: 'message'; readonly change: 'new' | 'state' | 'content'; readonly message: MessageRecord }
+  | { readonly kind: 'typing'; readonly from: string; readonly state: 'started' | 'stopped' }
+  /** Somebody set the timer for disappearing messages. */
+  | { readonly kind: 'expiry-timer'; readonly from: string; readonly seconds: number }
+  | { readonly kind: 'identity'; readonly identity: IdentityEvent }
+  /** Something went wrong in the background and is tried again, or needs a person. */
+  | { readonly kind: 'problem'; readonly error: ClientError }
+  /** This listener was too slow: so many events were left out. What they said is in the store. */
+  | { readonly kind: 'missed'; readonly count: number };
+
+export const maxWaitingEvents = 1_000;
+
+type Listener = { queue: ClientEvent[]; missed: number; wake: (() => void) | undefined };
+
+/** Hands every event to every listener. A slow listener loses its oldest events and is told; it never slows the client. */
+export class EventHub {
+  readonly #listeners = new Set<Listener>();
+  #closed = false;
+
+  emit(event: ClientEvent): void {
+    for (const listener of this.#listeners) {
+      listener.queue.push(event);
+      if (listener.queue.length > maxWaitingEvents) {
+        listener.queue.shift();
+        listener.missed++;
+      }
+      listener.wake?.();
+    }
+  }
+
+  /** Events from now on, until the iterator is left or the client closes. */
+  listen(): AsyncIterableIterator<ClientEvent> {
+    const listener: Listener = { queue: [], missed: 0, wake: undefined };
+    if (!this.#closed) this.#listeners.add(listener);
+    const next = async (): Promise<IteratorResult<ClientEvent, undefined>> => {
+      for (;;) {
+        if (listener.missed > 0) {
+          const count = listener.missed;
+          listener.missed = 0;
+          return { done: false, value: { kind: 'missed', count } };
+        }
+        const event = listener.queue.shift();
+        if (event !== undefined) return { done: false, value: event };
+        if (!this.#listeners.has(listener)) return { done: true, value: undefined };
+        await new Promise<void>(resolve => {
+          listener.wake = resolve;
+        });
+        listener.wake = undefined;
+      }
+    };
+    const end = (): Promise<IteratorResult<ClientEvent, undefined>> => {
+      this.#listeners.delete(listener);
+      listener.queue = [];
+      listener.wake?.();
+      return Promise.resolve({ done: true, value: undefined });
+    };
+    const iterator: AsyncIterableIterator<ClientEvent> = {
+      next,
+      return: end,
+      [Symbol.asyncIterator]: () => iterator,
+    };
+    return iterator;
+  }
+
+  /** Ends all listeners once they have read what waits. */
+  close(): void {
+    this.#closed = true;
+    const listeners = [...this.#listeners];
+    this.#listeners.clear();
+    for (const listener of listeners) listener.wake?.();
+  }
+}
