@@ -1,0 +1,117 @@
+// What a development network on one machine consists of: free ports, and configurations on loopback. Never for
+// production. Starts nothing; `dev-network.ts` does.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { type Config, parseConfig } from '@drawbridge/gatekeeper/config';
+import type { EgressOptions } from '@drawbridge/identity/egress';
+import type { DevPki } from './dev-pki.ts';
+
+export const loopbackAddresses = ['127.0.0.1', '::1'];
+
+/** Different free TCP ports of loopback. Another program may take one before it is used: then listening fails. */
+export async function freePorts(count: number, host = '127.0.0.1'): Promise<number[]> {
+  const servers = await Promise.all(Array.from({ length: count }, () => listenOnce(0, host)));
+  const ports = servers.map(server => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map(server => new Promise(resolve => server.close(resolve))));
+  return ports;
+}
+
+/** Whether one can listen on a port now; the error code when not. */
+export async function portFault(port: number, host: string): Promise<string | undefined> {
+  try {
+    const server = await listenOnce(port, host);
+    await new Promise(resolve => server.close(resolve));
+    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? 'unknown';
+  }
+}
+
+function listenOnce(port: number, host: string): Promise<ReturnType<typeof createServer>> {
+  const server = createServer();
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => resolve(server));
+  });
+}
+
+export type DevPorts = {
+  readonly xmpp: number;
+  readonly xmpps: number;
+  /** XMPP on `/xmpp`, and the compact transport, over WebSocket. */
+  readonly websocket: number;
+  readonly compact: number;
+  readonly http: number;
+  readonly admin: number;
+};
+
+/** A third-party provider as a gatekeeper registers it. */
+export type RegisteredProvider = {
+  /** 1..65535. */
+  readonly number: number;
+  /** Its DNS name; need not resolve. */
+  readonly name: string;
+  readonly issuer: string;
+  readonly wakeUpUrl?: string;
+};
+
+export type DevGatekeeperOptions = {
+  /** Database, keys, admin token. */
+  readonly folder: string;
+  readonly pki: DevPki;
+  /** Stands in every JID; need not resolve. The certificate must be for it, and for `localhost`. */
+  readonly domain: string;
+  readonly ports: DevPorts;
+  /** 127.0.0.1 when left out. */
+  readonly host?: string;
+  readonly providers: readonly RegisteredProvider[];
+  /** Who vouches for own users; the embedded issuer with open registration when left out. */
+  readonly ownUsers?: { readonly issuer: string; readonly wakeUpUrl?: string };
+  /** No budgets, for load tests. */
+  readonly unlimited?: boolean;
+};
+
+/** The issuer URL of a development gatekeeper: what ownership proofs for it name as their audience. */
+export function devGatekeeperIssuer(httpPort: number): string {
+  return `https://localhost:${httpPort}`;
+}
+
+/** The configuration of a gatekeeper on loopback. Throws when the options are unfit: that is a defect of the caller. */
+export function devGatekeeperConfig(options: DevGatekeeperOptions): Config {
+  const { pki, ports, host = '127.0.0.1', ownUsers } = options;
+  const at = (port: number): { host: string; port: number } => ({ host, port });
+  const parsed = parseConfig(
+    {
+      mode: 'development',
+      domain: options.domain,
+      issuer: devGatekeeperIssuer(ports.http),
+      dataFolder: options.folder,
+      publicHost: 'localhost',
+      tls: { certFile: pki.certFile, keyFile: pki.keyFile },
+      listeners: {
+        xmpp: at(ports.xmpp),
+        xmpps: at(ports.xmpps),
+        websocket: at(ports.websocket),
+        compact: at(ports.compact),
+        compactWebsocket: at(ports.websocket),
+        http: at(ports.http),
+        admin: at(ports.admin),
+      },
+      ownUsers: ownUsers === undefined ? { kind: 'embedded', registration: 'open' } : { kind: 'issuer', ...ownUsers },
+      providers: options.providers,
+      egress: { allowAddresses: loopbackAddresses, caFile: pki.caFile },
+      // Everybody has the same address here.
+      limits: { connectionsPerAddress: 100_000, httpConnections: 100_000 },
+      budgets: { unlimited: options.unlimited === true },
+    },
+    options.folder,
+  );
+  assert(parsed.kind === 'loaded', parsed.kind === 'refused' ? parsed.errors.map(each => each.message).join('; ') : '');
+  return parsed.config;
+}
+
+/** What a development network lets a provider or an app reach: loopback, by its own certificates. */
+export function devEgress(pki: DevPki): EgressOptions {
+  return { allow: { addresses: loopbackAddresses, ca: readFileSync(pki.caFile, 'utf8') } };
+}

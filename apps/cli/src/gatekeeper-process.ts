@@ -1,0 +1,81 @@
+// A gatekeeper in a child process, seen from the process that started it. Knows nothing of accounts or certificates.
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { BulkEnlistment, BulkResult } from '@drawbridge/gatekeeper/control';
+import type { Ports } from '@drawbridge/gatekeeper/listen';
+import { CommandError } from './command-error.ts';
+import type { GatekeeperCommand, GatekeeperReport } from './sandbox-gatekeeper.ts';
+
+/** After this the child is killed: what it had acknowledged is on disk all the same. */
+const killAfterMs = 1_500;
+
+export type GatekeeperProcess = {
+  readonly pid: number;
+  readonly start: (command: Omit<GatekeeperCommand & { kind: 'start' }, 'kind'>) => Promise<Ports>;
+  readonly enlist: (list: readonly BulkEnlistment[], optIn: number) => Promise<readonly BulkResult[]>;
+  /** Resolves with words when the process ends without having been asked to. */
+  readonly died: Promise<string>;
+  /** Settles when the process is gone. */
+  readonly stop: () => Promise<void>;
+};
+
+/** Starts the process; it loads its code while the caller prepares the rest. What it logs goes to standard error. */
+export function forkGatekeeper(): GatekeeperProcess {
+  const file = import.meta.url.endsWith('.ts') ? './sandbox-gatekeeper.ts' : './sandbox-gatekeeper.js';
+  const child: ChildProcess = fork(fileURLToPath(new URL(file, import.meta.url)), [], {
+    execArgv: ['--conditions=drawbridge-source'],
+    serialization: 'advanced',
+    stdio: ['ignore', 2, 2, 'ipc'],
+  });
+  const gone = Promise.withResolvers<void>();
+  const died = Promise.withResolvers<string>();
+  let stopping = false;
+  let waiting: PromiseWithResolvers<GatekeeperReport> | undefined;
+  child.on('error', error => died.resolve(`the gatekeeper process can't be started: ${error.message}`));
+  child.on('exit', (code, signal) => {
+    gone.resolve();
+    const words = signal === null ? `with exit code ${code}` : `by ${signal}`;
+    if (!stopping) died.resolve(`the gatekeeper process ended ${words}`);
+    waiting?.reject(new CommandError(`the gatekeeper process ended ${words}`, 'see its last lines above'));
+  });
+  child.on('message', (report: GatekeeperReport) => {
+    if (report.kind === 'loaded') return;
+    waiting?.resolve(report);
+    waiting = undefined;
+  });
+
+  /** One question at a time; the answers have no number. */
+  async function ask(command: GatekeeperCommand): Promise<GatekeeperReport> {
+    waiting = Promise.withResolvers();
+    const { promise } = waiting;
+    child.send(command, error => {
+      if (error !== null) waiting?.reject(error);
+    });
+    const answer = await promise;
+    if (answer.kind === 'failed') throw new CommandError(`the gatekeeper did not start: ${answer.message}`, '');
+    return answer;
+  }
+
+  return {
+    pid: child.pid ?? 0,
+    died: died.promise,
+    async start(command) {
+      const answer = await ask({ kind: 'start', ...command });
+      if (answer.kind !== 'ready') throw new Error(`unexpected answer ${answer.kind}`);
+      return answer.ports;
+    },
+    async enlist(list, optIn) {
+      const answer = await ask({ kind: 'enlist', list, optIn });
+      if (answer.kind !== 'enlisted') throw new Error(`unexpected answer ${answer.kind}`);
+      return answer.results;
+    },
+    async stop() {
+      stopping = true;
+      if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+      const timer = setTimeout(() => child.kill('SIGKILL'), killAfterMs);
+      child.send({ kind: 'stop' } satisfies GatekeeperCommand, () => {});
+      await gone.promise;
+      clearTimeout(timer);
+    },
+  };
+}

@@ -1,0 +1,98 @@
+// The words of a sandbox: what is where, and how to use it. Knows nothing of how it works.
+import type { SandboxAccount } from './sandbox-accounts.ts';
+import type { SandboxReady } from './sandbox-run.ts';
+
+export type PageFacts = {
+  readonly ready: SandboxReady;
+  readonly accounts: readonly SandboxAccount[];
+  /** False: the `xmpp` port speaks plaintext. */
+  readonly tls: boolean;
+  readonly password: string;
+};
+
+/** What the terminal shows when the sandbox is ready. */
+export function sandboxSummary({ ready, accounts, tls }: PageFacts): string {
+  const { ports } = ready;
+  const last = accounts.length - 1;
+  return `  domain    ${ready.domain}
+  XMPP      localhost:${ports.xmpp} ${tls ? '(STARTTLS)' : '(plaintext, no TLS)'}, localhost:${ports.xmpps} (direct TLS), wss://localhost:${ports.websocket}/xmpp
+  compact   localhost:${ports.compact}
+  HTTP API  https://localhost:${ports.http}
+  proofs    http://127.0.0.1:${ports.sandbox}/sandbox/proof?account=u0&transport=xmpp
+  admin     http://127.0.0.1:${ports.admin} (metrics, health)
+  trust     ${ready.ca}
+  accounts  u0 … u${last} in ${ready.accounts}
+
+Everything else, with examples: http://127.0.0.1:${ports.sandbox}/`;
+}
+
+/** The page at \`/\` of the sandbox port: plain text. */
+export function sandboxPage(facts: PageFacts): string {
+  const { ready, accounts, password } = facts;
+  const { ports } = ready;
+  const [alice, bob] = accounts;
+  const sandbox = `http://127.0.0.1:${ports.sandbox}`;
+  return `Drawbridge sandbox
+==================
+
+A gatekeeper, a third-party provider (skylark.localhost, number 1) and the gatekeeper's own users, on this machine alone.
+Whoever reaches this port may be anybody in the sandbox. Nothing in it is for production.
+
+${sandboxSummary(facts)}
+
+Accounts
+--------
+u0, u2, … are people of the third party, u1, u3, … the gatekeeper's own users, all opted in to each other's service.
+One device each. The accounts file has a JSON line for each: account, jid, device, identifier, provider, deviceKey (the
+X25519 device key as a private JWK, which the compact transport needs as its static key).
+Their Signal keys are real, but the private halves were thrown away: what is encrypted to u0 … can be routed, and nobody
+can read it. For conversations that are read, make people of your own with the SDK (below).
+
+  u0  ${alice?.jid ?? ''}
+  u1  ${bob?.jid ?? '(start with --accounts 2 or more)'}
+
+Log in with any XMPP library
+----------------------------
+SASL mechanism OAUTHBEARER (RFC 7628); the token is a fresh ownership proof, good for one login within two minutes:
+
+  curl '${sandbox}/sandbox/proof?account=u0&transport=xmpp'
+  curl '${sandbox}/sandbox/proofs?from=0&count=1000&transport=xmpp'      a JSON line each: account, jid, device, proof
+
+account is u0, u1, … or the local part of a JID; transport is xmpp, compact or http. Times are checked; clocks of this
+machine are enough.
+
+Messages must carry an end-to-end encrypted envelope (docs/protocol/06-stanzas.md); others are refused. A device's list of
+ciphertexts must be complete. By hand, for u1's one device:
+
+  <message to='${bob === undefined ? 'JID' : bob.jid.slice(0, bob.jid.indexOf('/'))}' id='m1' type='chat'>
+    <envelope xmlns='urn:drawbridge:e2ee:1' suite='signal-1' from-device='1'>
+      <ciphertext device='1' kind='session'>aGVsbG8gYnJpZGdl</ciphertext>
+    </envelope>
+  </message>
+
+Python, slixmpp's wire in plain sockets: see harness/src/foreign. JavaScript, @xmpp/client:
+
+  const proof = await (await fetch('${sandbox}/sandbox/proof?account=u0')).text();
+  const xmpp = client({ service: 'xmpps://localhost:${ports.xmpps}', domain: '${ready.domain}',
+    credentials: (authenticate) => authenticate({ token: proof }, 'OAUTHBEARER') });
+  // run with NODE_EXTRA_CA_CERTS=${ready.ca}
+
+Trust
+-----
+  ${ready.ca}      also: curl ${sandbox}/sandbox/ca.pem
+The authority's private key was never written, so this file can only vouch for this sandbox.
+
+Make your own people
+--------------------
+  third party   https://localhost:${ports.sandbox}/skylark
+  own users     https://localhost:${ports.sandbox}/users
+
+  curl -X POST ${sandbox}/skylark/v1/users -H 'content-type: application/json' \\
+    -d '{"identifier":"anna","password":"correct horse"}'
+  curl -X POST ${sandbox}/skylark/v1/sessions -H 'content-type: application/json' \\
+    -d '{"identifier":"anna","password":"correct horse"}'
+
+Then POST v1/ownership-proofs there with {"audience":"https://localhost:${ports.http}","jkt":…,"transport":"http"}, and enlist at
+POST https://localhost:${ports.http}/v1/enlistments (docs/protocol/03-http.md). The password of u0, u1, … is "${password}".
+`;
+}
