@@ -23,21 +23,25 @@ export type GatekeeperProcess = {
 export function forkGatekeeper(): GatekeeperProcess {
   const file = import.meta.url.endsWith('.ts') ? './sandbox-gatekeeper.ts' : './sandbox-gatekeeper.js';
   const child: ChildProcess = fork(fileURLToPath(new URL(file, import.meta.url)), [], {
-    execArgv: ['--conditions=drawbridge-source'],
+    execArgv: ['--conditions=drawbridge-source', '--max-semi-space-size=64'],
     serialization: 'advanced',
     stdio: ['ignore', 2, 2, 'ipc'],
   });
   const gone = Promise.withResolvers<void>();
   const died = Promise.withResolvers<string>();
   let stopping = false;
+  let death: CommandError | undefined;
   let waiting: PromiseWithResolvers<GatekeeperReport> | undefined;
-  child.on('error', error => died.resolve(`the gatekeeper process can't be started: ${error.message}`));
-  child.on('exit', (code, signal) => {
+  const ended = (words: string): void => {
     gone.resolve();
-    const words = signal === null ? `with exit code ${code}` : `by ${signal}`;
-    if (!stopping) died.resolve(`the gatekeeper process ended ${words}`);
-    waiting?.reject(new CommandError(`the gatekeeper process ended ${words}`, 'see its last lines above'));
-  });
+    death = new CommandError(`the gatekeeper process ${words}`, 'see the lines above; --verbose shows more');
+    if (!stopping) died.resolve(death.message);
+    waiting?.reject(death);
+  };
+  child.on('error', error => ended(`can't be started: ${error.message}`));
+  child.on('exit', (code, signal) =>
+    ended(signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`),
+  );
   child.on('message', (report: GatekeeperReport) => {
     if (report.kind === 'loaded') return;
     waiting?.resolve(report);
@@ -46,11 +50,11 @@ export function forkGatekeeper(): GatekeeperProcess {
 
   /** One question at a time; the answers have no number. */
   async function ask(command: GatekeeperCommand): Promise<GatekeeperReport> {
+    if (death !== undefined) throw death;
     waiting = Promise.withResolvers();
     const { promise } = waiting;
-    child.send(command, error => {
-      if (error !== null) waiting?.reject(error);
-    });
+    // When the channel is closed the process is ending: its end rejects the promise.
+    child.send(command, () => {});
     const answer = await promise;
     if (answer.kind === 'failed') throw new CommandError(`the gatekeeper did not start: ${answer.message}`, '');
     return answer;
@@ -71,7 +75,7 @@ export function forkGatekeeper(): GatekeeperProcess {
     },
     async stop() {
       stopping = true;
-      if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+      if (death !== undefined) return;
       const timer = setTimeout(() => child.kill('SIGKILL'), killAfterMs);
       child.send({ kind: 'stop' } satisfies GatekeeperCommand, () => {});
       await gone.promise;

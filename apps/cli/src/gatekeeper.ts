@@ -1,2 +1,58 @@
+// `drawbridge gatekeeper`: options and help. Knows nothing of how a gatekeeper works.
 import type { Command } from 'commander';
-export function registerGatekeeper(_program: Command): void {}
+
+export function registerGatekeeper(program: Command): void {
+  const gatekeeper = program
+    .command('gatekeeper')
+    .summary('run a gatekeeper')
+    .description(
+      'Runs a gatekeeper from its configuration file until SIGTERM or Ctrl-C, which end streams in good order.',
+    )
+    .enablePositionalOptions()
+    .requiredOption('--config <file>', 'configuration, JSON (docs/operations/configuration.md)')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ drawbridge gatekeeper init citadel --domain citadel.example
+  $ drawbridge gatekeeper init citadel --development
+  $ drawbridge gatekeeper check --config citadel/gatekeeper.json
+  $ drawbridge gatekeeper --config citadel/gatekeeper.json
+
+Logs go to standard output: JSON lines, or a readable form in a terminal. They hold nothing of any person.`,
+    )
+    .action(async (flags: { config: string }) => {
+      const { runGatekeeper } = await import('./gatekeeper-run.ts');
+      await runGatekeeper(flags.config);
+    });
+
+  gatekeeper
+    .command('init')
+    .summary('write a configuration to start from')
+    .description('Writes gatekeeper.json, and a README.md that explains it, to a folder. Overwrites nothing.')
+    .argument('<folder>', 'made when it is not there')
+    .option('--domain <name>', 'DNS name that stands in every JID (default with --development: localhost)')
+    .option('--development', 'for this machine alone: loopback, development certificates, open registration', false)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ drawbridge gatekeeper init citadel --domain citadel.example
+  $ drawbridge gatekeeper init citadel --development`,
+    )
+    .action(async (folder: string, flags: { domain?: string; development: boolean }) => {
+      const { initGatekeeper } = await import('./gatekeeper-init.ts');
+      await initGatekeeper(folder, flags);
+    });
+
+  gatekeeper
+    .command('check')
+    .summary('check a configuration')
+    .description('Reads a configuration and the files it names, and says everything that is wrong. Starts nothing.')
+    .requiredOption('--config <file>', 'configuration, JSON')
+    .addHelpText('after', '\nExample:\n  $ drawbridge gatekeeper check --config citadel/gatekeeper.json')
+    .action(async (flags: { config: string }) => {
+      const { checkGatekeeper } = await import('./gatekeeper-run.ts');
+      checkGatekeeper(flags.config);
+    });
+}

@@ -64,7 +64,10 @@ The page at http://127.0.0.1:5227/ says the rest.`,
       const starting = startSandbox({ ...rest, ...(keyLog === undefined ? {} : { keyLogFile: keyLog }) });
       // A stop while starting: what is half there goes with the process, the child with its channel.
       const early = await Promise.race([starting, stopped]);
-      if (early === undefined) process.exit(exitCodes.ok);
+      if (early === undefined) {
+        process.stderr.write('drawbridge: stopped before the sandbox was ready\n');
+        process.exit(exitCodes.ok);
+      }
       const { ready, accounts, died, close } = early;
       if (json) process.stdout.write(`${JSON.stringify(ready)}\n`);
       else {

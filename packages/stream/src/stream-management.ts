@@ -19,7 +19,8 @@ export class StreamManagement<T> {
   /** Sequences above `#handled` that are resolved out of order; empty in the common case. */
   readonly #resolvedAhead = new Set<number>();
   #acknowledged = 0;
-  #unacknowledged: T[] = [];
+  /** What is acknowledged is let go of at once, although its place in the array stays for a while. */
+  #unacknowledged: (T | undefined)[] = [];
   #head = 0;
 
   /** Counts an inbound stanza; gives its sequence, 1 for the first. Never wraps here, only on the wire. */
@@ -62,7 +63,7 @@ export class StreamManagement<T> {
 
   /** Outbound stanzas not yet acknowledged, oldest first; to be sent again after a resumption. */
   get unacknowledged(): readonly T[] {
-    return this.#unacknowledged.slice(this.#head);
+    return this.#unacknowledged.slice(this.#head) as T[];
   }
 
   /**
@@ -76,7 +77,8 @@ export class StreamManagement<T> {
     if (delta === 0) return [];
     if (delta > this.unacknowledgedCount) return 'handled-count-ahead';
     this.#acknowledged = handled;
-    const delivered = this.#unacknowledged.slice(this.#head, this.#head + delta);
+    const delivered = this.#unacknowledged.slice(this.#head, this.#head + delta) as T[];
+    this.#unacknowledged.fill(undefined, this.#head, this.#head + delta);
     this.#head += delta;
     if (this.#head === this.#unacknowledged.length) {
       this.#unacknowledged.length = 0;

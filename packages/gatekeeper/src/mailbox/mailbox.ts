@@ -59,7 +59,8 @@ export type Receipt = {
 export interface LiveDevice {
   /** Whether another entry may be handed over now. When it turns true again, call `Mailboxes.roomAgain`. */
   hasRoom(): boolean;
-  deliver(entry: Entry): void;
+  /** `waited`: the entry comes from disk, so that it must be asked again whether the device wants it. */
+  deliver(entry: Entry, element: Element, waited: boolean): void;
 }
 
 type EntryState = 'volatile' | 'writing' | 'durable' | 'acknowledged' | 'dropped';
@@ -67,7 +68,8 @@ type EntryState = 'volatile' | 'writing' | 'durable' | 'acknowledged' | 'dropped
 export type Entry = {
   readonly mailbox: DeviceMailbox;
   readonly seq: number;
-  readonly element: Element;
+  /** What to write; let go as soon as it is acknowledged or on disk, so that a busy mailbox holds no trees. */
+  element: Element | undefined;
   readonly sizeBytes: number;
   /** When it came, wall clock (milliseconds since 1970). */
   readonly sinceMs: number;
@@ -228,6 +230,7 @@ export class Mailboxes {
     const before = entry.state;
     if (before === 'acknowledged' || before === 'dropped') return;
     entry.state = 'acknowledged';
+    entry.element = undefined;
     const box = entry.mailbox;
     box.count--;
     box.bytes -= entry.sizeBytes;
@@ -324,7 +327,17 @@ export class Mailboxes {
       if (direct) {
         const seq = box.lastSeq;
         const state = 'dropped';
-        live.device.deliver({ mailbox: box, seq, element, sizeBytes, sinceMs, queuedAtMs, state, receipt: undefined });
+        const entry: Entry = {
+          mailbox: box,
+          seq,
+          element: undefined,
+          sizeBytes,
+          sinceMs,
+          queuedAtMs,
+          state,
+          receipt: undefined,
+        };
+        live.device.deliver(entry, element, false);
       }
       settle(receipt);
       return;
@@ -338,7 +351,7 @@ export class Mailboxes {
       box.volatile.push(entry);
       this.#window.push(entry);
       live.cursor = entry.seq;
-      live.device.deliver(entry);
+      live.device.deliver(entry, element, false);
       this.#windowTimer ??= setTimeout(() => this.#writeOverdue(), this.#limits.writeAfterMs);
     } else {
       if (live?.mode === 'live') {
@@ -400,15 +413,24 @@ export class Mailboxes {
 
   #flushWrites(): void {
     this.#writeScheduled = false;
-    const entries = this.#toWrite;
-    if (entries.length === 0) return;
+    if (this.#toWrite.length === 0) return;
+    const entries: Entry[] = [];
+    const rows: MailboxRow[] = [];
+    for (const entry of this.#toWrite) {
+      const { mailbox, seq, sinceMs, element } = entry;
+      entry.element = undefined;
+      if (entry.state === 'acknowledged' || element === undefined) {
+        // Acknowledged while it waited for this turn's end: it need not be written at all.
+        mailbox.writing--;
+        this.#unwrittenBytes -= entry.sizeBytes;
+        continue;
+      }
+      entries.push(entry);
+      const stanza = this.#codec.encode(element);
+      rows.push({ device: mailbox.row, seq, expiresAtMs: sinceMs + this.#limits.ttlMs, stanza });
+    }
     this.#toWrite = [];
-    const rows = entries.map(entry => ({
-      device: entry.mailbox.row,
-      seq: entry.seq,
-      expiresAtMs: entry.sinceMs + this.#limits.ttlMs,
-      stanza: this.#codec.encode(entry.element),
-    }));
+    if (rows.length === 0) return;
     this.#track(
       this.#store.append(rows).then(
         () => this.#written(entries),
@@ -517,16 +539,17 @@ export class Mailboxes {
         continue;
       }
       const sizeBytes = stored.stanza.length;
-      live.device.deliver({
+      const entry: Entry = {
         mailbox: box,
         seq: stored.seq,
-        element,
+        element: undefined,
         sizeBytes,
         sinceMs,
         queuedAtMs: 0,
         state: 'durable',
         receipt: undefined,
-      });
+      };
+      live.device.deliver(entry, element, true);
     }
     if (page.length === 0) live.cursor = Math.max(live.cursor, readable);
     // Rows still being written are read when their write is done, so that order holds.

@@ -167,12 +167,12 @@ export class DeviceSession implements LiveDevice {
     );
   }
 
-  deliver(entry: Entry): void {
-    if (entry.state === 'durable' && !this.#host.stillWanted(this, entry.element)) {
+  deliver(entry: Entry, element: Element, waited: boolean): void {
+    if (waited && !this.#host.stillWanted(this, element)) {
       this.#host.mailboxes.acknowledge(entry);
       return;
     }
-    this.core.send(entry.element, entry);
+    this.core.send(element, entry);
     if (!this.flushPending) this.#host.flushSoon(this);
   }
 
