@@ -10,6 +10,7 @@ import {
   type ListenerHost,
   type ListenerLimits,
   type ListenerLog,
+  type Tap,
 } from './listeners/admission.ts';
 import { type MailboxLimits, Mailboxes, type MailboxStore, type Codec } from './mailbox/mailbox.ts';
 import type { SessionHost, SessionLimits } from './routing/device-session.ts';
@@ -37,6 +38,7 @@ export type CoreDeps = {
   ) => Promise<Admission>;
   readonly nowMs: () => number;
   readonly log: ListenerLog;
+  readonly tap?: Tap | undefined;
   readonly mailboxLimits: MailboxLimits;
   readonly sessionLimits: SessionLimits;
   readonly listenerLimits: ListenerLimits;
@@ -118,6 +120,7 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
 
   const listenerHost: ListenerHost = {
     domain: deps.domain,
+    tap: deps.tap,
     limits: deps.listenerLimits,
     sessions,
     sessionHost,

@@ -73,6 +73,7 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
     const port = createHttpPort(handler, {
       tls: material,
       alsoPlain: development.alsoPlain === true,
+      tap: development.tap,
       limits: { maxConnections: config.limits.httpConnections, headersTimeoutMs: 15_000, requestTimeoutMs: 30_000 },
     });
     httpPorts.push(port);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { createEgress } from '@drawbridge/identity/egress';
 import { nodeSuite } from '@drawbridge/noise/node-crypto';
 import { encodeCertificate } from '@drawbridge/stream/compact-login';
+import type { CompactServerSettings } from '@drawbridge/stream/compact-server';
 import { compactContext } from '@drawbridge/wire/compact-value';
 import { element } from '@drawbridge/wire/element';
 import { NS_CLIENT } from '@drawbridge/wire/namespaces';
@@ -12,7 +13,7 @@ import { type Control, type ControlLog, createControl, egressOptionsOf } from '.
 import { type Core, openCore } from './core.ts';
 import { openAdminToken } from './http/admin.ts';
 import { listen, type Listening, type Ports } from './listen.ts';
-import { defaultListenerLimits } from './listeners/admission.ts';
+import { defaultListenerLimits, type Tap } from './listeners/admission.ts';
 import type { CompactOptions } from './listeners/compact.ts';
 import { type CompactKeys, loadCompactKeys } from './listeners/compact-keys.ts';
 import { openKeyLog } from './listeners/key-log.ts';
@@ -23,6 +24,8 @@ import { defaultSessionLimits } from './routing/device-session.ts';
 import { openSqliteStore } from './storage/sqlite/store.ts';
 
 const oneDayMs = 86_400_000;
+/** How often the static keys of the compact transport are read again, and replaced when their time is over. */
+const compactKeysEveryMs = 3_600_000;
 
 export type GatekeeperOptions = {
   readonly config: Config;
@@ -38,6 +41,8 @@ export type Development = {
   readonly plaintextXmpp?: boolean;
   /** Where the keys of compact sessions are written for `drawbridge inspect`. */
   readonly keyLogFile?: string;
+  /** Shown every byte that clients and providers send, after TLS and Noise: for those who check what a gatekeeper can see. */
+  readonly tap?: Tap;
 };
 
 export type Gatekeeper = {
@@ -81,12 +86,27 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
       },
     });
     closers.push(() => control.close());
-    const running = await openGatekeeperCore(config, control, store, log);
+    const running = await openGatekeeperCore(config, control, store, log, development.tap);
     core = running;
     closers.push(control.onEvent(event => running.onAccountEvent(event)));
 
-    const compactKeys = loadCompactKeys(join(config.dataFolder, 'compact-keys.json'), config.domain, Date.now());
-    const compact = compactOptions(config, compactKeys, development.keyLogFile);
+    const compactKeysFile = join(config.dataFolder, 'compact-keys.json');
+    const compactKeys = loadCompactKeys(compactKeysFile, config.domain, Date.now());
+    let compactSettings = compactSettingsOf(config, compactKeys);
+    const compact: CompactOptions = {
+      settings: () => compactSettings,
+      keyLog: development.keyLogFile === undefined ? undefined : openKeyLog(development.keyLogFile),
+    };
+    const keyTimer = setInterval(() => {
+      try {
+        compactSettings = compactSettingsOf(config, loadCompactKeys(compactKeysFile, config.domain, Date.now()));
+      } catch {
+        // What was loaded stays valid for weeks: time to mend the file.
+        log('error', 'compact-keys-unreadable', {});
+      }
+    }, compactKeysEveryMs);
+    keyTimer.unref();
+    closers.push(() => clearInterval(keyTimer));
     const adminToken = openAdminToken(config.dataFolder);
     let listening: Listening | undefined;
     // Sockets go last, so that sessions can say goodbye on them.
@@ -122,6 +142,7 @@ async function openGatekeeperCore(
   control: Control,
   store: Awaited<ReturnType<typeof openSqliteStore>>,
   log: ControlLog,
+  tap: Tap | undefined,
 ): Promise<Core> {
   const { limits, budgets } = config;
   return await openCore({
@@ -140,6 +161,7 @@ async function openGatekeeperCore(
         ...(deviceKeyThumbprint === undefined ? {} : { deviceKeyThumbprint }),
       }),
     nowMs: Date.now,
+    tap,
     log: (event, data) => log('info', event, data ?? {}),
     mailboxLimits: {
       ...defaultMailboxLimits,
@@ -158,14 +180,11 @@ async function openGatekeeperCore(
   });
 }
 
-function compactOptions(config: Config, keys: CompactKeys, keyLogFile: string | undefined): CompactOptions {
+function compactSettingsOf(config: Config, keys: CompactKeys): CompactServerSettings {
   return {
-    settings: {
-      domain: config.domain,
-      suite: nodeSuite('AESGCM', 'SHA256'),
-      staticKeyPairs: keys.staticKeyPairs,
-      certificate: encodeCertificate(keys.certificate, compactContext(config.domain)),
-    },
-    keyLog: keyLogFile === undefined ? undefined : openKeyLog(keyLogFile),
+    domain: config.domain,
+    suite: nodeSuite('AESGCM', 'SHA256'),
+    staticKeyPairs: keys.staticKeyPairs,
+    certificate: encodeCertificate(keys.certificate, compactContext(config.domain)),
   };
 }

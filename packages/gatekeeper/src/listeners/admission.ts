@@ -40,7 +40,11 @@ export const defaultListenerLimits: ListenerLimits = {
 /** Counts and events for operators; nothing in them names a person, an address or a token. */
 export type ListenerLog = (event: string, data?: Readonly<Record<string, string | number>>) => void;
 
+/** Shown what arrived, decrypted as far as the gatekeeper can. Development only. */
+export type Tap = (received: Uint8Array | string) => void;
+
 export type ListenerHost = {
+  readonly tap: Tap | undefined;
   readonly domain: string;
   readonly limits: ListenerLimits;
   readonly sessions: Sessions;

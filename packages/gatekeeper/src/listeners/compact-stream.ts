@@ -7,6 +7,7 @@ import { CompactServer, type CompactServerEvent, type CompactServerSettings } fr
 import { ServerNegotiation } from '@drawbridge/stream/server-negotiation';
 import type { Element } from '@drawbridge/wire/element';
 import { type StreamErrorCondition, streamErrorElement } from '@drawbridge/wire/stream-error';
+import { encodeElement } from '@drawbridge/wire/xml-encoder';
 import type { Account, Device } from '../enlistment/account.ts';
 import type { Carrier, DeviceSession } from '../routing/device-session.ts';
 import { beginSession, type ConnectionPlace, type ListenerHost } from './admission.ts';
@@ -158,6 +159,7 @@ export class CompactStream implements Carrier {
 
   #element(el: Element): void {
     if (this.#closed) return;
+    this.#host.tap?.(encodeElement(el, ''));
     if (this.#session !== undefined) {
       const broken = this.#session.receive(el);
       if (broken !== undefined) this.#fail(broken);

@@ -1,8 +1,14 @@
 // One TCP port for HTTP: with TLS, without, or (development only) both, told apart by the first byte.
 // Knows nothing of what is served.
-import { createServer as createHttpServer, type RequestListener, type Server as HttpServer } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server as HttpServer,
+} from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
+import type { Tap } from './admission.ts';
 import { minTlsVersion, type TlsMaterial } from './tcp.ts';
 
 export type HttpPort = {
@@ -25,7 +31,7 @@ const tlsHandshakeRecord = 0x16;
 
 export function createHttpPort(
   handler: RequestListener,
-  options: { tls: TlsMaterial | undefined; alsoPlain: boolean; limits: HttpPortLimits },
+  options: { tls: TlsMaterial | undefined; alsoPlain: boolean; limits: HttpPortLimits; tap?: Tap | undefined },
 ): HttpPort {
   const { maxConnections, headersTimeoutMs, requestTimeoutMs } = options.limits;
   const common = {
@@ -44,6 +50,8 @@ export function createHttpPort(
     server.maxConnections = maxConnections;
     server.on('clientError', (_error, socket) => socket.destroy());
   }
+  const { tap } = options;
+  if (tap !== undefined) for (const server of servers) server.on('request', request => tapRequest(request, tap));
   const sockets = new Set<Socket>();
   const server: Server =
     secure !== undefined && plain !== undefined ? createTcpServer({ noDelay: true }, tellApart) : servers[0]!;
@@ -74,5 +82,15 @@ export function createHttpPort(
         for (const socket of sockets) socket.destroy();
       });
     },
+  };
+}
+
+/** Shows address, headers and body of a request, without taking anything from whoever reads it. */
+function tapRequest(request: IncomingMessage, tap: Tap): void {
+  tap(`${request.method ?? ''} ${request.url ?? ''}\n${request.rawHeaders.join('\n')}\n`);
+  const push = request.push.bind(request);
+  request.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
+    if (typeof chunk === 'string' || chunk instanceof Uint8Array) tap(chunk);
+    return push(chunk, encoding);
   };
 }

@@ -63,6 +63,7 @@ export class XmppStream implements Carrier {
   /** Bytes of the stream framing. */
   bytes(chunk: Uint8Array): void {
     if (this.#closed) return;
+    this.#host.tap?.(chunk);
     for (const event of this.#decoder.push(chunk)) {
       if (event.kind === 'element') this.#element(event.element);
       else if (event.kind === 'header') {
@@ -78,6 +79,7 @@ export class XmppStream implements Carrier {
   /** One WebSocket message (RFC 7395 section 3.1). */
   document(text: string): void {
     if (this.#closed) return;
+    this.#host.tap?.(text);
     const limits = this.#session === undefined ? xmlLimitsBeforeLogin : xmlLimitsAfterLogin;
     const el = parseXmlDocument(text, limits);
     if ('condition' in el) {
