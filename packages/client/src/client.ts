@@ -204,6 +204,7 @@ export class Client {
     };
     const sealed = orLinkFailed(sealLinkTicket(request, ticket, this.#clock.nowMs()));
     await authoriseDevice(messenger.request, request.deviceKeyThumbprint);
+    messenger.expectOwnDevice();
     return sealed;
   }
 

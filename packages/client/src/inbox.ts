@@ -268,6 +268,7 @@ export class Inbox {
   #content(tx: Transaction, incoming: Incoming, bytes: Uint8Array, followup: Followup): void {
     const { suite } = this.#context;
     const author = incoming.ciphertext.from.interopId;
+    this.#context.outbox.noteDevice(author, incoming.ciphertext.from.deviceId);
     const decoded = decodeContent(bytes);
     if (!decoded.ok) return this.#lose(tx, fullAddress(incoming), author, incoming.stanzaId, followup);
     const content = decoded.value;

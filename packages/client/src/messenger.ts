@@ -282,6 +282,11 @@ export class Messenger {
     this.#outbox.wake(interopId);
   }
 
+  /** Another device of this person was let in and will come. */
+  expectOwnDevice(): void {
+    this.#outbox.expectOwnDevice();
+  }
+
   /** The person's own devices have changed. */
   forgetDevices(interopId: string): void {
     this.#outbox.forgetDevices(interopId);

@@ -4,7 +4,7 @@
 // Source: docs/protocol/06-stanzas.md section 6.1; order and durability: docs/protocol/04-streams.md section 4.2.
 import { randomBytes } from 'node:crypto';
 import { encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
-import type { E2eeSuite, Encrypted, KnownDevice, SessionStarted } from '@drawbridge/e2ee/suite';
+import type { E2eeSuite, Encrypted, KnownDevice, RemoteBundle, SessionStarted } from '@drawbridge/e2ee/suite';
 import type { Element } from '@drawbridge/wire/element';
 import { encodeEnvelopeMessage } from '@drawbridge/wire/envelope';
 import type { StanzaError } from '@drawbridge/wire/stanza-error';
@@ -43,6 +43,10 @@ export const outboxLimits = {
   /** Rounds of fetching bundles for one encryption. */
   maxSessionRounds: 3,
   deviceListAgeMs: 86_400_000,
+  /** That one has no other devices is believed for so long: no refusal corrects it, since nothing is sent. */
+  ownListAgeMs: 60_000,
+  /** After a link was authorised, it is not believed at all. */
+  linkMs: 600_000,
 } as const;
 
 /** Names one sending of one row: the same row sent again is another sending. */
@@ -82,6 +86,7 @@ export class Outbox {
   readonly #devices = new Map<string, { readonly devices: readonly KnownDevice[]; readonly fetchedAtMs: number }>();
   #online = false;
   #sendings = 0;
+  #ownDeviceExpectedUntilMs = 0;
 
   constructor(context: OutboxContext) {
     this.#context = context;
@@ -189,6 +194,18 @@ export class Outbox {
   /** What the directory says about somebody's devices is old: ask again before the next message. */
   forgetDevices(person: string): void {
     this.#devices.delete(person);
+  }
+
+  /** A message came from this device: a list without it is old. */
+  noteDevice(person: string, deviceId: number): void {
+    const known = this.#devices.get(person);
+    if (known !== undefined && !known.devices.some(device => device.deviceId === deviceId))
+      this.#devices.delete(person);
+  }
+
+  /** Another device of one's own is about to come. */
+  expectOwnDevice(): void {
+    this.#ownDeviceExpectedUntilMs = this.#context.clock.nowMs() + outboxLimits.linkMs;
   }
 
   /**
@@ -331,6 +348,7 @@ export class Outbox {
   async #renewSession(id: string, record: OutboxRecord): Promise<Readiness> {
     const refusal = await this.#startSession(record.to, record.toDevice!);
     if (refusal === 'untrusted-identity') return this.#hold(id);
+    if (refusal === 'no-such-device') throw new ClientError('not-found');
     if (refusal !== undefined) throw new ClientError('protocol-error', { detail: refusal });
     const { freshSession: _, ...rest } = record;
     this.#transaction(tx => writeOutbox(tx, id, rest));
@@ -397,7 +415,14 @@ export class Outbox {
   /** Gives the code of what stood in the way, or undefined. Throws what the directory refuses. */
   async #startSession(person: string, deviceId: number): Promise<string | undefined> {
     const { suite, store, request, domain, emit } = this.#context;
-    const bundle = await fetchBundle(request, `${person}@${domain}`, deviceId);
+    let bundle: RemoteBundle;
+    try {
+      bundle = await fetchBundle(request, `${person}@${domain}`, deviceId);
+    } catch (error) {
+      // This device is gone; whether the person is, their list of devices says.
+      if (error instanceof ClientError && error.code === 'not-found') return 'no-such-device';
+      throw error;
+    }
     const commit = (staged: SessionStarted): void => committed(store.transaction(tx => tx.apply(staged.changes)));
     const started = await suite.startSession(bundle, commit);
     if (started.ok) {
@@ -414,13 +439,16 @@ export class Outbox {
   async #devicesFor(record: OutboxRecord): Promise<readonly KnownDevice[]> {
     const { clock, request, domain, suite } = this.#context;
     const { to, toDevice } = record;
+    const own = to === suite.local.interopId ? suite.local.deviceId : undefined;
+    const nowMs = clock.nowMs();
     let known = this.#devices.get(to);
-    if (known === undefined || clock.nowMs() - known.fetchedAtMs > outboxLimits.deviceListAgeMs) {
-      const devices = await fetchDevices(request, `${to}@${domain}`);
-      known = { devices, fetchedAtMs: clock.nowMs() };
+    const alone = own !== undefined && known?.devices.every(device => device.deviceId === own) === true;
+    const expecting = alone && nowMs < this.#ownDeviceExpectedUntilMs;
+    const ageMs = alone ? outboxLimits.ownListAgeMs : outboxLimits.deviceListAgeMs;
+    if (known === undefined || expecting || nowMs - known.fetchedAtMs > ageMs) {
+      known = { devices: await fetchDevices(request, `${to}@${domain}`), fetchedAtMs: nowMs };
       this.#devices.set(to, known);
     }
-    const own = to === suite.local.interopId ? suite.local.deviceId : undefined;
     return known.devices.filter(
       ({ deviceId }) => deviceId !== own && (toDevice === undefined || deviceId === toDevice),
     );
