@@ -85,6 +85,9 @@ export type Fixture = {
   ) => Promise<{ account: Account; device: Device; sample: SampleDevice }>;
   /** Closes the control side and the store and opens them again over the same folder. */
   readonly restart: () => Promise<Fixture>;
+  /** Closes both; the folder stays. */
+  readonly stop: () => Promise<void>;
+  /** Closes both and removes the folder. */
   readonly close: () => Promise<void>;
 };
 
@@ -129,12 +132,16 @@ export async function openFixture(options: FixtureOptions = {}): Promise<Fixture
     monotonicMs: () => clock.nowMs - 1_789_000_000_000,
     notifyDevice: (account, device, content) => notices.push({ account, device, content }),
     log: (level, event, data) => logLines.push(JSON.stringify({ level, event, ...data })),
+  }).catch(async (error: unknown) => {
+    await store.close();
+    throw error;
   });
   control.onEvent(event => events.push(event));
 
-  const closeBoth = async (): Promise<void> => {
-    await control.close();
-    await store.close();
+  let closing: Promise<void> | undefined;
+  const closeBoth = (): Promise<void> => {
+    closing ??= control.close().then(() => store.close());
+    return closing;
   };
   const fixture: Fixture = {
     config,
@@ -170,6 +177,7 @@ export async function openFixture(options: FixtureOptions = {}): Promise<Fixture
       await closeBoth();
       return await openFixture({ ...options, folder, world });
     },
+    stop: closeBoth,
     async close() {
       await closeBoth();
       rmSync(folder, { recursive: true, force: true });

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Budget, createBudgets } from './budgets.ts';
+import { parseConfig } from './config.ts';
+
+function budgetConfig(budgets: Record<string, unknown>) {
+  const parsed = parseConfig(
+    {
+      mode: 'development',
+      domain: 'a.example',
+      issuer: 'https://a.example',
+      listeners: { http: { port: 1 } },
+      budgets,
+    },
+    '/',
+  );
+  assert(parsed.kind === 'loaded');
+  return parsed.config.budgets;
+}
+
+test('the burst at once, then one for each refill', () => {
+  const budgets = createBudgets(budgetConfig({ bundlesPerPair: { burst: 6, refillSeconds: 600 } }));
+  const charge = [{ budget: 'bundlesPerPair', key: 'a' }] as const;
+  for (let i = 0; i < 6; i++) assert.equal(budgets.take(charge, 1_000), 0);
+  assert.equal(budgets.take(charge, 1_000), 600);
+  assert.equal(budgets.take(charge, 1_000 + 599_000), 1);
+  assert.equal(budgets.take(charge, 1_000 + 600_000), 0);
+  assert.equal(budgets.take(charge, 1_000 + 600_000), 600);
+  assert.equal(budgets.take([{ budget: 'bundlesPerPair', key: 'b' }], 1_000), 0, 'others have their own');
+});
+
+test('all charges are spent or none', () => {
+  const budgets = createBudgets(
+    budgetConfig({
+      bundlesPerPair: { burst: 1, refillSeconds: 60 },
+      bundlesPerTarget: { burst: 2, refillSeconds: 60 },
+    }),
+  );
+  const both = (pair: string) =>
+    [
+      { budget: 'bundlesPerTarget', key: 't' },
+      { budget: 'bundlesPerPair', key: pair },
+    ] as const;
+  assert.equal(budgets.take(both('a'), 0), 0);
+  assert.equal(budgets.take(both('a'), 0), 60);
+  assert.equal(budgets.take(both('b'), 0), 0, 'the refused one took nothing of the target');
+  assert.equal(budgets.take(both('c'), 0), 60);
+});
+
+test('unlimited refuses nothing', () => {
+  const budgets = createBudgets(budgetConfig({ unlimited: true }));
+  for (let i = 0; i < 10_000; i++) assert.equal(budgets.take([{ budget: 'bundlesPerPair', key: 'a' }], 0), 0);
+});
+
+test('memory is bounded, and a clock set back locks nobody out for longer than an empty bucket', () => {
+  const budget = new Budget({ burst: 2, refillSeconds: 10 }, 100);
+  for (let i = 0; i < 10_000; i++) budget.spend(String(i), 0);
+  assert(budget.size <= 101);
+  budget.spend('clock', 1_000_000);
+  budget.spend('clock', 1_000_000);
+  assert(budget.waitMs('clock', 400_000) <= 10_000);
+});
+
+test('never more than burst + elapsed / refill, whatever the times and costs', () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.nat(5_000), fc.integer({ min: 1, max: 3 })), { maxLength: 60 }), steps => {
+      const budget = new Budget({ burst: 5, refillSeconds: 1 }, 10);
+      let nowMs = 0;
+      let spent = 0;
+      for (const [stepMs, cost] of steps) {
+        nowMs += stepMs;
+        if (budget.waitMs('k', nowMs, cost) > 0) continue;
+        budget.spend('k', nowMs, cost);
+        spent += cost;
+        if (spent > 5 + nowMs / 1000) return false;
+      }
+      return true;
+    }),
+  );
+});
