@@ -28,6 +28,7 @@ const fileSteps: Readonly<Record<string, string>> = {
   ENOENT: 'check the spelling, or create it',
   ENOTDIR: 'a part of the path is a file: name another folder',
   EISDIR: 'name a file, not a folder',
+  EEXIST: 'a file of that name is there: name another folder',
 };
 
 const networkSteps: Readonly<Record<string, string>> = {

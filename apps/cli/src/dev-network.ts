@@ -2,6 +2,7 @@
 // sandbox, the demo and tests. Never for production. Knows nothing of people or messages.
 import { readFileSync } from 'node:fs';
 import type { ControlLog } from '@drawbridge/gatekeeper/control';
+import { createHttpPort } from '@drawbridge/gatekeeper/listeners/http-port';
 import { type Gatekeeper, startGatekeeper } from '@drawbridge/gatekeeper/main';
 import { createProvider, type Provider, type ProviderOptions } from '@drawbridge/provider/provider';
 import { devEgress, type DevGatekeeperOptions, devGatekeeperConfig, type DevPorts, freePorts } from './dev-config.ts';
@@ -21,6 +22,8 @@ export type StartDevGatekeeperOptions = Omit<DevGatekeeperOptions, 'ports'> & {
   /** Nothing is logged when left out. */
   readonly log?: ControlLog;
   readonly keyLogFile?: string;
+  /** Shown every byte that the gatekeeper receives, decrypted as far as it can. */
+  readonly tap?: (received: Uint8Array | string) => void;
 };
 
 /** Starts a gatekeeper in this process. Rejects when it can't be started; then everything is closed again. */
@@ -38,6 +41,7 @@ export async function startDevGatekeeper(options: StartDevGatekeeperOptions): Pr
     development: {
       alsoPlain: true,
       ...(options.keyLogFile === undefined ? {} : { keyLogFile: options.keyLogFile }),
+      ...(options.tap === undefined ? {} : { tap: options.tap }),
     },
   });
   return { ...gatekeeper, issuer: config.issuer, domain: config.domain, ca: readFileSync(options.pki.caFile, 'utf8') };
@@ -58,6 +62,8 @@ export type StartDevProviderOptions = {
   readonly directory?: ProviderOptions['directory'];
   readonly onWakeUp?: ProviderOptions['onWakeUp'];
   readonly log?: ProviderOptions['log'];
+  /** Shown every byte that the provider receives, after TLS. */
+  readonly tap?: (received: Uint8Array | string) => void;
 };
 
 export type DevProvider = {
@@ -83,12 +89,21 @@ export async function startDevProvider(options: StartDevProviderOptions): Promis
     ...(onWakeUp === undefined ? {} : { onWakeUp }),
     ...(log === undefined ? {} : { log }),
   });
+  const tls = { cert: readFileSync(pki.certFile, 'utf8'), key: readFileSync(pki.keyFile, 'utf8') };
+  const limits = { maxConnections: 10_000, headersTimeoutMs: 15_000, requestTimeoutMs: 30_000 };
+  const http = createHttpPort(provider.handler, { tls, alsoPlain: false, limits, tap: options.tap });
   try {
-    const tls = { cert: readFileSync(pki.certFile, 'utf8'), key: readFileSync(pki.keyFile, 'utf8') };
-    await provider.listen({ host, port, tls });
+    await new Promise<void>((resolve, reject) => {
+      http.server.once('error', reject);
+      http.server.listen(port, host, resolve);
+    });
   } catch (error) {
     await provider.close();
     throw error;
   }
-  return { issuer, wakeUpUrl: `${issuer}/v1/wake-ups`, port, provider, close: provider.close };
+  const close = async (): Promise<void> => {
+    await http.close();
+    await provider.close();
+  };
+  return { issuer, wakeUpUrl: `${issuer}/v1/wake-ups`, port, provider, close };
 }

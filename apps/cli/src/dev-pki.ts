@@ -17,8 +17,8 @@ export type DevPki = {
 const validDays = 365;
 const renewBeforeMs = 30 * 86_400_000;
 
-/** Names that every development certificate has. */
-export const loopbackNames = ['localhost', '*.localhost', '127.0.0.1', '::1'];
+/** Names that every development certificate has. No `*.localhost`: OpenSSL matches no wildcard that stands for so much. */
+export const loopbackNames = ['localhost', '127.0.0.1', '::1'];
 
 /**
  * Makes `ca.pem`, `server.pem` and `server-key.pem` in `folder` (mode 0700), or keeps those that are there: valid for a
@@ -49,7 +49,7 @@ function isFit(files: DevPki, names: readonly string[], nowMs: number): boolean 
     const cert = new X509Certificate(readFileSync(files.certFile));
     const key = readFileSync(files.keyFile);
     const hasName = (name: string): boolean =>
-      (isIP(name) === 0 ? cert.checkHost(name.replace('*', 'any')) : cert.checkIP(name)) !== undefined;
+      (isIP(name) === 0 ? cert.checkHost(name) : cert.checkIP(name)) !== undefined;
     const ends = Math.min(cert.validToDate.getTime(), ca.validToDate.getTime());
     chmodSync(files.keyFile, 0o600);
     return (

@@ -1,5 +1,6 @@
 // `drawbridge gatekeeper`: options and help. Knows nothing of how a gatekeeper works.
 import type { Command } from 'commander';
+import { usageError } from './command-error.ts';
 
 export function registerGatekeeper(program: Command): void {
   const gatekeeper = program
@@ -9,7 +10,7 @@ export function registerGatekeeper(program: Command): void {
       'Runs a gatekeeper from its configuration file until SIGTERM or Ctrl-C, which end streams in good order.',
     )
     .enablePositionalOptions()
-    .requiredOption('--config <file>', 'configuration, JSON (docs/operations/configuration.md)')
+    .option('--config <file>', 'configuration, JSON (docs/operations/configuration.md); needed')
     .addHelpText(
       'after',
       `
@@ -21,7 +22,11 @@ Examples:
 
 Logs go to standard output: JSON lines, or a readable form in a terminal. They hold nothing of any person.`,
     )
-    .action(async (flags: { config: string }) => {
+    .action(async (flags: { config?: string }) => {
+      // Not a required option: the commands below this one would require it too.
+      if (flags.config === undefined) {
+        throw usageError('--config is missing', 'name a configuration; `drawbridge gatekeeper init DIR` writes one');
+      }
       const { runGatekeeper } = await import('./gatekeeper-run.ts');
       await runGatekeeper(flags.config);
     });

@@ -3,6 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { exitCodes, explainSystemError } from './command-error.ts';
+import { registerChat } from './chat.ts';
+import { registerDemo } from './demo.ts';
 import { registerGatekeeper } from './gatekeeper.ts';
 import { registerProvider } from './provider.ts';
 import { registerSandbox } from './sandbox.ts';
@@ -30,7 +32,15 @@ Examples:
 
 Exit codes: 0 all right, 1 it failed, 2 it was called wrongly.`,
     );
-  for (const register of [registerGatekeeper, registerProvider, registerSandbox, registerToken]) register(program);
+  for (const register of [
+    registerDemo,
+    registerChat,
+    registerGatekeeper,
+    registerProvider,
+    registerSandbox,
+    registerToken,
+  ])
+    register(program);
   for (const command of allCommands(program)) command.exitOverride();
   return program;
 }

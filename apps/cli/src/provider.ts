@@ -1,2 +1,92 @@
-import type { Command } from 'commander';
-export function registerProvider(_program: Command): void {}
+// `drawbridge provider`: options and help. Knows nothing of how a provider works.
+import { type Command, Option } from 'commander';
+import { usageError } from './command-error.ts';
+import { wholeNumber } from './sandbox.ts';
+
+/** What the command line says about a provider to run; the same names as in its configuration file. */
+export type ProviderFlags = {
+  config?: string;
+  data?: string;
+  issuer?: string;
+  gatekeeper?: string[];
+  host?: string;
+  port?: number;
+  tlsCert?: string;
+  tlsKey?: string;
+  registration?: 'open' | 'closed';
+  developmentCa?: string;
+};
+
+export function registerProvider(program: Command): void {
+  const provider = program
+    .command('provider')
+    .summary('run the third-party provider kit')
+    .description(
+      'Runs an OpenID issuer for ownership proofs, with its users, sessions and wake-ups, until SIGTERM or Ctrl-C.',
+    )
+    .enablePositionalOptions()
+    .option('--config <file>', 'JSON with the options below as members, in place of them')
+    .option('--data <folder>', 'signing keys, users, sessions')
+    .option('--issuer <url>', 'issuer URL as registered with gatekeepers, no slash at the end')
+    .option('--gatekeeper <url...>', 'issuer URLs of the gatekeepers it works with')
+    .option('--host <address>', 'address to listen on (default: 127.0.0.1)')
+    .option('--port <port>', 'port to listen on (default: 8443)', wholeNumber)
+    .option('--tls-cert <file>', 'certificate chain, PEM; without it plain HTTP, behind your own proxy')
+    .option('--tls-key <file>', 'private key, PEM')
+    .addOption(
+      new Option('--registration <who>', 'open: anybody may register by POST /v1/users (default: closed)').choices([
+        'open',
+        'closed',
+      ]),
+    )
+    .option('--development-ca <file>', 'trust this authority alone, and gatekeepers on loopback; never in production')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ drawbridge provider --data skylark --issuer https://id.skylark.example --gatekeeper https://citadel.example \\
+      --port 8443 --tls-cert fullchain.pem --tls-key privkey.pem
+  $ drawbridge provider --config skylark/provider.json
+  $ echo 'correct horse' | drawbridge provider add-user --data skylark anna
+  $ drawbridge provider rotate-keys --data skylark
+
+provider.json: {"data": "data", "issuer": "https://…", "gatekeeper": ["https://…"], "host": "0.0.0.0", "port": 8443,
+"tlsCert": "…", "tlsKey": "…", "registration": "closed"}; paths in it are relative to its folder.`,
+    )
+    .action(async (flags: ProviderFlags) => {
+      const { readProviderOptions, runProvider } = await import('./provider-run.ts');
+      await runProvider(readProviderOptions(flags));
+    });
+
+  provider
+    .command('add-user')
+    .summary('add a person to the embedded directory')
+    .description('Adds a person. The password is read from standard input: one line, 8 characters to 512 bytes.')
+    .requiredOption('--data <folder>', "the provider's data folder")
+    .argument('<identifier>', 'user-visible identifier')
+    .addHelpText('after', "\nExample:\n  $ echo 'correct horse' | drawbridge provider add-user --data skylark anna")
+    .action(async (identifier: string, flags: { data: string }) => {
+      const { addUser } = await import('./provider-run.ts');
+      await addUser(flags.data, identifier);
+    });
+
+  provider
+    .command('rotate-keys')
+    .summary('after a theft: replace all signing keys')
+    .description(
+      'Throws away every signing key and makes a new one. Proofs of before end when gatekeepers fetch the key set again,\n' +
+        'within minutes. Ordinary rotation needs no command: a running provider rotates by itself. Stop the provider first.',
+    )
+    .requiredOption('--data <folder>', "the provider's data folder")
+    .addHelpText('after', '\nExample:\n  $ drawbridge provider rotate-keys --data skylark')
+    .action(async (flags: { data: string }) => {
+      const { rotateKeys } = await import('./provider-run.ts');
+      await rotateKeys(flags.data);
+    });
+}
+
+/** For options that are needed one way or the other. */
+export function needed<T>(value: T | undefined, name: string): T {
+  if (value === undefined) throw usageError(`--${name} is missing`, `give --${name}, or --config with it`);
+  return value;
+}

@@ -3,7 +3,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join, resolve } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { createHttpPort, type HttpPort } from '@drawbridge/gatekeeper/listeners/http-port';
 import { openProviderDatabase } from '@drawbridge/provider/provider-database';
 import { createProvider, type Provider } from '@drawbridge/provider/provider';
@@ -13,6 +12,7 @@ import { parseJid } from '@drawbridge/wire/jid';
 import { CommandError, usageError } from './command-error.ts';
 import { devEgress, devGatekeeperConfig, devGatekeeperIssuer, portFault } from './dev-config.ts';
 import { type DevPki, ensureDevPki } from './dev-pki.ts';
+import { lockFolder } from './folder-lock.ts';
 import { forkGatekeeper, type GatekeeperProcess } from './gatekeeper-process.ts';
 import { readAccounts, type SandboxAccount, sandboxProvider, writeAccounts } from './sandbox-accounts.ts';
 import { makeDevices } from './sandbox-devices.ts';
@@ -109,13 +109,13 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     for (const closeOne of closers.splice(0).reverse()) await closeOne();
   };
   try {
-    closers.push(lockFolder(folder));
+    closers.push(lockFolder(folder, 'sandbox'));
     keepDomain(folder, options.domain);
     const ports = await choosePorts(options.basePort, options.host);
     const gatekeeper = forkGatekeeper();
     closers.push(gatekeeper.stop);
 
-    const pki = await ensureDevPki(join(folder, 'pki'), [options.domain]);
+    const pki = await ensureDevPki(join(folder, 'pki'), [options.domain, sandboxThirdParty.name]);
     const accountsFile = join(folder, 'accounts.jsonl');
     let accounts = readAccounts(accountsFile);
     const issuers = await openIssuers(folder, pki, ports, () => accounts);
@@ -169,18 +169,6 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     await close();
     throw error;
   }
-}
-
-/** One sandbox for each folder. The operating system lets go of the lock when the process ends, however it does. */
-function lockFolder(folder: string): () => void {
-  const lock = new DatabaseSync(join(folder, 'lock.sqlite'));
-  try {
-    lock.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
-  } catch {
-    lock.close();
-    throw new CommandError(`another sandbox is using ${folder}`, 'stop it, or name another folder with --data');
-  }
-  return () => lock.close();
 }
 
 /** The accounts' addresses hold the domain, so a folder keeps the one it was made with. */

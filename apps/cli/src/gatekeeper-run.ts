@@ -1,0 +1,60 @@
+// Runs or checks a gatekeeper by its configuration file. Knows nothing of how a gatekeeper works.
+import { mkdirSync } from 'node:fs';
+import { type Config, loadConfig } from '@drawbridge/gatekeeper/config';
+import { CommandError, exitCodes } from './command-error.ts';
+import { lockFolder } from './folder-lock.ts';
+import { closeWithin, untilStopped } from './lifetime.ts';
+import { createOperatorLog } from './operator-log.ts';
+
+/** Accepted messages are made durable within this time, or the exit code says that they may not be. */
+const closeMs = 10_000;
+
+/** Throws a CommandError that names every fault. */
+export function readGatekeeperConfig(file: string): Config {
+  const loaded = loadConfig(file);
+  if (loaded.kind === 'loaded') return loaded.config;
+  const faults = loaded.errors.map(error => `  ${error.message}`).join('\n');
+  throw new CommandError(
+    `${file} can't be used:\n${faults}`,
+    'mend these, then `drawbridge gatekeeper check --config FILE`; `drawbridge gatekeeper init DIR` writes one to start from',
+  );
+}
+
+export function checkGatekeeper(file: string): void {
+  const config = readGatekeeperConfig(file);
+  process.stdout.write(`${file} is good: ${describe(config)}\n`);
+}
+
+/** Runs until a signal; rejects with a CommandError when it can't start or can't close in good order. */
+export async function runGatekeeper(file: string): Promise<void> {
+  const config = readGatekeeperConfig(file);
+  const { startGatekeeper } = await import('@drawbridge/gatekeeper/main');
+  const log = createOperatorLog(process.stdout);
+  mkdirSync(config.dataFolder, { recursive: true, mode: 0o700 });
+  const unlock = lockFolder(config.dataFolder, 'gatekeeper');
+  const stopped = untilStopped();
+  const gatekeeper = await startGatekeeper({ config, log }).catch((error: unknown): never => {
+    // Its own errors are sentences that say what to do.
+    throw new CommandError(error instanceof Error ? error.message : String(error), '');
+  });
+  log('info', 'listening', { domain: config.domain, ...gatekeeper.ports });
+  await stopped;
+  log('info', 'stopping', {});
+  if (!(await closeWithin(closeMs, () => gatekeeper.close()))) {
+    throw new CommandError('the gatekeeper could not close in good order', 'look at the log, the disk and its space');
+  }
+  unlock();
+  log('info', 'stopped', {});
+  process.exit(exitCodes.ok);
+}
+
+function describe(config: Config): string {
+  const listeners = Object.entries(config.listeners).map(([name, at]) => `${name} ${at.host}:${at.port}`);
+  const providers = config.providers.map(({ number, name }) => `${number} ${name}`);
+  return [
+    `${config.mode}, domain ${config.domain}, issuer ${config.issuer}`,
+    `  listens: ${listeners.join(', ')}`,
+    `  providers: ${providers.length === 0 ? 'none yet' : providers.join(', ')}`,
+    `  data: ${config.dataFolder}`,
+  ].join('\n');
+}

@@ -1,0 +1,55 @@
+// Options of `drawbridge provider`, from the command line and from a file.
+import assert from 'node:assert/strict';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { CommandError } from './command-error.ts';
+import type { ProviderFlags } from './provider.ts';
+import { readProviderOptions } from './provider-run.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'drawbridge-provider-'));
+const flags: ProviderFlags = {
+  data: folder,
+  issuer: 'https://id.skylark.example',
+  gatekeeper: ['https://citadel.example'],
+};
+
+test('options and file give the same provider; paths in the file are relative to it', () => {
+  const file = join(folder, 'provider.json');
+  writeFileSync(file, JSON.stringify({ ...flags, data: '.' }));
+  const run = readProviderOptions(flags);
+  assert.deepEqual(readProviderOptions({ config: file }), run);
+  assert.equal(run.provider.registration, 'closed');
+  assert.deepEqual([run.host, run.port, run.tls], ['127.0.0.1', 8443, undefined]);
+});
+
+test('unfit options are refused with the next step', () => {
+  const unfit: ProviderFlags[] = [
+    {},
+    { ...flags, issuer: 'https://id.skylark.example/' },
+    { ...flags, issuer: 'https://ID.skylark.example' },
+    { ...flags, issuer: 'https://id.skylark.example:443' },
+    { ...flags, issuer: 'http://id.skylark.example' },
+    { ...flags, issuer: 'http://localhost:8443' },
+    { ...flags, gatekeeper: ['citadel'] },
+    { ...flags, port: 70_000 },
+    { ...flags, tlsCert: 'cert.pem' },
+    { ...flags, config: 'provider.json' },
+  ];
+  for (const each of unfit) {
+    assert.throws(
+      () => readProviderOptions(each),
+      (error: unknown) => error instanceof CommandError && error.nextStep !== '' && error.exitCode === 2,
+      JSON.stringify(each),
+    );
+  }
+});
+
+test('a file with unknown or wrong members is refused', () => {
+  const file = join(folder, 'unfit.json');
+  for (const text of ['', 'null', '[1]', '{"isuer":"x"}', '{"gatekeeper":"https://citadel.example"}', '{"port":"1"}']) {
+    writeFileSync(file, text);
+    assert.throws(() => readProviderOptions({ config: file }), CommandError, text);
+  }
+});

@@ -1,0 +1,172 @@
+// Runs the provider kit by itself, and keeps its people and keys. Knows nothing of how a provider works.
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
+import { createIssuer } from '@drawbridge/provider/issuer';
+import { issuerKeyFile } from '@drawbridge/provider/issuer-key-file';
+import { isPassword } from '@drawbridge/provider/password-hash';
+import { createProvider, type ProviderOptions } from '@drawbridge/provider/provider';
+import { openProviderDatabase } from '@drawbridge/provider/provider-database';
+import { createSqliteDirectory } from '@drawbridge/provider/sqlite-directory';
+import { CommandError, exitCodes, usageError } from './command-error.ts';
+import { loopbackAddresses } from './dev-config.ts';
+import { lockFolder } from './folder-lock.ts';
+import { closeWithin, untilStopped } from './lifetime.ts';
+import { createOperatorLog } from './operator-log.ts';
+import { needed, type ProviderFlags } from './provider.ts';
+
+const closeMs = 8_000;
+
+export type ProviderRun = {
+  readonly provider: ProviderOptions;
+  readonly host: string;
+  readonly port: number;
+  readonly tls?: { readonly cert: string; readonly key: string };
+};
+
+const members: Readonly<Record<Exclude<keyof ProviderFlags, 'config'>, (value: unknown) => boolean>> = {
+  data: isText,
+  issuer: isText,
+  gatekeeper: value => Array.isArray(value) && value.length > 0 && value.every(isText),
+  host: isText,
+  port: value => Number.isInteger(value),
+  tlsCert: isText,
+  tlsKey: isText,
+  registration: value => value === 'open' || value === 'closed',
+  developmentCa: isText,
+};
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string' && value.length > 0;
+}
+
+/** Checks options or the configuration file. Throws a CommandError that says what to mend. */
+export function readProviderOptions(flags: ProviderFlags): ProviderRun {
+  const { config, ...rest } = flags;
+  if (config !== undefined && Object.keys(rest).length > 0) {
+    throw usageError('--config stands in place of the other options', 'put them into the file, or leave --config out');
+  }
+  const given = config === undefined ? rest : readConfigFile(config);
+  const folder = config === undefined ? '.' : dirname(config);
+  const { host = '127.0.0.1', port = 8443, tlsCert, tlsKey, registration = 'closed', developmentCa } = given;
+  const development = developmentCa !== undefined;
+  const issuer = issuerUrl('issuer', needed(given.issuer, 'issuer'), development);
+  const gatekeepers = needed(given.gatekeeper, 'gatekeeper').map(url => issuerUrl('gatekeeper', url, development));
+  if (port < 0 || port > 65_535) throw usageError('--port is out of range', 'give a port up to 65535');
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    throw usageError('--tls-cert and --tls-key belong together', 'give both, or neither behind your own proxy');
+  }
+  const read = (file: string): string => readFileSync(resolve(folder, file), 'utf8');
+  return {
+    provider: {
+      issuer,
+      gatekeepers: gatekeepers.map(gatekeeper => ({ issuer: gatekeeper })),
+      dataFolder: resolve(folder, needed(given.data, 'data')),
+      registration,
+      ...(developmentCa === undefined
+        ? {}
+        : { egress: { allow: { addresses: loopbackAddresses, ca: read(developmentCa) } } }),
+    },
+    host,
+    port,
+    ...(tlsCert === undefined || tlsKey === undefined ? {} : { tls: { cert: read(tlsCert), key: read(tlsKey) } }),
+  };
+}
+
+function readConfigFile(file: string): Omit<ProviderFlags, 'config'> {
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new CommandError(`${file} is not JSON: ${error.message}`, 'mend it; `drawbridge provider --help` shows one');
+  }
+  if (typeof value !== 'object' || value === null) throw new CommandError(`${file} is not a JSON object`, 'mend it');
+  for (const [name, member] of Object.entries(value)) {
+    if (!Object.hasOwn(members, name)) {
+      throw new CommandError(
+        `${file}: ${name} is no known member`,
+        `remove it; known: ${Object.keys(members).join(', ')}`,
+      );
+    }
+    if (!members[name as keyof typeof members](member)) {
+      throw new CommandError(`${file}: ${name} has a wrong value`, 'see `drawbridge provider --help`');
+    }
+  }
+  return value;
+}
+
+/** Gatekeepers compare issuers character for character, so only the normal spelling is taken. */
+function issuerUrl(name: string, url: string, development: boolean): string {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  const loopback = parsed !== undefined && ['localhost', '127.0.0.1', '[::1]'].includes(parsed.hostname);
+  const scheme = parsed?.protocol === 'https:' || (parsed?.protocol === 'http:' && loopback && development);
+  const normal = parsed !== undefined && parsed.href.replace(/\/$/, '') === url && parsed.search + parsed.hash === '';
+  if (scheme && normal && parsed.username === '') return url;
+  throw usageError(
+    `--${name} ${url} is no issuer URL`,
+    'give https://, a lower-case host and no slash, query or default port at the end',
+  );
+}
+
+/** Runs until a signal. Rejects with a CommandError or the system's error when it can't start. */
+export async function runProvider({ provider: options, host, port, tls }: ProviderRun): Promise<void> {
+  const log = createOperatorLog(process.stdout);
+  mkdirSync(options.dataFolder, { recursive: true, mode: 0o700 });
+  const unlock = lockFolder(options.dataFolder, 'provider');
+  const stopped = untilStopped();
+  const provider = await createProvider({ ...options, log: ({ event, code }) => log('warn', event, { code }) }).catch(
+    (error: unknown): never => {
+      throw new CommandError(error instanceof Error ? error.message : String(error), '');
+    },
+  );
+  try {
+    const at = await provider.listen({ host, port, ...(tls === undefined ? {} : { tls }) });
+    log('info', 'listening', { host: at.host, port: at.port, tls: tls === undefined ? 'no' : 'yes' });
+    await stopped;
+  } finally {
+    await closeWithin(closeMs, provider.close);
+    unlock();
+  }
+  log('info', 'stopped', {});
+  process.exit(exitCodes.ok);
+}
+
+/** Adds a person whose password stands on standard input. A provider that runs sees them at once. */
+export async function addUser(folder: string, identifier: string): Promise<void> {
+  if (!isUserIdentifier(identifier)) {
+    throw usageError(
+      'that is no user-visible identifier',
+      'give 1 to 128 characters, no space at the ends, in form NFC',
+    );
+  }
+  if (process.stdin.isTTY) process.stderr.write('Password, then Enter and Ctrl-D: ');
+  const password = (await text(process.stdin)).replace(/\r?\n$/, '');
+  if (!isPassword(password)) throw usageError('that is no password', 'give 8 characters to 512 bytes, in one line');
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const database = openProviderDatabase(join(folder, 'provider.sqlite'));
+  try {
+    const registration = await createSqliteDirectory(database, Date.now).register(identifier, password);
+    if (registration.kind !== 'registered') {
+      const code = registration.kind === 'busy' ? 'busy' : registration.code;
+      throw new CommandError(`not added: ${code}`, 'choose another identifier');
+    }
+  } finally {
+    database.close();
+  }
+  process.stdout.write('added\n');
+}
+
+export async function rotateKeys(folder: string): Promise<void> {
+  const file = join(folder, 'signing-keys.json');
+  if (!existsSync(file)) throw new CommandError(`${folder} holds no signing keys`, "name the provider's data folder");
+  const unlock = lockFolder(folder, 'provider');
+  try {
+    const issuer = await createIssuer({ store: issuerKeyFile(file), nowMs: Date.now });
+    await issuer.replaceAllKeys();
+    process.stdout.write(`new signing key ${issuer.signingKey().kid}\nNext: start the provider\n`);
+  } finally {
+    unlock();
+  }
+}
