@@ -27,12 +27,15 @@ import {
   type StaticKeyCertificate,
 } from './compact-login.ts';
 
+/** What message 1 of IK adds to its payload: pattern byte, ephemeral key, sealed static key, tag. In message 3 it is less. */
+const handshakeOverheadBytes = 1 + 32 + 48 + 16;
+
 export type CompactClientSettings = {
   readonly domain: string;
   readonly suite: Suite;
   /** The device key: its thumbprint stands in the proof. */
   readonly deviceKeyPair: KeyPair;
-  /** The gatekeeper's static key as last certified; leads to IK, one round trip less. */
+  /** The gatekeeper's static key as last certified and not expired; leads to IK, one round trip less. */
   readonly knownStaticKey: Uint8Array | undefined;
   /** Whether the pinned long-term key signed this certificate and it is valid now. */
   readonly isCertified: (certificate: StaticKeyCertificate) => boolean;
@@ -42,7 +45,9 @@ export type CompactClientSettings = {
 };
 
 export type CompactClientFailure =
+  /** The known static key is not a usable public key. */
   | 'key-refused'
+  /** Proof and first stanzas don't fit into a handshake message: send fewer of them. */
   | 'login-too-long'
   | 'frame-too-long'
   | 'handshake-failed'
@@ -54,8 +59,16 @@ export type CompactClientFailure =
 
 export type CompactClientEvent =
   | { readonly kind: 'send'; readonly bytes: Uint8Array }
-  /** The handshake is done. `staticKey` is certified: keep it for the next time. */
-  | { readonly kind: 'established'; readonly pattern: PipePattern; readonly staticKey: Uint8Array }
+  /**
+   * The handshake is done; whether the proof was taken shows in what follows. `certificate` is the one that `isCertified`
+   * approved, to be kept for the next time; none in IK, where the key was known.
+   */
+  | {
+      readonly kind: 'established';
+      readonly pattern: PipePattern;
+      readonly staticKey: Uint8Array;
+      readonly certificate: StaticKeyCertificate | undefined;
+    }
   | { readonly kind: 'elements'; readonly elements: readonly Element[] }
   | { readonly kind: 'failed'; readonly code: CompactClientFailure };
 
@@ -85,6 +98,7 @@ export class CompactClient {
   start(): CompactClientEvent[] {
     const { suite, deviceKeyPair, knownStaticKey, domain, proof, stanzas } = this.#settings;
     const payload = encodeLogin({ proof, stanzas }, this.#context);
+    if (payload.length > maxHandshakeFrameBytes - handshakeOverheadBytes) return this.#fail('login-too-long');
     const started = startInitiator({
       suite,
       staticKeyPair: deviceKeyPair,
@@ -92,8 +106,7 @@ export class CompactClient {
       prologue: noisePrologue(domain),
       payload,
     });
-    if (isNoiseError(started))
-      return this.#fail(started.code === 'message-too-long' ? 'login-too-long' : 'key-refused');
+    if (isNoiseError(started)) return this.#fail('key-refused');
     this.#state = { kind: 'handshake', initiator: started.initiator };
     return [{ kind: 'send', bytes: Buffer.concat([compactPrologue, frameOf(started.message)]) }];
   }
@@ -136,7 +149,7 @@ export class CompactClient {
     if (step.kind === 'established') {
       this.#open(step.transport);
       const staticKey = step.transport.remoteStatic;
-      const established: CompactClientEvent = { kind: 'established', pattern: 'IK', staticKey };
+      const established: CompactClientEvent = { kind: 'established', pattern: 'IK', staticKey, certificate: undefined };
       if (step.payload.length === 0) return [established];
       const elements = decodeCompactFrame(step.payload, this.#context, xmlLimitsAfterLogin);
       if ('code' in elements) return this.#fail('frame-malformed');
@@ -150,7 +163,7 @@ export class CompactClient {
     this.#open(confirmed.transport);
     return [
       { kind: 'send', bytes: frameOf(confirmed.message) },
-      { kind: 'established', pattern: step.pattern, staticKey: step.remoteStatic },
+      { kind: 'established', pattern: step.pattern, staticKey: step.remoteStatic, certificate },
     ];
   }
 

@@ -2,8 +2,9 @@
 // stanzas into frames, opens them. Knows nothing of handshakes, login or sockets.
 // Source: docs/protocol/05-compact.md sections 5.2 and 5.4.
 import type { CipherState } from '@drawbridge/noise/cipher-state';
+import { noBytes } from '@drawbridge/noise/crypto';
 import { isNoiseError } from '@drawbridge/noise/errors';
-import { decodeCompactFrame } from '@drawbridge/wire/compact-decoder';
+import { decodeCompactFrame, maxFrameStanzas } from '@drawbridge/wire/compact-decoder';
 import { CompactWriter } from '@drawbridge/wire/compact-encoder';
 import type { CompactContext } from '@drawbridge/wire/compact-value';
 import type { Element } from '@drawbridge/wire/element';
@@ -22,9 +23,22 @@ export const maxFrameBytes = 320 * 1024;
 /** Stanzas are gathered into one frame up to about this size; more goes into the next. */
 const gatherBytes = 48 * 1024;
 
-/** Cuts frames out of a byte stream. Holds at most one unfinished frame; a longer one than allowed is refused at once. */
+/** Unfinished frames are gathered in a buffer of their own of at least this size. */
+const minGatheredBytes = 256;
+
+/**
+ * Cuts frames out of a byte stream. Holds at most one unfinished frame and what came in the same chunk; a longer frame
+ * than allowed is refused at once. What it gives lies in its own or the chunk's memory and is never written again.
+ *
+ * A frame that came whole is not copied. Others are gathered in a buffer that grows by doubling: however small the
+ * pieces, each byte is copied a few times at most, and memory stays below about twice what is held.
+ */
 export class FrameReader {
-  #held: Uint8Array = new Uint8Array(0);
+  #bytes: Uint8Array = noBytes;
+  #start = 0;
+  #end = 0;
+  /** Whether `#bytes` is a buffer of ours, with room behind `#end`, or the peer's last chunk. */
+  #isOwn = false;
   #maxBytes: number;
 
   constructor(maxBytes: number) {
@@ -36,31 +50,67 @@ export class FrameReader {
   }
 
   get heldBytes(): number {
-    return this.#held.length;
+    return this.#end - this.#start;
   }
 
+  /** Takes a chunk, which must not be written to any more. Call `next` until it gives undefined. */
   push(chunk: Uint8Array): void {
-    this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
+    if (chunk.length === 0) return;
+    const held = this.heldBytes;
+    if (held === 0) {
+      this.#bytes = chunk;
+      this.#start = 0;
+      this.#end = chunk.length;
+      this.#isOwn = false;
+      return;
+    }
+    this.#own(chunk.length);
+    this.#bytes.set(chunk, this.#end);
+    this.#end += chunk.length;
   }
 
   /** Takes `count` bytes that are not a frame (the prologue), or undefined while they are not there. */
   takeBytes(count: number): Uint8Array | undefined {
-    if (this.#held.length < count) return undefined;
-    const bytes = this.#held.subarray(0, count);
-    this.#held = this.#held.subarray(count);
+    if (this.heldBytes < count) return this.#wait();
+    const bytes = this.#bytes.subarray(this.#start, this.#start + count);
+    this.#start += count;
     return bytes;
   }
 
   /** The next frame's body, undefined while it is not complete, or `frame-too-long`. */
   next(): Uint8Array | 'frame-too-long' | undefined {
-    const held = this.#held;
-    if (held.length < frameHeaderBytes) return undefined;
-    const length = (held[0]! << 16) | (held[1]! << 8) | held[2]!;
+    if (this.heldBytes < frameHeaderBytes) return this.#wait();
+    const bytes = this.#bytes;
+    const at = this.#start;
+    const length = (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!;
     if (length > this.#maxBytes) return 'frame-too-long';
-    const end = frameHeaderBytes + length;
-    if (held.length < end) return undefined;
-    this.#held = held.subarray(end);
-    return held.subarray(frameHeaderBytes, end);
+    const end = at + frameHeaderBytes + length;
+    if (end > this.#end) return this.#wait();
+    this.#start = end;
+    return bytes.subarray(at + frameHeaderBytes, end);
+  }
+
+  /** Nothing more can be taken: lets go of the chunk, of which a small rest would keep all in memory. */
+  #wait(): undefined {
+    if (this.heldBytes > 0) this.#own(0);
+    else {
+      this.#bytes = noBytes;
+      this.#start = 0;
+      this.#end = 0;
+    }
+    return undefined;
+  }
+
+  /** Makes `#bytes` a buffer of ours with room for `more` bytes. Bytes that were given out are left where they are. */
+  #own(more: number): void {
+    if (this.#isOwn && this.#end + more <= this.#bytes.length) return;
+    const held = this.heldBytes;
+    const grown = Buffer.allocUnsafeSlow(Math.max(minGatheredBytes, more === 0 ? held : 2 * (held + more)));
+    grown.set(this.#bytes.subarray(this.#start, this.#end));
+    this.#bytes = grown;
+    this.#start = 0;
+    this.#end = held;
+    this.#isOwn = true;
   }
 }
 
@@ -90,21 +140,25 @@ export function sealStanzas(
   let first: Uint8Array | undefined;
   let more: Uint8Array[] | undefined;
   writer.reset();
+  let gathered = 0;
   for (let i = 0; i < elements.length; i++) {
     writer.write(elements[i]!, context);
-    if (writer.length < gatherBytes && i < elements.length - 1) continue;
+    gathered++;
+    const isFull = writer.length >= gatherBytes || gathered === maxFrameStanzas;
+    if (!isFull && i < elements.length - 1) continue;
     const frame = seal(writer.view(), key);
     if (frame === undefined) return undefined;
     writer.reset();
+    gathered = 0;
     if (first === undefined) first = frame;
     else (more ??= [first]).push(frame);
   }
-  return more === undefined ? (first ?? new Uint8Array(0)) : Buffer.concat(more);
+  return more === undefined ? (first ?? noBytes) : Buffer.concat(more);
 }
 
 /** A frame that holds nothing: keep-alive. */
 export function sealNothing(key: CipherState): Uint8Array | undefined {
-  return seal(new Uint8Array(0), key);
+  return seal(noBytes, key);
 }
 
 function seal(plaintext: Uint8Array, key: CipherState): Uint8Array | undefined {

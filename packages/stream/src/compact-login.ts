@@ -39,22 +39,14 @@ export function parseLogin(payload: Uint8Array, context: CompactContext): Login 
 
 /** A statement, signed by the gatekeeper's long-term key, that this Noise static key is its own for a time. */
 export type StaticKeyCertificate = {
+  /** 32 bytes. */
   readonly publicKey: Uint8Array;
   /** Whole seconds since 1970. */
   readonly notBefore: number;
   readonly notAfter: number;
-  /** Ed25519 over `certificateText`. */
+  /** Ed25519, 64 bytes; whoever pinned the key verifies it. */
   readonly signature: Uint8Array;
 };
-
-/** What is signed. The domain is inside: no gatekeeper's certificate serves another. */
-export function certificateText(domain: string, certificate: Omit<StaticKeyCertificate, 'signature'>): Uint8Array {
-  const key = Buffer.from(certificate.publicKey).toString('base64');
-  return Buffer.from(
-    `drawbridge static key 1\n${domain}\n${key}\n${certificate.notBefore}\n${certificate.notAfter}\n`,
-    'utf8',
-  );
-}
 
 export function encodeCertificate(certificate: StaticKeyCertificate, context: CompactContext): Uint8Array {
   const { publicKey, notBefore, notAfter, signature } = certificate;

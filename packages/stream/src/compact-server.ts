@@ -4,6 +4,7 @@
 import type { KeyPair, Suite } from '@drawbridge/noise/crypto';
 import { isNoiseError } from '@drawbridge/noise/errors';
 import { type PipePattern, type PipeResponder, type PipeTransport, startResponder } from '@drawbridge/noise/pipes';
+import { maxFrameStanzas } from '@drawbridge/wire/compact-decoder';
 import { type CompactContext, compactContext } from '@drawbridge/wire/compact-value';
 import type { Element } from '@drawbridge/wire/element';
 import { xmlLimitsAfterLogin } from '@drawbridge/wire/limits';
@@ -21,7 +22,7 @@ import { compactPrologue, noisePrologue, parseLogin, refusal } from './compact-l
 
 /** Bytes that a client may send ahead while its proof is verified. */
 const maxAheadBytes = 128 * 1024;
-/** Stanzas that fit into a handshake reply; the rest follows in frames. */
+/** Answers up to this size go into the handshake's reply; larger ones follow it in frames, all of them. */
 const maxReplyBytes = 24 * 1024;
 
 export type CompactServerSettings = {
@@ -125,7 +126,7 @@ export class CompactServer {
     const parts: Uint8Array[] = [];
     if (transport === undefined) {
       const payload = encodeStanzas(elements, this.#context);
-      const fits = payload.length <= maxReplyBytes;
+      const fits = payload.length <= maxReplyBytes && elements.length <= maxFrameStanzas;
       const reply = responder.reply(fits ? payload : new Uint8Array(0));
       if (isNoiseError(reply) || reply.kind !== 'established') return undefined;
       if (fits) rest = [];
