@@ -8,7 +8,11 @@ import { CompactStream, type KeyLog } from './compact-stream.ts';
 export const compactPath = '/compact';
 export const compactProtocol = 'drawbridge-compact';
 
-export type CompactOptions = { readonly settings: CompactServerSettings; readonly keyLog: KeyLog | undefined };
+export type CompactOptions = {
+  /** Asked for each connection: static keys change while the gatekeeper runs. */
+  readonly settings: () => CompactServerSettings;
+  readonly keyLog: KeyLog | undefined;
+};
 
 export function createCompactListener(host: ListenerHost, options: CompactOptions): Server {
   return createServer({ noDelay: true }, socket => {
@@ -19,7 +23,11 @@ export function createCompactListener(host: ListenerHost, options: CompactOption
       return;
     }
     socket.setKeepAlive(true, host.limits.tcpKeepAliveMs);
-    const stream = new CompactStream(host, socketLink(host, socket), { ...options, place });
+    const stream = new CompactStream(host, socketLink(host, socket), {
+      settings: options.settings(),
+      keyLog: options.keyLog,
+      place,
+    });
     socket.on('data', (chunk: Buffer) => stream.bytes(chunk));
     socket.on('drain', () => stream.drained());
     socket.on('error', () => socket.destroy());
@@ -52,7 +60,7 @@ export function serveCompactWebSocket(
         return socket.writableLength > host.limits.congestedBytes;
       },
     },
-    { ...options, place },
+    { settings: options.settings(), keyLog: options.keyLog, place },
   );
   webSocket.on('message', (data: Buffer, isBinary: boolean) => {
     if (isBinary) stream.bytes(data);
