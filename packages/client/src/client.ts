@@ -29,6 +29,7 @@ import {
 import { ClientError, type ClientErrorCode } from './errors.ts';
 import { type ClientEvent, EventHub } from './events.ts';
 import { type HttpTrust, isHttpsUrl } from './http.ts';
+import { MessageReader } from './message-reader.ts';
 import { type Contact, Messenger, type OutgoingText, type Recipient } from './messenger.ts';
 import { committed } from './outbox.ts';
 import { type ProofSource, type ProviderAccount, ProviderSession } from './provider-session.ts';
@@ -38,11 +39,8 @@ import {
   type MessageRecord,
   type MessageRow,
   readAccount,
-  readCursor,
-  readMessage,
   readSetting,
   writeAccount,
-  writeCursor,
   writeSetting,
 } from './records.ts';
 import { type EncryptedStore, openEncryptedStore, type Transaction } from './store/encrypted-store.ts';
@@ -92,7 +90,6 @@ export type Identity = {
 export type SafetyNumberView = { readonly digits: string; readonly formatted: string; readonly scannable: Uint8Array };
 
 const connectTimeoutMs = 45_000;
-const messagesPerRead = 64;
 
 /**
  * Opens a device's folder, or makes it. Nothing goes over the network yet.
@@ -130,8 +127,7 @@ export class Client {
   #messenger: Messenger | undefined;
   #turns: ConnectTransport | undefined;
   #closed = false;
-  /** Wakes the iterators of `messages`. */
-  readonly #readers = new Set<() => void>();
+  readonly #readers = new Set<MessageReader<Message>>();
 
   /** Use `openClient`. */
   constructor(options: ClientOptions, gatekeeper: string, trust: HttpTrust, store: EncryptedStore) {
@@ -283,7 +279,7 @@ export class Client {
     if (this.#closed) return;
     this.#closed = true;
     await this.disconnect();
-    for (const wake of this.#readers) wake();
+    for (const reader of this.#readers) reader.end();
     this.#hub.close();
     this.#store.close();
   }
@@ -320,23 +316,15 @@ export class Client {
    * Incoming messages, oldest first, then as they come. A message counts as consumed when the next one is asked for: after
    * a crash in between it comes again. Several iterators each see all messages from where they begin.
    */
-  async *messages(): AsyncGenerator<Message, void, void> {
-    let after = this.#transaction(readCursor);
-    while (!this.#closed) {
-      const rows = this.#transaction(tx => listMessages(tx, { after, limit: messagesPerRead }));
-      for (const { sequence, message } of rows) {
-        // Sequences grow over all rows; own ones are passed over.
-        if (message.author !== this.#account?.interopId && message.kind !== 'deleted') {
-          yield await this.#message(this.#transaction(tx => readMessage(tx, message.author, message.id)) ?? message);
-        }
-        after = sequence;
-        if (this.#closed) return;
-        this.#transaction(tx => {
-          if (readCursor(tx) < sequence) writeCursor(tx, sequence);
-        });
-      }
-      if (rows.length < messagesPerRead) await this.#newMessage(after);
-    }
+  messages(): MessageReader<Message> {
+    const reader = new MessageReader<Message>({
+      transaction: work => this.#transaction(work),
+      isWanted: message => message.author !== this.#account?.interopId && message.kind !== 'deleted',
+      present: message => this.#message(message),
+      onEnd: ended => this.#readers.delete(ended),
+    });
+    this.#readers.add(reader);
+    return reader;
   }
 
   /** A piece of the history, newest first; `before` is the sequence of the last row got. */
@@ -441,20 +429,6 @@ export class Client {
     return { ...record, from, markRead };
   }
 
-  /** Waits until there may be rows after that one. */
-  async #newMessage(after: number): Promise<void> {
-    await new Promise<void>(resolve => {
-      const wake = (): void => {
-        this.#readers.delete(wake);
-        resolve();
-      };
-      this.#readers.add(wake);
-      // One that came between the reading and here.
-      const missed = this.#closed || this.#transaction(tx => listMessages(tx, { after, limit: 1 })).length > 0;
-      if (missed) wake();
-    });
-  }
-
   /** Keys of a device that is not enlisted yet: made once, kept, the same after a crash. */
   async #newDevice(): Promise<{ keys: DeviceKeys; publication: KeyPublication }> {
     this.#needOpen();
@@ -529,7 +503,7 @@ export class Client {
 
   #emit(event: ClientEvent): void {
     this.#hub.emit(event);
-    if (event.kind === 'message' && event.change === 'new') for (const wake of this.#readers) wake();
+    if (event.kind === 'message' && event.change === 'new') for (const reader of this.#readers) reader.wake();
   }
 
   #online(timeoutMs: number): Promise<void> {

@@ -1,0 +1,82 @@
+// A gatekeeper (citadel.example) and a provider (skylark.example) on loopback, and people of both who use the SDK.
+// Knows nothing of what the scenarios say.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { devGatekeeperIssuer, freePorts } from '@drawbridge/cli/dev-config';
+import { type DevGatekeeper, startDevGatekeeper, startDevProvider } from '@drawbridge/cli/dev-network';
+import { ensureDevPki } from '@drawbridge/cli/dev-pki';
+import { type Client, type ClientOptions, openClient } from '@drawbridge/client/client';
+
+export type SdkNetwork = {
+  readonly folder: string;
+  /** PEM file of the authority that clients trust. */
+  readonly ca: string;
+  readonly gatekeeper: string;
+  readonly provider: string;
+  /** Stops the gatekeeper and starts it again on the same ports and data. */
+  restart(): Promise<void>;
+  /** A person's client in their own folder (`device` tells several of one person apart); not enlisted, not connected. */
+  open(identifier: string, at: Service, extra?: Extra): Promise<Client>;
+  close(): Promise<void>;
+};
+
+export type Service = 'citadel' | 'skylark';
+export type Extra = Partial<ClientOptions> & { readonly device?: string };
+
+export async function startSdkNetwork(): Promise<SdkNetwork> {
+  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-sdk-'));
+  const pki = await ensureDevPki(join(folder, 'pki'), ['citadel.example', 'skylark.example']);
+  const [http, xmpp, xmpps, websocket, compact] = await freePorts(5);
+  const provider = await startDevProvider({
+    folder: join(folder, 'skylark'),
+    pki,
+    gatekeepers: [devGatekeeperIssuer(http!)],
+  });
+  const start = (): Promise<DevGatekeeper> =>
+    startDevGatekeeper({
+      folder: join(folder, 'citadel'),
+      pki,
+      domain: 'citadel.example',
+      ports: { http: http!, xmpp: xmpp!, xmpps: xmpps!, websocket: websocket!, compact: compact! },
+      providers: [{ number: 1, name: 'skylark.example', issuer: provider.issuer, wakeUpUrl: provider.wakeUpUrl }],
+      unlimited: true,
+    });
+  let gatekeeper = await start();
+  const clients: Client[] = [];
+  return {
+    folder,
+    ca: pki.caFile,
+    gatekeeper: gatekeeper.issuer,
+    provider: provider.issuer,
+    async restart() {
+      await gatekeeper.close();
+      gatekeeper = await start();
+    },
+    async open(identifier, at, extra = {}) {
+      const { device = '', ...rest } = extra;
+      const client = await openClient({
+        folder: join(folder, 'people', identifier + device),
+        // A key rather than a passphrase: deriving one takes a fifth of a second each time.
+        key: new Uint8Array(32).fill(7),
+        gatekeeper: gatekeeper.issuer,
+        provider: {
+          url: at === 'citadel' ? `${gatekeeper.issuer}/users` : provider.issuer,
+          identifier,
+          password: `the password of ${identifier}`,
+          signUp: true,
+        },
+        ca: pki.caFile,
+        ...rest,
+      });
+      clients.push(client);
+      return client;
+    },
+    async close() {
+      for (const client of clients) await client.close();
+      await gatekeeper.close();
+      await provider.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
