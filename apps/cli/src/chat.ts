@@ -1,0 +1,146 @@
+// `drawbridge chat`: options, help, who one is. Knows nothing of what a person types.
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline/promises';
+import type { Command } from 'commander';
+import { CommandError, usageError } from './command-error.ts';
+
+type Flags = {
+  network?: string;
+  as?: string;
+  over?: string;
+  gatekeeper?: string;
+  provider?: string;
+  ca?: string;
+  folder?: string;
+  native: boolean;
+  replace: boolean;
+};
+
+type NetworkFile = {
+  readonly ca: string;
+  readonly provider: { readonly name: string; readonly url: string };
+  readonly gatekeepers: readonly {
+    readonly name: string;
+    readonly domain: string;
+    readonly url: string;
+    readonly users: string;
+  }[];
+};
+
+export function registerChat(program: Command): void {
+  program
+    .command('chat')
+    .summary('chat from the terminal')
+    .description(
+      'Signs in at a provider, enlists this device with a gatekeeper, and chats. Keys and history are kept encrypted in one\nfolder per person and gatekeeper. Type /help inside for what can be done.',
+    )
+    .option('--network <file>', 'join a demo: the network.json that it names')
+    .option('--as <name>', 'who you are at the provider: your user-visible identifier')
+    .option('--over <gatekeeper>', "with --network: the gatekeeper's name", 'citadel')
+    .option('--native', "with --network: be the gatekeeper's own user instead of the provider's", false)
+    .option('--gatekeeper <url>', 'the gatekeeper')
+    .option('--provider <url>', 'your provider')
+    .option('--ca <file>', 'development: trust this authority (PEM)')
+    .option('--folder <folder>', 'where keys and history are kept (otherwise below ~/.drawbridge)')
+    .option('--replace', 'enlist anew, removing your other devices (when they are lost)', false)
+    .addHelpText(
+      'after',
+      `
+Secrets are asked for, or taken from DRAWBRIDGE_PASSWORD (at the provider) and DRAWBRIDGE_PASSPHRASE (of the folder).
+An account that the provider doesn't know is made, if it lets people register.
+
+Examples:
+  $ drawbridge chat --network /tmp/drawbridge-demo-x/network.json --as dora
+  $ drawbridge chat --gatekeeper https://citadel.example --provider https://skylark.example --as anna
+  $ printf '/to citadel.example bob\\nhello\\n/quit\\n' | drawbridge chat --network FILE --as dora`,
+    )
+    .action(async (flags: Flags) => {
+      const who = whoIsThat(flags);
+      const { runChat } = await import('./chat-run.ts');
+      const password = await secret(
+        'DRAWBRIDGE_PASSWORD',
+        `Password of ${who.identifier} at ${who.provider}: `,
+        who.demo,
+      );
+      const passphrase = await secret('DRAWBRIDGE_PASSPHRASE', `Passphrase of ${who.folder}: `, who.demo);
+      await runChat({ ...who, password, passphrase, replace: flags.replace });
+    });
+}
+
+export type ChatPerson = {
+  readonly identifier: string;
+  readonly gatekeeper: string;
+  readonly provider: string;
+  readonly folder: string;
+  readonly ca?: string;
+  /** In a demo nothing is worth a secret of one's own. */
+  readonly demo: boolean;
+};
+
+function whoIsThat(flags: Flags): ChatPerson {
+  const { as: identifier } = flags;
+  if (identifier === undefined) throw usageError('--as is missing', 'say who you are at your provider: --as anna');
+  const folderOf = (place: string): string =>
+    flags.folder ?? join(homedir(), '.drawbridge', `${identifier}@${place}`.replaceAll(/[^\p{L}\p{N}@._-]/gu, '_'));
+  if (flags.network !== undefined) {
+    const network = readNetwork(flags.network);
+    const gatekeeper = network.gatekeepers.find(({ name, domain }) => name === flags.over || domain === flags.over);
+    if (gatekeeper === undefined) {
+      const known = network.gatekeepers.map(({ name }) => name).join(' or ');
+      throw usageError(`the network has no gatekeeper ${flags.over ?? ''}`, `name ${known} with --over`);
+    }
+    const place = flags.native ? gatekeeper.name : `skylark-over-${gatekeeper.name}`;
+    return {
+      identifier,
+      gatekeeper: gatekeeper.url,
+      provider: flags.native ? gatekeeper.users : network.provider.url,
+      folder: flags.folder ?? join(flags.network, '..', 'people', `${identifier}-${place}`),
+      ca: network.ca,
+      demo: true,
+    };
+  }
+  if (flags.gatekeeper === undefined || flags.provider === undefined) {
+    throw usageError('--gatekeeper and --provider are needed', 'name both, or a demo with --network');
+  }
+  for (const url of [flags.gatekeeper, flags.provider]) {
+    if (!URL.canParse(url)) throw usageError(`${url} is not a URL`, 'begin it with https://');
+  }
+  return {
+    identifier,
+    gatekeeper: flags.gatekeeper,
+    provider: flags.provider,
+    folder: folderOf(new URL(flags.gatekeeper).host),
+    ...(flags.ca === undefined ? {} : { ca: flags.ca }),
+    demo: false,
+  };
+}
+
+function readNetwork(file: string): NetworkFile {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as NetworkFile;
+  } catch (error) {
+    if (error instanceof SyntaxError)
+      throw new CommandError(`${file} is no network file`, 'name the network.json of a running demo');
+    throw error;
+  }
+}
+
+/** From the environment, or asked for without showing what is typed. */
+async function secret(variable: string, question: string, demo: boolean): Promise<string> {
+  const given = process.env[variable];
+  if (given !== undefined && given !== '') return given;
+  if (demo) return 'nothing worth hiding in a demo';
+  if (!process.stdin.isTTY)
+    throw usageError(`${variable} is not set, and there is no terminal to ask at`, `set ${variable}`);
+  const terminal = createInterface({ input: process.stdin, output: process.stderr, terminal: true });
+  process.stderr.write(question);
+  const quiet = terminal as unknown as { _writeToOutput?: (text: string) => void };
+  quiet._writeToOutput = () => {};
+  const answer = await terminal.question('');
+  terminal.close();
+  process.stderr.write('\n');
+  if (answer === '') throw usageError('nothing was typed', `type it, or set ${variable}`);
+  return answer;
+}
