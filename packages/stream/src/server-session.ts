@@ -10,8 +10,11 @@ import { StreamManagement } from './stream-management.ts';
 
 /** A client's `<r/>` is answered with the count so far when not all before it is resolved within this time. */
 export const acknowledgeAtLatestMs = 5_000;
-/** Streams without stream management are asked by a ping, at most once in this time: one answer covers many stanzas. */
-export const pingIntervalMs = 15;
+/**
+ * Streams without stream management are asked by a ping, at most once in this time: one answer covers many stanzas.
+ * Managed ones are asked again no sooner than this when nothing new was sent.
+ */
+export const askIntervalMs = 15;
 /** Clients' `<r/>` that wait for an answer. More than this and the stream is closed: nobody needs them. */
 export const maxWaitingRequests = 1_000;
 
@@ -37,14 +40,22 @@ export class ServerSession<T> {
   readonly #jid: string;
   #management = new StreamManagement<Outbound<T>>();
   #enabled: { readonly id: string; readonly resumable: boolean } | undefined;
+  /**
+   * Added to the management's count to give the sequences of `receive`. Grows when counts start anew or go back, so that
+   * no sequence is ever given twice and what was given before resolves nothing of what came since.
+   */
+  #sequenceBase = 0;
+  /** Sent before stream management was on and not acknowledged: the first count of the client covers it too. */
+  #earlier: Outbound<T>[] = [];
   /** Outbound stanzas covered by the ack request or ping under way, or -1 when none is. */
   #askedAt = -1;
+  /** Outbound stanzas that the last ack request covered. */
+  #lastAskedAt = 0;
   #sentCount = 0;
   #pingNumber = 0;
-  #lastPingMs = Number.NEGATIVE_INFINITY;
   /** Stanzas acknowledged by pings so far. */
   #pinged = 0;
-  #askedAtMs = 0;
+  #askedAtMs = Number.NEGATIVE_INFINITY;
   /** `<r/>` not yet answered: how much was received before each, and when it came. */
   #requests: { sequence: number; sinceMs: number }[] = [];
   outgoing: Element[] = [];
@@ -64,29 +75,36 @@ export class ServerSession<T> {
   }
 
   get unacknowledgedCount(): number {
-    return this.#management.unacknowledgedCount;
+    return this.#earlier.length + this.#management.unacknowledgedCount;
   }
 
   /** Takes one element of the peer. Stanzas (also unknown top-level elements, which the caller refuses) get a sequence. */
   receive(el: Element, nowMs: number): Received {
     if (el.ns === NS_SM) return this.#managementElement(el, nowMs);
     if (el.ns !== NS_CLIENT) return { kind: 'close', condition: 'unsupported-stanza-type' };
-    const sequence = this.#management.receive();
+    const sequence = this.#sequenceBase + this.#management.receive();
     if (el.name === 'iq' && this.#isPong(el)) {
-      this.#management.resolve(sequence);
+      this.resolve(sequence);
       return consumed;
     }
     return { kind: 'stanza', sequence };
   }
 
-  /** Turns stream management on: counts start anew, `<enabled/>` is sent. Stanzas sent before stay unacknowledged. */
+  /**
+   * Turns stream management on: counts start anew, `<enabled/>` is sent. Stanzas that were sent before are in no count; a
+   * ping after them, which is in it, gets them acknowledged.
+   */
   enable(id: string, resumable: boolean, maxSeconds: number): void {
+    this.#sequenceBase += this.#management.received;
+    this.#earlier = [...this.#management.unacknowledged];
     this.#management = new StreamManagement<Outbound<T>>();
     this.#askedAt = -1;
+    this.#lastAskedAt = 0;
     this.#sentCount = 0;
     this.#enabled = { id, resumable };
     const resume = resumable ? { resume: 'true', max: String(maxSeconds) } : {};
     this.outgoing.push(element('enabled', NS_SM, { id, ...resume }));
+    if (this.#earlier.length > 0) this.send(this.#ping(), undefined);
   }
 
   get managed(): boolean {
@@ -95,7 +113,7 @@ export class ServerSession<T> {
 
   /** The inbound stanza with this sequence needs nothing more; answers the `<r/>` that waited for it. */
   resolve(sequence: number): void {
-    this.#management.resolve(sequence);
+    this.#management.resolve(sequence - this.#sequenceBase);
     while (this.#requests.length > 0 && this.#requests[0]!.sequence <= this.#management.handledSequence) {
       this.#requests.shift();
       this.#acknowledge();
@@ -115,15 +133,11 @@ export class ServerSession<T> {
    */
   ask(nowMs: number): number | undefined {
     if (this.#askedAt >= 0 || this.#management.unacknowledgedCount === 0) return undefined;
-    if (this.#enabled !== undefined) this.outgoing.push(request);
-    else {
-      if (nowMs < this.#lastPingMs + pingIntervalMs) return this.#lastPingMs + pingIntervalMs;
-      this.#lastPingMs = nowMs;
-      const id = pingPrefix + String(++this.#pingNumber);
-      const attrs = { from: this.#domain, to: this.#jid, id, type: 'get' };
-      this.outgoing.push(element('iq', NS_CLIENT, attrs, [element('ping', NS_PING)]));
-    }
+    const hasNews = this.#enabled !== undefined && this.#sentCount > this.#lastAskedAt;
+    if (!hasNews && nowMs < this.#askedAtMs + askIntervalMs) return this.#askedAtMs + askIntervalMs;
+    this.outgoing.push(this.#enabled === undefined ? this.#ping() : request);
     this.#askedAt = this.#sentCount;
+    this.#lastAskedAt = this.#sentCount;
     this.#askedAtMs = nowMs;
     return undefined;
   }
@@ -149,12 +163,17 @@ export class ServerSession<T> {
 
   /**
    * Takes the session up on a new stream: the client has handled `handled` stanzas. What it lacks is sent again, after
-   * `<resumed/>`, which the negotiation sends. False: the count is impossible, the session can't be resumed.
+   * `<resumed/>`, which the negotiation sends. In turn the client sends again what was not resolved until now, which
+   * hence counts anew. False: the count is impossible, or says nothing of what was sent before there were counts; the
+   * session can't be resumed.
    */
   resume(handled: number): boolean {
     const delivered = this.#management.acknowledge(handled);
     if (delivered === 'handled-count-ahead') return false;
     this.#noteDelivered(delivered);
+    if (this.#earlier.length > 0) return false;
+    this.#sequenceBase += this.#management.received - this.#management.handledSequence;
+    this.#management.rewind();
     this.#askedAt = -1;
     this.#requests = [];
     this.outgoing = this.#management.unacknowledged.map(outbound => outbound.element);
@@ -206,11 +225,21 @@ export class ServerSession<T> {
     return true;
   }
 
+  #ping(): Element {
+    const id = pingPrefix + String(++this.#pingNumber);
+    const attrs = { from: this.#domain, to: this.#jid, id, type: 'get' };
+    return element('iq', NS_CLIENT, attrs, [element('ping', NS_PING)]);
+  }
+
   #acknowledge(): void {
     this.outgoing.push(element('a', NS_SM, { h: String(this.#management.handled) }));
   }
 
   #noteDelivered(delivered: readonly Outbound<T>[]): void {
+    if (delivered.length === 0) return;
+    // Streams keep order: who has the first counted stanza has all that went before it.
+    for (const { note } of this.#earlier) if (note !== undefined) this.delivered.push(note);
+    this.#earlier = [];
     for (const { note } of delivered) if (note !== undefined) this.delivered.push(note);
   }
 }

@@ -51,6 +51,12 @@ export class StreamManagement<T> {
     return this.#handled % modulus;
   }
 
+  /** Forgets inbound stanzas that are not resolved: after a resumption the peer sends them again (XEP-0198 section 5). */
+  rewind(): void {
+    this.#received = this.#handled;
+    this.#resolvedAhead.clear();
+  }
+
   /** Notes an outbound stanza that the peer must acknowledge. */
   sent(item: T): void {
     this.#unacknowledged.push(item);
