@@ -7,6 +7,7 @@ import type { Element } from '@drawbridge/wire/element';
 
 /** What storage must do. `append` is atomic and durable when it resolves; `page` sees all that was appended before. */
 export interface MailboxStore {
+  /** Rejects, with nothing written, also when a row with that device and sequence is there already. */
   append(rows: readonly MailboxRow[]): Promise<void>;
   remove(ranges: readonly { device: number; first: number; last: number }[]): Promise<void>;
   page(device: number, afterSeq: number, maxCount: number, maxBytes: number): Promise<readonly StoredEntry[]>;
@@ -71,6 +72,8 @@ export type Entry = {
   /** What to write; let go as soon as it is acknowledged or on disk, so that a busy mailbox holds no trees. */
   element: Element | undefined;
   readonly sizeBytes: number;
+  /** What the mailbox counts for it: `sizeBytes`, and from when it goes to the writer the stored form's length. */
+  countedBytes: number;
   /** When it came, wall clock (milliseconds since 1970). */
   readonly sinceMs: number;
   /** When it came, monotonic clock. */
@@ -93,10 +96,21 @@ export type DeviceMailbox = {
   volatile: Entry[];
   /** What waits until the state has been read from disk after a restart; called with false when it can't be read. */
   loading: ((readable: boolean) => void)[] | undefined;
+  /**
+   * Entries that are over although their row is or may come to be on disk: pages leave them out. Replaced, not emptied,
+   * when rows are gone, for a page that was asked for earlier may still hold them.
+   */
+  removed: Set<number>;
+  /** The device is gone: what is still being written is removed again. */
+  discarded: boolean;
 };
 
-/** Storage that could not be read is tried again after this. */
-const retryReadMs = 1_000;
+type Range = { device: number; first: number; last: number };
+
+/** Storage that could not be read, or rows that could not be removed, are tried again after this. */
+const retryMs = 1_000;
+/** Removals of this time go to storage together. */
+const removeAfterMs = 50;
 
 /** Marks the stored form of entries drained later, so that they carry when they came (XEP-0203). */
 export type Codec = {
@@ -131,9 +145,12 @@ export class Mailboxes {
   #writeScheduled = false;
   #unwrittenBytes = 0;
   #congested = false;
-  #removals = new Map<number, { device: number; first: number; last: number }[]>();
+  #removals = new Map<DeviceMailbox, Range[]>();
   #removalTimer: NodeJS.Timeout | undefined;
   #inFlight = new Set<Promise<void>>();
+  /** The device whose expired entries are being removed: its counts are not to be trusted until then. */
+  #sweeping: { readonly device: number | undefined; readonly done: Promise<void> } | undefined;
+  #closing = false;
 
   constructor(deps: {
     store: MailboxStore;
@@ -158,11 +175,26 @@ export class Mailboxes {
 
   /** Writes what is only in memory, and waits for all writes and removals. */
   async close(): Promise<void> {
+    this.#closing = true;
     clearTimeout(this.#windowTimer);
     for (const box of this.#boxes.values()) this.#writeVolatile(box);
-    this.#flushWrites();
-    void this.#flushRemovals();
-    while (this.#inFlight.size > 0) await Promise.allSettled([...this.#inFlight]);
+    for (;;) {
+      this.#flushWrites();
+      this.#flushRemovals();
+      if (this.#inFlight.size === 0) return;
+      // A write that ends may bring removals, a state that has been read writes.
+      await Promise.allSettled([...this.#inFlight]);
+    }
+  }
+
+  /** Mailboxes in memory: of devices with a stream, and of those that have something waiting. */
+  get size(): number {
+    return this.#boxes.size;
+  }
+
+  /** Bytes that are only in memory. */
+  get unwrittenBytes(): number {
+    return this.#unwrittenBytes;
   }
 
   get isCongested(): boolean {
@@ -185,19 +217,26 @@ export class Mailboxes {
    */
   append(device: number, element: Element, sizeBytes: number, keep: boolean, receipt: Receipt): void {
     const box = this.#box(device);
-    if (box.loading === undefined) this.#append(box, element, sizeBytes, keep, receipt);
-    else {
-      box.loading.push(readable => {
-        if (readable) this.#append(box, element, sizeBytes, keep, receipt);
-        else this.#refuse(receipt);
-      });
+    if (box.loading === undefined) {
+      this.#append(box, element, sizeBytes, keep, receipt);
+      return;
     }
+    this.#unwrittenBytes += sizeBytes;
+    this.#checkCongestion();
+    box.loading.push(readable => {
+      this.#unwrittenBytes -= sizeBytes;
+      // How full it is nobody knew when this came.
+      const isFull = keep && !this.hasSpace(device, sizeBytes);
+      if (box.discarded) settle(receipt);
+      else if (readable && !isFull) this.#append(box, element, sizeBytes, keep, receipt);
+      else this.#refuse(receipt);
+    });
   }
 
   /** Starts delivery to a device's new stream: first what waits, then what comes. Replaces an earlier stream. */
   attach(device: number, live: LiveDevice): void {
     const box = this.#box(device);
-    this.detach(device, box.live?.device);
+    this.#writeVolatile(box);
     box.live = { device: live, cursor: 0, mode: 'draining', reading: false };
     if (box.loading === undefined) this.#drain(box);
   }
@@ -233,11 +272,12 @@ export class Mailboxes {
     entry.element = undefined;
     const box = entry.mailbox;
     box.count--;
-    box.bytes -= entry.sizeBytes;
+    box.bytes -= entry.countedBytes;
     if (before === 'volatile') {
-      this.#unwrittenBytes -= entry.sizeBytes;
+      this.#unwrittenBytes -= entry.countedBytes;
       this.#trimVolatile(box);
-    } else if (before === 'durable') this.#scheduleRemoval(box.row, entry.seq);
+    } else if (before === 'durable') this.#scheduleRemoval(box, entry.seq);
+    else box.removed.add(entry.seq);
     this.#settle(entry);
     if (box.live?.mode === 'draining') this.#drain(box);
     this.#checkCongestion();
@@ -245,15 +285,17 @@ export class Mailboxes {
 
   /** Forgets a removed device's mailbox; its rows are deleted with the device. Senders who wait are settled. */
   discard(device: number): void {
+    this.#unread.delete(device);
     const box = this.#boxes.get(device);
     if (box === undefined) return;
     this.#boxes.delete(device);
-    this.#unread.delete(device);
+    this.#sequenceFloor = Math.max(this.#sequenceFloor, box.lastSeq);
+    box.discarded = true;
     box.live = undefined;
     for (const entry of box.volatile) {
       if (entry.state !== 'volatile') continue;
       entry.state = 'dropped';
-      this.#unwrittenBytes -= entry.sizeBytes;
+      this.#unwrittenBytes -= entry.countedBytes;
       this.#settle(entry);
     }
     box.volatile = [];
@@ -262,16 +304,29 @@ export class Mailboxes {
 
   /** Removes what is too old, a little at a time; gives how many entries went. Call it now and then. */
   async sweep(limit: number): Promise<number> {
-    const nowMs = this.#nowMs();
+    if (this.#sweeping !== undefined) return 0;
+    this.#sweeping = { device: undefined, done: Promise.resolve() };
     let removed = 0;
-    for (const device of await this.#store.devices()) {
-      if (removed >= limit) break;
-      const gone = await this.#store.expire(device, nowMs, limit - removed);
-      removed += gone.count;
-      const box = this.#boxes.get(device);
-      if (box === undefined || box.loading !== undefined) continue;
-      box.count -= gone.count;
-      box.bytes -= gone.bytes;
+    try {
+      const nowMs = this.#nowMs();
+      for (const device of await this.#store.devices()) {
+        if (removed >= limit || this.#closing) break;
+        const box = this.#boxes.get(device);
+        // A device with a stream finds out by itself what is too old. Rows on their way out are counted out already.
+        if (box !== undefined && (box.live !== undefined || box.loading !== undefined || box.removed.size > 0))
+          continue;
+        const expired = this.#store.expire(device, nowMs, limit - removed).then(gone => {
+          removed += gone.count;
+          if (box === undefined) return;
+          box.count -= gone.count;
+          box.bytes -= gone.bytes;
+          this.#forgetWhenEmpty(box);
+        });
+        this.#sweeping = { device, done: expired.catch(() => {}) };
+        await expired;
+      }
+    } finally {
+      this.#sweeping = undefined;
     }
     return removed;
   }
@@ -281,7 +336,18 @@ export class Mailboxes {
     if (box !== undefined) return box;
     this.#sequenceFloor = Math.max(this.#sequenceFloor, this.#nowMs() * 1_024);
     const lastSeq = this.#sequenceFloor;
-    box = { row: device, lastSeq, count: 0, bytes: 0, live: undefined, writing: 0, volatile: [], loading: undefined };
+    box = {
+      row: device,
+      lastSeq,
+      count: 0,
+      bytes: 0,
+      live: undefined,
+      writing: 0,
+      volatile: [],
+      loading: undefined,
+      removed: new Set(),
+      discarded: false,
+    };
     this.#boxes.set(device, box);
     if (this.#unread.delete(device)) this.#load(box);
     return box;
@@ -293,29 +359,38 @@ export class Mailboxes {
       const waiting = box.loading ?? [];
       box.loading = undefined;
       for (const run of waiting) run(readable);
+      this.#checkCongestion();
     };
+    const state = this.#swept(box).then(() => this.#store.state(box.row));
     this.#track(
-      this.#store.state(box.row).then(
-        state => {
-          box.lastSeq = Math.max(box.lastSeq, state.lastSeq);
-          box.count = state.count;
-          box.bytes = state.bytes;
+      state.then(
+        ({ lastSeq, count, bytes }) => {
+          box.lastSeq = Math.max(box.lastSeq, lastSeq);
+          box.count = count;
+          box.bytes = bytes;
           finish(true);
           if (box.live?.mode === 'draining') this.#drain(box);
+          else this.#forgetWhenEmpty(box);
         },
         () => {
           // Storage can't be read: what waits is refused rather than kept out of order, and reading is tried again.
           finish(false);
+          if (box.discarded || this.#closing) return;
           if (box.live === undefined) {
             this.#boxes.delete(box.row);
             this.#unread.add(box.row);
           } else {
             box.loading = [];
-            setTimeout(() => this.#load(box), retryReadMs).unref();
+            setTimeout(() => this.#load(box), retryMs).unref();
           }
         },
       ),
     );
+  }
+
+  /** Resolves when no removal of expired entries of this mailbox is under way. */
+  #swept(box: DeviceMailbox): Promise<void> {
+    return this.#sweeping?.device === box.row ? this.#sweeping.done : Promise.resolve();
   }
 
   #append(box: DeviceMailbox, element: Element, sizeBytes: number, keep: boolean, receipt: Receipt): void {
@@ -332,6 +407,7 @@ export class Mailboxes {
           seq,
           element: undefined,
           sizeBytes,
+          countedBytes: sizeBytes,
           sinceMs,
           queuedAtMs,
           state,
@@ -343,7 +419,17 @@ export class Mailboxes {
       return;
     }
     const seq = ++box.lastSeq;
-    const entry: Entry = { mailbox: box, seq, element, sizeBytes, sinceMs, queuedAtMs, state: 'volatile', receipt };
+    const entry: Entry = {
+      mailbox: box,
+      seq,
+      element,
+      sizeBytes,
+      countedBytes: sizeBytes,
+      sinceMs,
+      queuedAtMs,
+      state: 'volatile',
+      receipt,
+    };
     box.count++;
     box.bytes += sizeBytes;
     this.#unwrittenBytes += sizeBytes;
@@ -416,20 +502,28 @@ export class Mailboxes {
     if (this.#toWrite.length === 0) return;
     const entries: Entry[] = [];
     const rows: MailboxRow[] = [];
+    const skipped: Entry[] = [];
     for (const entry of this.#toWrite) {
       const { mailbox, seq, sinceMs, element } = entry;
       entry.element = undefined;
-      if (entry.state === 'acknowledged' || element === undefined) {
-        // Acknowledged while it waited for this turn's end: it need not be written at all.
+      if (entry.state === 'acknowledged' || element === undefined || mailbox.discarded) {
+        // Acknowledged, or its device removed, while it waited for this turn's end: it need not be written at all.
         mailbox.writing--;
-        this.#unwrittenBytes -= entry.sizeBytes;
+        mailbox.removed.delete(seq);
+        this.#unwrittenBytes -= entry.countedBytes;
+        skipped.push(entry);
+        this.#settle(entry);
         continue;
       }
-      entries.push(entry);
       const stanza = this.#codec.encode(element);
+      mailbox.bytes += stanza.length - entry.countedBytes;
+      this.#unwrittenBytes += stanza.length - entry.countedBytes;
+      entry.countedBytes = stanza.length;
+      entries.push(entry);
       rows.push({ device: mailbox.row, seq, expiresAtMs: sinceMs + this.#limits.ttlMs, stanza });
     }
     this.#toWrite = [];
+    if (skipped.length > 0) this.#afterWrite(skipped);
     if (rows.length === 0) return;
     this.#track(
       this.#store.append(rows).then(
@@ -442,11 +536,13 @@ export class Mailboxes {
   #written(entries: readonly Entry[]): void {
     for (const entry of entries) {
       entry.mailbox.writing--;
-      this.#unwrittenBytes -= entry.sizeBytes;
+      this.#unwrittenBytes -= entry.countedBytes;
       if (entry.state === 'writing') {
         entry.state = 'durable';
         this.#settle(entry);
-      } else this.#scheduleRemoval(entry.mailbox.row, entry.seq);
+        if (!entry.mailbox.discarded) continue;
+      }
+      this.#scheduleRemoval(entry.mailbox, entry.seq);
     }
     this.#afterWrite(entries);
   }
@@ -455,11 +551,12 @@ export class Mailboxes {
     for (const entry of entries) {
       const box = entry.mailbox;
       box.writing--;
-      this.#unwrittenBytes -= entry.sizeBytes;
+      this.#unwrittenBytes -= entry.countedBytes;
+      box.removed.delete(entry.seq);
       if (entry.state !== 'writing') continue;
       entry.state = 'dropped';
       box.count--;
-      box.bytes -= entry.sizeBytes;
+      box.bytes -= entry.countedBytes;
       const receipt = entry.receipt;
       entry.receipt = undefined;
       if (receipt !== undefined) this.#refuse(receipt);
@@ -502,10 +599,10 @@ export class Mailboxes {
     }
     live.reading = true;
     const { pageEntries, pageBytes } = this.#limits;
-    // On a new stream, what the last one acknowledged must be gone before the first page is read.
-    const removed = live.cursor === 0 ? this.#flushRemovals() : Promise.resolve();
     let readable = live.cursor;
-    const read = removed.then(() => {
+    let { removed } = box;
+    const read = this.#swept(box).then(() => {
+      removed = box.removed;
       // Everything up to here is on disk already, so an empty page means that there is nothing up to here.
       if (box.writing === 0) readable = box.lastSeq;
       return this.#store.page(box.row, live.cursor, pageEntries, pageBytes);
@@ -513,29 +610,33 @@ export class Mailboxes {
     this.#track(
       read.then(
         page => {
+          if (box.live === live) this.#deliverPage(box, live, page, removed);
           live.reading = false;
-          if (box.live === live) this.#deliverPage(box, live, page, readable);
+          if (page.length === 0) live.cursor = Math.max(live.cursor, readable);
+          // Rows still being written are read when their write is done, so that order holds.
+          if (box.live === live && (page.length > 0 || box.writing === 0)) this.#drain(box);
         },
         () => {
           live.reading = false;
-          setTimeout(() => this.roomAgain(box.row), retryReadMs).unref();
+          setTimeout(() => this.roomAgain(box.row), retryMs).unref();
         },
       ),
     );
   }
 
-  #deliverPage(box: DeviceMailbox, live: Live, page: readonly StoredEntry[], readable: number): void {
+  #deliverPage(box: DeviceMailbox, live: Live, page: readonly StoredEntry[], removed: ReadonlySet<number>): void {
     const nowMs = this.#nowMs();
     for (const stored of page) {
       if (!live.device.hasRoom()) return;
       live.cursor = stored.seq;
+      if (removed.has(stored.seq)) continue;
       const sinceMs = stored.expiresAtMs - this.#limits.ttlMs;
       const element = stored.expiresAtMs <= nowMs ? undefined : this.#codec.decode(stored.stanza, sinceMs);
       if (element === undefined) {
         if (stored.expiresAtMs > nowMs) this.#events.damaged();
         box.count--;
         box.bytes -= stored.stanza.length;
-        this.#scheduleRemoval(box.row, stored.seq);
+        this.#scheduleRemoval(box, stored.seq);
         continue;
       }
       const sizeBytes = stored.stanza.length;
@@ -544,6 +645,7 @@ export class Mailboxes {
         seq: stored.seq,
         element: undefined,
         sizeBytes,
+        countedBytes: sizeBytes,
         sinceMs,
         queuedAtMs: 0,
         state: 'durable',
@@ -551,36 +653,41 @@ export class Mailboxes {
       };
       live.device.deliver(entry, element, true);
     }
-    if (page.length === 0) live.cursor = Math.max(live.cursor, readable);
-    // Rows still being written are read when their write is done, so that order holds.
-    if (page.length > 0 || box.writing === 0) this.#drain(box);
   }
 
-  #scheduleRemoval(device: number, seq: number): void {
-    let ranges = this.#removals.get(device);
-    if (ranges === undefined) this.#removals.set(device, (ranges = []));
+  #scheduleRemoval(box: DeviceMailbox, seq: number): void {
+    box.removed.add(seq);
+    let ranges = this.#removals.get(box);
+    if (ranges === undefined) this.#removals.set(box, (ranges = []));
     const last = ranges.at(-1);
     if (last !== undefined && last.last === seq - 1) last.last = seq;
-    else ranges.push({ device, first: seq, last: seq });
-    this.#removalTimer ??= setTimeout(() => void this.#flushRemovals(), 50);
+    else ranges.push({ device: box.row, first: seq, last: seq });
+    this.#removalTimer ??= setTimeout(() => this.#flushRemovals(), removeAfterMs);
   }
 
-  /** Resolves when all removals asked for so far have been done (or have failed: then they are tried again later). */
-  async #flushRemovals(): Promise<void> {
+  #flushRemovals(): void {
     clearTimeout(this.#removalTimer);
     this.#removalTimer = undefined;
     if (this.#removals.size === 0) return;
     const batch = this.#removals;
     this.#removals = new Map();
-    const done = this.#store.remove([...batch.values()].flat()).catch(() => {
-      for (const [device, ranges] of batch) {
-        const newer = this.#removals.get(device);
-        this.#removals.set(device, newer === undefined ? ranges : [...ranges, ...newer]);
-      }
-      this.#removalTimer ??= setTimeout(() => void this.#flushRemovals(), 1_000);
-    });
-    this.#track(done);
-    await done;
+    this.#track(
+      this.#store.remove([...batch.values()].flat()).then(
+        () => {
+          for (const [box, ranges] of batch) {
+            const removed = new Set(box.removed);
+            for (const { first, last } of ranges) for (let seq = first; seq <= last; seq++) removed.delete(seq);
+            box.removed = removed;
+            this.#forgetWhenEmpty(box);
+          }
+        },
+        () => {
+          if (this.#closing) return;
+          for (const [box, ranges] of batch) this.#removals.set(box, [...ranges, ...(this.#removals.get(box) ?? [])]);
+          this.#removalTimer ??= setTimeout(() => this.#flushRemovals(), retryMs);
+        },
+      ),
+    );
   }
 
   #checkCongestion(): void {
@@ -594,10 +701,13 @@ export class Mailboxes {
     }
   }
 
+  /** A mailbox keeps its place while rows of it may be on disk: whoever makes it anew would not know of them. */
   #forgetWhenEmpty(box: DeviceMailbox): void {
-    const idle = box.live === undefined && box.count === 0 && box.writing === 0 && box.volatile.length === 0;
-    // A mailbox with removals under way keeps its place: sequences must not start again while old rows exist.
-    if (idle && box.loading === undefined && !this.#removals.has(box.row)) this.#boxes.delete(box.row);
+    const idle = box.live === undefined && box.count === 0 && box.writing === 0 && box.removed.size === 0;
+    if (!idle || box.loading !== undefined || this.#boxes.get(box.row) !== box) return;
+    // Its sequences are never given again, also when the clock has been put back.
+    this.#sequenceFloor = Math.max(this.#sequenceFloor, box.lastSeq);
+    this.#boxes.delete(box.row);
   }
 
   #track(work: Promise<void>): void {

@@ -12,7 +12,8 @@ export type MailboxRow = {
 
 export const mailboxWrites = {
   mailboxAppend(db: DatabaseSync, rows: readonly MailboxRow[]): void {
-    const insert = prepared(db, 'INSERT OR REPLACE INTO mailbox (device, seq, expires_at, stanza) VALUES (?, ?, ?, ?)');
+    // Never a replacement: what a sender was told is kept must not go because of a sequence given twice.
+    const insert = prepared(db, 'INSERT INTO mailbox (device, seq, expires_at, stanza) VALUES (?, ?, ?, ?)');
     for (const row of rows) insert.run(row.device, row.seq, row.expiresAtMs, row.stanza);
   },
 
