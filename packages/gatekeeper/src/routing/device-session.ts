@@ -21,6 +21,10 @@ export interface Carrier {
 export type SessionLimits = {
   /** Stanzas handed to a device and not acknowledged, at most; more wait in the mailbox. */
   readonly maxUnacknowledged: number;
+  /** Their bytes, beyond the first: what they hold of memory is the device's own doing. */
+  readonly maxUnacknowledgedBytes: number;
+  /** All stanzas sent and not acknowledged, answers included, beyond which a device is taken for broken. */
+  readonly maxOutstanding: number;
   /** How long a dropped session may be resumed. */
   readonly resumeSeconds: number;
   /** A device that owes an acknowledgement for this long is taken for dead. */
@@ -34,6 +38,8 @@ export type SessionLimits = {
 
 export const defaultSessionLimits: SessionLimits = {
   maxUnacknowledged: 512,
+  maxUnacknowledgedBytes: 4 * 1024 * 1024,
+  maxOutstanding: 10_000,
   resumeSeconds: 300,
   answerWithinMs: 60_000,
   messageBurst: 5_000,
@@ -77,6 +83,7 @@ export class DeviceSession implements LiveDevice {
   #tokens: number;
   #tokensAtMs: number;
   #throttle: NodeJS.Timeout | undefined;
+  #unacknowledgedBytes = 0;
   /** IQs of this device that wait for an answer. */
   openRequests = 0;
   /** In the list of sessions to flush at the end of this turn. */
@@ -120,7 +127,7 @@ export class DeviceSession implements LiveDevice {
       case 'stanza':
         if (el.name === 'message') this.#countMessage();
         this.#host.route(this, el, received.sequence);
-        return undefined;
+        return this.core.unacknowledgedCount > this.#host.limits.maxOutstanding ? 'policy-violation' : undefined;
       case 'enable':
         this.core.enable(this.#host.newId(), received.resume, this.#host.limits.resumeSeconds);
         this.startDelivery();
@@ -136,14 +143,20 @@ export class DeviceSession implements LiveDevice {
   afterInput(): void {
     this.#takeDelivered();
     this.#host.flushSoon(this);
-    if (this.#host.congested) {
-      this.#carrier?.pause();
-      this.#host.pausedByCongestion(this);
-    }
+    this.#readOrWait();
   }
 
   congestionOver(): void {
-    if (this.#throttle === undefined) this.#carrier?.resume();
+    this.#readOrWait();
+  }
+
+  /** Reads on when nothing speaks against it: storage that lags, a sender above its rate, a peer that reads nothing. */
+  #readOrWait(): void {
+    const carrier = this.#carrier;
+    if (carrier === undefined) return;
+    if (this.#host.congested) this.#host.pausedByCongestion(this);
+    if (this.#host.congested || this.#throttle !== undefined || carrier.congested) carrier.pause();
+    else carrier.resume();
   }
 
   /** The stanza with this sequence needs nothing more. */
@@ -163,7 +176,8 @@ export class DeviceSession implements LiveDevice {
     return (
       this.#carrier !== undefined &&
       !this.#carrier.congested &&
-      this.core.unacknowledgedCount < this.#host.limits.maxUnacknowledged
+      this.core.unacknowledgedCount < this.#host.limits.maxUnacknowledged &&
+      this.#unacknowledgedBytes < this.#host.limits.maxUnacknowledgedBytes
     );
   }
 
@@ -173,6 +187,7 @@ export class DeviceSession implements LiveDevice {
       return;
     }
     this.core.send(element, entry);
+    this.#unacknowledgedBytes += entry.sizeBytes;
     if (!this.flushPending) this.#host.flushSoon(this);
   }
 
@@ -185,10 +200,12 @@ export class DeviceSession implements LiveDevice {
     if (elements.length === 0) return;
     this.core.outgoing = [];
     carrier.write(elements);
+    if (carrier.congested) carrier.pause();
   }
 
   /** The carrier can take more. */
   drained(): void {
+    this.#readOrWait();
     if (this.#delivering) this.#host.mailboxes.roomAgain(this.device.row);
   }
 
@@ -211,6 +228,8 @@ export class DeviceSession implements LiveDevice {
     if (this.#carrier !== carrier) return;
     this.#carrier = undefined;
     this.#stopThrottle();
+    // What it said last counts, also when it said something wrong after it.
+    this.#takeDelivered();
     if (this.core.resumptionId === undefined) {
       this.end();
       return;
@@ -231,6 +250,7 @@ export class DeviceSession implements LiveDevice {
   /** Ends the session; with a condition the peer is told why. */
   end(condition?: StreamErrorCondition): void {
     if (this.#over) return;
+    this.#takeDelivered();
     this.flush();
     this.#over = true;
     clearTimeout(this.#resumeTimer);
@@ -241,10 +261,15 @@ export class DeviceSession implements LiveDevice {
 
   #takeDelivered(): void {
     const delivered = this.core.delivered;
-    if (delivered.length === 0) return;
-    this.core.delivered = [];
-    for (const entry of delivered) this.#host.mailboxes.acknowledge(entry);
-    this.#host.mailboxes.roomAgain(this.device.row);
+    if (delivered.length > 0) {
+      this.core.delivered = [];
+      for (const entry of delivered) {
+        this.#unacknowledgedBytes -= entry.sizeBytes;
+        this.#host.mailboxes.acknowledge(entry);
+      }
+    }
+    // Also an answer that was acknowledged makes room.
+    if (this.#delivering) this.#host.mailboxes.roomAgain(this.device.row);
   }
 
   #countMessage(): void {
@@ -258,7 +283,7 @@ export class DeviceSession implements LiveDevice {
     const waitMs = Math.ceil((-this.#tokens / messagesPerSecond) * 1_000) + 1;
     this.#throttle = setTimeout(() => {
       this.#throttle = undefined;
-      if (!this.#host.congested) this.#carrier?.resume();
+      this.#readOrWait();
     }, waitMs);
   }
 

@@ -141,16 +141,11 @@ export class Router {
     const wrong = this.#wrongDevices(message, to.devices, own ? session.device.id : 0);
     if (wrong !== undefined) return wrong;
     const ciphertexts = message.ciphertexts;
-    const sizeBytes = message.payloadBytes + 300;
     const targets: Device[] = [];
     for (const ciphertext of ciphertexts) {
       const device = to.devices.find(candidate => candidate.id === ciphertext.deviceId)!;
-      if (!message.noStore && !deps.mailboxes.hasSpace(device.row, sizeBytes)) return mailboxFull;
+      if (!message.noStore && !deps.mailboxes.hasSpace(device.row, sizeOf(ciphertext))) return mailboxFull;
       targets.push(device);
-    }
-    if (targets.length === 0) {
-      session.resolve(sequence);
-      return undefined;
     }
     const receipt = new MessageReceipt(this, session, el, sequence, targets.length);
     let asleep = false;
@@ -158,7 +153,7 @@ export class Router {
       const device = targets[i]!;
       const copy = deviceMessage(message, ciphertexts[i]!, session.fullJid);
       if (!deps.isConnected(device)) asleep = true;
-      deps.mailboxes.append(device.row, copy, sizeBytes, !message.noStore, receipt);
+      deps.mailboxes.append(device.row, copy, sizeOf(ciphertexts[i]!), !message.noStore, receipt);
     }
     deps.counters.routed++;
     if (asleep && !message.silent && !message.noStore) deps.wakeUp(to);
@@ -305,7 +300,8 @@ export class Router {
     if (account === undefined) return;
     const type = presence.type === 'unavailable' ? { type: 'unavailable' } : {};
     for (const other of this.#deps.sessionsOf(account)) {
-      if (!other.connected) continue;
+      // A device that reads slowly does without: presence is of the moment, and nothing may pile up for it.
+      if (!other.hasRoom()) continue;
       other.send(element('presence', NS_CLIENT, { from: session.fullJid, to: other.fullJid, ...type }));
     }
   }
@@ -324,6 +320,11 @@ export class Router {
     if (reply === undefined) return;
     session.send({ ...reply, attrs: addressed(reply.attrs, from, session.fullJid) });
   }
+}
+
+/** About what one device's copy of a message takes, in bytes: its ciphertext, and addresses, names and the like. */
+function sizeOf({ payload }: Ciphertext): number {
+  return payload.length + 300;
 }
 
 const discoInfo = element('query', NS_DISCO_INFO, {}, [
