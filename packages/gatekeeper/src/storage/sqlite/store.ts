@@ -53,6 +53,7 @@ class CommandWorker {
   #dead: StoreError | undefined;
   #idle: (() => void)[] = [];
   readonly ready: Promise<void>;
+  readonly #exited: Promise<void>;
 
   constructor(file: string, mode: 'write' | 'read') {
     this.#worker = new Worker(
@@ -71,10 +72,18 @@ class CommandWorker {
       else this.#settle(reply.results);
     });
     this.#worker.on('error', (error: Error) => {
-      this.#fail(new StoreError('store-failed', `storage worker stopped: ${error.message}`));
-      reject(error);
+      const failure = new StoreError('store-failed', `storage worker stopped: ${error.message}`);
+      this.#fail(failure);
+      reject(failure);
     });
-    this.#worker.on('exit', () => this.#fail(new StoreError('store-closed', 'the store is closed')));
+    this.#exited = new Promise(exited => {
+      this.#worker.on('exit', () => {
+        const failure = new StoreError('store-failed', 'storage worker stopped');
+        this.#fail(failure);
+        reject(failure);
+        exited();
+      });
+    });
   }
 
   get waiting(): number {
@@ -94,11 +103,12 @@ class CommandWorker {
   }
 
   async close(): Promise<void> {
-    if (this.#dead === undefined && this.waiting > 0) await new Promise<void>(resolve => this.#idle.push(resolve));
-    this.#dead ??= new StoreError('store-closed', 'the store is closed');
-    const exited = new Promise<void>(resolve => this.#worker.once('exit', () => resolve()));
-    this.#worker.postMessage('close');
-    await exited;
+    if (this.#dead === undefined) {
+      this.#dead = new StoreError('store-closed', 'the store is closed');
+      if (this.waiting > 0) await new Promise<void>(resolve => this.#idle.push(resolve));
+      this.#worker.postMessage('close');
+    }
+    await this.#exited;
   }
 
   #flush(): void {
@@ -138,9 +148,15 @@ export async function openSqliteStore(file: string): Promise<SqliteStore> {
   const writer = new CommandWorker(file, 'write');
   await writer.ready;
   const reader = new CommandWorker(file, 'read');
-  await reader.ready;
-  const reads = new DatabaseSync(file, { readOnly: true });
-  reads.exec('PRAGMA query_only=1; PRAGMA cache_size=-16384;');
+  let reads: DatabaseSync;
+  try {
+    await reader.ready;
+    reads = new DatabaseSync(file, { readOnly: true });
+    reads.exec('PRAGMA query_only=1; PRAGMA cache_size=-16384;');
+  } catch (error) {
+    await Promise.all([writer.close(), reader.close()]);
+    throw error;
+  }
   return {
     run: (command, args) => writer.call(command, args) as Promise<never>,
     read: (command, args) => reader.call(command, args) as Promise<never>,
