@@ -127,7 +127,8 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     log: deps.log,
     stillAdmitted: (account, device) => {
       const now = deps.accounts.find(account.interopId);
-      return now?.status === 'active' && now.devices.some(candidate => candidate.row === device.row);
+      // Who may not even reach themselves is suspended, or their provider is.
+      return now !== undefined && deps.mayReach(now, now) && now.devices.some(each => each.row === device.row);
     },
     authenticate: deps.authenticate,
     gate: new ConnectionGate(deps.listenerLimits),

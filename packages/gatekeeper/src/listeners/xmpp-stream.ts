@@ -192,6 +192,7 @@ export class XmppStream implements Carrier {
         return;
       case 'restart':
         this.#decoder.reset();
+        this.#headerSent = false;
         return;
       case 'verify-proof':
         void this.#verify(effect.token);
