@@ -257,7 +257,8 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
         wakeTimer();
       } else {
         queue.ready.set(interopId, person);
-        pump(queue);
+        // Not at once: what is asked for in one go is one wake-up.
+        if (queue.ready.size === 1) setImmediate(pump, queue);
       }
     },
     forget(interopId) {

@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { importVerificationKey, type VerificationKey } from '@drawbridge/identity/jwk';
+import { localKeySource } from '@drawbridge/identity/key-set';
+import { verifySecurityEvent } from '@drawbridge/identity/security-event';
+import { type Fixture, gatekeeperIssuer, issuers, openFixture } from '../testing/control-fixture.ts';
+import { openEventKeys } from './event-keys.ts';
+
+const opened: Fixture[] = [];
+async function open(...options: Parameters<typeof openFixture>): Promise<Fixture> {
+  const fixture = await openFixture(...options);
+  opened.push(fixture);
+  return fixture;
+}
+after(async () => {
+  for (const fixture of opened) await fixture.close();
+});
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let i = 0; i < 300 && !condition(); i++) await sleep(10);
+  assert(condition(), 'in time');
+}
+const pendingRows = ({ store }: Fixture): number =>
+  (store.reads.prepare('SELECT count(*) AS n FROM wake_up').get() as { n: number }).n;
+
+test('a wake-up is one signed token about one person, with nothing else in it', async () => {
+  const fixture = await open();
+  const { account } = await fixture.enlist(1, 'anna');
+  for (let i = 0; i < 100; i++) fixture.control.wakeUps.requestWakeUp(account);
+  await until(() => fixture.world.posted.length > 0 && pendingRows(fixture) === 0);
+  assert.equal(fixture.world.posted.length, 1, 'coalesced');
+  const [{ url, body }] = fixture.world.posted as [{ url: string; body: string }];
+  assert.equal(url, `${issuers.skylark}/wake`);
+  const keys: VerificationKey[] = fixture.control.signingKeys.published.map(jwk => {
+    const imported = importVerificationKey(jwk);
+    assert(imported.kind === 'imported');
+    return imported.key;
+  });
+  const verdict = await verifySecurityEvent(body, {
+    issuer: gatekeeperIssuer,
+    audience: issuers.skylark,
+    keys: localKeySource(() => keys),
+    nowMs: fixture.clock.nowMs,
+    takeEventId: async () => true,
+  });
+  assert(verdict.kind === 'verified' && verdict.event.subject === 'anna');
+  const claims = JSON.parse(Buffer.from(body.split('.')[1]!, 'base64url').toString()) as object;
+  assert.deepEqual(Object.keys(claims).sort(), ['aud', 'events', 'iat', 'iss', 'jti', 'sub_id']);
+});
+
+test('a person is woken again after the interval when somebody asked meanwhile, and only then', async () => {
+  const fixture = await open();
+  const { account } = await fixture.enlist(1, 'anna');
+  const { posted } = fixture.world;
+  fixture.control.wakeUps.requestWakeUp(account);
+  await until(() => posted.length === 1);
+  fixture.clock.nowMs += 10_000;
+  fixture.control.wakeUps.requestWakeUp(account);
+  fixture.control.wakeUps.requestWakeUp(account);
+  await sleep(700);
+  assert.equal(posted.length, 1);
+  fixture.clock.nowMs += 20_001;
+  await until(() => posted.length === 2);
+  fixture.clock.nowMs += 60_000;
+  await sleep(600);
+  assert.equal(posted.length, 2);
+});
+
+test('what could not be sent is tried again later, one at a time, and survives a restart', async () => {
+  const first = await open();
+  const people = [];
+  for (let i = 0; i < 5; i++) people.push((await first.enlist(1, `user ${i}`)).account);
+  first.world.wakeUpAnswer = 'down';
+  for (const account of people) first.control.wakeUps.requestWakeUp(account);
+  await until(() => first.control.wakeUps.counters.failed > 0 && pendingRows(first) === 5);
+  const failed = first.control.wakeUps.counters.failed;
+  await sleep(600);
+  assert.equal(first.control.wakeUps.counters.failed, failed, 'the clock stands still: nothing is tried in the pause');
+  const second = await first.restart();
+  opened.push(second);
+  assert.equal(second.control.wakeUps.waiting(), 5);
+  second.world.wakeUpAnswer = 202;
+  await until(() => second.world.posted.length === 5 && pendingRows(second) === 0);
+  assert.equal(second.control.wakeUps.waiting(), 0);
+});
+
+test('a refusal is final, an old wake-up is given up, and providers without an address get none', async () => {
+  const fixture = await open();
+  const { wakeUps } = fixture.control;
+  const { account } = await fixture.enlist(1, 'anna');
+  fixture.world.wakeUpAnswer = 400;
+  wakeUps.requestWakeUp(account);
+  await until(() => wakeUps.counters.givenUp === 1 && pendingRows(fixture) === 0);
+  fixture.world.wakeUpAnswer = 503;
+  fixture.clock.nowMs += 60_000;
+  wakeUps.requestWakeUp(account);
+  await until(() => wakeUps.counters.failed === 1);
+  fixture.clock.nowMs += 3_600_001;
+  await until(() => wakeUps.counters.givenUp === 2 && wakeUps.waiting() === 0);
+  wakeUps.requestWakeUp((await fixture.enlist(2, 'heron')).account);
+  assert.equal(wakeUps.waiting(), 0);
+});
+
+test('the queue is bounded, and a withdrawn person is forgotten', async () => {
+  const fixture = await open({ config: { limits: { wakeUpsWaiting: 3 } } });
+  fixture.world.wakeUpAnswer = 'down';
+  const people = [];
+  for (let i = 0; i < 5; i++) people.push((await fixture.enlist(1, `user ${i}`)).account);
+  for (const account of people) fixture.control.wakeUps.requestWakeUp(account);
+  assert.equal(fixture.control.wakeUps.waiting(), 3);
+  assert.equal(fixture.control.wakeUps.counters.dropped, 2);
+  await until(() => fixture.control.wakeUps.counters.failed > 0);
+  await sleep(50);
+  await fixture.control.enlistment.withdraw(people[0]!);
+  assert.equal(fixture.control.wakeUps.waiting(), 2);
+  assert.equal(pendingRows(fixture), 2);
+});
+
+test('the event key stays the same, is nobody else\'s to read, and a damaged file is not replaced in silence', async () => {
+  const fixture = await open();
+  const file = join(fixture.folder, 'event-keys.json');
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  assert.deepEqual(openEventKeys(fixture.folder).published, fixture.control.signingKeys.published);
+  assert(fixture.control.signingKeys.published.every(jwk => !('d' in jwk)));
+  const before = readFileSync(file, 'utf8');
+  for (const damaged of ['', '{}', '{"keys":[]}', '{"keys":[{"kty":"EC"}]}', before.slice(0, -20)]) {
+    writeFileSync(file, damaged);
+    assert.throws(() => openEventKeys(fixture.folder), { code: 'event-keys-unusable' });
+    assert.equal(readFileSync(file, 'utf8'), damaged);
+  }
+});
