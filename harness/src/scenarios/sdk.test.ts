@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Client, type ClientOptions, type Message, openClient } from '@drawbridge/client/client';
 import type { ClientEvent } from '@drawbridge/client/events';
-import type { TransportName } from '@drawbridge/client/transports';
+import { defaultTransports } from '@drawbridge/client/transports';
 import { type SdkNetwork, startSdkNetwork } from './sdk-network.ts';
 
 let network: SdkNetwork;
@@ -111,7 +111,7 @@ test('the program of the README', async () => {
   await bob.close();
 });
 
-for (const transport of ['direct-tls', 'starttls', 'websocket'] satisfies TransportName[]) {
+for (const transport of defaultTransports) {
   test(`both ways over ${transport}, with receipts`, async () => {
     const bob = await person(`bob-${transport}`, 'citadel', { transports: [transport] });
     const anna = await person(`anna-${transport}`, 'skylark', { transports: [transport] });

@@ -47,6 +47,7 @@ import { type EncryptedStore, openEncryptedStore, type Transaction } from './sto
 import type { StoreErrorCode } from './store/store-errors.ts';
 import type { KeySource } from './store/store-keys.ts';
 import type { ConnectTransport } from './transport.ts';
+import type { KnownStaticKey } from './transport-compact.ts';
 import { defaultTransports, inTurn, offeredTransports, type TransportName } from './transports.ts';
 
 export type ClientOptions = {
@@ -126,6 +127,7 @@ export class Client {
   #suite: E2eeSuite | undefined;
   #messenger: Messenger | undefined;
   #turns: ConnectTransport | undefined;
+  #knownStaticKey: KnownStaticKey | undefined;
   #closed = false;
   readonly #readers = new Set<MessageReader<Message>>();
 
@@ -262,8 +264,9 @@ export class Client {
   async connect(options: { readonly timeoutMs?: number } = {}): Promise<void> {
     this.#needOpen();
     if (this.#account === undefined) throw new ClientError('not-enlisted');
-    if (this.#messenger === undefined || this.#messenger.status.kind === 'stopped') await this.#startMessenger();
-    else if (this.#messenger.status.kind !== 'online') this.#messenger.start();
+    const kind = this.#messenger?.status.kind;
+    if (kind === undefined || kind === 'idle' || kind === 'stopped') await this.#startMessenger();
+    else this.#messenger?.start();
     await this.#online(options.timeoutMs ?? connectTimeoutMs);
   }
 
@@ -447,7 +450,9 @@ export class Client {
 
   async #enlisted(enlistment: Enlistment, publication: KeyPublication): Promise<AccountRecord> {
     const { interopId, deviceId, domain, jid } = enlistment;
-    const account = { gatekeeper: this.#gatekeeper, interopId, deviceId, domain, jid };
+    const signingKey = this.#offer?.signingKey;
+    const pinned = signingKey === undefined ? {} : { signingKey };
+    const account = { gatekeeper: this.#gatekeeper, interopId, deviceId, domain, jid, ...pinned };
     this.#transaction(tx => {
       writeAccount(tx, account);
       writeSetting(tx, 'publication', undefined);
@@ -463,6 +468,8 @@ export class Client {
     const nowMs = (): number => this.#clock.nowMs();
     this.#suite = this.#read(await openSignalSuite({ local, store: this.#store.e2ee, nowMs }));
     this.#account = account;
+    const known = this.#transaction(tx => readSetting(tx, 'static-key'));
+    this.#knownStaticKey = known === undefined ? undefined : decodeStaticKey(known);
   }
 
   /** A messenger, connected or not: the outbox and the history work without a stream. */
@@ -476,6 +483,11 @@ export class Client {
   async #startMessenger(): Promise<void> {
     const offer = await this.#fetchOffer();
     if (offer.domain !== this.#account!.domain) throw new ClientError('enlisted-elsewhere');
+    const choices = this.#transports(offer, await this.#deviceKeys());
+    if (choices.length === 0) {
+      throw new ClientError('gatekeeper-refused', { detail: 'it offers no transport that this client wants' });
+    }
+    this.#turns ??= inTurn(choices);
     if (this.#messenger?.status.kind === 'stopped') await this.disconnect();
     this.#messenger ??= this.#makeMessenger();
     this.#messenger.start();
@@ -491,14 +503,27 @@ export class Client {
       deliveryReceipts: this.#options.deliveryReceipts ?? true,
       emit: event => this.#emit(event),
       proof: async transport => this.#proof(await this.#fetchOffer(), transport, await this.#deviceKeys()),
-      connect: context => this.#connectTransport()(context),
+      connect: context => this.#turns!(context),
     });
   }
 
-  #connectTransport(): ConnectTransport {
-    const wanted = this.#options.transports ?? defaultTransports;
-    this.#turns ??= inTurn(offeredTransports(this.#offer!, wanted, this.#trust));
-    return this.#turns;
+  #transports(offer: ReferenceOffer, keys: DeviceKeys): ConnectTransport[] {
+    return offeredTransports({
+      offer,
+      wanted: this.#options.transports ?? defaultTransports,
+      trust: this.#trust,
+      devicePrivateKey: keys.deviceKey.privateKey,
+      signingKey: this.#account?.signingKey,
+      nowMs: () => this.#clock.nowMs(),
+      knownStaticKey: () => this.#knownStaticKey,
+      keepStaticKey: key => {
+        this.#knownStaticKey = key;
+        // Only spares a round trip next time: a store that fails now is told of elsewhere.
+        this.#store.transaction(tx =>
+          writeSetting(tx, 'static-key', key === undefined ? undefined : encodeStaticKey(key)),
+        );
+      },
+    });
   }
 
   #emit(event: ClientEvent): void {
@@ -533,9 +558,6 @@ export class Client {
     const offer = await fetchOffer(this.#gatekeeper, this.#trust);
     if (!offer.suites.includes(SIGNAL_SUITE)) {
       throw new ClientError('gatekeeper-refused', { detail: `it does not admit the suite ${SIGNAL_SUITE}` });
-    }
-    if (offeredTransports(offer, this.#options.transports ?? defaultTransports, this.#trust).length === 0) {
-      throw new ClientError('gatekeeper-refused', { detail: 'it offers no transport that this client wants' });
     }
     this.#offer = offer;
     return offer;
@@ -687,6 +709,15 @@ function encodePublication(publication: KeyPublication): string {
     const bytes = this[key];
     return bytes instanceof Uint8Array ? { base64: base64(bytes) } : value;
   });
+}
+
+function encodeStaticKey(key: KnownStaticKey): string {
+  return JSON.stringify({ publicKey: base64(key.publicKey), notAfter: key.notAfter });
+}
+
+function decodeStaticKey(text: string): KnownStaticKey {
+  const { publicKey, notAfter } = JSON.parse(text) as { publicKey: string; notAfter: number };
+  return { publicKey: Buffer.from(publicKey, 'base64'), notAfter };
 }
 
 function decodePublication(text: string): KeyPublication {

@@ -13,6 +13,8 @@ export type AccountRecord = {
   readonly domain: string;
   /** Full JID. */
   readonly jid: string;
+  /** The gatekeeper's long-term key as it was at enlistment (pinned): base64url of 32 bytes. */
+  readonly signingKey?: string;
 };
 
 /** What people see of somebody. */
@@ -119,11 +121,15 @@ export function writeAccount(tx: Transaction, account: AccountRecord): void {
   putJson(tx, 'setting', 'account', account);
 }
 
-export function readSetting(tx: Transaction, name: 'publication' | 'link'): string | undefined {
+export function readSetting(tx: Transaction, name: 'publication' | 'link' | 'static-key'): string | undefined {
   return getJson(tx, 'setting', name);
 }
 
-export function writeSetting(tx: Transaction, name: 'publication' | 'link', value: string | undefined): void {
+export function writeSetting(
+  tx: Transaction,
+  name: 'publication' | 'link' | 'static-key',
+  value: string | undefined,
+): void {
   if (value === undefined) tx.delete('setting', name);
   else putJson(tx, 'setting', name, value);
 }
