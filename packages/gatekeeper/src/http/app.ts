@@ -38,7 +38,8 @@ export function problem(
   code: ProblemCode,
   more: { readonly retryAfterSeconds?: number; readonly detail?: string } = {},
 ): FastifyReply {
-  const details = problemDetails(code, more);
+  const retry = code === 'storage-unavailable' ? { retryAfterSeconds: storageRetrySeconds } : {};
+  const details = problemDetails(code, { ...retry, ...more });
   if (details.retryAfterSeconds !== undefined) void reply.header('retry-after', String(details.retryAfterSeconds));
   if (details.status === 401) void reply.header('www-authenticate', 'Bearer');
   return reply.code(details.status).type('application/problem+json').send(JSON.stringify(details));
@@ -69,7 +70,7 @@ export function createApp(onError: (code: string) => void) {
   app.setErrorHandler((error: FastifyError, _request, reply) => {
     if (error instanceof StoreError) {
       onError(error.code);
-      return problem(reply, 'storage-unavailable', { retryAfterSeconds: storageRetrySeconds });
+      return problem(reply, 'storage-unavailable');
     }
     if (error instanceof BodyRefused) return problem(reply, 'request-refused', { detail: error.message });
     if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return problem(reply, 'body-too-large');

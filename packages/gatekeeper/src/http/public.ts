@@ -134,12 +134,14 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
     return undefined;
   });
 
-  /** What a proof proves, used up; undefined when it is refused. The code goes to the log, the peer learns one word. */
-  async function proven(token: string): Promise<OwnershipProof | undefined> {
+  /** What a proof proves, used up. Why it is refused goes to the log, the peer learns one word. */
+  async function proven(token: string): Promise<OwnershipProof | 'proof-refused' | 'storage-unavailable'> {
     const verdict = await control.verifyProof(token, 'http', nowMs());
     if (verdict.kind === 'verified' && registry.isLive(verdict.proof.providerNumber)) return verdict.proof;
-    log('info', 'proof-refused', { code: verdict.kind === 'refused' ? verdict.code : 'provider-suspended' });
-    return undefined;
+    const code = verdict.kind === 'refused' ? verdict.code : 'provider-suspended';
+    log('info', 'proof-refused', { code });
+    // Our own trouble: a fresh proof would not help.
+    return code === 'replay-check-failed' ? 'storage-unavailable' : 'proof-refused';
   }
 
   type Authorised = { readonly account: Account; readonly proof: OwnershipProof };
@@ -148,10 +150,10 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
   async function authorised(
     request: FastifyRequest,
     interopId: string,
-  ): Promise<Authorised | 'proof-refused' | 'enlistment-unknown'> {
+  ): Promise<Authorised | ProblemCode> {
     const token = /^Bearer ([A-Za-z0-9._-]{1,8192})$/i.exec(request.headers.authorization ?? '')?.[1];
-    const proof = token === undefined ? undefined : await proven(token);
-    if (proof === undefined) return 'proof-refused';
+    const proof = token === undefined ? 'proof-refused' : await proven(token);
+    if (typeof proof === 'string') return proof;
     const account = accounts.findByIdentifier(proof.providerNumber, proof.subject);
     if (account?.interopId !== interopId) return 'enlistment-unknown';
     return account.devices.some(device => device.thumbprint === proof.jkt) ? { account, proof } : 'proof-refused';
@@ -174,7 +176,7 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
     const byAddress = spent({ budget: 'enlistmentsPerAddress', key: addressOf(request.raw) });
     if (byAddress !== undefined) return byAddress;
     const proof = await proven(body.proof);
-    if (proof === undefined) return refused('proof-refused');
+    if (typeof proof === 'string') return refused(proof);
     const provider = registry.find(proof.providerNumber)!;
     const cost = provider.trustClass === 'trial' ? 10 : 1;
     const byProvider = spent({ budget: 'enlistmentsPerProvider', key: String(provider.number), cost });
