@@ -54,7 +54,7 @@ export type ClientStreamSettings = {
   /**
    * `starttls`: bytes go in the clear until TLS is started, which is required. `secured`: the transport is TLS from the
    * first byte (direct TLS, WebSocket). `authenticated`: the transport's own handshake carried the proof and there are no
-   * stream headers (compact): login begins with binding or resumption.
+   * stream headers (compact): login begins with resumption, or with binding and stream management at once.
    */
   readonly carrier: 'starttls' | 'secured' | 'authenticated';
   readonly limits?: ClientStreamLimits;
@@ -351,6 +351,12 @@ export class ClientStream<T> {
   #bind(): void {
     this.#state = { kind: 'binding' };
     this.#put(element('iq', NS_CLIENT, { type: 'set', id: bindId }, [element('bind', NS_BIND)]));
+    // Both travel with the login: no round trip is spent on them.
+    if (this.#carrier === 'authenticated') this.#enable();
+  }
+
+  #enable(): void {
+    this.#put(element('enable', NS_SM, { resume: 'true' }));
   }
 
   #resumed(el: Element, nowMs: number): void {
@@ -397,7 +403,7 @@ export class ClientStream<T> {
       return this.#fail({ code: 'protocol-error' });
     }
     this.#state = { kind: 'enabling', jid };
-    this.#put(element('enable', NS_SM, { resume: 'true' }));
+    if (this.#carrier !== 'authenticated') this.#enable();
   }
 
   #enabled(el: Element, jid: string): void {

@@ -20,6 +20,8 @@ const plaintextBytes = noiseMessageBytes - tagBytes;
 export const maxHandshakeFrameBytes = 32 * 1024;
 /** The largest stanza and its neighbours in a frame, sealed. */
 export const maxFrameBytes = 320 * 1024;
+/** Where a WebSocket carries the bytes: one message. Its borders mean nothing, so that longer frames travel in several. */
+export const maxWebSocketMessageBytes = 256 * 1024;
 /** Stanzas are gathered into one frame up to about this size; more goes into the next. */
 const gatherBytes = 48 * 1024;
 

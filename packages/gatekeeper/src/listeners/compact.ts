@@ -1,5 +1,6 @@
 // TCP and WebSocket for the compact transport. Moves bytes; knows nothing of what they mean.
 import { createServer, type Server, type Socket } from 'node:net';
+import { maxWebSocketMessageBytes } from '@drawbridge/stream/compact-frames';
 import type { CompactServerSettings } from '@drawbridge/stream/compact-server';
 import type { WebSocket } from 'ws';
 import type { ConnectionPlace, ListenerHost } from './admission.ts';
@@ -48,7 +49,10 @@ export function serveCompactWebSocket(
     host,
     {
       send: bytes => {
-        if (webSocket.readyState === webSocket.OPEN) webSocket.send(bytes);
+        if (webSocket.readyState !== webSocket.OPEN) return;
+        for (let at = 0; at < bytes.length; at += maxWebSocketMessageBytes) {
+          webSocket.send(bytes.subarray(at, at + maxWebSocketMessageBytes));
+        }
       },
       end: () => {
         webSocket.close(1000);
