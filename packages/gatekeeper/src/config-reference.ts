@@ -49,7 +49,8 @@ function rowsOf(schema: Schema, path: string, required: boolean, rows: string[])
     return;
   }
   const items = schema.items as Schema | undefined;
-  const preset = schema.default === undefined ? (required ? 'needed' : 'none') : `\`${JSON.stringify(schema.default)}\``;
+  const preset =
+    schema.default === undefined ? (required ? 'needed' : 'none') : `\`${JSON.stringify(schema.default)}\``;
   const type = items?.properties === undefined ? typeOf(schema) : 'list of objects';
   rows.push(`| \`${path}\` | ${type.replaceAll('|', '\\|')} | ${preset} | ${schema.description ?? ''} |`);
   if (items?.properties !== undefined) {
@@ -63,7 +64,7 @@ function rowsOf(schema: Schema, path: string, required: boolean, rows: string[])
 /** The table of all keys, in Markdown. */
 export function configurationReference(): string {
   const rows: string[] = [];
-  rowsOf(configSchema as Schema, '', true, rows);
+  rowsOf(configSchema, '', true, rows);
   return ['| key | value | default | meaning |', '| --- | --- | --- | --- |', ...rows].join('\n');
 }
 

@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { configurationReference } from './config-reference.ts';
 import { type ConfigError, loadConfig, parseConfig } from './config.ts';
 
@@ -66,8 +66,16 @@ test('every mistake names its key and says what to do', () => {
     [{ ownUsers: { kind: 'embedded', issuer: 'https://x.example' } }, 'ownUsers.issuer', 'unknown-key'],
     [{ providers: [{ ...skylark, number: 0 }] }, 'providers[0].number', 'wrong-value'],
     [{ providers: [{ ...skylark, colour: 'red' }] }, 'providers[0].colour', 'unknown-key'],
-    [{ providers: [skylark, { ...skylark, name: 'b.example', issuer: 'https://b.example' }] }, 'providers[1].number', 'contradiction'],
-    [{ providers: [skylark, { ...skylark, number: 2, issuer: 'https://b.example' }] }, 'providers[1].name', 'contradiction'],
+    [
+      { providers: [skylark, { ...skylark, name: 'b.example', issuer: 'https://b.example' }] },
+      'providers[1].number',
+      'contradiction',
+    ],
+    [
+      { providers: [skylark, { ...skylark, number: 2, issuer: 'https://b.example' }] },
+      'providers[1].name',
+      'contradiction',
+    ],
     [{ providers: [skylark, { ...skylark, number: 2, name: 'b.example' }] }, 'providers[1].issuer', 'contradiction'],
     [{ providers: [{ ...skylark, issuer: 'https://citadel.example/users' }] }, 'providers[0].issuer', 'contradiction'],
     [{ policy: { admittedPairs: [[1, 2]] } }, 'policy.admittedPairs[0]', 'contradiction'],
@@ -127,7 +135,17 @@ test('files that are missing, unreadable or not JSON say so', () => {
 });
 
 test('any JSON gives a configuration or errors with a message', () => {
-  const keys = fc.constantFrom('domain', 'issuer', 'listeners', 'providers', 'limits', 'budgets', 'ownUsers', 'egress', 'x');
+  const keys = fc.constantFrom(
+    'domain',
+    'issuer',
+    'listeners',
+    'providers',
+    'limits',
+    'budgets',
+    'ownUsers',
+    'egress',
+    'x',
+  );
   fc.assert(
     fc.property(fc.dictionary(keys, fc.jsonValue(), { maxKeys: 6 }), change => {
       const result = parseConfig({ ...smallest, ...change }, '/');
@@ -135,7 +153,10 @@ test('any JSON gives a configuration or errors with a message', () => {
     }),
     { numRuns: 300 },
   );
-  fc.assert(fc.property(fc.jsonValue(), value => parseConfig(value, '/').kind === 'refused'), { numRuns: 100 });
+  fc.assert(
+    fc.property(fc.jsonValue(), value => parseConfig(value, '/').kind === 'refused'),
+    { numRuns: 100 },
+  );
 });
 
 test('docs/operations/configuration.md is the reference of this schema', () => {

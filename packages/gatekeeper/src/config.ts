@@ -4,7 +4,7 @@ import { accessSync, constants, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { parseJid } from '@drawbridge/wire/jid';
-import Type, { type Static, type TProperties } from 'typebox';
+import { type Static, type TProperties, Type } from 'typebox';
 import { Value } from 'typebox/value';
 
 type Options = { readonly description?: string; readonly default?: unknown };

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { attribute, childElements, type Element, element } from '@drawbridge/wire/element';
 import { NS_CONSENT, NS_DEVICES, NS_DIRECTORY, NS_KEYS } from '@drawbridge/wire/namespaces';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { Account, Device } from './enlistment/account.ts';
 import { sampleDevice, type SampleIdentity, sampleOneTimeKeys } from './keys/sample-device.ts';
 import { type IqAnswer, iqKey } from './routing/iq.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { Account } from '../enlistment/account.ts';
 import { mayReach, type ReachPolicy } from './may-reach.ts';
 

@@ -6,7 +6,7 @@ import { readFileSync, statSync } from 'node:fs';
 import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import type { Registry as MetricsRegistry } from 'prom-client';
-import Type from 'typebox';
+import { Type } from 'typebox';
 import type { Control, ControlLog } from '../control.ts';
 import type { SqliteStore } from '../storage/sqlite/store.ts';
 import { writeSecretFile } from '../wakeup/event-keys.ts';

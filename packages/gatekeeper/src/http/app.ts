@@ -2,7 +2,7 @@
 import { parseStrictJson } from '@drawbridge/identity/strict-json';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { fastify, type FastifyError, type FastifyReply } from 'fastify';
-import Type from 'typebox';
+import { Type } from 'typebox';
 import { StoreError } from '../storage/sqlite/store.ts';
 import { type ProblemCode, problemDetails } from './problems.ts';
 

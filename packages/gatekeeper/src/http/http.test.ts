@@ -12,7 +12,7 @@ import { buildAdminHttp, openAdminToken } from './admin.ts';
 import { addressKey, clientAddress } from './client-address.ts';
 import { buildPublicHttp } from './public.ts';
 
-const closers: (() => Promise<unknown> | unknown)[] = [];
+const closers: (() => unknown)[] = [];
 after(async () => {
   for (const close of closers.reverse()) await close();
 });
@@ -21,7 +21,7 @@ type Answer = { status: number; headers: Headers; json: Record<string, unknown> 
 type Ask = (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<Answer>;
 
 async function serve(handler: Parameters<typeof createServer>[1]): Promise<Ask> {
-  const server: Server = createServer(handler!);
+  const server: Server = createServer(handler);
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
   closers.push(() => {
     server.closeAllConnections();
@@ -33,7 +33,7 @@ async function serve(handler: Parameters<typeof createServer>[1]): Promise<Ask> 
     const response = await fetch(`http://127.0.0.1:${port}${path}`, {
       method,
       headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
-      ...(body === undefined ? {} : { body: raw ? (body as string) : JSON.stringify(body) }),
+      ...(body === undefined ? {} : { body: raw ? body : JSON.stringify(body) }),
     });
     const text = await response.text();
     const json = text.startsWith('{') ? (JSON.parse(text) as Record<string, unknown>) : { text };
@@ -68,14 +68,24 @@ test('a life of an enlistment: enlist, repeat, look, add a device, remove it, wi
   const { ask, proof, control, clock } = await open();
   const sample = sampleDevice({ prekeys: 3, kemPrekeys: 3 });
   const enlist = async (device = sample, more: object = {}) =>
-    ask('POST', '/v1/enlistments', { proof: await proof(issuers.skylark, 'anna', device.jkt), device: device.json, ...more });
+    ask('POST', '/v1/enlistments', {
+      proof: await proof(issuers.skylark, 'anna', device.jkt),
+      device: device.json,
+      ...more,
+    });
   const bearer = async (jkt: string, subject = 'anna') => ({
     authorization: `Bearer ${await proof(issuers.skylark, subject, jkt)}`,
   });
   const created = await enlist();
   assert.equal(created.status, 201);
   const { interopId } = created.json as { interopId: string };
-  assert.deepEqual(created.json, { interopId, deviceId: 1, jid: `${interopId}@${domain}`, domain, provider: 'skylark.example' });
+  assert.deepEqual(created.json, {
+    interopId,
+    deviceId: 1,
+    jid: `${interopId}@${domain}`,
+    domain,
+    provider: 'skylark.example',
+  });
   assert.deepEqual([(await enlist()).status, (await enlist()).json], [200, created.json]);
   const path = `/v1/enlistments/${interopId}`;
   const status = await ask('GET', path, undefined, await bearer(sample.jkt));
@@ -97,8 +107,15 @@ test('a life of an enlistment: enlist, repeat, look, add a device, remove it, wi
   const joined = await join();
   assert.deepEqual([joined.status, joined.json['deviceId']], [201, 2]);
   const stranger = sampleDevice();
-  await ask('POST', '/v1/enlistments', { proof: await proof(issuers.skylark, 'bert', stranger.jkt), device: stranger.json });
-  isProblem(await ask('DELETE', `${path}/devices/2`, undefined, await bearer(stranger.jkt, 'bert')), 404, 'enlistment-unknown');
+  await ask('POST', '/v1/enlistments', {
+    proof: await proof(issuers.skylark, 'bert', stranger.jkt),
+    device: stranger.json,
+  });
+  isProblem(
+    await ask('DELETE', `${path}/devices/2`, undefined, await bearer(stranger.jkt, 'bert')),
+    404,
+    'enlistment-unknown',
+  );
   isProblem(await ask('DELETE', `${path}/devices/2`, undefined, await bearer(stranger.jkt)), 401, 'proof-refused');
   isProblem(await ask('DELETE', `${path}/devices/9`, undefined, await bearer(sample.jkt)), 404, 'device-unknown');
   assert.equal((await ask('DELETE', `${path}/devices/2`, undefined, await bearer(sample.jkt))).status, 204);
@@ -139,7 +156,13 @@ test('wrong requests get a problem that says what to do, and cost no storage', a
     { ...good, device: { ...sample.json, registrationId: '5' } },
     { ...good, device: { ...sample.json, deviceKey: 'short' } },
     { ...good, device: { ...sample.json, capabilities: { suites: ['other'] } } },
-    { ...good, device: { ...sample.json, prekeys: Array.from({ length: 101 }, (_, i) => ({ id: i + 1, publicKey: 'A'.repeat(44) })) } },
+    {
+      ...good,
+      device: {
+        ...sample.json,
+        prekeys: Array.from({ length: 101 }, (_, i) => ({ id: i + 1, publicKey: 'A'.repeat(44) })),
+      },
+    },
     { ...good, device: { ...sample.json, identityKey: undefined } },
   ];
   for (const body of refused) isProblem(await ask('POST', '/v1/enlistments', body), 400, 'request-refused');
@@ -156,7 +179,10 @@ test('wrong requests get a problem that says what to do, and cost no storage', a
 
   const otherKey = { ...good, proof: await proof(issuers.skylark, 'anna', sampleDevice().jkt) };
   isProblem(await ask('POST', '/v1/enlistments', otherKey), 401, 'proof-refused');
-  const unsigned = { ...sample.json, signedPrekey: { ...sample.json.signedPrekey, signature: sampleDevice().json.signedPrekey.signature } };
+  const unsigned = {
+    ...sample.json,
+    signedPrekey: { ...sample.json.signedPrekey, signature: sampleDevice().json.signedPrekey.signature },
+  };
   const fresh = { proof: await proof(issuers.skylark, 'anna', sample.jkt), device: unsigned };
   isProblem(await ask('POST', '/v1/enlistments', fresh), 400, 'device-keys-refused');
   assert.equal((await ask('POST', '/v1/enlistments', good)).status, 201);
@@ -165,7 +191,10 @@ test('wrong requests get a problem that says what to do, and cost no storage', a
 
 test('requests and enlistments are budgets of the address, with the time to wait', async () => {
   const { ask } = await open({
-    budgets: { enlistmentsPerAddress: { burst: 2, refillSeconds: 30 }, requestsPerAddress: { burst: 5, refillSeconds: 9 } },
+    budgets: {
+      enlistmentsPerAddress: { burst: 2, refillSeconds: 30 },
+      requestsPerAddress: { burst: 5, refillSeconds: 9 },
+    },
   });
   const sample = sampleDevice();
   const enlist = () => ask('POST', '/v1/enlistments', { proof: 'a.b.c', device: sample.json });
@@ -196,7 +225,11 @@ test('the well-known documents and OpenAPI say what is there', async () => {
     jwksUri: `${gatekeeperIssuer}/.well-known/jwks.json`,
     providers: [{ number: 1, name: 'skylark.example' }],
   });
-  assert.deepEqual((limits as { proofLifetimeSeconds: unknown }).proofLifetimeSeconds, { xmpp: 120, compact: 600, http: 600 });
+  assert.deepEqual((limits as { proofLifetimeSeconds: unknown }).proofLifetimeSeconds, {
+    xmpp: 120,
+    compact: 600,
+    http: 600,
+  });
   const keys = (await ask('GET', '/.well-known/jwks.json')).json['keys'] as object[];
   assert(keys.length === 1 && !('d' in keys[0]!));
   const openapi = (await ask('GET', '/openapi.json')).json as { openapi: string; paths: Record<string, object> };
@@ -250,7 +283,7 @@ test('storage that fails is our trouble: 503 with the time to wait', async () =>
   const { ask, proof, store } = await open();
   const sample = sampleDevice();
   const token = await proof(issuers.skylark, 'anna', sample.jkt);
-  const run = store.run;
+  const run = store.run.bind(store);
   Object.assign(store, { run: async () => Promise.reject(new StoreError('disk-full', 'full')) });
   const answer = await ask('POST', '/v1/enlistments', { proof: token, device: sample.json });
   isProblem(answer, 503, 'storage-unavailable');
@@ -303,7 +336,9 @@ test('the admin API asks for its credential, suspends, resumes and tells', async
   isProblem(await call('POST', '/admin/v1/providers/77/suspend'), 404, 'provider-unknown');
   isProblem(await call('POST', `/admin/v1/enlistments/1-${'a'.repeat(26)}/suspend`), 404, 'enlistment-unknown');
   isProblem(await call('POST', '/admin/v1/providers/x/suspend'), 400, 'request-refused');
-  const { entries } = (await call('GET', '/admin/v1/audit?after=3')).json as { entries: { action: string; actor: string }[] };
+  const { entries } = (await call('GET', '/admin/v1/audit?after=3')).json as {
+    entries: { action: string; actor: string }[];
+  };
   assert.deepEqual(
     entries.map(entry => [entry.action, entry.actor]),
     [
@@ -314,7 +349,10 @@ test('the admin API asks for its credential, suspends, resumes and tells', async
     ],
   );
   const providers = (await call('GET', '/admin/v1/providers')).json['providers'] as { number: number }[];
-  assert.deepEqual(providers.map(each => each.number), [0, 1, 2]);
+  assert.deepEqual(
+    providers.map(each => each.number),
+    [0, 1, 2],
+  );
 
   chmodSync(file, 0o644);
   assert.throws(() => openAdminToken(fixture.folder), { code: 'admin-token-unusable', message: /0600/ });
@@ -344,7 +382,11 @@ test('addresses: one key for an IPv4 address and for an IPv6 /64; forwarded ones
   assert.equal(clientAddress([])(request('192.0.2.1', '10.0.0.9')), '192.0.2.1');
   const behind = clientAddress(['10.0.0.0/8']);
   assert.equal(behind(request('10.0.0.1', '198.51.100.7')), '198.51.100.7');
-  assert.equal(behind(request('10.0.0.1', '203.0.113.5, 198.51.100.7, 10.0.0.2')), '198.51.100.7', 'what the client wrote does not count');
+  assert.equal(
+    behind(request('10.0.0.1', '203.0.113.5, 198.51.100.7, 10.0.0.2')),
+    '198.51.100.7',
+    'what the client wrote does not count',
+  );
   assert.equal(behind(request('192.0.2.1', '198.51.100.7')), '192.0.2.1');
   assert.equal(behind(request('10.0.0.1', 'nonsense')), '10.0.0.1');
 });

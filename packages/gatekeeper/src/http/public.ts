@@ -6,7 +6,7 @@ import { maxProofLifetimeSeconds, type OwnershipProof } from '@drawbridge/identi
 import { maxCiphertextBytes, maxDeviceId, maxEnvelopeBytes, maxRegistrationId } from '@drawbridge/wire/limits';
 import swagger from '@fastify/swagger';
 import type { FastifyRequest } from 'fastify';
-import Type, { type Static } from 'typebox';
+import { type Static, Type } from 'typebox';
 import type { Charge } from '../budgets.ts';
 import type { Config } from '../config.ts';
 import type { Control, ControlLog } from '../control.ts';
@@ -147,10 +147,7 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
   type Authorised = { readonly account: Account; readonly proof: OwnershipProof };
 
   /** The enlistment that the bearer proof and the path both name. A device that isn't enlisted has no say. */
-  async function authorised(
-    request: FastifyRequest,
-    interopId: string,
-  ): Promise<Authorised | ProblemCode> {
+  async function authorised(request: FastifyRequest, interopId: string): Promise<Authorised | ProblemCode> {
     const token = /^Bearer ([A-Za-z0-9._-]{1,8192})$/i.exec(request.headers.authorization ?? '')?.[1];
     const proof = token === undefined ? 'proof-refused' : await proven(token);
     if (typeof proof === 'string') return proof;

@@ -119,7 +119,7 @@ test('the queue is bounded, and a withdrawn person is forgotten', async () => {
   assert.equal(pendingRows(fixture), 2);
 });
 
-test('the event key stays the same, is nobody else\'s to read, and a damaged file is not replaced in silence', async () => {
+test("the event key stays the same, is nobody else's to read, and a damaged file is not replaced in silence", async () => {
   const fixture = await open();
   const file = join(fixture.folder, 'event-keys.json');
   assert.equal(statSync(file).mode & 0o777, 0o600);

@@ -270,7 +270,7 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
       closed = true;
       clearTimeout(timer);
       await Promise.all(sending);
-      while (writing !== undefined) await writing;
+      await writing;
     },
   };
 }
