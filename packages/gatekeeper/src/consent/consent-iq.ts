@@ -23,7 +23,11 @@ export function consentIqHandlers(deps: IqDeps): IqHandlers {
     const waitSeconds = budgets.take(deps.lookupCharges(account), nowMs);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     // No provider has number -1: the reads are made all the same.
-    const person = accounts.findByIdentifierAfresh(registry.findByName(provider)?.number ?? -1, identifier);
+    const person = accounts.findByIdentifierAfresh(
+      registry.findByName(provider)?.number ?? -1,
+      identifier,
+      account.row,
+    );
     if (!visible(account, person)) return notFound;
     return { kind: 'result', payload: element('lookup', NS_DIRECTORY, { jid: `${person.interopId}@${domain}` }) };
   }
@@ -34,7 +38,7 @@ export function consentIqHandlers(deps: IqDeps): IqHandlers {
     const waitSeconds = budgets.take(deps.lookupCharges(account), nowMs);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     const jid = attributes['jid']!;
-    const person = accounts.findAfresh(readPerson(jid, domain) ?? '');
+    const person = accounts.findAfresh(readPerson(jid, domain) ?? '', account.row);
     const provider = visible(account, person) ? registry.find(person.provider) : undefined;
     if (person === undefined || provider === undefined) return notFound;
     return {

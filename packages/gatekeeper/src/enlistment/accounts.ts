@@ -90,25 +90,24 @@ export class StoredAccounts implements Accounts {
   }
 
   /**
-   * The same answer from the store itself, by the same reads whether the account is there or not: for questions of
-   * strangers, whom the time of the answer must not tell who has been asked for before.
+   * The same answer from the store itself, by the same reads whether the account is there or not (then of the asker's
+   * own rows): for questions of strangers, whom the time of the answer must not tell who exists or was asked for before.
    */
-  findAfresh(interopId: string): Account | undefined {
-    return this.#read(`SELECT ${columns} interop_id = ?`, [interopId]);
+  findAfresh(interopId: string, askerRow: number): Account | undefined {
+    return this.#read(`SELECT ${columns} interop_id = ?`, [interopId], askerRow);
   }
 
-  findByIdentifierAfresh(provider: number, identifier: string): Account | undefined {
-    return this.#read(`SELECT ${columns} provider = ? AND identifier = ?`, [provider, identifier]);
+  findByIdentifierAfresh(provider: number, identifier: string, askerRow: number): Account | undefined {
+    return this.#read(`SELECT ${columns} provider = ? AND identifier = ?`, [provider, identifier], askerRow);
   }
 
   invalidate(interopId: string): void {
     this.#cache.delete(interopId);
   }
 
-  #read(sql: string, args: readonly (string | number)[]): Account | undefined {
+  #read(sql: string, args: readonly (string | number)[], otherwiseRow = 0): Account | undefined {
     const found = prepared(this.#reads, sql).get(...args) as Omit<Account, 'devices' | 'optIns'> | undefined;
-    // Row 0 is nobody's: an unknown account costs the same three reads.
-    const row = found?.row ?? 0;
+    const row = found?.row ?? otherwiseRow;
     const devices = devicesOf(this.#reads, row);
     const optIns = prepared(this.#reads, 'SELECT provider FROM opt_in WHERE account = ?').all(row) as unknown as {
       provider: number;

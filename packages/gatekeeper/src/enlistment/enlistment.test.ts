@@ -233,7 +233,10 @@ test('the cache is bounded, holds no unknown people, and sees every change', asy
   const { account } = people[0]!;
   await control.enlistment.setOptIn(account, 2, true);
   assert.deepEqual([...control.accounts.find(account.interopId)!.optIns], [2]);
-  assert.deepEqual(control.accounts.findAfresh(account.interopId), control.accounts.find(account.interopId));
+  assert.deepEqual(
+    control.accounts.findAfresh(account.interopId, account.row),
+    control.accounts.find(account.interopId),
+  );
   await control.enlistment.setStatus(account.interopId, 'suspended', 'admin', clock.nowMs);
   assert.equal(control.accounts.findByIdentifier(0, 'user 0')?.status, 'suspended');
 });

@@ -58,7 +58,11 @@ test('every wrong proof is refused with its code, and none names a person in the
   const skylark = issuers.skylark;
   const stranger = generateSigningKey('ES256');
   const cases: [string, string, { transport: 'xmpp' | 'compact'; deviceKeyThumbprint?: string }][] = [
-    ['lifetime-too-long', await proof(skylark, 'anna-the-person', jkt, { lifetimeSeconds: 121 }), { transport: 'xmpp' }],
+    [
+      'lifetime-too-long',
+      await proof(skylark, 'anna-the-person', jkt, { lifetimeSeconds: 121 }),
+      { transport: 'xmpp' },
+    ],
     ['audience-refused', await proof(skylark, 'anna-the-person', jkt, { audience: skylark }), { transport: 'xmpp' }],
     ['key-unknown', await proof(skylark, 'anna-the-person', jkt, { key: stranger }), { transport: 'xmpp' }],
     ['account-unknown', await proof(skylark, 'nobody', jkt), { transport: 'xmpp' }],
@@ -76,7 +80,10 @@ test('every wrong proof is refused with its code, and none names a person in the
     ['too-large', 'x'.repeat(10_000), { transport: 'xmpp' }],
   ];
   for (const [code, token, context] of cases) {
-    assert.deepEqual(await control.login.authenticate(token, { ...context, nowMs: clock.nowMs }), { kind: 'refused', code });
+    assert.deepEqual(await control.login.authenticate(token, { ...context, nowMs: clock.nowMs }), {
+      kind: 'refused',
+      code,
+    });
   }
   const late = await proof(skylark, 'anna-the-person', jkt);
   const afterwards = { transport: 'xmpp', nowMs: clock.nowMs + 181_000 } as const;
@@ -119,7 +126,8 @@ test('no proof, no jti and no thumbprint of a refused device is on the disk', as
   for (const name of files) {
     const bytes = readFileSync(join(folder, name));
     assert(name !== 'gatekeeper.sqlite-wal' || bytes.includes('anna'), 'the scan sees what was written');
-    for (const secret of [jti, token, token.split('.')[1]!, token.split('.')[2]!]) assert(!bytes.includes(secret), name);
+    for (const secret of [jti, token, token.split('.')[1]!, token.split('.')[2]!])
+      assert(!bytes.includes(secret), name);
   }
 });
 

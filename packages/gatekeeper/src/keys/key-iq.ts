@@ -46,7 +46,7 @@ export function keyIqHandlers(deps: IqDeps): IqHandlers {
   /** The person asked for, when the asker may know of them; the same work for everybody else. */
   function reachable(from: Account, jid: string): Account | undefined {
     const person = readPerson(jid, domain);
-    const to = accounts.findAfresh(person ?? '');
+    const to = accounts.findAfresh(person ?? '', from.row);
     return to !== undefined && deps.mayReach(from, to) ? to : undefined;
   }
 
