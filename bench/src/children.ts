@@ -1,0 +1,62 @@
+// Child processes of the benchmark: started on their core, stopped whatever happens. Knows nothing of what they do.
+import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { GeneratorReport, Job, JobResult } from './load/generator.ts';
+import { loadCore, onCore } from './machine.ts';
+
+const children = new Set<ChildProcess>();
+
+/** Starts a program on a core (undefined: anywhere) and remembers it, so that it ends with us. */
+export function startChild(
+  core: number | undefined,
+  command: string,
+  args: readonly string[],
+  options: SpawnOptions,
+): ChildProcess {
+  const run = core === undefined ? { command, args: [...args] } : onCore(core, command, args);
+  const child = spawn(run.command, run.args, options);
+  children.add(child);
+  child.once('exit', () => children.delete(child));
+  child.once('error', () => children.delete(child));
+  return child;
+}
+
+/** Asks a child to end, and makes it after a while. Resolves when it is gone. */
+export async function stopChild(child: ChildProcess, graceMs = 5_000): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+  const gone = new Promise(resolve => child.once('exit', resolve));
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), graceMs);
+  await gone;
+  clearTimeout(timer);
+}
+
+/** For Ctrl-C and failures. */
+export function killAllChildren(): void {
+  for (const child of children) child.kill('SIGKILL');
+}
+
+const generatorFile = fileURLToPath(new URL('./load/generator.ts', import.meta.url));
+export const nodeArguments = ['--conditions=drawbridge-source'];
+
+/** Runs one job in a fresh load generator. Rejects with what went wrong there, or after `timeoutMs`. */
+export function runJob<J extends Job>(job: J, timeoutMs = 300_000): Promise<JobResult<J>> {
+  const args = [...nodeArguments, '--max-old-space-size=8192', generatorFile];
+  const child = startChild(loadCore, process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL');
+      reject(new Error(`the load generator took longer than ${timeoutMs / 1_000} s for ${job.kind}`));
+    }, timeoutMs);
+    child.once('error', reject);
+    child.once('exit', code => {
+      clearTimeout(timer);
+      reject(new Error(`the load generator ended with ${code}`));
+    });
+    child.once('message', (report: GeneratorReport) => {
+      if (report.kind === 'done') resolve(report.result as JobResult<J>);
+      else reject(new Error(report.message));
+    });
+    child.send(job);
+  });
+}

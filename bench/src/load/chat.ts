@@ -1,0 +1,190 @@
+// Question: what does one routed message cost the server, and how long does it take? Pairs of people write to one
+// another: in a closed loop (each direction keeps `window` messages under way), or in an open loop at a fixed rate with
+// latency counted from the moment at which a message should have been sent (no coordinated omission).
+import { createHistogram, performance } from 'node:perf_hooks';
+import { cpuMsOf, machineCpuMs, memoryOf, switchesOf } from '../machine.ts';
+import type { ClientSink, LoadClient } from './client.ts';
+import { logInAll } from './logins.ts';
+import { type Payload, readPeople, type Target } from './target.ts';
+
+export type ChatJob = {
+  readonly kind: 'chat';
+  readonly target: Target;
+  readonly pairs: number;
+  /** More people who are logged in and silent. */
+  readonly idle?: number;
+  readonly managed: boolean;
+  readonly receipts: boolean;
+  readonly payload: Payload;
+  readonly load:
+    | { readonly loop: 'closed'; readonly window: number }
+    | { readonly loop: 'open'; readonly perSecond: number };
+  readonly warmUpMs: number;
+  readonly measureMs: number;
+};
+
+export type ChatResult = {
+  /** Texts that arrived in the measured time (a receipt is part of its text). */
+  readonly messages: number;
+  readonly seconds: number;
+  readonly perSecond: number;
+  readonly serverCpuMs: number;
+  readonly cpuMsPerMessage: number;
+  readonly serverCores: number;
+  readonly generatorCores: number;
+  /** What everybody else on the machine used: measurements beside a busy neighbour are worth less. */
+  readonly otherCores: number;
+  readonly saturated: string | undefined;
+  readonly latencyMs:
+    | { readonly p50: number; readonly p99: number; readonly p999: number; readonly max: number }
+    | undefined;
+  readonly bytesPerMessage: { readonly sent: number; readonly received: number };
+  readonly switchesPerMessage: number;
+  readonly writesPerMessage: number;
+  readonly refused: number;
+  readonly lost: number;
+  readonly residentKiB: number;
+};
+
+/** Messages under way whose times are remembered. */
+const slots = 1 << 21;
+
+export async function chat(job: ChatJob): Promise<ChatResult> {
+  const { target, load, receipts } = job;
+  const people = readPeople(target, job.pairs * 2 + (job.idle ?? 0));
+  const sentAt = new Float64Array(slots);
+  const histogram = createHistogram({ lowest: 1, highest: 120_000_000, figures: 3 });
+  const lag = createHistogram({ lowest: 1, highest: 120_000_000, figures: 3 });
+  let nextId = 0;
+  let arrived = 0;
+  let refused = 0;
+  let lost = 0;
+  let lostReason = '';
+  let measuring = false;
+  let running = true;
+  const clients: LoadClient[] = [];
+
+  const sendText = (from: LoadClient, dueMs: number): void => {
+    const id = nextId++;
+    sentAt[id & (slots - 1)] = dueMs;
+    from.send(people[from.person.index ^ 1]!, 'text', id);
+  };
+  const done = (sender: LoadClient, id: number): void => {
+    arrived++;
+    if (load.loop === 'closed') {
+      if (running) sendText(sender, 0);
+    } else if (measuring) {
+      const micros = Math.round((performance.now() - sentAt[id & (slots - 1)]!) * 1_000);
+      histogram.record(Math.max(1, micros));
+    }
+  };
+  const sink: ClientSink = {
+    message(client, kind, id) {
+      const other = clients[client.person.index ^ 1]!;
+      if (kind === 'receipt') done(client, id);
+      else if (receipts) client.send(other.person, 'receipt', id);
+      else done(other, id);
+    },
+    acknowledged() {},
+    refused() {
+      refused++;
+    },
+    lost(_, reason) {
+      lost++;
+      lostReason = reason;
+    },
+  };
+  const options = { target, payload: job.payload, managed: job.managed, available: true, sink, atOnce: 16 };
+  const loggedIn = await logInAll(options, people);
+  for (const client of loggedIn) clients[client.person.index] = client;
+  await sleep(300);
+
+  let ticker: NodeJS.Timeout | undefined;
+  const talkers = clients.slice(0, job.pairs * 2);
+  if (load.loop === 'closed') {
+    for (const client of talkers) for (let i = 0; i < load.window; i++) sendText(client, 0);
+  } else {
+    const startMs = performance.now();
+    const everyMs = 1_000 / load.perSecond;
+    let due = 0;
+    ticker = setInterval(() => {
+      const nowMs = performance.now();
+      while (startMs + due * everyMs <= nowMs) {
+        const dueMs = startMs + due * everyMs;
+        if (measuring) lag.record(Math.max(1, Math.round((nowMs - dueMs) * 1_000)));
+        sendText(talkers[(due * 7_919) % talkers.length]!, dueMs);
+        due++;
+      }
+    }, 1);
+  }
+  await sleep(job.warmUpMs);
+  const bytes = (): { in: number; out: number } => {
+    let [received, sent] = [0, 0];
+    for (const client of talkers) {
+      received += client.bytesIn;
+      sent += client.bytesOut;
+    }
+    return { in: received, out: sent };
+  };
+  measuring = true;
+  const before = { arrived, bytes: bytes(), own: process.cpuUsage(), switches: switchesOf(target.pid) };
+  const beganMs = performance.now();
+  const [serverBefore, machineBefore] = [cpuMsOf(target.pid), machineCpuMs()];
+  await sleep(job.measureMs);
+  const [serverCpuMs, machineMs] = [cpuMsOf(target.pid) - serverBefore, machineCpuMs() - machineBefore];
+  const elapsedMs = performance.now() - beganMs;
+  const messages = arrived - before.arrived;
+  const after = bytes();
+  const switches = switchesOf(target.pid);
+  const own = process.cpuUsage(before.own);
+  const { residentKiB } = memoryOf(target.pid);
+  measuring = false;
+  running = false;
+  clearInterval(ticker);
+  await sleep(200);
+  for (const client of clients) client.close('in-order');
+  if (lost > 0 && messages === 0) throw new Error(`connections were lost: ${lostReason}`);
+
+  const generatorCores = (own.user + own.system) / 1_000 / elapsedMs;
+  const lagP99Ms = lag.percentile(99) / 1_000;
+  const saturated =
+    generatorCores >= 0.85
+      ? `the load generator used ${generatorCores.toFixed(2)} of its core`
+      : load.loop === 'open' && lagP99Ms > 10
+        ? `messages left ${lagP99Ms.toFixed(1)} ms late (p99)`
+        : undefined;
+  const perMessage = (value: number): number => value / Math.max(1, messages);
+  return {
+    messages,
+    seconds: elapsedMs / 1_000,
+    perSecond: (messages * 1_000) / elapsedMs,
+    serverCpuMs,
+    cpuMsPerMessage: perMessage(serverCpuMs),
+    serverCores: serverCpuMs / elapsedMs,
+    generatorCores,
+    otherCores: Math.max(0, (machineMs - serverCpuMs) / elapsedMs - generatorCores),
+    saturated,
+    latencyMs:
+      load.loop === 'open'
+        ? {
+            p50: histogram.percentile(50) / 1_000,
+            p99: histogram.percentile(99) / 1_000,
+            p999: histogram.percentile(99.9) / 1_000,
+            max: histogram.max / 1_000,
+          }
+        : undefined,
+    bytesPerMessage: {
+      sent: perMessage(after.out - before.bytes.out),
+      received: perMessage(after.in - before.bytes.in),
+    },
+    switchesPerMessage: perMessage(switches.voluntary - before.switches.voluntary),
+    writesPerMessage: perMessage(switches.writeCalls - before.switches.writeCalls),
+    refused,
+    lost,
+    residentKiB,
+  };
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve, ms));
+}

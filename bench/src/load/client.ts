@@ -1,0 +1,56 @@
+// What scenarios see of one logged-in connection, whatever carries it; and the turn in which writes go out.
+import type { MessageKind, Payload, Person, Target } from './target.ts';
+
+export type ClientOptions = {
+  readonly target: Target;
+  readonly person: Person;
+  readonly payload: Payload;
+  /** Ownership proof; undefined for servers with passwords. */
+  readonly proof: string | undefined;
+  /** Stream management: enable it, answer and send requests. */
+  readonly managed: boolean;
+  /** Whether the server may deliver at once. Without it the client is logged in and silent. */
+  readonly available: boolean;
+  readonly sink: ClientSink;
+};
+
+export interface ClientSink {
+  message(client: LoadClient, kind: MessageKind, id: number): void;
+  /** Stanzas sent on this stream that the server answers for, in all. */
+  acknowledged(client: LoadClient, handled: number): void;
+  /** An error stanza in answer to ours. */
+  refused(client: LoadClient): void;
+  /** The connection is gone, not by `close`. */
+  lost(client: LoadClient, reason: string): void;
+}
+
+export interface LoadClient {
+  readonly person: Person;
+  /** Sent at the end of this turn, with what else there is, in one write. */
+  send(to: Person, kind: MessageKind, id: number): void;
+  readonly sentStanzas: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Stops reading from the socket. */
+  pause(): void;
+  resume(): void;
+  /** Ends the stream in order, or cuts it. */
+  close(how: 'in-order' | 'cut'): void;
+}
+
+export class LoginFailed extends Error {}
+
+/** Writes of a turn go out together when the turn of the event loop is over, as they would from busy clients. */
+export class Turn {
+  #dirty: { flush(): void }[] = [];
+
+  mark(client: { flush(): void }): void {
+    if (this.#dirty.push(client) === 1) setImmediate(() => this.#flush());
+  }
+
+  #flush(): void {
+    const dirty = this.#dirty;
+    this.#dirty = [];
+    for (const client of dirty) client.flush();
+  }
+}

@@ -1,0 +1,67 @@
+// Logs people in, many at a time, with proofs fetched shortly before they are needed. Knows nothing of what they do then.
+import type { ClientSink, LoadClient } from './client.ts';
+import { CompactLoadClient, fetchPinnedKey, type PinnedKey } from './compact-load-client.ts';
+import { fetchProofs, type Payload, type Person, type Target } from './target.ts';
+import { XmppClient } from './xmpp-client.ts';
+
+export type LoginOptions = {
+  readonly target: Target;
+  readonly payload: Payload;
+  readonly managed: boolean;
+  readonly available: boolean;
+  readonly sink: ClientSink;
+  /** Logins under way at once; gatekeepers allow 32 of one address by default. */
+  readonly atOnce: number;
+};
+
+/** What a device keeps between its connections. */
+export type Known = { pinned: PinnedKey | undefined; staticKey: Uint8Array | undefined };
+
+export async function learn(target: Target): Promise<Known> {
+  return { pinned: target.carrier === 'compact' ? await fetchPinnedKey(target) : undefined, staticKey: undefined };
+}
+
+/** One login. Rejects with a LoginFailed. */
+export async function logIn(
+  options: Omit<LoginOptions, 'atOnce'>,
+  known: Known,
+  person: Person,
+  proof: string | undefined,
+  resume?: { readonly id: string; readonly handled: number },
+): Promise<LoadClient> {
+  const { target, payload, managed, available, sink } = options;
+  const common = { target, payload, managed, available, sink, person, proof };
+  if (target.carrier === 'xml') return await new XmppClient(common).opened;
+  const client = await new CompactLoadClient({
+    ...common,
+    pinned: known.pinned!,
+    staticKey: known.staticKey,
+    ...(resume === undefined ? {} : { resume }),
+  }).opened;
+  known.staticKey ??= client.staticKey;
+  return client;
+}
+
+/** All these people, in their order; the first failure ends it. */
+export async function logInAll(options: LoginOptions, people: readonly Person[]): Promise<LoadClient[]> {
+  const known = await learn(options.target);
+  const clients: LoadClient[] = [];
+  for (let first = 0; first < people.length; first += 1_000) {
+    const part = people.slice(first, first + 1_000);
+    const proofs = await proofsFor(options.target, part);
+    let next = 0;
+    const lane = async (): Promise<void> => {
+      for (let at = next++; at < part.length; at = next++) {
+        clients[first + at] = await logIn(options, known, part[at]!, proofs?.[at]);
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(options.atOnce, part.length) }, lane));
+  }
+  return clients;
+}
+
+/** One fresh proof each, for people whose numbers follow one another. */
+async function proofsFor(target: Target, people: readonly Person[]): Promise<string[] | undefined> {
+  const first = people[0]?.index ?? 0;
+  return await fetchProofs(target, first, people.length);
+}

@@ -1,0 +1,120 @@
+// `npm run bench`: the measured claims of this project, from one command. Chooses suites and peers, runs them one after the
+// other, writes bench/results/*.json and bench/report.html, prints tables. Knows nothing of how anything is measured.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { killAllChildren } from './children.ts';
+import { describeMachine, unfitMachine } from './machine.ts';
+import { installPeers, installedPeers } from './peers.ts';
+import { type SuiteResult, writeResult } from './results.ts';
+import { profileGatekeeper } from './profile.ts';
+import { chatSuite } from './suites/chat.ts';
+import type { SuiteContext } from './suites/suite.ts';
+import { table } from './table.ts';
+
+const suites: Readonly<Record<string, (context: SuiteContext) => Promise<SuiteResult>>> = {
+  chat: chatSuite,
+};
+
+const help = `Measures Drawbridge on this machine, beside ejabberd and Prosody where they are installed.
+
+Usage: npm run bench -- [options]
+
+  --only <suites>   some of: ${Object.keys(suites).join(', ')} (comma between them)
+  --quick           short runs, once: two minutes for a first impression
+  --repeats <n>     interleaved runs of everything (3; with --quick 1)
+  --with-peers      install ejabberd and prosody from Debian first (needs root)
+  --no-peers        leave them out
+  --profile         where the gatekeeper's time goes, instead of suites: bench/results/profile-*.txt
+  --help            this text
+
+Examples:
+  npm run bench -- --quick
+  npm run bench -- --only chat,login --repeats 5
+  npm run bench -- --with-peers
+
+Results go to bench/results/*.json and bench/report.html. All traffic is on loopback. Ctrl-C ends everything.
+`;
+
+function say(text: string): void {
+  process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`);
+}
+
+async function run(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      only: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      repeats: { type: 'string' },
+      'with-peers': { type: 'boolean', default: false },
+      'no-peers': { type: 'boolean', default: false },
+      profile: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(help);
+    return 0;
+  }
+  const chosen = values.only?.split(',').map(name => name.trim()) ?? Object.keys(suites);
+  const unknown = chosen.filter(name => suites[name] === undefined);
+  if (unknown.length > 0) throw new UsageError(`no such suite: ${unknown.join(', ')}`);
+  const repeats = values.repeats === undefined ? (values.quick ? 1 : 3) : Number(values.repeats);
+  if (!Number.isInteger(repeats) || repeats < 1 || repeats > 100) throw new UsageError('--repeats takes 1 to 100');
+  const unfit = unfitMachine();
+  if (unfit !== undefined) throw new UsageError(unfit);
+
+  const machine = describeMachine();
+  say(
+    `${machine.cores} cores, ${machine.cpu}, ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}`,
+  );
+  if (machine.cores < 2) say('one core: server and load generator share it, and only CPU per operation means anything');
+  if (values['with-peers']) installPeers(say);
+  const peers = values['no-peers'] ? [] : installedPeers();
+  if (peers.length === 0) say('without peers: --with-peers installs ejabberd and prosody from Debian');
+
+  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-bench-'));
+  try {
+    if (values.profile) {
+      await profileGatekeeper(folder, say);
+      return 0;
+    }
+    for (const name of chosen) {
+      say(`suite ${name}`);
+      const context: SuiteContext = { quick: values.quick, repeats, peers, folder: join(folder, name), say };
+      const result = await suites[name]!(context);
+      writeResult(result, machine, values.quick);
+      process.stdout.write(table(result));
+    }
+    return 0;
+  } finally {
+    killAllChildren();
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+  }
+}
+
+class UsageError extends Error {}
+
+let interrupted = false;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    if (interrupted) process.exit(130);
+    interrupted = true;
+    say('stopping');
+    // What waits for a child fails now, and the way out cleans up.
+    killAllChildren();
+    setTimeout(() => process.exit(130), 3_000).unref();
+  });
+}
+
+try {
+  process.exit(await run());
+} catch (error) {
+  const usage = error instanceof UsageError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true;
+  if (!interrupted) {
+    const text = error instanceof Error ? (usage ? error.message : (error.stack ?? error.message)) : String(error);
+    process.stderr.write(`bench: ${text}\n${usage ? 'Next: npm run bench -- --help\n' : ''}`);
+  }
+  process.exit(interrupted ? 130 : usage ? 2 : 1);
+}

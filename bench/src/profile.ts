@@ -1,0 +1,80 @@
+// Where the gatekeeper's time goes under load: self time by function, from V8's CPU profiler, written as a small text file.
+// For finding out what to make faster; the profiler itself costs time, so these are shares, never figures of cost.
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { runJob } from './children.ts';
+import type { ChatJob } from './load/chat.ts';
+import { resultsFolder } from './results.ts';
+import { startDrawbridge } from './servers/drawbridge.ts';
+import type { Endpoint } from './servers/server.ts';
+
+type ProfileCase = {
+  readonly name: string;
+  readonly endpoint: Endpoint;
+  readonly load: Pick<ChatJob, 'managed' | 'receipts' | 'load'>;
+};
+
+const window = (count: number): ChatJob['load'] => ({ loop: 'closed', window: count });
+const cases: readonly ProfileCase[] = [
+  { name: 'routed-xml', endpoint: 'xml', load: { managed: false, receipts: false, load: window(8) } },
+  { name: 'routed-xml-1', endpoint: 'xml', load: { managed: false, receipts: false, load: window(1) } },
+  { name: 'routed-compact', endpoint: 'compact', load: { managed: false, receipts: false, load: window(8) } },
+  { name: 'routed-compact-1', endpoint: 'compact', load: { managed: false, receipts: false, load: window(1) } },
+  { name: 'receipts-tls', endpoint: 'xml-tls', load: { managed: true, receipts: true, load: window(8) } },
+];
+
+type CpuProfile = {
+  readonly nodes: readonly {
+    readonly id: number;
+    readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number };
+  }[];
+  readonly samples: readonly number[];
+  readonly timeDeltas: readonly number[];
+};
+
+const shown = 45;
+
+export async function profileGatekeeper(folder: string, say: (text: string) => void): Promise<void> {
+  mkdirSync(resultsFolder, { recursive: true });
+  for (const { name, endpoint, load } of cases) {
+    say(`profiling ${name}`);
+    const profiles = join(folder, `profile-${name}`);
+    mkdirSync(profiles, { recursive: true });
+    const server = await startDrawbridge({
+      folder: join(folder, name),
+      accounts: 100,
+      environment: { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profiles}` },
+    });
+    const target = server.target(endpoint)!;
+    const job = { kind: 'chat', target, pairs: 50, payload: 'equal-bytes', warmUpMs: 1_500, measureMs: 6_000 } as const;
+    const result = await runJob({ ...job, ...load });
+    await server.stop();
+    const file = readdirSync(profiles).find(each => each.includes(`.${server.pid}.0.`));
+    if (file === undefined) throw new Error(`no profile of the gatekeeper in ${profiles}`);
+    const profile = JSON.parse(readFileSync(join(profiles, file), 'utf8')) as CpuProfile;
+    const rate = `${Math.round(result.perSecond)}/s, ${(result.cpuMsPerMessage * 1_000).toFixed(1)} µs each while profiled`;
+    const text = `Gatekeeper, main thread, self time by function. Case ${name}: ${rate}.\n\n${selfTimes(profile)}`;
+    writeFileSync(join(resultsFolder, `profile-${name}.txt`), text);
+    process.stdout.write(`${text}\n`);
+  }
+}
+
+function selfTimes(profile: CpuProfile): string {
+  const names = new Map(
+    profile.nodes.map(({ id, callFrame: { functionName, url, lineNumber } }) => {
+      const place = url.replace(/^.*\/(packages|apps|node_modules)\//, '$1/').replace(/^node:/, 'node:');
+      return [id, `${functionName || '(anonymous)'}  ${place}${url === '' ? '' : `:${lineNumber + 1}`}`];
+    }),
+  );
+  const self = new Map<string, number>();
+  let busy = 0;
+  for (const [index, id] of profile.samples.entries()) {
+    const name = names.get(id)!;
+    const micros = profile.timeDeltas[index] ?? 0;
+    if (name.startsWith('(idle)') || name.startsWith('(root)')) continue;
+    self.set(name, (self.get(name) ?? 0) + micros);
+    busy += micros;
+  }
+  const sorted = [...self].sort((a, b) => b[1] - a[1]).slice(0, shown);
+  return sorted.map(([name, micros]) => `${((micros / busy) * 100).toFixed(1).padStart(5)} %  ${name}\n`).join('');
+}

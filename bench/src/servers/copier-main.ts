@@ -1,0 +1,77 @@
+// The copier: about the least that a server in this runtime can do. Lets everybody in, finds the ends of stanzas, looks up
+// the recipient, stamps `from`, passes the bytes on. Checks nothing, keeps nothing, acknowledges nothing. The limit to
+// compare with, never a server.
+import { createServer, type Socket } from 'node:net';
+import { StanzaScanner } from '../load/stanza-scanner.ts';
+
+const sessions = new Map<string, Session>();
+const dirty: Session[] = [];
+
+class Session {
+  readonly #socket: Socket;
+  readonly #scanner: StanzaScanner;
+  #name = '';
+  #authenticated = false;
+  #out = '';
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    this.#scanner = new StanzaScanner({
+      header: () => this.#header(),
+      stanza: (bytes, start, tagEnd, end) => this.#stanza(bytes, start, tagEnd, end),
+      ended: () => socket.end('</stream:stream>'),
+    });
+    socket.on('data', (chunk: Buffer) => this.#scanner.push(chunk));
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => {
+      if (sessions.get(this.#name) === this) sessions.delete(this.#name);
+    });
+  }
+
+  write(text: string): void {
+    if (this.#out === '' && dirty.push(this) === 1) setImmediate(flushAll);
+    this.#out += text;
+  }
+
+  flush(): void {
+    const out = this.#out;
+    this.#out = '';
+    if (this.#socket.writable) this.#socket.write(out, 'latin1');
+  }
+
+  #header(): void {
+    const features = this.#authenticated
+      ? `<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>`
+      : `<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms>`;
+    this.write(
+      `<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' ` +
+        `from='localhost' id='1' version='1.0'><stream:features>${features}</stream:features>`,
+    );
+  }
+
+  #stanza(bytes: Buffer, start: number, tagEnd: number, end: number): void {
+    const tag = bytes.toString('latin1', start, tagEnd);
+    if (tag.startsWith('<message')) {
+      const at = tag.indexOf(`to='`) + 4;
+      const recipient = sessions.get(tag.slice(at, tag.indexOf('@', at)));
+      recipient?.write(`<message from='${this.#name}@localhost/1'${bytes.toString('latin1', start + 8, end)}`);
+    } else if (tag.startsWith('<auth')) {
+      const text = bytes.toString('latin1', tagEnd, bytes.indexOf('<', tagEnd));
+      this.#name = Buffer.from(text, 'base64').toString('latin1').split('\0')[1] ?? '';
+      this.#authenticated = true;
+      this.#scanner.restart();
+      this.write(`<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>`);
+    } else if (tag.startsWith('<iq')) {
+      sessions.set(this.#name, this);
+      this.write(`<iq type='result' id='b'/>`);
+    }
+  }
+}
+
+function flushAll(): void {
+  for (const session of dirty.splice(0)) session.flush();
+}
+
+const server = createServer({ noDelay: true }, socket => new Session(socket));
+server.listen(Number(process.argv[2]), '127.0.0.1');
+process.on('disconnect', () => process.exit(0));

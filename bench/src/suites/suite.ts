@@ -1,0 +1,76 @@
+// What every suite is given: how thorough to be, which peers there are, where temporary files go, how to say what goes on.
+import { startCopier } from '../servers/copier.ts';
+import { startDrawbridge } from '../servers/drawbridge.ts';
+import { startEjabberd } from '../servers/ejabberd.ts';
+import { startProsody } from '../servers/prosody.ts';
+import type { RunningServer } from '../servers/server.ts';
+
+export type Peer = 'ejabberd' | 'ejabberd-minimal' | 'prosody' | 'prosody-minimal';
+export type Subject = 'drawbridge' | 'copier' | Peer;
+
+export type SuiteContext = {
+  readonly quick: boolean;
+  readonly repeats: number;
+  readonly peers: readonly Peer[];
+  readonly folder: string;
+  readonly say: (text: string) => void;
+};
+
+export type SubjectOptions = {
+  readonly accounts: number;
+  readonly offline: boolean;
+  readonly sasl: 'plain' | 'scram';
+};
+
+export async function startSubject(
+  context: SuiteContext,
+  subject: Subject,
+  options: SubjectOptions,
+): Promise<RunningServer> {
+  context.say(`starting ${subject}`);
+  const { folder } = context;
+  const { accounts, offline, sasl } = options;
+  const variant = subject.endsWith('-minimal') ? 'minimal' : 'default';
+  switch (subject) {
+    case 'drawbridge':
+      return await startDrawbridge({ folder, accounts });
+    case 'copier':
+      return await startCopier();
+    case 'ejabberd':
+    case 'ejabberd-minimal':
+      return await startEjabberd({
+        folder,
+        variant,
+        accounts,
+        managed: variant === 'default' || offline,
+        offline,
+        sasl,
+      });
+    case 'prosody':
+    case 'prosody-minimal':
+      return await startProsody({
+        folder,
+        variant,
+        accounts,
+        managed: variant === 'default' || offline,
+        offline,
+        sasl,
+      });
+  }
+}
+
+/** Starts these servers, does the work, and stops them whatever happens. */
+export async function withSubjects<T>(
+  context: SuiteContext,
+  subjects: readonly Subject[],
+  options: SubjectOptions,
+  work: (servers: ReadonlyMap<Subject, RunningServer>) => Promise<T>,
+): Promise<T> {
+  const servers = new Map<Subject, RunningServer>();
+  try {
+    for (const subject of subjects) servers.set(subject, await startSubject(context, subject, options));
+    return await work(servers);
+  } finally {
+    for (const server of servers.values()) await server.stop();
+  }
+}
