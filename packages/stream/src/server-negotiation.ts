@@ -3,12 +3,23 @@
 // carries out the effects and feeds their outcome back.
 // Source: RFC 6120 sections 4-7, RFC 7395, RFC 7628, XEP-0198 section 5, XEP-0368.
 import { attribute, childElement, type Element, element } from '@drawbridge/wire/element';
-import { NS_BIND, NS_CLIENT, NS_SASL, NS_SESSION, NS_SM, NS_STREAM, NS_TLS } from '@drawbridge/wire/namespaces';
+import {
+  NS_BIND,
+  NS_CLIENT,
+  NS_SASL,
+  NS_SESSION,
+  NS_SM,
+  NS_STANZAS,
+  NS_STREAM,
+  NS_TLS,
+} from '@drawbridge/wire/namespaces';
 import type { StreamErrorCondition } from '@drawbridge/wire/stream-error';
 import { parseOauthBearer } from './oauthbearer.ts';
 
 /** SASL attempts that one stream may make before it is closed. */
 export const maxSaslAttempts = 3;
+/** Refused requests for stream management before binding: more are nobody's mistake. */
+const maxManagementFailures = 3;
 
 export type NegotiationConfig = {
   /** The gatekeeper's domain: `to` of the client's header must name it. */
@@ -72,6 +83,7 @@ export class ServerNegotiation {
   #state: State = { kind: 'awaiting-header' };
   #secure: boolean;
   #attempts = 0;
+  #managementFailures = 0;
   #identity: Identity | undefined;
 
   constructor(config: NegotiationConfig) {
@@ -106,8 +118,7 @@ export class ServerNegotiation {
       case 'resume-refused': {
         if (this.#state.kind !== 'resuming') return [];
         this.#state = { kind: 'bind-offered' };
-        const reason = element('item-not-found', 'urn:ietf:params:xml:ns:xmpp-stanzas');
-        return [{ kind: 'send', element: element('failed', NS_SM, {}, [reason]) }];
+        return this.#managementFailure('item-not-found');
       }
       case 'deadline':
         return this.#close('connection-timeout');
@@ -217,10 +228,7 @@ export class ServerNegotiation {
       this.#state = { kind: 'resuming' };
       return [{ kind: 'resume', previousId, handled }];
     }
-    if (el.ns === NS_SM && el.name === 'enable') {
-      const reason = element('unexpected-request', 'urn:ietf:params:xml:ns:xmpp-stanzas');
-      return [{ kind: 'send', element: element('failed', NS_SM, {}, [reason]) }];
-    }
+    if (el.ns === NS_SM && el.name === 'enable') return this.#managementFailure('unexpected-request');
     const id = attribute(el, 'id');
     if (el.ns !== NS_CLIENT || el.name !== 'iq' || attribute(el, 'type') !== 'set' || id === undefined) {
       return this.#close('not-authorized');
@@ -234,6 +242,14 @@ export class ServerNegotiation {
       { kind: 'send', element: result },
       { kind: 'established', resumed: false },
     ];
+  }
+
+  #managementFailure(condition: string): NegotiationEffect[] {
+    const failed = element('failed', NS_SM, {}, [element(condition, NS_STANZAS)]);
+    const failure: NegotiationEffect = { kind: 'send', element: failed };
+    return ++this.#managementFailures < maxManagementFailures
+      ? [failure]
+      : [failure, ...this.#close('policy-violation')];
   }
 
   #close(condition: StreamErrorCondition): NegotiationEffect[] {

@@ -23,7 +23,14 @@ export class StreamManagement<T> {
   #unacknowledged: (T | undefined)[] = [];
   #head = 0;
 
-  /** Counts an inbound stanza; gives its sequence, 1 for the first. Never wraps here, only on the wire. */
+  /** Counts start at 0 (XEP-0198 section 4), or, to see what long streams come to, where `startsAt` (below 2^32) says. */
+  constructor(startsAt = 0) {
+    this.#received = startsAt;
+    this.#handled = startsAt;
+    this.#acknowledged = startsAt;
+  }
+
+  /** Counts an inbound stanza; gives its sequence, one more than the last. Never wraps here, only on the wire. */
   receive(): number {
     return ++this.#received;
   }
@@ -33,12 +40,13 @@ export class StreamManagement<T> {
     return this.#received;
   }
 
-  /** Says that the inbound stanza with this sequence needs nothing more. Repeats do no harm. */
+  /** Says that the inbound stanza with this sequence needs nothing more. Repeats do no harm, nor do sequences never received. */
   resolve(sequence: number): void {
+    if (sequence > this.#received) return;
     if (sequence === this.#handled + 1) {
       this.#handled = sequence;
       while (this.#resolvedAhead.size > 0 && this.#resolvedAhead.delete(this.#handled + 1)) this.#handled++;
-    } else if (sequence > this.#handled && sequence <= this.#received) this.#resolvedAhead.add(sequence);
+    } else if (sequence > this.#handled) this.#resolvedAhead.add(sequence);
   }
 
   /** How many inbound stanzas are resolved without a gap. */
