@@ -23,6 +23,7 @@ import { createAttemptBudget } from './attempt-budget.ts';
 import { createRoutes } from './http-routes.ts';
 import { createIssuer } from './issuer.ts';
 import { issuerKeyFile, issuerKeyMemory } from './issuer-key-file.ts';
+import { createMediaOrigin, type MediaOptions, type MediaOrigin } from './media-origin.ts';
 import { createEventIds, createSessions, openProviderDatabase, removeExpired } from './provider-database.ts';
 import { createSqliteDirectory } from './sqlite-directory.ts';
 import type { UserDirectory } from './user-directory.ts';
@@ -62,6 +63,8 @@ export type ProviderOptions = {
   /** For fetching gatekeepers' keys: what development networks allow. */
   readonly egress?: EgressOptions;
   readonly algorithm?: SignatureAlgorithm;
+  /** Serves a media origin at `<issuer>/media`; none when left out. In memory it needs a folder of its own. */
+  readonly media?: MediaOptions;
   /** Where routes begin when that isn't the issuer's path, behind a server that rewrites paths: '' or '/path'. */
   readonly pathPrefix?: string;
   /** The client's address, for attempt budgets; behind a reverse proxy, what its header says. */
@@ -99,6 +102,8 @@ export type Provider = {
   /** The same for a gatekeeper in this process: no discovery, no fetch. */
   readonly keySource: KeySource;
   readonly directory: UserDirectory;
+  /** The media origin, when there is one. */
+  readonly media: MediaOrigin | undefined;
   /** Ends a person's sessions and event streams: password changed, account closed. */
   readonly endSessions: (identifier: string) => void;
   /** After a theft of the signing keys: every proof of before ends as soon as gatekeepers fetch again. */
@@ -203,19 +208,47 @@ export async function createProvider(options: ProviderOptions): Promise<Provider
     log,
   });
 
+  const media = options.media === undefined ? undefined : openMedia(options.media);
+  void media?.collectGarbage();
+
+  function openMedia(wanted: MediaOptions): MediaOrigin {
+    const folder = wanted.folder ?? join(options.dataFolder, 'media');
+    assert(wanted.folder !== undefined || !inMemory, 'a media origin needs a folder');
+    return createMediaOrigin({
+      ...wanted,
+      folder,
+      url: wanted.url ?? `${options.issuer}/media`,
+      path: `${pathPrefix}/media`,
+      authenticate: async token => {
+        const identifier = sessions.find(token);
+        return identifier !== undefined && (await directory.exists(identifier)) ? identifier : undefined;
+      },
+      nowMs,
+      log,
+    });
+  }
+
   const housekeeping = setInterval(() => {
     removeExpired(database, nowMs());
+    void media?.collectGarbage();
     issuer.rotateIfDue().catch(() => log('keys-not-rotated', 'internal-error'));
   }, providerLimits.housekeepingMs);
   housekeeping.unref();
 
-  const handler = (request: IncomingMessage, response: ServerResponse): void => routes.routing(request, response);
+  const handler = (request: IncomingMessage, response: ServerResponse): void => {
+    if (media?.serves(request) === true) return media.handler(request, response);
+    // An upload takes as long as it takes while bytes come; every other body has to be there soon.
+    const slow = setTimeout(() => request.complete || request.destroy(), providerLimits.requestTimeoutMs);
+    response.once('close', () => clearTimeout(slow));
+    routes.routing(request, response);
+  };
   const servers: Server[] = [];
   let closing: Promise<void> | undefined;
 
   async function close(): Promise<void> {
     clearInterval(housekeeping);
     streams.close();
+    await media?.close();
     await Promise.all(servers.map(closeServer));
     await routes.close();
     egress.close();
@@ -229,7 +262,8 @@ export async function createProvider(options: ProviderOptions): Promise<Provider
     listen: async ({ host, port, tls }) => {
       const limits = {
         maxHeaderSize: providerLimits.maxHeaderBytes,
-        requestTimeout: providerLimits.requestTimeoutMs,
+        // Each handler has its own.
+        requestTimeout: 0,
         headersTimeout: providerLimits.requestTimeoutMs,
         keepAliveTimeout: providerLimits.keepAliveTimeoutMs,
       };
@@ -249,6 +283,7 @@ export async function createProvider(options: ProviderOptions): Promise<Provider
     keySet,
     keySource: localKeySource(issuer.verificationKeys),
     directory,
+    media,
     endSessions: identifier => {
       sessions.endAll(identifier);
       streams.end(identifier);
