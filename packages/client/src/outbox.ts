@@ -84,6 +84,7 @@ export class Outbox {
   readonly #context: OutboxContext;
   readonly #lanes = new Map<string, Lane>();
   readonly #devices = new Map<string, { readonly devices: readonly KnownDevice[]; readonly fetchedAtMs: number }>();
+  readonly #stalled = new Set<string>();
   #online = false;
   #sendings = 0;
   #ownDeviceExpectedUntilMs = 0;
@@ -163,7 +164,9 @@ export class Outbox {
     if (changed === undefined) return;
     for (const { id, to } of done) this.#lanes.get(to)?.inFlight.delete(id);
     this.#announce(changed);
-    for (const to of new Set(sendings.map(sending => sending.to))) this.wake(to);
+    const lanes = new Set([...sendings.map(sending => sending.to), ...this.#stalled]);
+    this.#stalled.clear();
+    for (const to of lanes) this.wake(to);
   }
 
   /** The gatekeeper refused a stanza. False when it is not one of ours in flight. */
@@ -290,7 +293,11 @@ export class Outbox {
     const number = ++this.#sendings;
     lane.inFlight.set(row.id, number);
     const sent = this.#context.send(this.#stanza(row.id, readiness.record), { id: row.id, to: lane.to, number });
-    if (!sent) lane.inFlight.delete(row.id);
+    if (!sent) {
+      // The stream has as much to be acknowledged as it takes: any acknowledgement makes room.
+      lane.inFlight.delete(row.id);
+      this.#stalled.add(lane.to);
+    }
     return sent;
   }
 
