@@ -1,6 +1,8 @@
 // A gatekeeper (citadel.example) and a provider (skylark.example) on loopback, and people of both who use the SDK.
 // Knows nothing of what the scenarios say.
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdtempSync, rmSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { devGatekeeperIssuer, freePorts } from '@drawbridge/cli/dev-config';
@@ -16,6 +18,8 @@ export type SdkNetwork = {
   readonly provider: string;
   /** Stops the gatekeeper and starts it again on the same ports and data. */
   restart(): Promise<void>;
+  /** Cuts all streams to the gatekeeper without a word, as a network does. */
+  cutStreams(): void;
   /** A person's client in their own folder (`device` tells several of one person apart); not enlisted, not connected. */
   open(identifier: string, at: Service, extra?: Extra): Promise<Client>;
   close(): Promise<void>;
@@ -43,6 +47,15 @@ export async function startSdkNetwork(): Promise<SdkNetwork> {
       unlimited: true,
     });
   let gatekeeper = await start();
+  const streamPorts = new Set([xmpp, xmpps, websocket, compact]);
+  const streams = new Set<Socket>();
+  const onSocket = (message: unknown): void => {
+    const { socket } = message as { socket: Socket };
+    if (!streamPorts.has(socket.localPort)) return;
+    streams.add(socket);
+    socket.once('close', () => streams.delete(socket));
+  };
+  subscribe('net.server.socket', onSocket);
   const clients: Client[] = [];
   return {
     folder,
@@ -52,6 +65,9 @@ export async function startSdkNetwork(): Promise<SdkNetwork> {
     async restart() {
       await gatekeeper.close();
       gatekeeper = await start();
+    },
+    cutStreams() {
+      for (const socket of streams) socket.resetAndDestroy();
     },
     async open(identifier, at, extra = {}) {
       const { device = '', ...rest } = extra;
@@ -73,6 +89,7 @@ export async function startSdkNetwork(): Promise<SdkNetwork> {
       return client;
     },
     async close() {
+      unsubscribe('net.server.socket', onSocket);
       for (const client of clients) await client.close();
       await gatekeeper.close();
       await provider.close();

@@ -130,6 +130,45 @@ for (const transport of defaultTransports) {
   });
 }
 
+for (const transport of ['compact', 'direct-tls', 'websocket'] as const) {
+  test(`streams over ${transport} that are cut again and again are resumed; both ways each message comes once, in order`, async () => {
+    const count = 40;
+    // Pauses before the next try are drawn short: what is tested is what happens after them.
+    const often = { transports: [transport], random: () => 0.02 };
+    const bob = await person(`bob-cut-${transport}`, 'citadel', often);
+    const anna = await person(`anna-cut-${transport}`, 'skylark', often);
+    let resumptions = 0;
+    const watch = async (client: Client): Promise<void> => {
+      for await (const event of client.events()) {
+        if (event.kind === 'status' && event.status.kind === 'online' && event.status.resumed) resumptions++;
+      }
+    };
+    const watched = [watch(bob), watch(anna)];
+    await anna.send(bobOf(`bob-cut-${transport}`), { text: '0' });
+    await bob.send(annaOf(`anna-cut-${transport}`), { text: '0' });
+    for (let i = 1; i < count; i++) {
+      await anna.send(bobOf(`bob-cut-${transport}`), { text: String(i) });
+      await bob.send(annaOf(`anna-cut-${transport}`), { text: String(i) });
+      if (i % 10 === 0) {
+        network.cutStreams();
+        await new Promise(resolve => setTimeout(resolve, 60));
+      }
+    }
+    const expected = Array.from({ length: count }, (_, i) => String(i));
+    assert.deepEqual(
+      (await read(bob, count)).map(message => message.text),
+      expected,
+    );
+    assert.deepEqual(
+      (await read(anna, count)).map(message => message.text),
+      expected,
+    );
+    await Promise.all([anna.close(), bob.close()]);
+    await Promise.all(watched);
+    assert.ok(resumptions >= 2, `${resumptions} resumptions`);
+  });
+}
+
 test('somebody who is away gets everything once and in order, over restarts of both sides and of the gatekeeper', async () => {
   const count = 40;
   let bob = await person('away', 'citadel');
