@@ -1,6 +1,7 @@
 // The sandbox as its users meet it: started as a command, spoken to over real sockets, ended in every way there is.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createPublicKey } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -8,11 +9,14 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { fileURLToPath } from 'node:url';
+import { compactTransport } from '@drawbridge/client/transport-compact';
 import { freePorts } from '@drawbridge/cli/dev-config';
 import type { SandboxAccount } from '@drawbridge/cli/sandbox-accounts';
 import type { SandboxReady } from '@drawbridge/cli/sandbox-run';
 import { parseKeySet } from '@drawbridge/identity/key-set';
 import { verifyOwnershipProof } from '@drawbridge/identity/verify-ownership-proof';
+import { keyPairFromPrivateKey } from '@drawbridge/noise/node-crypto';
+import { attribute, element } from '@drawbridge/wire/element';
 
 const startFile = fileURLToPath(new URL('../../apps/cli/bin/drawbridge.js', import.meta.url));
 const folders: string[] = [];
@@ -215,6 +219,38 @@ test('a sandbox: first line, accounts, proofs, logins, a second start, a clean e
     assert.match(await logIn(ready, await fetchProof(ready, local)), /<success/);
   });
 
+  await t.test(
+    'the device keys in the accounts file log in over the compact transport, to the key that the offer names',
+    async () => {
+      const offer = await fetch(`http://localhost:${ready.ports.http}/.well-known/interop-gatekeeper`);
+      const { compactKeys } = (await offer.json()) as { compactKeys: { signingKey: Record<string, string> } };
+      for (const { account, deviceKey } of accounts.slice(0, 2)) {
+        const events = Promise.withResolvers<string>();
+        const connect = compactTransport({
+          target: { host: '127.0.0.1', port: ready.ports.compact },
+          deviceKeyPair: keyPairFromPrivateKey(Buffer.from(deviceKey.d, 'base64url'))!,
+          pinnedKey: createPublicKey({ key: compactKeys.signingKey, format: 'jwk' }),
+          knownStaticKey: () => undefined,
+          // Kept when the gatekeeper's certificate was verified; the login's answer comes after it.
+          keepStaticKey: () => {},
+          nowMs: Date.now,
+        });
+        const transport = connect({
+          domain: ready.domain,
+          emit: event => {
+            if (event.kind === 'element') events.resolve(`${event.element.name} ${attribute(event.element, 'type')}`);
+            if (event.kind === 'disconnected') events.resolve(`disconnected: ${transport.failure?.detail}`);
+          },
+          proof: () => fetchProof(ready, account, 'compact'),
+        });
+        const bind = element('bind', 'urn:ietf:params:xml:ns:xmpp-bind');
+        transport.send(element('iq', 'jabber:client', { type: 'set', id: 'b1' }, [bind]));
+        assert.equal(await events.promise, 'iq result');
+        transport.close();
+      }
+    },
+  );
+
   await t.test('own users are opted in: their consent is on disk for the third party', async () => {
     const { DatabaseSync } = await import('node:sqlite');
     const db = new DatabaseSync(join(data, 'gatekeeper', 'gatekeeper.sqlite'), { readOnly: true });
@@ -247,6 +283,24 @@ test('a sandbox: first line, accounts, proofs, logins, a second start, a clean e
     assert.equal((await post('/v1/sessions', { identifier: 'u0', password: 'drawbridge' })).status, 201);
     assert.equal((await post('/v1/sessions', { identifier: 'u0', password: 'wrong horse' })).status, 401);
     assert.equal((await post('/v1/sessions', { identifier: 'u1', password: 'drawbridge' })).status, 401);
+  });
+
+  await t.test('the examples on its page work as they stand', async () => {
+    const page = await (await fetch(`http://127.0.0.1:${ready.ports.sandbox}/`)).text();
+    const example = (from: RegExp): string => {
+      const [, code = ''] = from.exec(page) ?? [];
+      return code.replaceAll(/^ {2}/gm, '');
+    };
+    const python = example(/^Python, without any library:\n\n([^]*?)\n\n\S/m);
+    assert.match(await runProgram('python3', ['-'], python), /^<success/m);
+    const script = example(/^JavaScript, @xmpp\/client .*:\n\n([^]*?)\n\n\S/m);
+    const said = await runProgram(
+      process.execPath,
+      ['--input-type=module', '-'],
+      `${script}\nawait xmpp.stop();`,
+      ready.ca,
+    );
+    assert.match(said, new RegExp(`^online as ${accounts[0]!.jid}$`, 'm'));
   });
 
   await t.test('a second sandbox on the same folder or ports is refused with the next step', async () => {
@@ -381,6 +435,18 @@ test('a port in the middle that is taken, and damaged files, are said before any
   assert.equal(damaged.code, 1);
   assert.match(damaged.err, /accounts\.jsonl is damaged[^]*Next: /);
 });
+
+/** Runs a program from standard input, in this package's folder so that it finds our dependencies; what it prints. */
+async function runProgram(command: string, args: readonly string[], source: string, ca?: string): Promise<string> {
+  const child = spawn(command, args, {
+    cwd: fileURLToPath(new URL('.', import.meta.url)),
+    stdio: ['pipe', 'pipe', 'inherit'],
+    env: { ...process.env, ...(ca === undefined ? {} : { NODE_EXTRA_CA_CERTS: ca }) },
+    timeout: 20_000,
+  });
+  child.stdin.end(source);
+  return (await child.stdout.setEncoding('utf8').toArray()).join('');
+}
 
 function parentOf(pid: number): number {
   return Number(/^PPid:\s+([0-9]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);

@@ -1,8 +1,8 @@
 // The sandbox's people: who there is, with which device key, in one file of JSON lines.
 // Knows nothing of gatekeepers, providers or HTTP.
-import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { thumbprintX25519 } from '@drawbridge/identity/jwk';
+import { keyPairFromPrivateKey } from '@drawbridge/noise/node-crypto';
 import { isInteropId, parseJid } from '@drawbridge/wire/jid';
 import { CommandError } from './command-error.ts';
 
@@ -72,10 +72,16 @@ function parseAccount(line: string, index: number): SandboxAccount | undefined {
       address.resource === String(device) &&
       typeof identifier === 'string' &&
       provider === sandboxProvider(index) &&
-      createPublicKey(createPrivateKey({ key: { ...deviceKey }, format: 'jwk' })).export({ format: 'jwk' }).x ===
-        deviceKey.x;
+      deviceKey.kty === 'OKP' &&
+      deviceKey.crv === 'X25519' &&
+      publicHalf(deviceKey.d) === deviceKey.x;
     return fits ? value : undefined;
   } catch {
     return undefined;
   }
+}
+
+function publicHalf(d: string): string | undefined {
+  const pair = keyPairFromPrivateKey(Buffer.from(d, 'base64url'));
+  return pair === undefined ? undefined : Buffer.from(pair.publicKey).toString('base64url');
 }

@@ -58,8 +58,7 @@ SASL mechanism OAUTHBEARER (RFC 7628); the token is a fresh ownership proof, goo
   curl '${sandbox}/sandbox/proof?account=u0&transport=xmpp'
   curl '${sandbox}/sandbox/proofs?from=0&count=1000&transport=xmpp'      a JSON line each: account, jid, device, proof
 
-account is u0, u1, … or the local part of a JID; transport is xmpp, compact or http. Times are checked; clocks of this
-machine are enough.
+account is u0, u1, … or the local part of a JID; transport is xmpp, compact or http.
 
 Messages must carry an end-to-end encrypted envelope (docs/protocol/06-stanzas.md); others are refused. A device's list of
 ciphertexts must be complete. By hand, for u1's one device:
@@ -70,12 +69,43 @@ ciphertexts must be complete. By hand, for u1's one device:
     </envelope>
   </message>
 
-Python, slixmpp's wire in plain sockets: see harness/src/foreign. JavaScript, @xmpp/client:
+JavaScript, @xmpp/client (start it with NODE_EXTRA_CA_CERTS=${ready.ca}):
 
-  const proof = await (await fetch('${sandbox}/sandbox/proof?account=u0')).text();
-  const xmpp = client({ service: 'xmpps://localhost:${ports.xmpps}', domain: '${ready.domain}',
-    credentials: (authenticate) => authenticate({ token: proof }, 'OAUTHBEARER') });
-  // run with NODE_EXTRA_CA_CERTS=${ready.ca}
+  import { client } from '@xmpp/client';
+  const xmpp = client({
+    service: 'xmpps://localhost:${ports.xmpps}', domain: '${ready.domain}',
+    credentials: async authenticate => {
+      const proof = await fetch('${sandbox}/sandbox/proof?account=u0');
+      await authenticate({ token: await proof.text() }, 'OAUTHBEARER');
+    },
+  });
+  class OAuthBearer {
+    clientFirst = true;
+    challenge() { this.failed = true; }
+    response({ token }) { return this.failed ? '\\x01' : \`n,,\\x01auth=Bearer \${token}\\x01\\x01\`; }
+  }
+  OAuthBearer.prototype.name = 'OAUTHBEARER';
+  xmpp.saslFactory.use(OAuthBearer);
+  xmpp.on('online', address => console.log('online as', address.toString()));
+  xmpp.on('stanza', stanza => console.log(stanza.toString()));
+  await xmpp.start();
+
+Python, without any library:
+
+  import base64, socket, ssl, urllib.request
+  token = urllib.request.urlopen('${sandbox}/sandbox/proof?account=u0').read()
+  tls = ssl.create_default_context(cafile='${ready.ca}')
+  s = tls.wrap_socket(socket.create_connection(('localhost', ${ports.xmpps})), server_hostname='${ready.domain}')
+  def read(*ends):
+      text = b''
+      while not any(end in text for end in ends): text += s.recv(4096)
+      return text.decode()
+  s.sendall(b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'"
+            b" to='${ready.domain}' version='1.0'>")
+  read(b'</stream:features>')
+  s.sendall(b"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='OAUTHBEARER'>"
+            + base64.b64encode(b'n,,\\x01auth=Bearer ' + token + b'\\x01\\x01') + b'</auth>')
+  print(read(b'<success', b'<failure'))
 
 Trust
 -----

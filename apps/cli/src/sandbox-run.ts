@@ -50,6 +50,8 @@ export type SandboxOptions = {
   readonly tls: boolean;
   readonly verbose: boolean;
   readonly keyLogFile?: string;
+  /** Told how many accounts are enlisted so far. */
+  readonly onProgress?: (accounts: number) => void;
 };
 
 /** What a ready sandbox says about itself; the first line of `--json`. */
@@ -297,7 +299,7 @@ async function listen(
 async function enlistMissing(
   gatekeeper: GatekeeperProcess,
   kept: readonly SandboxAccount[],
-  { accounts: wanted, domain }: SandboxOptions,
+  { accounts: wanted, domain, onProgress = () => {} }: SandboxOptions,
 ): Promise<SandboxAccount[]> {
   const accounts = [...kept];
   for await (const devices of makeDevices(wanted - kept.length, Date.now())) {
@@ -325,6 +327,7 @@ async function enlistMissing(
         deviceKey: devices[index]!.deviceKey,
       });
     }
+    onProgress(accounts.length);
   }
   return accounts;
 }

@@ -42,7 +42,7 @@ export function registerSandbox(program: Command): void {
     .option('--json', 'first line of output: a JSON object that says what is where', false)
     .option('--unlimited', 'budgets off, for load tests', false)
     .option('--no-tls', 'plaintext on the xmpp port, for measurements')
-    .option('--key-log <file>', 'write the keys of compact sessions, for `drawbridge inspect`')
+    .option('--key-log <file>', 'write the keys of compact sessions, so that captured traffic can be read')
     .option('--verbose', "show the gatekeeper's log on standard error", false)
     .addHelpText(
       'after',
@@ -61,7 +61,14 @@ The page at http://127.0.0.1:5227/ says the rest.`,
       const { closeWithin, untilStopped } = await import('./lifetime.ts');
       const stopped = untilStopped();
       const { keyLog, json, ...rest } = flags;
-      const starting = startSandbox({ ...rest, ...(keyLog === undefined ? {} : { keyLogFile: keyLog }) });
+      const starting = startSandbox({
+        ...rest,
+        ...(keyLog === undefined ? {} : { keyLogFile: keyLog }),
+        onProgress: count => {
+          if (process.stderr.isTTY)
+            process.stderr.write(`\r${count} accounts enlisted${count < flags.accounts ? '' : '\n'}`);
+        },
+      });
       // A stop while starting: what is half there goes with the process, the child with its channel.
       const early = await Promise.race([starting, stopped]);
       if (early === undefined) {
