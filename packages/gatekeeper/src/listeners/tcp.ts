@@ -10,6 +10,9 @@ export type TlsMaterial = { readonly cert: string | Buffer; readonly key: string
 /** RFC 7590, RFC 9325: nothing below TLS 1.2. */
 export const minTlsVersion = 'TLSv1.2';
 
+/** Time for our end of stream to leave when the peer has sent its own. */
+const doneMs = 50;
+
 /** ALPN of direct TLS (XEP-0368 section 4). */
 const alpnXmpp = 'xmpp-client';
 
@@ -73,13 +76,13 @@ function carry(
     send: text => {
       if (socket.writable) socket.write(text);
     },
-    end: () => {
+    end: peerIsDone => {
       if (ended) return;
       ended = true;
       socket.end();
       // What the peer still says is of no interest: read it away, so that its end of stream is seen, and cut soon.
       socket.resume();
-      setTimeout(() => tcp.destroy(), host.limits.closeMs).unref();
+      setTimeout(() => tcp.destroy(), peerIsDone ? doneMs : host.limits.closeMs).unref();
     },
     pause: () => void socket.pause(),
     resume: () => {

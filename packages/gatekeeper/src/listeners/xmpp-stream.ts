@@ -21,8 +21,8 @@ import { beginSession, type ConnectionPlace, type ListenerHost } from './admissi
 /** What carries the text: a TCP or TLS socket, or a WebSocket. */
 export interface XmppLink {
   send(text: string): void;
-  /** Sends what waits, then closes; cuts after a while. */
-  end(): void;
+  /** Sends what waits, then closes; cuts after a while, at once when the peer has nothing more to say. */
+  end(peerIsDone: boolean): void;
   pause(): void;
   resume(): void;
   readonly congested: boolean;
@@ -41,6 +41,7 @@ export class XmppStream implements Carrier {
   #session: DeviceSession | undefined;
   #deadline: NodeJS.Timeout | undefined;
   #headerSent = false;
+  #peerIsDone = false;
   #closed = false;
 
   constructor(
@@ -144,7 +145,7 @@ export class XmppStream implements Carrier {
     if (condition !== undefined) this.#link.send(this.#encode(streamErrorElement(condition)));
     this.#link.send(this.#framing === 'websocket' ? encodeFramingClose() : encodeStreamEnd());
     this.#closed = true;
-    this.#link.end();
+    this.#link.end(this.#peerIsDone);
   }
 
   #element(el: Element): void {
@@ -158,6 +159,7 @@ export class XmppStream implements Carrier {
 
   /** The peer said goodbye: the session is over, not resumable. */
   #endedByPeer(): void {
+    this.#peerIsDone = true;
     if (this.#session === undefined) this.close(undefined);
     else this.#session.end();
   }

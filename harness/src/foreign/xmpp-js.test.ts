@@ -1,0 +1,212 @@
+// xmpp.js (@xmpp/client), an XMPP library of other people, against the sandbox: TCP with STARTTLS, direct TLS, WebSocket;
+// OAUTHBEARER, envelopes both ways, offline delivery, resumption, refusals.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { setDefaultCACertificates } from 'node:tls';
+import { type RunningSandbox, startSandbox } from '../running-sandbox.ts';
+
+/** What we use of the library, which ships no types. */
+type XmlElement = {
+  readonly name: string;
+  readonly attrs: Readonly<Record<string, string>>;
+  is(name: string, ns?: string): boolean;
+  getChild(name: string, ns?: string): XmlElement | undefined;
+  getChildren(name: string): XmlElement[];
+  text(): string;
+};
+type XmppClient = {
+  readonly jid: { toString(): string };
+  readonly saslFactory: { use(name: string, mechanism: unknown): void };
+  readonly streamManagement: { enabled: boolean; id: string; inbound: number; outbound: number };
+  readonly reconnect: { delay: number; stop(): void };
+  readonly socket: { socket?: { destroy(): void }; destroy?(): void } | null;
+  readonly iqCaller: { request(iq: XmlElement, timeoutMs?: number): Promise<XmlElement> };
+  start(): Promise<unknown>;
+  stop(): Promise<unknown>;
+  send(el: XmlElement): Promise<void>;
+  disconnect(): Promise<void>;
+  on(event: string, listener: (value: never) => void): void;
+  removeListener(event: string, listener: (value: never) => void): void;
+};
+type XmlBuilder = (name: string, attrs?: Record<string, string>, ...children: unknown[]) => XmlElement;
+const { client: createClient, xml } = (await import('@xmpp/client')) as {
+  client: (options: Record<string, unknown>) => XmppClient;
+  xml: XmlBuilder;
+};
+
+/** RFC 7628 as the library's users add it: a few lines with `saslFactory.use`. */
+function oauthBearer(token: string): unknown {
+  function Mechanism(this: { name: string; clientFirst: boolean; response: () => string; challenge: () => void }) {
+    this.name = 'OAUTHBEARER';
+    this.clientFirst = true;
+    let refused = false;
+    this.response = () => (refused ? '\u0001' : `n,,\u0001auth=Bearer ${token}\u0001\u0001`);
+    this.challenge = () => {
+      refused = true;
+    };
+  }
+  Mechanism.prototype.name = 'OAUTHBEARER';
+  Mechanism.prototype.clientFirst = true;
+  return Mechanism;
+}
+
+let sandbox: RunningSandbox;
+const clients: XmppClient[] = [];
+
+before(async () => {
+  sandbox = await startSandbox(10);
+  setDefaultCACertificates([readFileSync(sandbox.ready.ca, 'utf8')]);
+});
+
+after(async () => {
+  for (const client of clients) await client.stop().catch(() => {});
+  await sandbox.stop();
+});
+
+async function open(account: string, service: string, token?: string): Promise<XmppClient> {
+  const proof = token ?? (await sandbox.proof(account));
+  const client = createClient({
+    service,
+    domain: sandbox.ready.domain,
+    credentials: async (authenticate: (credentials: object, mechanism: string) => Promise<void>) =>
+      await authenticate({}, 'OAUTHBEARER'),
+  });
+  client.saslFactory.use('OAUTHBEARER', oauthBearer(proof));
+  client.reconnect.stop();
+  client.on('error', () => {});
+  clients.push(client);
+  return client;
+}
+
+function jidOf(account: string): string {
+  return sandbox.accounts.find(each => each.account === account)!.jid;
+}
+
+function bareOf(account: string): string {
+  return jidOf(account).split('/')[0]!;
+}
+
+function envelope(to: string, id: string, ciphertext: string): XmlElement {
+  return xml(
+    'message',
+    { to, id, type: 'chat' },
+    xml(
+      'envelope',
+      { xmlns: 'urn:drawbridge:e2ee:1', suite: 'signal-1', 'from-device': '1' },
+      xml('ciphertext', { device: '1', kind: 'session' }, ciphertext),
+    ),
+  );
+}
+
+/** The next stanza that fits; a clear failure after five seconds. */
+function next(client: XmppClient, fits: (el: XmlElement) => boolean): Promise<XmlElement> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error('no fitting stanza within 5 s')), 5_000);
+    const listener = (el: XmlElement): void => {
+      if (!fits(el)) return;
+      clearTimeout(timer);
+      client.removeListener('stanza', listener);
+      resolve(el);
+    };
+    client.on('stanza', listener);
+  });
+}
+
+function ciphertextOf(message: XmlElement): string {
+  return message.getChild('envelope', 'urn:drawbridge:e2ee:1')?.getChild('ciphertext')?.text() ?? '';
+}
+
+const services: readonly { readonly name: string; readonly url: () => string }[] = [
+  { name: 'TCP with STARTTLS', url: () => `xmpp://localhost:${sandbox.ready.ports.xmpp}` },
+  { name: 'direct TLS', url: () => `xmpps://localhost:${sandbox.ready.ports.xmpps}` },
+  { name: 'WebSocket', url: () => `wss://localhost:${sandbox.ready.ports.websocket}/xmpp` },
+];
+
+for (const [i, { name, url }] of services.entries()) {
+  test(`xmpp.js over ${name}: login, envelopes both ways, disco, roster, ping`, async () => {
+    const [a, b] = [`u${i * 2}`, `u${i * 2 + 1}`];
+    const [one, two] = [await open(a, url()), await open(b, url())];
+    await one.start();
+    await two.start();
+    assert.equal(one.jid.toString(), jidOf(a));
+    await one.send(xml('presence'));
+    await two.send(xml('presence'));
+
+    const there = next(two, el => el.is('message'));
+    const text = randomBytes(120).toString('base64');
+    await one.send(envelope(bareOf(b), 'there-1', text));
+    const arrived = await there;
+    assert.equal(arrived.attrs.from, jidOf(a));
+    assert.equal(arrived.attrs.to, jidOf(b));
+    assert.equal(arrived.attrs.id, 'there-1');
+    assert.equal(ciphertextOf(arrived), text);
+
+    const back = next(one, el => el.is('message') && el.attrs.id === 'back-1');
+    await two.send(envelope(bareOf(a), 'back-1', text));
+    assert.equal(ciphertextOf(await back), text);
+
+    const roster = await one.iqCaller.request(xml('iq', { type: 'get' }, xml('query', { xmlns: 'jabber:iq:roster' })));
+    assert.equal(roster.getChild('query', 'jabber:iq:roster')?.getChildren('item').length, 0);
+    const disco = xml('query', { xmlns: 'http://jabber.org/protocol/disco#info' });
+    const info = await one.iqCaller.request(xml('iq', { type: 'get', to: sandbox.ready.domain }, disco));
+    assert.ok(info.getChild('query')?.getChildren('feature').length);
+    await one.iqCaller.request(xml('iq', { type: 'get' }, xml('ping', { xmlns: 'urn:xmpp:ping' })));
+    const vcard = one.iqCaller.request(xml('iq', { type: 'get' }, xml('vCard', { xmlns: 'vcard-temp' })));
+    await assert.rejects(vcard, { condition: 'service-unavailable' });
+    await Promise.all([one.stop(), two.stop()]);
+  });
+}
+
+test('xmpp.js: plaintext is refused, whatever the way', async () => {
+  const one = await open('u0', services[0]!.url());
+  await one.start();
+  const refused = next(one, el => el.attrs.type === 'error' && el.attrs.id === 'plain');
+  await one.send(
+    xml('message', { to: bareOf('u1'), id: 'plain', type: 'chat' }, xml('body', {}, 'hello in the clear')),
+  );
+  const error = (await refused).getChild('error');
+  assert.ok(error?.getChild('policy-violation', 'urn:ietf:params:xml:ns:xmpp-stanzas'));
+  const toPerson = one.iqCaller.request(
+    xml('iq', { type: 'set', to: bareOf('u1') }, xml('query', { xmlns: 'jabber:iq:private' }, 'plaintext')),
+  );
+  await assert.rejects(toPerson, { condition: 'service-unavailable' });
+  await one.stop();
+});
+
+test('xmpp.js: somebody who is away gets all of it, in order', async () => {
+  const one = await open('u8', services[0]!.url());
+  await one.start();
+  for (let i = 0; i < 20; i++)
+    await one.send(envelope(bareOf('u9'), `away-${i}`, Buffer.from(`number ${i}`).toString('base64')));
+  await one.iqCaller.request(xml('iq', { type: 'get' }, xml('ping', { xmlns: 'urn:xmpp:ping' })));
+  const two = await open('u9', services[2]!.url());
+  const ids: string[] = [];
+  two.on('stanza', (el: XmlElement) => {
+    if (el.is('message')) ids.push(el.attrs.id!);
+  });
+  await two.start();
+  await two.send(xml('presence'));
+  for (let i = 0; i < 50 && ids.length < 20; i++) await new Promise(resolve => setTimeout(resolve, 100));
+  assert.deepEqual(
+    ids,
+    Array.from({ length: 20 }, (_, i) => `away-${i}`),
+  );
+  await Promise.all([one.stop(), two.stop()]);
+});
+
+test('xmpp.js: a wrong, an expired-looking and a used token are refused with one word', async () => {
+  const used = await sandbox.proof('u0');
+  const first = await open('u0', services[0]!.url(), used);
+  await first.start();
+  await first.stop();
+  const [header = '', payload = '', signature = ''] = (await sandbox.proof('u0')).split('.');
+  const forged = `${header}.${payload}.${signature.slice(0, -4)}${signature.endsWith('AAAA') ? 'BBBB' : 'AAAA'}`;
+  const none = `${Buffer.from('{"alg":"none","typ":"interop+jwt","kid":"x"}').toString('base64url')}.${payload}.`;
+  for (const token of [used, forged, none, 'not-a-token']) {
+    const client = await open('u0', services[0]!.url(), token);
+    await assert.rejects(client.start(), { condition: 'not-authorized' });
+    await client.stop().catch(() => {});
+  }
+});
