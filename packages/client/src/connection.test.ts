@@ -115,6 +115,8 @@ type Played = {
   statuses: ConnectionStatus[];
   delivered: string[];
   messages: { element: Element; resolve: () => void }[];
+  onStatus: (status: ConnectionStatus) => void;
+  onDelivered: () => void;
   last: () => PlayedTransport;
   kinds: () => string[];
 };
@@ -139,20 +141,29 @@ function play(proof: () => Promise<string> = () => Promise.resolve('a.b.c'), ran
     },
     {
       message: (element, resolve) => messages.push({ element, resolve }),
-      delivered: handles => delivered.push(...handles),
-      status: status => statuses.push(status),
+      delivered: handles => {
+        delivered.push(...handles);
+        played.onDelivered();
+      },
+      status: status => {
+        statuses.push(status);
+        played.onStatus(status);
+      },
     },
   );
-  return {
+  const played: Played = {
     clock,
     connection,
     transports,
     statuses,
     delivered,
     messages,
+    onStatus: () => undefined,
+    onDelivered: () => undefined,
     last: () => transports.at(-1)!,
     kinds: () => statuses.map(status => status.kind),
   };
+  return played;
 }
 
 const message = (id: string): Element => element('message', NS_CLIENT, { id });
@@ -184,6 +195,37 @@ test('a lost stream is resumed with a fresh proof; what was not acknowledged is 
   assert.deepEqual(played.connection.status, { kind: 'online', jid, resumed: true });
   assert.deepEqual(played.last().log.slice(-3), ['resume', 'message', 'r']);
   assert.equal(proofs, 2);
+});
+
+test('what is sent as soon as the stream is up comes behind what is sent again', async () => {
+  const played = play();
+  played.onStatus = status => {
+    if (status.kind === 'online' && status.resumed) played.connection.send(message('new'), 'new');
+  };
+  played.connection.start();
+  await played.last().login();
+  played.connection.send(message('old 1'), 'old 1');
+  played.connection.send(message('old 2'), 'old 2');
+  played.last().context.emit({ kind: 'disconnected' });
+  played.clock.advance(connectionLimits.firstBackoffMs);
+  await played.last().login(transport => transport.element(element('resumed', NS_SM, { previd: 's1', h: '0' })));
+  const ids = played.last().sent.flatMap(el => (el.name === 'message' ? [attribute(el, 'id')] : []));
+  assert.deepEqual(ids, ['old 1', 'old 2', 'new']);
+  played.last().element(element('a', NS_SM, { h: '2' }));
+  assert.deepEqual(played.delivered, ['old 1', 'old 2']);
+});
+
+test('a message that is answered from within its handler keeps the order of what was to be sent before', async () => {
+  const played = play();
+  played.onDelivered = () => void played.connection.send(message('answer'), 'answer');
+  played.connection.start();
+  await played.last().login();
+  played.connection.send(message('1'), '1');
+  await settle();
+  played.connection.send(message('2'), '2');
+  played.last().element(element('a', NS_SM, { h: '1' }));
+  // The machine asks about `2` at once; what the handler sends comes after that.
+  assert.deepEqual(played.last().log.slice(-3), ['message', 'r', 'message']);
 });
 
 test('a message is acknowledged when it is kept, also when that happens on the next stream', async () => {

@@ -103,6 +103,8 @@ export class Connection<T> {
   #proofError: ClientError | undefined;
   #cancelTimer: (() => void) | undefined;
   #timerMs: number | undefined;
+  readonly #effects: { readonly current: Current<T>; readonly effect: ClientStreamEffect<T> }[] = [];
+  #carryingOut = false;
   #flushing = false;
   #paused = false;
   #closing: (() => void) | undefined;
@@ -192,7 +194,7 @@ export class Connection<T> {
       emit: event => {
         if (this.#current?.transport === transport) this.#input(event);
       },
-      proof: () => this.#settings.proof('compact'),
+      proof: () => this.#compactProof(() => transport),
     });
     // Fetched while the transport connects: one round trip less. A failure waits until the stream asks.
     this.#proof = transport.carrier === 'authenticated' ? undefined : this.#settings.proof('xmpp');
@@ -208,6 +210,16 @@ export class Connection<T> {
     this.#arm();
   }
 
+  /** Without a proof the transport gives up; why there was none decides what happens next. */
+  async #compactProof(transport: () => Transport): Promise<string> {
+    try {
+      return await this.#settings.proof('compact');
+    } catch (error) {
+      if (this.#current?.transport === transport()) this.#proofError = proofErrorOf(error);
+      throw error;
+    }
+  }
+
   #input(input: ClientStreamInput<T>): void {
     const current = this.#current;
     if (current === undefined) return;
@@ -216,13 +228,21 @@ export class Connection<T> {
     this.#arm();
   }
 
+  /** Handlers may send from within: what that leads to comes behind what is still to be done. */
   #carryOut(effects: readonly ClientStreamEffect<T>[]): void {
-    for (const effect of effects) this.#effect(effect);
+    const current = this.#current;
+    if (current === undefined) return;
+    for (const effect of effects) this.#effects.push({ current, effect });
+    if (this.#carryingOut) return;
+    this.#carryingOut = true;
+    for (let next = this.#effects.shift(); next !== undefined; next = this.#effects.shift()) {
+      // A stream that is over has nothing more to say.
+      if (next.current === this.#current) this.#effect(next.current, next.effect);
+    }
+    this.#carryingOut = false;
   }
 
-  #effect(effect: ClientStreamEffect<T>): void {
-    const { transport, stream } = this.#current ?? {};
-    if (transport === undefined || stream === undefined) return;
+  #effect({ transport, stream }: Current<T>, effect: ClientStreamEffect<T>): void {
     switch (effect.kind) {
       case 'send-header':
         return transport.sendHeader(effect.to);
@@ -259,8 +279,7 @@ export class Connection<T> {
       },
       (error: unknown) => {
         if (this.#current?.stream !== stream) return;
-        this.#proofError =
-          error instanceof ClientError ? error : new ClientError('proof-source-failed', { cause: error });
+        this.#proofError = proofErrorOf(error);
         this.#input({ kind: 'disconnected' });
       },
     );
@@ -407,6 +426,10 @@ export class Connection<T> {
     this.#status = status;
     this.#handlers.status(status);
   }
+}
+
+function proofErrorOf(error: unknown): ClientError {
+  return error instanceof ClientError ? error : new ClientError('proof-source-failed', { cause: error });
 }
 
 function errorOf(failure: ClientStreamFailure, transport: Transport): ClientError {

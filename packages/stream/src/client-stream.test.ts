@@ -205,10 +205,10 @@ test('resumption: delivered ones are told, the rest is sent again, and what was 
   const stream = new ClientStream<string>({ domain, carrier: 'secured' }, 0, old.resumption);
   assert.equal(words(play(stream, [...toSuccess, bindFeatures])).at(-1), '<resume h=1>');
   assert.deepEqual(words(play(stream, [peer(element('resumed', NS_SM, { previd: 's1', h: '1' }))])), [
-    'resumed',
     'delivered 1',
     '<message>',
     '<message>',
+    'resumed',
     '<r>',
   ]);
   // `b` is kept now by the work begun on the old stream; the peer repeats it: it is the same stanza, counted once.

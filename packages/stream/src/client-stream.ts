@@ -379,12 +379,13 @@ export class ClientStream<T> {
     this.#live = { id: resumption.id, management };
     this.#told = management.handled;
     this.#repeatFrom = management.handledSequence + 1;
-    this.#establish(resumption.jid, true);
     this.#delivered(delivered);
+    // Before `established`: what the owner sends then comes behind what it had sent before.
     for (const outbound of management.unacknowledged) {
       this.#put(outbound.stanza);
       this.#sentSinceAsked++;
     }
+    this.#establish(resumption.jid, true);
     if (this.#sentSinceAsked > 0) this.#ask(nowMs);
   }
 
