@@ -5,36 +5,8 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { setDefaultCACertificates } from 'node:tls';
+import { client as createClient, type XmlElement, type XmppClient, xml } from '@xmpp/client';
 import { type RunningSandbox, startSandbox } from '../running-sandbox.ts';
-
-/** What we use of the library, which ships no types. */
-type XmlElement = {
-  readonly name: string;
-  readonly attrs: Readonly<Record<string, string>>;
-  is(name: string, ns?: string): boolean;
-  getChild(name: string, ns?: string): XmlElement | undefined;
-  getChildren(name: string): XmlElement[];
-  text(): string;
-};
-type XmppClient = {
-  readonly jid: { toString(): string };
-  readonly saslFactory: { use(name: string, mechanism: unknown): void };
-  readonly streamManagement: { enabled: boolean; id: string; inbound: number; outbound: number };
-  readonly reconnect: { delay: number; stop(): void };
-  readonly socket: { socket?: { destroy(): void }; destroy?(): void } | null;
-  readonly iqCaller: { request(iq: XmlElement, timeoutMs?: number): Promise<XmlElement> };
-  start(): Promise<unknown>;
-  stop(): Promise<unknown>;
-  send(el: XmlElement): Promise<void>;
-  disconnect(): Promise<void>;
-  on(event: string, listener: (value: never) => void): void;
-  removeListener(event: string, listener: (value: never) => void): void;
-};
-type XmlBuilder = (name: string, attrs?: Record<string, string>, ...children: unknown[]) => XmlElement;
-const { client: createClient, xml } = (await import('@xmpp/client')) as {
-  client: (options: Record<string, unknown>) => XmppClient;
-  xml: XmlBuilder;
-};
 
 /** RFC 7628 as the library's users add it: a few lines with `saslFactory.use`. */
 function oauthBearer(token: string): unknown {
