@@ -1,7 +1,7 @@
 // The SDK: open a folder, enlist, connect, send, read. One object for one device of one person at one gatekeeper.
 // Knows nothing of screens. All failures are `ClientError`s; what happens by itself comes as events.
 // Source: docs/protocol (all pages).
-import { readFileSync } from 'node:fs';
+import { appendFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { TextBody } from '@drawbridge/e2ee/content';
@@ -48,7 +48,13 @@ import type { StoreErrorCode } from './store/store-errors.ts';
 import type { KeySource } from './store/store-keys.ts';
 import type { ConnectTransport } from './transport.ts';
 import type { KnownStaticKey } from './transport-compact.ts';
-import { defaultTransports, inTurn, offeredTransports, type TransportName } from './transports.ts';
+import {
+  defaultTransports,
+  inTurn,
+  type OfferedTransport,
+  offeredTransports,
+  type TransportName,
+} from './transports.ts';
 
 export type ClientOptions = {
   /** Where everything is kept, encrypted. One client at a time. */
@@ -67,6 +73,10 @@ export type ClientOptions = {
   readonly ca?: string;
   /** The transports to try, in order. */
   readonly transports?: readonly TransportName[];
+  /** Says that this is no real person's device: allows `keyLogFile`. */
+  readonly development?: boolean;
+  /** Where the keys of compact sessions are written for `drawbridge inspect`; needs `development`. */
+  readonly keyLogFile?: string;
   /** Whether senders learn that their messages have arrived. Default: yes. */
   readonly deliveryReceipts?: boolean;
   readonly clock?: Clock;
@@ -99,12 +109,15 @@ const connectTimeoutMs = 45_000;
 export async function openClient(options: ClientOptions): Promise<Client> {
   const gatekeeper = options.gatekeeper.replace(/\/+$/, '');
   if (!isHttpsUrl(gatekeeper)) throw new ClientError('invalid-argument', { detail: 'gatekeeper is an https URL' });
+  if (options.keyLogFile !== undefined && options.development !== true) {
+    throw new ClientError('invalid-argument', { detail: 'keyLogFile needs `development: true`' });
+  }
   const ca = options.ca === undefined ? undefined : readAuthority(options.ca);
   const trust: HttpTrust = ca === undefined ? {} : { ca };
   const opened = await openEncryptedStore({ path: join(options.folder, 'drawbridge.db'), key: keySource(options) });
   if (!opened.ok) throw storeError(opened.error.code, opened.error);
-  const client = new Client(options, gatekeeper, trust, opened.value);
   try {
+    const client = new Client(options, gatekeeper, trust, opened.value);
     await client.load();
     return client;
   } catch (error) {
@@ -122,6 +135,7 @@ export class Client {
   readonly #hub = new EventHub();
   readonly #provider: ProviderSession | undefined;
   readonly #proofSource: ProofSource | undefined;
+  readonly #keyLog: ((line: string) => void) | undefined;
   #offer: ReferenceOffer | undefined;
   #account: AccountRecord | undefined;
   #suite: E2eeSuite | undefined;
@@ -138,7 +152,8 @@ export class Client {
     this.#trust = trust;
     this.#store = store;
     this.#clock = options.clock ?? systemClock;
-    const { provider } = options;
+    const { provider, keyLogFile } = options;
+    this.#keyLog = keyLogFile === undefined ? undefined : openKeyLog(keyLogFile);
     this.#provider = provider === undefined ? undefined : new ProviderSession(provider, trust);
     this.#proofSource = options.proofSource ?? (request => this.#providerProof(request));
   }
@@ -487,7 +502,13 @@ export class Client {
     if (choices.length === 0) {
       throw new ClientError('gatekeeper-refused', { detail: 'it offers no transport that this client wants' });
     }
-    this.#turns ??= inTurn(choices);
+    this.#turns ??= inTurn(choices, {
+      recall: () => decodeTransport(this.#transaction(tx => readSetting(tx, 'transport'))),
+      // Only spares failed attempts next time: a store that fails now is told of elsewhere.
+      keep: (name, sinceMs) =>
+        void this.#store.transaction(tx => writeSetting(tx, 'transport', JSON.stringify({ name, sinceMs }))),
+      nowMs: () => this.#clock.nowMs(),
+    });
     if (this.#messenger?.status.kind === 'stopped') await this.disconnect();
     this.#messenger ??= this.#makeMessenger();
     this.#messenger.start();
@@ -507,7 +528,7 @@ export class Client {
     });
   }
 
-  #transports(offer: ReferenceOffer, keys: DeviceKeys): ConnectTransport[] {
+  #transports(offer: ReferenceOffer, keys: DeviceKeys): OfferedTransport[] {
     return offeredTransports({
       offer,
       wanted: this.#options.transports ?? defaultTransports,
@@ -515,6 +536,7 @@ export class Client {
       devicePrivateKey: keys.deviceKey.privateKey,
       signingKey: this.#account?.signingKey,
       nowMs: () => this.#clock.nowMs(),
+      keyLog: this.#keyLog,
       knownStaticKey: () => this.#knownStaticKey,
       keepStaticKey: key => {
         this.#knownStaticKey = key;
@@ -709,6 +731,26 @@ function encodePublication(publication: KeyPublication): string {
     const bytes = this[key];
     return bytes instanceof Uint8Array ? { base64: base64(bytes) } : value;
   });
+}
+
+/** Opens the file (mode 0600) and gives what writes a line to it. */
+function openKeyLog(file: string): (line: string) => void {
+  try {
+    appendFileSync(file, '', { mode: 0o600 });
+  } catch (error) {
+    throw new ClientError('invalid-argument', { detail: 'keyLogFile cannot be written', cause: error });
+  }
+  return line => {
+    try {
+      appendFileSync(file, `${line}\n`);
+    } catch {
+      // A disk that is full now must not end the stream: the line is missing, as the reader will see.
+    }
+  };
+}
+
+function decodeTransport(text: string | undefined): { name: string; sinceMs: number } | undefined {
+  return text === undefined ? undefined : (JSON.parse(text) as { name: string; sinceMs: number });
 }
 
 function encodeStaticKey(key: KnownStaticKey): string {

@@ -121,15 +121,13 @@ export function writeAccount(tx: Transaction, account: AccountRecord): void {
   putJson(tx, 'setting', 'account', account);
 }
 
-export function readSetting(tx: Transaction, name: 'publication' | 'link' | 'static-key'): string | undefined {
+export type SettingName = 'publication' | 'link' | 'static-key' | 'transport';
+
+export function readSetting(tx: Transaction, name: SettingName): string | undefined {
   return getJson(tx, 'setting', name);
 }
 
-export function writeSetting(
-  tx: Transaction,
-  name: 'publication' | 'link' | 'static-key',
-  value: string | undefined,
-): void {
+export function writeSetting(tx: Transaction, name: SettingName, value: string | undefined): void {
   if (value === undefined) tx.delete('setting', name);
   else putJson(tx, 'setting', name, value);
 }

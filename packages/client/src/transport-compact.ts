@@ -4,9 +4,11 @@
 import type { KeyObject } from 'node:crypto';
 import { connect as connectTcp } from 'node:net';
 import { isStaticKeyCertified } from '@drawbridge/identity/static-key-certificate';
-import type { KeyPair } from '@drawbridge/noise/crypto';
+import type { KeyPair, Suite } from '@drawbridge/noise/crypto';
 import { nodeSuite } from '@drawbridge/noise/node-crypto';
 import { CompactClient, type CompactClientEvent, type CompactClientFailure } from '@drawbridge/stream/compact-client';
+import { maxWebSocketMessageBytes } from '@drawbridge/stream/compact-frames';
+import { CompactKeyRecorder } from '@drawbridge/stream/compact-key-log';
 import type { StaticKeyCertificate } from '@drawbridge/stream/compact-login';
 import type { Element } from '@drawbridge/wire/element';
 import { WebSocket } from 'ws';
@@ -27,12 +29,21 @@ export type CompactOptions = HttpTrust & {
   /** Keeps a newly certified key, or forgets the known one. */
   readonly keepStaticKey: (key: KnownStaticKey | undefined) => void;
   readonly nowMs: () => number;
+  /** Development: takes a line with each session's keys, for `drawbridge inspect`. */
+  readonly keyLog?: ((line: string) => void) | undefined;
 };
 
-const handshakeTimeoutMs = 10_000;
+/** Until the TCP connection, or the WebSocket, is there; then until the handshake is answered. */
+const connectTimeoutMs = 5_000;
+const answerTimeoutMs = 10_000;
 const lingerMs = 2_000;
 const suite = nodeSuite('AESGCM', 'SHA256');
 
+/**
+ * A transport whose handshake carries proof and first stanzas. When it ends with a `failure` of code `unreachable` or
+ * `timed-out`, nothing that speaks the protocol has answered: another transport may get through. All other failures are the
+ * gatekeeper's word, or that of somebody who pretends to be it.
+ */
 export function compactTransport(options: CompactOptions): ConnectTransport {
   return context => new CompactTransport(options, context);
 }
@@ -63,6 +74,8 @@ class CompactTransport implements Transport {
   /** Stanzas that wait for the end of this turn, or for the handshake. */
   #outgoing: Element[] = [];
   #flushing = false;
+  #recorder: CompactKeyRecorder | undefined;
+  #timer: NodeJS.Timeout | undefined;
   #open = false;
   #done = false;
 
@@ -73,10 +86,11 @@ class CompactTransport implements Transport {
       connected: () => void this.#logIn(),
       bytes: chunk => this.#handle(this.#client?.receive(chunk) ?? []),
       failed: error => {
-        this.failure ??= networkError(error);
+        if (!this.#open) this.failure ??= networkError(error);
       },
       closed: () => this.#disconnected(),
     };
+    this.#expect(connectTimeoutMs, 'no connection');
     const { target } = options;
     this.#carrier = 'url' in target ? overWebsocket(target.url, options, events) : overTcp(target, events);
   }
@@ -117,12 +131,14 @@ class CompactTransport implements Transport {
 
   close(): void {
     this.#flush();
+    if (!this.#open) return this.#carrier.destroy();
     this.#carrier.end();
     setTimeout(() => this.#carrier.destroy(), lingerMs).unref();
   }
 
   /** What the stream says first (bind or resume) goes with the proof. */
   async #logIn(): Promise<void> {
+    clearTimeout(this.#timer);
     const { deviceKeyPair, knownStaticKey, nowMs } = this.#options;
     let proof: string;
     try {
@@ -134,10 +150,13 @@ class CompactTransport implements Transport {
     }
     if (this.#done) return;
     this.#context.emit({ kind: 'connected' });
+    if (this.#done) return;
     const known = knownStaticKey();
+    if (this.#options.keyLog !== undefined) this.#recorder = new CompactKeyRecorder(suite);
+    const chosen: Suite = this.#recorder?.suite ?? suite;
     this.#client = new CompactClient({
       domain: this.#context.domain,
-      suite,
+      suite: chosen,
       deviceKeyPair,
       knownStaticKey: known === undefined || known.notAfter * 1_000 <= nowMs() ? undefined : known.publicKey,
       isCertified: certificate => this.#isCertified(certificate),
@@ -145,7 +164,15 @@ class CompactTransport implements Transport {
       stanzas: this.#outgoing,
     });
     this.#outgoing = [];
+    this.#expect(answerTimeoutMs, 'no answer to the handshake');
     this.#handle(this.#client.start());
+  }
+
+  #expect(withinMs: number, what: string): void {
+    this.#timer = setTimeout(() => {
+      this.failure ??= new ClientError('timed-out', { detail: what });
+      this.#carrier.destroy();
+    }, withinMs);
   }
 
   #isCertified(certificate: StaticKeyCertificate): boolean {
@@ -158,10 +185,13 @@ class CompactTransport implements Transport {
       if (this.#done) return;
       switch (event.kind) {
         case 'send':
+          this.#recorder?.clientSent(event.bytes);
           this.#carrier.write(event.bytes);
           break;
         case 'established': {
+          clearTimeout(this.#timer);
           this.#open = true;
+          if (this.#recorder !== undefined) this.#options.keyLog?.(this.#recorder.line(event.pattern === 'XXfallback'));
           const { certificate, staticKey } = event;
           if (certificate !== undefined) {
             this.#options.keepStaticKey({ publicKey: Uint8Array.from(staticKey), notAfter: certificate.notAfter });
@@ -170,7 +200,10 @@ class CompactTransport implements Transport {
           break;
         }
         case 'elements':
-          for (const element of event.elements) this.#context.emit({ kind: 'element', element });
+          for (const element of event.elements) {
+            this.#context.emit({ kind: 'element', element });
+            if (this.#done) return;
+          }
           break;
         case 'failed':
           this.#failed(event.code);
@@ -183,6 +216,9 @@ class CompactTransport implements Transport {
     if (code === 'refused') this.failure ??= new ClientError('proof-refused', { detail: code });
     else if (code === 'gatekeeper-not-certified')
       this.failure ??= new ClientError('certificate-refused', { detail: code });
+    else if (code === 'frame-too-long' && !this.#open)
+      // Whatever answers there, a proxy for example, it does not speak the protocol.
+      this.failure ??= new ClientError('unreachable', { detail: code });
     else this.failure ??= new ClientError('protocol-error', { detail: code });
     if (code === 'key-refused' || code === 'handshake-failed') this.#options.keepStaticKey(undefined);
     this.#carrier.destroy();
@@ -201,6 +237,8 @@ class CompactTransport implements Transport {
 
   #disconnected(): void {
     if (this.#done) return;
+    clearTimeout(this.#timer);
+    if (!this.#open) this.failure ??= new ClientError('unreachable', { detail: 'closed without an answer' });
     this.#done = true;
     this.#outgoing = [];
     this.#client?.close();
@@ -209,16 +247,28 @@ class CompactTransport implements Transport {
 }
 
 function overTcp(target: { readonly host: string; readonly port: number }, events: CarrierEvents): Carrier {
-  const socket = connectTcp({ host: target.host, port: target.port, noDelay: true, keepAlive: true });
+  const socket = connectTcp({
+    host: target.host,
+    port: target.port,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: 60_000,
+  });
   socket.on('connect', events.connected);
   socket.on('data', events.bytes);
   socket.on('error', events.failed);
   socket.on('close', events.closed);
   return {
-    write: bytes => void socket.write(bytes),
+    write: bytes => {
+      if (socket.writable) socket.write(bytes);
+    },
     pause: () => void socket.pause(),
     resume: () => void socket.resume(),
-    end: () => void socket.end(),
+    end: () => {
+      // What the peer still sends must be read, or its end is never seen.
+      socket.resume();
+      socket.end();
+    },
     destroy: () => void socket.destroy(),
   };
 }
@@ -228,8 +278,8 @@ function overWebsocket(url: string, trust: HttpTrust, events: CarrierEvents): Ca
     ...(trust.ca === undefined ? {} : { ca: trust.ca }),
     minVersion: 'TLSv1.2',
     perMessageDeflate: false,
-    maxPayload: 1_048_576,
-    handshakeTimeout: handshakeTimeoutMs,
+    maxPayload: maxWebSocketMessageBytes,
+    handshakeTimeout: connectTimeoutMs,
     followRedirects: false,
   });
   socket.on('open', events.connected);
@@ -241,9 +291,14 @@ function overWebsocket(url: string, trust: HttpTrust, events: CarrierEvents): Ca
   socket.on('close', events.closed);
   return {
     write: bytes => {
-      if (socket.readyState === WebSocket.OPEN) socket.send(bytes);
+      if (socket.readyState !== WebSocket.OPEN) return;
+      for (let at = 0; at < bytes.length; at += maxWebSocketMessageBytes) {
+        socket.send(bytes.subarray(at, at + maxWebSocketMessageBytes));
+      }
     },
-    pause: () => socket.pause(),
+    pause: () => {
+      if (socket.readyState === WebSocket.OPEN) socket.pause();
+    },
     resume: () => socket.resume(),
     end: () => {
       socket.resume();
