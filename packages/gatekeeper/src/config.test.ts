@@ -33,6 +33,7 @@ test('the smallest file is completed with every default, and paths are taken fro
   assert.deepEqual(config.providers[0], {
     ...skylark,
     keySetOrigins: [],
+    mediaOrigins: [],
     suites: ['signal-1'],
     status: 'live',
     trustClass: 'standard',
@@ -66,6 +67,17 @@ test('every mistake names its key and says what to do', () => {
     [{ ownUsers: { kind: 'embedded', issuer: 'https://x.example' } }, 'ownUsers.issuer', 'unknown-key'],
     [{ providers: [{ ...skylark, number: 0 }] }, 'providers[0].number', 'wrong-value'],
     [{ providers: [{ ...skylark, colour: 'red' }] }, 'providers[0].colour', 'unknown-key'],
+    [
+      { providers: [{ ...skylark, mediaOrigins: ['https://m.example/x'] }] },
+      'providers[0].mediaOrigins',
+      'wrong-value',
+    ],
+    [{ providers: [{ ...skylark, mediaOrigins: ['http://m.example'] }] }, 'providers[0].mediaOrigins', 'wrong-value'],
+    [
+      { providers: [{ ...skylark, mediaOrigins: ['https://citadel.example'] }] },
+      'providers[0].mediaOrigins',
+      'contradiction',
+    ],
     [
       { providers: [skylark, { ...skylark, name: 'b.example', issuer: 'https://b.example' }] },
       'providers[1].number',

@@ -59,6 +59,11 @@ const keySetOrigins = Type.Array(url('origin'), {
   default: [],
   description: "origins besides the issuer's own where its key set may lie",
 });
+const mediaOrigins = Type.Array(url('origin'), {
+  maxItems: 16,
+  default: [],
+  description: 'origins where the encrypted files of its users lie; the media proxy fetches from nowhere else',
+});
 const wakeUpUrl = Type.Optional(url('where wake-ups are posted; none are sent without it'));
 
 const providerSchema = closed({
@@ -66,6 +71,7 @@ const providerSchema = closed({
   name: Type.String({ minLength: 1, maxLength: 253, description: 'its DNS name' }),
   issuer: url('its issuer URL, exactly as in its proofs; no slash at the end'),
   keySetOrigins,
+  mediaOrigins,
   wakeUpUrl,
   suites,
   status: Type.Union([Type.Literal('live'), Type.Literal('suspended')], {
@@ -95,6 +101,7 @@ const issuedUsers = closed({
   kind: Type.Literal('issuer', { description: "the operator's own OpenID issuer" }),
   issuer: url('issuer URL'),
   keySetOrigins,
+  mediaOrigins,
   wakeUpUrl,
   suites,
 });
@@ -199,6 +206,16 @@ const configSchema = closed({
       wakeUpsWaiting: count(100_000, 10_000_000, 'wake-ups that may wait to be sent'),
       wakeUpLifetimeSeconds: count(3_600, 86_400, 'a wake-up that could not be sent for so long is given up'),
       wakeUpsAtOnce: count(8, 256, 'wake-ups under way to one provider'),
+      mediaFileBytes: count(
+        2_170_552_320,
+        1_099_511_627_776,
+        'largest encrypted file that the media proxy passes on; the default fits a file of 2 GiB',
+      ),
+      mediaFetches: count(256, 10_000, 'fetches under way in the media proxy'),
+      mediaFetchesPerAccount: count(8, 1_000, 'fetches under way for one person'),
+      mediaFetchSeconds: count(3_600, 86_400, 'longest time of one fetch; the client goes on with a range'),
+      mediaIdleSeconds: count(30, 3_600, 'a fetch in which nothing moves for so long is ended'),
+      mediaGrantSeconds: count(3_600, 86_400, 'life of a media grant'),
     },
     { default: {}, description: 'sizes and counts' },
   ),
@@ -214,6 +231,8 @@ const configSchema = closed({
       lookupsPerProvider: budget(3_000, 0.05, 'directory questions of all people of one third-party provider'),
       publishesPerDevice: budget(30, 60, 'key uploads of one device'),
       changesPerAccount: budget(30, 60, 'consent changes, authorisations and removals by one person'),
+      mediaGrantsPerAccount: budget(300, 1, 'media grants for one person'),
+      mediaMebibytesPerAccount: budget(8_192, 0.02, 'MiB through the media proxy for one person; above it, slower'),
       enlistmentsPerProvider: budget(2_000, 0.05, 'enlistments of one provider'),
       enlistmentsPerAddress: budget(60, 10, 'enlistments from one address'),
       requestsPerAddress: budget(300, 0.1, 'HTTP requests from one address'),
@@ -387,6 +406,14 @@ function contradictions(config: Config): ConfigError[] {
     errors.push({ code: 'wrong-value', key, message: `${key} is not a DNS name in lower case` });
   };
 
+  // Which provider a file belongs to is told by its origin; and the proxy must not be led to itself.
+  const mediaOriginsSeen = new Set<string>([config.issuer]);
+  const checkMediaOrigin = (key: string, origin: string): void => {
+    checkUrl(key, origin, 'origin');
+    if (mediaOriginsSeen.has(origin)) contradiction(key, "names another provider's origin or this gatekeeper's own");
+    mediaOriginsSeen.add(origin);
+  };
+
   checkDomain('domain', config.domain);
   checkDomain('publicHost', config.publicHost);
   checkUrl('issuer', config.issuer, 'issuer');
@@ -404,6 +431,7 @@ function contradictions(config: Config): ConfigError[] {
     checkUrl('ownUsers.issuer', config.ownUsers.issuer, 'issuer');
     checkUrl('ownUsers.wakeUpUrl', config.ownUsers.wakeUpUrl, 'url');
     for (const origin of config.ownUsers.keySetOrigins) checkUrl('ownUsers.keySetOrigins', origin, 'origin');
+    for (const origin of config.ownUsers.mediaOrigins) checkMediaOrigin('ownUsers.mediaOrigins', origin);
   }
   for (const [index, provider] of config.providers.entries()) {
     const key = `providers[${index}]`;
@@ -411,6 +439,7 @@ function contradictions(config: Config): ConfigError[] {
     checkUrl(`${key}.issuer`, provider.issuer, 'issuer');
     checkUrl(`${key}.wakeUpUrl`, provider.wakeUpUrl, 'url');
     for (const origin of provider.keySetOrigins) checkUrl(`${key}.keySetOrigins`, origin, 'origin');
+    for (const origin of provider.mediaOrigins) checkMediaOrigin(`${key}.mediaOrigins`, origin);
     // One number, name and issuer each: otherwise one provider could speak for the people of another.
     if (numbers.has(provider.number)) contradiction(`${key}.number`, 'is given to another provider: choose another');
     if (names.has(provider.name)) contradiction(`${key}.name`, "is another provider's or the domain: choose another");

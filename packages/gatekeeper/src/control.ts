@@ -17,6 +17,7 @@ import { createLogin, createProofVerifier, type Login, type VerifyProof } from '
 import { clientAddress } from './http/client-address.ts';
 import { createIqHandlers } from './iq-handlers.ts';
 import { type DeviceJson, parseDevice } from './keys/device-keys.ts';
+import { createMedia, type Media } from './media/media.ts';
 import { createRegistry, type Registry } from './providers/registry.ts';
 import type { IqHandlers } from './routing/iq.ts';
 import type { SqliteStore } from './storage/sqlite/store.ts';
@@ -63,6 +64,7 @@ export type Control = {
   readonly budgets: Budgets;
   readonly wakeUps: WakeUps;
   readonly signingKeys: EventKeys;
+  readonly media: Media['proxy'];
   /** The embedded issuer of own users; undefined when the operator names another. */
   readonly ownUsers: OwnUsers | undefined;
   readonly mayReach: (from: Account, to: Account) => boolean;
@@ -117,6 +119,8 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
       registration: config.ownUsers.registration,
       egress: egressOptionsOf(config),
       clientAddress: clientAddress(config.trustedProxies),
+      // Read through the media proxy alone, which asks whether the reader may.
+      media: { reading: 'closed' },
       log: ({ event, code }) => log('warn', `users-${event}`, { code }),
       nowMs,
     });
@@ -166,6 +170,16 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     onRefused: code => log('info', 'login-refused', { code }),
   });
   const reach = (from: Account, to: Account): boolean => mayReach(from, to, registry);
+  const media = createMedia({
+    config,
+    egressOptions: egressOptionsOf(config),
+    accounts,
+    policy: registry,
+    budgets,
+    ownFiles: ownUsers?.media,
+    nowMs,
+    log: (code, provider) => log('info', 'media-not-fetched', { code, provider }),
+  });
   const iqHandlers = createIqHandlers({
     domain: config.domain,
     store,
@@ -176,6 +190,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     limits: config.limits,
     mayReach: reach,
     notifyDevice: deps.notifyDevice,
+    media: media.iqHandlers,
   });
 
   async function sweep(): Promise<void> {
@@ -211,6 +226,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     budgets,
     wakeUps,
     signingKeys,
+    media: media.proxy,
     ownUsers,
     mayReach: reach,
     onEvent: events.onEvent,
@@ -238,6 +254,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     async close() {
       clearInterval(timer);
       await sweeping;
+      media.proxy.close();
       registry.close();
       await wakeUps.close();
       await ownUsers?.close();

@@ -24,6 +24,7 @@ export type IqHandlerDeps = {
   readonly mayReach: (from: Account, to: Account) => boolean;
   /** Sends an element to a device that is connected, in a message that is never stored. */
   readonly notifyDevice: (account: Account, device: Device, content: Element) => void;
+  readonly media: IqHandlers;
 };
 
 export type IqDeps = IqHandlerDeps & {
@@ -51,7 +52,7 @@ export function createIqHandlers(given: IqHandlerDeps): IqHandlers {
     },
   };
   const handlers = new Map<string, IqHandler>();
-  for (const domain of [keyIqHandlers(deps), consentIqHandlers(deps), deviceIqHandlers(deps)]) {
+  for (const domain of [keyIqHandlers(deps), consentIqHandlers(deps), deviceIqHandlers(deps), given.media]) {
     for (const [key, handler] of domain) handlers.set(key, answeringStorageFailures(handler));
   }
   return handlers;

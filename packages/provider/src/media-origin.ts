@@ -8,6 +8,7 @@ import { createHash, type Hash, timingSafeEqual } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { readRange } from './media-origin-range.ts';
 import { createDiskMediaStore, type MediaStore, type MediaWriter } from './media-origin-store.ts';
@@ -51,6 +52,8 @@ export type MediaOptions = {
   readonly folder?: string;
   /** Where files are kept; in the folder when left out. */
   readonly store?: MediaStore;
+  /** `closed`: nobody reads by URL; who runs the origin reads with `find` and decides. `url` when left out. */
+  readonly reading?: 'url' | 'closed';
   /** The URL that stands before identifiers, without a slash at its end; `<issuer>/media` when left out. */
   readonly url?: string;
 };
@@ -66,10 +69,19 @@ export type MediaOriginOptions = MediaOptions & {
   readonly log: (event: string, code: string) => void;
 };
 
+/** A whole file that has not expired. */
+export type MediaFile = {
+  readonly sizeBytes: number;
+  /** Bytes `startBytes` up to but not including `endBytes`; undefined when the file is gone meanwhile. */
+  readonly read: (startBytes: number, endBytes: number) => Promise<Readable | undefined>;
+};
+
 export type MediaOrigin = {
   /** Whether this request is for the media origin. */
   readonly serves: (request: IncomingMessage) => boolean;
   readonly handler: (request: IncomingMessage, response: ServerResponse) => void;
+  /** The file with this identifier, for a reader in this process. */
+  readonly find: (id: string) => MediaFile | undefined;
   /** Removes what has expired, and files that no upload knows. Idempotent. */
   readonly collectGarbage: () => Promise<void>;
   /** After an account was closed. */
@@ -315,11 +327,18 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
     response.writeHead(204, tusHeaders).end();
   }
 
-  async function download(request: IncomingMessage, response: ServerResponse, id: string): Promise<void> {
+  function find(id: string): MediaFile | undefined {
     const upload = uploads.find(id);
-    if (upload?.complete !== true) throw new Refusal('not-found');
-    if (answering.size >= limits.transfers) throw new Refusal('busy');
+    if (upload?.complete !== true) return undefined;
     const { name, sizeBytes } = upload;
+    return { sizeBytes, read: (startBytes, endBytes) => store.read(name, startBytes, endBytes) };
+  }
+
+  async function download(request: IncomingMessage, response: ServerResponse, id: string): Promise<void> {
+    const file = options.reading === 'closed' ? undefined : find(id);
+    if (file === undefined) throw new Refusal('not-found');
+    if (answering.size >= limits.transfers) throw new Refusal('busy');
+    const { sizeBytes } = file;
     const range = readRange(request.headers.range, sizeBytes);
     if (range === 'unsatisfiable') {
       response.setHeader('content-range', `bytes */${sizeBytes}`);
@@ -339,7 +358,7 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
       response.writeHead(status, headers).end();
       return;
     }
-    const body = await store.read(name, startBytes, endBytes);
+    const body = await file.read(startBytes, endBytes);
     if (body === undefined) throw new Refusal('not-found');
     answering.add(response);
     response.setTimeout(limits.idleTimeoutMs, () => response.destroy());
@@ -472,6 +491,7 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
       const serving = closing === undefined ? serve(request, response) : Promise.reject(new Refusal('busy'));
       serving.catch((error: unknown) => refuse(request, response, error));
     },
+    find,
     collectGarbage: () =>
       (collecting ??= collect()
         .catch((error: unknown) =>

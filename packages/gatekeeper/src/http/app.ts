@@ -49,7 +49,7 @@ export function problem(
 export function createApp(onError: (code: string) => void) {
   const app = fastify({
     bodyLimit: maxBodyBytes,
-    routerOptions: { maxParamLength: 128 },
+    routerOptions: { maxParamLength: 4_096 },
     // By default a number would pass for a string, and unknown members would vanish silently.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false } },
     forceCloseConnections: false,

@@ -237,6 +237,7 @@ test('the well-known documents and OpenAPI say what is there', async () => {
   assert.deepEqual(Object.keys(openapi.paths).sort(), [
     '/.well-known/interop-gatekeeper',
     '/.well-known/jwks.json',
+    '/media/{grant}',
     '/v1/enlistments',
     '/v1/enlistments/{interopId}',
     '/v1/enlistments/{interopId}/devices',

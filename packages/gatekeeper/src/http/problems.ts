@@ -17,6 +17,13 @@ export type ProblemCode =
   | 'identity-key-differs'
   | 'device-limit'
   | 'suspended-by-configuration'
+  | 'media-not-allowed'
+  | 'media-not-found'
+  | 'media-grant-expired'
+  | 'media-range-refused'
+  | 'media-origin-failed'
+  | 'media-origin-timed-out'
+  | 'busy'
   | 'body-too-large'
   | 'media-type-refused'
   | 'budget-spent'
@@ -74,6 +81,21 @@ export const problems: Readonly<
     title: 'Suspended by configuration',
     detail: "Change the provider's status in the configuration file and restart.",
   },
+  'media-not-allowed': {
+    status: 403,
+    title: 'Media not allowed',
+    detail: 'The person may not reach the provider of this file any more: check the opt-in.',
+  },
+  'media-not-found': { status: 404, title: 'No such file', detail: 'Check the link; the file may have expired.' },
+  'media-grant-expired': { status: 410, title: 'Grant expired', detail: 'Ask for a new grant over the stream.' },
+  'media-range-refused': { status: 416, title: 'Range refused', detail: 'Ask for a range within the granted size.' },
+  'media-origin-failed': {
+    status: 502,
+    title: 'Media origin failed',
+    detail: 'The origin did not give a file of the granted size. Try again later, or ask the sender.',
+  },
+  'media-origin-timed-out': { status: 504, title: 'Media origin timed out', detail: 'Try again later.' },
+  busy: { status: 503, title: 'Busy', detail: 'Try again after retryAfterSeconds.' },
   'body-too-large': { status: 413, title: 'Body too large', detail: 'Send at most 512 KiB.' },
   'media-type-refused': { status: 415, title: 'Media type refused', detail: 'Send application/json.' },
   'budget-spent': { status: 429, title: 'Too many requests', detail: 'Try again after retryAfterSeconds.' },

@@ -14,7 +14,7 @@ import type { Account } from '../enlistment/account.ts';
 import { type DeviceJson, parseDevice } from '../keys/device-keys.ts';
 import { prepared } from '../storage/sqlite/prepared.ts';
 import type { SqliteStore } from '../storage/sqlite/store.ts';
-import { createApp, maxBodyBytes, problem, problemResponses } from './app.ts';
+import { createApp, maxBodyBytes, problem, problemResponses, storageRetrySeconds } from './app.ts';
 import { clientAddress } from './client-address.ts';
 import type { ProblemCode } from './problems.ts';
 
@@ -102,6 +102,7 @@ const personAndDevice = Type.Object(
   closed,
 );
 const bearer = [{ proof: [] }];
+const encryptedFile = Type.String({ format: 'binary' });
 
 /** Builds the handler; it serves until `close`. */
 export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp> {
@@ -232,6 +233,8 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
           mailboxEntries: config.limits.mailboxEntries,
           mailboxBytes: config.limits.mailboxBytes,
           mailboxDays: config.limits.mailboxDays,
+          mediaFileBytes: config.limits.mediaFileBytes,
+          mediaGrantSeconds: config.limits.mediaGrantSeconds,
           proofLifetimeSeconds: maxProofLifetimeSeconds,
         },
         jwksUri: `${config.issuer}/.well-known/jwks.json`,
@@ -358,6 +361,39 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
       return removed ? reply.code(204).send(null) : problem(reply, 'device-unknown');
     },
   );
+
+  app.route({
+    method: ['GET', 'HEAD'],
+    url: '/media/:grant',
+    schema: {
+      summary: 'Fetch a file through the media proxy',
+      description:
+        'With a grant from the stream (docs/protocol/11). The encrypted file, or the one range that is asked for.',
+      tags: ['media'],
+      params: Type.Object({ grant: Type.String({ pattern: '^[A-Za-z0-9_-]{1,4096}$' }) }, closed),
+      response: {
+        200: { description: 'The file', content: { 'application/octet-stream': { schema: encryptedFile } } },
+        206: { description: 'The range', content: { 'application/octet-stream': { schema: encryptedFile } } },
+        ...problemResponses,
+      },
+    },
+    handler: async (request, reply) => {
+      const method = request.method === 'HEAD' ? 'HEAD' : 'GET';
+      const { grant } = request.params;
+      const answer = await control.media.fetch(grant, method, request.headers.range);
+      if (answer.headers !== undefined) void reply.headers(answer.headers);
+      if (answer.kind === 'problem') {
+        return problem(reply, answer.code, answer.code === 'busy' ? { retryAfterSeconds: storageRetrySeconds } : {});
+      }
+      const { status, body } = answer;
+      if (body === undefined) return reply.code(status).send();
+      const { raw } = reply;
+      // A reader that stops is let go, and the fetch with it.
+      raw.setTimeout(config.limits.mediaIdleSeconds * 1000, () => raw.destroy());
+      raw.once('close', () => body.destroy());
+      return reply.code(status).send(body);
+    },
+  });
 
   await app.ready();
   const users = control.ownUsers;
