@@ -354,7 +354,7 @@ export class Mailboxes {
   }
 
   #load(box: DeviceMailbox): void {
-    box.loading = [];
+    box.loading ??= [];
     const finish = (readable: boolean): void => {
       const waiting = box.loading ?? [];
       box.loading = undefined;
