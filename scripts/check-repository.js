@@ -30,8 +30,8 @@ for (const file of files) {
     continue;
   }
   const home = file.match(/^packages\/([a-z0-9]+)\/src\/(.*)$/);
-  if (home !== null && /\.ts$/.test(file)) {
-    const isTest = /\.test\.ts$/.test(file);
+  if (home !== null && file.endsWith('.ts')) {
+    const isTest = file.endsWith('.test.ts');
     for (const [, name] of text.matchAll(/from '@drawbridge\/([a-z0-9]+)\//g)) {
       if (name !== home[1] && !allow[home[1]].includes(name))
         problems.push(`${file}: ${home[1]} may not import ${name}`);

@@ -7,6 +7,7 @@ const steps = [
   ['lint', 'oxlint', ['--type-aware', '--quiet']],
   ['generated files', ownNode(), ['scripts/generate.js', '--check']],
   ['repository rules', ownNode(), ['scripts/check-repository.js']],
+  ['links', ownNode(), ['scripts/check-links.js']],
   ['unit tests', ownNode(), ['scripts/test.js', 'unit']],
 ];
 

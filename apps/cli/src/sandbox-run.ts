@@ -302,7 +302,7 @@ async function enlistMissing(
   { accounts: wanted, domain, onProgress = () => {} }: SandboxOptions,
 ): Promise<SandboxAccount[]> {
   const accounts = [...kept];
-  for await (const devices of makeDevices(wanted - kept.length, Date.now())) {
+  for (const devices of makeDevices(wanted - kept.length, Date.now())) {
     const first = accounts.length;
     const list = devices.map(({ device }, index) => ({
       provider: sandboxProvider(first + index),

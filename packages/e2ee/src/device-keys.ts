@@ -83,6 +83,8 @@ function deviceKeys(
 export function createDevice(options: {
   readonly nowMs: number;
   readonly identityKeyPair?: Uint8Array;
+  /** False: none are made now; sessions begin with the last-resort key until the first refill. */
+  readonly oneTimeKeys?: boolean;
 }): Result<NewDevice, DeviceError> {
   let identity: Signal.IdentityKeyPair;
   try {
@@ -110,7 +112,9 @@ export function createDevice(options: {
     },
   ];
   const index = create(KeyIndexRecordSchema, { nextPrekeyId: 1, nextKemPrekeyId: 1, nextSignedPrekeyId: 1 });
-  const publication = makeKeys(index, { prekeys: 0, kemPrekeys: 0 }, identity.privateKey, options.nowMs, changes);
+  const there = options.oneTimeKeys === false ? ONE_TIME_TARGET : 0;
+  const counts = { prekeys: there, kemPrekeys: there };
+  const publication = makeKeys(index, counts, identity.privateKey, options.nowMs, changes);
   return { ok: true, value: { keys, publication, changes } };
 }
 
