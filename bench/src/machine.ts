@@ -136,3 +136,18 @@ export function onCore(core: number, command: string, args: readonly string[]): 
 
 export const serverCore = 0;
 export const loadCore = 1;
+
+/** Files and sockets that a process may have open. */
+export function fileLimit(): number {
+  return Number(/^Max open files\s+([0-9]+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1] ?? 1_024);
+}
+
+/** Tries to raise the limit for this process and its children; where that is not allowed it stays. */
+export function raiseFileLimit(): void {
+  if (fileLimit() >= 65_536) return;
+  try {
+    execFileSync('prlimit', ['--pid', String(process.pid), '--nofile=65536:65536'], { stdio: 'ignore' });
+  } catch {
+    // Suites take what there is.
+  }
+}

@@ -5,16 +5,28 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { killAllChildren } from './children.ts';
-import { describeMachine, unfitMachine } from './machine.ts';
+import { describeMachine, raiseFileLimit, unfitMachine } from './machine.ts';
 import { installPeers, installedPeers } from './peers.ts';
 import { type SuiteResult, writeResult } from './results.ts';
 import { profileGatekeeper } from './profile.ts';
 import { chatSuite } from './suites/chat.ts';
+import { durabilitySuite } from './suites/durability.ts';
+import { growthSuite } from './suites/growth.ts';
+import { idleSuite } from './suites/idle.ts';
+import { loginSuite } from './suites/login.ts';
+import { offlineSuite } from './suites/offline.ts';
 import type { SuiteContext } from './suites/suite.ts';
+import { wireSuite } from './suites/wire.ts';
 import { table } from './table.ts';
 
 const suites: Readonly<Record<string, (context: SuiteContext) => Promise<SuiteResult>>> = {
   chat: chatSuite,
+  login: loginSuite,
+  idle: idleSuite,
+  offline: offlineSuite,
+  durability: durabilitySuite,
+  growth: growthSuite,
+  wire: wireSuite,
 };
 
 const help = `Measures Drawbridge on this machine, beside ejabberd and Prosody where they are installed.
@@ -65,6 +77,7 @@ async function run(): Promise<number> {
   const unfit = unfitMachine();
   if (unfit !== undefined) throw new UsageError(unfit);
 
+  raiseFileLimit();
   const machine = describeMachine();
   say(
     `${machine.cores} cores, ${machine.cpu}, ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}`,

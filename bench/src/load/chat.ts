@@ -2,9 +2,10 @@
 // another: in a closed loop (each direction keeps `window` messages under way), or in an open loop at a fixed rate with
 // latency counted from the moment at which a message should have been sent (no coordinated omission).
 import { createHistogram, performance } from 'node:perf_hooks';
-import { cpuMsOf, machineCpuMs, memoryOf, switchesOf } from '../machine.ts';
+import { memoryOf, switchesOf } from '../machine.ts';
 import type { ClientSink, LoadClient } from './client.ts';
 import { logInAll } from './logins.ts';
+import { type Metered, sleep, startMeter } from './meter.ts';
 import { type Payload, readPeople, type Target } from './target.ts';
 
 export type ChatJob = {
@@ -23,17 +24,11 @@ export type ChatJob = {
   readonly measureMs: number;
 };
 
-export type ChatResult = {
+export type ChatResult = Metered & {
   /** Texts that arrived in the measured time (a receipt is part of its text). */
   readonly messages: number;
-  readonly seconds: number;
   readonly perSecond: number;
-  readonly serverCpuMs: number;
   readonly cpuMsPerMessage: number;
-  readonly serverCores: number;
-  readonly generatorCores: number;
-  /** What everybody else on the machine used: measurements beside a busy neighbour are worth less. */
-  readonly otherCores: number;
   readonly saturated: string | undefined;
   readonly latencyMs:
     | { readonly p50: number; readonly p99: number; readonly p999: number; readonly max: number }
@@ -127,16 +122,13 @@ export async function chat(job: ChatJob): Promise<ChatResult> {
     return { in: received, out: sent };
   };
   measuring = true;
-  const before = { arrived, bytes: bytes(), own: process.cpuUsage(), switches: switchesOf(target.pid) };
-  const beganMs = performance.now();
-  const [serverBefore, machineBefore] = [cpuMsOf(target.pid), machineCpuMs()];
+  const before = { arrived, bytes: bytes(), switches: switchesOf(target.pid) };
+  const stop = startMeter(target.pid);
   await sleep(job.measureMs);
-  const [serverCpuMs, machineMs] = [cpuMsOf(target.pid) - serverBefore, machineCpuMs() - machineBefore];
-  const elapsedMs = performance.now() - beganMs;
+  const metered = stop();
   const messages = arrived - before.arrived;
   const after = bytes();
   const switches = switchesOf(target.pid);
-  const own = process.cpuUsage(before.own);
   const { residentKiB } = memoryOf(target.pid);
   measuring = false;
   running = false;
@@ -145,7 +137,7 @@ export async function chat(job: ChatJob): Promise<ChatResult> {
   for (const client of clients) client.close('in-order');
   if (lost > 0 && messages === 0) throw new Error(`connections were lost: ${lostReason}`);
 
-  const generatorCores = (own.user + own.system) / 1_000 / elapsedMs;
+  const { generatorCores } = metered;
   const lagP99Ms = lag.percentile(99) / 1_000;
   const saturated =
     generatorCores >= 0.85
@@ -155,14 +147,10 @@ export async function chat(job: ChatJob): Promise<ChatResult> {
         : undefined;
   const perMessage = (value: number): number => value / Math.max(1, messages);
   return {
+    ...metered,
     messages,
-    seconds: elapsedMs / 1_000,
-    perSecond: (messages * 1_000) / elapsedMs,
-    serverCpuMs,
-    cpuMsPerMessage: perMessage(serverCpuMs),
-    serverCores: serverCpuMs / elapsedMs,
-    generatorCores,
-    otherCores: Math.max(0, (machineMs - serverCpuMs) / elapsedMs - generatorCores),
+    perSecond: messages / metered.seconds,
+    cpuMsPerMessage: perMessage(metered.serverCpuMs),
     saturated,
     latencyMs:
       load.loop === 'open'
@@ -183,8 +171,4 @@ export async function chat(job: ChatJob): Promise<ChatResult> {
     lost,
     residentKiB,
   };
-}
-
-export function sleep(ms: number): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve, ms));
 }

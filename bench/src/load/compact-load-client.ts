@@ -123,12 +123,13 @@ export class CompactLoadClient implements LoadClient {
 
   flush(): void {
     const out = this.#out;
-    if (this.#state !== 'open' || out.length === 0) return;
+    if (this.#state !== 'open') return;
     this.#out = [];
     if (this.#options.managed && !this.#asked) {
       this.#asked = true;
       out.push(ackRequest);
     }
+    if (out.length === 0) return;
     const bytes = this.#client.send(out);
     if (bytes === undefined) return;
     this.bytesOut += bytes.length;
@@ -244,6 +245,7 @@ export class CompactLoadClient implements LoadClient {
       case 'a':
         this.#asked = false;
         this.#options.sink.acknowledged(this, Number(attribute(el, 'h')));
+        if (Number(attribute(el, 'h')) < this.sentStanzas && this.#out.length === 0) turn.mark(this);
         return;
       case 'enabled':
         this.resumptionId = attribute(el, 'id');

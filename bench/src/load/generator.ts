@@ -1,9 +1,21 @@
 // The load generator's process: takes one job over the IPC channel, does it, reports, ends. Pinned to its own core by
 // whoever starts it. Ends with its parent.
 import { chat, type ChatJob, type ChatResult } from './chat.ts';
+import { drain, type DrainJob, type DrainResult, store, type StoreJob, type StoreResult } from './flood.ts';
+import { idle, type IdleJob, type IdleResult } from './idle.ts';
+import { login, type LoginJob, type LoginResult } from './login.ts';
+import { wire, type WireJob, type WireResult } from './wire.ts';
 
-export type Job = ChatJob;
-export type JobResult<J extends Job> = J extends ChatJob ? ChatResult : never;
+type Results = {
+  readonly chat: ChatResult;
+  readonly login: LoginResult;
+  readonly idle: IdleResult;
+  readonly store: StoreResult;
+  readonly drain: DrainResult;
+  readonly wire: WireResult;
+};
+export type Job = ChatJob | LoginJob | IdleJob | StoreJob | DrainJob | WireJob;
+export type JobResult<J extends Job> = Results[J['kind']];
 export type GeneratorReport =
   | { readonly kind: 'done'; readonly result: unknown }
   | { readonly kind: 'failed'; readonly message: string };
@@ -12,6 +24,16 @@ async function perform(job: Job): Promise<unknown> {
   switch (job.kind) {
     case 'chat':
       return await chat(job);
+    case 'login':
+      return await login(job);
+    case 'idle':
+      return await idle(job);
+    case 'store':
+      return await store(job);
+    case 'drain':
+      return await drain(job);
+    case 'wire':
+      return wire(job);
   }
 }
 

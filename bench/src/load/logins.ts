@@ -60,8 +60,10 @@ export async function logInAll(options: LoginOptions, people: readonly Person[])
   return clients;
 }
 
-/** One fresh proof each, for people whose numbers follow one another. */
+/** One fresh proof for each person. Proofs are given out for ranges: those of people in between are thrown away. */
 async function proofsFor(target: Target, people: readonly Person[]): Promise<string[] | undefined> {
-  const first = people[0]?.index ?? 0;
-  return await fetchProofs(target, first, people.length);
+  const indexes = people.map(person => person.index);
+  const first = Math.min(...indexes);
+  const proofs = await fetchProofs(target, first, Math.max(...indexes) - first + 1);
+  return proofs === undefined ? undefined : indexes.map(index => proofs[index - first]!);
 }

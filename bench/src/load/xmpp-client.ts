@@ -171,6 +171,7 @@ export class XmppClient implements LoadClient {
         this.#asked = false;
         const h = /h=['"]([0-9]+)/.exec(bytes.toString('latin1', start, tagEnd))?.[1];
         this.#options.sink.acknowledged(this, Number(h ?? 0));
+        if (Number(h ?? 0) < this.sentStanzas && this.#out === '') turn.mark(this);
         return;
       }
       case 0x69: {

@@ -1,0 +1,63 @@
+// Question: what does one login cost the server? People log in, `atOnce` at a time, until their session is bound, and leave.
+import type { ClientSink } from './client.ts';
+import { CompactLoadClient } from './compact-load-client.ts';
+import { type Known, learn, logIn } from './logins.ts';
+import { type Metered, sleep, startMeter } from './meter.ts';
+import { fetchProofs, type Person, readPeople, type Target } from './target.ts';
+
+export type LoginJob = {
+  readonly kind: 'login';
+  readonly target: Target;
+  readonly people: number;
+  /** Everybody logs in so many times; the first time is not measured. */
+  readonly rounds: number;
+  readonly atOnce: number;
+  /** Compact only: with or without knowing the static key; or resuming the session that was cut. */
+  readonly how: 'first-contact' | 'known-key' | 'resume';
+};
+
+export type LoginResult = Metered & {
+  readonly logins: number;
+  readonly cpuMsPerLogin: number;
+  readonly patterns: string;
+};
+
+const sink: ClientSink = { message() {}, acknowledged() {}, refused() {}, lost() {} };
+
+export async function login(job: LoginJob): Promise<LoginResult> {
+  const { target, how } = job;
+  const people = readPeople(target, job.people);
+  const known = await learn(target);
+  const patterns = new Set<string>();
+  const sessions = new Map<Person, { id: string; handled: number }>();
+  const managed = how === 'resume';
+  const options = { target, payload: 'equal-bytes', managed, available: false, sink } as const;
+  // All proofs first: issuing them is not what is measured. They live for two minutes.
+  const proofs: (string[] | undefined)[] = [];
+  for (let round = 0; round < job.rounds; round++) proofs.push(await fetchProofs(target, 0, people.length));
+
+  const oneRound = async (round: number): Promise<void> => {
+    let next = 0;
+    const lane = async (): Promise<void> => {
+      for (let at = next++; at < people.length; at = next++) {
+        const person = people[at]!;
+        const knows: Known = how === 'first-contact' ? { ...known, staticKey: undefined } : known;
+        const client = await logIn(options, knows, person, proofs[round]?.[at], sessions.get(person));
+        if (client instanceof CompactLoadClient) {
+          patterns.add(client.pattern ?? 'unknown');
+          if (client.resumptionId !== undefined)
+            sessions.set(person, { id: client.resumptionId, handled: client.handled });
+        }
+        client.close(managed ? 'cut' : 'in-order');
+      }
+    };
+    await Promise.all(Array.from({ length: job.atOnce }, lane));
+  };
+  await oneRound(0);
+  await sleep(300);
+  const stop = startMeter(target.pid);
+  for (let round = 1; round < job.rounds; round++) await oneRound(round);
+  const metered = stop();
+  const logins = people.length * (job.rounds - 1);
+  return { ...metered, logins, cpuMsPerLogin: metered.serverCpuMs / logins, patterns: [...patterns].sort().join(' ') };
+}

@@ -1,0 +1,36 @@
+// Measures a stretch of time: what the server and the generator used of their cores, and what everybody else did.
+import { performance } from 'node:perf_hooks';
+import { cpuMsOf, machineCpuMs } from '../machine.ts';
+
+export type Metered = {
+  readonly seconds: number;
+  readonly serverCpuMs: number;
+  readonly serverCores: number;
+  readonly generatorCores: number;
+  /** What everybody else on the machine used: measurements beside a busy neighbour are worth less. */
+  readonly otherCores: number;
+};
+
+/** Starts now; call the result at the end. */
+export function startMeter(pid: number): () => Metered {
+  const own = process.cpuUsage();
+  const beganMs = performance.now();
+  const [server, machine] = [cpuMsOf(pid), machineCpuMs()];
+  return () => {
+    const [serverCpuMs, machineMs] = [cpuMsOf(pid) - server, machineCpuMs() - machine];
+    const elapsedMs = performance.now() - beganMs;
+    const used = process.cpuUsage(own);
+    const generatorCores = (used.user + used.system) / 1_000 / elapsedMs;
+    return {
+      seconds: elapsedMs / 1_000,
+      serverCpuMs,
+      serverCores: serverCpuMs / elapsedMs,
+      generatorCores,
+      otherCores: Math.max(0, (machineMs - serverCpuMs) / elapsedMs - generatorCores),
+    };
+  };
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve, ms));
+}
