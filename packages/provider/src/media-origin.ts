@@ -116,6 +116,8 @@ export type MediaProblemCode = keyof typeof mediaProblems;
 const tusVersion = '1.0.0';
 const retrySeconds = 5;
 const gatherBytes = 1_048_576;
+/** How long a refused request may go on sending what nobody reads. */
+const lingerMs = 1_000;
 const garbagePerRound = 1_000;
 const uploadMethods = 'OPTIONS, POST';
 const fileMethods = 'OPTIONS, GET, HEAD, PATCH, DELETE';
@@ -443,10 +445,20 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
       'content-length': String(Buffer.byteLength(body)),
       ...(waits ? { 'retry-after': String(retrySeconds) } : {}),
       ...(code === 'not-authorized' ? { 'www-authenticate': 'Bearer' } : {}),
-      // What a refused request still sends isn't read.
       ...(request.complete ? {} : { connection: 'close' }),
     });
-    response.end(request.method === 'HEAD' ? undefined : body);
+    if (request.complete || request.method === 'HEAD') {
+      response.end(request.method === 'HEAD' ? undefined : body);
+      return;
+    }
+    // Closing while the peer still sends would reset the connection, and the answer might never be read.
+    response.write(body);
+    const linger = setTimeout(() => response.end(), lingerMs);
+    request.once('close', () => {
+      clearTimeout(linger);
+      response.end();
+    });
+    request.once('end', () => response.end()).resume();
   }
 
   async function removeFiles(names: readonly string[]): Promise<void> {
