@@ -184,6 +184,7 @@ class Model {
   /** Discarded devices: their numbers are never used again. */
   readonly gone = new Set<number>();
   crashes = 0;
+  readonly sweeps = new Set<{ readonly sinceMs: number }>();
   store = new MemoryMailboxStore(undefined, true);
   mailboxes!: Mailboxes;
   /** Found where an exception would be lost. */
@@ -234,6 +235,7 @@ class Model {
       done: new Set(),
     };
     this.messages.push(message);
+    this.judgeAge(message);
     let failed = false;
     const owner = this.mailboxes;
     const receipt: Receipt = {
@@ -325,9 +327,15 @@ class Model {
       case 'clock':
         this.moveWallClock(each.ms);
         return;
-      case 'sweep':
-        void this.mailboxes.sweep(5).catch(() => {});
+      case 'sweep': {
+        const sweep = { sinceMs: this.wallMs };
+        this.sweeps.add(sweep);
+        void this.mailboxes
+          .sweep(5)
+          .catch(() => {})
+          .finally(() => this.sweeps.delete(sweep));
         return;
+      }
       case 'discard':
         // The rows go with the device, in the same transaction, before anybody is told.
         this.gone.add(each.device);
@@ -344,6 +352,7 @@ class Model {
   /** The process is gone; what had taken effect in storage is all there is. */
   async crash(): Promise<void> {
     this.crashes++;
+    this.sweeps.clear();
     this.sessions.clear();
     this.store = new MemoryMailboxStore(this.store.rows, true);
     for (const message of this.messages) {
@@ -357,10 +366,14 @@ class Model {
 
   moveWallClock(ms: number): void {
     this.wallMs += ms;
-    for (const message of this.messages) {
-      message.earliestMs = Math.min(message.earliestMs, this.wallMs);
-      if (this.wallMs >= message.earliestMs + limits.ttlMs) message.mayHaveExpired = true;
-    }
+    for (const message of this.messages) this.judgeAge(message);
+  }
+
+  /** A sweep goes by the clock as it was when it began. */
+  judgeAge(message: Message): void {
+    message.earliestMs = Math.min(message.earliestMs, this.wallMs);
+    const latestMs = Math.max(this.wallMs, ...Array.from(this.sweeps, sweep => sweep.sinceMs));
+    if (latestMs >= message.earliestMs + limits.ttlMs) message.mayHaveExpired = true;
   }
 
   passTime(ms: number): void {
