@@ -67,7 +67,7 @@ export async function startSdkNetwork(): Promise<SdkNetwork> {
       gatekeeper = await start();
     },
     cutStreams() {
-      for (const socket of streams) socket.resetAndDestroy();
+      for (const socket of streams) socket.destroy();
     },
     async open(identifier, at, extra = {}) {
       const { device = '', ...rest } = extra;
