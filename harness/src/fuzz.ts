@@ -60,5 +60,5 @@ print(`Seeds from ${seed}, ${minutes} min, ${jobs} at once: ${known.join(', ')}`
 const outcome = await runFuzz({ minutes, seed, jobs, targets: known, corpusFolder, print });
 const { seeds, rounds, failures } = outcome;
 print(`${rounds.toLocaleString('en')} rounds of ${seeds} seeds; ${failures} failed.`);
-if (failures > 0) print('They are in harness/corpus: `npm run test:unit` plays them again.');
+if (failures > 0) print('They are in harness/corpus: `npm run test:network` plays them again.');
 process.exitCode = failures === 0 ? 0 : 1;

@@ -198,5 +198,5 @@ test('keys are logged when asked for', async () => {
   await run(gatekeeper(), { keyLog: line => lines.push(line) }, ({ transport, events }) => {
     if (events.at(-1)?.kind === 'element') transport.close();
   });
-  assert.match(lines.join('|'), /^COMPACT [0-9a-f]{64} [0-9a-f]{64} [0-9a-f]{64}$/);
+  assert.match(lines.join('|'), /^COMPACT citadel\.example [0-9a-f]{64} [0-9a-f]{64} [0-9a-f]{64}$/);
 });

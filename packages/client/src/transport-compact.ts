@@ -191,7 +191,9 @@ class CompactTransport implements Transport {
         case 'established': {
           clearTimeout(this.#timer);
           this.#open = true;
-          if (this.#recorder !== undefined) this.#options.keyLog?.(this.#recorder.line(event.pattern === 'XXfallback'));
+          if (this.#recorder !== undefined) {
+            this.#options.keyLog?.(this.#recorder.line(this.#context.domain, event.pattern === 'XXfallback'));
+          }
           const { certificate, staticKey } = event;
           if (certificate !== undefined) {
             this.#options.keepStaticKey({ publicKey: Uint8Array.from(staticKey), notAfter: certificate.notAfter });

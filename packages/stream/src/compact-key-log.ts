@@ -1,6 +1,6 @@
 // Session keys of a compact connection for `drawbridge inspect`, as SSLKEYLOGFILE does for TLS: development only.
 // Whoever holds such a line and a capture of the connection reads its stanzas (not what is end-to-end encrypted).
-// Line: `COMPACT <client's ephemeral key> <key client to gatekeeper> <key gatekeeper to client>`, all in hex.
+// Line: `COMPACT <domain> <client's ephemeral key> <key client to gatekeeper> <key gatekeeper to client>`, keys in hex.
 import { copyBytes, type Suite } from '@drawbridge/noise/crypto';
 import { compactPrologue } from './compact-login.ts';
 
@@ -32,9 +32,33 @@ export class CompactKeyRecorder {
   }
 
   /** The line, once the transport is open. `fallback`: in XXfallback the gatekeeper is Noise's initiator. */
-  line(fallback: boolean): string {
+  line(domain: string, fallback: boolean): string {
     const ephemeral = Buffer.from(this.#clientBytes.subarray(ephemeralOffset)).toString('hex');
     const [first, second] = this.#keys.map(key => Buffer.from(key).toString('hex'));
-    return fallback ? `COMPACT ${ephemeral} ${second} ${first}` : `COMPACT ${ephemeral} ${first} ${second}`;
+    const [client, gatekeeper] = fallback ? [second, first] : [first, second];
+    return `COMPACT ${domain} ${ephemeral} ${client} ${gatekeeper}`;
   }
+}
+
+/** The keys of one session, as logged. */
+export type CompactSessionKeys = {
+  /** The gatekeeper's: the codec's default domain. */
+  readonly domain: string;
+  readonly clientEphemeral: Uint8Array;
+  readonly fromClient: Uint8Array;
+  readonly fromServer: Uint8Array;
+};
+
+const hexKey = '[0-9a-f]{64}';
+const linePattern = new RegExp(`^COMPACT ([a-z0-9.-]{1,253}) (${hexKey}) (${hexKey}) (${hexKey})$`);
+
+/** Reads a key log; lines that are none of ours are skipped, as SSLKEYLOGFILE readers do. */
+export function parseKeyLog(text: string): CompactSessionKeys[] {
+  return text.split('\n').flatMap(line => {
+    const found = linePattern.exec(line.trim());
+    if (found === null) return [];
+    const [, domain, ...keys] = found;
+    const [clientEphemeral, fromClient, fromServer] = keys.map(key => Uint8Array.from(Buffer.from(key, 'hex')));
+    return [{ domain: domain!, clientEphemeral: clientEphemeral!, fromClient: fromClient!, fromServer: fromServer! }];
+  });
 }

@@ -152,7 +152,7 @@ export class CompactStream implements Carrier {
     this.#gathered = undefined;
     if (this.#closed) return;
     const events = this.#server.admit(answers);
-    this.#recorder?.keyLog(this.#recorder.keys.line(pattern === 'XXfallback'));
+    this.#recorder?.keyLog(this.#recorder.keys.line(this.#host.domain, pattern === 'XXfallback'));
     this.#take(events);
     this.#session?.afterInput();
   }
