@@ -32,7 +32,7 @@ export type SqliteStore = {
   readonly reads: DatabaseSync;
   /** Commands accepted and not yet durable. */
   readonly waiting: number;
-  /** Waits for accepted commands, then closes. */
+  /** Waits for accepted commands, then closes; repeats do nothing more. */
   close(): Promise<void>;
 };
 
@@ -102,12 +102,15 @@ class CommandWorker {
     });
   }
 
+  /** Takes nothing more, and waits for what was accepted. */
+  async finish(): Promise<void> {
+    this.#dead ??= new StoreError('store-closed', 'the store is closed');
+    if (this.waiting > 0) await new Promise<void>(resolve => this.#idle.push(resolve));
+  }
+
   async close(): Promise<void> {
-    if (this.#dead === undefined) {
-      this.#dead = new StoreError('store-closed', 'the store is closed');
-      if (this.waiting > 0) await new Promise<void>(resolve => this.#idle.push(resolve));
-      this.#worker.postMessage('close');
-    }
+    await this.finish();
+    this.#worker.postMessage('close');
     await this.#exited;
   }
 
@@ -157,6 +160,14 @@ export async function openSqliteStore(file: string): Promise<SqliteStore> {
     await Promise.all([writer.close(), reader.close()]);
     throw error;
   }
+  let closing: Promise<void> | undefined;
+  async function close(): Promise<void> {
+    await writer.finish();
+    await reader.close();
+    reads.close();
+    // Last, because only a connection that may write cleans up the log behind the others.
+    await writer.close();
+  }
   return {
     run: (command, args) => writer.call(command, args) as Promise<never>,
     read: (command, args) => reader.call(command, args) as Promise<never>,
@@ -164,10 +175,9 @@ export async function openSqliteStore(file: string): Promise<SqliteStore> {
     get waiting() {
       return writer.waiting;
     },
-    async close() {
-      await writer.close();
-      await reader.close();
-      reads.close();
+    close() {
+      closing ??= close();
+      return closing;
     },
   };
 }

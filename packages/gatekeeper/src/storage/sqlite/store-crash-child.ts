@@ -1,0 +1,24 @@
+// Run by store.test.ts as a process of its own, to be killed: appends without end and says on stdout what is durable.
+import { writeSync } from 'node:fs';
+import { openSqliteStore } from './store.ts';
+
+const store = await openSqliteStore(process.argv[2]!);
+let seq = 0;
+
+async function appendForEver(device: number): Promise<never> {
+  for (;;) {
+    const first = seq + 1;
+    seq += 3;
+    const rows = [0, 1, 2].map(i => ({
+      device,
+      seq: first + i,
+      expiresAtMs: 9e12,
+      stanza: Buffer.alloc(400, (first + i) % 251),
+    }));
+    await store.run('mailboxAppend', rows);
+    // At once, and past every buffer of this process: a kill may come in the next instant.
+    writeSync(1, `${device} ${first}\n`);
+  }
+}
+
+await Promise.all([1, 2, 3, 4].map(appendForEver));

@@ -1,0 +1,246 @@
+// The storage engine on real files: group commits, failures of one command and of all, a full disk, death of the worker
+// and of the process.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { migrate } from './schema.ts';
+import { maxWaitingCommands, openSqliteStore, type SqliteStore, StoreError } from './store.ts';
+
+function folderFor(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-store-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+async function openFor(t: TestContext, file = join(folderFor(t), 'store.sqlite')): Promise<SqliteStore> {
+  const store = await openSqliteStore(file);
+  t.after(() => store.close());
+  return store;
+}
+
+const row = (device: number, seq: number, length = 100) => ({
+  device,
+  seq,
+  expiresAtMs: 1_000,
+  stanza: new Uint8Array(length).fill(seq % 251),
+});
+
+const isStoreError =
+  (code: string) =>
+  (error: unknown): boolean =>
+    error instanceof StoreError && error.code === code;
+
+async function count(store: SqliteStore, device: number): Promise<number> {
+  return (await store.read('mailboxState', { device })).count;
+}
+
+test('what run resolved is read by all three connections', async t => {
+  const store = await openFor(t);
+  await store.run('mailboxAppend', [row(1, 1), row(1, 2)]);
+  assert.equal(await count(store, 1), 2);
+  assert.equal(store.reads.prepare('SELECT count(*) AS n FROM mailbox').get()!['n'], 2);
+});
+
+test('commands keep their order and answer in it, in one commit or many', async t => {
+  const store = await openFor(t);
+  const order: number[] = [];
+  const work = Array.from({ length: 500 }, async (_, i) => {
+    await store.run('mailboxAppend', [row(1, i + 1)]);
+    order.push(i);
+  });
+  assert(store.waiting > 0);
+  await Promise.all(work);
+  assert.equal(store.waiting, 0);
+  assert.deepEqual(
+    order,
+    Array.from({ length: 500 }, (_, i) => i),
+  );
+  assert.equal(await count(store, 1), 500);
+});
+
+test('a command that throws writes nothing and fails alone', async t => {
+  const store = await openFor(t);
+  const outcomes = await Promise.allSettled([
+    store.run('mailboxAppend', [row(1, 1)]),
+    // Its first row is new, its second is there already.
+    store.run('mailboxAppend', [row(1, 2), row(1, 1)]),
+    store.run('mailboxAppend', [row(1, 3)]),
+    store.run('mailboxRemove', [{ device: 1, first: 3, last: 3 }]),
+    store.run('mailboxAppend', [{ ...row(1, 4), stanza: undefined as unknown as Uint8Array }]),
+    store.run('mailboxAppend', [row(1, 5)]),
+  ]);
+  assert.deepEqual(
+    outcomes.map(outcome => outcome.status),
+    ['fulfilled', 'rejected', 'fulfilled', 'fulfilled', 'rejected', 'fulfilled'],
+  );
+  for (const outcome of outcomes)
+    if (outcome.status === 'rejected') assert(isStoreError('store-failed')(outcome.reason));
+  const page = await store.read('mailboxPage', { device: 1, afterSeq: 0, maxCount: 10, maxBytes: 10_000 });
+  assert.deepEqual(
+    page.map(entry => entry.seq),
+    [1, 5],
+  );
+  // Alone in its batch, where there is no savepoint, it fails just the same.
+  await assert.rejects(store.run('mailboxAppend', [row(1, 6), row(1, 5)]), isStoreError('store-failed'));
+  assert.equal(await count(store, 1), 2);
+});
+
+test('a read that fails answers with an error and the reader lives', async t => {
+  const store = await openFor(t);
+  await assert.rejects(store.read('mailboxState', undefined as never), isStoreError('store-failed'));
+  assert.equal(await count(store, 1), 0);
+});
+
+test('a full disk is said to be full, nothing of the batch is kept, and room makes it work again', async t => {
+  const disk = await smallDisk(t);
+  if (disk === undefined) {
+    t.skip('needs the right to mount a tmpfs');
+    return;
+  }
+  const store = await openFor(t, join(disk, 'store.sqlite'));
+  let stored = 0;
+  let failure: unknown;
+  for (let i = 0; failure === undefined && i < 1_000; i++) {
+    const batch = [0, 1, 2].map(part => store.run('mailboxAppend', [row(1, i * 3 + part + 1, 20_000)]));
+    const outcomes = await Promise.allSettled(batch);
+    failure = outcomes.find(outcome => outcome.status === 'rejected')?.reason;
+    if (failure === undefined) stored += 3;
+    else assert(outcomes.every(outcome => outcome.status === 'rejected' && isStoreError('disk-full')(outcome.reason)));
+  }
+  assert(isStoreError('disk-full')(failure));
+  assert(stored > 10);
+  assert.equal(await count(store, 1), stored, 'all that was acknowledged, and nothing else');
+  rmSync(join(disk, 'ballast'));
+  await store.run('mailboxAppend', [row(2, 1)]);
+  assert.equal(await count(store, 1), stored);
+  assert.equal(await count(store, 2), 1);
+});
+
+/** A file system of 4 MB of which half is taken by `ballast`; undefined where mounting is not allowed. */
+async function smallDisk(t: TestContext): Promise<string | undefined> {
+  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-disk-'));
+  const run = (command: string, args: string[]): Promise<number | null> =>
+    new Promise(resolve => {
+      const child = spawn(command, args, { stdio: 'ignore' });
+      child.on('error', () => resolve(null));
+      child.on('exit', resolve);
+    });
+  const isMounted = (await run('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', folder])) === 0;
+  t.after(async () => {
+    if (isMounted) await run('umount', ['-l', folder]);
+    rmSync(folder, { recursive: true, force: true });
+  });
+  if (!isMounted) return undefined;
+  writeFileSync(join(folder, 'ballast'), new Uint8Array(2 * 1024 * 1024));
+  return folder;
+}
+
+test('closing waits for what was accepted and refuses what comes after', async t => {
+  const file = join(folderFor(t), 'store.sqlite');
+  const store = await openSqliteStore(file);
+  const accepted = Array.from({ length: 50 }, (_, i) => store.run('mailboxAppend', [row(1, i + 1)]));
+  const closed = store.close();
+  await assert.rejects(store.run('mailboxAppend', [row(1, 99)]), isStoreError('store-closed'));
+  await Promise.all(accepted);
+  await closed;
+  await store.close();
+  await assert.rejects(store.run('mailboxAppend', [row(1, 99)]), isStoreError('store-closed'));
+  await assert.rejects(store.read('mailboxState', { device: 1 }), isStoreError('store-closed'));
+  const again = await openFor(t, file);
+  assert.equal(await count(again, 1), 50);
+});
+
+test('more commands than the queue holds are refused at once, the others are kept', async t => {
+  const store = await openFor(t);
+  const outcomes = Promise.allSettled(
+    Array.from({ length: maxWaitingCommands + 10 }, () => store.run('mailboxRemove', [])),
+  );
+  const refused = (await outcomes).filter(outcome => outcome.status === 'rejected');
+  assert.equal(refused.length, 10);
+  for (const { reason } of refused) assert(isStoreError('store-overloaded')(reason));
+});
+
+test('a file that is no database, or of a newer version, or in no folder, is refused with its name', async t => {
+  const folder = folderFor(t);
+  const garbage = join(folder, 'garbage.sqlite');
+  writeFileSync(garbage, 'x'.repeat(10_000));
+  const newer = join(folder, 'newer.sqlite');
+  const db = new DatabaseSync(newer);
+  db.exec('PRAGMA user_version=999');
+  db.close();
+  for (const file of [garbage, newer, join(folder, 'missing', 'store.sqlite')]) {
+    await assert.rejects(openSqliteStore(file), error => {
+      assert(error instanceof StoreError);
+      assert(error.message.includes(file));
+      return true;
+    });
+  }
+});
+
+test('opening again changes nothing; the tables are made once', async t => {
+  const file = join(folderFor(t), 'store.sqlite');
+  for (let i = 1; i <= 3; i++) {
+    const store = await openSqliteStore(file);
+    await store.run('mailboxAppend', [row(1, i)]);
+    assert.equal(await count(store, 1), i);
+    await store.close();
+  }
+  const db = new DatabaseSync(file);
+  assert.doesNotThrow(() => migrate(db));
+  db.close();
+});
+
+test('a clean close leaves one file', async t => {
+  const folder = folderFor(t);
+  const store = await openSqliteStore(join(folder, 'store.sqlite'));
+  await store.run('mailboxAppend', [row(1, 1)]);
+  await store.close();
+  assert.deepEqual(readdirSync(folder), ['store.sqlite']);
+});
+
+test('kill -9 in the midst of appends: whatever run resolved is there, and every command whole', async t => {
+  const child = fileURLToPath(new URL('./store-crash-child.ts', import.meta.url));
+  const folder = folderFor(t);
+  for (let round = 0; round < 3; round++) {
+    const file = join(folder, `store-${round}.sqlite`);
+    const process_ = spawn(process.execPath, ['--conditions=drawbridge-source', child, file], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let said = '';
+    process_.stdout.setEncoding('utf8');
+    process_.stdout.on('data', (text: string) => {
+      said += text;
+      if (said.length > 2_000 + round * 3_000) process_.kill('SIGKILL');
+    });
+    await new Promise(resolve => process_.once('close', resolve));
+    assert.equal(process_.signalCode, 'SIGKILL');
+    const acknowledged = said
+      .split('\n')
+      .slice(0, -1)
+      .map(line => line.split(' ').map(Number) as [number, number]);
+    assert(acknowledged.length > 100);
+
+    const store = await openSqliteStore(file);
+    const kept = store.reads
+      .prepare('SELECT device, seq, stanza FROM mailbox ORDER BY device, seq')
+      .all() as unknown as {
+      device: number;
+      seq: number;
+      stanza: Uint8Array;
+    }[];
+    const there = new Map(kept.map(each => [`${each.device} ${each.seq}`, each]));
+    for (const [device, first] of acknowledged) {
+      for (const seq of [first, first + 1, first + 2]) {
+        assert.equal(there.get(`${device} ${seq}`)?.stanza[0], seq % 251, `round ${round}: ${device} ${seq}`);
+      }
+    }
+    assert.equal(kept.length % 3, 0, 'commands are whole');
+    assert.equal(store.reads.prepare('PRAGMA integrity_check').get()!['integrity_check'], 'ok');
+    await store.close();
+  }
+});
