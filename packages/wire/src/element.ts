@@ -20,6 +20,19 @@ export type Element = {
  */
 export type Child = Element | string | Uint8Array;
 
+/**
+ * An element that writes its own XML, for the stanza that a server writes most. It is an element like any other for
+ * everybody else; `attrs` and `children` may be made when they are asked for.
+ */
+export abstract class SelfWritten implements Element {
+  abstract readonly name: string;
+  abstract readonly ns: string;
+  abstract readonly attrs: readonly string[];
+  abstract readonly children: readonly Child[];
+  /** Exactly what the XML encoder would write of it where its own namespace is the default one. */
+  abstract toXml(): string;
+}
+
 const noAttrs: readonly string[] = [];
 const noChildren: readonly Child[] = [];
 

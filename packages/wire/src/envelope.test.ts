@@ -206,6 +206,11 @@ const message = fc.record({
   silent: fc.boolean(),
 });
 
+/** The same stanza as a plain tree. */
+function withChildrenOf({ name, ns, attrs }: Element, children: readonly Child[]): Element {
+  return { name, ns, attrs, children };
+}
+
 test('what a client writes the gate reads, and each device reads its own part of it', () => {
   fc.assert(
     fc.property(message, fc.boolean(), (fields, delayed) => {
@@ -220,7 +225,11 @@ test('what a client writes the gate reads, and each device reads its own part of
 
       for (const own of parsed.ciphertexts) {
         const delay = delayed ? { from: 'citadel.example', stamp: '2026-11-23T10:00:00.123Z' } : undefined;
-        const el = deviceMessage(parsed, own, `${alice}/${fields.fromDevice}`, delay);
+        const sent = deviceMessage(parsed, own, `${alice}/${fields.fromDevice}`);
+        const tree = withChildrenOf(sent, sent.children);
+        assert.equal(encodeElement(sent, NS_CLIENT), encodeElement(tree, NS_CLIENT));
+        const el =
+          delay === undefined ? sent : withChildrenOf(sent, [...sent.children, element('delay', NS_DELAY, delay)]);
         const names = [
           'envelope',
           ...(fields.noStore ? ['no-store'] : []),
@@ -246,10 +255,9 @@ test('what a client writes the gate reads, and each device reads its own part of
 test('a device takes nothing that is not meant for it', () => {
   const parsed = parseEnvelopeMessage(read(sample));
   assert.ok(parsed.kind === 'envelope-message');
-  const good = deviceMessage(parsed, parsed.ciphertexts[1]!, `${alice}/1`, {
-    from: 'citadel.example',
-    stamp: '2026-11-23T10:00:00Z',
-  });
+  const sent = deviceMessage(parsed, parsed.ciphertexts[1]!, `${alice}/1`);
+  const delay = element('delay', NS_DELAY, { from: 'citadel.example', stamp: '2026-11-23T10:00:00Z' });
+  const good = withChildrenOf(sent, [...sent.children, delay]);
   const code = (el: Element): string => {
     const result = parseDeviceMessage(el);
     return result.kind === 'refused' ? result.code : result.kind;

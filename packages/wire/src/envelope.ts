@@ -2,11 +2,12 @@
 // error. Knows nothing of accounts, of admitted suites or of what a ciphertext holds.
 // Source: docs/protocol/06-stanzas.md section 6.1; RFC 4648 section 4; XEP-0334; XEP-0203.
 
-import { type Child, type Element, attribute, element, isElement } from './element.ts';
+import { type Child, type Element, SelfWritten, attribute, element, isElement } from './element.ts';
 import { type Jid, isInteropId, isStanzaId, parseDeviceId, parseJid, parseRegistrationId } from './jid.ts';
 import { maxCiphertextBytes, maxCiphertexts, maxEnvelopeBytes, maxSuiteLength } from './limits.ts';
 import { NS_CLIENT, NS_DELAY, NS_DELIVERY, NS_E2EE, NS_ERRORS, NS_HINTS } from './namespaces.ts';
 import { type StanzaErrorCondition, stanzaErrorElement } from './stanza-error.ts';
+import { escapeValue } from './xml-encoder.ts';
 
 export type CiphertextKind = 'prekey' | 'session' | 'plaintext-retry';
 
@@ -383,25 +384,71 @@ export function ciphertextBytes(payload: string | Uint8Array): Uint8Array {
 }
 
 /**
- * The element that one device receives (section 6.1), children in the order `envelope`, `no-store`, `silent`, `delay`.
+ * The element that one device receives (section 6.1), children in the order `envelope`, `no-store`, `silent`.
  *
  * `from` is the sender's full JID; the device's own address is made of the message's `to` and the ciphertext's device.
- * `delay` is given when the message waited in the mailbox: the gatekeeper's domain and the XEP-0082 time of acceptance.
  */
-export function deviceMessage(
-  message: EnvelopeMessage,
-  ciphertext: Ciphertext,
-  from: string,
-  delay?: { readonly from: string; readonly stamp: string },
-): Element {
-  const to = `${message.to.local}@${message.to.domain}/${ciphertext.deviceId}`;
-  const attrs = ['to', to, 'from', from, 'id', message.id];
-  if (message.type !== undefined) attrs.push('type', message.type);
-  const children: Child[] = [envelopeElement(message.suite, message.fromDevice, [ciphertext])];
-  if (message.noStore) children.push(noStoreElement);
-  if (message.silent) children.push(silentElement);
-  if (delay !== undefined) children.push(element('delay', NS_DELAY, { from: delay.from, stamp: delay.stamp }));
-  return { name: 'message', ns: NS_CLIENT, attrs, children };
+export function deviceMessage(message: EnvelopeMessage, ciphertext: Ciphertext, from: string): Element {
+  return new DeviceMessageElement(message, ciphertext, from);
+}
+
+/** Holds the parsed message and writes it as XML in one go; the tree is made only for those who want one. */
+class DeviceMessageElement extends SelfWritten {
+  readonly name = 'message';
+  readonly ns: string = NS_CLIENT;
+  private readonly message: EnvelopeMessage;
+  private readonly ciphertext: Ciphertext;
+  private readonly from: string;
+
+  constructor(message: EnvelopeMessage, ciphertext: Ciphertext, from: string) {
+    super();
+    this.message = message;
+    this.ciphertext = ciphertext;
+    this.from = from;
+  }
+
+  private get to(): string {
+    const { local, domain } = this.message.to;
+    return `${local}@${domain}/${this.ciphertext.deviceId}`;
+  }
+
+  get attrs(): readonly string[] {
+    const { id, type } = this.message;
+    const attrs = ['to', this.to, 'from', this.from, 'id', id];
+    if (type !== undefined) attrs.push('type', type);
+    return attrs;
+  }
+
+  get children(): readonly Child[] {
+    const { suite, fromDevice, noStore, silent } = this.message;
+    const children: Child[] = [envelopeElement(suite, fromDevice, [this.ciphertext])];
+    if (noStore) children.push(noStoreElement);
+    if (silent) children.push(silentElement);
+    return children;
+  }
+
+  toXml(): string {
+    // Ids, suites, kinds and payloads passed the gate's alphabets, which hold nothing to escape; addresses may.
+    const { id, type, suite, fromDevice, noStore, silent } = this.message;
+    const { deviceId, registrationId, kind, payload } = this.ciphertext;
+    let xml = `<message to='${escapeValue(this.to)}' from='${escapeValue(this.from)}' id='${id}'`;
+    if (type !== undefined) xml += ` type='${type}'`;
+    xml += `><envelope xmlns='${NS_E2EE}' suite='${suite}' from-device='${fromDevice}'><ciphertext device='${deviceId}'`;
+    if (registrationId !== undefined) xml += ` registration='${registrationId}'`;
+    xml += ` kind='${kind}'>`;
+    xml += typeof payload === 'string' ? payload : base64(payload);
+    xml += '</ciphertext></envelope>';
+    if (noStore) xml += noStoreXml;
+    if (silent) xml += silentXml;
+    return `${xml}</message>`;
+  }
+}
+
+const noStoreXml = `<no-store xmlns='${NS_HINTS}'/>`;
+const silentXml = `<silent xmlns='${NS_DELIVERY}'/>`;
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
 }
 
 /** The message a client sends: what `parseEnvelopeMessage` reads back. */

@@ -4,7 +4,7 @@
 // tree says is what the decoder reads back.
 // Source: RFC 6120 sections 4.7, 4.8 and 11; RFC 7395 section 3; Namespaces in XML 1.0.
 
-import type { Element } from './element.ts';
+import { type Element, SelfWritten } from './element.ts';
 import { NS_CLIENT, NS_FRAMING, NS_STREAM, NS_XML, NS_XMLNS } from './namespaces.ts';
 import { isNcName, toXmlText } from './xml-chars.ts';
 
@@ -22,7 +22,8 @@ function escapeText(text: string): string {
     .replaceAll('\r', '&#13;');
 }
 
-function escapeValue(text: string): string {
+/** A value between single quotes. */
+export function escapeValue(text: string): string {
   if (!specialInValue.test(text)) return text;
   return toXmlText(text)
     .replaceAll('&', '&amp;')
@@ -61,6 +62,7 @@ function checkedNamespace(ns: string): string {
  * can't be written (names that are none, declarations among attributes): no decoder lets such through.
  */
 export function encodeElement(el: Element, parentNs: string): string {
+  if (el instanceof SelfWritten && el.ns === parentNs) return el.toXml();
   return encode(el, parentNs, false);
 }
 

@@ -54,20 +54,20 @@ const notAdmitted = stanzaErrorElement('policy-violation', {
 });
 const wrongFromDevice = stanzaErrorElement('policy-violation', { type: 'modify' });
 
-/** The sender's side of one message: answered when every device has it. */
+/** The sender's side of one message: answered when every device has it. Keeps of the message what an error needs. */
 class MessageReceipt implements Receipt {
   remaining: number;
   failed = false;
   readonly #router: Router;
   readonly #session: DeviceSession;
-  readonly #stanza: Element;
+  readonly #attrs: readonly string[];
   readonly #sequence: number;
 
   constructor(router: Router, session: DeviceSession, stanza: Element, sequence: number, devices: number) {
     this.remaining = devices;
     this.#router = router;
     this.#session = session;
-    this.#stanza = stanza;
+    this.#attrs = stanza.attrs;
     this.#sequence = sequence;
   }
 
@@ -76,7 +76,8 @@ class MessageReceipt implements Receipt {
   }
 
   refused(): void {
-    this.#router.storageRefused(this.#session, this.#stanza);
+    const stanza = { name: 'message', ns: NS_CLIENT, attrs: this.#attrs, children: [] };
+    this.#router.storageRefused(this.#session, stanza);
   }
 }
 
