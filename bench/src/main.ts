@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { killAllChildren } from './children.ts';
+import { runCounts } from './counts.ts';
 import { describeMachine, raiseFileLimit, unfitMachine } from './machine.ts';
 import { installPeers, installedPeers } from './peers.ts';
 import { type SuiteResult, writeResult } from './results.ts';
-import { profileGatekeeper } from './profile.ts';
+import { profileAllocations, profileGatekeeper } from './profile.ts';
 import { chatSuite } from './suites/chat.ts';
 import { durabilitySuite } from './suites/durability.ts';
 import { growthSuite } from './suites/growth.ts';
@@ -38,6 +39,8 @@ Usage: npm run bench -- [options]
   --repeats <n>     interleaved runs of everything (3; with --quick 1)
   --with-peers      install ejabberd and prosody from Debian first (needs root)
   --no-peers        leave them out
+  --counts          counts per message instead of times (no server, a few seconds): bench/results/counts.json
+  --check           with --counts: compare with that file, fail above 10 %
   --profile         where the gatekeeper's time goes, instead of suites: bench/results/profile-*.txt
   --help            this text
 
@@ -61,6 +64,8 @@ async function run(): Promise<number> {
       repeats: { type: 'string' },
       'with-peers': { type: 'boolean', default: false },
       'no-peers': { type: 'boolean', default: false },
+      counts: { type: 'boolean', default: false },
+      check: { type: 'boolean', default: false },
       profile: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -69,6 +74,8 @@ async function run(): Promise<number> {
     process.stdout.write(help);
     return 0;
   }
+  if (values.check && !values.counts) throw new UsageError('--check goes with --counts');
+  if (values.counts) return await runCounts(values.check);
   const chosen = values.only?.split(',').map(name => name.trim()) ?? Object.keys(suites);
   const unknown = chosen.filter(name => suites[name] === undefined);
   if (unknown.length > 0) throw new UsageError(`no such suite: ${unknown.join(', ')}`);
@@ -90,6 +97,7 @@ async function run(): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-bench-'));
   try {
     if (values.profile) {
+      await profileAllocations();
       await profileGatekeeper(folder, say);
       return 0;
     }

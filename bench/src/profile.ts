@@ -1,8 +1,10 @@
 // Where the gatekeeper's time goes under load: self time by function, from V8's CPU profiler, written as a small text file.
 // For finding out what to make faster; the profiler itself costs time, so these are shares, never figures of cost.
+import { Session } from 'node:inspector/promises';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runJob } from './children.ts';
+import { countOnline } from './counts.ts';
 import type { ChatJob } from './load/chat.ts';
 import { resultsFolder } from './results.ts';
 import { startDrawbridge } from './servers/drawbridge.ts';
@@ -34,6 +36,42 @@ type CpuProfile = {
 
 const shown = 45;
 
+type AllocationNode = {
+  readonly callFrame: CpuProfile['nodes'][number]['callFrame'];
+  readonly selfSize: number;
+  readonly children: readonly AllocationNode[];
+};
+
+/** Which functions allocate on the path of a message: by sampling the runs that `--counts` makes. */
+export async function profileAllocations(): Promise<void> {
+  for (const carrier of ['xml', 'compact'] as const) {
+    const session = new Session();
+    session.connect();
+    await session.post('HeapProfiler.startSampling', {
+      samplingInterval: 2_048,
+      includeObjectsCollectedByMajorGC: true,
+      includeObjectsCollectedByMinorGC: true,
+    } as Parameters<Session['post']>[1] & object);
+    const counts = await countOnline(carrier);
+    const { profile } = (await session.post('HeapProfiler.stopSampling')) as { profile: { head: AllocationNode } };
+    session.disconnect();
+    const self = new Map<string, number>();
+    let all = 0;
+    const visit = (node: AllocationNode): void => {
+      const name = frameName(node.callFrame);
+      self.set(name, (self.get(name) ?? 0) + node.selfSize);
+      all += node.selfSize;
+      for (const child of node.children) visit(child);
+    };
+    visit(profile.head);
+    const sorted = [...self].sort((a, b) => b[1] - a[1]).slice(0, shown);
+    const lines = sorted.map(([name, size]) => `${((size / all) * 100).toFixed(1).padStart(5)} %  ${name}\n`);
+    const text = `Allocations by function, sampled, preparation of the input included. ${JSON.stringify(counts)}\n\n${lines.join('')}`;
+    writeFileSync(join(resultsFolder, `allocations-${carrier}.txt`), text);
+    process.stdout.write(`${text}\n`);
+  }
+}
+
 export async function profileGatekeeper(folder: string, say: (text: string) => void): Promise<void> {
   mkdirSync(resultsFolder, { recursive: true });
   for (const { name, endpoint, load } of cases) {
@@ -60,12 +98,7 @@ export async function profileGatekeeper(folder: string, say: (text: string) => v
 }
 
 function selfTimes(profile: CpuProfile): string {
-  const names = new Map(
-    profile.nodes.map(({ id, callFrame: { functionName, url, lineNumber } }) => {
-      const place = url.replace(/^.*\/(packages|apps|node_modules)\//, '$1/').replace(/^node:/, 'node:');
-      return [id, `${functionName || '(anonymous)'}  ${place}${url === '' ? '' : `:${lineNumber + 1}`}`];
-    }),
-  );
+  const names = new Map(profile.nodes.map(({ id, callFrame }) => [id, frameName(callFrame)]));
   const self = new Map<string, number>();
   let busy = 0;
   for (const [index, id] of profile.samples.entries()) {
@@ -77,4 +110,9 @@ function selfTimes(profile: CpuProfile): string {
   }
   const sorted = [...self].sort((a, b) => b[1] - a[1]).slice(0, shown);
   return sorted.map(([name, micros]) => `${((micros / busy) * 100).toFixed(1).padStart(5)} %  ${name}\n`).join('');
+}
+
+function frameName({ functionName, url, lineNumber }: CpuProfile['nodes'][number]['callFrame']): string {
+  const place = url.replace(/^.*\/(packages|apps|bench|node_modules)\//, '$1/');
+  return `${functionName || '(anonymous)'}  ${place}${url === '' ? '' : `:${lineNumber + 1}`}`;
 }

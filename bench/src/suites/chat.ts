@@ -244,8 +244,8 @@ async function runCase(
   const load =
     each.load === 'half' ? (half === undefined ? undefined : ({ loop: 'open', perSecond: half } as const)) : each.load;
   if (target === undefined || load === undefined) return undefined;
-  const warmUpMs = quick ? 1_200 : 2_000;
-  const measureMs = quick ? 1_500 : 4_000;
+  const warmUpMs = quick ? 1_200 : 1_500;
+  const measureMs = quick ? 1_500 : 3_000;
   return await runJob({ kind: 'chat', target, pairs, managed, receipts, payload, load, warmUpMs, measureMs }, 60_000);
 }
 

@@ -1,11 +1,12 @@
 // Question: what does the compact transport save, in bytes and in time, against our own XML codec?
 import { runJob } from '../children.ts';
+import type { WireResult } from '../load/wire.ts';
 import { check, type Figures, row, type SuiteResult } from '../results.ts';
 import type { SuiteContext } from './suite.ts';
 
 export async function wireSuite(context: SuiteContext): Promise<SuiteResult> {
   const { say, repeats } = context;
-  const results = [];
+  const results: WireResult[] = [];
   for (let repeat = 0; repeat < repeats; repeat++) {
     results.push(await runJob({ kind: 'wire', milliseconds: context.quick ? 120 : 500 }));
     say(`${repeat + 1}/${repeats} codecs and handshakes`);

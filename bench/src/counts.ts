@@ -1,0 +1,310 @@
+// Counts instead of times, for CI: what one routed message makes the gatekeeper's inside allocate, write, store and send.
+// Listener, session, router, mailbox and codecs are the real ones; link, accounts and storage are counted stand-ins, so
+// that two runs on two machines give the same figures. Fixed input, one message in each turn of the event loop.
+
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
+import { getHeapStatistics } from 'node:v8';
+import { type Core, openCore } from '@drawbridge/gatekeeper/core';
+import type { Account, Accounts } from '@drawbridge/gatekeeper/enlistment/account';
+import { defaultListenerLimits } from '@drawbridge/gatekeeper/listeners/admission';
+import { CompactStream } from '@drawbridge/gatekeeper/listeners/compact-stream';
+import { XmppStream } from '@drawbridge/gatekeeper/listeners/xmpp-stream';
+import { defaultMailboxLimits, type MailboxStore, type StoredEntry } from '@drawbridge/gatekeeper/mailbox/mailbox';
+import { createStanzaCodec } from '@drawbridge/gatekeeper/mailbox/sqlite-mailbox';
+import { defaultSessionLimits } from '@drawbridge/gatekeeper/routing/device-session';
+import { generateKeyPair, nodeSuite } from '@drawbridge/noise/node-crypto';
+import { CompactClient } from '@drawbridge/stream/compact-client';
+import { encodeCertificate } from '@drawbridge/stream/compact-login';
+import { compactContext } from '@drawbridge/wire/compact-value';
+import { type Element, element } from '@drawbridge/wire/element';
+import { NS_BIND, NS_CLIENT, NS_SM } from '@drawbridge/wire/namespaces';
+import { encodeElement, encodeStreamHeader } from '@drawbridge/wire/xml-encoder';
+import { messageElement, type Person } from './load/target.ts';
+import { resultsFolder, round } from './results.ts';
+
+const domain = 'localhost';
+const file = join(resultsFolder, 'counts.json');
+/** More than this above the committed figure fails a check. */
+const toleratedGrowth = 1.1;
+const warmUps = 12_000;
+const measured = 6_000;
+
+export type Counts = Readonly<Record<string, number>>;
+
+/** Sender (third party) and recipient (own user), as everywhere in this folder. */
+const accounts: readonly Account[] = [1, 0].map((provider, index) => ({
+  row: index + 1,
+  interopId: `${provider}-${'abcdefghijklmnopqrstuvwxya'.slice(index)}${'a'.repeat(index)}`,
+  provider,
+  identifier: `u${index}`,
+  status: 'active',
+  devices: [{ row: index + 1, id: 1, registrationId: 1, thumbprint: `t${index}` }],
+  optIns: new Set([1]),
+}));
+const people: readonly Person[] = accounts.map((account, index) => ({
+  index,
+  bareJid: `${account.interopId}@${domain}`,
+  device: 1,
+  devicePrivateKey: undefined,
+}));
+const ciphertext = Buffer.alloc(586, 0xa5);
+
+/** Storage that answers at once, and counts. */
+class CountedStore implements MailboxStore {
+  transactions = 0;
+  statements = 0;
+  readonly #rows = new Map<number, Map<number, StoredEntry>>();
+
+  append: MailboxStore['append'] = rows => {
+    this.transactions++;
+    this.statements += rows.length;
+    for (const { device, ...entry } of rows) {
+      let entries = this.#rows.get(device);
+      if (entries === undefined) this.#rows.set(device, (entries = new Map()));
+      entries.set(entry.seq, entry);
+    }
+    return Promise.resolve();
+  };
+  remove: MailboxStore['remove'] = ranges => {
+    this.transactions++;
+    this.statements += ranges.length;
+    for (const { device, first, last } of ranges) {
+      const entries = this.#rows.get(device);
+      for (const seq of [...(entries?.keys() ?? [])]) if (seq >= first && seq <= last) entries!.delete(seq);
+    }
+    return Promise.resolve();
+  };
+  page: MailboxStore['page'] = (device, afterSeq, maxCount) => {
+    this.statements++;
+    const entries = [...(this.#rows.get(device)?.values() ?? [])].filter(entry => entry.seq > afterSeq);
+    return Promise.resolve(entries.sort((a, b) => a.seq - b.seq).slice(0, maxCount));
+  };
+  state: MailboxStore['state'] = () => Promise.resolve({ count: 0, bytes: 0, lastSeq: 0 });
+  devices: MailboxStore['devices'] = () => Promise.resolve([]);
+  expire: MailboxStore['expire'] = () => Promise.resolve({ count: 0, bytes: 0 });
+}
+
+async function openCountedCore(store: CountedStore): Promise<Core> {
+  const find: Accounts['find'] = interopId => accounts.find(account => account.interopId === interopId);
+  const unlimited = Number.MAX_SAFE_INTEGER;
+  return await openCore({
+    domain,
+    accounts: { find, findByIdentifier: () => undefined },
+    mailboxStore: store,
+    codec: createStanzaCodec(domain),
+    iqHandlers: new Map(),
+    mayReach: () => true,
+    suiteAdmitted: () => true,
+    wakeUp: () => {},
+    authenticate: token => {
+      const account = accounts[Number(token.at(-1))]!;
+      return Promise.resolve({ kind: 'admitted', account, device: account.devices[0]!, proofExpiresAtMs: unlimited });
+    },
+    nowMs: Date.now,
+    log: () => {},
+    mailboxLimits: defaultMailboxLimits,
+    sessionLimits: { ...defaultSessionLimits, messageBurst: unlimited, messagesPerSecond: unlimited },
+    listenerLimits: defaultListenerLimits,
+  });
+}
+
+/** One end of a stream: what the gatekeeper wrote there. */
+class CountedLink {
+  writes = 0;
+  bytes = 0;
+  congested = false;
+  send = (data: string | Uint8Array): void => {
+    this.writes++;
+    this.bytes += data.length;
+  };
+  end(): void {}
+  pause(): void {}
+  resume(): void {}
+  startTls(): void {}
+}
+
+/** A logged-in stream: takes bytes, and has prepared what its client will say. */
+type End = {
+  readonly link: CountedLink;
+  readonly take: (bytes: Uint8Array) => void;
+  readonly prepare: (elements: readonly Element[]) => Uint8Array;
+};
+
+const asked = element('r', NS_SM);
+
+function message(number: number): Element {
+  return messageElement(people[0]!, people[1]!, `m${number}`, ciphertext);
+}
+
+function ack(handled: number): Element {
+  return element('a', NS_SM, { h: String(handled) });
+}
+
+async function openXml(core: Core, index: number): Promise<End> {
+  const link = new CountedLink();
+  const place = core.listenerHost.gate.enter('127.0.0.1')!;
+  const stream = new XmppStream(core.listenerHost, link, { framing: 'stream', carrier: 'secured', place });
+  const say = async (text: string): Promise<void> => {
+    stream.bytes(Buffer.from(text));
+    await turn();
+    await turn();
+  };
+  const header = encodeStreamHeader({ to: domain, version: '1.0' });
+  await say(header);
+  const response = Buffer.from(`n,,\u0001auth=Bearer a.b.${index}\u0001\u0001`).toString('base64');
+  await say(`<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='OAUTHBEARER'>${response}</auth>`);
+  await say(header);
+  await say(`<iq type='set' id='b'><bind xmlns='${NS_BIND}'/></iq>`);
+  await say(`<enable xmlns='${NS_SM}' resume='true'/>`);
+  return {
+    link,
+    take: bytes => stream.bytes(bytes),
+    prepare: elements => Buffer.from(elements.map(el => encodeElement(el, NS_CLIENT)).join('')),
+  };
+}
+
+const suite = nodeSuite('AESGCM', 'SHA256');
+const gatekeeper = generateKeyPair();
+
+async function openCompact(core: Core, index: number): Promise<End> {
+  const link = new CountedLink();
+  const certificate = { publicKey: gatekeeper.publicKey, notBefore: 1, notAfter: 2, signature: new Uint8Array(64) };
+  const client = new CompactClient({
+    domain,
+    suite,
+    deviceKeyPair: generateKeyPair(),
+    knownStaticKey: gatekeeper.publicKey,
+    isCertified: () => true,
+    proof: `a.b.${index}`,
+    stanzas: [
+      element('iq', NS_CLIENT, { type: 'set', id: 'b' }, [element('bind', NS_BIND)]),
+      element('enable', NS_SM, { resume: 'true' }),
+    ],
+  });
+  const place = core.listenerHost.gate.enter('127.0.0.1')!;
+  const settings = {
+    domain,
+    suite,
+    staticKeyPairs: [gatekeeper] as const,
+    certificate: encodeCertificate(certificate, compactContext(domain)),
+  };
+  const stream = new CompactStream(core.listenerHost, link, { settings, place, keyLog: undefined });
+  const received: Uint8Array[] = [];
+  const count = link.send;
+  link.send = bytes => void received.push(bytes as Uint8Array);
+  for (const event of client.start()) if (event.kind === 'send') stream.bytes(event.bytes);
+  for (let i = 0; i < 5; i++) await turn();
+  for (const bytes of received) client.receive(bytes);
+  if (client.transport === undefined) throw new Error('the compact login failed');
+  link.send = count;
+  return { link, take: bytes => stream.bytes(bytes), prepare: elements => client.send(elements)! };
+}
+
+/** One of the online counts, for whoever wants to look on. */
+export async function countOnline(carrier: 'xml' | 'compact'): Promise<Counts> {
+  return await online(carrier === 'xml' ? openXml : openCompact, carrier);
+}
+
+/** Sender and recipient are there and acknowledge: nothing is stored. */
+async function online(open: (core: Core, index: number) => Promise<End>, name: string): Promise<Counts> {
+  const store = new CountedStore();
+  const core = await openCountedCore(store);
+  const [sender, recipient] = [await open(core, 0), await open(core, 1)];
+  const total = warmUps + measured;
+  const messages: Uint8Array[] = [];
+  const answers: Uint8Array[] = [];
+  for (let i = 0; i < total; i++) {
+    messages.push(sender.prepare([message(i), asked]));
+    answers.push(recipient.prepare([ack(i + 1)]));
+  }
+  let before = { allocated: 0, writes: 0, bytes: 0, statements: 0 };
+  const now = (): typeof before => ({
+    allocated: (getHeapStatistics() as unknown as { total_allocated_bytes: number }).total_allocated_bytes,
+    writes: sender.link.writes + recipient.link.writes,
+    bytes: sender.link.bytes + recipient.link.bytes,
+    statements: store.statements,
+  });
+  const routed = core.counters.routed;
+  for (let i = 0; i < total; i++) {
+    if (i === warmUps) before = now();
+    sender.take(messages[i]!);
+    await turn();
+    recipient.take(answers[i]!);
+    await turn();
+  }
+  const after = now();
+  if (core.counters.routed - routed !== total)
+    throw new Error(`${name}: ${core.counters.routed} of ${total} were routed`);
+  await core.close();
+  const each = (key: keyof typeof before): number => round((after[key] - before[key]) / measured);
+  return {
+    [`${name}: bytes allocated on the heap per message`]: each('allocated'),
+    [`${name}: writes per message (message, acknowledgement)`]: each('writes'),
+    [`${name}: characters or bytes written per message`]: each('bytes'),
+    [`${name}: SQL statements per message`]: each('statements'),
+  };
+}
+
+/** The recipient is away: ten messages come in each read. Then it comes back. */
+async function offline(): Promise<Counts> {
+  const store = new CountedStore();
+  const core = await openCountedCore(store);
+  const sender = await openXml(core, 0);
+  const perRead = 10;
+  const total = 2_000;
+  for (let i = 0; i < total; i += perRead) {
+    const stanzas = Array.from({ length: perRead }, (_, index) => message(i + index));
+    sender.take(sender.prepare([...stanzas, asked]));
+    await turn();
+    await turn();
+  }
+  const stored = { transactions: store.transactions, statements: store.statements };
+  const recipient = await openXml(core, 1);
+  let handled = 0;
+  // The session hands over 512 at most before it wants an acknowledgement.
+  for (let i = 0; i < 100 && handled < total; i++) {
+    for (let k = 0; k < 10; k++) await turn();
+    handled = Math.min(total, handled + 512);
+    recipient.take(recipient.prepare([ack(handled)]));
+  }
+  const writes = recipient.link.writes;
+  await core.close();
+  return {
+    'stored: transactions per message (10 in a read)': round(stored.transactions / total),
+    'stored: SQL statements per message': round(stored.statements / total),
+    'drained: SQL statements per message': round((store.statements - stored.statements) / total),
+    'drained: writes per message': round(writes / total),
+  };
+}
+
+export async function countAll(): Promise<Counts> {
+  return { ...(await online(openXml, 'XML')), ...(await online(openCompact, 'compact')), ...(await offline()) };
+}
+
+/** Counts, prints, and writes the file; with `check` compares with it instead. Gives the exit code. */
+export async function runCounts(check: boolean): Promise<number> {
+  const counts = await countAll();
+  const known = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { counts: Counts }).counts : {};
+  let worse = 0;
+  for (const [name, count] of Object.entries(counts)) {
+    const before = known[name];
+    const grew = before !== undefined && count > before * toleratedGrowth + 1e-9;
+    if (grew) worse++;
+    const change = before === undefined ? 'new' : before === count ? '' : `was ${before}`;
+    process.stdout.write(`${grew && check ? 'WORSE ' : ''}${name}: ${count} ${change}\n`);
+  }
+  if (!check) {
+    writeFileSync(file, `${JSON.stringify({ node: process.version, counts }, undefined, 1)}\n`);
+    return 0;
+  }
+  if (known === undefined || Object.keys(known).length === 0) {
+    process.stderr.write(
+      'bench: there is nothing to compare with\nNext: npm run bench -- --counts, and commit bench/results/counts.json\n',
+    );
+    return 1;
+  }
+  if (worse > 0) process.stderr.write(`bench: ${worse} counts are more than 10 % above bench/results/counts.json\n`);
+  return worse > 0 ? 1 : 0;
+}
