@@ -6,6 +6,7 @@ import { exitCodes, explainSystemError } from './command-error.ts';
 import { registerChat } from './chat.ts';
 import { registerDemo } from './demo.ts';
 import { registerGatekeeper } from './gatekeeper.ts';
+import { registerInspect } from './inspect.ts';
 import { registerProvider } from './provider.ts';
 import { registerSandbox } from './sandbox.ts';
 import { registerToken } from './token.ts';
@@ -41,6 +42,7 @@ Exit codes: 0 all right, 1 it failed, 2 it was called wrongly.`,
     registerProvider,
     registerSandbox,
     registerToken,
+    registerInspect,
   ])
     register(program);
   for (const command of allCommands(program)) command.exitOverride();

@@ -257,6 +257,8 @@ export type CompactDeviceOptions = {
   readonly proof?: string;
   readonly deviceKeyPair?: KeyPair;
   readonly suite?: Suite;
+  /** Another port than the gatekeeper's own. */
+  readonly port?: number;
 };
 
 /** A device on the compact transport: events as they come, bytes at hand. */
@@ -283,10 +285,15 @@ export class CompactDevice {
       proof: options.proof ?? (await person.proof()),
       stanzas: options.stanzas ?? [bind, enable],
     });
-    return new CompactDevice(network, client, options.carrier ?? 'tcp');
+    const ports = { http: network.ports.http, compact: options.port ?? network.ports.compact };
+    return new CompactDevice(ports, client, options.carrier ?? 'tcp');
   }
 
-  private constructor(network: CompactNetwork, client: CompactClient, carrier: 'tcp' | 'websocket') {
+  private constructor(
+    ports: { readonly compact: number; readonly http: number },
+    client: CompactClient,
+    carrier: 'tcp' | 'websocket',
+  ) {
     this.client = client;
     const bytes = (chunk: Uint8Array): void => {
       this.captured.server.push(Uint8Array.from(chunk));
@@ -297,7 +304,7 @@ export class CompactDevice {
       this.received.changed();
     };
     if (carrier === 'tcp') {
-      const socket = connect({ host: '127.0.0.1', port: network.ports.compact, noDelay: true });
+      const socket = connect({ host: '127.0.0.1', port: ports.compact, noDelay: true });
       socket.on('connect', () => this.#take(this.client.start()));
       socket.on('data', bytes);
       socket.on('error', () => {});
@@ -306,7 +313,7 @@ export class CompactDevice {
       this.#cut = () => void socket.destroy();
       return;
     }
-    const socket = new WebSocket(`ws://127.0.0.1:${network.ports.http}/compact`, 'drawbridge-compact');
+    const socket = new WebSocket(`ws://127.0.0.1:${ports.http}/compact`, 'drawbridge-compact');
     socket.on('open', () => this.#take(this.client.start()));
     socket.on('message', (data: Buffer) => bytes(data));
     socket.on('error', () => {});
