@@ -8,6 +8,7 @@ import { killAllChildren } from './children.ts';
 import { runCounts } from './counts.ts';
 import { describeMachine, raiseFileLimit, unfitMachine } from './machine.ts';
 import { installPeers, installedPeers } from './peers.ts';
+import { writeReport } from './report.ts';
 import { type SuiteResult, writeResult } from './results.ts';
 import { profileAllocations, profileGatekeeper } from './profile.ts';
 import { chatSuite } from './suites/chat.ts';
@@ -42,6 +43,7 @@ Usage: npm run bench -- [options]
   --counts          counts per message instead of times (no server, a few seconds): bench/results/counts.json
   --check           with --counts: compare with that file, fail above 10 %
   --profile         where the gatekeeper's time goes, instead of suites: bench/results/profile-*.txt
+  --report          write bench/report.html from what is in bench/results, and nothing else
   --help            this text
 
 Examples:
@@ -64,6 +66,7 @@ async function run(): Promise<number> {
       repeats: { type: 'string' },
       'with-peers': { type: 'boolean', default: false },
       'no-peers': { type: 'boolean', default: false },
+      report: { type: 'boolean', default: false },
       counts: { type: 'boolean', default: false },
       check: { type: 'boolean', default: false },
       profile: { type: 'boolean', default: false },
@@ -75,6 +78,10 @@ async function run(): Promise<number> {
     return 0;
   }
   if (values.check && !values.counts) throw new UsageError('--check goes with --counts');
+  if (values.report) {
+    say(`wrote ${writeReport()}`);
+    return 0;
+  }
   if (values.counts) return await runCounts(values.check);
   const chosen = values.only?.split(',').map(name => name.trim()) ?? Object.keys(suites);
   const unknown = chosen.filter(name => suites[name] === undefined);
@@ -107,7 +114,9 @@ async function run(): Promise<number> {
       const result = await suites[name]!(context);
       writeResult(result, machine, values.quick);
       process.stdout.write(table(result));
+      writeReport();
     }
+    say('wrote bench/results and bench/report.html');
     return 0;
   } finally {
     killAllChildren();
