@@ -2,7 +2,10 @@
 // what it says of why it ended decides whether another transport is tried.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { certifyStaticKey } from '@drawbridge/identity/static-key-certificate';
 import { generateKeyPair, nodeSuite } from '@drawbridge/noise/node-crypto';
@@ -11,6 +14,7 @@ import { CompactServer } from '@drawbridge/stream/compact-server';
 import { compactContext } from '@drawbridge/wire/compact-value';
 import { type Element, element } from '@drawbridge/wire/element';
 import { NS_CLIENT, NS_SM } from '@drawbridge/wire/namespaces';
+import { openClient } from './client.ts';
 import { ClientError } from './errors.ts';
 import type { Transport, TransportEvent } from './transport.ts';
 import { compactTransport, type CompactOptions, type KnownStaticKey } from './transport-compact.ts';
@@ -199,4 +203,19 @@ test('keys are logged when asked for', async () => {
     if (events.at(-1)?.kind === 'element') transport.close();
   });
   assert.match(lines.join('|'), /^COMPACT citadel\.example [0-9a-f]{64} [0-9a-f]{64} [0-9a-f]{64}$/);
+});
+
+test('a key log needs the word development, and a file that can be written', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-key-log-'));
+  const options = { folder, passphrase: 'not a secret', gatekeeper: 'https://citadel.example' };
+  const refused = { name: 'ClientError', code: 'invalid-argument' };
+  try {
+    await assert.rejects(openClient({ ...options, keyLogFile: join(folder, 'keys') }), refused);
+    await assert.rejects(openClient({ ...options, keyLogFile: folder, development: true }), refused);
+    const client = await openClient({ ...options, keyLogFile: join(folder, 'keys'), development: true });
+    await client.close();
+    assert.equal(statSync(join(folder, 'keys')).mode & 0o777, 0o600);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });

@@ -92,6 +92,7 @@ export type TransportMemory = {
 export function inTurn(choices: readonly OfferedTransport[], memory: TransportMemory): ConnectTransport {
   const recalled = memory.recall();
   let sinceMs = recalled?.sinceMs ?? 0;
+  let kept = recalled?.name;
   const last = choices.findIndex(choice => choice.name === recalled?.name);
   let turn = Math.max(0, last);
   /** All failed, the network or the gatekeeper was down: which one gets through first afterwards says nothing. */
@@ -99,7 +100,8 @@ export function inTurn(choices: readonly OfferedTransport[], memory: TransportMe
 
   const reached = (name: TransportName): void => {
     if (allFailed) turn = 0;
-    else if (turn !== 0 && name !== memory.recall()?.name) {
+    else if (turn !== 0 && name !== kept) {
+      kept = name;
       sinceMs = memory.nowMs();
       memory.keep(name, sinceMs);
     }
