@@ -8,10 +8,12 @@ import {
   decodeContent,
   encodeContent,
   MAX_CONTENT_BYTES,
+  MAX_EXPIRY_SECONDS,
   MAX_TEXT_BYTES,
   ownCapabilities,
 } from './content.ts';
-import { ContentSchema, ReceiptKind, Style } from './gen/content_pb.ts';
+import { type AttachmentPointer, pointerMessage } from './content-attachment.ts';
+import { type AttachmentKind as AttachmentKindCode, ContentSchema, ReceiptKind, Style } from './gen/content_pb.ts';
 
 const person = `3-${'q'.repeat(26)}`;
 const id = (fill: number): Uint8Array => new Uint8Array(16).fill(fill);
@@ -38,7 +40,88 @@ const plain = (value: unknown): unknown =>
     JSON.stringify(value, (_key, each: unknown) => (each instanceof Uint8Array ? [...each] : each)),
   ) as unknown;
 
+const pointer: AttachmentPointer = {
+  url: 'https://media.example/f/1',
+  key: new Uint8Array(64).fill(3),
+  digest: new Uint8Array(32).fill(4),
+  incrementalMac: new Uint8Array(64).fill(5),
+  incrementalMacChunkBytes: 65_536,
+  sizeBytes: 1_234,
+  kind: 'voice',
+  mediaType: 'audio/ogg',
+};
+const fullPointer: AttachmentPointer = {
+  ...pointer,
+  kind: 'video',
+  fileName: 'a b.mp4',
+  caption: 'look',
+  width: 640,
+  height: 480,
+  durationMs: 12_345,
+  blurhash: 'LEHV6n',
+  thumbnail: id(6),
+  waveform: id(7),
+  uploadedAtMs: 1_800_000_000_000,
+  animated: true,
+};
+
 const bodies: ContentBody[] = [
+  { kind: 'attachment', attachments: [pointer, fullPointer], caption: { text: 'two' } },
+  { kind: 'attachment', attachments: [pointer] },
+  { kind: 'profile', displayName: 'Änna', about: 'here', avatar: pointer },
+  { kind: 'profile', displayName: '' },
+  {
+    kind: 'contacts',
+    contacts: [
+      { displayName: 'Bob', phones: ['+49 30 1'], emails: ['b@b.example'], interopId: person, avatar: pointer },
+      { displayName: 'Eve' },
+    ],
+  },
+  {
+    kind: 'location',
+    latitude: -33.5,
+    longitude: 151.25,
+    accuracyMeters: 7.5,
+    name: 'here',
+    address: 'Road 1',
+    liveUntilMs: 1_800_000_000_000,
+    liveSequence: 2,
+  },
+  { kind: 'location', latitude: 0, longitude: 0 },
+  { kind: 'sticker', image: pointer, emoji: '🐎', pack: 'horses' },
+  { kind: 'poll', question: 'when?', options: ['now', 'later'], choices: 1, anonymous: true },
+  { kind: 'poll', question: 'who?', options: ['a', 'b', 'c'] },
+  { kind: 'poll-vote', poll: target, options: [0, 2], version: 3 },
+  { kind: 'poll-vote', poll: target, options: [], version: 4 },
+  { kind: 'poll-close', pollMessageId: id(8) },
+  {
+    kind: 'device-sync',
+    reads: [
+      { message: target, chat: person, readAtMs: 5 },
+      { message: target, chat: person, readAtMs: 6, opened: true },
+    ],
+    hidden: [{ message: target, chat: person }],
+    chats: [
+      { chat: person, pinned: true, mutedUntilMs: 0, archived: false },
+      { sendDelivered: true, sendRead: false, sendPlayed: false, sendTyping: true },
+    ],
+  },
+  {
+    kind: 'history-piece',
+    transferId: id(1),
+    index: 3,
+    items: [{ author: person, chat: person, receivedAtMs: 9, content: id(2) }],
+    messagesDone: 4,
+    messagesTotal: 5,
+    last: true,
+  },
+  { kind: 'history-request', nextIndex: 0 },
+  { kind: 'history-request', transferId: id(1), nextIndex: 7 },
+  {
+    kind: 'text',
+    text: 'https://a.example/x',
+    preview: { url: 'https://a.example/x', title: 't', description: 'd', image: pointer },
+  },
   { kind: 'text', text: 'hé 👋' },
   {
     kind: 'text',
@@ -67,6 +150,8 @@ test('every body comes back as it was sent', () => {
       chatId: id(7),
       viewOnce: true,
       replyTo: { target, excerpt: 'what?' },
+      fallbackText: 'something',
+      quiet: true,
     });
     assert.deepEqual(roundTrip(sent), plain({ ...sent, capabilities: ownCapabilities }));
   }
@@ -87,8 +172,8 @@ test('any text survives, and text that is not Unicode is refused', () => {
 test('unknown fields, bodies and styles are kept or left out, never misread', () => {
   const encoded = encodeContent(content({ kind: 'text', text: 'hello' }));
   assert(encoded.ok);
-  // Field 60 (reserved), a string: beside the body, and instead of one.
-  const later = Uint8Array.from([0xe2, 0x03, 0x02, 0x68, 0x69]);
+  // Field 62 (reserved), a string: beside the body, and instead of one.
+  const later = Uint8Array.from([0xf2, 0x03, 0x02, 0x68, 0x69]);
   const beside = Uint8Array.from([...encoded.value, ...later]);
   const read = decodeContent(beside);
   assert(read.ok && read.value.body.kind === 'text');
@@ -111,8 +196,11 @@ test('unknown fields, bodies and styles are kept or left out, never misread', ()
         create(ContentSchema, { messageId: id(1), sentAtMs: 5n, requiredVersion, ...(body ? { body } : {}) }),
       ),
     );
-  const poll = make({ case: 'poll', value: { question: 'when?', options: ['a', 'b'] } });
-  assert(poll.ok && poll.value.body.kind === 'unsupported' && poll.value.body.name === 'poll');
+  const kind = make({
+    case: 'attachments',
+    value: { attachments: [{ ...pointerMessage(pointer), kind: 99 as AttachmentKindCode }] },
+  });
+  assert(kind.ok && kind.value.body.kind === 'attachment' && kind.value.body.attachments[0]?.kind === 'file');
   const newer = make({ case: 'text', value: { text: 'from the future' } }, 2);
   assert(newer.ok && newer.value.body.kind === 'unsupported');
   const style = make({
@@ -162,6 +250,56 @@ test('what breaks a limit is refused, on the way out and on the way in', () => {
     [content({ kind: 'retry-request', stanzaId: 'a b', decryptionError: id(1), attempt: 1 }), 'retryRequest.stanzaId'],
     [content({ kind: 'retry-request', stanzaId: 'a', decryptionError: id(1), attempt: 0 }), 'retryRequest.attempt'],
     [content({ kind: 'sent-transcript', to: 'x', content: id(1) }), 'sentTranscript.to'],
+    [content({ kind: 'attachment', attachments: [] }), 'attachments'],
+    [content({ kind: 'attachment', attachments: [{ ...pointer, url: 'http://a.example/' }] }), 'attachments.url'],
+    [content({ kind: 'attachment', attachments: [{ ...pointer, key: id(1) }] }), 'attachments.key'],
+    [content({ kind: 'attachment', attachments: [{ ...pointer, digest: id(1) }] }), 'attachments.digest'],
+    [
+      content({ kind: 'attachment', attachments: [{ ...pointer, incrementalMac: id(1) }] }),
+      'attachments.incrementalMac',
+    ],
+    [
+      content({ kind: 'attachment', attachments: [{ ...pointer, thumbnail: new Uint8Array(16_385) }] }),
+      'attachments.thumbnail',
+    ],
+    [content({ kind: 'location', latitude: 90.1, longitude: 0 }), 'location.latitude'],
+    [content({ kind: 'location', latitude: 0, longitude: Number.NaN }), 'location.longitude'],
+    [content({ kind: 'location', latitude: 0, longitude: 0, accuracyMeters: -1 }), 'location.accuracyMeters'],
+    [content({ kind: 'poll', question: '', options: ['a', 'b'] }), 'poll.question'],
+    [content({ kind: 'poll', question: 'q', options: ['a'] }), 'poll.options'],
+    [content({ kind: 'poll', question: 'q', options: ['a', 'a'] }), 'poll.options'],
+    [content({ kind: 'poll', question: 'q', options: ['a', 'b'], choices: 3 }), 'poll.choices'],
+    [content({ kind: 'poll-vote', poll: target, options: [1, 1], version: 1 }), 'pollVote.options'],
+    [content({ kind: 'poll-vote', poll: target, options: [20], version: 1 }), 'pollVote.options'],
+    [content({ kind: 'poll-vote', poll: target, options: [0], version: 0 }), 'pollVote.version'],
+    [content({ kind: 'poll-close', pollMessageId: new Uint8Array(3) }), 'pollClose.poll'],
+    [content({ kind: 'contacts', contacts: [] }), 'contacts'],
+    [content({ kind: 'contacts', contacts: [{ displayName: '' }] }), 'contacts.displayName'],
+    [content({ kind: 'contacts', contacts: [{ displayName: 'x', interopId: 'x' }] }), 'contacts.interopId'],
+    [content({ kind: 'profile', displayName: 'x'.repeat(257) }), 'profile.displayName'],
+    [content({ kind: 'expiry-timer', seconds: MAX_EXPIRY_SECONDS + 1, version: 1 }), 'expiryTimer.seconds'],
+    [content({ kind: 'expiry-timer', seconds: 1, version: 1_000_001 }), 'expiryTimer.version'],
+    [content({ kind: 'device-sync', hidden: [{ message: target, chat: 'x' }] }), 'deviceSync.chat'],
+    [
+      content({
+        kind: 'device-sync',
+        hidden: Array.from({ length: 201 }, () => ({ message: target, chat: person })),
+      }),
+      'deviceSync',
+    ],
+    [
+      content({
+        kind: 'history-piece',
+        transferId: id(1),
+        index: 0,
+        items: [{ author: 'x', chat: person, receivedAtMs: 0, content: id(1) }],
+        messagesDone: 0,
+        messagesTotal: 0,
+        last: false,
+      }),
+      'historyPiece.items',
+    ],
+    [content({ kind: 'nothing' }, { fallbackText: 'x'.repeat(1_025) }), 'fallbackText'],
     [content({ kind: 'nothing' }, { messageId: id(1).subarray(1) }), 'messageId'],
     [content({ kind: 'nothing' }, { sentAtMs: -1 }), 'sentAtMs'],
     [content({ kind: 'nothing' }, { sentAtMs: 1.5 }), 'sentAtMs'],

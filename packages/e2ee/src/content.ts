@@ -4,11 +4,28 @@
 // Source: docs/protocol/09-content.md.
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { isInteropId, type InteropId } from './addresses.ts';
+import { type AttachmentPointer, checkPointer, pointerMessage, readPointer } from './content-attachment.ts';
+import {
+  checkRef,
+  type ContentError,
+  guarded,
+  identifier,
+  isText,
+  MESSAGE_ID_BYTES,
+  type MessageRef,
+  need,
+  range,
+  readRef,
+  refMessage,
+  Refusal,
+  refusal,
+  time,
+  uint32,
+} from './content-checks.ts';
+import { checkKind, type KindBody, kindMessage, readKind } from './content-kinds.ts';
 import {
   type Content as ContentMessage,
   ContentSchema,
-  type MessageRef as MessageRefMessage,
-  type MessageRefSchema,
   ReceiptKind,
   Style,
   type Text as TextMessage,
@@ -17,9 +34,10 @@ import {
 } from './gen/content_pb.ts';
 import type { Result } from './suite.ts';
 
+export { type ContentError, MESSAGE_ID_BYTES, type MessageRef };
+
 /** The version of this document that this code shows rightly. */
 export const CONTENT_VERSION = 1;
-export const MESSAGE_ID_BYTES = 16;
 /** Any serialised content; with padding and a prekey message around it, it stays below 64 KiB (docs/protocol/06). */
 export const MAX_CONTENT_BYTES = 61_440;
 /** Content that has a transcript: leaves room for the transcript around it. */
@@ -31,6 +49,11 @@ export const MAX_MENTIONS = 100;
 export const MAX_RECEIPT_IDS = 500;
 export const MAX_EMOJI_BYTES = 64;
 export const MAX_PREVIEW_BYTES = 2_048;
+export const MAX_FALLBACK_BYTES = 1_024;
+export const MAX_ATTACHMENTS = 32;
+/** Ten years. */
+export const MAX_EXPIRY_SECONDS = 315_360_000;
+export const MAX_TIMER_VERSION = 1_000_000;
 /** Nested messages: nothing in the schema is deeper than this. */
 const MAX_DEPTH = 8;
 
@@ -43,6 +66,15 @@ export const capability = {
   deletes: 1 << 4,
   typing: 1 << 5,
   receipts: 1 << 6,
+  attachments: 1 << 7,
+  contacts: 1 << 8,
+  locations: 1 << 9,
+  stickers: 1 << 10,
+  polls: 1 << 11,
+  profiles: 1 << 12,
+  viewOnce: 1 << 13,
+  disappearing: 1 << 14,
+  history: 1 << 15,
 } as const;
 
 export const ownCapabilities: number = Object.values(capability).reduce((all, bit) => all | bit, 0);
@@ -51,7 +83,12 @@ export type TextStyle = 'bold' | 'italic' | 'strikethrough' | 'monospace' | 'spo
 /** `start` and `length` count UTF-16 code units and lie within the text. */
 export type StyleRange = { readonly start: number; readonly length: number; readonly style: TextStyle };
 export type Mention = { readonly start: number; readonly length: number; readonly interopId: InteropId };
-export type LinkPreview = { readonly url: string; readonly title: string; readonly description: string };
+export type LinkPreview = {
+  readonly url: string;
+  readonly title: string;
+  readonly description: string;
+  readonly image?: AttachmentPointer;
+};
 
 export type TextBody = {
   readonly text: string;
@@ -59,9 +96,6 @@ export type TextBody = {
   readonly mentions?: readonly Mention[];
   readonly preview?: LinkPreview;
 };
-
-/** Names a message: its author and its 16-byte identifier. */
-export type MessageRef = { readonly messageId: Uint8Array; readonly author: InteropId; readonly sentAtMs: number };
 
 export type ContentBody =
   | ({ readonly kind: 'text' } & TextBody)
@@ -84,7 +118,13 @@ export type ContentBody =
       readonly decryptionError: Uint8Array;
       readonly attempt: number;
     }
-  | { readonly kind: 'nothing' };
+  | { readonly kind: 'nothing' }
+  | {
+      readonly kind: 'attachment';
+      readonly attachments: readonly AttachmentPointer[];
+      readonly caption?: TextBody;
+    }
+  | KindBody;
 
 /** A body that this code can't show: defined by the schema but not read here (`name`), or unknown altogether. */
 export type UnsupportedBody = { readonly kind: 'unsupported'; readonly name?: string; readonly raw: Uint8Array };
@@ -98,56 +138,15 @@ type ContentFields = {
   readonly expiresAfterSeconds?: number;
   readonly replyTo?: { readonly target: MessageRef; readonly excerpt: string };
   readonly viewOnce?: boolean;
+  /** Shown in place of a body that the reader can't show. */
+  readonly fallbackText?: string;
+  /** A reader that doesn't know the body shows nothing. */
+  readonly quiet?: boolean;
 };
 
 export type Content = ContentFields & { readonly body: ContentBody };
 /** `raw` is the content byte for byte, with fields that this code does not know: keep and pass on `raw`, never a re-encoding. */
 export type DecodedContent = ContentFields & { readonly body: ContentBody | UnsupportedBody; readonly raw: Uint8Array };
-
-export type ContentError =
-  | { readonly code: 'content-too-large'; readonly maxBytes: number }
-  /** Not this schema, or a field outside its limits; `field` names it. */
-  | { readonly code: 'invalid-content'; readonly field: string };
-
-/** Carries a refusal out of the checks; never leaves this file. */
-class Refusal extends Error {
-  readonly reason: ContentError;
-  constructor(reason: ContentError) {
-    super(reason.code);
-    this.reason = reason;
-  }
-}
-
-function refusal(field: string): Refusal {
-  return new Refusal({ code: 'invalid-content', field });
-}
-
-function need(condition: boolean, field: string): asserts condition {
-  if (!condition) throw refusal(field);
-}
-
-function isText(text: string, maxBytes: number): boolean {
-  return text.isWellFormed() && Buffer.byteLength(text) <= maxBytes;
-}
-
-function identifier(bytes: Uint8Array, field: string): void {
-  need(bytes.length === MESSAGE_ID_BYTES, field);
-}
-
-function time(ms: number | bigint, field: string): number {
-  const value = Number(ms);
-  need(Number.isSafeInteger(value) && value >= 0, field);
-  return value;
-}
-
-function uint32(value: number, field: string): number {
-  need(Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff, field);
-  return value;
-}
-
-function range(start: number, length: number, text: string, field: string): void {
-  need(uint32(start, field) + uint32(length, field) <= text.length && length > 0, field);
-}
 
 const styleCodes: Readonly<Record<TextStyle, Style>> = {
   bold: Style.BOLD,
@@ -175,24 +174,19 @@ function checkText(body: TextBody): void {
     range(each.start, each.length, body.text, 'text.mentions');
     need(isInteropId(each.interopId), 'text.mentions');
   }
-  if (body.preview !== undefined) need(isSoundPreview(body.preview, body.text), 'text.preview');
+  if (body.preview === undefined) return;
+  need(isSoundPreview(body.preview, body.text), 'text.preview');
+  if (body.preview.image !== undefined) checkPointer(body.preview.image, 'text.preview');
 }
 
 /** A preview shows only a web link that stands in the text: it can't take the reader somewhere else. */
-function isSoundPreview(preview: LinkPreview, text: string): boolean {
+function isSoundPreview(preview: Omit<LinkPreview, 'image'>, text: string): boolean {
   return (
     /^https?:/.test(preview.url) &&
     URL.canParse(preview.url) &&
     text.includes(preview.url) &&
     [preview.url, preview.title, preview.description].every(part => isText(part, MAX_PREVIEW_BYTES))
   );
-}
-
-function checkRef(target: MessageRef, field: string): MessageRef {
-  identifier(target.messageId, field);
-  need(isInteropId(target.author), field);
-  time(target.sentAtMs, field);
-  return target;
 }
 
 function checkBody(body: ContentBody): void {
@@ -216,8 +210,8 @@ function checkBody(body: ContentBody): void {
       for (const id of body.messageIds) identifier(id, 'receipt.messageIds');
       return;
     case 'expiry-timer':
-      uint32(body.seconds, 'expiryTimer.seconds');
-      uint32(body.version, 'expiryTimer.version');
+      need(uint32(body.seconds, 'expiryTimer.seconds') <= MAX_EXPIRY_SECONDS, 'expiryTimer.seconds');
+      need(uint32(body.version, 'expiryTimer.version') <= MAX_TIMER_VERSION, 'expiryTimer.version');
       return;
     case 'sent-transcript':
       need(isInteropId(body.to), 'sentTranscript.to');
@@ -228,9 +222,16 @@ function checkBody(body: ContentBody): void {
       need(body.decryptionError.length <= 256, 'retryRequest.decryptionError');
       need(uint32(body.attempt, 'retryRequest.attempt') >= 1, 'retryRequest.attempt');
       return;
+    case 'attachment':
+      need(body.attachments.length > 0 && body.attachments.length <= MAX_ATTACHMENTS, 'attachments');
+      for (const pointer of body.attachments) checkPointer(pointer, 'attachments');
+      if (body.caption !== undefined) checkText(body.caption);
+      return;
     case 'typing':
     case 'nothing':
       return;
+    default:
+      checkKind(body);
   }
 }
 
@@ -239,7 +240,8 @@ function checkFields(content: ContentFields): void {
   identifier(content.messageId, 'messageId');
   time(content.sentAtMs, 'sentAtMs');
   uint32(content.capabilities ?? 0, 'capabilities');
-  uint32(content.expiresAfterSeconds ?? 0, 'expiresAfterSeconds');
+  need(uint32(content.expiresAfterSeconds ?? 0, 'expiresAfterSeconds') <= MAX_EXPIRY_SECONDS, 'expiresAfterSeconds');
+  need(isText(content.fallbackText ?? '', MAX_FALLBACK_BYTES), 'fallbackText');
   if (content.chatId !== undefined) need(content.chatId.length >= 16 && content.chatId.length <= 32, 'chatId');
   if (content.replyTo !== undefined) {
     checkRef(content.replyTo.target, 'replyTo');
@@ -247,8 +249,11 @@ function checkFields(content: ContentFields): void {
   }
 }
 
-function refMessage(target: MessageRef): MessageInitShape<typeof MessageRefSchema> {
-  return { messageId: target.messageId, author: target.author, sentAtMs: BigInt(target.sentAtMs) };
+function previewMessage({
+  image,
+  ...preview
+}: LinkPreview): NonNullable<MessageInitShape<typeof TextSchema>['preview']> {
+  return image === undefined ? preview : { ...preview, image: pointerMessage(image) };
 }
 
 function textMessage(body: TextBody): MessageInitShape<typeof TextSchema> {
@@ -256,7 +261,7 @@ function textMessage(body: TextBody): MessageInitShape<typeof TextSchema> {
     text: body.text,
     styles: (body.styles ?? []).map(({ start, length, style }) => ({ start, length, style: styleCodes[style] })),
     mentions: (body.mentions ?? []).map(({ start, length, interopId }) => ({ start, length, interopId })),
-    ...(body.preview === undefined ? {} : { preview: { ...body.preview } }),
+    ...(body.preview === undefined ? {} : { preview: previewMessage(body.preview) }),
   };
 }
 
@@ -284,20 +289,24 @@ function bodyMessage(body: ContentBody): NonNullable<MessageInitShape<typeof Con
         value: { stanzaId: body.stanzaId, decryptionError: body.decryptionError, attempt: body.attempt },
       };
     case 'nothing':
-      break;
+      return { case: 'nothing', value: {} };
+    case 'attachment': {
+      const attachments = body.attachments.map(pointerMessage);
+      const caption = body.caption === undefined ? {} : { caption: textMessage(body.caption) };
+      return { case: 'attachments', value: { attachments, ...caption } };
+    }
+    default:
+      return kindMessage(body);
   }
-  return { case: 'nothing', value: {} };
 }
 
-/** Runs what may refuse; a refusal becomes a value, anything else is broken code. */
-function guarded<T>(make: () => T): Result<T, ContentError> {
-  try {
-    return { ok: true, value: make() };
-  } catch (error) {
-    if (error instanceof Refusal) return { ok: false, error: error.reason };
-    throw error;
-  }
-}
+/** Sent to one's own devices alone, and hence without a transcript. */
+const ownKinds: ReadonlySet<ContentBody['kind']> = new Set([
+  'sent-transcript',
+  'device-sync',
+  'history-piece',
+  'history-request',
+]);
 
 /** Serialises content. Refuses what a reader would refuse. */
 export function encodeContent(content: Content): Result<Uint8Array, ContentError> {
@@ -313,22 +322,18 @@ export function encodeContent(content: Content): Result<Uint8Array, ContentError
         chatId: content.chatId ?? new Uint8Array(),
         expiresAfterSeconds: content.expiresAfterSeconds ?? 0,
         viewOnce: content.viewOnce ?? false,
+        fallbackText: content.fallbackText ?? '',
+        quiet: content.quiet ?? false,
         ...(content.replyTo === undefined
           ? {}
           : { replyTo: { target: refMessage(content.replyTo.target), excerpt: content.replyTo.excerpt } }),
         body: bodyMessage(content.body),
       }),
     );
-    const maxBytes = content.body.kind === 'sent-transcript' ? MAX_CONTENT_BYTES : MAX_TRANSCRIBED_BYTES;
+    const maxBytes = ownKinds.has(content.body.kind) ? MAX_CONTENT_BYTES : MAX_TRANSCRIBED_BYTES;
     if (bytes.length > maxBytes) throw new Refusal({ code: 'content-too-large', maxBytes });
     return bytes;
   });
-}
-
-function readRef(target: MessageRefMessage | undefined, field: string): MessageRef {
-  need(target !== undefined, field);
-  const ref = { messageId: target.messageId, author: target.author, sentAtMs: time(target.sentAtMs, field) };
-  return checkRef(ref, field);
 }
 
 function readText(message: TextMessage | undefined): TextBody {
@@ -345,10 +350,12 @@ function readText(message: TextMessage | undefined): TextBody {
     ...(styles.length === 0 ? {} : { styles }),
     ...(mentions.length === 0 ? {} : { mentions }),
     // A preview that does not belong to the text is a trick or a mistake: the words are shown without it.
-    ...(preview !== undefined && isSoundPreview(preview, text)
-      ? { preview: { url: preview.url, title: preview.title, description: preview.description } }
-      : {}),
+    ...(preview !== undefined && isSoundPreview(preview, text) ? { preview: readPreview(preview) } : {}),
   };
+}
+
+function readPreview({ url, title, description, image }: NonNullable<TextMessage['preview']>): LinkPreview {
+  return { url, title, description, ...(image === undefined ? {} : { image: readPointer(image, 'text.preview') }) };
 }
 
 function readBody(body: ContentMessage['body'], raw: Uint8Array): ContentBody | UnsupportedBody {
@@ -383,8 +390,19 @@ function readBody(body: ContentMessage['body'], raw: Uint8Array): ContentBody | 
       };
     case 'nothing':
       return { kind: 'nothing' };
-    default:
+    case 'attachments': {
+      const { attachments, caption } = body.value;
+      return {
+        kind: 'attachment',
+        attachments: attachments.map(pointer => readPointer(pointer, 'attachments')),
+        ...(caption === undefined || caption.text === '' ? {} : { caption: readText(caption) }),
+      };
+    }
+    default: {
+      const kind = readKind(body);
+      if (kind !== undefined) return kind;
       return { kind: 'unsupported', ...(body.case === undefined ? {} : { name: body.case }), raw };
+    }
   }
 }
 
@@ -414,6 +432,8 @@ export function decodeContent(raw: Uint8Array): Result<DecodedContent, ContentEr
         ? {}
         : { replyTo: { target: readRef(replyTo.target, 'replyTo'), excerpt: replyTo.excerpt } }),
       ...(message.viewOnce ? { viewOnce: true } : {}),
+      ...(message.fallbackText === '' ? {} : { fallbackText: message.fallbackText }),
+      ...(message.quiet ? { quiet: true } : {}),
     };
     checkFields(fields);
     if (message.requiredVersion > CONTENT_VERSION) return { ...fields, body: { kind: 'unsupported', raw }, raw };

@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file content.proto.
  */
 export const file_content: GenFile = /*@__PURE__*/
-  fileDesc("Cg1jb250ZW50LnByb3RvEhVkcmF3YnJpZGdlLmNvbnRlbnQudjEiiAoKB0NvbnRlbnQSEgoKbWVzc2FnZV9pZBgBIAEoDBISCgpzZW50X2F0X21zGAIgASgEEhQKDGNhcGFiaWxpdGllcxgDIAEoDRIPCgdjaGF0X2lkGAQgASgMEh0KFWV4cGlyZXNfYWZ0ZXJfc2Vjb25kcxgFIAEoDRIYChByZXF1aXJlZF92ZXJzaW9uGAYgASgNEi4KCHJlcGx5X3RvGAcgASgLMhwuZHJhd2JyaWRnZS5jb250ZW50LnYxLlF1b3RlEhEKCXZpZXdfb25jZRgIIAEoCBIrCgR0ZXh0GBAgASgLMhsuZHJhd2JyaWRnZS5jb250ZW50LnYxLlRleHRIABI5CgthdHRhY2htZW50cxgRIAEoCzIiLmRyYXdicmlkZ2UuY29udGVudC52MS5BdHRhY2htZW50c0gAEjMKCHJlYWN0aW9uGBIgASgLMh8uZHJhd2JyaWRnZS5jb250ZW50LnYxLlJlYWN0aW9uSAASKwoEZWRpdBgTIAEoCzIbLmRyYXdicmlkZ2UuY29udGVudC52MS5FZGl0SAASLwoGZGVsZXRlGBQgASgLMh0uZHJhd2JyaWRnZS5jb250ZW50LnYxLkRlbGV0ZUgAEjEKB3JlY2VpcHQYFSABKAsyHi5kcmF3YnJpZGdlLmNvbnRlbnQudjEuUmVjZWlwdEgAEi8KBnR5cGluZxgWIAEoCzIdLmRyYXdicmlkZ2UuY29udGVudC52MS5UeXBpbmdIABI6CgxleHBpcnlfdGltZXIYFyABKAsyIi5kcmF3YnJpZGdlLmNvbnRlbnQudjEuRXhwaXJ5VGltZXJIABIxCgdwcm9maWxlGBggASgLMh4uZHJhd2JyaWRnZS5jb250ZW50LnYxLlByb2ZpbGVIABI3Cghjb250YWN0cxgZIAEoCzIjLmRyYXdicmlkZ2UuY29udGVudC52MS5Db250YWN0Q2FyZHNIABIzCghsb2NhdGlvbhgaIAEoCzIfLmRyYXdicmlkZ2UuY29udGVudC52MS5Mb2NhdGlvbkgAEjEKB3N0aWNrZXIYGyABKAsyHi5kcmF3YnJpZGdlLmNvbnRlbnQudjEuU3RpY2tlckgAEisKBHBvbGwYHCABKAsyGy5kcmF3YnJpZGdlLmNvbnRlbnQudjEuUG9sbEgAEjQKCXBvbGxfdm90ZRgdIAEoCzIfLmRyYXdicmlkZ2UuY29udGVudC52MS5Qb2xsVm90ZUgAEjYKCnBvbGxfY2xvc2UYHiABKAsyIC5kcmF3YnJpZGdlLmNvbnRlbnQudjEuUG9sbENsb3NlSAASQAoPc2VudF90cmFuc2NyaXB0GB8gASgLMiUuZHJhd2JyaWRnZS5jb250ZW50LnYxLlNlbnRUcmFuc2NyaXB0SAASPAoNcmV0cnlfcmVxdWVzdBggIAEoCzIjLmRyYXdicmlkZ2UuY29udGVudC52MS5SZXRyeVJlcXVlc3RIABIxCgdub3RoaW5nGCEgASgLMh4uZHJhd2JyaWRnZS5jb250ZW50LnYxLk5vdGhpbmdIABI2CgpyZWFkX21hcmtzGCIgASgLMiAuZHJhd2JyaWRnZS5jb250ZW50LnYxLlJlYWRNYXJrc0gAQgYKBGJvZHlKBAgJEApKBAgKEBBKBAgoEDJKBAgyEDxKBAg8EEZSF3NlbmRlcl9rZXlfZGlzdHJpYnV0aW9uIkQKCk1lc3NhZ2VSZWYSEgoKbWVzc2FnZV9pZBgBIAEoDBIOCgZhdXRob3IYAiABKAkSEgoKc2VudF9hdF9tcxgDIAEoBCJLCgVRdW90ZRIxCgZ0YXJnZXQYASABKAsyIS5kcmF3YnJpZGdlLmNvbnRlbnQudjEuTWVzc2FnZVJlZhIPCgdleGNlcnB0GAIgASgJIlgKClN0eWxlUmFuZ2USDQoFc3RhcnQYASABKA0SDgoGbGVuZ3RoGAIgASgNEisKBXN0eWxlGAMgASgOMhwuZHJhd2JyaWRnZS5jb250ZW50LnYxLlN0eWxlIjwKB01lbnRpb24SDQoFc3RhcnQYASABKA0SDgoGbGVuZ3RoGAIgASgNEhIKCmludGVyb3BfaWQYAyABKAkidwoLTGlua1ByZXZpZXcSCwoDdXJsGAEgASgJEg0KBXRpdGxlGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEjcKBWltYWdlGAQgASgLMiguZHJhd2JyaWRnZS5jb250ZW50LnYxLkF0dGFjaG1lbnRQb2ludGVyIq4BCgRUZXh0EgwKBHRleHQYASABKAkSMQoGc3R5bGVzGAIgAygLMiEuZHJhd2JyaWRnZS5jb250ZW50LnYxLlN0eWxlUmFuZ2USMAoIbWVudGlvbnMYAyADKAsyHi5kcmF3YnJpZGdlLmNvbnRlbnQudjEuTWVudGlvbhIzCgdwcmV2aWV3GAQgASgLMiIuZHJhd2JyaWRnZS5jb250ZW50LnYxLkxpbmtQcmV2aWV3IpEDChFBdHRhY2htZW50UG9pbnRlchILCgN1cmwYASABKAkSCwoDa2V5GAIgASgMEg4KBmRpZ2VzdBgDIAEoDBIXCg9pbmNyZW1lbnRhbF9tYWMYBCABKAwSIwobaW5jcmVtZW50YWxfbWFjX2NodW5rX2J5dGVzGAUgASgNEhIKCnNpemVfYnl0ZXMYBiABKAQSEgoKbWVkaWFfdHlwZRgHIAEoCRIRCglmaWxlX25hbWUYCCABKAkSMwoEa2luZBgJIAEoDjIlLmRyYXdicmlkZ2UuY29udGVudC52MS5BdHRhY2htZW50S2luZBIPCgdjYXB0aW9uGAogASgJEg0KBXdpZHRoGAsgASgNEg4KBmhlaWdodBgMIAEoDRITCgtkdXJhdGlvbl9tcxgNIAEoDRIQCghibHVyaGFzaBgOIAEoCRIRCgl0aHVtYm5haWwYDyABKAwSEAoId2F2ZWZvcm0YECABKAwSFgoOdXBsb2FkZWRfYXRfbXMYESABKAQSEAoIYW5pbWF0ZWQYEiABKAgiegoLQXR0YWNobWVudHMSPQoLYXR0YWNobWVudHMYASADKAsyKC5kcmF3YnJpZGdlLmNvbnRlbnQudjEuQXR0YWNobWVudFBvaW50ZXISLAoHY2FwdGlvbhgCIAEoCzIbLmRyYXdicmlkZ2UuY29udGVudC52MS5UZXh0IkwKCFJlYWN0aW9uEjEKBnRhcmdldBgBIAEoCzIhLmRyYXdicmlkZ2UuY29udGVudC52MS5NZXNzYWdlUmVmEg0KBWVtb2ppGAIgASgJIkwKBEVkaXQSGQoRdGFyZ2V0X21lc3NhZ2VfaWQYASABKAwSKQoEdGV4dBgCIAEoCzIbLmRyYXdicmlkZ2UuY29udGVudC52MS5UZXh0IiMKBkRlbGV0ZRIZChF0YXJnZXRfbWVzc2FnZV9pZBgBIAEoDCJQCgdSZWNlaXB0EjAKBGtpbmQYASABKA4yIi5kcmF3YnJpZGdlLmNvbnRlbnQudjEuUmVjZWlwdEtpbmQSEwoLbWVzc2FnZV9pZHMYAiADKAwiOwoGVHlwaW5nEjEKBXN0YXRlGAEgASgOMiIuZHJhd2JyaWRnZS5jb250ZW50LnYxLlR5cGluZ1N0YXRlIi8KC0V4cGlyeVRpbWVyEg8KB3NlY29uZHMYASABKA0SDwoHdmVyc2lvbhgCIAEoDSJoCgdQcm9maWxlEhQKDGRpc3BsYXlfbmFtZRgBIAEoCRINCgVhYm91dBgCIAEoCRI4CgZhdmF0YXIYAyABKAsyKC5kcmF3YnJpZGdlLmNvbnRlbnQudjEuQXR0YWNobWVudFBvaW50ZXIikQEKC0NvbnRhY3RDYXJkEhQKDGRpc3BsYXlfbmFtZRgBIAEoCRIOCgZwaG9uZXMYAiADKAkSDgoGZW1haWxzGAMgAygJEhIKCmludGVyb3BfaWQYBCABKAkSOAoGYXZhdGFyGAUgASgLMiguZHJhd2JyaWRnZS5jb250ZW50LnYxLkF0dGFjaG1lbnRQb2ludGVyIkQKDENvbnRhY3RDYXJkcxI0Cghjb250YWN0cxgBIAMoCzIiLmRyYXdicmlkZ2UuY29udGVudC52MS5Db250YWN0Q2FyZCKVAQoITG9jYXRpb24SEAoIbGF0aXR1ZGUYASABKAESEQoJbG9uZ2l0dWRlGAIgASgBEhcKD2FjY3VyYWN5X21ldGVycxgDIAEoARIMCgRuYW1lGAQgASgJEg8KB2FkZHJlc3MYBSABKAkSFQoNbGl2ZV91bnRpbF9tcxgGIAEoBBIVCg1saXZlX3NlcXVlbmNlGAcgASgNIl8KB1N0aWNrZXISNwoFaW1hZ2UYASABKAsyKC5kcmF3YnJpZGdlLmNvbnRlbnQudjEuQXR0YWNobWVudFBvaW50ZXISDQoFZW1vamkYAiABKAkSDAoEcGFjaxgDIAEoCSJNCgRQb2xsEhAKCHF1ZXN0aW9uGAEgASgJEg8KB29wdGlvbnMYAiADKAkSDwoHY2hvaWNlcxgDIAEoDRIRCglhbm9ueW1vdXMYBCABKAgiXQoIUG9sbFZvdGUSLwoEcG9sbBgBIAEoCzIhLmRyYXdicmlkZ2UuY29udGVudC52MS5NZXNzYWdlUmVmEg8KB29wdGlvbnMYAiADKA0SDwoHdmVyc2lvbhgDIAEoDSIkCglQb2xsQ2xvc2USFwoPcG9sbF9tZXNzYWdlX2lkGAEgASgMIi0KDlNlbnRUcmFuc2NyaXB0EgoKAnRvGAEgASgJEg8KB2NvbnRlbnQYAiABKAwiTAoMUmV0cnlSZXF1ZXN0EhEKCXN0YW56YV9pZBgBIAEoCRIYChBkZWNyeXB0aW9uX2Vycm9yGAIgASgMEg8KB2F0dGVtcHQYAyABKA0iCQoHTm90aGluZyKDAQoJUmVhZE1hcmtzEjQKBW1hcmtzGAEgAygLMiUuZHJhd2JyaWRnZS5jb250ZW50LnYxLlJlYWRNYXJrcy5NYXJrGkAKBE1hcmsSDgoGYXV0aG9yGAEgASgJEg8KB2NoYXRfaWQYAiABKAwSFwoPcmVhZF90aHJvdWdoX21zGAMgASgEKoEBCgVTdHlsZRIVChFTVFlMRV9VTlNQRUNJRklFRBAAEg4KClNUWUxFX0JPTEQQARIQCgxTVFlMRV9JVEFMSUMQAhIXChNTVFlMRV9TVFJJS0VUSFJPVUdIEAMSEwoPU1RZTEVfTU9OT1NQQUNFEAQSEQoNU1RZTEVfU1BPSUxFUhAFKrcBCg5BdHRhY2htZW50S2luZBIfChtBVFRBQ0hNRU5UX0tJTkRfVU5TUEVDSUZJRUQQABIYChRBVFRBQ0hNRU5UX0tJTkRfRklMRRABEhkKFUFUVEFDSE1FTlRfS0lORF9JTUFHRRACEhkKFUFUVEFDSE1FTlRfS0lORF9WSURFTxADEhkKFUFUVEFDSE1FTlRfS0lORF9WT0lDRRAEEhkKFUFUVEFDSE1FTlRfS0lORF9BVURJTxAFKncKC1JlY2VpcHRLaW5kEhwKGFJFQ0VJUFRfS0lORF9VTlNQRUNJRklFRBAAEhoKFlJFQ0VJUFRfS0lORF9ERUxJVkVSRUQQARIVChFSRUNFSVBUX0tJTkRfUkVBRBACEhcKE1JFQ0VJUFRfS0lORF9QTEFZRUQQAypfCgtUeXBpbmdTdGF0ZRIcChhUWVBJTkdfU1RBVEVfVU5TUEVDSUZJRUQQABIYChRUWVBJTkdfU1RBVEVfU1RBUlRFRBABEhgKFFRZUElOR19TVEFURV9TVE9QUEVEEAJiBnByb3RvMw");
+  fileDesc("Cg1jb250ZW50LnByb3RvEhVkcmF3YnJpZGdlLmNvbnRlbnQudjEiwgsKB0NvbnRlbnQSEgoKbWVzc2FnZV9pZBgBIAEoDBISCgpzZW50X2F0X21zGAIgASgEEhQKDGNhcGFiaWxpdGllcxgDIAEoDRIPCgdjaGF0X2lkGAQgASgMEh0KFWV4cGlyZXNfYWZ0ZXJfc2Vjb25kcxgFIAEoDRIYChByZXF1aXJlZF92ZXJzaW9uGAYgASgNEi4KCHJlcGx5X3RvGAcgASgLMhwuZHJhd2JyaWRnZS5jb250ZW50LnYxLlF1b3RlEhEKCXZpZXdfb25jZRgIIAEoCBIrCgR0ZXh0GBAgASgLMhsuZHJhd2JyaWRnZS5jb250ZW50LnYxLlRleHRIABI5CgthdHRhY2htZW50cxgRIAEoCzIiLmRyYXdicmlkZ2UuY29udGVudC52MS5BdHRhY2htZW50c0gAEjMKCHJlYWN0aW9uGBIgASgLMh8uZHJhd2JyaWRnZS5jb250ZW50LnYxLlJlYWN0aW9uSAASKwoEZWRpdBgTIAEoCzIbLmRyYXdicmlkZ2UuY29udGVudC52MS5FZGl0SAASLwoGZGVsZXRlGBQgASgLMh0uZHJhd2JyaWRnZS5jb250ZW50LnYxLkRlbGV0ZUgAEjEKB3JlY2VpcHQYFSABKAsyHi5kcmF3YnJpZGdlLmNvbnRlbnQudjEuUmVjZWlwdEgAEi8KBnR5cGluZxgWIAEoCzIdLmRyYXdicmlkZ2UuY29udGVudC52MS5UeXBpbmdIABI6CgxleHBpcnlfdGltZXIYFyABKAsyIi5kcmF3YnJpZGdlLmNvbnRlbnQudjEuRXhwaXJ5VGltZXJIABIxCgdwcm9maWxlGBggASgLMh4uZHJhd2JyaWRnZS5jb250ZW50LnYxLlByb2ZpbGVIABI3Cghjb250YWN0cxgZIAEoCzIjLmRyYXdicmlkZ2UuY29udGVudC52MS5Db250YWN0Q2FyZHNIABIzCghsb2NhdGlvbhgaIAEoCzIfLmRyYXdicmlkZ2UuY29udGVudC52MS5Mb2NhdGlvbkgAEjEKB3N0aWNrZXIYGyABKAsyHi5kcmF3YnJpZGdlLmNvbnRlbnQudjEuU3RpY2tlckgAEisKBHBvbGwYHCABKAsyGy5kcmF3YnJpZGdlLmNvbnRlbnQudjEuUG9sbEgAEjQKCXBvbGxfdm90ZRgdIAEoCzIfLmRyYXdicmlkZ2UuY29udGVudC52MS5Qb2xsVm90ZUgAEjYKCnBvbGxfY2xvc2UYHiABKAsyIC5kcmF3YnJpZGdlLmNvbnRlbnQudjEuUG9sbENsb3NlSAASQAoPc2VudF90cmFuc2NyaXB0GB8gASgLMiUuZHJhd2JyaWRnZS5jb250ZW50LnYxLlNlbnRUcmFuc2NyaXB0SAASPAoNcmV0cnlfcmVxdWVzdBggIAEoCzIjLmRyYXdicmlkZ2UuY29udGVudC52MS5SZXRyeVJlcXVlc3RIABIxCgdub3RoaW5nGCEgASgLMh4uZHJhd2JyaWRnZS5jb250ZW50LnYxLk5vdGhpbmdIABI4CgtkZXZpY2Vfc3luYxglIAEoCzIhLmRyYXdicmlkZ2UuY29udGVudC52MS5EZXZpY2VTeW5jSAASPAoNaGlzdG9yeV9waWVjZRg8IAEoCzIjLmRyYXdicmlkZ2UuY29udGVudC52MS5IaXN0b3J5UGllY2VIABJACg9oaXN0b3J5X3JlcXVlc3QYPSABKAsyJS5kcmF3YnJpZGdlLmNvbnRlbnQudjEuSGlzdG9yeVJlcXVlc3RIABIVCg1mYWxsYmFja190ZXh0GCMgASgJEg0KBXF1aWV0GCQgASgIQgYKBGJvZHlKBAgJEApKBAgKEBBKBAgiECNKBAgoEDJKBAgyEDxKBAg+EEZSF3NlbmRlcl9rZXlfZGlzdHJpYnV0aW9uUgpyZWFkX21hcmtzIkQKCk1lc3NhZ2VSZWYSEgoKbWVzc2FnZV9pZBgBIAEoDBIOCgZhdXRob3IYAiABKAkSEgoKc2VudF9hdF9tcxgDIAEoBCJLCgVRdW90ZRIxCgZ0YXJnZXQYASABKAsyIS5kcmF3YnJpZGdlLmNvbnRlbnQudjEuTWVzc2FnZVJlZhIPCgdleGNlcnB0GAIgASgJIlgKClN0eWxlUmFuZ2USDQoFc3RhcnQYASABKA0SDgoGbGVuZ3RoGAIgASgNEisKBXN0eWxlGAMgASgOMhwuZHJhd2JyaWRnZS5jb250ZW50LnYxLlN0eWxlIjwKB01lbnRpb24SDQoFc3RhcnQYASABKA0SDgoGbGVuZ3RoGAIgASgNEhIKCmludGVyb3BfaWQYAyABKAkidwoLTGlua1ByZXZpZXcSCwoDdXJsGAEgASgJEg0KBXRpdGxlGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEjcKBWltYWdlGAQgASgLMiguZHJhd2JyaWRnZS5jb250ZW50LnYxLkF0dGFjaG1lbnRQb2ludGVyIq4BCgRUZXh0EgwKBHRleHQYASABKAkSMQoGc3R5bGVzGAIgAygLMiEuZHJhd2JyaWRnZS5jb250ZW50LnYxLlN0eWxlUmFuZ2USMAoIbWVudGlvbnMYAyADKAsyHi5kcmF3YnJpZGdlLmNvbnRlbnQudjEuTWVudGlvbhIzCgdwcmV2aWV3GAQgASgLMiIuZHJhd2JyaWRnZS5jb250ZW50LnYxLkxpbmtQcmV2aWV3IpEDChFBdHRhY2htZW50UG9pbnRlchILCgN1cmwYASABKAkSCwoDa2V5GAIgASgMEg4KBmRpZ2VzdBgDIAEoDBIXCg9pbmNyZW1lbnRhbF9tYWMYBCABKAwSIwobaW5jcmVtZW50YWxfbWFjX2NodW5rX2J5dGVzGAUgASgNEhIKCnNpemVfYnl0ZXMYBiABKAQSEgoKbWVkaWFfdHlwZRgHIAEoCRIRCglmaWxlX25hbWUYCCABKAkSMwoEa2luZBgJIAEoDjIlLmRyYXdicmlkZ2UuY29udGVudC52MS5BdHRhY2htZW50S2luZBIPCgdjYXB0aW9uGAogASgJEg0KBXdpZHRoGAsgASgNEg4KBmhlaWdodBgMIAEoDRITCgtkdXJhdGlvbl9tcxgNIAEoDRIQCghibHVyaGFzaBgOIAEoCRIRCgl0aHVtYm5haWwYDyABKAwSEAoId2F2ZWZvcm0YECABKAwSFgoOdXBsb2FkZWRfYXRfbXMYESABKAQSEAoIYW5pbWF0ZWQYEiABKAgiegoLQXR0YWNobWVudHMSPQoLYXR0YWNobWVudHMYASADKAsyKC5kcmF3YnJpZGdlLmNvbnRlbnQudjEuQXR0YWNobWVudFBvaW50ZXISLAoHY2FwdGlvbhgCIAEoCzIbLmRyYXdicmlkZ2UuY29udGVudC52MS5UZXh0IkwKCFJlYWN0aW9uEjEKBnRhcmdldBgBIAEoCzIhLmRyYXdicmlkZ2UuY29udGVudC52MS5NZXNzYWdlUmVmEg0KBWVtb2ppGAIgASgJIkwKBEVkaXQSGQoRdGFyZ2V0X21lc3NhZ2VfaWQYASABKAwSKQoEdGV4dBgCIAEoCzIbLmRyYXdicmlkZ2UuY29udGVudC52MS5UZXh0IiMKBkRlbGV0ZRIZChF0YXJnZXRfbWVzc2FnZV9pZBgBIAEoDCJQCgdSZWNlaXB0EjAKBGtpbmQYASABKA4yIi5kcmF3YnJpZGdlLmNvbnRlbnQudjEuUmVjZWlwdEtpbmQSEwoLbWVzc2FnZV9pZHMYAiADKAwiOwoGVHlwaW5nEjEKBXN0YXRlGAEgASgOMiIuZHJhd2JyaWRnZS5jb250ZW50LnYxLlR5cGluZ1N0YXRlIi8KC0V4cGlyeVRpbWVyEg8KB3NlY29uZHMYASABKA0SDwoHdmVyc2lvbhgCIAEoDSJoCgdQcm9maWxlEhQKDGRpc3BsYXlfbmFtZRgBIAEoCRINCgVhYm91dBgCIAEoCRI4CgZhdmF0YXIYAyABKAsyKC5kcmF3YnJpZGdlLmNvbnRlbnQudjEuQXR0YWNobWVudFBvaW50ZXIikQEKC0NvbnRhY3RDYXJkEhQKDGRpc3BsYXlfbmFtZRgBIAEoCRIOCgZwaG9uZXMYAiADKAkSDgoGZW1haWxzGAMgAygJEhIKCmludGVyb3BfaWQYBCABKAkSOAoGYXZhdGFyGAUgASgLMiguZHJhd2JyaWRnZS5jb250ZW50LnYxLkF0dGFjaG1lbnRQb2ludGVyIkQKDENvbnRhY3RDYXJkcxI0Cghjb250YWN0cxgBIAMoCzIiLmRyYXdicmlkZ2UuY29udGVudC52MS5Db250YWN0Q2FyZCKVAQoITG9jYXRpb24SEAoIbGF0aXR1ZGUYASABKAESEQoJbG9uZ2l0dWRlGAIgASgBEhcKD2FjY3VyYWN5X21ldGVycxgDIAEoARIMCgRuYW1lGAQgASgJEg8KB2FkZHJlc3MYBSABKAkSFQoNbGl2ZV91bnRpbF9tcxgGIAEoBBIVCg1saXZlX3NlcXVlbmNlGAcgASgNIl8KB1N0aWNrZXISNwoFaW1hZ2UYASABKAsyKC5kcmF3YnJpZGdlLmNvbnRlbnQudjEuQXR0YWNobWVudFBvaW50ZXISDQoFZW1vamkYAiABKAkSDAoEcGFjaxgDIAEoCSJNCgRQb2xsEhAKCHF1ZXN0aW9uGAEgASgJEg8KB29wdGlvbnMYAiADKAkSDwoHY2hvaWNlcxgDIAEoDRIRCglhbm9ueW1vdXMYBCABKAgiXQoIUG9sbFZvdGUSLwoEcG9sbBgBIAEoCzIhLmRyYXdicmlkZ2UuY29udGVudC52MS5NZXNzYWdlUmVmEg8KB29wdGlvbnMYAiADKA0SDwoHdmVyc2lvbhgDIAEoDSIkCglQb2xsQ2xvc2USFwoPcG9sbF9tZXNzYWdlX2lkGAEgASgMIi0KDlNlbnRUcmFuc2NyaXB0EgoKAnRvGAEgASgJEg8KB2NvbnRlbnQYAiABKAwiTAoMUmV0cnlSZXF1ZXN0EhEKCXN0YW56YV9pZBgBIAEoCRIYChBkZWNyeXB0aW9uX2Vycm9yGAIgASgMEg8KB2F0dGVtcHQYAyABKA0iCQoHTm90aGluZyKzBQoKRGV2aWNlU3luYxI1CgVyZWFkcxgBIAMoCzImLmRyYXdicmlkZ2UuY29udGVudC52MS5EZXZpY2VTeW5jLlJlYWQSOAoGaGlkZGVuGAIgAygLMiguZHJhd2JyaWRnZS5jb250ZW50LnYxLkRldmljZVN5bmMuSGlkZGVuEj0KBWNoYXRzGAMgAygLMi4uZHJhd2JyaWRnZS5jb250ZW50LnYxLkRldmljZVN5bmMuQ2hhdFNldHRpbmdzGmwKBFJlYWQSMgoHbWVzc2FnZRgBIAEoCzIhLmRyYXdicmlkZ2UuY29udGVudC52MS5NZXNzYWdlUmVmEgwKBGNoYXQYAiABKAkSEgoKcmVhZF9hdF9tcxgDIAEoBBIOCgZvcGVuZWQYBCABKAgaSgoGSGlkZGVuEjIKB21lc3NhZ2UYASABKAsyIS5kcmF3YnJpZGdlLmNvbnRlbnQudjEuTWVzc2FnZVJlZhIMCgRjaGF0GAIgASgJGroCCgxDaGF0U2V0dGluZ3MSDAoEY2hhdBgBIAEoCRITCgZwaW5uZWQYAiABKAhIAIgBARIbCg5tdXRlZF91bnRpbF9tcxgDIAEoBEgBiAEBEhUKCGFyY2hpdmVkGAQgASgISAKIAQESGwoOc2VuZF9kZWxpdmVyZWQYBSABKAhIA4gBARIWCglzZW5kX3JlYWQYBiABKAhIBIgBARIYCgtzZW5kX3BsYXllZBgHIAEoCEgFiAEBEhgKC3NlbmRfdHlwaW5nGAggASgISAaIAQFCCQoHX3Bpbm5lZEIRCg9fbXV0ZWRfdW50aWxfbXNCCwoJX2FyY2hpdmVkQhEKD19zZW5kX2RlbGl2ZXJlZEIMCgpfc2VuZF9yZWFkQg4KDF9zZW5kX3BsYXllZEIOCgxfc2VuZF90eXBpbmci9wEKDEhpc3RvcnlQaWVjZRITCgt0cmFuc2Zlcl9pZBgBIAEoDBINCgVpbmRleBgCIAEoDRI3CgVpdGVtcxgDIAMoCzIoLmRyYXdicmlkZ2UuY29udGVudC52MS5IaXN0b3J5UGllY2UuSXRlbRIVCg1tZXNzYWdlc19kb25lGAQgASgNEhYKDm1lc3NhZ2VzX3RvdGFsGAUgASgNEgwKBGxhc3QYBiABKAgaTQoESXRlbRIOCgZhdXRob3IYASABKAkSDAoEY2hhdBgCIAEoCRIWCg5yZWNlaXZlZF9hdF9tcxgDIAEoBBIPCgdjb250ZW50GAQgASgMIjkKDkhpc3RvcnlSZXF1ZXN0EhMKC3RyYW5zZmVyX2lkGAEgASgMEhIKCm5leHRfaW5kZXgYAiABKA0qgQEKBVN0eWxlEhUKEVNUWUxFX1VOU1BFQ0lGSUVEEAASDgoKU1RZTEVfQk9MRBABEhAKDFNUWUxFX0lUQUxJQxACEhcKE1NUWUxFX1NUUklLRVRIUk9VR0gQAxITCg9TVFlMRV9NT05PU1BBQ0UQBBIRCg1TVFlMRV9TUE9JTEVSEAUqtwEKDkF0dGFjaG1lbnRLaW5kEh8KG0FUVEFDSE1FTlRfS0lORF9VTlNQRUNJRklFRBAAEhgKFEFUVEFDSE1FTlRfS0lORF9GSUxFEAESGQoVQVRUQUNITUVOVF9LSU5EX0lNQUdFEAISGQoVQVRUQUNITUVOVF9LSU5EX1ZJREVPEAMSGQoVQVRUQUNITUVOVF9LSU5EX1ZPSUNFEAQSGQoVQVRUQUNITUVOVF9LSU5EX0FVRElPEAUqdwoLUmVjZWlwdEtpbmQSHAoYUkVDRUlQVF9LSU5EX1VOU1BFQ0lGSUVEEAASGgoWUkVDRUlQVF9LSU5EX0RFTElWRVJFRBABEhUKEVJFQ0VJUFRfS0lORF9SRUFEEAISFwoTUkVDRUlQVF9LSU5EX1BMQVlFRBADKl8KC1R5cGluZ1N0YXRlEhwKGFRZUElOR19TVEFURV9VTlNQRUNJRklFRBAAEhgKFFRZUElOR19TVEFURV9TVEFSVEVEEAESGAoUVFlQSU5HX1NUQVRFX1NUT1BQRUQQAmIGcHJvdG8z");
 
 /**
  * @generated from message drawbridge.content.v1.Content
@@ -188,11 +188,39 @@ export type Content = Message<"drawbridge.content.v1.Content"> & {
     case: "nothing";
   } | {
     /**
-     * @generated from field: drawbridge.content.v1.ReadMarks read_marks = 34;
+     * Between one's own devices alone.
+     *
+     * @generated from field: drawbridge.content.v1.DeviceSync device_sync = 37;
      */
-    value: ReadMarks;
-    case: "readMarks";
+    value: DeviceSync;
+    case: "deviceSync";
+  } | {
+    /**
+     * @generated from field: drawbridge.content.v1.HistoryPiece history_piece = 60;
+     */
+    value: HistoryPiece;
+    case: "historyPiece";
+  } | {
+    /**
+     * @generated from field: drawbridge.content.v1.HistoryRequest history_request = 61;
+     */
+    value: HistoryRequest;
+    case: "historyRequest";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * What a reader that can't show the body shows in its place.
+   *
+   * @generated from field: string fallback_text = 35;
+   */
+  fallbackText: string;
+
+  /**
+   * A reader that doesn't know the body shows nothing at all.
+   *
+   * @generated from field: bool quiet = 36;
+   */
+  quiet: boolean;
 };
 
 /**
@@ -963,52 +991,263 @@ export const NothingSchema: GenMessage<Nothing> = /*@__PURE__*/
   messageDesc(file_content, 25);
 
 /**
- * What one device has read, for the other devices of the same person.
+ * What a person did on one device, for their other devices. Accepted from one's own InteropId alone.
  *
- * @generated from message drawbridge.content.v1.ReadMarks
+ * @generated from message drawbridge.content.v1.DeviceSync
  */
-export type ReadMarks = Message<"drawbridge.content.v1.ReadMarks"> & {
+export type DeviceSync = Message<"drawbridge.content.v1.DeviceSync"> & {
   /**
-   * @generated from field: repeated drawbridge.content.v1.ReadMarks.Mark marks = 1;
+   * @generated from field: repeated drawbridge.content.v1.DeviceSync.Read reads = 1;
    */
-  marks: ReadMarks_Mark[];
+  reads: DeviceSync_Read[];
+
+  /**
+   * Deleted for oneself.
+   *
+   * @generated from field: repeated drawbridge.content.v1.DeviceSync.Hidden hidden = 2;
+   */
+  hidden: DeviceSync_Hidden[];
+
+  /**
+   * @generated from field: repeated drawbridge.content.v1.DeviceSync.ChatSettings chats = 3;
+   */
+  chats: DeviceSync_ChatSettings[];
 };
 
 /**
- * Describes the message drawbridge.content.v1.ReadMarks.
- * Use `create(ReadMarksSchema)` to create a new message.
+ * Describes the message drawbridge.content.v1.DeviceSync.
+ * Use `create(DeviceSyncSchema)` to create a new message.
  */
-export const ReadMarksSchema: GenMessage<ReadMarks> = /*@__PURE__*/
+export const DeviceSyncSchema: GenMessage<DeviceSync> = /*@__PURE__*/
   messageDesc(file_content, 26);
 
 /**
- * @generated from message drawbridge.content.v1.ReadMarks.Mark
+ * @generated from message drawbridge.content.v1.DeviceSync.Read
  */
-export type ReadMarks_Mark = Message<"drawbridge.content.v1.ReadMarks.Mark"> & {
+export type DeviceSync_Read = Message<"drawbridge.content.v1.DeviceSync.Read"> & {
   /**
-   * InteropId of the author.
+   * @generated from field: drawbridge.content.v1.MessageRef message = 1;
+   */
+  message?: MessageRef | undefined;
+
+  /**
+   * InteropId of the other person of the chat.
+   *
+   * @generated from field: string chat = 2;
+   */
+  chat: string;
+
+  /**
+   * @generated from field: uint64 read_at_ms = 3;
+   */
+  readAtMs: bigint;
+
+  /**
+   * A view-once message was opened: it is wiped everywhere.
+   *
+   * @generated from field: bool opened = 4;
+   */
+  opened: boolean;
+};
+
+/**
+ * Describes the message drawbridge.content.v1.DeviceSync.Read.
+ * Use `create(DeviceSync_ReadSchema)` to create a new message.
+ */
+export const DeviceSync_ReadSchema: GenMessage<DeviceSync_Read> = /*@__PURE__*/
+  messageDesc(file_content, 26, 0);
+
+/**
+ * @generated from message drawbridge.content.v1.DeviceSync.Hidden
+ */
+export type DeviceSync_Hidden = Message<"drawbridge.content.v1.DeviceSync.Hidden"> & {
+  /**
+   * @generated from field: drawbridge.content.v1.MessageRef message = 1;
+   */
+  message?: MessageRef | undefined;
+
+  /**
+   * @generated from field: string chat = 2;
+   */
+  chat: string;
+};
+
+/**
+ * Describes the message drawbridge.content.v1.DeviceSync.Hidden.
+ * Use `create(DeviceSync_HiddenSchema)` to create a new message.
+ */
+export const DeviceSync_HiddenSchema: GenMessage<DeviceSync_Hidden> = /*@__PURE__*/
+  messageDesc(file_content, 26, 1);
+
+/**
+ * What is absent stays as it is. The latest wins by the content's time, then its id, for each field by itself.
+ *
+ * @generated from message drawbridge.content.v1.DeviceSync.ChatSettings
+ */
+export type DeviceSync_ChatSettings = Message<"drawbridge.content.v1.DeviceSync.ChatSettings"> & {
+  /**
+   * InteropId of the other person; empty: for all chats that say nothing of their own.
+   *
+   * @generated from field: string chat = 1;
+   */
+  chat: string;
+
+  /**
+   * @generated from field: optional bool pinned = 2;
+   */
+  pinned?: boolean | undefined;
+
+  /**
+   * 0: not muted.
+   *
+   * @generated from field: optional uint64 muted_until_ms = 3;
+   */
+  mutedUntilMs?: bigint | undefined;
+
+  /**
+   * @generated from field: optional bool archived = 4;
+   */
+  archived?: boolean | undefined;
+
+  /**
+   * @generated from field: optional bool send_delivered = 5;
+   */
+  sendDelivered?: boolean | undefined;
+
+  /**
+   * @generated from field: optional bool send_read = 6;
+   */
+  sendRead?: boolean | undefined;
+
+  /**
+   * @generated from field: optional bool send_played = 7;
+   */
+  sendPlayed?: boolean | undefined;
+
+  /**
+   * @generated from field: optional bool send_typing = 8;
+   */
+  sendTyping?: boolean | undefined;
+};
+
+/**
+ * Describes the message drawbridge.content.v1.DeviceSync.ChatSettings.
+ * Use `create(DeviceSync_ChatSettingsSchema)` to create a new message.
+ */
+export const DeviceSync_ChatSettingsSchema: GenMessage<DeviceSync_ChatSettings> = /*@__PURE__*/
+  messageDesc(file_content, 26, 2);
+
+/**
+ * A piece of the history for a new device: contents as they were said, oldest first; taken in as if they came now.
+ *
+ * @generated from message drawbridge.content.v1.HistoryPiece
+ */
+export type HistoryPiece = Message<"drawbridge.content.v1.HistoryPiece"> & {
+  /**
+   * 16 random bytes.
+   *
+   * @generated from field: bytes transfer_id = 1;
+   */
+  transferId: Uint8Array;
+
+  /**
+   * Counts from 0, without gaps.
+   *
+   * @generated from field: uint32 index = 2;
+   */
+  index: number;
+
+  /**
+   * @generated from field: repeated drawbridge.content.v1.HistoryPiece.Item items = 3;
+   */
+  items: HistoryPiece_Item[];
+
+  /**
+   * Messages in this and all pieces before, and in the whole history when the transfer began.
+   *
+   * @generated from field: uint32 messages_done = 4;
+   */
+  messagesDone: number;
+
+  /**
+   * @generated from field: uint32 messages_total = 5;
+   */
+  messagesTotal: number;
+
+  /**
+   * @generated from field: bool last = 6;
+   */
+  last: boolean;
+};
+
+/**
+ * Describes the message drawbridge.content.v1.HistoryPiece.
+ * Use `create(HistoryPieceSchema)` to create a new message.
+ */
+export const HistoryPieceSchema: GenMessage<HistoryPiece> = /*@__PURE__*/
+  messageDesc(file_content, 27);
+
+/**
+ * @generated from message drawbridge.content.v1.HistoryPiece.Item
+ */
+export type HistoryPiece_Item = Message<"drawbridge.content.v1.HistoryPiece.Item"> & {
+  /**
+   * InteropId.
    *
    * @generated from field: string author = 1;
    */
   author: string;
 
   /**
-   * @generated from field: bytes chat_id = 2;
+   * InteropId of the other person of the chat.
+   *
+   * @generated from field: string chat = 2;
    */
-  chatId: Uint8Array;
+  chat: string;
 
   /**
-   * @generated from field: uint64 read_through_ms = 3;
+   * @generated from field: uint64 received_at_ms = 3;
    */
-  readThroughMs: bigint;
+  receivedAtMs: bigint;
+
+  /**
+   * @generated from field: bytes content = 4;
+   */
+  content: Uint8Array;
 };
 
 /**
- * Describes the message drawbridge.content.v1.ReadMarks.Mark.
- * Use `create(ReadMarks_MarkSchema)` to create a new message.
+ * Describes the message drawbridge.content.v1.HistoryPiece.Item.
+ * Use `create(HistoryPiece_ItemSchema)` to create a new message.
  */
-export const ReadMarks_MarkSchema: GenMessage<ReadMarks_Mark> = /*@__PURE__*/
-  messageDesc(file_content, 26, 0);
+export const HistoryPiece_ItemSchema: GenMessage<HistoryPiece_Item> = /*@__PURE__*/
+  messageDesc(file_content, 27, 0);
+
+/**
+ * From the device that receives history: go on with this piece; all before are kept.
+ *
+ * @generated from message drawbridge.content.v1.HistoryRequest
+ */
+export type HistoryRequest = Message<"drawbridge.content.v1.HistoryRequest"> & {
+  /**
+   * Empty: begin.
+   *
+   * @generated from field: bytes transfer_id = 1;
+   */
+  transferId: Uint8Array;
+
+  /**
+   * @generated from field: uint32 next_index = 2;
+   */
+  nextIndex: number;
+};
+
+/**
+ * Describes the message drawbridge.content.v1.HistoryRequest.
+ * Use `create(HistoryRequestSchema)` to create a new message.
+ */
+export const HistoryRequestSchema: GenMessage<HistoryRequest> = /*@__PURE__*/
+  messageDesc(file_content, 28);
 
 /**
  * @generated from enum drawbridge.content.v1.Style
