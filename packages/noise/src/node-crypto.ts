@@ -16,6 +16,7 @@ import {
   randomBytes,
 } from 'node:crypto';
 import {
+  copyBytes,
   type Aead,
   type CipherName,
   type HashName,
@@ -47,7 +48,7 @@ export function nodeSuite(cipher: CipherName, hashName: HashName): Suite {
       const bytes = hkdfSync(digest, createSecretKey(input), chainingKey, noBytes, outputs * hashBytes);
       return Array.from({ length: outputs }, (_, i) => new Uint8Array(bytes, i * hashBytes, hashBytes));
     },
-    aead: cipher === 'AESGCM' ? aesGcm : chaChaPoly,
+    aead: key => new NodeAead(cipher === 'AESGCM' ? 'aes-256-gcm' : 'chacha20-poly1305', key),
   };
 }
 
@@ -55,36 +56,43 @@ const options = { authTagLength: tagBytes };
 // Both nonce forms start with 32 zero bits (section 12). Node copies the buffer when a cipher is made, so one is enough.
 const iv = Buffer.alloc(12);
 
-function aesGcm(key: Uint8Array): Aead {
-  const keyObject = createSecretKey(key);
-  return {
-    seal(nonceHigh, nonceLow, ad, plaintext, out, offset) {
-      iv.writeUInt32BE(nonceHigh, 4);
-      iv.writeUInt32BE(nonceLow, 8);
-      sealWith(createCipheriv('aes-256-gcm', keyObject, iv, options), ad, plaintext, out, offset);
-    },
-    open(nonceHigh, nonceLow, ad, sealed) {
-      iv.writeUInt32BE(nonceHigh, 4);
-      iv.writeUInt32BE(nonceLow, 8);
-      return openWith(createDecipheriv('aes-256-gcm', keyObject, iv, options), ad, sealed);
-    },
-  };
-}
+/**
+ * A key in the form in which this Node makes ciphers fastest. From version 26 plain bytes cost no more per message than a
+ * key object, which takes 1 KiB for each direction of each idle connection; before, they cost four times as much.
+ */
+const keyForm: (key: Uint8Array) => KeyObject | Uint8Array =
+  Number(process.versions.node.split('.')[0]) >= 26 ? copyBytes : key => createSecretKey(key);
 
-function chaChaPoly(key: Uint8Array): Aead {
-  const keyObject = createSecretKey(key);
-  return {
-    seal(nonceHigh, nonceLow, ad, plaintext, out, offset) {
-      iv.writeUInt32LE(nonceLow, 4);
-      iv.writeUInt32LE(nonceHigh, 8);
-      sealWith(createCipheriv('chacha20-poly1305', keyObject, iv, options), ad, plaintext, out, offset);
-    },
-    open(nonceHigh, nonceLow, ad, sealed) {
-      iv.writeUInt32LE(nonceLow, 4);
-      iv.writeUInt32LE(nonceHigh, 8);
-      return openWith(createDecipheriv('chacha20-poly1305', keyObject, iv, options), ad, sealed);
-    },
-  };
+/** A class, not closures: two of these stand in every connection. */
+class NodeAead implements Aead {
+  private readonly cipher: 'aes-256-gcm' | 'chacha20-poly1305';
+  private readonly key: KeyObject | Uint8Array;
+
+  constructor(cipher: 'aes-256-gcm' | 'chacha20-poly1305', key: Uint8Array) {
+    this.cipher = cipher;
+    this.key = keyForm(key);
+  }
+
+  seal(high: number, low: number, ad: Uint8Array, plaintext: Uint8Array, out: Uint8Array, offset: number): void {
+    this.setNonce(high, low);
+    const cipher = createCipheriv(this.cipher as 'aes-256-gcm', this.key, iv, options);
+    sealWith(cipher, ad, plaintext, out, offset);
+  }
+
+  open(high: number, low: number, ad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined {
+    this.setNonce(high, low);
+    return openWith(createDecipheriv(this.cipher as 'aes-256-gcm', this.key, iv, options), ad, sealed);
+  }
+
+  private setNonce(high: number, low: number): void {
+    if (this.cipher === 'aes-256-gcm') {
+      iv.writeUInt32BE(high, 4);
+      iv.writeUInt32BE(low, 8);
+    } else {
+      iv.writeUInt32LE(low, 4);
+      iv.writeUInt32LE(high, 8);
+    }
+  }
 }
 
 type Cipher = ReturnType<typeof createCipheriv> & { getAuthTag(): Buffer; setAAD(ad: Uint8Array): unknown };

@@ -17,7 +17,7 @@ export class StreamManagement<T> {
   #received = 0;
   #handled = 0;
   /** Sequences above `#handled` that are resolved out of order; empty in the common case. */
-  readonly #resolvedAhead = new Set<number>();
+  #resolvedAhead: Set<number> | undefined;
   #acknowledged = 0;
   /** What is acknowledged is let go of at once, although its place in the array stays for a while. */
   #unacknowledged: (T | undefined)[] = [];
@@ -45,8 +45,9 @@ export class StreamManagement<T> {
     if (sequence > this.#received) return;
     if (sequence === this.#handled + 1) {
       this.#handled = sequence;
-      while (this.#resolvedAhead.size > 0 && this.#resolvedAhead.delete(this.#handled + 1)) this.#handled++;
-    } else if (sequence > this.#handled) this.#resolvedAhead.add(sequence);
+      while (this.#resolvedAhead?.delete(this.#handled + 1) === true) this.#handled++;
+      if (this.#resolvedAhead?.size === 0) this.#resolvedAhead = undefined;
+    } else if (sequence > this.#handled) (this.#resolvedAhead ??= new Set()).add(sequence);
   }
 
   /** How many inbound stanzas are resolved without a gap. */
@@ -62,7 +63,7 @@ export class StreamManagement<T> {
   /** Forgets inbound stanzas that are not resolved: after a resumption the peer sends them again (XEP-0198 section 5). */
   rewind(): void {
     this.#received = this.#handled;
-    this.#resolvedAhead.clear();
+    this.#resolvedAhead = undefined;
   }
 
   /** Notes an outbound stanza that the peer must acknowledge. */

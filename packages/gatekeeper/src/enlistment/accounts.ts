@@ -47,6 +47,8 @@ class GenerationCache<V> {
   }
 }
 
+const noOptIns: ReadonlySet<number> = new Set();
+
 const columns = 'row, interop_id AS interopId, provider, identifier, status FROM account WHERE';
 
 export class StoredAccounts implements Accounts {
@@ -113,6 +115,6 @@ export class StoredAccounts implements Accounts {
       provider: number;
     }[];
     if (found === undefined) return undefined;
-    return { ...found, devices, optIns: new Set(optIns.map(each => each.provider)) };
+    return { ...found, devices, optIns: optIns.length === 0 ? noOptIns : new Set(optIns.map(each => each.provider)) };
   }
 }

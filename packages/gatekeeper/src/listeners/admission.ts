@@ -102,25 +102,44 @@ export class ConnectionGate {
     this.#byAddress.set(address, waiting + 1);
     this.#unauthenticated++;
     this.#connections++;
-    let loggedIn = false;
-    let left = false;
-    const admitted = (): void => {
-      if (loggedIn) return;
-      loggedIn = true;
-      this.#unauthenticated--;
-      const rest = (this.#byAddress.get(address) ?? 1) - 1;
-      if (rest === 0) this.#byAddress.delete(address);
-      else this.#byAddress.set(address, rest);
-    };
-    return {
-      admitted,
-      leave: () => {
-        if (left) return;
-        left = true;
-        admitted();
-        this.#connections--;
-      },
-    };
+    return new Place(this, address);
+  }
+
+  /** A connection of this address has logged in, or is over before it did. */
+  loggedIn(address: string): void {
+    this.#unauthenticated--;
+    const rest = (this.#byAddress.get(address) ?? 1) - 1;
+    if (rest === 0) this.#byAddress.delete(address);
+    else this.#byAddress.set(address, rest);
+  }
+
+  left(): void {
+    this.#connections--;
+  }
+}
+
+class Place {
+  readonly #gate: ConnectionGate;
+  /** Undefined once logged in. */
+  #address: string | undefined;
+  #left = false;
+
+  constructor(gate: ConnectionGate, address: string) {
+    this.#gate = gate;
+    this.#address = address;
+  }
+
+  admitted(): void {
+    if (this.#address === undefined) return;
+    this.#gate.loggedIn(this.#address);
+    this.#address = undefined;
+  }
+
+  leave(): void {
+    if (this.#left) return;
+    this.#left = true;
+    this.admitted();
+    this.#gate.left();
   }
 }
 

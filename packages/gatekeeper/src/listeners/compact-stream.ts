@@ -31,7 +31,8 @@ export class CompactStream implements Carrier {
   readonly #place: ConnectionPlace;
   readonly #server: CompactServer;
   readonly #recorder: { keyLog: KeyLog; keys: CompactKeyRecorder } | undefined;
-  readonly #negotiation: ServerNegotiation;
+  /** Until login is done. */
+  #negotiation: ServerNegotiation | undefined;
   #admitted: { account: Account; device: Device } | undefined;
   #session: DeviceSession | undefined;
   /** Answers to the first stanzas, until they leave with the handshake's reply. */
@@ -139,7 +140,7 @@ export class CompactStream implements Carrier {
       return;
     }
     this.#admitted = admission;
-    this.#negotiation.receive({
+    this.#negotiation!.receive({
       kind: 'admitted',
       bareJid: `${admission.account.interopId}@${this.#host.domain}`,
       identifier: admission.account.identifier,
@@ -165,7 +166,7 @@ export class CompactStream implements Carrier {
       if (broken !== undefined) this.#fail(broken);
       return;
     }
-    for (const effect of this.#negotiation.receive({ kind: 'element', element: el })) {
+    for (const effect of this.#negotiation!.receive({ kind: 'element', element: el })) {
       if (effect.kind === 'send') this.write([effect.element]);
       else if (effect.kind === 'close') this.#fail(effect.condition);
       else if (effect.kind === 'resume') this.#resume(effect.previousId, effect.handled);
@@ -177,8 +178,8 @@ export class CompactStream implements Carrier {
     const session = this.#host.sessions.resume(this.#admitted!.device, previousId, handled, this);
     const outcome =
       session === undefined
-        ? this.#negotiation.receive({ kind: 'resume-refused' })
-        : this.#negotiation.receive({ kind: 'resumed', previousId, handled: session.core.handled });
+        ? this.#negotiation!.receive({ kind: 'resume-refused' })
+        : this.#negotiation!.receive({ kind: 'resumed', previousId, handled: session.core.handled });
     for (const effect of outcome) if (effect.kind === 'send') this.write([effect.element]);
     if (session === undefined) return;
     this.#loggedIn();
@@ -188,11 +189,15 @@ export class CompactStream implements Carrier {
   #established(): void {
     this.#loggedIn();
     const { account, device } = this.#admitted!;
+    this.#admitted = undefined;
     this.#session = beginSession(this.#host, account, device, this);
   }
 
+  /** What login needed is let go of: connections are many, and most are idle. */
   #loggedIn(): void {
     clearTimeout(this.#deadline);
+    this.#deadline = undefined;
+    this.#negotiation = undefined;
     this.#place.admitted();
   }
 

@@ -4,7 +4,7 @@ import { maxWebSocketMessageBytes } from '@drawbridge/stream/compact-frames';
 import type { CompactServerSettings } from '@drawbridge/stream/compact-server';
 import type { WebSocket } from 'ws';
 import type { ConnectionPlace, ListenerHost } from './admission.ts';
-import { CompactStream, type KeyLog } from './compact-stream.ts';
+import { type ByteLink, CompactStream, type KeyLog } from './compact-stream.ts';
 
 export const compactPath = '/compact';
 export const compactProtocol = 'drawbridge-compact';
@@ -24,16 +24,17 @@ export function createCompactListener(host: ListenerHost, options: CompactOption
       return;
     }
     socket.setKeepAlive(true, host.limits.tcpKeepAliveMs);
-    const stream = new CompactStream(host, socketLink(host, socket), {
+    const stream = new CompactStream(host, new SocketLink(host, socket), {
       settings: options.settings(),
       keyLog: options.keyLog,
       place,
     });
-    socket.on('data', (chunk: Buffer) => stream.bytes(chunk));
-    socket.on('drain', () => stream.drained());
-    socket.on('error', () => socket.destroy());
-    socket.on('end', () => socket.end());
-    socket.on('close', () => stream.linkLost());
+    (socket as CarryingSocket).carried = stream;
+    socket.on('data', onData);
+    socket.on('drain', onDrain);
+    socket.on('error', onError);
+    socket.on('end', onEnd);
+    socket.on('close', onClose);
   });
 }
 
@@ -75,25 +76,56 @@ export function serveCompactWebSocket(
   socket.on('drain', () => stream.drained());
 }
 
-function socketLink(host: ListenerHost, socket: Socket): ConstructorParameters<typeof CompactStream>[1] {
-  let ended = false;
-  return {
-    send: bytes => {
-      if (socket.writable) socket.write(bytes);
-    },
-    end: () => {
-      if (ended) return;
-      ended = true;
-      socket.end();
-      socket.resume();
-      setTimeout(() => socket.destroy(), host.limits.closeMs).unref();
-    },
-    pause: () => void socket.pause(),
-    resume: () => {
-      if (!ended) socket.resume();
-    },
-    get congested() {
-      return socket.writableLength > host.limits.congestedBytes;
-    },
-  };
+/** A socket that carries a compact stream. Listeners are shared, and find the stream here: connections are many. */
+type CarryingSocket = Socket & { carried: CompactStream };
+
+function onData(this: Socket, chunk: Buffer): void {
+  (this as CarryingSocket).carried.bytes(chunk);
+}
+function onDrain(this: Socket): void {
+  (this as CarryingSocket).carried.drained();
+}
+function onError(this: Socket): void {
+  this.destroy();
+}
+function onEnd(this: Socket): void {
+  this.end();
+}
+function onClose(this: Socket): void {
+  (this as CarryingSocket).carried.linkLost();
+}
+
+class SocketLink implements ByteLink {
+  readonly #host: ListenerHost;
+  readonly #socket: Socket;
+  #ended = false;
+
+  constructor(host: ListenerHost, socket: Socket) {
+    this.#host = host;
+    this.#socket = socket;
+  }
+
+  get congested(): boolean {
+    return this.#socket.writableLength > this.#host.limits.congestedBytes;
+  }
+
+  send(bytes: Uint8Array): void {
+    if (this.#socket.writable) this.#socket.write(bytes);
+  }
+
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#socket.end();
+    this.#socket.resume();
+    setTimeout(() => this.#socket.destroy(), this.#host.limits.closeMs).unref();
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#ended) this.#socket.resume();
+  }
 }

@@ -69,48 +69,76 @@ function carry(
   carrier: 'starttls' | 'secured',
   secureContext: SecureContext,
 ): void {
-  let socket = first;
-  let upgrading = false;
-  let ended = false;
-  const link: XmppLink = {
-    send: text => {
-      if (socket.writable) socket.write(text);
-    },
-    end: peerIsDone => {
-      if (ended) return;
-      ended = true;
-      socket.end();
-      // What the peer still says is of no interest: read it away, so that its end of stream is seen, and cut soon.
-      socket.resume();
-      setTimeout(() => tcp.destroy(), peerIsDone ? doneMs : host.limits.closeMs).unref();
-    },
-    pause: () => void socket.pause(),
-    resume: () => {
-      if (!ended) socket.resume();
-    },
-    get congested() {
-      return socket.writableLength > host.limits.congestedBytes;
-    },
-    startTls: () => {
-      upgrading = true;
-      tcp.removeListener('data', onData);
-      secure(host, tcp, secureContext, secured => {
-        upgrading = false;
-        socket = secured;
-        listen(secured);
-        stream.secured();
-      });
-    },
-  };
+  const link = new TcpLink(host, tcp, first, secureContext);
   const stream = new XmppStream(host, link, { framing: 'stream', carrier, place });
-  const onData = (chunk: Buffer): void => stream.bytes(chunk);
-  const listen = (from: Socket): void => {
-    from.on('data', onData);
+  link.carries(stream);
+}
+
+/** A class, not closures: one stands in every connection. */
+class TcpLink implements XmppLink {
+  readonly #host: ListenerHost;
+  readonly #tcp: Socket;
+  readonly #secureContext: SecureContext;
+  #socket: Socket;
+  #stream: XmppStream | undefined;
+  #upgrading = false;
+  #ended = false;
+
+  constructor(host: ListenerHost, tcp: Socket, first: Socket, secureContext: SecureContext) {
+    this.#host = host;
+    this.#tcp = tcp;
+    this.#socket = first;
+    this.#secureContext = secureContext;
+  }
+
+  carries(stream: XmppStream): void {
+    this.#stream = stream;
+    this.#tcp.once('close', () => stream.linkLost());
+    this.#listen(this.#socket);
+  }
+
+  get congested(): boolean {
+    return this.#socket.writableLength > this.#host.limits.congestedBytes;
+  }
+
+  send(text: string): void {
+    if (this.#socket.writable) this.#socket.write(text);
+  }
+
+  end(peerIsDone: boolean): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#socket.end();
+    // What the peer still says is of no interest: read it away, so that its end of stream is seen, and cut soon.
+    this.#socket.resume();
+    setTimeout(() => this.#tcp.destroy(), peerIsDone ? doneMs : this.#host.limits.closeMs).unref();
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#ended) this.#socket.resume();
+  }
+
+  startTls(): void {
+    this.#upgrading = true;
+    this.#tcp.removeAllListeners('data');
+    secure(this.#host, this.#tcp, this.#secureContext, secured => {
+      this.#upgrading = false;
+      this.#socket = secured;
+      this.#listen(secured);
+      this.#stream?.secured();
+    });
+  }
+
+  #listen(from: Socket): void {
+    const stream = this.#stream!;
+    from.on('data', (chunk: Buffer) => stream.bytes(chunk));
     from.on('drain', () => stream.drained());
     from.on('end', () => {
-      if (!upgrading) from.end();
+      if (!this.#upgrading) from.end();
     });
-  };
-  tcp.once('close', () => stream.linkLost());
-  listen(first);
+  }
 }

@@ -36,7 +36,8 @@ export class XmppStream implements Carrier {
   readonly #framing: 'stream' | 'websocket';
   readonly #place: ConnectionPlace;
   readonly #decoder = new XmlStreamDecoder(xmlLimitsBeforeLogin);
-  readonly #negotiation: ServerNegotiation;
+  /** Until login is done; with the proof's owner it is let go of then: connections are many, and most are idle. */
+  #negotiation: ServerNegotiation | undefined;
   #admitted: { account: Account; device: Device } | undefined;
   #session: DeviceSession | undefined;
   #deadline: NodeJS.Timeout | undefined;
@@ -173,7 +174,7 @@ export class XmppStream implements Carrier {
   }
 
   #negotiate(input: Parameters<ServerNegotiation['receive']>[0]): void {
-    for (const effect of this.#negotiation.receive(input)) {
+    for (const effect of this.#negotiation?.receive(input) ?? []) {
       this.#perform(effect);
       if (this.#closed) return;
     }
@@ -243,10 +244,13 @@ export class XmppStream implements Carrier {
 
   #established(resumed: boolean): void {
     clearTimeout(this.#deadline);
+    this.#deadline = undefined;
+    this.#negotiation = undefined;
     this.#place.admitted();
     this.#decoder.setLimits(xmlLimitsAfterLogin);
-    if (resumed) return;
     const { account, device } = this.#admitted!;
+    this.#admitted = undefined;
+    if (resumed) return;
     if (!this.#host.stillAdmitted(account, device)) {
       this.#fail('not-authorized');
       return;

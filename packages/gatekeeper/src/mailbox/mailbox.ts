@@ -100,7 +100,7 @@ export type DeviceMailbox = {
    * Entries that are over although their row is or may come to be on disk: pages leave them out. Replaced, not emptied,
    * when rows are gone, for a page that was asked for earlier may still hold them.
    */
-  removed: Set<number>;
+  removed: Set<number> | undefined;
   /** The device is gone: what is still being written is removed again. */
   discarded: boolean;
 };
@@ -277,7 +277,7 @@ export class Mailboxes {
       this.#unwrittenBytes -= entry.countedBytes;
       this.#trimVolatile(box);
     } else if (before === 'durable') this.#scheduleRemoval(box, entry.seq);
-    else box.removed.add(entry.seq);
+    else (box.removed ??= new Set()).add(entry.seq);
     this.#settle(entry);
     if (box.live?.mode === 'draining') this.#drain(box);
     this.#checkCongestion();
@@ -313,7 +313,7 @@ export class Mailboxes {
         if (removed >= limit || this.#closing) break;
         const box = this.#boxes.get(device);
         // A device with a stream finds out by itself what is too old. Rows on their way out are counted out already.
-        if (box !== undefined && (box.live !== undefined || box.loading !== undefined || box.removed.size > 0))
+        if (box !== undefined && (box.live !== undefined || box.loading !== undefined || (box.removed?.size ?? 0) > 0))
           continue;
         const expired = this.#store.expire(device, nowMs, limit - removed).then(gone => {
           removed += gone.count;
@@ -345,7 +345,7 @@ export class Mailboxes {
       writing: 0,
       volatile: [],
       loading: undefined,
-      removed: new Set(),
+      removed: undefined,
       discarded: false,
     };
     this.#boxes.set(device, box);
@@ -509,7 +509,7 @@ export class Mailboxes {
       if (entry.state === 'acknowledged' || element === undefined || mailbox.discarded) {
         // Acknowledged, or its device removed, while it waited for this turn's end: it need not be written at all.
         mailbox.writing--;
-        mailbox.removed.delete(seq);
+        mailbox.removed?.delete(seq);
         this.#unwrittenBytes -= entry.countedBytes;
         skipped.push(entry);
         this.#settle(entry);
@@ -552,7 +552,7 @@ export class Mailboxes {
       const box = entry.mailbox;
       box.writing--;
       this.#unwrittenBytes -= entry.countedBytes;
-      box.removed.delete(entry.seq);
+      box.removed?.delete(entry.seq);
       if (entry.state !== 'writing') continue;
       entry.state = 'dropped';
       box.count--;
@@ -602,7 +602,8 @@ export class Mailboxes {
     let readable = live.cursor;
     let { removed } = box;
     const read = this.#swept(box).then(() => {
-      removed = box.removed;
+      // This very set hears of what is removed while the page is read.
+      removed = box.removed ??= new Set();
       // Everything up to here is on disk already, so an empty page means that there is nothing up to here.
       if (box.writing === 0) readable = box.lastSeq;
       return this.#store.page(box.row, live.cursor, pageEntries, pageBytes);
@@ -624,12 +625,17 @@ export class Mailboxes {
     );
   }
 
-  #deliverPage(box: DeviceMailbox, live: Live, page: readonly StoredEntry[], removed: ReadonlySet<number>): void {
+  #deliverPage(
+    box: DeviceMailbox,
+    live: Live,
+    page: readonly StoredEntry[],
+    removed: ReadonlySet<number> | undefined,
+  ): void {
     const nowMs = this.#nowMs();
     for (const stored of page) {
       if (!live.device.hasRoom()) return;
       live.cursor = stored.seq;
-      if (removed.has(stored.seq)) continue;
+      if (removed?.has(stored.seq) === true) continue;
       const sinceMs = stored.expiresAtMs - this.#limits.ttlMs;
       const element = stored.expiresAtMs <= nowMs ? undefined : this.#codec.decode(stored.stanza, sinceMs);
       if (element === undefined) {
@@ -656,7 +662,7 @@ export class Mailboxes {
   }
 
   #scheduleRemoval(box: DeviceMailbox, seq: number): void {
-    box.removed.add(seq);
+    (box.removed ??= new Set()).add(seq);
     let ranges = this.#removals.get(box);
     if (ranges === undefined) this.#removals.set(box, (ranges = []));
     const last = ranges.at(-1);
@@ -677,7 +683,7 @@ export class Mailboxes {
           for (const [box, ranges] of batch) {
             const removed = new Set(box.removed);
             for (const { first, last } of ranges) for (let seq = first; seq <= last; seq++) removed.delete(seq);
-            box.removed = removed;
+            box.removed = removed.size === 0 ? undefined : removed;
             this.#forgetWhenEmpty(box);
           }
         },
@@ -703,7 +709,7 @@ export class Mailboxes {
 
   /** A mailbox keeps its place while rows of it may be on disk: whoever makes it anew would not know of them. */
   #forgetWhenEmpty(box: DeviceMailbox): void {
-    const idle = box.live === undefined && box.count === 0 && box.writing === 0 && box.removed.size === 0;
+    const idle = box.live === undefined && box.count === 0 && box.writing === 0 && (box.removed?.size ?? 0) === 0;
     if (!idle || box.loading !== undefined || this.#boxes.get(box.row) !== box) return;
     // Its sequences are never given again, also when the clock has been put back.
     this.#sequenceFloor = Math.max(this.#sequenceFloor, box.lastSeq);
