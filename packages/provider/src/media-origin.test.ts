@@ -498,3 +498,33 @@ test('inside the kit: the session token uploads, the URL reads', async () => {
   });
   assert.equal(late.status, 401);
 });
+
+test('a reader who leaves before the answer leaves no file open', async () => {
+  const folder = newFolder();
+  const disk = createDiskMediaStore(join(folder, 'files'));
+  const streams: { readonly closed: boolean }[] = [];
+  const store: MediaStore = {
+    ...disk,
+    read: async (name, start, end) => {
+      const stream = await disk.read(name, start, end);
+      if (stream !== undefined) streams.push(stream);
+      await new Promise(resolve => setTimeout(resolve, 60));
+      return stream;
+    },
+  };
+  const at = await world({ folder, store });
+  const url = await upload(at, randomBytes(2_000_000));
+  for (let i = 0; i < 5; i += 1) {
+    const sent = httpRequest(url, { agent: false }).end();
+    sent.on('error', () => {});
+    await new Promise(resolve => setTimeout(resolve, 20));
+    sent.destroy();
+  }
+  for (let tries = 0; tries < 100 && !(streams.length === 5 && streams.every(each => each.closed)); tries += 1) {
+    await new Promise(resolve => setTimeout(resolve, 10));
+  }
+  assert.deepEqual(
+    streams.map(each => each.closed),
+    [true, true, true, true, true],
+  );
+});

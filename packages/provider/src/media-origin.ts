@@ -370,6 +370,8 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
     } catch {
       // The reader went away or took too long; or the storage failed, and the missing end tells.
     } finally {
+      // A pipeline into a response that was closed before it began leaves the file open.
+      body.destroy();
       answering.delete(response);
     }
   }

@@ -391,6 +391,7 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
       // A reader that stops is let go, and the fetch with it.
       raw.setTimeout(config.limits.mediaIdleSeconds * 1000, () => raw.destroy());
       raw.once('close', () => body.destroy());
+      if (raw.destroyed) body.destroy();
       return reply.code(status).send(body);
     },
   });
