@@ -92,7 +92,7 @@ export function fuzzCompactConnection(seed: number, iterations: number): void {
       law(isSame(login.deviceKey, deviceKeyPair.publicKey), 'the login is of the key that the client holds');
     }
     const clientEnd = pair.client.transport;
-    const serverEnd = pair.server.transport;
+    const serverEnd = pair.serverTransport;
     if (clientEnd !== undefined && serverEnd !== undefined) {
       law(isSame(clientEnd.handshakeHash, serverEnd.handshakeHash), 'both sides have one transcript');
     }

@@ -50,7 +50,7 @@ for (const [name, options] of Object.entries(patterns)) {
     assert.equal(hex(pair.login?.deviceKey), hex(pair.deviceKeyPair.publicKey));
     assert.equal(pair.established?.pattern, pattern);
     assert.deepEqual(pair.clientElements, answers);
-    assert.deepEqual(pair.client.transport?.handshakeHash, pair.server.transport?.handshakeHash);
+    assert.deepEqual(pair.client.transport?.handshakeHash, pair.serverTransport?.handshakeHash);
     // In IK everything is said in one message each.
     if (pattern === 'IK') assert.equal(pair.sent.length, 2);
     else assert.equal(hex(pair.established?.certificate?.publicKey), hex(pair.client.transport?.remoteStatic));
@@ -113,7 +113,7 @@ for (const [name, options] of Object.entries(patterns)) {
       if (isWhole) {
         // Whoever spoils the sealed part of IK's first message gets what an outdated key gets: a fallback, which is whole.
         assert.equal(pair.login?.pattern, 'XXfallback', `byte ${at} of ${total} was changed and nobody noticed`);
-        assert.equal(hex(pair.client.transport?.handshakeHash), hex(pair.server.transport?.handshakeHash));
+        assert.equal(hex(pair.client.transport?.handshakeHash), hex(pair.serverTransport?.handshakeHash));
         assert.ok(at >= 40 && at < honest.sent[0]!.bytes.length);
       }
       assert.deepEqual([...pair.clientElements, ...pair.serverElements], []);

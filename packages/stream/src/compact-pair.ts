@@ -6,6 +6,7 @@ import { compactContext } from '@drawbridge/wire/compact-value';
 import type { Element } from '@drawbridge/wire/element';
 import { CompactClient, type CompactClientEvent, type CompactClientSettings } from './compact-client.ts';
 import { encodeCertificate, type StaticKeyCertificate } from './compact-login.ts';
+import type { PipeTransport } from '@drawbridge/noise/pipes';
 import { CompactServer, type CompactServerEvent } from './compact-server.ts';
 
 export const domain = 'citadel.example';
@@ -36,6 +37,8 @@ export const pinnedSignature = new Uint8Array(64).fill(0x5a);
 export class CompactPair {
   readonly client: CompactClient;
   readonly server: CompactServer;
+  /** What the handshake gave the server, once it is open. */
+  serverTransport: PipeTransport | undefined;
   readonly deviceKeyPair: KeyPair;
   readonly clientEvents: CompactClientEvent[] = [];
   readonly serverEvents: CompactServerEvent[] = [];
@@ -65,6 +68,9 @@ export class CompactPair {
       suite,
       staticKeyPairs,
       certificate: encodeCertificate(certificate, compactContext(serverDomain)),
+      opened: transport => {
+        this.serverTransport = transport;
+      },
     });
     this.client = new CompactClient({
       domain,

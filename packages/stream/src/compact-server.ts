@@ -1,6 +1,7 @@
 // The gatekeeper's side of a compact connection: prologue, Noise handshake with the login in its payload, then frames
 // of stanzas. Knows nothing of sockets, accounts or sessions; crypto and certificates are injected.
 // Source: docs/protocol/05-compact.md; docs/protocol/08-noise.md.
+import type { CipherState } from '@drawbridge/noise/cipher-state';
 import type { KeyPair, Suite } from '@drawbridge/noise/crypto';
 import { isNoiseError } from '@drawbridge/noise/errors';
 import { type PipePattern, type PipeResponder, type PipeTransport, startResponder } from '@drawbridge/noise/pipes';
@@ -32,6 +33,8 @@ export type CompactServerSettings = {
   readonly staticKeyPairs: readonly [KeyPair, ...KeyPair[]];
   /** The handshake payload that certifies the current static key (`encodeCertificate`). */
   readonly certificate: Uint8Array;
+  /** Shown what the handshake gave, once; for tests. */
+  readonly opened?: (transport: PipeTransport) => void;
 };
 
 export type CompactServerFailure =
@@ -62,7 +65,8 @@ type State =
   | { readonly kind: 'prologue' }
   | { readonly kind: 'handshake'; readonly responder: PipeResponder }
   | { readonly kind: 'verifying'; readonly responder: PipeResponder; readonly transport: PipeTransport | undefined }
-  | { readonly kind: 'open'; readonly transport: PipeTransport }
+  /** Only the two keys: what else the handshake gave is let go of, since most connections are idle. */
+  | { readonly kind: 'open'; readonly send: CipherState; readonly receive: CipherState }
   | { readonly kind: 'closed' };
 
 export class CompactServer {
@@ -76,9 +80,9 @@ export class CompactServer {
     this.#context = compactContext(settings.domain);
   }
 
-  /** The session's keys, once it is open: for captures in development. */
-  get transport(): PipeTransport | undefined {
-    return this.#state.kind === 'open' ? this.#state.transport : undefined;
+  /** The session's keys, once it is open. */
+  get transport(): { readonly send: CipherState; readonly receive: CipherState } | undefined {
+    return this.#state.kind === 'open' ? this.#state : undefined;
   }
 
   /** Takes bytes in any pieces. After `failed` it gives nothing any more. */
@@ -109,7 +113,7 @@ export class CompactServer {
 
   /** Seals stanzas. Undefined when the session's key is used up, or it is not open. */
   send(elements: readonly Element[]): Uint8Array | undefined {
-    return this.#state.kind === 'open' ? sealStanzas(elements, this.#context, this.#state.transport.send) : undefined;
+    return this.#state.kind === 'open' ? sealStanzas(elements, this.#context, this.#state.send) : undefined;
   }
 
   close(): void {
@@ -133,7 +137,8 @@ export class CompactServer {
       transport = reply.transport;
       parts.push(frameOf(reply.message));
     }
-    this.#state = { kind: 'open', transport };
+    this.#settings.opened?.(transport);
+    this.#state = { kind: 'open', send: transport.send, receive: transport.receive };
     this.#reader.setMaximum(maxFrameBytes);
     if (rest.length > 0) {
       const sealed = sealStanzas(rest, this.#context, transport.send);
@@ -169,15 +174,15 @@ export class CompactServer {
       const frame = this.#reader.next();
       if (frame === undefined) return events;
       if (frame === 'frame-too-long') return this.#fail('frame-too-long', events);
-      const event = this.#state.kind === 'open' ? this.#opened(frame, this.#state.transport) : this.#handshake(frame);
+      const event = this.#state.kind === 'open' ? this.#opened(frame, this.#state.receive) : this.#handshake(frame);
       if (event === undefined) continue;
       if (event.kind === 'failed') return this.#fail(event.code, events);
       events.push(event);
     }
   }
 
-  #opened(frame: Uint8Array, transport: PipeTransport): CompactServerEvent | undefined {
-    const elements = openFrame(frame, this.#context, xmlLimitsAfterLogin, transport.receive);
+  #opened(frame: Uint8Array, key: CipherState): CompactServerEvent | undefined {
+    const elements = openFrame(frame, this.#context, xmlLimitsAfterLogin, key);
     if (typeof elements === 'string') return { kind: 'failed', code: elements };
     return elements.length === 0 ? undefined : { kind: 'elements', elements };
   }
