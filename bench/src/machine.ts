@@ -70,6 +70,12 @@ export function cpuMsOf(pid: number): number {
   return ((Number(fields[11]) + Number(fields[12])) * 1_000) / ticksPerSecond;
 }
 
+/** Of `cpuMsOf`, what the kernel did for the process. */
+export function systemMsOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  return (Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[12]) * 1_000) / ticksPerSecond;
+}
+
 /** CPU time that all processes of the machine have used, milliseconds. */
 export function machineCpuMs(): number {
   const fields = readFileSync('/proc/stat', 'latin1').split('\n', 1)[0]!.trim().split(/\s+/).slice(1).map(Number);

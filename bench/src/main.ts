@@ -102,6 +102,7 @@ async function run(): Promise<number> {
   if (peers.length === 0) say('without peers: --with-peers installs ejabberd and prosody from Debian');
 
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-bench-'));
+  let failed = 0;
   try {
     if (values.profile) {
       await profileAllocations();
@@ -111,13 +112,20 @@ async function run(): Promise<number> {
     for (const name of chosen) {
       say(`suite ${name}`);
       const context: SuiteContext = { quick: values.quick, repeats, peers, folder: join(folder, name), say };
-      const result = await suites[name]!(context);
+      const result = await suites[name]!(context).catch((error: unknown) => {
+        if (interrupted) throw error;
+        say(`suite ${name} failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+      });
+      if (result === undefined) {
+        failed++;
+        continue;
+      }
       writeResult(result, machine, values.quick);
       process.stdout.write(table(result));
       writeReport();
     }
     say('wrote bench/results and bench/report.html');
-    return 0;
+    return failed === 0 ? 0 : 1;
   } finally {
     killAllChildren();
     rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });

@@ -40,6 +40,16 @@ export type StoreResult = Metered & {
 /** Ids say whose message it is and which: sender × this + number. */
 const perSender = 10_000_000;
 
+/** Of a server that was killed. */
+const nothingMetered: Metered = {
+  seconds: 1,
+  serverCpuMs: 0,
+  serverSystemMs: 0,
+  serverCores: 0,
+  generatorCores: 0,
+  otherCores: 0,
+};
+
 export async function store(job: StoreJob): Promise<StoreResult> {
   const { target, fault } = job;
   const first = (job.firstPair ?? 0) * 2;
@@ -127,9 +137,10 @@ export async function store(job: StoreJob): Promise<StoreResult> {
   } else await Promise.race([finished.promise, sleep(60_000)]);
   const bytes = clients.reduce((sum, client) => sum + client.bytesOut, 0) - bytesBefore;
   for (const client of clients) client.close(faulted ? 'cut' : 'in-order');
-  const { seconds, serverCpuMs } = metered ?? { seconds: 1, serverCpuMs: 0 };
+  const measured = metered ?? nothingMetered;
+  const { seconds, serverCpuMs } = measured;
   return {
-    ...(metered ?? { seconds, serverCpuMs, serverCores: 0, generatorCores: 0, otherCores: 0 }),
+    ...measured,
     acknowledged: senders.map(person => acknowledged.get(person.index)!),
     total,
     perSecond: total / seconds,

@@ -1,10 +1,12 @@
 // Measures a stretch of time: what the server and the generator used of their cores, and what everybody else did.
 import { performance } from 'node:perf_hooks';
-import { cpuMsOf, machineCpuMs } from '../machine.ts';
+import { cpuMsOf, machineCpuMs, systemMsOf } from '../machine.ts';
 
 export type Metered = {
   readonly seconds: number;
   readonly serverCpuMs: number;
+  /** Of that, in the kernel: mostly sockets. */
+  readonly serverSystemMs: number;
   readonly serverCores: number;
   readonly generatorCores: number;
   /** What everybody else on the machine used: measurements beside a busy neighbour are worth less. */
@@ -15,7 +17,7 @@ export type Metered = {
 export function startMeter(pid: number): () => Metered {
   const own = process.cpuUsage();
   const beganMs = performance.now();
-  const [server, machine] = [cpuMsOf(pid), machineCpuMs()];
+  const [server, system, machine] = [cpuMsOf(pid), systemMsOf(pid), machineCpuMs()];
   return () => {
     const [serverCpuMs, machineMs] = [cpuMsOf(pid) - server, machineCpuMs() - machine];
     const elapsedMs = performance.now() - beganMs;
@@ -24,6 +26,7 @@ export function startMeter(pid: number): () => Metered {
     return {
       seconds: elapsedMs / 1_000,
       serverCpuMs,
+      serverSystemMs: systemMsOf(pid) - system,
       serverCores: serverCpuMs / elapsedMs,
       generatorCores,
       otherCores: Math.max(0, (machineMs - serverCpuMs) / elapsedMs - generatorCores),

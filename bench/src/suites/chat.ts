@@ -3,7 +3,7 @@ import { runJob } from '../children.ts';
 import type { ChatJob, ChatResult } from '../load/chat.ts';
 import { check, type Check, type Figures, type Row, row, type SuiteResult } from '../results.ts';
 import type { Endpoint, RunningServer } from '../servers/server.ts';
-import { type Subject, type SuiteContext, withSubjects } from './suite.ts';
+import { attempt, type Subject, type SuiteContext, withSubjects } from './suite.ts';
 
 type Case = {
   readonly name: string;
@@ -185,11 +185,15 @@ export async function chatSuite(context: SuiteContext): Promise<SuiteResult> {
   const options = { accounts: pairs * 2, offline: false, sasl: 'plain' } as const;
   await withSubjects(context, subjects, options, async servers => {
     // Once without looking: code that a runtime compiles as it goes is not what is measured.
-    for (const server of servers.values()) await runCase(cases[0]!, server, quick, undefined);
+    for (const server of servers.values()) {
+      await attempt(context, 'warm-up', () => runCase(cases[0]!, server, quick, undefined));
+    }
     for (let repeat = 0; repeat < repeats; repeat++) {
       for (const each of chosen) {
         for (const subject of each.subjects.filter(present)) {
-          const result = await runCase(each, servers.get(subject)!, quick, rateFor(each, subject, runs));
+          const result = await attempt(context, `${each.name}, ${subject}`, () =>
+            runCase(each, servers.get(subject)!, quick, rateFor(each, subject, runs)),
+          );
           if (result === undefined) continue;
           const key = `${each.name} ${subject}`;
           runs.set(key, [...(runs.get(key) ?? []), result]);
@@ -253,6 +257,7 @@ function figuresOf(result: ChatResult): Figures {
   const { latencyMs, bytesPerMessage } = result;
   return {
     cpuMsPerMessage: result.cpuMsPerMessage,
+    systemShare: result.serverSystemMs / Math.max(1, result.serverCpuMs),
     perSecond: result.perSecond,
     serverCores: result.serverCores,
     generatorCores: result.generatorCores,

@@ -3,7 +3,7 @@ import { runJob } from '../children.ts';
 import type { StoreJob } from '../load/flood.ts';
 import { check, type Figures, row, type Row, type SuiteResult } from '../results.ts';
 import type { Endpoint } from '../servers/server.ts';
-import { startSubject, type Subject, type SuiteContext } from './suite.ts';
+import { attempt, startSubject, type Subject, type SuiteContext } from './suite.ts';
 
 type Case = {
   readonly name: string;
@@ -57,7 +57,10 @@ export async function durabilitySuite(context: SuiteContext): Promise<SuiteResul
       const rounds = quick ? 1 : subject === 'drawbridge' ? context.repeats + 2 : 1;
       const figures: Figures[] = [];
       for (let round = 0; round < rounds; round++) {
-        const figure = await oneRound(context, each, subject, endpoint, round);
+        const figure = await attempt(context, `${each.name}, ${subject}`, () =>
+          oneRound(context, each, subject, endpoint, round),
+        );
+        if (figure === undefined) continue;
         figures.push(figure);
         say(
           `${each.name}, ${subject} ${endpoint}: acknowledged ${figure.acknowledged}, lost ${figure.lost}, repeated ${figure.repeated}`,

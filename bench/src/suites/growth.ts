@@ -2,7 +2,7 @@
 import { runJob } from '../children.ts';
 import { check, row, type Row, type SuiteResult } from '../results.ts';
 import { fileLimit } from '../machine.ts';
-import { type SuiteContext, withSubjects } from './suite.ts';
+import { attempt, type SuiteContext, withSubjects } from './suite.ts';
 
 const perSecond = 4_000;
 
@@ -23,7 +23,10 @@ export async function growthSuite(context: SuiteContext): Promise<SuiteResult> {
         for (const count of streams) {
           const measureMs = quick ? 2_000 : 5_000;
           const load = { loop: 'open', perSecond } as const;
-          const result = await runJob({ ...job, pairs: count / 2, load, warmUpMs: 2_000, measureMs }, 180_000);
+          const result = await attempt(context, `${count} streams, ${endpoint}`, () =>
+            runJob({ ...job, pairs: count / 2, load, warmUpMs: 2_000, measureMs }, 180_000),
+          );
+          if (result === undefined) continue;
           const { cpuMsPerMessage, residentKiB, otherCores } = result;
           const figures = {
             cpuMsPerMessage,

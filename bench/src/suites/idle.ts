@@ -4,7 +4,7 @@ import { fileLimit } from '../machine.ts';
 import type { IdleResult } from '../load/idle.ts';
 import { check, row, type Row, type SuiteResult } from '../results.ts';
 import type { Endpoint } from '../servers/server.ts';
-import { type Subject, type SuiteContext, withSubjects } from './suite.ts';
+import { attempt, type Subject, type SuiteContext, withSubjects } from './suite.ts';
 
 type Case = {
   readonly name: string;
@@ -39,21 +39,24 @@ export async function idleSuite(context: SuiteContext): Promise<SuiteResult> {
       const wanted = quick ? [1_000] : !ours || each.endpoint === 'xml-tls' ? [1_000, 5_000] : [1_000, 10_000, 20_000];
       const steps = wanted.filter(step => step <= most);
       const accounts = steps.at(-1)!;
-      const result: IdleResult = await withSubjects(
-        context,
-        [subject],
-        { accounts, offline: false, sasl: 'plain' },
-        async servers =>
-          await runJob(
-            {
-              kind: 'idle',
-              target: servers.get(subject)!.target(each.endpoint)!,
-              steps,
-              settleMs: quick ? 4_000 : 12_000,
-            },
-            600_000,
-          ),
-      );
+      const measure = (): Promise<IdleResult> =>
+        withSubjects(
+          context,
+          [subject],
+          { accounts, offline: false, sasl: 'plain' },
+          async servers =>
+            await runJob(
+              {
+                kind: 'idle',
+                target: servers.get(subject)!.target(each.endpoint)!,
+                steps,
+                settleMs: quick ? 4_000 : 12_000,
+              },
+              600_000,
+            ),
+        );
+      const result = await attempt(context, `${each.name}, ${subject}`, measure);
+      if (result === undefined) continue;
       for (const step of result.steps) {
         const name = `${each.name}-${step.streams}`;
         say(`${name}, ${subject}: ${step.kibPerStream.toFixed(1)} KiB each`);

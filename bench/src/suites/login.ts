@@ -3,7 +3,7 @@ import { runJob } from '../children.ts';
 import type { LoginJob, LoginResult } from '../load/login.ts';
 import { check, row, type Row, type SuiteResult } from '../results.ts';
 import type { Endpoint } from '../servers/server.ts';
-import { type Subject, type SuiteContext, withSubjects } from './suite.ts';
+import { attempt, type Subject, type SuiteContext, withSubjects } from './suite.ts';
 
 type Case = {
   readonly name: string;
@@ -64,7 +64,8 @@ export async function loginSuite(context: SuiteContext): Promise<SuiteResult> {
     for (let repeat = 0; repeat < repeats; repeat++) {
       for (const each of cases) {
         for (const subject of each.subjects.filter(present)) {
-          const result = await runCase(each, subject);
+          const result = await attempt(context, `${each.name}, ${subject}`, () => runCase(each, subject));
+          if (result === undefined) continue;
           const key = `${each.name} ${subject}`;
           runs.set(key, [...(runs.get(key) ?? []), result]);
           say(

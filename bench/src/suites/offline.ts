@@ -4,7 +4,7 @@ import { runJob } from '../children.ts';
 import type { DrainResult, StoreResult } from '../load/flood.ts';
 import { check, type Figures, row, type Row, type SuiteResult } from '../results.ts';
 import type { Endpoint } from '../servers/server.ts';
-import { type Subject, type SuiteContext, withSubjects } from './suite.ts';
+import { attempt, type Subject, type SuiteContext, withSubjects } from './suite.ts';
 
 type Case = {
   readonly name: string;
@@ -40,15 +40,20 @@ export async function offlineSuite(context: SuiteContext): Promise<SuiteResult> 
           const messagesEach = (quick ? 1_000 : 5_000) * (ours ? 2 : 1) * (repeat < 0 ? 0.1 : 0.4);
           const target = servers.get(subject)!.target(each.endpoint)!;
           const common = { target, pairs, payload: 'equal-bytes' } as const;
-          const stored = await runJob(
-            { kind: 'store', ...common, messagesEach, window: 500, recipients: 'offline' },
-            240_000,
-          );
-          const expected = stored.total;
-          const drained = await runJob(
-            { kind: 'drain', ...common, expected, quietMs: 10_000, acknowledged: stored.acknowledged },
-            240_000,
-          );
+          const both = await attempt(context, `${each.name}, ${subject}`, async () => {
+            const stored = await runJob(
+              { kind: 'store', ...common, messagesEach, window: 500, recipients: 'offline' },
+              240_000,
+            );
+            const { total: expected, acknowledged } = stored;
+            const drained = await runJob(
+              { kind: 'drain', ...common, expected, quietMs: 10_000, acknowledged },
+              240_000,
+            );
+            return { stored, drained };
+          });
+          if (both === undefined) continue;
+          const { stored, drained } = both;
           if (repeat < 0) continue;
           const key = `${each.name} ${subject}`;
           stores.set(key, [...(stores.get(key) ?? []), stored]);

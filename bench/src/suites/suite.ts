@@ -74,3 +74,20 @@ export async function withSubjects<T>(
     for (const server of servers.values()) await server.stop();
   }
 }
+
+/** Runs that failed one after the other before a suite gives up. */
+const maxFailures = 4;
+let failures = 0;
+
+/** One run. A failed one is said and left out: one bad moment must not cost what has been measured for minutes. */
+export async function attempt<T>(context: SuiteContext, name: string, work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    const result = await work();
+    failures = 0;
+    return result;
+  } catch (error) {
+    context.say(`${name} failed: ${error instanceof Error ? error.message : String(error)}`);
+    if (++failures >= maxFailures) throw error;
+    return undefined;
+  }
+}
