@@ -1,5 +1,6 @@
 // Mailbox rows: append, read a page, remove, expire. Runs in the storage workers.
 import type { DatabaseSync } from 'node:sqlite';
+import { takeRoom } from './disk-reserve.ts';
 import { prepared } from './prepared.ts';
 
 /** `seq` grows by one per entry and device; `stanza` is the compact encoding of what the device will receive. */
@@ -10,8 +11,13 @@ export type MailboxRow = {
   readonly stanza: Uint8Array;
 };
 
+/** About what a row takes beside its stanza. */
+const rowBytes = 40;
+
 export const mailboxWrites = {
   mailboxAppend(db: DatabaseSync, rows: readonly MailboxRow[]): void {
+    const sizeBytes = rows.reduce((sum, row) => sum + row.stanza.length + rowBytes, 0);
+    takeRoom(db, sizeBytes, performance.now());
     // Never a replacement: what a sender was told is kept must not go because of a sequence given twice.
     const insert = prepared(db, 'INSERT INTO mailbox (device, seq, expires_at, stanza) VALUES (?, ?, ?, ?)');
     for (const row of rows) insert.run(row.device, row.seq, row.expiresAtMs, row.stanza);

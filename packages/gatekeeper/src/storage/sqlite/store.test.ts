@@ -9,7 +9,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { migrate } from './schema.ts';
-import { maxWaitingCommands, openSqliteStore, type SqliteStore, StoreError } from './store.ts';
+import { maxWaitingCommands, openSqliteStore, type SqliteStore, StoreError, type StoreOptions } from './store.ts';
 
 function folderFor(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-store-'));
@@ -17,8 +17,12 @@ function folderFor(t: TestContext): string {
   return folder;
 }
 
-async function openFor(t: TestContext, file = join(folderFor(t), 'store.sqlite')): Promise<SqliteStore> {
-  const store = await openSqliteStore(file);
+async function openFor(
+  t: TestContext,
+  file = join(folderFor(t), 'store.sqlite'),
+  options: StoreOptions = {},
+): Promise<SqliteStore> {
+  const store = await openSqliteStore(file, options);
   t.after(() => store.close());
   return store;
 }
@@ -102,7 +106,7 @@ test('a full disk is said to be full, nothing of the batch is kept, and room mak
     t.skip('needs the right to mount a tmpfs');
     return;
   }
-  const store = await openFor(t, join(disk, 'store.sqlite'));
+  const store = await openFor(t, join(disk, 'store.sqlite'), { diskReserveBytes: 0 });
   let stored = 0;
   let failure: unknown;
   for (let i = 0; failure === undefined && i < 1_000; i++) {
@@ -121,8 +125,39 @@ test('a full disk is said to be full, nothing of the batch is kept, and room mak
   assert.equal(await count(store, 2), 1);
 });
 
-/** A file system of 4 MB of which half is taken by `ballast`; undefined where mounting is not allowed. */
-async function smallDisk(t: TestContext): Promise<string | undefined> {
+test('a disk that its own mailboxes have filled: removals are written, and make room without help', async t => {
+  const disk = await smallDisk(t, 24);
+  if (disk === undefined) {
+    t.skip('needs the right to mount a tmpfs');
+    return;
+  }
+  const store = await openFor(t, join(disk, 'store.sqlite'), { diskReserveBytes: 8 * 1024 * 1024 });
+  const append = (seq: number): Promise<unknown> => store.run('mailboxAppend', [row(1, seq, 20_000)]);
+  let stored = 0;
+  await assert.rejects(async () => {
+    for (; stored < 1_500; stored++) await append(stored + 1);
+  }, isStoreError('disk-full'));
+  assert(stored > 200);
+  for (let time = 0; time < 3; time++) {
+    // Also beside what is refused.
+    const first = time * 10_000 + 1;
+    const [more, removed] = await Promise.allSettled([
+      store.run('mailboxAppend', [row(1, first + stored, 2_000_000)]),
+      store.run('mailboxRemove', [{ device: 1, first, last: first + stored - 1 }]),
+    ]);
+    assert(more.status === 'rejected' && isStoreError('disk-full')(more.reason));
+    assert.equal(removed.status, 'fulfilled');
+    assert.equal(await count(store, 1), 0);
+    await new Promise(resolve => setTimeout(resolve, 60));
+    await assert.rejects(async () => {
+      for (stored = 0; stored < 1_500; stored++) await append((time + 1) * 10_000 + 1 + stored);
+    }, isStoreError('disk-full'));
+    assert(stored > 200);
+  }
+});
+
+/** A file system of which 2 MB are taken by `ballast`; undefined where mounting is not allowed. */
+async function smallDisk(t: TestContext, sizeMiB = 4): Promise<string | undefined> {
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-disk-'));
   const run = (command: string, args: string[]): Promise<number | null> =>
     new Promise(resolve => {
@@ -130,7 +165,7 @@ async function smallDisk(t: TestContext): Promise<string | undefined> {
       child.on('error', () => resolve(null));
       child.on('exit', resolve);
     });
-  const isMounted = (await run('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', folder])) === 0;
+  const isMounted = (await run('mount', ['-t', 'tmpfs', '-o', `size=${sizeMiB}m`, 'tmpfs', folder])) === 0;
   t.after(async () => {
     if (isMounted) await run('umount', ['-l', folder]);
     rmSync(folder, { recursive: true, force: true });

@@ -4,6 +4,7 @@
 import { DatabaseSync } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
 import type { ReadCommands, WriteCommands } from './commands.ts';
+import { defaultDiskReserveBytes } from './disk-reserve.ts';
 
 export type StoreErrorCode = 'disk-full' | 'store-failed' | 'store-closed' | 'store-overloaded';
 
@@ -43,6 +44,7 @@ type WorkerReply =
 export type WorkerResult =
   | { readonly ok: true; readonly value: unknown }
   | { readonly ok: false; readonly code: StoreErrorCode; readonly message: string };
+export type WorkerData = { readonly file: string; readonly mode: 'write' | 'read'; readonly diskReserveBytes: number };
 export type WorkerCommand = { readonly command: string; readonly args: unknown };
 
 class CommandWorker {
@@ -55,13 +57,13 @@ class CommandWorker {
   readonly ready: Promise<void>;
   readonly #exited: Promise<void>;
 
-  constructor(file: string, mode: 'write' | 'read') {
+  constructor(data: WorkerData) {
     this.#worker = new Worker(
       new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url),
       {
-        workerData: { file, mode },
+        workerData: data,
         execArgv: ['--conditions=drawbridge-source'],
-        name: `store-${mode}`,
+        name: `store-${data.mode}`,
       },
     );
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -146,11 +148,17 @@ class CommandWorker {
   }
 }
 
+export type StoreOptions = {
+  /** Mailboxes refuse more (`disk-full`) when this little is left: what makes room again must still be written. */
+  readonly diskReserveBytes?: number;
+};
+
 /** Opens (and, when new, creates) the store in one file. Rejects with a StoreError that says what to do. */
-export async function openSqliteStore(file: string): Promise<SqliteStore> {
-  const writer = new CommandWorker(file, 'write');
+export async function openSqliteStore(file: string, options: StoreOptions = {}): Promise<SqliteStore> {
+  const { diskReserveBytes = defaultDiskReserveBytes } = options;
+  const writer = new CommandWorker({ file, mode: 'write', diskReserveBytes });
   await writer.ready;
-  const reader = new CommandWorker(file, 'read');
+  const reader = new CommandWorker({ file, mode: 'read', diskReserveBytes });
   let reads: DatabaseSync;
   try {
     await reader.ready;

@@ -3,11 +3,12 @@
 import { DatabaseSync } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
 import { readCommands, writeCommands } from './commands.ts';
+import { DiskReserveReached, keepDiskReserve } from './disk-reserve.ts';
 import { migrate } from './schema.ts';
-import type { StoreErrorCode, WorkerCommand, WorkerResult } from './store.ts';
+import type { StoreErrorCode, WorkerCommand, WorkerData, WorkerResult } from './store.ts';
 
 const port = parentPort!;
-const { file, mode } = workerData as { file: string; mode: 'write' | 'read' };
+const { file, mode, diskReserveBytes } = workerData as WorkerData;
 type Command = (db: DatabaseSync, args: unknown) => unknown;
 const commands = (mode === 'write' ? writeCommands : readCommands) as unknown as Record<string, Command>;
 
@@ -31,7 +32,8 @@ function runBatch(db: DatabaseSync, batch: readonly WorkerCommand[]): WorkerResu
         results.push({ ok: true, value: commands[command]!(db, args) });
       } catch (error) {
         const failure = storeErrorOf(error);
-        if (alone || failure.code === 'disk-full' || !db.isTransaction) throw error;
+        const endsAll = failure.code === 'disk-full' && !(error instanceof DiskReserveReached);
+        if (alone || endsAll || !db.isTransaction) throw error;
         db.exec('ROLLBACK TO command');
         results.push(failure);
       }
@@ -42,7 +44,20 @@ function runBatch(db: DatabaseSync, batch: readonly WorkerCommand[]): WorkerResu
   } catch (error) {
     if (db.isTransaction) db.exec('ROLLBACK');
     const failure = storeErrorOf(error);
+    if (failure.code === 'disk-full') useLogAgain(db);
     return batch.map(() => failure);
+  }
+}
+
+/**
+ * Moves the log into the tables, as far as there is room. It happens by itself only after a commit: a log that can't
+ * grow would never be moved, and a disk with room inside the database's file would stay full for ever.
+ */
+function useLogAgain(db: DatabaseSync): void {
+  try {
+    db.exec('PRAGMA wal_checkpoint(PASSIVE)');
+  } catch {
+    // No room for that either: the next failure tries again.
   }
 }
 
@@ -62,6 +77,7 @@ try {
     db.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000;');
     db.exec('PRAGMA cache_size=-65536; PRAGMA journal_size_limit=67108864;');
     migrate(db);
+    keepDiskReserve(db, diskReserveBytes);
   } else db.exec('PRAGMA query_only=1; PRAGMA cache_size=-16384;');
   port.on('message', (message: readonly WorkerCommand[] | 'close') => {
     if (message === 'close') {
