@@ -3,6 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { defaultDiskReserveBytes } from '@drawbridge/gatekeeper/storage/sqlite/disk-reserve';
 import type { CiphertextSizes } from './ledger.ts';
 import type { Network } from './network.ts';
 import type { Random } from './random.ts';
@@ -30,6 +31,8 @@ export type Fault = {
   /** Comes when so many messages were acknowledged, at most. */
   readonly afterAcknowledged: number;
   strike(network: Network, traffic: Traffic, random: Random): Promise<Struck>;
+  /** When everybody has drained: what the fault left behind is put right. */
+  after(): void;
   close(): Promise<void>;
 };
 
@@ -79,6 +82,7 @@ function createKill(folder: string): Fault {
     sizes: usualSizes,
     afterAcknowledged: 2_000,
     strike: network => killAndRestart(network, 'SIGKILL'),
+    after: () => {},
     close: async () => {},
   };
 }
@@ -99,6 +103,7 @@ function createStop(folder: string, { stopMs }: FaultOptions): Fault {
       if (form === 'SIGCONT, then SIGKILL') return await killAndRestart(network, form);
       return { sameLife: true, form, faults: [] };
     },
+    after: () => {},
     close: async () => {},
   };
 }
@@ -106,9 +111,10 @@ function createStop(folder: string, { stopMs }: FaultOptions): Fault {
 const refusalsToSee = 20;
 const fullWithinMs = 30_000;
 const recoveryWithinMs = 10_000;
+const page = 4_096;
 
 async function createDiskFull(folder: string): Promise<Fault> {
-  const volume = await createVolume(folder, 24);
+  const volume = await createVolume(folder, 160);
   return {
     name: 'disk-full',
     dataFolder: dataFolderIn(volume.folder),
@@ -118,7 +124,9 @@ async function createDiskFull(folder: string): Promise<Fault> {
     async strike(network, traffic, random) {
       const { ledger } = traffic;
       const faults: string[] = [];
-      volume.fill(random.integer(0, 256) * 4_096);
+      // Somebody else takes all there is, or the gatekeeper's own mailboxes come to what it keeps free.
+      const byOthers = random.share() < 0.6;
+      volume.fill(byOthers ? random.integer(0, 256) * page : defaultDiskReserveBytes + random.integer(0, 512) * page);
       const refusedBefore = ledger.refusedCount;
       const refusals = (): number => ledger.refusedCount - refusedBefore;
       if (!(await traffic.until(() => refusals() >= refusalsToSee, fullWithinMs)))
@@ -127,19 +135,27 @@ async function createDiskFull(folder: string): Promise<Fault> {
       const before = ledger.acknowledgedCount;
       if (!(await traffic.until(() => ledger.acknowledgedCount >= before + 20, recoveryWithinMs)))
         faults.push('with a full disk nothing is delivered any more');
-      if (random.share() < 0.33) {
+      const isKilled = random.share() < 0.4;
+      if (!byOthers) {
+        // Nobody helps: what the recipients acknowledge makes room.
+        if (isKilled) return await killAndRestart(network, 'filled by mailboxes, killed', faults);
+        return { sameLife: true, form: 'filled by mailboxes', faults };
+      }
+      if (isKilled) {
         await network.kill('SIGKILL');
         volume.free();
-        return { sameLife: false, form: 'killed while full', restartMs: await network.restart(), faults };
+        const form = 'filled by others, killed while full, freed';
+        return { sameLife: false, form, restartMs: await network.restart(), faults };
       }
       await sleep(random.integer(0, 200));
       volume.free();
       const stored = traffic.storedFromNow();
       if (!(await traffic.until(() => stored() >= 20, recoveryWithinMs)))
         faults.push('nothing is stored any more after the disk had space again');
-      if (random.share() < 0.5) return await killAndRestart(network, 'freed, then killed', faults);
-      return { sameLife: true, form: 'freed', faults };
+      if (random.share() < 0.3) return await killAndRestart(network, 'filled by others, freed, killed', faults);
+      return { sameLife: true, form: 'filled by others, freed', faults };
     },
+    after: () => volume.free(),
     close: () => volume.close(),
   };
 }
@@ -163,6 +179,7 @@ async function createPowerCut(folder: string): Promise<Fault> {
         afterwards > 0 ? 'acknowledged some to live recipients after the cut' : 'acknowledged nothing after the cut';
       return { sameLife: false, form, restartMs: await network.restart(), faults: [] };
     },
+    after: () => {},
     close: () => volume.close(),
   };
 }

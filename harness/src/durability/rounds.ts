@@ -79,6 +79,7 @@ async function playRound(
   if (unreached > 0) faults.push(`${unreached} recipients did not get the last message`);
   const left = await traffic.left();
   if (left > 0) faults.push(`${left} entries stayed on disk after all was acknowledged`);
+  fault.after();
   const verdict = ledger.verdict();
   if (!isSound(verdict)) faults.push(...verdict.details);
   const { form, restartMs } = struck;

@@ -46,7 +46,7 @@ const methods: Readonly<Record<FaultName, string>> = {
   kill: 'SIGKILL of the gatekeeper in the middle of traffic, started again on the same data',
   stop: 'SIGSTOP for 1 to 8 s in the middle of traffic, then SIGCONT, SIGCONT and SIGKILL, or SIGKILL',
   'disk-full':
-    'the data folder on an ext4 file system of 24 MiB, filled up in the middle of traffic and freed again, some killed while full or afterwards',
+    'the data folder on an ext4 file system of 160 MiB; in the middle of traffic others take all of it and give it back, or mailboxes fill it up to the reserve and nobody helps; some killed while full or afterwards',
   'power-cut':
     'the data folder on an ext4 file system on a loop device, shut down without log flush in the middle of traffic (EXT4_IOC_SHUTDOWN), the process killed up to 300 ms later, unmounted, mounted again (journal replay), started again',
 };
