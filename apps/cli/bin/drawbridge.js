@@ -34,9 +34,7 @@ if (node === undefined) {
 
 const source = join(here, '..', 'src', 'main.ts');
 const entry = existsSync(source) ? ['--conditions=drawbridge-source', source] : [join(here, '..', 'dist', 'main.js')];
-// Messages live for milliseconds: a larger young generation lets them die there instead of being copied about.
-const flags = ['--max-semi-space-size=64'];
-const child = spawn(node, [...flags, ...entry, ...process.argv.slice(2)], { stdio: 'inherit' });
+const child = spawn(node, [...entry, ...process.argv.slice(2)], { stdio: 'inherit' });
 // A terminal sends Ctrl-C to both of us; a supervisor's signal comes to this process alone and is passed on.
 for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 process.on('SIGINT', () => {});

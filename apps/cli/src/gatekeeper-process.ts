@@ -23,7 +23,7 @@ export type GatekeeperProcess = {
 export function forkGatekeeper(): GatekeeperProcess {
   const file = import.meta.url.endsWith('.ts') ? './sandbox-gatekeeper.ts' : './sandbox-gatekeeper.js';
   const child: ChildProcess = fork(fileURLToPath(new URL(file, import.meta.url)), [], {
-    execArgv: ['--conditions=drawbridge-source', '--max-semi-space-size=64'],
+    execArgv: ['--conditions=drawbridge-source'],
     serialization: 'advanced',
     stdio: ['ignore', 2, 2, 'ipc'],
   });
