@@ -30,9 +30,9 @@ const loginWithinMs = 20_000;
 export class LoginRefused extends Error {}
 
 export class RawStream {
-  /** Stanzas received since stream management is on, or since login. */
+  /** Stanzas received since `<enabled/>`, or since login. */
   received = 0;
-  /** Stanzas sent since stream management is on, or since login. */
+  /** Stanzas sent since `<enable/>`, or since login. */
   sent = 0;
   /** When the answer to bind came, `performance.now`. */
   boundAtMs = 0;
@@ -180,14 +180,21 @@ export class RawStream {
           this.boundAtMs = performance.now();
           if (this.#options.managed) {
             this.#step = 'enable';
+            this.sent = 0;
             this.#write(`<enable xmlns='${NS_SM}'/>`);
           } else {
+            this.sent = 0;
             this.#open();
             this.send('<presence/>');
           }
         } else this.#fail(`bind refused`);
         return;
       case 'enable':
+        if (el.ns !== NS_SM) {
+          // Delivery began before `<enable/>` was read. No count covers it; a ping that is counted comes after it.
+          this.#live(el);
+          return;
+        }
         if (el.name === 'enabled') this.#open();
         else this.#fail('stream management refused');
         return;
@@ -199,7 +206,6 @@ export class RawStream {
   #open(): void {
     this.#step = 'open';
     this.received = 0;
-    this.sent = 0;
     this.#opened.resolve(this);
   }
 
