@@ -17,7 +17,7 @@ import { growthSuite } from './suites/growth.ts';
 import { idleSuite } from './suites/idle.ts';
 import { loginSuite } from './suites/login.ts';
 import { offlineSuite } from './suites/offline.ts';
-import type { SuiteContext } from './suites/suite.ts';
+import { failedRuns, type SuiteContext } from './suites/suite.ts';
 import { wireSuite } from './suites/wire.ts';
 import { table } from './table.ts';
 
@@ -125,7 +125,8 @@ async function run(): Promise<number> {
       writeReport();
     }
     say('wrote bench/results and bench/report.html');
-    return failed === 0 ? 0 : 1;
+    if (failedRuns() > 0) say(`${failedRuns()} runs failed: see above`);
+    return failed + failedRuns() === 0 ? 0 : 1;
   } finally {
     killAllChildren();
     rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });

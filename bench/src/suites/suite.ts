@@ -1,4 +1,5 @@
 // What every suite is given: how thorough to be, which peers there are, where temporary files go, how to say what goes on.
+import { machineCpuMs } from '../machine.ts';
 import { startCopier } from '../servers/copier.ts';
 import { startDrawbridge } from '../servers/drawbridge.ts';
 import { startEjabberd } from '../servers/ejabberd.ts';
@@ -75,19 +76,38 @@ export async function withSubjects<T>(
   }
 }
 
-/** Runs that failed one after the other before a suite gives up. */
-const maxFailures = 4;
+/** What others may use of the machine, in cores, for a run to begin; and how long to wait for that, in all. */
+const quietCores = 0.3;
+const maxWaitMs = 180_000;
+const lookMs = 400;
+let waitedMs = 0;
+
+/** Waits for a moment in which nobody else is busy here: two programs on one core's caches measure each other. */
+async function quietMoment(context: SuiteContext): Promise<void> {
+  if (context.quick) return;
+  while (waitedMs < maxWaitMs) {
+    const before = machineCpuMs();
+    await new Promise(resolve => setTimeout(resolve, lookMs));
+    if ((machineCpuMs() - before) / lookMs < quietCores) return;
+    waitedMs += lookMs;
+  }
+}
+
+/** How often a run has failed, in all suites. */
 let failures = 0;
+
+export function failedRuns(): number {
+  return failures;
+}
 
 /** One run. A failed one is said and left out: one bad moment must not cost what has been measured for minutes. */
 export async function attempt<T>(context: SuiteContext, name: string, work: () => Promise<T>): Promise<T | undefined> {
   try {
-    const result = await work();
-    failures = 0;
-    return result;
+    await quietMoment(context);
+    return await work();
   } catch (error) {
+    failures++;
     context.say(`${name} failed: ${error instanceof Error ? error.message : String(error)}`);
-    if (++failures >= maxFailures) throw error;
     return undefined;
   }
 }
