@@ -148,4 +148,8 @@ async function main(): Promise<number> {
   return result.faults.length === 0 ? 0 : 1;
 }
 
-if (import.meta.main) process.exit(await main());
+if (import.meta.main) {
+  // Mounted volumes are let go of as the process exits.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+  process.exit(await main());
+}
