@@ -65,13 +65,13 @@ function readResults(): WrittenResult[] {
 function section(result: WrittenResult): string {
   const { suite, question, expectation, machine, checks, notes, quick } = result;
   const checkRows = checks.map(
-    ({ claim, measured, target, want, met }) =>
-      `<tr><td>${escape(claim)}</td><td class="${met ? 'met' : 'missed'}">${met ? 'met' : 'missed'}</td><td>${format(measured)}</td><td>${want === 'at-most' ? '≤' : '≥'} ${format(target)}</td></tr>`,
+    ({ claim, measured, leastDisturbed, target, want, met }) =>
+      `<tr><td>${escape(claim)}</td><td class="${met ? 'met' : 'missed'}">${met ? 'met' : 'missed'}</td><td>${format(measured)}</td><td>${leastDisturbed === undefined ? '' : format(leastDisturbed)}</td><td>${want === 'at-most' ? '≤' : '≥'} ${format(target)}</td></tr>`,
   );
   const checkTable =
     checks.length === 0
       ? ''
-      : `<div class="scroll"><table><caption>What was promised</caption><thead><tr><th scope="col">promise</th><th scope="col">outcome</th><th scope="col">measured</th><th scope="col">target</th></tr></thead><tbody>${checkRows.join('')}</tbody></table></div>`;
+      : `<div class="scroll"><table><caption>What was promised</caption><thead><tr><th scope="col">promise</th><th scope="col">outcome</th><th scope="col">measured</th><th scope="col">least disturbed runs</th><th scope="col">target</th></tr></thead><tbody>${checkRows.join('')}</tbody></table></div>`;
   const runs = Math.max(0, ...result.rows.map(row => row.runs.length));
   return `<section aria-labelledby="${suite}"><h2 id="${suite}">${suite}: ${escape(question)}</h2>
 <p><strong>Expected:</strong> ${escape(expectation)}</p>

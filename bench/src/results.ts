@@ -15,6 +15,8 @@ export type Row = {
   readonly subject: string;
   readonly runs: readonly Figures[];
   readonly medians: Figures;
+  /** The run that cost least CPU per operation: neighbours only ever add. */
+  readonly leastDisturbed: Figures;
   /** Why these figures are worth less: the generator was saturated, a neighbour was busy, stanzas were refused. */
   readonly doubts: readonly string[];
 };
@@ -23,6 +25,8 @@ export type Row = {
 export type Check = {
   readonly claim: string;
   readonly measured: number;
+  /** The same of the least disturbed runs. */
+  readonly leastDisturbed?: number;
   readonly target: number;
   readonly want: 'at-most' | 'at-least';
   readonly met: boolean;
@@ -61,10 +65,17 @@ export function round(value: number): number {
   return Number(value.toPrecision(4));
 }
 
-export function check(claim: string, measured: number | undefined, want: Check['want'], target: number): Check[] {
+export function check(
+  claim: string,
+  measured: number | undefined,
+  want: Check['want'],
+  target: number,
+  leastDisturbed?: number,
+): Check[] {
   if (measured === undefined || !Number.isFinite(measured)) return [];
   const met = want === 'at-most' ? measured <= target : measured >= target;
-  return [{ claim, measured: round(measured), target: round(target), want, met }];
+  const least = leastDisturbed === undefined ? {} : { leastDisturbed: round(leastDisturbed) };
+  return [{ claim, measured: round(measured), ...least, target: round(target), want, met }];
 }
 
 export function writeResult(result: SuiteResult, machine: Machine, quick: boolean): void {
@@ -80,5 +91,7 @@ export function row(name: string, subject: string, runs: readonly Figures[], dou
       Object.entries(run).map(([key, value]) => [key, value === undefined ? undefined : round(value)]),
     ),
   );
-  return { case: name, subject, runs: rounded, medians: mediansOf(runs), doubts: [...new Set(doubts)] };
+  const cost = (run: Figures): number => run.cpuMsPerMessage ?? run.cpuMsPerLogin ?? 0;
+  const leastDisturbed = rounded.reduce((least, run) => (cost(run) < cost(least) ? run : least), rounded[0] ?? {});
+  return { case: name, subject, runs: rounded, medians: mediansOf(runs), leastDisturbed, doubts: [...new Set(doubts)] };
 }

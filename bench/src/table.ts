@@ -21,8 +21,9 @@ export function table(result: SuiteResult): string {
   ];
   out.push(...doubts);
   for (const check of result.checks) {
+    const least = check.leastDisturbed === undefined ? '' : `, least disturbed ${check.leastDisturbed}`;
     const sign = check.want === 'at-most' ? '≤' : '≥';
-    out.push(`${check.met ? 'met   ' : 'MISSED'} ${check.claim}: ${check.measured} (${sign} ${check.target})`);
+    out.push(`${check.met ? 'met   ' : 'MISSED'} ${check.claim}: ${check.measured}${least} (${sign} ${check.target})`);
   }
   return `${out.join('\n')}\n`;
 }

@@ -283,16 +283,18 @@ function doubtsOf(results: readonly ChatResult[]): string[] {
 }
 
 function checksOf(rows: readonly Row[]): Check[] {
-  const cpu = (name: string, subject: Subject): number | undefined =>
-    rows.find(each => each.case === name && each.subject === subject)?.medians.cpuMsPerMessage;
-  const against = (claim: string, name: string, peer: Subject, target: number): Check[] => {
-    const [ours, theirs] = [cpu(name, 'drawbridge'), cpu(name, peer)];
-    return ours === undefined || theirs === undefined ? [] : check(claim, ours / theirs, 'at-most', target);
+  const find = (name: string, subject: Subject): Row | undefined =>
+    rows.find(each => each.case === name && each.subject === subject);
+  const ratio = (claim: string, part: Row | undefined, whole: Row | undefined, target: number): Check[] => {
+    if (part === undefined || whole === undefined) return [];
+    const of = (which: 'medians' | 'leastDisturbed'): number =>
+      part[which].cpuMsPerMessage! / whole[which].cpuMsPerMessage!;
+    return check(claim, of('medians'), 'at-most', target, of('leastDisturbed'));
   };
-  const ours = (claim: string, name: string, than: string, target: number): Check[] => {
-    const [part, whole] = [cpu(name, 'drawbridge'), cpu(than, 'drawbridge')];
-    return part === undefined || whole === undefined ? [] : check(claim, part / whole, 'at-most', target);
-  };
+  const against = (claim: string, name: string, peer: Subject, target: number): Check[] =>
+    ratio(claim, find(name, 'drawbridge'), find(name, peer), target);
+  const ours = (claim: string, name: string, than: string, target: number): Check[] =>
+    ratio(claim, find(name, 'drawbridge'), find(than, 'drawbridge'), target);
   const p99 = (name: string): number | undefined =>
     rows.find(each => each.case === name && each.subject === 'drawbridge')?.medians.p99Ms;
   const checks: Check[] = [];
