@@ -8,26 +8,28 @@ export function createMetrics(core: Core, control: Control, store: SqliteStore):
   const registry = new Registry();
   collectDefaultMetrics({ register: registry, prefix: 'drawbridge_' });
   const gauge = (name: string, help: string, value: () => number): void => {
-    new Gauge({
+    const metric = new Gauge({
       name: `drawbridge_${name}`,
       help,
-      registers: [registry],
+      registers: [],
       collect() {
         this.set(value());
       },
     });
+    registry.registerMetric(metric);
   };
   const counter = (name: string, help: string, value: () => number): void => {
     let seen = 0;
-    new Counter({
+    const metric = new Counter({
       name: `drawbridge_${name}`,
       help,
-      registers: [registry],
+      registers: [],
       collect() {
         this.inc(value() - seen);
         seen = value();
       },
     });
+    registry.registerMetric(metric);
   };
   gauge('sessions', 'Sessions of devices, connected or resumable', () => core.sessions.count);
   gauge('connections', 'Open connections', () => core.listenerHost.gate.connections);
