@@ -21,7 +21,12 @@ after(async () => {
 type Person = { account: Account; device: Device };
 
 /** Asks as this person is now. */
-async function ask(fixture: Fixture, { account, device }: Person, type: 'get' | 'set', payload: Element): Promise<IqAnswer> {
+async function ask(
+  fixture: Fixture,
+  { account, device }: Person,
+  type: 'get' | 'set',
+  payload: Element,
+): Promise<IqAnswer> {
   const handler = fixture.control.iqHandlers.get(iqKey(type, payload.ns, payload.name));
   assert(handler !== undefined, payload.name);
   const now = fixture.control.accounts.find(account.interopId)!;
@@ -89,7 +94,8 @@ test('keys are published, counted, given once and never taken back in', async ()
   assert.deepEqual(await count(), ['prekeys', '49', 'kem-prekeys', '49'], 'what was given out does not come back');
   const clash = publish(anna.sample.identity, 1, 0, 120);
   assert.deepEqual(await ask(fixture, anna, 'set', clash), { kind: 'error', condition: 'conflict' });
-  for (const first of [1_000, 2_000, 3_000]) await ask(fixture, anna, 'set', publish(anna.sample.identity, 50, 1, first));
+  for (const first of [1_000, 2_000, 3_000])
+    await ask(fixture, anna, 'set', publish(anna.sample.identity, 50, 1, first));
   const full = await ask(fixture, anna, 'set', publish(anna.sample.identity, 50, 0, 4_000));
   assert.deepEqual(full, { kind: 'error', condition: 'resource-constraint', type: 'cancel' });
   assert.deepEqual(await count(), ['prekeys', '199', 'kem-prekeys', '52']);
@@ -128,7 +134,9 @@ test('keys that the identity key did not sign, and payloads that are not as spec
     element('publish', NS_KEYS, {}, [{ ...prekey, name: 'kem-prekey' }]),
     element('publish', NS_KEYS, {}, [{ ...kemPrekey, attrs: ['id', '05'] }]),
     element('publish', NS_KEYS, {}, [{ ...kemPrekey, attrs: ['id', '16777216'] }]),
-    element('publish', NS_KEYS, {}, [element('prekey', NS_KEYS, { id: '5' }, [element('public', NS_KEYS, {}, ['BQ=='])])]),
+    element('publish', NS_KEYS, {}, [
+      element('prekey', NS_KEYS, { id: '5' }, [element('public', NS_KEYS, {}, ['BQ=='])]),
+    ]),
     element('publish', NS_KEYS, {}, [element('prekey', NS_KEYS, { id: '5' }, [element('public', NS_KEYS, {}, [])])]),
   ];
   for (const payload of wrong) assert.deepEqual(await ask(fixture, anna, 'set', payload), badRequest);
@@ -182,7 +190,9 @@ test('the unknown and the unreachable look alike; consent opens exactly one prov
   assert.deepEqual(who.attrs, ['jid', jidOf(sky), 'provider', 'skylark.example', 'number', '1', 'identifier', 'sky']);
   assert.deepEqual(await ask(fixture, heron, 'get', lookup(domain, 'anna')), notFound);
   assert.equal((await ask(fixture, sky, 'get', bundleOf(anna))).kind, 'result');
-  assert.deepEqual(await ask(fixture, anna, 'set', element('opt-out', NS_CONSENT, { provider: '1' })), { kind: 'result' });
+  assert.deepEqual(await ask(fixture, anna, 'set', element('opt-out', NS_CONSENT, { provider: '1' })), {
+    kind: 'result',
+  });
   assert.deepEqual(await ask(fixture, sky, 'get', bundleOf(anna)), notFound);
 });
 
@@ -207,7 +217,10 @@ test('bundles are a budget of the pair, the same for people that are not there; 
   assert(wait.kind === 'error' && wait.type === 'wait' && wait.condition === 'resource-constraint');
   assert.deepEqual(wait.application?.attrs, ['seconds', '600']);
   assert.equal((await ask(fixture, cleo, 'get', bundleOf(anna))).kind, 'result', 'others are not held up');
-  assert.deepEqual({ ...fixture.store.reads.prepare('SELECT count(*) AS n FROM one_time_key WHERE kind = 0').get() }, { n: 23 });
+  assert.deepEqual(
+    { ...fixture.store.reads.prepare('SELECT count(*) AS n FROM one_time_key WHERE kind = 0').get() },
+    { n: 23 },
+  );
   fixture.clock.nowMs += 600_000;
   assert.equal((await ask(fixture, bert, 'get', bundleOf(anna))).kind, 'result');
 
@@ -229,7 +242,13 @@ test('looking people up is a budget of the asker', async () => {
     const condition = answer.kind === 'error' ? answer.condition : 'result';
     conditions.set(condition, (conditions.get(condition) ?? 0) + 1);
   }
-  assert.deepEqual([...conditions], [['item-not-found', 60], ['resource-constraint', 40]]);
+  assert.deepEqual(
+    [...conditions],
+    [
+      ['item-not-found', 60],
+      ['resource-constraint', 40],
+    ],
+  );
 });
 
 test('a device lets another join and removes it, but not itself', async () => {
@@ -239,7 +258,9 @@ test('a device lets another join and removes it, but not itself', async () => {
   const authorise = (jkt: string) => ask(fixture, anna, 'set', element('authorise', NS_DEVICES, { jkt }));
   assert.deepEqual(await authorise('short'), badRequest);
   assert.deepEqual(await authorise(second.jkt), { kind: 'result' });
-  const joined = await fixture.enlist(1, 'anna', { identity: anna.sample.identity }).catch((error: Error) => error.message);
+  const joined = await fixture
+    .enlist(1, 'anna', { identity: anna.sample.identity })
+    .catch((error: Error) => error.message);
   assert.equal(joined, 'device-authorisation-required', 'another key was authorised');
   const remove = (device: string) => ask(fixture, anna, 'set', element('remove', NS_DEVICES, { device }));
   assert.deepEqual(await remove('1'), { kind: 'error', condition: 'not-allowed' });
@@ -250,7 +271,19 @@ test('a device lets another join and removes it, but not itself', async () => {
 test('any payload gives an answer, never an exception', async () => {
   const fixture = await open({ config: { budgets: { unlimited: true } } });
   const anna = await fixture.enlist(0, 'anna');
-  const names = ['publish', 'count', 'devices', 'bundle', 'lookup', 'identify', 'consent', 'opt-in', 'opt-out', 'authorise', 'remove'];
+  const names = [
+    'publish',
+    'count',
+    'devices',
+    'bundle',
+    'lookup',
+    'identify',
+    'consent',
+    'opt-in',
+    'opt-out',
+    'authorise',
+    'remove',
+  ];
   const parts = ['prekey', 'kem-prekey', 'signed-prekey', 'public', 'signature', 'device'];
   const attrs = fc.dictionary(
     fc.constantFrom('jid', 'device', 'provider', 'identifier', 'jkt', 'id', 'x'),
@@ -260,7 +293,9 @@ test('any payload gives an answer, never an exception', async () => {
   const child = fc.oneof(
     fc.string(),
     fc.uint8Array({ maxLength: 40 }),
-    fc.tuple(fc.constantFrom(...parts), attrs, fc.array(fc.string(), { maxLength: 2 })).map(([name, a, c]) => element(name, NS_KEYS, a, c)),
+    fc
+      .tuple(fc.constantFrom(...parts), attrs, fc.array(fc.string(), { maxLength: 2 }))
+      .map(([name, a, c]) => element(name, NS_KEYS, a, c)),
   );
   await fc.assert(
     fc.asyncProperty(fc.constantFrom(...names), attrs, fc.array(child, { maxLength: 4 }), async (name, a, children) => {
