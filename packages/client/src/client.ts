@@ -5,6 +5,7 @@ import { appendFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { TextBody } from '@drawbridge/e2ee/content';
+import type { Profile } from '@drawbridge/e2ee/content-kinds';
 import { createDevice, type DeviceKeys, type NewDevice, readDeviceKeys } from '@drawbridge/e2ee/device-keys';
 import { createLinkRequest, openLinkTicket, readLinkRequest, sealLinkTicket } from '@drawbridge/e2ee/device-link';
 import { DeviceRecordSchema } from '@drawbridge/e2ee/gen/device_pb';
@@ -12,8 +13,10 @@ import { formatSafetyNumber } from '@drawbridge/e2ee/safety-number';
 import { openSignalSuite, SIGNAL_SUITE } from '@drawbridge/e2ee/sessions';
 import type { StoreChange } from '@drawbridge/e2ee/stores';
 import type { E2eeSuite, IdentityState, KeyPublication, Result } from '@drawbridge/e2ee/suite';
+import { type ChatSettings, defaultsKey, settingsOf } from './chat-state.ts';
 import { type Clock, type Random, systemClock } from './clock.ts';
 import type { ConnectionStatus } from './connection.ts';
+import { Disappearing } from './disappearing.ts';
 import { authoriseDevice, fetchConsent, type ProviderConsent, removeOwnDevice, setConsent } from './directory.ts';
 import {
   addDevice,
@@ -30,15 +33,27 @@ import { ClientError, type ClientErrorCode } from './errors.ts';
 import { type ClientEvent, EventHub } from './events.ts';
 import { type HttpTrust, isHttpsUrl } from './http.ts';
 import { MessageReader } from './message-reader.ts';
-import { type Contact, Messenger, type OutgoingText, type Recipient } from './messenger.ts';
+import {
+  chatPage,
+  exportMessages,
+  historyLimits,
+  isShown,
+  listMessages,
+  type MessageName,
+  type MessageRow,
+  type ScanContext,
+  searchMessages,
+  searchWords,
+} from './history.ts';
+import type { MessageRecord } from './message-log.ts';
+import { type Capability, type Contact, Messenger, type Outgoing, type Recipient } from './messenger.ts';
 import { committed } from './outbox.ts';
 import { type ProofSource, type ProviderAccount, ProviderSession } from './provider-session.ts';
 import {
   type AccountRecord,
-  listMessages,
-  type MessageRecord,
-  type MessageRow,
   readAccount,
+  readChat,
+  readProfile,
   readSetting,
   writeAccount,
   writeSetting,
@@ -90,6 +105,24 @@ export type Message = MessageRecord & {
   readonly markRead: () => Promise<void>;
 };
 
+/** A chat as a list of chats shows it. */
+export type Chat = {
+  readonly with: Contact;
+  readonly profile: Profile | undefined;
+  readonly unread: number;
+  readonly lastAtMs: number;
+  readonly lastMessage: MessageRecord | undefined;
+  readonly draft: string | undefined;
+  readonly pinned: boolean;
+  readonly archived: boolean;
+  /** Muted now. */
+  readonly muted: boolean;
+  /** New messages disappear so long after they were read; 0: they stay. */
+  readonly timerSeconds: number;
+  /** What was set for this chat by itself. */
+  readonly settings: ChatSettings;
+};
+
 export type Identity = {
   readonly fingerprint: string;
   readonly verified: boolean;
@@ -101,6 +134,7 @@ export type Identity = {
 export type SafetyNumberView = { readonly digits: string; readonly formatted: string; readonly scannable: Uint8Array };
 
 const connectTimeoutMs = 45_000;
+const maxChatsPerPage = 200;
 
 /**
  * Opens a device's folder, or makes it. Nothing goes over the network yet.
@@ -140,6 +174,7 @@ export class Client {
   #account: AccountRecord | undefined;
   #suite: E2eeSuite | undefined;
   #messenger: Messenger | undefined;
+  #disappearing: Disappearing | undefined;
   #turns: ConnectTransport | undefined;
   #knownStaticKey: KnownStaticKey | undefined;
   #closed = false;
@@ -201,8 +236,11 @@ export class Client {
     return request.code;
   }
 
-  /** Second step, on a device that is there and connected: lets the new device in; gives the ticket to show to it. */
-  async authoriseLink(code: string): Promise<string> {
+  /**
+   * Second step, on a device that is there and connected: lets the new device in; gives the ticket to show to it. With
+   * `history`, the new device gets the history when it asks within ten minutes.
+   */
+  async authoriseLink(code: string, options: { readonly history?: boolean } = {}): Promise<string> {
     const { messenger, account } = this.#live();
     const request = orLinkFailed(readLinkRequest(code, this.#clock.nowMs()));
     const keys = this.#read(await readDeviceKeys(this.#store.e2ee));
@@ -217,7 +255,7 @@ export class Client {
     };
     const sealed = orLinkFailed(sealLinkTicket(request, ticket, this.#clock.nowMs()));
     await authoriseDevice(messenger.request, request.deviceKeyThumbprint);
-    messenger.expectOwnDevice();
+    messenger.expectOwnDevice(options.history === true);
     return sealed;
   }
 
@@ -297,6 +335,7 @@ export class Client {
     if (this.#closed) return;
     this.#closed = true;
     await this.disconnect();
+    this.#disappearing?.close();
     for (const reader of this.#readers) reader.end();
     this.#hub.close();
     this.#store.close();
@@ -305,15 +344,15 @@ export class Client {
   // Messages
 
   /**
-   * Sends text. Fulfilled when it is on disk: from then on it is sent as soon as there is a stream, across restarts.
+   * Sends a message. Fulfilled when it is on disk: from then on it is sent as soon as there is a stream, across restarts.
    * What becomes of it is told by events of kind `message`. Needs a stream only for names that are not known yet.
    */
-  async send(to: Recipient, outgoing: OutgoingText): Promise<Message> {
-    return this.#message(await this.#worker().sendText(to, outgoing));
+  async send(to: Recipient, outgoing: Outgoing): Promise<Message> {
+    return this.#message(await this.#worker().send(to, outgoing));
   }
 
   /** Reacts to a message; an empty emoji takes it back. */
-  async react(target: Pick<MessageRecord, 'author' | 'id'>, emoji: string): Promise<void> {
+  async react(target: MessageName, emoji: string): Promise<void> {
     await this.#worker().react(target, emoji);
   }
 
@@ -321,8 +360,39 @@ export class Client {
     await this.#worker().edit(id, text);
   }
 
+  /** The texts that a message had, oldest first; the last is the one that is shown. */
+  async versions(target: MessageName): Promise<{ readonly text: TextBody; readonly atMs: number }[]> {
+    return this.#worker().versions(target);
+  }
+
+  /** Takes an own message back, for everybody. */
   async delete(id: string): Promise<void> {
     await this.#worker().delete(id);
+  }
+
+  /** Deletes a message for oneself, on all of one's devices. */
+  async hide(target: MessageName): Promise<void> {
+    this.#worker().hide(target);
+  }
+
+  /** Chooses options of a poll by their places; none takes the vote back. */
+  async vote(target: MessageName, options: readonly number[]): Promise<void> {
+    await this.#worker().vote(target, options);
+  }
+
+  /** Ends an own poll. */
+  async closePoll(id: string): Promise<void> {
+    await this.#worker().closePoll(id);
+  }
+
+  /** Gives a message of kind `view-once` as it is; it was wiped before this is fulfilled, on all of one's devices. */
+  async openOnce(target: MessageName): Promise<MessageRecord> {
+    return this.#worker().openOnce(target);
+  }
+
+  /** A voice message or video was played. */
+  async markPlayed(target: MessageName): Promise<void> {
+    this.#worker().markPlayed(target);
   }
 
   /** Says that one is (no longer) writing. Lost when there is no stream, or nothing was sent to that person before. */
@@ -337,7 +407,12 @@ export class Client {
   messages(): MessageReader<Message> {
     const reader = new MessageReader<Message>({
       transaction: work => this.#transaction(work),
-      isWanted: message => message.author !== this.#account?.interopId && message.kind !== 'deleted',
+      own: this.#account?.interopId ?? '',
+      isWanted: message =>
+        message.author !== this.#account?.interopId &&
+        message.kind !== 'deleted' &&
+        message.kind !== 'opened' &&
+        isShown(message, this.#clock.nowMs()),
       present: message => this.#message(message),
       onEnd: ended => this.#readers.delete(ended),
     });
@@ -351,15 +426,152 @@ export class Client {
   ): Promise<{ readonly sequence: number; readonly message: Message }[]> {
     const { chat, before, limit = 50 } = options;
     const scope = chat === undefined ? undefined : await this.#worker().resolve(chat);
-    const rows: MessageRow[] = this.#transaction(tx =>
-      listMessages(tx, {
-        newest: true,
-        limit: Math.max(1, Math.min(limit, 1_000)),
-        ...(scope === undefined ? {} : { chat: scope }),
-        ...(before === undefined ? {} : { before }),
-      }),
+    const { own, nowMs } = this.#scan();
+    const most = Math.max(1, Math.min(limit, 1_000));
+    const shown: MessageRow[] = [];
+    for (let from = before; shown.length < most; ) {
+      const rows = this.#transaction(tx =>
+        listMessages(tx, own, {
+          newest: true,
+          limit: most,
+          ...(scope === undefined ? {} : { chat: scope }),
+          ...(from === undefined ? {} : { before: from }),
+        }),
+      );
+      if (rows.length === 0) break;
+      from = rows.at(-1)!.sequence;
+      shown.push(...rows.filter(({ message }) => isShown(message, nowMs())));
+    }
+    return Promise.all(
+      shown.slice(0, most).map(async row => ({ sequence: row.sequence, message: await this.#message(row.message) })),
     );
-    return Promise.all(rows.map(async row => ({ sequence: row.sequence, message: await this.#message(row.message) })));
+  }
+
+  /**
+   * Messages in which all words occur, newest first, as far as it is asked to; case and accents say nothing. `before` is
+   * the sequence of the last row got. Refuses no words, more than 8, or more than 256 bytes with `invalid-argument`.
+   */
+  async *search(
+    query: string,
+    options: { readonly chat?: Recipient; readonly before?: number } = {},
+  ): AsyncGenerator<{ readonly sequence: number; readonly message: Message }, void, void> {
+    const words = searchWords(query);
+    if (words === undefined) throw new ClientError('invalid-argument', { detail: 'words' });
+    const { chat, before } = options;
+    const within = {
+      ...(chat === undefined ? {} : { chat: await this.#worker().resolve(chat) }),
+      ...(before === undefined ? {} : { before }),
+    };
+    for await (const { sequence, message } of searchMessages(this.#scan(), words, within)) {
+      yield { sequence, message: await this.#message(message) };
+    }
+  }
+
+  /**
+   * One line of JSON for each message, oldest first; bytes are base64. It holds what the history holds, in the open: also
+   * the keys of attachments. What may be seen once is left out.
+   */
+  async *exportHistory(options: { readonly chat?: Recipient } = {}): AsyncGenerator<string, void, void> {
+    const chat = options.chat === undefined ? undefined : await this.#worker().resolve(options.chat);
+    yield* exportMessages(this.#scan(), chat);
+  }
+
+  // Chats
+
+  /** Pinned ones first, then by when something was said last; `skip` and `limit` (at most 200) make pages. */
+  async chats(
+    options: { readonly skip?: number; readonly limit?: number; readonly archived?: boolean } = {},
+  ): Promise<Chat[]> {
+    const { skip = 0, limit = 50, archived = false } = options;
+    const { own } = this.#scan();
+    const nowMs = this.#clock.nowMs();
+    const page = { skip: Math.max(0, skip), limit: Math.max(1, Math.min(limit, maxChatsPerPage)), archived, nowMs };
+    const rows = this.#transaction(tx =>
+      chatPage(tx, own, page).map(row => ({ ...row, profile: readProfile(tx, row.chat.chat)?.profile })),
+    );
+    return Promise.all(
+      rows.map(async ({ chat, lastMessage, profile }) => ({
+        with: await this.contact(chat.chat),
+        profile,
+        unread: chat.unread,
+        lastAtMs: chat.lastAtMs,
+        lastMessage,
+        draft: chat.draft,
+        pinned: chat.settings.pinned?.value ?? false,
+        archived,
+        muted: (chat.settings.mutedUntilMs?.value ?? 0) > nowMs,
+        timerSeconds: chat.timer?.seconds ?? 0,
+        settings: settingsOf(chat),
+      })),
+    );
+  }
+
+  /** Pins, mutes, archives, or switches receipts and typing for one chat; fields that are absent stay. On all devices. */
+  async setChat(chat: Recipient, settings: ChatSettings): Promise<void> {
+    await this.#worker().setChat(chat, settings);
+  }
+
+  /** Switches receipts and typing for all chats that say nothing of their own. On all devices. */
+  async setDefaults(
+    settings: Pick<ChatSettings, 'sendDelivered' | 'sendRead' | 'sendPlayed' | 'sendTyping'>,
+  ): Promise<void> {
+    await this.#worker().setChat(undefined, settings);
+  }
+
+  defaults(): ChatSettings {
+    return settingsOf(this.#transaction(tx => readChat(tx, defaultsKey)));
+  }
+
+  /** Messages from now on disappear, at both ends, so many seconds after they were read (sender: sent); 0: they stay. */
+  async setTimer(chat: Recipient, seconds: number): Promise<void> {
+    await this.#worker().setTimer(chat, seconds);
+  }
+
+  async markChatRead(chat: Recipient): Promise<void> {
+    await this.#worker().markChatRead(chat);
+  }
+
+  /** Text that is not sent yet, at most 32 KiB; of this device. Empty: none. */
+  async setDraft(chat: Recipient, text: string): Promise<void> {
+    await this.#worker().setDraft(chat, text);
+  }
+
+  /** What some device of that person can't show; undefined while nothing is known of their devices. */
+  async lacking(chat: Recipient): Promise<Capability[] | undefined> {
+    return this.#worker().lacking(chat);
+  }
+
+  // Profile
+
+  /** Name and picture, for the people written to from now on: they go along with the next message. */
+  async setProfile(profile: Profile): Promise<void> {
+    this.#worker().setProfile(profile);
+  }
+
+  /** What somebody said of themselves; of oneself without an argument. Never proof of who they are. */
+  async profile(person?: Recipient): Promise<Profile | undefined> {
+    const interopId = person === undefined ? this.#scan().own : await this.#worker().resolve(person);
+    return this.#transaction(tx => readProfile(tx, interopId))?.profile;
+  }
+
+  // History for another device
+
+  /** On a new device: asks the others for the history; again: for the rest of it. Events of kind `history` tell of it. */
+  async requestHistory(): Promise<void> {
+    this.#worker().requestHistory();
+  }
+
+  /** Sends the history to another device of this person, end-to-end encrypted, across restarts of both. */
+  async sendHistory(deviceId: number): Promise<void> {
+    const { account } = this.#live();
+    if (
+      !Number.isInteger(deviceId) ||
+      deviceId < 1 ||
+      deviceId > historyLimits.maxDevices ||
+      deviceId === account.deviceId
+    )
+      throw new ClientError('invalid-argument', { detail: 'deviceId' });
+    this.#worker().sendHistory(deviceId);
   }
 
   /** What happens from now on. A listener that is too slow misses the oldest and is told how many. */
@@ -443,7 +655,7 @@ export class Client {
 
   async #message(record: MessageRecord): Promise<Message> {
     const from = await this.#worker().contact(record.author);
-    const markRead = async (): Promise<void> => this.#worker().markRead(record.author, record.id);
+    const markRead = async (): Promise<void> => this.#worker().markRead([record]);
     return { ...record, from, markRead };
   }
 
@@ -483,8 +695,17 @@ export class Client {
     const nowMs = (): number => this.#clock.nowMs();
     this.#suite = this.#read(await openSignalSuite({ local, store: this.#store.e2ee, nowMs }));
     this.#account = account;
+    const { interopId: own } = account;
+    const emit = (event: ClientEvent): void => this.#emit(event);
+    this.#disappearing ??= new Disappearing({ store: this.#store, own, clock: this.#clock, emit });
     const known = this.#transaction(tx => readSetting(tx, 'static-key'));
     this.#knownStaticKey = known === undefined ? undefined : decodeStaticKey(known);
+  }
+
+  #scan(): ScanContext {
+    if (this.#account === undefined) throw new ClientError('not-enlisted');
+    const { interopId: own } = this.#account;
+    return { transaction: work => this.#transaction(work), own, nowMs: () => this.#clock.nowMs() };
   }
 
   /** A messenger, connected or not: the outbox and the history work without a stream. */
@@ -523,6 +744,7 @@ export class Client {
       random: this.#options.random ?? Math.random,
       deliveryReceipts: this.#options.deliveryReceipts ?? true,
       emit: event => this.#emit(event),
+      noted: message => this.#disappearing?.note(message),
       proof: async transport => this.#proof(await this.#fetchOffer(), transport, await this.#deviceKeys()),
       connect: context => this.#turns!(context),
     });
@@ -550,6 +772,7 @@ export class Client {
 
   #emit(event: ClientEvent): void {
     this.#hub.emit(event);
+    if (event.kind === 'message') this.#disappearing?.note(event.message);
     if (event.kind === 'message' && event.change === 'new') for (const reader of this.#readers) reader.wake();
   }
 

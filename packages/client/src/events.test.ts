@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type ClientEvent, EventHub, maxWaitingEvents } from './events.ts';
 
-const event = (seconds: number): ClientEvent => ({ kind: 'expiry-timer', from: 'x', seconds });
+const event = (seconds: number): ClientEvent => ({ kind: 'expiry-timer', chat: 'x', from: 'x', seconds });
 
 test('each listener gets every event from when it began, in order', async () => {
   const hub = new EventHub();

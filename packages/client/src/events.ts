@@ -1,22 +1,39 @@
 // What a client tells its application while it runs, and how any number of listeners read it at their own pace.
 // Knows nothing of how an event came about.
+import type { Profile } from '@drawbridge/e2ee/content-kinds';
 import type { IdentityEvent } from '@drawbridge/e2ee/suite';
 import type { ConnectionStatus } from './connection.ts';
 import type { ClientError } from './errors.ts';
-import type { MessageRecord } from './records.ts';
+import type { MessageRecord } from './message-log.ts';
 
 export type ClientEvent =
   | { readonly kind: 'status'; readonly status: ConnectionStatus }
-  /** A message is new, or something about it is: its state, an edit, a reaction, a deletion. */
-  | { readonly kind: 'message'; readonly change: 'new' | 'state' | 'content'; readonly message: MessageRecord }
+  /** A message is new, or something about it is: its state, an edit, a reaction, a deletion; or it left the history. */
+  | { readonly kind: 'message'; readonly change: MessageChange; readonly message: MessageRecord }
+  /** Settings, timer or draft of a chat; without a chat: what holds for all. */
+  | { readonly kind: 'chat'; readonly chat: string | undefined }
+  | { readonly kind: 'profile'; readonly interopId: string; readonly profile: Profile }
+  /** A new device of this person asks for the history: `Client.sendHistory` gives it. */
+  | { readonly kind: 'history-asked'; readonly deviceId: number }
+  /** History goes to, or comes from, another device of this person. */
+  | {
+      readonly kind: 'history';
+      readonly direction: 'sending' | 'receiving';
+      readonly deviceId: number;
+      readonly done: number;
+      readonly total: number;
+      readonly finished: boolean;
+    }
   | { readonly kind: 'typing'; readonly from: string; readonly state: 'started' | 'stopped' }
   /** Somebody set the timer for disappearing messages. */
-  | { readonly kind: 'expiry-timer'; readonly from: string; readonly seconds: number }
+  | { readonly kind: 'expiry-timer'; readonly from: string; readonly chat: string; readonly seconds: number }
   | { readonly kind: 'identity'; readonly identity: IdentityEvent }
   /** Something went wrong in the background and is tried again, or needs a person. */
   | { readonly kind: 'problem'; readonly error: ClientError }
   /** This listener was too slow: so many events were left out. What they said is in the store. */
   | { readonly kind: 'missed'; readonly count: number };
+
+export type MessageChange = 'new' | 'state' | 'content' | 'removed';
 
 export const maxWaitingEvents = 1_000;
 

@@ -15,18 +15,22 @@ import type { Clock } from './clock.ts';
 import { type KeyCounts, readKeyCounts } from './directory.ts';
 import { ClientError } from './errors.ts';
 import type { ClientEvent } from './events.ts';
-import { committed, isProgress, type Outbox, repeatId } from './outbox.ts';
+import { defaultsKey, isOn } from './chat-state.ts';
+import { take, takeIn } from './conversation.ts';
+import { readMessage } from './history.ts';
+import type { HistoryTransfer } from './history-transfer.ts';
+import { committed, type Outbox, repeatId } from './outbox.ts';
 import {
-  listHeld,
   deleteUnread,
+  listHeld,
   listUnread,
-  type MessageRecord,
-  readMessage,
+  readCapabilities,
+  readChat,
   readReceived,
   readSent,
   readUnread,
+  writeCapabilities,
   writeHeld,
-  writeMessage,
   writeReceived,
   writeUnread,
 } from './records.ts';
@@ -40,6 +44,8 @@ export const inboxLimits = {
   storePauseMs: 1_000,
   /** Rows looked at in one sweep. */
   sweepRows: 1_000,
+  /** How exactly it is remembered when a device was heard of last. */
+  capabilitiesAgeMs: 86_400_000,
 } as const;
 
 export type InboxContext = {
@@ -48,6 +54,7 @@ export type InboxContext = {
   readonly domain: string;
   readonly clock: Clock;
   readonly outbox: Outbox;
+  readonly transfer: HistoryTransfer;
   readonly deliveryReceipts: boolean;
   readonly emit: (event: ClientEvent) => void;
   readonly keysLow: (counts: KeyCounts) => void;
@@ -266,127 +273,64 @@ export class Inbox {
   }
 
   #content(tx: Transaction, incoming: Incoming, bytes: Uint8Array, followup: Followup): void {
-    const { suite } = this.#context;
-    const author = incoming.ciphertext.from.interopId;
-    this.#context.outbox.noteDevice(author, incoming.ciphertext.from.deviceId);
+    const { suite, clock, outbox, transfer } = this.#context;
+    const { interopId: author, deviceId } = incoming.ciphertext.from;
+    const own = suite.local.interopId;
+    outbox.noteDevice(author, deviceId);
     const decoded = decodeContent(bytes);
     if (!decoded.ok) return this.#lose(tx, fullAddress(incoming), author, incoming.stanzaId, followup);
     const content = decoded.value;
-    if (author !== suite.local.interopId) return this.#body(tx, incoming, author, author, content, followup);
-    // From one's own other devices: copies of what they sent, and their retry requests; nothing else is said to oneself.
+    this.#noteCapabilities(tx, author, deviceId, content.capabilities ?? 0);
+    const receivedAtMs = clock.nowMs();
     if (content.body.kind === 'retry-request') return this.#sendAgain(tx, incoming, content.body, followup);
-    if (content.body.kind !== 'sent-transcript') return;
-    const transcribed = decodeContent(content.body.content);
-    if (transcribed.ok) this.#body(tx, incoming, author, content.body.to, transcribed.value, followup);
-  }
-
-  #body(
-    tx: Transaction,
-    incoming: Incoming,
-    author: string,
-    chat: string,
-    content: DecodedContent,
-    followup: Followup,
-  ): void {
-    const { body } = content;
-    // Groups are of a later version; view-once needs a promise that this client does not make.
-    const showable = content.chatId === undefined && content.viewOnce !== true;
-    switch (body.kind) {
-      case 'text':
-        return this.#message(tx, author, chat, content, showable ? 'text' : 'unsupported', followup);
-      case 'unsupported':
-        if (body.name !== undefined && silentKinds.has(body.name)) return;
-        return this.#message(tx, author, chat, content, 'unsupported', followup);
-      case 'reaction': {
-        const target = readMessage(tx, body.target.author, hex(body.target.messageId));
-        if (target === undefined || target.chat !== chat || target.kind === 'deleted') return;
-        const { [author]: _, ...others } = target.reactions ?? {};
-        const reactions = body.emoji === '' ? others : { ...others, [author]: body.emoji };
-        return change(tx, { ...target, reactions }, followup);
+    if (author !== own) return this.#said(tx, author, content, followup);
+    // From one's own other devices: copies of what they sent, what was done there, and history.
+    switch (content.body.kind) {
+      case 'sent-transcript': {
+        const { to: chat, content: raw } = content.body;
+        const transcribed = decodeContent(raw);
+        if (!transcribed.ok || chat === own) return;
+        const said = { author, chat, content: transcribed.value, receivedAtMs };
+        followup.events.push(...takeIn(tx, own, said, receivedAtMs));
+        return;
       }
-      case 'edit': {
-        const target = readMessage(tx, author, hex(body.targetMessageId));
-        if (target === undefined || target.chat !== chat || target.kind !== 'text') return;
-        const { styles: _styles, mentions: _mentions, ...rest } = target;
-        return change(tx, { ...rest, ...textFields(body.text), edited: true }, followup);
+      case 'history-piece':
+      case 'history-request': {
+        const { events, wake } = transfer.receive(tx, deviceId, content.body);
+        followup.events.push(...events);
+        if (wake) followup.wake.add(own);
+        return;
       }
-      case 'delete': {
-        const target = readMessage(tx, author, hex(body.targetMessageId));
-        if (target === undefined || target.chat !== chat) return;
-        return change(tx, deleted(target), followup);
-      }
-      case 'receipt':
-        if (author !== this.#context.suite.local.interopId) this.#receipt(tx, chat, body, followup);
-        return;
-      case 'typing':
-        if (author === chat) followup.events.push({ kind: 'typing', from: author, state: body.state });
-        return;
-      case 'expiry-timer':
-        followup.events.push({ kind: 'expiry-timer', from: author, seconds: body.seconds });
-        return;
-      case 'retry-request':
-        if (author === chat) this.#sendAgain(tx, incoming, body, followup);
-        return;
-      case 'sent-transcript':
-      case 'nothing':
-        // A transcript of somebody else is a lie; nothing is nothing.
-        return;
+      default:
+        followup.events.push(...takeIn(tx, own, { author, chat: own, content, receivedAtMs }, receivedAtMs));
     }
   }
 
-  #message(
-    tx: Transaction,
-    author: string,
-    chat: string,
-    content: DecodedContent,
-    kind: 'text' | 'unsupported',
-    followup: Followup,
-  ): void {
+  #said(tx: Transaction, author: string, content: DecodedContent, followup: Followup): void {
     const { suite, clock, outbox, deliveryReceipts } = this.#context;
-    const id = hex(content.messageId);
-    const own = author === suite.local.interopId;
-    // The same message under another stanza id: shown once, but its sender may still want to know.
-    if (readMessage(tx, author, id) === undefined) {
-      const { body, replyTo } = content;
-      const message: MessageRecord = {
-        id,
-        author,
-        chat,
-        kind,
-        ...(body.kind === 'text' && kind === 'text' ? textFields(body) : { text: '' }),
-        ...(kind === 'unsupported' ? { raw: Buffer.from(content.raw).toString('base64') } : {}),
-        ...(replyTo === undefined
-          ? {}
-          : {
-              replyTo: { id: hex(replyTo.target.messageId), author: replyTo.target.author, excerpt: replyTo.excerpt },
-            }),
-        sentAtMs: content.sentAtMs,
-        receivedAtMs: clock.nowMs(),
-        ...(own ? { state: 'sent' as const } : {}),
-      };
-      writeMessage(tx, message);
-      followup.events.push({ kind: 'message', change: 'new', message });
+    const { body } = content;
+    if (body.kind === 'typing') {
+      followup.events.push({ kind: 'typing', from: author, state: body.state });
+      return;
     }
-    if (own || !deliveryReceipts || !outbox.hasRoom(tx)) return;
-    outbox.add(tx, { to: author, payload: { kind: 'receipt', receipt: 'delivered', messageIds: [id] }, silent: true });
+    const own = suite.local.interopId;
+    const receivedAtMs = clock.nowMs();
+    followup.events.push(...takeIn(tx, own, { author, chat: author, content, receivedAtMs }, receivedAtMs));
+    // The same message under another stanza id is shown once, but its sender may still want to know.
+    const message = readMessage(tx, own, { author, id: hex(content.messageId) });
+    if (message === undefined || message.chat !== author || !outbox.hasRoom(tx)) return;
+    if (!isOn('sendDelivered', readChat(tx, author), readChat(tx, defaultsKey), deliveryReceipts)) return;
+    const payload = { kind: 'receipt', receipt: 'delivered', messageIds: [message.id] } as const;
+    outbox.add(tx, { to: author, payload, silent: true });
     followup.wake.add(author);
   }
 
-  #receipt(
-    tx: Transaction,
-    chat: string,
-    body: { readonly receipt: 'delivered' | 'read' | 'played'; readonly messageIds: readonly Uint8Array[] },
-    followup: Followup,
-  ): void {
-    const state = body.receipt === 'delivered' ? 'delivered' : 'read';
-    for (const messageId of body.messageIds) {
-      const message = readMessage(tx, this.#context.suite.local.interopId, hex(messageId));
-      if (message === undefined || message.chat !== chat || !isProgress(message.state, state)) continue;
-      const { failure: _, ...rest } = message;
-      const next = { ...rest, state } as const;
-      writeMessage(tx, next);
-      followup.events.push({ kind: 'message', change: 'state', message: next });
-    }
+  #noteCapabilities(tx: Transaction, person: string, deviceId: number, capabilities: number): void {
+    const nowMs = this.#context.clock.nowMs();
+    const before = readCapabilities(tx, person, deviceId);
+    const isFresh = before !== undefined && nowMs - before.seenAtMs < inboxLimits.capabilitiesAgeMs;
+    if (isFresh && before.capabilities === capabilities) return;
+    writeCapabilities(tx, person, deviceId, { capabilities, seenAtMs: nowMs });
   }
 
   /** A place in the history that says: something was here. */
@@ -396,18 +340,12 @@ export class Inbox {
       .digest('hex')
       .slice(0, 2 * MESSAGE_ID_BYTES);
     const nowMs = this.#context.clock.nowMs();
-    const message: MessageRecord = {
-      id,
-      author: from.split('/')[0]!,
-      chat,
-      kind: 'lost',
-      text: '',
-      sentAtMs: nowMs,
-      receivedAtMs: nowMs,
-    };
-    if (readMessage(tx, message.author, id) !== undefined) return;
-    writeMessage(tx, message);
-    followup.events.push({ kind: 'message', change: 'new', message });
+    const posted = { body: { kind: 'lost' }, sentAtMs: nowMs, receivedAtMs: nowMs } as const;
+    const target = { author: from.split('/')[0]!, id, chat };
+    const own = this.#context.suite.local.interopId;
+    // What was lost on the way from another device of one's own stands in no chat.
+    if (chat === own) return;
+    followup.events.push(...take(tx, own, target, { kind: 'posted', posted }, nowMs));
   }
 
   #follow(followup: Followup): void {
@@ -425,46 +363,8 @@ export class Inbox {
   }
 }
 
-/** Bodies of later versions that were never meant to be shown (names of schema/content.proto). */
-const silentKinds: ReadonlySet<string> = new Set([
-  'receipt',
-  'typing',
-  'readMarks',
-  'profile',
-  'pollVote',
-  'pollClose',
-]);
-
-/** What is left of a message that its author took back. */
-export function deleted(target: MessageRecord): MessageRecord {
-  const { id, author, chat, sentAtMs, receivedAtMs, state, read } = target;
-  return {
-    id,
-    author,
-    chat,
-    kind: 'deleted',
-    text: '',
-    sentAtMs,
-    receivedAtMs,
-    ...(state === undefined ? {} : { state }),
-    ...(read === undefined ? {} : { read }),
-  };
-}
-
-export function textFields(
-  body: Pick<MessageRecord, 'text' | 'styles' | 'mentions'>,
-): Pick<MessageRecord, 'text' | 'styles' | 'mentions'> {
-  const { text, styles, mentions } = body;
-  return { text, ...(styles === undefined ? {} : { styles }), ...(mentions === undefined ? {} : { mentions }) };
-}
-
 export function contentPayload(content: Uint8Array): { readonly kind: 'content'; readonly content: string } {
   return { kind: 'content', content: Buffer.from(content).toString('base64') };
-}
-
-function change(tx: Transaction, message: MessageRecord, followup: Followup): void {
-  writeMessage(tx, message);
-  followup.events.push({ kind: 'message', change: 'content', message });
 }
 
 function newFollowup(): Followup {

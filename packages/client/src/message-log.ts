@@ -12,7 +12,7 @@ export const messageLogLimits = {
   /** People whose reactions or votes are kept. */
   maxPeople: 1_024,
   /** Votes of one person kept: a poll that was closed counts the latest from before. */
-  maxVotes: 8,
+  maxVotes: 4,
   /** Stanzas that carried a message, for wiping what is kept of them. */
   maxStanzas: 64,
 } as const;

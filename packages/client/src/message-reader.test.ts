@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { MessageReader } from './message-reader.ts';
-import { type MessageRecord, writeMessage } from './records.ts';
+import { record as recordFact } from './history.ts';
+import type { Fact } from './message-log.ts';
 import { type EncryptedStore, openEncryptedStore, type Transaction } from './store/encrypted-store.ts';
 
 async function withStore(work: (store: EncryptedStore) => Promise<void>): Promise<void> {
@@ -20,18 +21,18 @@ async function withStore(work: (store: EncryptedStore) => Promise<void>): Promis
   }
 }
 
-const record = (id: number, author = 'her'): MessageRecord => ({
-  id: String(id),
-  author,
-  chat: 'her',
-  kind: 'text',
-  text: `message ${id}`,
-  sentAtMs: id,
-  receivedAtMs: id,
-});
+type Told = { readonly id: string; readonly author: string; readonly fact: Fact };
 
-function put(store: EncryptedStore, ...messages: MessageRecord[]): void {
-  assert.ok(store.transaction(tx => messages.forEach(message => writeMessage(tx, message))).ok);
+const record = (id: number, author = 'her'): Told => {
+  const body = { kind: 'text', text: `message ${id}` } as const;
+  return { id: String(id), author, fact: { kind: 'posted', posted: { body, sentAtMs: id, receivedAtMs: id } } };
+};
+
+function put(store: EncryptedStore, ...told: Told[]): void {
+  const done = store.transaction(tx =>
+    told.forEach(({ fact, ...name }) => recordFact(tx, 'me', { ...name, chat: 'her' }, fact)),
+  );
+  assert.ok(done.ok);
 }
 
 function reader(store: EncryptedStore): MessageReader<string> {
@@ -41,6 +42,7 @@ function reader(store: EncryptedStore): MessageReader<string> {
       assert.ok(result.ok);
       return result.value;
     },
+    own: 'me',
     isWanted: message => message.author !== 'me' && message.kind !== 'deleted',
     present: message => Promise.resolve(message.text),
     onEnd: () => undefined,
@@ -62,7 +64,11 @@ test('a message that was changed meanwhile comes as it is now; one that was take
     put(store, record(1), record(2), record(3));
     const messages = reader(store);
     await messages.next();
-    put(store, { ...record(2), kind: 'deleted' }, { ...record(3), text: 'better' });
+    put(
+      store,
+      { ...record(2), fact: { kind: 'gone', why: 'deleted' } },
+      { ...record(3), fact: { kind: 'edited', stamp: { atMs: 9, id: 'e' }, text: { text: 'better' } } },
+    );
     assert.equal((await messages.next()).value, 'better');
   }));
 

@@ -1,6 +1,8 @@
 // Hands out incoming messages from the store, one after the other, at the reader's pace, and remembers what was consumed.
 // Knows nothing of how messages get into the store.
-import { listMessages, type MessageRecord, type MessageRow, readCursor, readMessage, writeCursor } from './records.ts';
+import { listMessages, type MessageRow, readMessage } from './history.ts';
+import type { MessageRecord } from './message-log.ts';
+import { readCursor, writeCursor } from './records.ts';
 import type { Transaction } from './store/encrypted-store.ts';
 
 /** Rows read at once. */
@@ -8,6 +10,8 @@ const rowsPerRead = 64;
 
 export type MessageReaderContext<M> = {
   readonly transaction: <T>(work: (tx: Transaction) => T) => T;
+  /** InteropId of the reader. */
+  readonly own: string;
   /** Whether this one is for the reader: incoming, and not taken back. */
   readonly isWanted: (message: MessageRecord) => boolean;
   /** What the reader gets. */
@@ -80,9 +84,8 @@ export class MessageReader<M> {
         continue;
       }
       this.#after = row.sequence;
-      const { author, id } = row.message;
       // Read again: it may have been edited or taken back since.
-      const message = this.#context.transaction(tx => readMessage(tx, author, id));
+      const message = this.#context.transaction(tx => readMessage(tx, this.#context.own, row.message));
       if (message === undefined || !this.#context.isWanted(message)) continue;
       this.#handedOut = row.sequence;
       return { done: false, value: await this.#context.present(message) };
@@ -90,7 +93,9 @@ export class MessageReader<M> {
   }
 
   #read(): MessageRow | undefined {
-    this.#rows = this.#context.transaction(tx => listMessages(tx, { after: this.#after, limit: rowsPerRead }));
+    this.#rows = this.#context.transaction(tx =>
+      listMessages(tx, this.#context.own, { after: this.#after, limit: rowsPerRead }),
+    );
     return this.#rows.shift();
   }
 

@@ -3,31 +3,43 @@
 // Source: docs/protocol/04-streams.md, 06-stanzas.md, 09-content.md.
 import { randomBytes } from 'node:crypto';
 import {
+  capability,
   type Content,
   type ContentBody,
+  decodeContent,
   encodeContent,
+  MAX_TIMER_VERSION,
   MESSAGE_ID_BYTES,
+  type MessageRef,
   type TextBody,
 } from '@drawbridge/e2ee/content';
+import { contentKindLimits, type DeviceSync, type Profile } from '@drawbridge/e2ee/content-kinds';
 import type { E2eeSuite, KeyPublication } from '@drawbridge/e2ee/suite';
 import { isInteropId, parseJid } from '@drawbridge/wire/jid';
+import { type ChatSettings, defaultsKey, isOn } from './chat-state.ts';
 import type { Clock, Random } from './clock.ts';
 import { Connection, type ConnectionStatus } from './connection.ts';
 import { countKeys, identify, type KeyCounts, lookUp, publishKeys, type Request } from './directory.ts';
+import { take, takeIn } from './conversation.ts';
 import { ClientError } from './errors.ts';
 import type { ClientEvent } from './events.ts';
-import { contentPayload, deleted, Inbox, textFields } from './inbox.ts';
-import { committed, Outbox, type Sending } from './outbox.ts';
+import { historyLimits, listMessages, type MessageName, readMessage } from './history.ts';
+import { HistoryTransfer } from './history-transfer.ts';
+import { contentPayload, Inbox } from './inbox.ts';
+import { inWords, type MessageRecord, type ReceiptKind, type ShownBody, textVersions, viewOf } from './message-log.ts';
+import { committed, Outbox, outboxLimits, type Sending } from './outbox.ts';
 import {
   type AccountRecord,
   type ContactRecord,
   findContact,
   forgetContact,
-  type MessageRecord,
+  listCapabilities,
+  readChat,
   readContact,
-  readMessage,
+  readEntry,
+  readProfile,
+  writeChat,
   writeContact,
-  writeMessage,
 } from './records.ts';
 import type { EncryptedStore, Transaction } from './store/encrypted-store.ts';
 import type { ConnectTransport } from './transport.ts';
@@ -50,7 +62,15 @@ export type Contact = {
   readonly identifier: string | undefined;
 };
 
-export type OutgoingText = TextBody & { readonly replyTo?: Pick<MessageRecord, 'id' | 'author' | 'text' | 'sentAtMs'> };
+/** Text, or another kind of message (`kind` says which). */
+export type Outgoing = ((TextBody & { readonly kind?: 'text' }) | ShownBody) & {
+  readonly replyTo?: Pick<MessageRecord, 'id' | 'author' | 'text' | 'sentAtMs'>;
+  /** May be opened once by each reader; its author keeps no copy. */
+  readonly viewOnce?: boolean;
+};
+
+/** What a device can show of what somebody would send (docs/protocol/09 section 9.3). */
+export type Capability = keyof typeof capability;
 
 export type MessengerSettings = {
   readonly store: EncryptedStore;
@@ -62,6 +82,21 @@ export type MessengerSettings = {
   readonly random: Random;
   readonly deliveryReceipts: boolean;
   readonly emit: (event: ClientEvent) => void;
+  /** A message may have begun to run out, and nothing else is to be said of it. */
+  readonly noted: (message: MessageRecord) => void;
+};
+
+/** Devices that were not heard of for so long say nothing about what a person's devices can show. */
+const capabilitiesAgeMs = 30 * 86_400_000;
+
+/** What a reader must be able to show, for each kind of message. */
+const neededFor: Readonly<Record<ShownBody['kind'], Capability>> = {
+  text: 'text',
+  attachment: 'attachments',
+  contacts: 'contacts',
+  location: 'locations',
+  sticker: 'stickers',
+  poll: 'polls',
 };
 
 export class Messenger {
@@ -69,8 +104,11 @@ export class Messenger {
   readonly #connection: Connection<Sending>;
   readonly #outbox: Outbox;
   readonly #inbox: Inbox;
+  readonly #transfer: HistoryTransfer;
+  readonly #own: string;
   #keysWork: Promise<void> = Promise.resolve();
   #cancelUpkeep: (() => void) | undefined;
+  #resumedHistory = false;
 
   constructor(settings: MessengerSettings) {
     this.#settings = settings;
@@ -87,6 +125,14 @@ export class Messenger {
       emit,
       send: (stanza, sending) => this.#connection.send(stanza, sending),
     });
+    this.#own = suite.local.interopId;
+    this.#transfer = new HistoryTransfer({
+      store,
+      own: this.#own,
+      clock,
+      outbox: this.#outbox,
+      noted: settings.noted,
+    });
     this.#inbox = new Inbox({
       store,
       suite,
@@ -94,6 +140,7 @@ export class Messenger {
       clock,
       emit,
       outbox: this.#outbox,
+      transfer: this.#transfer,
       deliveryReceipts: settings.deliveryReceipts,
       keysLow: counts => this.#keepKeys(counts),
     });
@@ -178,102 +225,200 @@ export class Messenger {
   }
 
   /** Puts a message into the outbox and the history, in one transaction. It leaves as soon as there is a stream. */
-  async sendText(recipient: Recipient, outgoing: OutgoingText): Promise<MessageRecord> {
-    const { suite, clock } = this.#settings;
-    const chat = await this.resolve(recipient);
-    const author = suite.local.interopId;
-    if (chat === author) throw new ClientError('invalid-argument', { detail: 'a message to oneself' });
-    const { replyTo, ...body } = outgoing;
-    const nowMs = clock.nowMs();
+  async send(recipient: Recipient, outgoing: Outgoing): Promise<MessageRecord> {
+    const chat = await this.#other(recipient);
+    const { replyTo, viewOnce, ...given } = outgoing;
+    const body: ShownBody = given.kind === undefined ? { ...given, kind: 'text' } : given;
     const messageId = randomBytes(MESSAGE_ID_BYTES);
     const quote =
-      replyTo === undefined ? undefined : { id: replyTo.id, author: replyTo.author, excerpt: excerptOf(replyTo.text) };
-    const content = encoded({
-      messageId,
-      sentAtMs: nowMs,
-      body: { kind: 'text', ...body },
-      ...(replyTo === undefined
+      replyTo === undefined
         ? {}
         : {
             replyTo: {
               target: { messageId: bytesOf(replyTo.id), author: replyTo.author, sentAtMs: replyTo.sentAtMs },
               excerpt: excerptOf(replyTo.text),
             },
-          }),
+          };
+    const id = messageId.toString('hex');
+    const events = this.#transaction(tx => {
+      const { timer } = readChat(tx, chat);
+      const expiry = timer === undefined || timer.seconds === 0 ? {} : { expiresAfterSeconds: timer.seconds };
+      const once = viewOnce === true ? { viewOnce } : {};
+      const lacking = this.#lacking(tx, chat);
+      const isSure = lacking !== undefined && !lacking.includes(viewOnce === true ? 'viewOnce' : neededFor[body.kind]);
+      const fallback = body.kind === 'text' || isSure ? {} : { fallbackText: excerptOf(inWords(body)) };
+      const content = { messageId, sentAtMs: this.#now(), ...quote, ...expiry, ...once, ...fallback, body };
+      const said = this.#say(tx, chat, content, id);
+      return [...said, ...this.#introduce(tx, chat)];
     });
-    const message: MessageRecord = {
-      id: messageId.toString('hex'),
-      author,
-      chat,
-      kind: 'text',
-      ...textFields(body),
-      ...(quote === undefined ? {} : { replyTo: quote }),
-      sentAtMs: nowMs,
-      receivedAtMs: nowMs,
-      state: 'queued',
-    };
-    this.#transaction(tx => {
-      writeMessage(tx, message);
-      this.#post(tx, chat, content, message.id);
-    });
-    this.#settings.emit({ kind: 'message', change: 'new', message });
-    this.#wake(chat);
-    return message;
+    this.#announce(events, chat);
+    return this.#needMessage({ author: this.#own, id });
   }
 
   /** An empty emoji takes the reaction back. */
-  react(target: Pick<MessageRecord, 'author' | 'id'>, emoji: string): Promise<MessageRecord> {
-    const own = this.#settings.suite.local.interopId;
-    return this.#act(target, message => {
-      const { [own]: _, ...others } = message.reactions ?? {};
-      const reactions = emoji === '' ? others : { ...others, [own]: emoji };
-      const ref = { messageId: bytesOf(message.id), author: message.author, sentAtMs: message.sentAtMs };
-      return { body: { kind: 'reaction', target: ref, emoji }, next: { ...message, reactions } };
-    });
+  react(target: MessageName, emoji: string): Promise<MessageRecord> {
+    return this.#act(target, (message, ref) => ({ kind: 'reaction', target: ref(message), emoji }));
   }
 
-  /** Changes the words of an own message. */
+  /** Changes the words of an own message; what it said before is kept (`versions`). */
   edit(id: string, text: TextBody): Promise<MessageRecord> {
-    return this.#act({ author: this.#settings.suite.local.interopId, id }, message => {
+    return this.#act({ author: this.#own, id }, message => {
       if (message.kind !== 'text') throw new ClientError('unknown-message');
-      const { styles: _styles, mentions: _mentions, ...rest } = message;
-      const next = { ...rest, ...textFields(text), edited: true };
-      return { body: { kind: 'edit', targetMessageId: bytesOf(id), text }, next };
+      return { kind: 'edit', targetMessageId: bytesOf(id), text };
     });
   }
 
   /** Takes an own message back, here and (as far as they keep to it) at the others. */
   delete(id: string): Promise<MessageRecord> {
-    return this.#act({ author: this.#settings.suite.local.interopId, id }, message => ({
-      body: { kind: 'delete', targetMessageId: bytesOf(id) },
-      next: deleted(message),
-    }));
+    return this.#act({ author: this.#own, id }, () => ({ kind: 'delete', targetMessageId: bytesOf(id) }));
   }
 
-  /** Notes an incoming message as read, and says so to its author. */
-  markRead(author: string, id: string): void {
-    const own = this.#settings.suite.local.interopId;
-    const changed = this.#transaction(tx => {
-      const message = readMessage(tx, author, id);
-      if (message === undefined || message.author === own || message.read === true) return undefined;
-      const next = { ...message, read: true };
-      writeMessage(tx, next);
-      if (message.kind !== 'lost') {
-        const payload = { kind: 'receipt', receipt: 'read', messageIds: [id] } as const;
-        this.#outbox.add(tx, { to: author, payload, silent: true });
+  /** Chooses in a poll; no options take the vote back. */
+  vote(target: MessageName, options: readonly number[]): Promise<MessageRecord> {
+    return this.#act(target, (message, ref) => {
+      if (message.body?.kind !== 'poll' || message.poll?.closed !== false) throw new ClientError('unknown-message');
+      const { choices = message.body.options.length, options: offered } = message.body;
+      const chosen = [...new Set(options)].sort((a, b) => a - b);
+      if (chosen.length > choices || chosen.some(option => !(option in offered))) {
+        throw new ClientError('invalid-argument', { detail: 'options' });
       }
-      return next;
+      const before = this.#transaction(tx => readEntry(tx, target.author, target.id))?.votes?.[this.#own];
+      const version = Math.min((before?.at(-1)?.version ?? 0) + 1, contentKindLimits.maxVoteVersion);
+      return { kind: 'poll-vote', poll: ref(message), options: chosen, version };
     });
-    if (changed === undefined) return;
-    this.#settings.emit({ kind: 'message', change: 'state', message: changed });
-    this.#outbox.wake(author);
+  }
+
+  /** Ends an own poll: later votes don't count. */
+  closePoll(id: string): Promise<MessageRecord> {
+    return this.#act({ author: this.#own, id }, message => {
+      if (message.kind !== 'poll') throw new ClientError('unknown-message');
+      return { kind: 'poll-close', pollMessageId: bytesOf(id) };
+    });
+  }
+
+  /** Deletes a message for oneself, on all devices of this person. */
+  hide(target: MessageName): void {
+    const message = this.#needMessage(target);
+    const named = { message: refOf(message), chat: message.chat };
+    this.#announce(this.#transaction(tx => this.#sync(tx, { hidden: [named] })));
+  }
+
+  /** Notes incoming messages as read, and says so to their author as far as that is switched on. */
+  markRead(targets: readonly MessageName[]): void {
+    this.#receipt(targets, 'read');
+  }
+
+  /** A voice message or video was played: it counts as read. */
+  markPlayed(target: MessageName): void {
+    this.#receipt([target], 'played');
+  }
+
+  /** Everything unread of a chat. */
+  async markChatRead(recipient: Recipient): Promise<void> {
+    const chat = await this.#other(recipient);
+    const unread = this.#transaction(tx => {
+      const found: MessageRecord[] = [];
+      let before: number | undefined;
+      while (found.length < readChat(tx, chat).unread) {
+        const page = { chat, newest: true, limit: historyLimits.pageRows };
+        const rows = listMessages(tx, this.#own, { ...page, ...(before === undefined ? {} : { before }) });
+        if (rows.length === 0) break;
+        for (const { message } of rows) if (message.author !== this.#own && message.read !== true) found.push(message);
+        before = rows.at(-1)!.sequence;
+      }
+      return found;
+    });
+    this.markRead(unread);
+  }
+
+  /** Gives a message that may be seen once, and wipes it on all devices of this person before that. */
+  openOnce(target: MessageName): MessageRecord {
+    const opened = this.#transaction(tx => {
+      const entry = readEntry(tx, target.author, target.id);
+      if (entry?.posted?.viewOnce !== true || entry.gone !== undefined || entry.author === this.#own) return undefined;
+      const { viewOnce: _, ...posted } = entry.posted;
+      const message = viewOf({ ...entry, posted }, this.#own);
+      if (message === undefined) return undefined;
+      const nowMs = this.#now();
+      const events = this.#sync(tx, {
+        reads: [{ message: refOf(message), chat: message.chat, readAtMs: nowMs, opened: true }],
+      });
+      this.#tell(tx, message.chat, 'played', [message.id]);
+      return { message, events };
+    });
+    if (opened === undefined) throw new ClientError('unknown-message');
+    this.#announce(opened.events, opened.message.chat);
+    return opened.message;
+  }
+
+  /** The texts that a message had, oldest first. */
+  versions(target: MessageName): ReturnType<typeof textVersions> {
+    const entry = this.#transaction(tx => readEntry(tx, target.author, target.id));
+    if (entry === undefined) throw new ClientError('unknown-message');
+    return textVersions(entry);
+  }
+
+  /** Messages of this chat from now on disappear so long after they were read; 0: they stay. For both sides. */
+  async setTimer(recipient: Recipient, seconds: number): Promise<void> {
+    const chat = await this.#other(recipient);
+    const events = this.#transaction(tx => {
+      const version = Math.min((readChat(tx, chat).timer?.version ?? 0) + 1, MAX_TIMER_VERSION);
+      return this.#say(tx, chat, this.#content({ kind: 'expiry-timer', seconds, version }));
+    });
+    this.#announce(events, chat);
+  }
+
+  /** Without a chat: what holds for all chats that say nothing of their own. */
+  async setChat(recipient: Recipient | undefined, settings: ChatSettings): Promise<void> {
+    const named = recipient === undefined ? {} : { chat: await this.#other(recipient) };
+    this.#announce(this.#transaction(tx => this.#sync(tx, { chats: [{ ...named, ...settings }] })));
+  }
+
+  /** Text that is not sent yet; of this device alone. Empty: none. */
+  async setDraft(recipient: Recipient, text: string): Promise<void> {
+    const chat = await this.#other(recipient);
+    if (Buffer.byteLength(text) > historyLimits.maxDraftBytes) {
+      throw new ClientError('invalid-argument', { detail: 'draft' });
+    }
+    this.#transaction(tx => {
+      const { draft: _, ...rest } = readChat(tx, chat);
+      writeChat(tx, text === '' ? rest : { ...rest, draft: text });
+    });
+    this.#settings.emit({ kind: 'chat', chat });
+  }
+
+  /** The name and picture that go with the next message to each person. */
+  setProfile(profile: Profile): void {
+    const content = { ...this.#content({ ...profile, kind: 'profile' }), quiet: true };
+    this.#announce(
+      this.#transaction(tx => {
+        this.#outbox.add(tx, { to: this.#own, payload: contentPayload(encoded(content)), silent: true });
+        return this.#keep(tx, this.#own, encoded(content));
+      }),
+    );
+  }
+
+  /** What some device of a person can't show; undefined when nothing is known of their devices. */
+  async lacking(recipient: Recipient): Promise<Capability[] | undefined> {
+    const chat = await this.#other(recipient);
+    return this.#transaction(tx => this.#lacking(tx, chat));
   }
 
   async typing(recipient: Recipient, state: 'started' | 'stopped'): Promise<void> {
     const to = await this.resolve(recipient);
-    const body = { kind: 'typing', state } as const;
-    const content = encoded({ messageId: randomBytes(MESSAGE_ID_BYTES), sentAtMs: this.#settings.clock.nowMs(), body });
-    await this.#outbox.sendTransient(to, content);
+    if (!this.#transaction(tx => isOn('sendTyping', readChat(tx, to), readChat(tx, defaultsKey), true))) return;
+    await this.#outbox.sendTransient(to, encoded({ ...this.#content({ kind: 'typing', state }), quiet: true }));
+  }
+
+  /** On a new device: asks the person's other devices for the history, or for the rest of it. */
+  requestHistory(): void {
+    this.#transaction(tx => this.#transfer.ask(tx));
+    this.#outbox.wake(this.#own);
+  }
+
+  /** Sends the whole history to another device of this person. */
+  sendHistory(deviceId: number): void {
+    this.#announce([this.#transaction(tx => this.#transfer.begin(tx, deviceId))]);
   }
 
   /** A person has accepted somebody's new identity key: what waited for it goes on. */
@@ -282,9 +427,10 @@ export class Messenger {
     this.#outbox.wake(interopId);
   }
 
-  /** Another device of this person was let in and will come. */
-  expectOwnDevice(): void {
+  /** Another device of this person was let in and will come; `withHistory` when it gets the history as it asks for it. */
+  expectOwnDevice(withHistory: boolean): void {
     this.#outbox.expectOwnDevice();
+    if (withHistory) this.#transfer.promise();
   }
 
   /** The person's own devices have changed. */
@@ -292,49 +438,156 @@ export class Messenger {
     this.#outbox.forgetDevices(interopId);
   }
 
+  /** Says something about a message that is here. */
   async #act(
-    target: Pick<MessageRecord, 'author' | 'id'>,
-    make: (message: MessageRecord) => { body: ContentBody; next: MessageRecord },
+    target: MessageName,
+    make: (message: MessageRecord, ref: typeof refOf) => ContentBody,
   ): Promise<MessageRecord> {
-    const message = this.#transaction(tx => readMessage(tx, target.author, target.id));
-    if (message === undefined || message.kind === 'deleted' || message.kind === 'lost') {
+    const message = this.#needMessage(target);
+    if (message.kind === 'lost') throw new ClientError('unknown-message');
+    const content = this.#content(make(message, refOf));
+    const isOwn = target.author === this.#own;
+    const events = this.#transaction(tx => this.#say(tx, message.chat, content, isOwn ? target.id : undefined));
+    this.#announce(events, message.chat);
+    // oxlint-disable-next-line typescript/return-await -- a refusal is a rejection, as for all of these
+    return this.#needMessage(target);
+  }
+
+  /** A message that stands in the history. */
+  #needMessage(target: MessageName): MessageRecord {
+    const message = this.#transaction(tx => readMessage(tx, this.#own, target));
+    if (message === undefined || message.kind === 'hidden' || message.kind === 'expired') {
       throw new ClientError('unknown-message');
     }
-    const { body, next } = make(message);
-    const nowMs = this.#settings.clock.nowMs();
-    const content = encoded({ messageId: randomBytes(MESSAGE_ID_BYTES), sentAtMs: nowMs, body });
-    this.#transaction(tx => {
-      writeMessage(tx, next);
-      this.#post(tx, message.chat, content);
-    });
-    this.#settings.emit({ kind: 'message', change: 'content', message: next });
-    this.#wake(message.chat);
-    return next;
+    return message;
   }
 
-  /** A content for somebody, and a copy for one's own other devices. */
-  #post(tx: Transaction, to: string, content: Uint8Array, messageId?: string): void {
-    const { suite, clock } = this.#settings;
-    const own = suite.local.interopId;
-    const named = messageId === undefined ? {} : { messageId };
-    this.#outbox.add(tx, { to, payload: contentPayload(content), silent: false, ...named });
-    const transcript = encoded({
-      messageId: randomBytes(MESSAGE_ID_BYTES),
-      sentAtMs: clock.nowMs(),
-      body: { kind: 'sent-transcript', to, content },
-    });
-    this.#outbox.add(tx, { to: own, payload: contentPayload(transcript), silent: true });
+  #content(body: ContentBody): Content {
+    return { messageId: randomBytes(MESSAGE_ID_BYTES), sentAtMs: this.#now(), body };
   }
 
-  #wake(to: string): void {
-    this.#outbox.wake(to);
-    this.#outbox.wake(this.#settings.suite.local.interopId);
+  /**
+   * A content for somebody, a copy for one's own other devices, and what it changes here. `about` is the own message that
+   * it is, or is about: the copies on their way are wiped with it.
+   */
+  #say(tx: Transaction, chat: string, content: Content, about?: string): ClientEvent[] {
+    const bytes = encoded(content);
+    const id = Buffer.from(content.messageId).toString('hex');
+    const isMessage = about === id;
+    const named = isMessage ? { messageId: id } : {};
+    const sent = this.#outbox.add(tx, { to: chat, payload: contentPayload(bytes), silent: false, ...named });
+    const transcript = encoded(this.#content({ kind: 'sent-transcript', to: chat, content: bytes }));
+    const copied = this.#outbox.add(tx, { to: this.#own, payload: contentPayload(transcript), silent: true });
+    const events = this.#keep(tx, chat, bytes);
+    if (about === undefined) return events;
+    const target = { author: this.#own, id: about, chat };
+    const nowMs = this.#now();
+    take(tx, this.#own, target, { kind: 'carried', stanzas: [sent, copied] }, nowMs);
+    if (!isMessage) return events;
+    take(tx, this.#own, target, { kind: 'progress', progress: { state: 'queued' } }, nowMs);
+    const message = readMessage(tx, this.#own, target)!;
+    return events.map(event => (event.kind === 'message' ? { ...event, message } : event));
+  }
+
+  /** What this device says goes the way of what its person's other devices say. */
+  #keep(tx: Transaction, chat: string, bytes: Uint8Array): ClientEvent[] {
+    const content = decodeContent(bytes);
+    if (!content.ok) throw new ClientError('content-refused', { detail: content.error.code });
+    const nowMs = this.#now();
+    return takeIn(tx, this.#own, { author: this.#own, chat, content: content.value, receivedAtMs: nowMs }, nowMs);
+  }
+
+  /** Done here, and told to the person's other devices. */
+  #sync(tx: Transaction, sync: DeviceSync): ClientEvent[] {
+    const content = { ...this.#content({ ...sync, kind: 'device-sync' }), quiet: true };
+    this.#outbox.add(tx, { to: this.#own, payload: contentPayload(encoded(content)), silent: true });
+    return this.#keep(tx, this.#own, encoded(content));
+  }
+
+  #receipt(targets: readonly MessageName[], receipt: 'read' | 'played'): void {
+    const changed = this.#transaction(tx => {
+      const messages = targets.flatMap(target => {
+        const message = readMessage(tx, this.#own, target);
+        const isNews = message !== undefined && message.author !== this.#own && message.read !== true;
+        return isNews || (message !== undefined && receipt === 'played') ? [message] : [];
+      });
+      const events: ClientEvent[] = [];
+      const { maxSyncEntries } = contentKindLimits;
+      for (let at = 0; at < messages.length; at += maxSyncEntries) {
+        const reads = messages
+          .slice(at, at + maxSyncEntries)
+          .map(message => ({ message: refOf(message), chat: message.chat, readAtMs: this.#now() }));
+        events.push(...this.#sync(tx, { reads }));
+      }
+      for (const [chat, those] of Map.groupBy(messages, message => message.chat)) {
+        const ids = those.filter(({ kind }) => kind !== 'lost').map(({ id }) => id);
+        this.#tell(tx, chat, receipt, ids);
+      }
+      return { events, chats: new Set(messages.map(message => message.chat)) };
+    });
+    this.#announce(changed.events, ...changed.chats);
+  }
+
+  /** A receipt, when that is switched on. */
+  #tell(tx: Transaction, chat: string, receipt: ReceiptKind, messageIds: readonly string[]): void {
+    const field = receipt === 'played' ? 'sendPlayed' : 'sendRead';
+    if (!isOn(field, readChat(tx, chat), readChat(tx, defaultsKey), true)) return;
+    for (let at = 0; at < messageIds.length; at += outboxLimits.maxReceipts) {
+      const ids = messageIds.slice(at, at + outboxLimits.maxReceipts);
+      this.#outbox.add(tx, { to: chat, payload: { kind: 'receipt', receipt, messageIds: ids }, silent: true });
+    }
+  }
+
+  /** This person's profile, for somebody who does not have it in its present form. */
+  #introduce(tx: Transaction, chat: string): ClientEvent[] {
+    const known = readProfile(tx, this.#own);
+    const before = readChat(tx, chat);
+    if (known === undefined || before.profileSent?.id === known.id) return [];
+    const { atMs, id, profile } = known;
+    const content = encoded({
+      messageId: bytesOf(id),
+      sentAtMs: atMs,
+      body: { ...profile, kind: 'profile' },
+      quiet: true,
+    });
+    this.#outbox.add(tx, { to: chat, payload: contentPayload(content), silent: true });
+    writeChat(tx, { ...before, profileSent: { atMs, id } });
+    return [];
+  }
+
+  #lacking(tx: Transaction, chat: string): Capability[] | undefined {
+    const nowMs = this.#now();
+    const devices = listCapabilities(tx, chat).filter(device => nowMs - device.seenAtMs < capabilitiesAgeMs);
+    if (devices.length === 0) return undefined;
+    const all = devices.reduce((bits, device) => bits & device.capabilities, ~0);
+    return (Object.keys(capability) as Capability[]).filter(name => (all & capability[name]) === 0);
+  }
+
+  /** The other person of a chat. */
+  async #other(recipient: Recipient): Promise<string> {
+    const chat = await this.resolve(recipient);
+    if (chat === this.#own) throw new ClientError('invalid-argument', { detail: 'a message to oneself' });
+    return chat;
+  }
+
+  #now(): number {
+    return this.#settings.clock.nowMs();
+  }
+
+  #announce(events: readonly ClientEvent[], ...recipients: readonly string[]): void {
+    for (const event of events) this.#settings.emit(event);
+    for (const to of recipients) this.#outbox.wake(to);
+    this.#outbox.wake(this.#own);
   }
 
   #status(status: ConnectionStatus): void {
     this.#cancelUpkeep?.();
     this.#cancelUpkeep = undefined;
     if (status.kind === 'online') {
+      if (!this.#resumedHistory) {
+        this.#resumedHistory = true;
+        this.#settings.store.transaction(tx => this.#transfer.resume(tx));
+      }
       this.#outbox.online(status.resumed);
       this.#upkeep();
     } else this.#outbox.offline();
@@ -395,6 +648,10 @@ const maxExcerptCharacters = 100;
 /** The beginning of a text, never half a character. */
 function excerptOf(text: string): string {
   return Array.from(text).slice(0, maxExcerptCharacters).join('');
+}
+
+function refOf({ id, author, sentAtMs }: MessageRecord): MessageRef {
+  return { messageId: bytesOf(id), author, sentAtMs };
 }
 
 function bytesOf(id: string): Uint8Array {

@@ -13,15 +13,14 @@ import { RequestRefused } from './connection.ts';
 import { fetchBundle, fetchDevices, type Request } from './directory.ts';
 import { ClientError, type ClientErrorCode } from './errors.ts';
 import type { ClientEvent } from './events.ts';
+import { take } from './conversation.ts';
+import type { Progress } from './message-log.ts';
 import {
   listOutbox,
-  type MessageRecord,
-  type MessageState,
   type OutboxRecord,
   type OutboxRow,
-  readMessage,
+  readEntry,
   readOutbox,
-  writeMessage,
   writeOutbox,
   writeSent,
 } from './records.ts';
@@ -358,7 +357,9 @@ export class Outbox {
     if (refusal === 'no-such-device') throw new ClientError('not-found');
     if (refusal !== undefined) throw new ClientError('protocol-error', { detail: refusal });
     const { freshSession: _, ...rest } = record;
-    this.#transaction(tx => writeOutbox(tx, id, rest));
+    this.#transaction(tx => {
+      if (readOutbox(tx, id) !== undefined) writeOutbox(tx, id, rest);
+    });
     return { kind: 'gone' };
   }
 
@@ -384,6 +385,8 @@ export class Outbox {
       };
       committed(
         store.transaction(tx => {
+          // It was wiped meanwhile: it must not come back, and nothing of it may leave.
+          if (readOutbox(tx, id) === undefined) throw new ClientError('unknown-message');
           tx.apply(changes);
           writeOutbox(tx, id, encrypted);
           if (record.toDevice === undefined) writeSent(tx, id, { to: record.to, content: base64(content) });
@@ -464,6 +467,8 @@ export class Outbox {
   /** Something outside refused while a row was being prepared. */
   #unprepared(id: string, error: unknown): Readiness {
     if (!(error instanceof ClientError)) throw error;
+    // Wiped meanwhile.
+    if (this.#transaction(tx => readOutbox(tx, id)) === undefined) return { kind: 'gone' };
     if (error.code === 'not-connected' || error.code === 'closed') return { kind: 'later' };
     if (error.code === 'not-found') {
       this.#fail(id, 'not-reachable');
@@ -533,21 +538,19 @@ export class Outbox {
   #setState(
     tx: Transaction,
     record: OutboxRecord | undefined,
-    state: MessageState,
-    failure?: MessageRecord['failure'],
-  ): MessageRecord[] {
-    if (record?.messageId === undefined) return [];
-    const message = readMessage(tx, this.#context.suite.local.interopId, record.messageId);
-    // A receipt may be faster than the acknowledgement: never back.
-    if (message === undefined || !isProgress(message.state, state)) return [];
-    const { failure: _, ...rest } = message;
-    const next = { ...rest, state, ...(failure === undefined ? {} : { failure }) };
-    writeMessage(tx, next);
-    return [next];
+    state: Progress['state'],
+    failure?: Progress['failure'],
+  ): ClientEvent[] {
+    const { suite, clock } = this.#context;
+    const own = suite.local.interopId;
+    const entry = record?.messageId === undefined ? undefined : readEntry(tx, own, record.messageId);
+    if (entry === undefined) return [];
+    const progress = { state, ...(failure === undefined ? {} : { failure }) };
+    return take(tx, own, entry, { kind: 'progress', progress }, clock.nowMs());
   }
 
-  #announce(changed: readonly MessageRecord[]): void {
-    for (const message of changed) this.#context.emit({ kind: 'message', change: 'state', message });
+  #announce(changed: readonly ClientEvent[]): void {
+    for (const event of changed) this.#context.emit(event);
   }
 
   /** Undefined when the store failed; the application hears of it. */
@@ -559,16 +562,6 @@ export class Outbox {
     }
     return undefined;
   }
-}
-
-const order: readonly MessageState[] = ['queued', 'held', 'sent', 'delivered', 'read'];
-
-/** Whether an own message may go from one state to the other. */
-export function isProgress(from: MessageState | undefined, to: MessageState): boolean {
-  if (from === to) return false;
-  if (to === 'failed') return from === 'queued' || from === 'held';
-  if (from === 'failed') return to === 'delivered' || to === 'read';
-  return order.indexOf(to) > order.indexOf(from ?? 'queued');
 }
 
 /** Throws inside a suite's commit when the transaction was not done, so that the operation is not done either. */

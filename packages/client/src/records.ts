@@ -1,9 +1,9 @@
-// The SDK's rows in the store: account, contacts, messages, outbox, what was sent and what was received. Reads and writes
+// The SDK's rows in the store: account, contacts, messages, chats, outbox, what was sent and what was received. Reads and writes
 // them inside a transaction of the caller.
 // Knows nothing of streams, encryption or who asks.
-import type { Mention, StyleRange } from '@drawbridge/e2ee/content';
-import type { StoreTable, Transaction } from './store/encrypted-store.ts';
-import type { ClientErrorCode } from './errors.ts';
+import { type ChatRecord, newChat, type ProfileRecord } from './chat-state.ts';
+import type { LogEntry, ReceiptKind } from './message-log.ts';
+import { MAX_VALUE_BYTES, type StoreTable, type Transaction } from './store/encrypted-store.ts';
 
 /** This device's place at its gatekeeper. */
 export type AccountRecord = {
@@ -19,45 +19,6 @@ export type AccountRecord = {
 
 /** What people see of somebody. */
 export type ContactRecord = { readonly provider: string; readonly providerNumber: number; readonly identifier: string };
-
-/**
- * How far an own message is: `queued` on this disk, `sent` taken over by the gatekeeper, then what the other side says;
- * `held` until a changed identity is accepted; `failed` for good.
- */
-export type MessageState = 'queued' | 'held' | 'sent' | 'delivered' | 'read' | 'failed';
-
-/**
- * - `text`: `text` holds the words.
- * - `unsupported`: of a kind that this version can't show; `raw` keeps it for one that can.
- * - `lost`: something arrived that could not be read, and its sender did not help.
- * - `deleted`: its author took it back.
- */
-export type MessageKind = 'text' | 'unsupported' | 'lost' | 'deleted';
-
-export type MessageRecord = {
-  /** 16 bytes, hex. With the author it names the message. */
-  readonly id: string;
-  readonly author: string;
-  /** InteropId of the other person of the chat. */
-  readonly chat: string;
-  readonly kind: MessageKind;
-  readonly text: string;
-  readonly styles?: readonly StyleRange[];
-  readonly mentions?: readonly Mention[];
-  readonly replyTo?: { readonly id: string; readonly author: string; readonly excerpt: string };
-  readonly sentAtMs: number;
-  readonly receivedAtMs: number;
-  readonly edited?: boolean;
-  /** Author to emoji. */
-  readonly reactions?: Readonly<Record<string, string>>;
-  /** Own messages only. */
-  readonly state?: MessageState;
-  readonly failure?: { readonly code: ClientErrorCode; readonly detail?: string };
-  /** Incoming only: `markRead` was called. */
-  readonly read?: boolean;
-  /** Base64 of the serialised content, for `unsupported`. */
-  readonly raw?: string;
-};
 
 export type OutboxCiphertext = {
   readonly deviceId: number;
@@ -76,7 +37,7 @@ export type OutboxRecord = {
   readonly freshSession?: boolean;
   readonly payload:
     | { readonly kind: 'content'; readonly content: string }
-    | { readonly kind: 'receipt'; readonly receipt: 'delivered' | 'read'; readonly messageIds: readonly string[] };
+    | { readonly kind: 'receipt'; readonly receipt: ReceiptKind; readonly messageIds: readonly string[] };
   readonly silent: boolean;
   /** The own message in the history whose state follows this row. */
   readonly messageId?: string;
@@ -106,11 +67,34 @@ export type UnreadRecord = { readonly from: string; readonly stanzaId: string; r
 // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller names the table's type
 function getJson<T>(tx: Transaction, table: StoreTable, key: string): T | undefined {
   const value = tx.get(table, key);
-  return value === undefined ? undefined : (JSON.parse(value.toString()) as T);
+  return value === undefined ? undefined : (decodeJson(value) as T);
 }
 
 function putJson(tx: Transaction, table: StoreTable, key: string, value: unknown, scope?: string): void {
-  tx.put(table, key, Buffer.from(JSON.stringify(value)), scope);
+  tx.put(table, key, encodeJson(value), scope);
+}
+
+const bytesName = '$base64';
+
+/** JSON in which bytes are kept as base64. */
+function encodeJson(value: unknown): Buffer {
+  return Buffer.from(
+    // Buffers turn themselves into something else before a replacer sees them: it looks at what they were.
+    JSON.stringify(value, function replace(this: Record<string, unknown>, key, each: unknown) {
+      const bytes = this[key];
+      return bytes instanceof Uint8Array ? { [bytesName]: Buffer.from(bytes).toString('base64') } : each;
+    }),
+  );
+}
+
+function decodeJson(value: Buffer): unknown {
+  const text = value.toString();
+  if (!text.includes(bytesName)) return JSON.parse(text);
+  return JSON.parse(text, (_, each: unknown) =>
+    typeof each === 'object' && each !== null && bytesName in each
+      ? new Uint8Array(Buffer.from(String(each[bytesName]), 'base64'))
+      : each,
+  );
 }
 
 export function readAccount(tx: Transaction): AccountRecord | undefined {
@@ -167,17 +151,24 @@ export function messageKey(author: string, id: string): string {
   return `${author}:${id}`;
 }
 
-export function readMessage(tx: Transaction, author: string, id: string): MessageRecord | undefined {
+/** A message that has come, or facts about one that has not (`readOrphan`). */
+export function readEntry(tx: Transaction, author: string, id: string): LogEntry | undefined {
   return getJson(tx, 'message', messageKey(author, id));
 }
 
-export function writeMessage(tx: Transaction, message: MessageRecord): void {
-  putJson(tx, 'message', messageKey(message.author, message.id), message, message.chat);
+/** False, and nothing is written, when the entry would be larger than a row may be. With `first` a new row stands before all others. */
+export function writeEntry(tx: Transaction, entry: LogEntry, first = false): boolean {
+  const value = encodeJson(entry);
+  if (value.length > MAX_VALUE_BYTES) return false;
+  const key = messageKey(entry.author, entry.id);
+  if (first) tx.putFirst('message', key, value, entry.chat);
+  else tx.put('message', key, value, entry.chat);
+  return true;
 }
 
-export type MessageRow = { readonly sequence: number; readonly message: MessageRecord };
+export type EntryRow = { readonly sequence: number; readonly entry: LogEntry };
 
-export function listMessages(
+export function listEntries(
   tx: Transaction,
   options: {
     readonly chat?: string;
@@ -186,10 +177,103 @@ export function listMessages(
     readonly newest?: boolean;
     readonly limit: number;
   },
-): MessageRow[] {
+): EntryRow[] {
   const { chat, ...rest } = options;
   const rows = tx.list('message', { ...rest, ...(chat === undefined ? {} : { scope: chat }) });
-  return rows.map(row => ({ sequence: row.sequence, message: JSON.parse(row.value.toString()) as MessageRecord }));
+  return rows.map(row => ({ sequence: row.sequence, entry: decodeJson(row.value) as LogEntry }));
+}
+
+/** Facts are kept with the chat in which they were said: said elsewhere, they are about nothing. */
+function orphanKey(chat: string, author: string, id: string): string {
+  return `${chat}\n${messageKey(author, id)}`;
+}
+
+export function readOrphan(tx: Transaction, chat: string, author: string, id: string): LogEntry | undefined {
+  return getJson(tx, 'orphan', orphanKey(chat, author, id));
+}
+
+export function deleteOrphan(tx: Transaction, chat: string, author: string, id: string): void {
+  tx.delete('orphan', orphanKey(chat, author, id));
+}
+
+/** The oldest of a chat give way. */
+export function writeOrphan(tx: Transaction, entry: LogEntry, maxPerChat: number): void {
+  const value = encodeJson(entry);
+  if (value.length > MAX_VALUE_BYTES) return;
+  const key = orphanKey(entry.chat, entry.author, entry.id);
+  tx.put('orphan', key, value, entry.chat);
+  const excess = tx.count('orphan', entry.chat) - maxPerChat;
+  if (excess <= 0) return;
+  for (const row of tx.list('orphan', { scope: entry.chat, limit: excess })) tx.delete('orphan', row.key);
+}
+
+export function readChat(tx: Transaction, chat: string): ChatRecord {
+  return getJson(tx, 'chat', chat) ?? newChat(chat);
+}
+
+export function writeChat(tx: Transaction, record: ChatRecord): void {
+  putJson(tx, 'chat', record.chat, record);
+}
+
+export type ChatRecordRow = { readonly sequence: number; readonly chat: ChatRecord };
+
+/** In the order in which they began. */
+export function listChats(
+  tx: Transaction,
+  options: { readonly after?: number; readonly limit: number },
+): ChatRecordRow[] {
+  return tx.list('chat', options).map(({ sequence, value }) => ({ sequence, chat: decodeJson(value) as ChatRecord }));
+}
+
+/** When a message is to be wiped. */
+export type ExpiryRecord = { readonly author: string; readonly id: string; readonly atMs: number };
+
+export function writeExpiry(tx: Transaction, expiry: ExpiryRecord): void {
+  putJson(tx, 'expiry', messageKey(expiry.author, expiry.id), expiry);
+}
+
+export function deleteExpiry(tx: Transaction, author: string, id: string): void {
+  tx.delete('expiry', messageKey(author, id));
+}
+
+export function listExpiries(tx: Transaction, after: number): { sequence: number; expiry: ExpiryRecord }[] {
+  return tx.list('expiry', { after }).map(row => ({
+    sequence: row.sequence,
+    expiry: decodeJson(row.value) as ExpiryRecord,
+  }));
+}
+
+export function readProfile(tx: Transaction, interopId: string): ProfileRecord | undefined {
+  return getJson(tx, 'profile', interopId);
+}
+
+export function writeProfile(tx: Transaction, interopId: string, record: ProfileRecord): void {
+  putJson(tx, 'profile', interopId, record);
+}
+
+/** What a device of somebody said that it can show; the scope is the person. */
+export type DeviceCapabilities = { readonly capabilities: number; readonly seenAtMs: number };
+
+export function readCapabilities(tx: Transaction, person: string, deviceId: number): DeviceCapabilities | undefined {
+  return getJson(tx, 'device-list', `${person}/${deviceId}`);
+}
+
+export function writeCapabilities(tx: Transaction, person: string, deviceId: number, record: DeviceCapabilities): void {
+  putJson(tx, 'device-list', `${person}/${deviceId}`, record, person);
+}
+
+export function listCapabilities(tx: Transaction, person: string): DeviceCapabilities[] {
+  return tx.list('device-list', { scope: person }).map(row => decodeJson(row.value) as DeviceCapabilities);
+}
+
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller names the record's type
+export function readTransfer<T>(tx: Transaction, name: string): T | undefined {
+  return getJson<T>(tx, 'transfer', name);
+}
+
+export function writeTransfer(tx: Transaction, name: string, value: unknown): void {
+  if (value === undefined) tx.delete('transfer', name);
+  else putJson(tx, 'transfer', name, value);
 }
 
 export type OutboxRow = { readonly id: string; readonly record: OutboxRecord };

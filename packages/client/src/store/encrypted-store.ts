@@ -15,7 +15,8 @@ import { faultOf, StoreFault, type StoreResult } from './store-errors.ts';
  *
  * `setting` (account, preferences), the suite's own tables, `contact`, `device-list`, `outbox` (in order of writing),
  * `message` (history, in order of writing, scope = chat), `held` (ciphertexts that wait for an acceptance, scope = person),
- * `received` (stanzas seen, bounded), `sent` (content kept for retries, bounded), `retry` (retry counts).
+ * `received` (stanzas seen, bounded), `sent` (content kept for retries, bounded), `retry` (retry counts), `chat`, `orphan`
+ * (facts about messages that have not come, scope = chat), `expiry` (running timers), `profile`, `transfer` (of history).
  */
 const tables = {
   setting: 1,
@@ -36,6 +37,11 @@ const tables = {
   received: 16,
   sent: 17,
   retry: 18,
+  chat: 19,
+  orphan: 20,
+  expiry: 21,
+  profile: 22,
+  transfer: 23,
 } as const satisfies Record<string, number> & Record<E2eeTable, number>;
 
 export type StoreTable = keyof typeof tables;
@@ -46,6 +52,7 @@ export const tableLimits: { readonly [Table in StoreTable]?: number } = {
   sent: 1_000,
   retry: 2_000,
   held: 2_000,
+  orphan: 2_000,
 };
 export const MAX_VALUE_BYTES = 1_048_576;
 export const MAX_KEY_BYTES = 1_024;
@@ -56,13 +63,15 @@ const SIZE_STEP_BYTES = 128;
 
 export const SCHEMA_VERSION = 1;
 
-/** `sequence` grows with each new key of the whole store; a rewritten row keeps its own. */
+/** `sequence` grows with each new key of the whole store (`putFirst`: falls); a rewritten row keeps its own. */
 export type Row = { readonly sequence: number; readonly key: string; readonly value: Buffer };
 
 /** All of them see and make one state; they throw `StoreFault` alone, which ends the transaction. */
 export type Transaction = {
   get(table: StoreTable, key: string): Buffer | undefined;
   put(table: StoreTable, key: string, value: Uint8Array, scope?: string): void;
+  /** As `put`; a new row stands before all others of the store. */
+  putFirst(table: StoreTable, key: string, value: Uint8Array, scope?: string): void;
   /** Whether the row was there. */
   delete(table: StoreTable, key: string): boolean;
   deleteScope(table: StoreTable, scope: string): void;
@@ -283,6 +292,9 @@ function prepare(db: DatabaseSync) {
     put: db.prepare(
       'INSERT INTO row (kind, key, scope, value) VALUES (?, ?, ?, ?) ON CONFLICT (kind, key) DO UPDATE SET scope = excluded.scope, value = excluded.value',
     ),
+    putFirst: db.prepare(
+      'INSERT INTO row (sequence, kind, key, scope, value) VALUES (min(0, (SELECT coalesce(min(sequence), 0) FROM row)) - 1, ?, ?, ?, ?) ON CONFLICT (kind, key) DO UPDATE SET scope = excluded.scope, value = excluded.value',
+    ),
     delete: db.prepare('DELETE FROM row WHERE kind = ? AND key = ?'),
     deleteScope: db.prepare('DELETE FROM row WHERE kind = ? AND scope = ?'),
     count: db.prepare('SELECT count(*) AS n FROM row WHERE kind = ?'),
@@ -307,6 +319,22 @@ function createTransaction(sql: Statements, keys: StoreKeys): Transaction {
     if (left === 0) sql.trim.run(kind, limit);
     writesLeft.set(table, left === 0 ? Math.floor(limit / 16) : left - 1);
   };
+  const write = (
+    statement: StatementSync,
+    table: StoreTable,
+    key: string,
+    value: Uint8Array,
+    scope: string | undefined,
+  ): void => {
+    if (value.length > MAX_VALUE_BYTES || Buffer.byteLength(key) > MAX_KEY_BYTES) {
+      throw new StoreFault('value-too-large', { table });
+    }
+    const kind = tables[table];
+    const lookup = keys.lookup(kind, key);
+    const scopeLookup = scope === undefined ? null : keys.lookup(kind, scopeText(scope));
+    statement.run(kind, lookup, scopeLookup, keys.seal(packRow(key, value), associated(kind, lookup, scopeLookup)));
+    trim(table, kind);
+  };
   const tx: Transaction = {
     get(table, key) {
       const lookup = keys.lookup(tables[table], key);
@@ -316,16 +344,8 @@ function createTransaction(sql: Statements, keys: StoreKeys): Transaction {
       if (opened.key !== key) throw new StoreFault('corrupt-row', { table });
       return opened.value;
     },
-    put(table, key, value, scope) {
-      if (value.length > MAX_VALUE_BYTES || Buffer.byteLength(key) > MAX_KEY_BYTES) {
-        throw new StoreFault('value-too-large', { table });
-      }
-      const kind = tables[table];
-      const lookup = keys.lookup(kind, key);
-      const scopeLookup = scope === undefined ? null : keys.lookup(kind, scopeText(scope));
-      sql.put.run(kind, lookup, scopeLookup, keys.seal(packRow(key, value), associated(kind, lookup, scopeLookup)));
-      trim(table, kind);
-    },
+    put: (table, key, value, scope) => write(sql.put, table, key, value, scope),
+    putFirst: (table, key, value, scope) => write(sql.putFirst, table, key, value, scope),
     delete(table, key) {
       return Number(sql.delete.run(tables[table], keys.lookup(tables[table], key)).changes) > 0;
     },
@@ -334,7 +354,7 @@ function createTransaction(sql: Statements, keys: StoreKeys): Transaction {
     },
     list(table, options = {}) {
       const { scope, newest = false, limit = MAX_LIST } = options;
-      const bound = newest ? (options.before ?? Number.MAX_SAFE_INTEGER) : (options.after ?? 0);
+      const bound = newest ? (options.before ?? Number.MAX_SAFE_INTEGER) : (options.after ?? Number.MIN_SAFE_INTEGER);
       const rows = Math.min(limit, MAX_LIST);
       const kind = tables[table];
       const found =

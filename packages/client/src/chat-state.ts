@@ -1,0 +1,83 @@
+// The state of a chat: settings that all devices of a person share, the timer for disappearing messages, what is unread.
+// Pure: joins changes that may come in any order, twice. Knows nothing of storage, messages or who asks.
+// Source: docs/protocol/09-content.md section 9.9.
+import type { ChatSettingsChange, Profile } from '@drawbridge/e2ee/content-kinds';
+import { isLater, type Stamp } from './message-log.ts';
+
+/** What can be set for a chat; the `send…` ones also for all chats. */
+export type ChatSettings = Omit<ChatSettingsChange, 'chat'>;
+export type SettingField = keyof ChatSettings;
+type Stamped<T> = Stamp & { readonly value: T };
+
+export type Timer = Stamp & { readonly seconds: number; readonly version: number };
+
+export type ChatRecord = {
+  /** InteropId of the other person; `defaults` for what holds for all chats. */
+  readonly chat: string;
+  /** When something was said last, by this device's clock. 0: nothing yet. */
+  readonly lastAtMs: number;
+  readonly unread: number;
+  readonly settings: { readonly [Field in SettingField]?: Stamped<NonNullable<ChatSettings[Field]>> };
+  readonly timer?: Timer;
+  /** Not shared: of this device. */
+  readonly draft?: string;
+  /** The own profile that this person was sent last. */
+  readonly profileSent?: Stamp;
+};
+
+/** Somebody's profile, and when they said so. */
+export type ProfileRecord = Stamp & { readonly profile: Profile };
+
+/** Key of the record that holds for all chats. */
+export const defaultsKey = 'defaults';
+
+export function newChat(chat: string): ChatRecord {
+  return { chat, lastAtMs: 0, unread: 0, settings: {} };
+}
+
+/** For each field by itself the latest holds. Gives the very same record when nothing is new. */
+export function applySettings(record: ChatRecord, change: ChatSettings, stamp: Stamp): ChatRecord {
+  const news = settingFields.filter(field => {
+    const before = record.settings[field];
+    return change[field] !== undefined && (before === undefined || isLater(stamp, before));
+  });
+  if (news.length === 0) return record;
+  const { atMs, id } = stamp;
+  const changed = Object.fromEntries(news.map(field => [field, { atMs, id, value: change[field] }]));
+  return { ...record, settings: { ...record.settings, ...changed } };
+}
+
+const settingFields: readonly SettingField[] = [
+  'pinned',
+  'mutedUntilMs',
+  'archived',
+  'sendDelivered',
+  'sendRead',
+  'sendPlayed',
+  'sendTyping',
+];
+
+/** The values that are set, without when. */
+export function settingsOf(record: ChatRecord | undefined): ChatSettings {
+  const entries = Object.entries(record?.settings ?? {}).map(([field, { value }]) => [field, value]);
+  return Object.fromEntries(entries) as ChatSettings;
+}
+
+/** The higher version holds, then the later one. */
+export function applyTimer(record: ChatRecord, timer: Timer): ChatRecord {
+  const before = record.timer;
+  const isNews =
+    before === undefined ||
+    (timer.version === before.version ? isLater(timer, before) : timer.version > before.version);
+  return isNews ? { ...record, timer } : record;
+}
+
+/** Whether something is said in a chat: its own setting, then the one for all chats, then `fallback`. */
+export function isOn(
+  field: 'sendDelivered' | 'sendRead' | 'sendPlayed' | 'sendTyping',
+  chat: ChatRecord | undefined,
+  defaults: ChatRecord | undefined,
+  fallback: boolean,
+): boolean {
+  return chat?.settings[field]?.value ?? defaults?.settings[field]?.value ?? fallback;
+}
