@@ -1,9 +1,11 @@
 // A person at a terminal: what they type becomes calls of the SDK, what happens becomes lines.
 // Everything that others wrote is shown as text alone: control characters never reach the terminal.
 import { createInterface, type Interface } from 'node:readline';
-import { type Client, type Message, openClient } from '@drawbridge/client/client';
+import { type Chat, type Client, type Message, openClient } from '@drawbridge/client/client';
 import { ClientError } from '@drawbridge/client/errors';
 import type { ClientEvent } from '@drawbridge/client/events';
+import type { MessageRecord } from '@drawbridge/client/message-log';
+import type { Outgoing, Recipient } from '@drawbridge/client/messenger';
 import type { ChatPerson } from './chat.ts';
 import { CommandError } from './command-error.ts';
 
@@ -17,6 +19,7 @@ export type ChatOptions = ChatPerson & {
 
 /** How long `/quit` waits for what is still in the outbox. */
 const flushMs = 3_000;
+const shownResults = 20;
 
 /** What others wrote, as one harmless line: no control, bidirectional-control or line-separating characters. */
 export function harmless(text: string): string {
@@ -43,7 +46,7 @@ export async function runChat(options: ChatOptions): Promise<void> {
     prompt: '> ',
     terminal: process.stdin.isTTY,
   });
-  const chat = new Chat(client, terminal);
+  const chat = new Conversation(client, terminal);
   try {
     chat.say(`keys and history: ${folder}`);
     const me = await client.enlist({ replace: options.replace });
@@ -66,14 +69,22 @@ function inWords(error: unknown): unknown {
 
 const help = `  /to PROVIDER NAME     write to somebody: /to citadel.example bob
   TEXT                  send it to whom you write to
-  /history [N]          the last messages with them
-  /react EMOJI          react to their last message; /edit TEXT and /delete change your own last one
+  /history [N]          the last messages with them; /search WORDS looks through all of them
+  /chats                whom you talk to; /pin, /mute, /archive switch that for the one you write to
+  /reply TEXT           answer their last message; /react EMOJI reacts to it; /open shows one that is to be seen once
+  /edit TEXT, /delete   change your own last message; /versions shows what it said before
+  /poll Q | A | B …     ask; /vote 1 2 … chooses in the last poll; /close ends your own
+  /place LAT LON [NAME] send a place; /once TEXT sends what may be seen once
+  /disappear SECONDS    messages from now on vanish so long after they were read; 0: they stay
+  /name NAME            what people see as your name
+  /receipts on|off      whether people learn that you have read their messages
+  /sync                 on a new device: get the history from your others
   /consent, /optin PROVIDER, /optout PROVIDER    which providers' people may reach you
   /safety               the safety number to compare; /verify after you have; /accept a changed one
   /devices              your devices; /link CODE lets another one in
   /quit                 goodbye`;
 
-class Chat {
+class Conversation {
   readonly #client: Client;
   readonly #terminal: Interface;
   /** Lines typed and not yet obeyed; readline forgets those that nobody waits for. */
@@ -83,6 +94,7 @@ class Chat {
   #peer: Peer | undefined;
   #lastOwn: string | undefined;
   #lastTheirs: Message | undefined;
+  #lastPoll: Pick<Message, 'author' | 'id'> | undefined;
 
   constructor(client: Client, terminal: Interface) {
     this.#client = client;
@@ -132,7 +144,7 @@ class Chat {
   async #obey(line: string): Promise<void> {
     if (!line.startsWith('/')) {
       if (this.#peer === undefined) this.say('to whom? for example: /to citadel.example bob');
-      else this.#lastOwn = (await this.#client.send(this.#peer, { text: line })).id;
+      else await this.#send(this.#peer, { text: line });
       return;
     }
     const [command = '', ...words] = line.split(/\s+/);
@@ -166,6 +178,83 @@ class Chat {
       case '/delete':
         if (this.#lastOwn === undefined) this.say('nothing of yours to delete yet');
         else await this.#client.delete(this.#lastOwn);
+        return;
+      case '/reply':
+        if (this.#lastTheirs === undefined) this.say('nothing to answer yet');
+        else await this.#send(this.#lastTheirs.from, { text: rest, replyTo: this.#lastTheirs });
+        return;
+      case '/open':
+        if (this.#lastTheirs?.kind !== 'view-once') this.say('there is nothing to be seen once');
+        else this.say(`  ${shown(await this.#client.openOnce(this.#lastTheirs))}`);
+        return;
+      case '/versions':
+        if (this.#lastOwn === undefined) this.say('nothing of yours yet');
+        else {
+          const name = { author: this.#client.me?.interopId ?? '', id: this.#lastOwn };
+          for (const { text, atMs } of await this.#client.versions(name))
+            this.say(`  ${clock(atMs)} ${harmless(text.text)}`);
+        }
+        return;
+      case '/poll': {
+        const [question = '', ...options] = rest.split('|').map(part => part.trim());
+        const peer = this.#needPeer();
+        if (peer !== undefined) await this.#send(peer, { kind: 'poll', question, options });
+        return;
+      }
+      case '/vote':
+        if (this.#lastPoll === undefined) this.say('there is no poll yet');
+        else
+          await this.#client.vote(
+            this.#lastPoll,
+            words.map(word => Number(word) - 1),
+          );
+        return;
+      case '/close':
+        if (this.#lastPoll === undefined) this.say('there is no poll yet');
+        else await this.#client.closePoll(this.#lastPoll.id);
+        return;
+      case '/place': {
+        const [latitude, longitude, ...name] = words;
+        const peer = this.#needPeer();
+        if (peer === undefined) return;
+        const named = name.length === 0 ? {} : { name: name.join(' ') };
+        await this.#send(peer, {
+          kind: 'location',
+          latitude: Number(latitude),
+          longitude: Number(longitude),
+          ...named,
+        });
+        return;
+      }
+      case '/once': {
+        const peer = this.#needPeer();
+        if (peer !== undefined) await this.#send(peer, { text: rest, viewOnce: true });
+        return;
+      }
+      case '/disappear': {
+        const peer = this.#needPeer();
+        if (peer !== undefined) await this.#client.setTimer(peer, Number(rest));
+        return;
+      }
+      case '/search':
+        await this.#search(rest);
+        return;
+      case '/chats':
+        for (const chat of await this.#client.chats()) this.say(`  ${chatLine(chat)}`);
+        return;
+      case '/pin':
+      case '/mute':
+      case '/archive':
+        await this.#switch(command);
+        return;
+      case '/name':
+        await this.#client.setProfile({ displayName: rest });
+        return;
+      case '/receipts':
+        await this.#client.setDefaults({ sendRead: rest !== 'off', sendPlayed: rest !== 'off' });
+        return;
+      case '/sync':
+        await this.#client.requestHistory();
         return;
       case '/consent':
         for (const { name, number, optedIn } of await this.#client.consent()) {
@@ -209,10 +298,39 @@ class Chat {
         return;
       case '/link':
         if (rest === '') this.say('/link CODE: the code that the new device shows');
-        else this.say(`type this on the new device: ${await this.#client.authoriseLink(rest)}`);
+        else this.say(`type this on the new device: ${await this.#client.authoriseLink(rest, { history: true })}`);
         return;
       default:
         this.say(`there is no ${harmless(command)}; /help says what there is`);
+    }
+  }
+
+  async #send(to: Recipient, outgoing: Outgoing): Promise<void> {
+    const message = await this.#client.send(to, outgoing);
+    this.#lastOwn = message.id;
+    if (message.kind === 'poll') this.#lastPoll = message;
+  }
+
+  async #search(words: string): Promise<void> {
+    let found = 0;
+    for await (const { message } of this.#client.search(words)) {
+      this.say(`  ${clock(message.sentAtMs)} ${harmless(message.from.identifier ?? 'somebody')}: ${shown(message)}`);
+      if (++found === shownResults) break;
+    }
+    if (found === 0) this.say('  nothing found');
+  }
+
+  /** What is on goes off. */
+  async #switch(command: '/pin' | '/mute' | '/archive'): Promise<void> {
+    const peer = this.#needPeer();
+    if (peer === undefined) return;
+    const { interopId } = await this.#client.find(peer.provider, peer.identifier);
+    const listed = [...(await this.#client.chats({ limit: 200 })), ...(await this.#client.chats({ archived: true }))];
+    const chat = listed.find(each => each.with.interopId === interopId);
+    if (command === '/pin') await this.#client.setChat(peer, { pinned: chat?.pinned !== true });
+    if (command === '/archive') await this.#client.setChat(peer, { archived: chat?.archived !== true });
+    if (command === '/mute') {
+      await this.#client.setChat(peer, { mutedUntilMs: chat?.muted === true ? 0 : Number.MAX_SAFE_INTEGER });
     }
   }
 
@@ -228,7 +346,7 @@ class Chat {
       const own = message.author === this.#client.me?.interopId;
       const name = own ? 'you' : (message.from.identifier ?? 'somebody');
       this.say(
-        `  ${new Date(message.sentAtMs).toLocaleTimeString()} ${harmless(name)}: ${shown(message)}${own ? ` (${message.state ?? ''})` : ''}`,
+        `  ${clock(message.sentAtMs)} ${harmless(name)}: ${shown(message)}${own ? ` (${message.state ?? ''})` : ''}`,
       );
     }
   }
@@ -236,6 +354,7 @@ class Chat {
   async #showMessages(): Promise<void> {
     for await (const message of this.#client.messages()) {
       this.#lastTheirs = message;
+      if (message.kind === 'poll') this.#lastPoll = message;
       const { identifier, provider } = message.from;
       this.say(`${harmless(identifier ?? 'somebody')} (${harmless(provider ?? 'unknown')}): ${shown(message)}`);
       if (process.stdin.isTTY) await message.markRead();
@@ -270,17 +389,69 @@ function disclosure(provider: string): string {
   return `end-to-end encrypted; the gatekeeper sees that you write, not what; ${harmless(provider)} has its own rules for what its app keeps`;
 }
 
-function shown(message: Message): string {
+function clock(ms: number): string {
+  return new Date(ms).toLocaleTimeString();
+}
+
+function chatLine(chat: Chat): string {
+  const marks = [
+    chat.pinned ? 'pinned' : '',
+    chat.muted ? 'muted' : '',
+    chat.unread > 0 ? `${chat.unread} unread` : '',
+    chat.timerSeconds > 0 ? `messages vanish after ${chat.timerSeconds} s` : '',
+  ].filter(mark => mark !== '');
+  const said = chat.profile?.displayName ?? '';
+  const name = `${harmless(chat.with.identifier ?? 'somebody')}${said === '' ? '' : ` “${harmless(said)}”`}`;
+  const last = chat.lastMessage === undefined ? '' : shown(chat.lastMessage).slice(0, 60);
+  return `${name}${marks.length === 0 ? '' : ` (${marks.join(', ')})`}: ${last}`;
+}
+
+function shown(message: MessageRecord): string {
+  const quoted = message.replyTo === undefined ? '' : `“${harmless(message.replyTo.excerpt).slice(0, 40)}” ← `;
+  const reactions = Object.values(message.reactions ?? {})
+    .map(harmless)
+    .join('');
+  return `${quoted}${shownBody(message)}${message.edited === true ? ' (edited)' : ''}${reactions === '' ? '' : ` [${reactions}]`}`;
+}
+
+function shownBody(message: MessageRecord): string {
+  const text = harmless(message.text);
   switch (message.kind) {
     case 'text':
-      return `${harmless(message.text)}${message.edited === true ? ' (edited)' : ''}`;
+      return text;
+    case 'attachment':
+      return `[${message.body?.kind === 'attachment' ? message.body.attachments.map(each => each.kind).join(', ') : 'file'}] ${text}`;
+    case 'contacts':
+      return `[contact] ${text}`;
+    case 'location':
+      return `[place] ${text}`;
+    case 'sticker':
+      return `[sticker] ${text}`;
+    case 'poll':
+      return pollLine(message);
+    case 'view-once':
+      return '[to be seen once: /open]';
+    case 'opened':
+      return '[was seen once]';
     case 'unsupported':
-      return '[something that this version can’t show yet]';
+      return `[your app can’t show this yet] ${text}`;
     case 'lost':
       return '[a message that could not be read, and could not be had again]';
     case 'deleted':
+    case 'expired':
+    case 'hidden':
       return '[deleted]';
   }
+}
+
+function pollLine({ body, poll }: MessageRecord): string {
+  if (body?.kind !== 'poll') return '[poll]';
+  const votes = Object.values(poll?.votes ?? {}).flat();
+  const options = body.options.map((option, at) => {
+    const count = votes.filter(vote => vote === at).length;
+    return `${at + 1} ${harmless(option)}${count === 0 ? '' : ` (${count})`}`;
+  });
+  return `[poll${poll?.closed === true ? ', closed' : ''}] ${harmless(body.question)} ${options.join(', ')}`;
 }
 
 function eventLine(event: ClientEvent, me: string | undefined): string | undefined {
@@ -290,17 +461,30 @@ function eventLine(event: ClientEvent, me: string | undefined): string | undefin
     case 'message': {
       const { message, change } = event;
       if (message.author === me && change === 'state') {
-        if (message.state === 'delivered' || message.state === 'read')
+        if (message.state === 'delivered' || message.state === 'read' || message.state === 'played')
           return `  (${message.state}: ${harmless(message.text).slice(0, 40)})`;
         if (message.state === 'failed')
           return `  (not sent, ${message.failure?.code ?? 'unknown'}: ${harmless(message.text).slice(0, 40)})`;
         if (message.state === 'held') return '  (held: their key has changed. Compare /safety, then /accept)';
       }
-      if (message.author !== me && change === 'content') return `  (changed) ${harmless(message.text)}`;
+      if (message.author !== me && change === 'content') return `  (changed) ${shown(message)}`;
+      if (message.author === me && change === 'content' && message.reactions !== undefined)
+        return `  ${shown(message)}`;
+      if (message.author === me && change === 'content' && message.kind === 'poll') return `  ${shown(message)}`;
       return undefined;
     }
     case 'typing':
       return event.state === 'started' ? '  (is writing …)' : undefined;
+    case 'expiry-timer':
+      return event.seconds === 0
+        ? '  (messages stay from now on)'
+        : `  (messages vanish ${event.seconds} s after they were read)`;
+    case 'profile':
+      return `  (calls themselves “${harmless(event.profile.displayName)}”)`;
+    case 'history-asked':
+      return `  (your device ${event.deviceId} asks for the history; it was not linked with it)`;
+    case 'history':
+      return `  (history ${event.direction}: ${event.finished ? 'done' : `${event.done} of ${event.total}`})`;
     case 'identity':
       return `  (${event.identity.kind})`;
     case 'problem':
