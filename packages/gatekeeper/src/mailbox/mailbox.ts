@@ -94,7 +94,10 @@ export type DeviceMailbox = {
   writing: number;
   /** Entries in memory only, oldest first; empty unless a live stream has them. */
   volatile: Entry[];
-  /** What waits until the state has been read from disk after a restart; called with false when it can't be read. */
+  /**
+   * What waits until the state has been read from disk after a restart; called with false when it can't be read. Until
+   * then `count` and `bytes` lack what is read, and nothing is removed from disk; what is there is delivered already.
+   */
   loading: ((readable: boolean) => void)[] | undefined;
   /**
    * Entries that are over although their row is or may come to be on disk: pages leave them out. Replaced, not emptied,
@@ -216,7 +219,9 @@ export class Mailboxes {
    * The receipt counts this device among `remaining` already.
    */
   append(device: number, element: Element, sizeBytes: number, keep: boolean, receipt: Receipt): void {
+    const isUnread = this.#unread.has(device);
     const box = this.#box(device);
+    if (isUnread) this.#load(box);
     if (box.loading === undefined) {
       this.#append(box, element, sizeBytes, keep, receipt);
       return;
@@ -235,10 +240,13 @@ export class Mailboxes {
 
   /** Starts delivery to a device's new stream: first what waits, then what comes. Replaces an earlier stream. */
   attach(device: number, live: LiveDevice): void {
+    const isUnread = this.#unread.has(device);
     const box = this.#box(device);
     this.#writeVolatile(box);
     box.live = { device: live, cursor: 0, mode: 'draining', reading: false };
-    if (box.loading === undefined) this.#drain(box);
+    // A first page is a quick read, counting a full mailbox is not.
+    this.#drain(box);
+    if (isUnread) this.#load(box);
   }
 
   /** Ends delivery to that stream; what it has not acknowledged is written now. */
@@ -331,6 +339,7 @@ export class Mailboxes {
     return removed;
   }
 
+  /** A mailbox with entries from before is begun as loading: the caller calls `#load`. */
   #box(device: number): DeviceMailbox {
     let box = this.#boxes.get(device);
     if (box !== undefined) return box;
@@ -344,17 +353,15 @@ export class Mailboxes {
       live: undefined,
       writing: 0,
       volatile: [],
-      loading: undefined,
+      loading: this.#unread.delete(device) ? [] : undefined,
       removed: undefined,
       discarded: false,
     };
     this.#boxes.set(device, box);
-    if (this.#unread.delete(device)) this.#load(box);
     return box;
   }
 
   #load(box: DeviceMailbox): void {
-    box.loading ??= [];
     const finish = (readable: boolean): void => {
       const waiting = box.loading ?? [];
       box.loading = undefined;
@@ -366,8 +373,8 @@ export class Mailboxes {
       state.then(
         ({ lastSeq, count, bytes }) => {
           box.lastSeq = Math.max(box.lastSeq, lastSeq);
-          box.count = count;
-          box.bytes = bytes;
+          box.count += count;
+          box.bytes += bytes;
           finish(true);
           if (box.live?.mode === 'draining') this.#drain(box);
           else this.#forgetWhenEmpty(box);
@@ -376,7 +383,7 @@ export class Mailboxes {
           // Storage can't be read: what waits is refused rather than kept out of order, and reading is tried again.
           finish(false);
           if (box.discarded || this.#closing) return;
-          if (box.live === undefined) {
+          if (box.live === undefined && (box.removed?.size ?? 0) === 0) {
             this.#boxes.delete(box.row);
             this.#unread.add(box.row);
           } else {
@@ -591,9 +598,10 @@ export class Mailboxes {
   /** Hands over stored entries while the device has room, then turns to live delivery. */
   #drain(box: DeviceMailbox): void {
     const live = box.live;
-    if (live === undefined || live.reading || live.mode === 'live' || box.loading !== undefined) return;
+    if (live === undefined || live.reading || live.mode === 'live') return;
     if (!live.device.hasRoom()) return;
-    if (live.cursor >= box.lastSeq || (box.count === 0 && box.writing === 0)) {
+    const isCounted = box.loading === undefined;
+    if (isCounted && (live.cursor >= box.lastSeq || (box.count === 0 && box.writing === 0))) {
       live.mode = 'live';
       return;
     }
@@ -605,7 +613,7 @@ export class Mailboxes {
       // This very set hears of what is removed while the page is read.
       removed = box.removed ??= new Set();
       // Everything up to here is on disk already, so an empty page means that there is nothing up to here.
-      if (box.writing === 0) readable = box.lastSeq;
+      if (box.writing === 0 && isCounted) readable = box.lastSeq;
       return this.#store.page(box.row, live.cursor, pageEntries, pageBytes);
     });
     this.#track(
@@ -614,8 +622,10 @@ export class Mailboxes {
           if (box.live === live) this.#deliverPage(box, live, page, removed);
           live.reading = false;
           if (page.length === 0) live.cursor = Math.max(live.cursor, readable);
-          // Rows still being written are read when their write is done, so that order holds.
-          if (box.live === live && (page.length > 0 || box.writing === 0)) this.#drain(box);
+          // Rows still being written are read when their write is done, so that order holds; and before the state has
+          // been read nobody knows whether there is more.
+          const isIdle = box.writing === 0 && box.loading === undefined;
+          if (box.live === live && (page.length > 0 || isIdle)) this.#drain(box);
         },
         () => {
           live.reading = false;
@@ -677,6 +687,14 @@ export class Mailboxes {
     if (this.#removals.size === 0) return;
     const batch = this.#removals;
     this.#removals = new Map();
+    // What is being counted stays until it has been.
+    for (const [box, ranges] of batch) {
+      if (box.loading === undefined) continue;
+      batch.delete(box);
+      this.#removals.set(box, ranges);
+      this.#removalTimer ??= setTimeout(() => this.#flushRemovals(), removeAfterMs);
+    }
+    if (batch.size === 0) return;
     this.#track(
       this.#store.remove([...batch.values()].flat()).then(
         () => {

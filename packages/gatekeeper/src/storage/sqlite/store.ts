@@ -52,6 +52,8 @@ class CommandWorker {
   #queue: WorkerCommand[] = [];
   #queued: Waiting[] = [];
   #inFlight: Waiting[] | undefined;
+  /** How many of those in flight have been answered. */
+  #answered = 0;
   #dead: StoreError | undefined;
   #idle: (() => void)[] = [];
   readonly ready: Promise<void>;
@@ -89,7 +91,7 @@ class CommandWorker {
   }
 
   get waiting(): number {
-    return this.#queue.length + (this.#inFlight?.length ?? 0);
+    return this.#queue.length + (this.#inFlight?.length ?? 0) - this.#answered;
   }
 
   call(command: string, args: unknown): Promise<unknown> {
@@ -127,20 +129,27 @@ class CommandWorker {
 
   #settle(results: readonly WorkerResult[]): void {
     const waiting = this.#inFlight!;
-    this.#inFlight = undefined;
-    this.#flush();
-    for (let i = 0; i < waiting.length; i++) {
+    const first = this.#answered;
+    this.#answered += results.length;
+    if (this.#answered === waiting.length) {
+      this.#inFlight = undefined;
+      this.#answered = 0;
+      this.#flush();
+    }
+    for (let i = 0; i < results.length; i++) {
       const result = results[i]!;
-      if (result.ok) waiting[i]!.resolve(result.value as never);
-      else waiting[i]!.reject(new StoreError(result.code, result.message));
+      const { resolve, reject } = waiting[first + i]!;
+      if (result.ok) resolve(result.value as never);
+      else reject(new StoreError(result.code, result.message));
     }
     if (this.waiting === 0) for (const resolve of this.#idle.splice(0)) resolve();
   }
 
   #fail(error: StoreError): void {
     this.#dead ??= error;
-    const waiting = [...(this.#inFlight ?? []), ...this.#queued];
+    const waiting = [...(this.#inFlight ?? []).slice(this.#answered), ...this.#queued];
     this.#inFlight = undefined;
+    this.#answered = 0;
     this.#queue = [];
     this.#queued = [];
     for (const { reject } of waiting) reject(error);

@@ -1,5 +1,6 @@
 // The storage worker: takes a batch of commands, runs them in one transaction, answers when it is durable.
-// A command that throws is rolled back alone (savepoint); a failed commit fails the whole batch.
+// A command that throws is rolled back alone (savepoint); a failed commit fails the whole batch. Reads are answered one
+// by one.
 import { DatabaseSync } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
 import { readCommands, writeCommands } from './commands.ts';
@@ -61,14 +62,12 @@ function useLogAgain(db: DatabaseSync): void {
   }
 }
 
-function runReads(db: DatabaseSync, batch: readonly WorkerCommand[]): WorkerResult[] {
-  return batch.map(({ command, args }) => {
-    try {
-      return { ok: true, value: commands[command]!(db, args) };
-    } catch (error) {
-      return storeErrorOf(error);
-    }
-  });
+function runRead(db: DatabaseSync, { command, args }: WorkerCommand): WorkerResult {
+  try {
+    return { ok: true, value: commands[command]!(db, args) };
+  } catch (error) {
+    return storeErrorOf(error);
+  }
 }
 
 try {
@@ -86,7 +85,9 @@ try {
       port.close();
       return;
     }
-    port.postMessage({ kind: 'done', results: mode === 'write' ? runBatch(db, message) : runReads(db, message) });
+    if (mode === 'write') port.postMessage({ kind: 'done', results: runBatch(db, message) });
+    // Each read is answered when it is done: a quick one need not wait for a long one behind it.
+    else for (const command of message) port.postMessage({ kind: 'done', results: [runRead(db, command)] });
   });
   port.postMessage({ kind: 'ready' });
 } catch (error) {
