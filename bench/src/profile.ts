@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { runJob } from './children.ts';
 import { countOnline } from './counts.ts';
 import type { ChatJob } from './load/chat.ts';
+import type { LoginJob } from './load/login.ts';
+import type { Target } from './load/target.ts';
 import { resultsFolder } from './results.ts';
 import { startDrawbridge } from './servers/drawbridge.ts';
 import type { Endpoint } from './servers/server.ts';
@@ -13,16 +15,38 @@ import type { Endpoint } from './servers/server.ts';
 type ProfileCase = {
   readonly name: string;
   readonly endpoint: Endpoint;
-  readonly load: Pick<ChatJob, 'managed' | 'receipts' | 'load'>;
+  readonly job: (target: Target) => ChatJob | LoginJob;
 };
 
-const window = (count: number): ChatJob['load'] => ({ loop: 'closed', window: count });
+const chat =
+  (managed: boolean, receipts: boolean, window: number) =>
+  (target: Target): ChatJob => ({
+    kind: 'chat',
+    target,
+    pairs: 50,
+    managed,
+    receipts,
+    payload: 'equal-bytes',
+    load: { loop: 'closed', window },
+    warmUpMs: 1_500,
+    measureMs: 6_000,
+  });
+const logins = (target: Target): LoginJob => ({
+  kind: 'login',
+  target,
+  people: 100,
+  rounds: 25,
+  atOnce: 20,
+  how: 'known-key',
+});
 const cases: readonly ProfileCase[] = [
-  { name: 'routed-xml', endpoint: 'xml', load: { managed: false, receipts: false, load: window(8) } },
-  { name: 'routed-xml-1', endpoint: 'xml', load: { managed: false, receipts: false, load: window(1) } },
-  { name: 'routed-compact', endpoint: 'compact', load: { managed: false, receipts: false, load: window(8) } },
-  { name: 'routed-compact-1', endpoint: 'compact', load: { managed: false, receipts: false, load: window(1) } },
-  { name: 'receipts-tls', endpoint: 'xml-tls', load: { managed: true, receipts: true, load: window(8) } },
+  { name: 'routed-xml', endpoint: 'xml', job: chat(false, false, 8) },
+  { name: 'routed-xml-1', endpoint: 'xml', job: chat(false, false, 1) },
+  { name: 'routed-compact', endpoint: 'compact', job: chat(false, false, 8) },
+  { name: 'routed-compact-1', endpoint: 'compact', job: chat(false, false, 1) },
+  { name: 'receipts-tls', endpoint: 'xml-tls', job: chat(true, true, 8) },
+  { name: 'login-plain', endpoint: 'xml', job: logins },
+  { name: 'login-compact-ik', endpoint: 'compact', job: logins },
 ];
 
 type CpuProfile = {
@@ -74,7 +98,7 @@ export async function profileAllocations(): Promise<void> {
 
 export async function profileGatekeeper(folder: string, say: (text: string) => void): Promise<void> {
   mkdirSync(resultsFolder, { recursive: true });
-  for (const { name, endpoint, load } of cases) {
+  for (const { name, endpoint, job } of cases) {
     say(`profiling ${name}`);
     const profiles = join(folder, `profile-${name}`);
     mkdirSync(profiles, { recursive: true });
@@ -83,14 +107,14 @@ export async function profileGatekeeper(folder: string, say: (text: string) => v
       accounts: 100,
       environment: { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profiles}` },
     });
-    const target = server.target(endpoint)!;
-    const job = { kind: 'chat', target, pairs: 50, payload: 'equal-bytes', warmUpMs: 1_500, measureMs: 6_000 } as const;
-    const result = await runJob({ ...job, ...load });
+    const result = await runJob(job(server.target(endpoint)!));
     await server.stop();
     const file = readdirSync(profiles).find(each => each.includes(`.${server.pid}.0.`));
     if (file === undefined) throw new Error(`no profile of the gatekeeper in ${profiles}`);
     const profile = JSON.parse(readFileSync(join(profiles, file), 'utf8')) as CpuProfile;
-    const rate = `${Math.round(result.perSecond)}/s, ${(result.cpuMsPerMessage * 1_000).toFixed(1)} µs each while profiled`;
+    const [each, count] =
+      'messages' in result ? [result.cpuMsPerMessage, result.messages] : [result.cpuMsPerLogin, result.logins];
+    const rate = `${Math.round(count / result.seconds)}/s, ${(each * 1_000).toFixed(1)} µs each while profiled`;
     const text = `Gatekeeper, main thread, self time by function. Case ${name}: ${rate}.\n\n${selfTimes(profile)}`;
     writeFileSync(join(resultsFolder, `profile-${name}.txt`), text);
     process.stdout.write(`${text}\n`);
