@@ -85,7 +85,7 @@ async function person(
 const bobOf = (identifier: string) => ({ provider: 'citadel.example', identifier });
 const annaOf = (identifier: string) => ({ provider: 'skylark.example', identifier });
 
-test('the program of the README', async () => {
+test('two people, from nothing to a message each way', async () => {
   const bob = await person('bob', 'citadel');
   const provider = { url: network.provider, identifier: 'anna', password: 'correct horse', signUp: true };
   const { gatekeeper, ca, folder } = network;
