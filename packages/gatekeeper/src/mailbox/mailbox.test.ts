@@ -594,6 +594,40 @@ test('a full mailbox says so, by count and by size, also right after a restart',
   assert.equal(outcomes.size, limits.maxEntries);
 });
 
+test('after a restart the first page comes before the mailbox is counted; what goes meanwhile is counted right', async t => {
+  const before = scene(t);
+  for (let number = 1; number <= limits.maxEntries; number++) before.append(number, { size: 8 });
+  await before.pass(100);
+  assert.equal(before.store.rows.get(1)?.size, limits.maxEntries);
+
+  const store = new MemoryMailboxStore(before.store.rows, true);
+  const { attach, append, mailboxes, outcomes, pass } = scene(t, store);
+  const opened = mailboxes.open();
+  while (store.possibleSteps > 0) {
+    store.step(0, false);
+    await settled();
+  }
+  await opened;
+  const { entries, numbers } = attach(4);
+  await settled();
+  assert.deepEqual([store.step(0, false), store.step(0, false)], ['page takes effect', 'page answers']);
+  await settled();
+  assert.deepEqual(numbers, [1, 2, 3, 4]);
+  for (const entry of entries) mailboxes.acknowledge(entry);
+  await pass(1_000);
+  assert.equal(store.rows.get(1)?.size, limits.maxEntries, 'nothing goes while it is counted');
+
+  await store.runFreely();
+  await pass(1_000);
+  assert.equal(store.rows.get(1)?.size, limits.maxEntries - 4);
+  for (let number = 101; number <= 105; number++) {
+    assert.equal(mailboxes.hasSpace(1, 8), number <= 104, `before ${number}`);
+    append(number, { size: 8 });
+    await pass(100);
+  }
+  assert.equal(outcomes.get(104), 'settled');
+});
+
 test('sequences are never given twice, also when the clock is put back', async t => {
   const { attach, append, mailboxes, clock } = scene(t);
   const given = new Set<number>();

@@ -100,6 +100,27 @@ test('a read that fails answers with an error and the reader lives', async t => 
   assert.equal(await count(store, 1), 0);
 });
 
+test('reads are answered one by one, in their order: a quick one does not wait for a long one behind it', async t => {
+  const store = await openFor(t);
+  for (let first = 1; first <= 20_000; first += 1_000) {
+    await store.run(
+      'mailboxAppend',
+      Array.from({ length: 1_000 }, (_, i) => row(1, first + i, 400)),
+    );
+  }
+  const order: string[] = [];
+  const quick = store.read('mailboxPage', { device: 1, afterSeq: 0, maxCount: 1, maxBytes: 1 });
+  const long = Array.from({ length: 10 }, () => store.read('mailboxState', { device: 1 }));
+  const beganMs = performance.now();
+  await quick;
+  const quickMs = performance.now() - beganMs;
+  order.push('quick');
+  await Promise.all(long.map(each => each.then(() => order.push('long'))));
+  const longMs = performance.now() - beganMs;
+  assert.deepEqual(order, ['quick', ...Array.from({ length: 10 }, () => 'long')]);
+  assert(quickMs < longMs / 2, `${quickMs} ms of ${longMs} ms`);
+});
+
 test('a full disk is said to be full, nothing of the batch is kept, and room makes it work again', async t => {
   const disk = await smallDisk(t);
   if (disk === undefined) {
