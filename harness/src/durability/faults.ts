@@ -1,4 +1,4 @@
-// What happens to the gatekeeper in the middle of traffic: killed, stopped, out of disk space, out of power. Each fault
+// What happens to the gatekeeper in the middle of traffic: killed, ended, stopped, out of disk space, out of power. Each fault
 // leaves a gatekeeper behind that runs again on the same data. Knows nothing of people or of what must hold.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import type { Random } from './random.ts';
 import type { Traffic } from './traffic.ts';
 import { createVolume, volumesUnavailable } from './volume.ts';
 
-export const faultNames = ['kill', 'stop', 'disk-full', 'power-cut'] as const;
+export const faultNames = ['kill', 'terminate', 'stop', 'disk-full', 'power-cut'] as const;
 export type FaultName = (typeof faultNames)[number];
 
 /** What a fault came to. `sameLife`: the process from before is still there. */
@@ -55,6 +55,8 @@ export async function createFault(name: FaultName, folder: string, options: Faul
   switch (name) {
     case 'kill':
       return createKill(folder);
+    case 'terminate':
+      return createTerminate(folder);
     case 'stop':
       return createStop(folder, options);
     case 'disk-full':
@@ -82,6 +84,21 @@ function createKill(folder: string): Fault {
     sizes: usualSizes,
     afterAcknowledged: 2_000,
     strike: network => killAndRestart(network, 'SIGKILL'),
+    after: () => {},
+    close: async () => {},
+  };
+}
+
+function createTerminate(folder: string): Fault {
+  return {
+    name: 'terminate',
+    dataFolder: dataFolderIn(folder),
+    sizes: usualSizes,
+    afterAcknowledged: 2_000,
+    async strike(network) {
+      await network.stop();
+      return { sameLife: false, form: 'ended in good order', restartMs: await network.restart(), faults: [] };
+    },
     after: () => {},
     close: async () => {},
   };

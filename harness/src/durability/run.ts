@@ -8,7 +8,7 @@ import { playRounds, type Round } from './rounds.ts';
 const help = `Durability under faults: in each round people send, the gatekeeper meets a fault in the middle of it, and
 afterwards everybody drains; every acknowledged message must be there, in order.
 
-  --fault kill|stop|disk-full|power-cut   (disk-full and power-cut need root and loop devices, on Linux)
+  --fault kill|terminate|stop|disk-full|power-cut   (disk-full and power-cut need root and loop devices, on Linux)
   --rounds N      10
   --seed S        1
   --write         also writes bench/results/durability-<fault>.json
@@ -44,6 +44,7 @@ type Result = {
 
 const methods: Readonly<Record<FaultName, string>> = {
   kill: 'SIGKILL of the gatekeeper in the middle of traffic, started again on the same data',
+  terminate: 'the gatekeeper is told to end (as by SIGTERM) in the middle of traffic, and started again',
   stop: 'SIGSTOP for 1 to 8 s in the middle of traffic, then SIGCONT, SIGCONT and SIGKILL, or SIGKILL',
   'disk-full':
     'the data folder on an ext4 file system of 160 MiB; in the middle of traffic others take all of it and give it back, or mailboxes fill it up to the reserve and nobody helps; some killed while full or afterwards',
