@@ -6,7 +6,8 @@ import type { Client, ClientOptions, Message } from '@drawbridge/client/client';
 import type { ClientEvent } from '@drawbridge/client/events';
 import type { MessageRecord } from '@drawbridge/client/message-log';
 import type { Outgoing } from '@drawbridge/client/messenger';
-import { type SdkNetwork, startSdkNetwork } from './sdk-network.ts';
+import type { TransportName } from '@drawbridge/client/transports';
+import { type SdkNetwork, type Service, startSdkNetwork } from './sdk-network.ts';
 
 let network: SdkNetwork;
 before(async () => {
@@ -29,8 +30,14 @@ async function person(
 }
 
 /** Another device of a person. */
-async function linked(first: Client, identifier: string, options: { history?: boolean } = {}): Promise<Client> {
-  const second = await network.open(identifier, 'skylark', { device: '-second' });
+async function linked(
+  first: Client,
+  identifier: string,
+  options: { history?: boolean } = {},
+  at: Service = 'skylark',
+  over: TransportName = 'compact',
+): Promise<Client> {
+  const second = await network.open(identifier, at, { device: '-second', transports: [over] });
   await second.finishLink(await first.authoriseLink(await second.beginLink(), options));
   await second.connect();
   return second;
@@ -114,63 +121,74 @@ const kinds: readonly Outgoing[] = [
   { kind: 'poll', question: 'when?', options: ['now', 'later', 'never'], choices: 2 },
 ];
 
-test('each kind of message, both ways; reactions, edits, votes, deletions: three devices end in the same state', async () => {
-  const bob = await person('bob', 'citadel');
-  const anna = await person('anna', 'skylark');
-  // So that the second device gets what bob writes.
-  await anna.send(native('bob'), { text: 'first' });
-  const second = await linked(anna, 'anna');
-  const ids: { fromAnna: string[]; fromBob: string[] } = { fromAnna: [], fromBob: [] };
-  for (const outgoing of kinds) {
-    const sent = await anna.send(native('bob'), outgoing);
-    ids.fromAnna.push(sent.id);
-    for (const device of [bob, second]) {
-      const got = await message(device, sent.id);
-      assert.deepEqual(got.body, sent.body);
-      assert.equal(got.text, sent.text);
-      assert.deepEqual([got.styles, got.mentions, got.preview], [sent.styles, sent.mentions, sent.preview]);
-      assert.equal(got.kind, outgoing.kind ?? 'text');
+const pairs = [
+  ['citadel', 'compact', 'skylark', 'direct-tls'],
+  ['citadel', 'direct-tls', 'skylark', 'compact'],
+  ['citadel', 'compact', 'citadel', 'websocket'],
+] as const;
+
+for (const [atBob, over, atAnna, overAnna] of pairs) {
+  test(`each kind of message, ${atBob} over ${over} with ${atAnna} over ${overAnna}; reactions, edits, votes, deletions: three devices end in the same state`, async () => {
+    const [nameOfBob, nameOfAnna] = [`bob-${atBob}-${over}-${atAnna}`, `anna-${atBob}-${over}-${atAnna}`];
+    const bob = await person(nameOfBob, atBob, { transports: [over] });
+    const anna = await person(nameOfAnna, atAnna, { transports: [overAnna] });
+    const toBob = { provider: `${atBob}.example`, identifier: nameOfBob };
+    const toAnna = { provider: `${atAnna}.example`, identifier: nameOfAnna };
+    // So that the second device gets what bob writes.
+    await anna.send(toBob, { text: 'first' });
+    const second = await linked(anna, nameOfAnna, {}, atAnna, overAnna);
+    const ids: { fromAnna: string[]; fromBob: string[] } = { fromAnna: [], fromBob: [] };
+    for (const outgoing of kinds) {
+      const sent = await anna.send(toBob, outgoing);
+      ids.fromAnna.push(sent.id);
+      for (const device of [bob, second]) {
+        const got = await message(device, sent.id);
+        assert.deepEqual(got.body, sent.body);
+        assert.equal(got.text, sent.text);
+        assert.deepEqual([got.styles, got.mentions, got.preview], [sent.styles, sent.mentions, sent.preview]);
+        assert.equal(got.kind, outgoing.kind ?? 'text');
+      }
+      const back = await bob.send(toAnna, { ...outgoing, replyTo: sent });
+      ids.fromBob.push(back.id);
+      for (const device of [anna, second]) {
+        const got = await message(device, back.id);
+        assert.deepEqual(got.body, back.body);
+        assert.deepEqual(got.replyTo, { id: sent.id, author: anna.me!.interopId, excerpt: sent.text.slice(0, 100) });
+      }
     }
-    const back = await bob.send(foreign('anna'), { ...outgoing, replyTo: sent });
-    ids.fromBob.push(back.id);
-    for (const device of [anna, second]) {
-      const got = await message(device, back.id);
-      assert.deepEqual(got.body, back.body);
-      assert.deepEqual(got.replyTo, { id: sent.id, author: anna.me!.interopId, excerpt: sent.text.slice(0, 100) });
+    const [text, , , , , poll] = ids.fromAnna;
+    const annas = { author: anna.me!.interopId };
+    await bob.react({ ...annas, id: text! }, '👍');
+    await second.edit(text!, { text: 'hello again' });
+    await anna.edit(text!, { text: 'hello for the last time' });
+    await bob.vote({ ...annas, id: poll! }, [0, 2]);
+    await second.vote({ ...annas, id: poll! }, [1]);
+    await assert.rejects(bob.vote({ ...annas, id: poll! }, [0, 1, 2]), { code: 'invalid-argument' });
+    await bob.delete(ids.fromBob[0]!);
+    await message(anna, text!, each => each.reactions !== undefined && each.text === 'hello for the last time');
+    await message(anna, poll!, each => Object.keys(each.poll!.votes).length === 2);
+    await anna.closePoll(poll!);
+    for (const device of [anna, second, bob]) {
+      await message(device, text!, each => each.text === 'hello for the last time' && each.reactions !== undefined);
+      const closed = await message(device, poll!, each => each.poll?.closed === true);
+      assert.deepEqual(closed.poll?.votes, { [bob.me!.interopId]: [0, 2], [anna.me!.interopId]: [1] });
+      await message(device, ids.fromBob[0]!, each => each.kind === 'deleted');
+      const versions = await device.versions({ ...annas, id: text! });
+      assert.deepEqual(
+        versions.map(each => each.text.text),
+        ['hello @bob, see https://a.example/x', 'hello again', 'hello for the last time'],
+      );
     }
-  }
-  const [text, , , , , poll] = ids.fromAnna;
-  const annas = { author: anna.me!.interopId };
-  await bob.react({ ...annas, id: text! }, '👍');
-  await second.edit(text!, { text: 'hello again' });
-  await anna.edit(text!, { text: 'hello for the last time' });
-  await bob.vote({ ...annas, id: poll! }, [0, 2]);
-  await second.vote({ ...annas, id: poll! }, [1]);
-  await assert.rejects(bob.vote({ ...annas, id: poll! }, [0, 1, 2]), { code: 'invalid-argument' });
-  await bob.delete(ids.fromBob[0]!);
-  await message(anna, text!, each => each.reactions !== undefined && each.text === 'hello for the last time');
-  await message(anna, poll!, each => Object.keys(each.poll!.votes).length === 2);
-  await anna.closePoll(poll!);
-  for (const device of [anna, second, bob]) {
-    await message(device, text!, each => each.text === 'hello for the last time' && each.reactions !== undefined);
-    const closed = await message(device, poll!, each => each.poll?.closed === true);
-    assert.deepEqual(closed.poll?.votes, { [bob.me!.interopId]: [0, 2], [anna.me!.interopId]: [1] });
-    await message(device, ids.fromBob[0]!, each => each.kind === 'deleted');
-    const versions = await device.versions({ ...annas, id: text! });
     assert.deepEqual(
-      versions.map(each => each.text.text),
-      ['hello @bob, see https://a.example/x', 'hello again', 'hello for the last time'],
+      await shownBy(second),
+      ((await shownBy(anna)) as { text: string }[]).filter(each => each.text !== 'first'),
     );
-  }
-  assert.deepEqual(
-    await shownBy(second),
-    ((await shownBy(anna)) as { text: string }[]).filter(each => each.text !== 'first'),
-  );
-  assert.deepEqual(await shownBy(bob), await shownBy(anna));
-  await assert.rejects(bob.vote({ ...annas, id: poll! }, [0]), { code: 'unknown-message' });
-  assert.deepEqual(await bob.lacking(foreign('anna')), []);
-  await Promise.all([bob.close(), anna.close(), second.close()]);
-});
+    assert.deepEqual(await shownBy(bob), await shownBy(anna));
+    await assert.rejects(bob.vote({ ...annas, id: poll! }, [0]), { code: 'unknown-message' });
+    assert.deepEqual(await bob.lacking(toAnna), []);
+    await Promise.all([bob.close(), anna.close(), second.close()]);
+  });
+}
 
 test('a profile goes along with the next message, and is known on one’s own devices', async () => {
   const bob = await person('bob-profile', 'citadel');

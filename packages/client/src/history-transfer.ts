@@ -17,10 +17,10 @@ import { takeIn } from './conversation.ts';
 import { ClientError } from './errors.ts';
 import type { ClientEvent } from './events.ts';
 import { isShown } from './history.ts';
-import { type LogEntry, type MessageRecord, type Stamp, viewOf } from './message-log.ts';
+import { type LogEntry, type MessageRecord, type Quote, type Stamp, viewOf } from './message-log.ts';
 import type { Outbox } from './outbox.ts';
 import { listChats, listEntries, readProfile, readTransfer, writeTransfer } from './records.ts';
-import type { EncryptedStore, Transaction } from './store/encrypted-store.ts';
+import type { Transaction } from './store/encrypted-store.ts';
 
 export const transferLimits = {
   /** Contents in one piece; the rest of its 61,440 bytes is for what stands around them. */
@@ -67,10 +67,9 @@ type Piece = Extract<KindBody, { kind: 'history-piece' }>;
 type HistoryQuestion = Extract<KindBody, { kind: 'history-request' }>;
 
 export type TransferContext = {
-  readonly store: EncryptedStore;
   readonly own: string;
   readonly clock: Clock;
-  readonly outbox: Outbox;
+  readonly outbox: Pick<Outbox, 'add'>;
   /** Messages that came with history may be running out. */
   readonly noted: (message: MessageRecord) => void;
 };
@@ -259,7 +258,6 @@ export class HistoryTransfer {
       messageId: randomBytes(MESSAGE_ID_BYTES),
       sentAtMs: clock.nowMs(),
       body,
-      quiet: true,
     });
     if (!content.ok) throw new ClientError('content-refused', { detail: content.error.code });
     const payload = { kind: 'content', content: Buffer.from(content.value).toString('base64') } as const;
@@ -302,7 +300,7 @@ function itemOf(author: string, chat: string, receivedAtMs: number, content: Con
 }
 
 function said(stamp: Stamp, body: ContentBody): Content {
-  return { messageId: bytesOf(stamp.id), sentAtMs: stamp.atMs, body, quiet: true };
+  return { messageId: bytesOf(stamp.id), sentAtMs: stamp.atMs, body };
 }
 
 function chatItems({ chat, settings, timer }: ChatRecord, own: string): HistoryItem[] {
@@ -343,20 +341,12 @@ function entryItems(entry: LogEntry, own: string, nowMs: number): HistoryItem[] 
     // Its words are gone; that it was here is shown.
     add(author, { ...name, body: { kind: 'text', text: '-' } });
     add(author, said(fresh(sentAtMs), { kind: 'delete', targetMessageId: name.messageId }));
-    return items;
-  }
-  if (gone !== undefined || message.kind === 'view-once' || body.kind === 'lost' || body.kind === 'wiped') return [];
-  if (raw !== undefined) items.push({ author, chat, receivedAtMs, content: raw });
-  else if (body.kind !== 'unsupported') {
-    const quote =
-      replyTo === undefined
-        ? {}
-        : {
-            replyTo: {
-              target: { messageId: bytesOf(replyTo.id), author: replyTo.author, sentAtMs: 0 },
-              excerpt: replyTo.excerpt,
-            },
-          };
+  } else if (gone !== undefined || message.kind === 'view-once' || body.kind === 'lost' || body.kind === 'wiped') {
+    return [];
+  } else if (raw !== undefined) {
+    items.push({ author, chat, receivedAtMs, content: raw });
+  } else if (body.kind !== 'unsupported') {
+    const quote = replyTo === undefined ? {} : { replyTo: quoteOf(replyTo) };
     const expiry = expiresAfterSeconds === undefined ? {} : { expiresAfterSeconds };
     add(author, { ...name, ...quote, ...expiry, body });
   }
@@ -383,6 +373,10 @@ function entryItems(entry: LogEntry, own: string, nowMs: number): HistoryItem[] 
     add(author, said(edit, { kind: 'edit', targetMessageId: name.messageId, text: edit.text }));
   }
   return items;
+}
+
+function quoteOf({ id, author, excerpt }: Quote): NonNullable<Content['replyTo']> {
+  return { target: { messageId: bytesOf(id), author, sentAtMs: 0 }, excerpt };
 }
 
 /** A content whose name says nothing. */

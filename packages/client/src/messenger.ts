@@ -127,7 +127,6 @@ export class Messenger {
     });
     this.#own = suite.local.interopId;
     this.#transfer = new HistoryTransfer({
-      store,
       own: this.#own,
       clock,
       outbox: this.#outbox,
@@ -389,7 +388,7 @@ export class Messenger {
 
   /** The name and picture that go with the next message to each person. */
   setProfile(profile: Profile): void {
-    const content = { ...this.#content({ ...profile, kind: 'profile' }), quiet: true };
+    const content = this.#content({ ...profile, kind: 'profile' });
     this.#announce(
       this.#transaction(tx => {
         this.#outbox.add(tx, { to: this.#own, payload: contentPayload(encoded(content)), silent: true });
@@ -407,7 +406,7 @@ export class Messenger {
   async typing(recipient: Recipient, state: 'started' | 'stopped'): Promise<void> {
     const to = await this.resolve(recipient);
     if (!this.#transaction(tx => isOn('sendTyping', readChat(tx, to), readChat(tx, defaultsKey), true))) return;
-    await this.#outbox.sendTransient(to, encoded({ ...this.#content({ kind: 'typing', state }), quiet: true }));
+    await this.#outbox.sendTransient(to, encoded(this.#content({ kind: 'typing', state })));
   }
 
   /** On a new device: asks the person's other devices for the history, or for the rest of it. */
@@ -499,7 +498,7 @@ export class Messenger {
 
   /** Done here, and told to the person's other devices. */
   #sync(tx: Transaction, sync: DeviceSync): ClientEvent[] {
-    const content = { ...this.#content({ ...sync, kind: 'device-sync' }), quiet: true };
+    const content = this.#content({ ...sync, kind: 'device-sync' });
     this.#outbox.add(tx, { to: this.#own, payload: contentPayload(encoded(content)), silent: true });
     return this.#keep(tx, this.#own, encoded(content));
   }
@@ -548,7 +547,6 @@ export class Messenger {
       messageId: bytesOf(id),
       sentAtMs: atMs,
       body: { ...profile, kind: 'profile' },
-      quiet: true,
     });
     this.#outbox.add(tx, { to: chat, payload: contentPayload(content), silent: true });
     writeChat(tx, { ...before, profileSent: { atMs, id } });

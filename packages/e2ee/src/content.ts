@@ -140,7 +140,7 @@ type ContentFields = {
   readonly viewOnce?: boolean;
   /** Shown in place of a body that the reader can't show. */
   readonly fallbackText?: string;
-  /** A reader that doesn't know the body shows nothing. */
+  /** A reader that doesn't know the body shows nothing. Not given: as the kind is meant. */
   readonly quiet?: boolean;
 };
 
@@ -308,6 +308,21 @@ const ownKinds: ReadonlySet<ContentBody['kind']> = new Set([
   'history-request',
 ]);
 
+/** Not messages: nothing is lost for a reader who sees nothing of them. */
+const quietKinds: ReadonlySet<ContentBody['kind']> = new Set([
+  'receipt',
+  'typing',
+  'profile',
+  'poll-vote',
+  'poll-close',
+  'sent-transcript',
+  'device-sync',
+  'history-piece',
+  'history-request',
+  'retry-request',
+  'nothing',
+]);
+
 /** Serialises content. Refuses what a reader would refuse. */
 export function encodeContent(content: Content): Result<Uint8Array, ContentError> {
   return guarded(() => {
@@ -323,7 +338,7 @@ export function encodeContent(content: Content): Result<Uint8Array, ContentError
         expiresAfterSeconds: content.expiresAfterSeconds ?? 0,
         viewOnce: content.viewOnce ?? false,
         fallbackText: content.fallbackText ?? '',
-        quiet: content.quiet ?? false,
+        quiet: content.quiet ?? quietKinds.has(content.body.kind),
         ...(content.replyTo === undefined
           ? {}
           : { replyTo: { target: refMessage(content.replyTo.target), excerpt: content.replyTo.excerpt } }),
