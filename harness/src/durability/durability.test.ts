@@ -10,7 +10,7 @@ import { faultNames, faultUnavailable } from './faults.ts';
 import { playRounds } from './rounds.ts';
 import { createVolume, volumesUnavailable } from './volume.ts';
 
-const rounds = { kill: 4, terminate: 2, stop: 3, 'disk-full': 3, 'power-cut': 3 } as const;
+const rounds = { kill: 3, terminate: 2, stop: 3, 'disk-full': 3, 'power-cut': 3 } as const;
 /** Long enough for everything that is under way to run into it. */
 const stopMs = { min: 100, max: 1_000 };
 

@@ -73,7 +73,7 @@ function dataFolderIn(folder: string): string {
 }
 
 async function killAndRestart(network: Network, form: string, faults: readonly string[] = []): Promise<Struck> {
-  await network.kill('SIGKILL');
+  await network.kill();
   return { sameLife: false, form, restartMs: await network.restart(), faults };
 }
 
@@ -159,7 +159,7 @@ async function createDiskFull(folder: string): Promise<Fault> {
         return { sameLife: true, form: 'filled by mailboxes', faults };
       }
       if (isKilled) {
-        await network.kill('SIGKILL');
+        await network.kill();
         volume.free();
         const form = 'filled by others, killed while full, freed';
         return { sameLife: false, form, restartMs: await network.restart(), faults };
@@ -190,7 +190,7 @@ async function createPowerCut(folder: string): Promise<Fault> {
       const before = traffic.ledger.acknowledgedCount;
       await sleep(random.integer(0, 300));
       const afterwards = traffic.ledger.acknowledgedCount - before;
-      await network.kill('SIGKILL');
+      await network.kill();
       await volume.remount();
       const form =
         afterwards > 0 ? 'acknowledged some to live recipients after the cut' : 'acknowledged nothing after the cut';

@@ -125,7 +125,7 @@ async function main(): Promise<void> {
     const warm: Drain[] = [];
     for (let repeat = 0; repeat < repeats; repeat++) {
       storing.push(await store(network, recipient, stored));
-      await network.kill('SIGKILL');
+      await network.kill();
       const beganMs = performance.now();
       await network.restart();
       const first = await network.open(other, { managed: true, onStanza: () => {}, onAcknowledged: () => {} });

@@ -38,12 +38,10 @@ export type Network = {
   readonly recipients: readonly Person[];
   /** Counts the gatekeeper's processes, from 1. */
   readonly life: number;
-  readonly pid: number;
   personOf(interopId: string): Person | undefined;
   open(person: Person, options: Omit<RawStreamOptions, 'port' | 'domain' | 'proof'>): Promise<RawStream>;
-  proof(person: Person): Promise<string>;
   /** Resolves when the process is gone. */
-  kill(signal: 'SIGKILL'): Promise<void>;
+  kill(): Promise<void>;
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void;
   /** Starts a process after `kill`; gives the milliseconds until it was ready. */
   restart(): Promise<number>;
@@ -131,15 +129,11 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       get life() {
         return life;
       },
-      get pid() {
-        return current().pid;
-      },
       personOf: interopId => byId.get(interopId),
       open: async (person, how) => RawStream.open({ ...how, port: xmpp, domain, proof: await proof(person) }),
-      proof,
-      async kill(signal) {
+      async kill() {
         const dying = current();
-        process.kill(dying.pid, signal);
+        process.kill(dying.pid, 'SIGKILL');
         await dying.died;
         running = undefined;
       },

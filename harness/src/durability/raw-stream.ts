@@ -26,9 +26,6 @@ export type RawStreamOptions = {
 /** Login, in all. */
 const loginWithinMs = 20_000;
 
-/** The gatekeeper refused the proof: the connection was well. */
-export class LoginRefused extends Error {}
-
 export class RawStream {
   /** Stanzas received since `<enabled/>`, or since login. */
   received = 0;
@@ -169,7 +166,7 @@ export class RawStream {
           this.#sendHeader();
         } else if (el.name === 'challenge') this.#write(`<response xmlns='${NS_SASL}'>AQ==</response>`);
         else {
-          this.#opened.reject(new LoginRefused(`login refused: ${(el.children[0] as Element | undefined)?.name}`));
+          this.#opened.reject(new Error(`login refused: ${(el.children[0] as Element | undefined)?.name}`));
           this.#fail('login refused');
         }
         return;

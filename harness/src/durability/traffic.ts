@@ -10,7 +10,7 @@ import type { Random } from './random.ts';
 import type { RawStream } from './raw-stream.ts';
 
 /** What a recipient does while a round's traffic runs. */
-export const manners = [
+const manners = [
   'away',
   'away',
   'acknowledging',

@@ -20,7 +20,6 @@ export type Volume = {
   fill(bytesLeft: number): void;
   /** Takes back what `fill` took. */
   free(): void;
-  readonly freeBytes: number;
   /** From when this resolves nothing more is written, and everything that tries gets EIO. */
   cutPower(): Promise<void>;
   /** The power is back: what was open on it must be closed before. */
@@ -86,9 +85,6 @@ export async function createVolume(parent: string, sizeMiB: number): Promise<Vol
       if (status !== 0) throw new Error(`the volume can't be filled: ${stderr}`);
     },
     free: () => rmSync(ballast, { force: true }),
-    get freeBytes() {
-      return freeBytes();
-    },
     cutPower: async () => void (await tool(python, '-c', cutScript, folder)),
     async remount() {
       await unmount();
