@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
 import { generateKeyPair } from '@drawbridge/noise/node-crypto';
+import { goodbye } from '@drawbridge/stream/compact-login';
 import { attribute, element } from '@drawbridge/wire/element';
 import { NS_SM, NS_STREAM } from '@drawbridge/wire/namespaces';
 import {
@@ -95,6 +96,17 @@ test('a session is resumed over compact after a cut, and what was lost on the wa
     assert.deepEqual(next.received.named('message').map(idOf), ['two', 'three']);
     next.cut();
   }
+});
+
+test('a session that ended with a goodbye is over: it can not be resumed', async () => {
+  const anna = await network.person('anna-says-goodbye');
+  const first = await CompactDevice.open(network, anna);
+  const id = attribute(await first.received.next('enabled'), 'id')!;
+  first.send(goodbye);
+  await first.received.closed();
+  const next = await CompactDevice.open(network, anna, { stanzas: [resume({ id, handled: 0 })] });
+  await next.received.next('failed');
+  next.cut();
 });
 
 test('a session changes its encoding at every resumption', async () => {

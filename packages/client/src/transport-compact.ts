@@ -9,7 +9,7 @@ import { nodeSuite } from '@drawbridge/noise/node-crypto';
 import { CompactClient, type CompactClientEvent, type CompactClientFailure } from '@drawbridge/stream/compact-client';
 import { maxWebSocketMessageBytes } from '@drawbridge/stream/compact-frames';
 import { CompactKeyRecorder } from '@drawbridge/stream/compact-key-log';
-import type { StaticKeyCertificate } from '@drawbridge/stream/compact-login';
+import { goodbye, type StaticKeyCertificate } from '@drawbridge/stream/compact-login';
 import type { Element } from '@drawbridge/wire/element';
 import { WebSocket } from 'ws';
 import { ClientError } from './errors.ts';
@@ -116,7 +116,8 @@ class CompactTransport implements Transport {
   }
 
   sendEnd(): void {
-    // The end of the connection is the end of the stream.
+    // Says goodbye, so that the gatekeeper keeps nothing to be resumed; the end of the connection follows.
+    if (this.#open) this.#outgoing.push(goodbye);
     this.#flush();
     this.#carrier.end();
   }

@@ -72,6 +72,13 @@ export function parseCertificate(payload: Uint8Array, context: CompactContext): 
 /** The one word that a refused peer gets. */
 export const refusal = element('refused', NS_LOGIN);
 
+/** The end of a session in good order: nothing is kept to be resumed. */
+export const goodbye = element('close', NS_LOGIN);
+
+export function isGoodbye(el: Element): boolean {
+  return el.ns === NS_LOGIN && el.name === 'close';
+}
+
 export function isRefusal(el: Element): boolean {
   return el.ns === NS_LOGIN && el.name === 'refused';
 }

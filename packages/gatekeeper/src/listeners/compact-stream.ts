@@ -4,6 +4,7 @@ import { thumbprintX25519 } from '@drawbridge/identity/jwk';
 import type { PipePattern } from '@drawbridge/noise/pipes';
 import { CompactKeyRecorder } from '@drawbridge/stream/compact-key-log';
 import { CompactServer, type CompactServerEvent, type CompactServerSettings } from '@drawbridge/stream/compact-server';
+import { isGoodbye } from '@drawbridge/stream/compact-login';
 import { ServerNegotiation } from '@drawbridge/stream/server-negotiation';
 import type { Element } from '@drawbridge/wire/element';
 import { type StreamErrorCondition, streamErrorElement } from '@drawbridge/wire/stream-error';
@@ -162,6 +163,10 @@ export class CompactStream implements Carrier {
     if (this.#closed) return;
     this.#host.tap?.(encodeElement(el, ''));
     if (this.#session !== undefined) {
+      if (isGoodbye(el)) {
+        this.#session.end();
+        return;
+      }
       const broken = this.#session.receive(el);
       if (broken !== undefined) this.#fail(broken);
       return;
