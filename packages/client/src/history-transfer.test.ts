@@ -51,6 +51,7 @@ class Device {
   readonly events: ClientEvent[] = [];
   readonly noted: MessageRecord[] = [];
   transfer: HistoryTransfer;
+  hasRoom = true;
 
   constructor(store: EncryptedStore, deviceId: number) {
     this.store = store;
@@ -63,7 +64,8 @@ class Device {
   }
 
   #make(): HistoryTransfer {
-    const outbox: Pick<Outbox, 'add'> = {
+    const outbox: Pick<Outbox, 'add' | 'hasRoom'> = {
+      hasRoom: () => this.hasRoom,
       add: (_, { payload, to, silent }) => {
         assert.ok(payload.kind === 'content' && to === own && silent);
         const bytes = Buffer.from(payload.content, 'base64');
@@ -223,6 +225,25 @@ test('a device that was not promised it is not answered; the application is aske
   old.take(2, [{ kind: 'history-request', nextIndex: 0 }]);
   assert.deepEqual(old.events, [{ kind: 'history-asked', deviceId: 2 }]);
   assert.deepEqual(old.sent, []);
+});
+
+test('with a full outbox nothing fails: it goes on when it is asked for again', async () => {
+  const [old, fresh] = [new Device(await newStore(), 1), new Device(await newStore(), 2)];
+  fill(old.store, 100);
+  old.hasRoom = false;
+  inStore(old.store, tx => old.transfer.begin(tx, 2));
+  assert.deepEqual(old.out(), []);
+  fresh.hasRoom = false;
+  inStore(fresh.store, tx => fresh.transfer.ask(tx));
+  assert.deepEqual(fresh.out(), []);
+  old.hasRoom = true;
+  fresh.hasRoom = true;
+  inStore(fresh.store, tx => fresh.transfer.ask(tx));
+  for (let round = 0; round < 50; round++) {
+    old.take(2, fresh.out());
+    fresh.take(1, old.out());
+  }
+  assert.deepEqual(state(fresh.store), state(old.store));
 });
 
 test('broken items and questions beyond what was sent change nothing', async () => {

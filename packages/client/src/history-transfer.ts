@@ -69,7 +69,7 @@ type HistoryQuestion = Extract<KindBody, { kind: 'history-request' }>;
 export type TransferContext = {
   readonly own: string;
   readonly clock: Clock;
-  readonly outbox: Pick<Outbox, 'add'>;
+  readonly outbox: Pick<Outbox, 'add' | 'hasRoom'>;
   /** Messages that came with history may be running out. */
   readonly noted: (message: MessageRecord) => void;
 };
@@ -110,7 +110,7 @@ export class HistoryTransfer {
     return true;
   }
 
-  /** On a device that is there: sends everything to another device of this person. */
+  /** On a device that is there: sends everything to another device of this person, when there is room for its beginning. */
   begin(tx: Transaction, deviceId: number): ClientEvent {
     const state: Outgoing = {
       transferId: randomBytes(MESSAGE_ID_BYTES).toString('hex'),
@@ -198,7 +198,9 @@ export class HistoryTransfer {
   /** Makes pieces as far as the window is open, and remembers where each began. */
   #send(tx: Transaction, deviceId: number, from: Outgoing): void {
     let state = from;
-    while (state.last === undefined && state.next < state.acknowledged + transferLimits.window) {
+    const { outbox } = this.#context;
+    const isOpen = (): boolean => state.next < state.acknowledged + transferLimits.window && outbox.hasRoom(tx);
+    while (state.last === undefined && isOpen()) {
       const start = state.starts.at(-1)!;
       const { items, cursor, done } = this.#collect(tx, start, state.next === 0);
       const last = cursor === undefined;
@@ -247,7 +249,9 @@ export class HistoryTransfer {
     return { items: bag.items, cursor, done };
   }
 
+  /** Without room it is asked for at the next start, or when the person asks. */
   #ask(tx: Transaction, state: Arriving): void {
+    if (!this.#context.outbox.hasRoom(tx)) return;
     const transfer = state.transferId === undefined ? {} : { transferId: Buffer.from(state.transferId, 'hex') };
     this.#post(tx, state.deviceId, { kind: 'history-request', ...transfer, nextIndex: state.next });
   }

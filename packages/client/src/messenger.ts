@@ -582,10 +582,7 @@ export class Messenger {
     this.#cancelUpkeep?.();
     this.#cancelUpkeep = undefined;
     if (status.kind === 'online') {
-      if (!this.#resumedHistory) {
-        this.#resumedHistory = true;
-        this.#settings.store.transaction(tx => this.#transfer.resume(tx));
-      }
+      if (!this.#resumedHistory) this.#resumeHistory();
       this.#outbox.online(status.resumed);
       this.#upkeep();
     } else this.#outbox.offline();
@@ -595,7 +592,18 @@ export class Messenger {
   #upkeep(): void {
     this.#inbox.sweep();
     this.#keepKeys();
-    this.#cancelUpkeep = this.#settings.clock.after(upkeepMs, () => this.#upkeep());
+    this.#cancelUpkeep = this.#settings.clock.after(upkeepMs, () => {
+      this.#resumeHistory();
+      this.#upkeep();
+    });
+  }
+
+  /** History that was being received when this device stopped, or whose pieces stay away. */
+  #resumeHistory(): void {
+    this.#resumedHistory = true;
+    // A store that fails now is tried again in an hour, and told of by whatever else needs it.
+    const resumed = this.#settings.store.transaction(tx => this.#transfer.resume(tx));
+    if (resumed.ok && resumed.value) this.#outbox.wake(this.#own);
   }
 
   /** Refills and rotates what the directory has of this device, one pass after the other. */
