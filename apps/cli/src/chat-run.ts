@@ -480,7 +480,7 @@ function eventLine(event: ClientEvent, me: string | undefined): string | undefin
         ? '  (messages stay from now on)'
         : `  (messages vanish ${event.seconds} s after they were read)`;
     case 'profile':
-      return `  (calls themselves “${harmless(event.profile.displayName)}”)`;
+      return event.interopId === me ? undefined : `  (calls themselves “${harmless(event.profile.displayName)}”)`;
     case 'history-asked':
       return `  (your device ${event.deviceId} asks for the history; it was not linked with it)`;
     case 'history':
