@@ -13,6 +13,7 @@ import { formatSafetyNumber } from '@drawbridge/e2ee/safety-number';
 import { openSignalSuite, SIGNAL_SUITE } from '@drawbridge/e2ee/sessions';
 import type { StoreChange } from '@drawbridge/e2ee/stores';
 import type { E2eeSuite, IdentityState, KeyPublication, Result } from '@drawbridge/e2ee/suite';
+import type { Capability } from './capabilities.ts';
 import { type ChatSettings, defaultsKey, settingsOf } from './chat-state.ts';
 import { type Clock, type Random, systemClock } from './clock.ts';
 import type { ConnectionStatus } from './connection.ts';
@@ -46,7 +47,7 @@ import {
   searchWords,
 } from './history.ts';
 import type { MessageRecord } from './message-log.ts';
-import { type Capability, type Contact, Messenger, type Outgoing, type Recipient } from './messenger.ts';
+import { type Contact, Messenger, type Outgoing, type Recipient } from './messenger.ts';
 import { committed } from './outbox.ts';
 import { type ProofSource, type ProviderAccount, ProviderSession } from './provider-session.ts';
 import {

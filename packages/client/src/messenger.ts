@@ -3,7 +3,6 @@
 // Source: docs/protocol/04-streams.md, 06-stanzas.md, 09-content.md.
 import { randomBytes } from 'node:crypto';
 import {
-  capability,
   type Content,
   type ContentBody,
   decodeContent,
@@ -16,6 +15,7 @@ import {
 import { contentKindLimits, type DeviceSync, type Profile } from '@drawbridge/e2ee/content-kinds';
 import type { E2eeSuite, KeyPublication } from '@drawbridge/e2ee/suite';
 import { isInteropId, parseJid } from '@drawbridge/wire/jid';
+import { type Capability, fallbackFor, lackingOf } from './capabilities.ts';
 import { type ChatSettings, defaultsKey, isOn } from './chat-state.ts';
 import type { Clock, Random } from './clock.ts';
 import { Connection, type ConnectionStatus } from './connection.ts';
@@ -26,7 +26,7 @@ import type { ClientEvent } from './events.ts';
 import { historyLimits, listMessages, type MessageName, readMessage } from './history.ts';
 import { HistoryTransfer } from './history-transfer.ts';
 import { contentPayload, Inbox } from './inbox.ts';
-import { inWords, type MessageRecord, type ReceiptKind, type ShownBody, textVersions, viewOf } from './message-log.ts';
+import { type MessageRecord, type ReceiptKind, type ShownBody, textVersions, viewOf } from './message-log.ts';
 import { committed, Outbox, outboxLimits, type Sending } from './outbox.ts';
 import {
   type AccountRecord,
@@ -69,9 +69,6 @@ export type Outgoing = ((TextBody & { readonly kind?: 'text' }) | ShownBody) & {
   readonly viewOnce?: boolean;
 };
 
-/** What a device can show of what somebody would send (docs/protocol/09 section 9.3). */
-export type Capability = keyof typeof capability;
-
 export type MessengerSettings = {
   readonly store: EncryptedStore;
   readonly suite: E2eeSuite;
@@ -84,19 +81,6 @@ export type MessengerSettings = {
   readonly emit: (event: ClientEvent) => void;
   /** A message may have begun to run out, and nothing else is to be said of it. */
   readonly noted: (message: MessageRecord) => void;
-};
-
-/** Devices that were not heard of for so long say nothing about what a person's devices can show. */
-const capabilitiesAgeMs = 30 * 86_400_000;
-
-/** What a reader must be able to show, for each kind of message. */
-const neededFor: Readonly<Record<ShownBody['kind'], Capability>> = {
-  text: 'text',
-  attachment: 'attachments',
-  contacts: 'contacts',
-  location: 'locations',
-  sticker: 'stickers',
-  poll: 'polls',
 };
 
 export class Messenger {
@@ -243,9 +227,8 @@ export class Messenger {
       const { timer } = readChat(tx, chat);
       const expiry = timer === undefined || timer.seconds === 0 ? {} : { expiresAfterSeconds: timer.seconds };
       const once = viewOnce === true ? { viewOnce } : {};
-      const lacking = this.#lacking(tx, chat);
-      const isSure = lacking !== undefined && !lacking.includes(viewOnce === true ? 'viewOnce' : neededFor[body.kind]);
-      const fallback = body.kind === 'text' || isSure ? {} : { fallbackText: excerptOf(inWords(body)) };
+      const words = fallbackFor(body, viewOnce === true, this.#lacking(tx, chat));
+      const fallback = words === undefined ? {} : { fallbackText: words };
       const content = { messageId, sentAtMs: this.#now(), ...quote, ...expiry, ...once, ...fallback, body };
       const said = this.#say(tx, chat, content, id);
       return [...said, ...this.#introduce(tx, chat)];
@@ -554,11 +537,7 @@ export class Messenger {
   }
 
   #lacking(tx: Transaction, chat: string): Capability[] | undefined {
-    const nowMs = this.#now();
-    const devices = listCapabilities(tx, chat).filter(device => nowMs - device.seenAtMs < capabilitiesAgeMs);
-    if (devices.length === 0) return undefined;
-    const all = devices.reduce((bits, device) => bits & device.capabilities, ~0);
-    return (Object.keys(capability) as Capability[]).filter(name => (all & capability[name]) === 0);
+    return lackingOf(listCapabilities(tx, chat), this.#now());
   }
 
   /** The other person of a chat. */

@@ -1,6 +1,7 @@
 // The SDK's rows in the store: account, contacts, messages, chats, outbox, what was sent and what was received. Reads and writes
 // them inside a transaction of the caller.
 // Knows nothing of streams, encryption or who asks.
+import type { DeviceCapabilities } from './capabilities.ts';
 import { type ChatRecord, newChat, type ProfileRecord } from './chat-state.ts';
 import type { LogEntry, ReceiptKind } from './message-log.ts';
 import { MAX_VALUE_BYTES, type StoreTable, type Transaction } from './store/encrypted-store.ts';
@@ -250,9 +251,6 @@ export function readProfile(tx: Transaction, interopId: string): ProfileRecord |
 export function writeProfile(tx: Transaction, interopId: string, record: ProfileRecord): void {
   putJson(tx, 'profile', interopId, record);
 }
-
-/** What a device of somebody said that it can show; the scope is the person. */
-export type DeviceCapabilities = { readonly capabilities: number; readonly seenAtMs: number };
 
 export function readCapabilities(tx: Transaction, person: string, deviceId: number): DeviceCapabilities | undefined {
   return getJson(tx, 'device-list', `${person}/${deviceId}`);
