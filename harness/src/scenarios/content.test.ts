@@ -284,6 +284,12 @@ test('receipts can be switched off for one chat or all; reading is known on oneâ
   await (await message(anna, three.id)).markRead();
   await message(bob, three.id, each => each.state === 'read');
   assert.equal((await message(bob, one.id)).state, 'delivered', 'that one was read, and not said so');
+  const voice = await bob.send(foreign('anna-quiet'), { kind: 'attachment', attachments: [pointer] });
+  const heard = await message(second, voice.id);
+  await second.markPlayed(heard);
+  await second.markPlayed(heard);
+  await message(bob, voice.id, each => each.state === 'played');
+  await message(anna, voice.id, each => each.read === true);
 
   const hidden = eventOf(second, 'message', event => event.change === 'removed');
   await anna.hide({ author: bob.me!.interopId, id: one.id });

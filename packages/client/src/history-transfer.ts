@@ -358,7 +358,10 @@ function entryItems(entry: LogEntry, own: string, nowMs: number): HistoryItem[] 
     const reads = [{ message: ref, chat, readAtMs: entry.readAtMs }];
     items.push(...itemOf(own, own, receivedAtMs, said(fresh(entry.readAtMs), { kind: 'device-sync', reads })));
   }
-  for (const [receipt, atMs] of Object.entries(entry.receipts ?? {}) as ['delivered' | 'read' | 'played', number][]) {
+  for (const [receipt, atMs] of Object.entries(author === own ? (entry.receipts ?? {}) : {}) as [
+    'delivered' | 'read' | 'played',
+    number,
+  ][]) {
     add(chat, said(fresh(atMs), { kind: 'receipt', receipt, messageIds: [name.messageId] }));
   }
   for (const [by, reaction] of Object.entries(entry.reactions ?? {})) {

@@ -80,6 +80,7 @@ export type LogEntry = {
   /** The latest edit that was left out for a limit: older ones stay out. */
   readonly editsFloor?: Stamp;
   readonly reactions?: Readonly<Record<string, Reaction>>;
+  /** What the other side said of an own message; of an incoming one, `played` when it was played here. */
   readonly receipts?: Readonly<Partial<Record<ReceiptKind, number>>>;
   readonly votes?: Readonly<Record<string, readonly Vote[]>>;
   readonly closedAtMs?: number;

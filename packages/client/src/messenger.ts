@@ -489,9 +489,13 @@ export class Messenger {
   #receipt(targets: readonly MessageName[], receipt: 'read' | 'played'): void {
     const changed = this.#transaction(tx => {
       const messages = targets.flatMap(target => {
-        const message = readMessage(tx, this.#own, target);
-        const isNews = message !== undefined && message.author !== this.#own && message.read !== true;
-        return isNews || (message !== undefined && receipt === 'played') ? [message] : [];
+        const entry = readEntry(tx, target.author, target.id);
+        const message = entry === undefined ? undefined : viewOf(entry, this.#own);
+        if (message === undefined || message.author === this.#own) return [];
+        if (receipt === 'read') return message.read === true ? [] : [message];
+        if (entry?.receipts?.played !== undefined) return [];
+        take(tx, this.#own, message, { kind: 'receipt', receipt, atMs: this.#now() }, this.#now());
+        return [message];
       });
       const events: ClientEvent[] = [];
       const { maxSyncEntries } = contentKindLimits;
