@@ -120,6 +120,7 @@ async function main(): Promise<void> {
   try {
     const [recipient, other] = network.recipients as [Person, Person];
     const storing: number[] = [];
+    const sizes: { tables: number; log: number }[] = [];
     const restarts: number[] = [];
     const cold: Drain[] = [];
     const warm: Drain[] = [];
@@ -132,24 +133,23 @@ async function main(): Promise<void> {
       restarts.push(first.boundAtMs - beganMs);
       await first.end();
       cold.push(await drain(network, recipient, stored));
+      sizes.push(fileBytes(dataFolder));
       storing.push(await store(network, recipient, stored));
       warm.push(await drain(network, recipient, stored));
+      sizes.push(fileBytes(dataFolder));
       say(
         `${repeat + 1}/${repeats}: stored ${Math.round(storing.at(-1)!)}/s, serving after ${Math.round(restarts.at(-1)!)} ms; ` +
           `first message after ${cold.at(-1)!.firstMs.toFixed(1)} ms just restarted, ${warm.at(-1)!.firstMs.toFixed(1)} ms otherwise; ` +
           `drained ${Math.round(cold.at(-1)!.perSecond)}/s and ${Math.round(warm.at(-1)!.perSecond)}/s`,
       );
     }
-    const sizes: { tables: number; log: number }[] = [];
     for (let cycle = 0; cycle < cycles; cycle++) {
       await store(network, recipient, perCycle);
       await drain(network, recipient, perCycle);
       sizes.push(fileBytes(dataFolder));
     }
     const growth = sizes.at(-1)!.tables + sizes.at(-1)!.log - sizes[0]!.tables - sizes[0]!.log;
-    say(
-      `file after ${cycles} cycles of ${perCycle}: ${JSON.stringify(sizes.at(-1))}, grown by ${growth} bytes since the first`,
-    );
+    say(`file after all: ${JSON.stringify(sizes.at(-1))}, grown by ${growth} bytes since the first drain`);
     const firstMs = (drains: readonly Drain[]): number => round(median(drains.map(each => each.firstMs)));
     const check = (claim: string, measured: number, want: 'at-most' | 'at-least', target: number): object => ({
       claim,
@@ -172,13 +172,13 @@ async function main(): Promise<void> {
         otherwise: warm.map(each => round(each.firstMs)),
       },
       drainedPerSecond: drains.map(Math.round),
-      fileBytesAfterCycles: sizes,
+      fileBytesAfterDrains: sizes,
       checks: [
         check('serving after kill -9 with 100,000 stored, ms', Math.round(Math.max(...restarts)), 'at-most', 2_000),
         check('first message after bind, just restarted, ms', firstMs(cold), 'at-most', 50),
         check('first message after bind, otherwise, ms', firstMs(warm), 'at-most', 50),
         check('drained by one device per second', Math.round(median(drains)), 'at-least', 40_000),
-        check('growth of the file from the first to the last cycle, bytes', growth, 'at-most', 1024 * 1024),
+        check('growth of the file from the first drain to the last, bytes', growth, 'at-most', 1024 * 1024),
       ],
     };
     if (values.write) writeResult('mailbox', result);
