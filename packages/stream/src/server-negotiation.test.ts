@@ -57,6 +57,7 @@ const inputs = {
   abort: sasl('abort'),
   admitted,
   refused: { kind: 'refused' },
+  'not-judged': { kind: 'not-judged' },
   bind: bindIq(),
   'bind without id': peer(element('iq', NS_CLIENT, { type: 'set' }, [element('bind', NS_BIND)])),
   'another iq': peer(element('iq', NS_CLIENT, { type: 'get', id: '1' }, [element('query', 'jabber:iq:roster')])),
@@ -140,7 +141,7 @@ const bindFeatures = 'header, <features(bind session sm)>';
 
 const isHeader = (name: InputName): boolean => name.startsWith('header');
 const isOutcome = (name: InputName): boolean =>
-  ['secured', 'admitted', 'refused', 'resumed', 'resume-refused', 'deadline'].includes(name);
+  ['secured', 'admitted', 'refused', 'not-judged', 'resumed', 'resume-refused', 'deadline'].includes(name);
 
 /** What a state does with a header, with elements, and what else is particular to it. */
 type Row = { readonly header: string; readonly element: string; readonly but?: Partial<Record<InputName, string>> };
@@ -175,7 +176,7 @@ const table: Record<string, Row> = {
   verifying: {
     header: 'close invalid-xml',
     element: 'close policy-violation',
-    but: { admitted: '<success>, restart', refused: challenge },
+    but: { admitted: '<success>, restart', refused: challenge, 'not-judged': '<failure temporary-auth-failure>' },
   },
   challenged: {
     header: 'close invalid-xml',

@@ -44,6 +44,8 @@ export type NegotiationInput =
   /** The proof was admitted: who the stream belongs to. */
   | { readonly kind: 'admitted'; readonly bareJid: string; readonly identifier: string; readonly deviceId: number }
   | { readonly kind: 'refused' }
+  /** The proof could not be judged for a reason of our own, such as storage that fails: the client may try again. */
+  | { readonly kind: 'not-judged' }
   | { readonly kind: 'resumed'; readonly previousId: string; readonly handled: number }
   | { readonly kind: 'resume-refused' }
   | { readonly kind: 'deadline' };
@@ -108,6 +110,10 @@ export class ServerNegotiation {
         return this.#admitted(input);
       case 'refused':
         return this.#state.kind === 'verifying' ? this.#refuse() : [];
+      case 'not-judged':
+        if (this.#state.kind !== 'verifying') return [];
+        this.#state = { kind: 'sasl-offered' };
+        return this.#failure('temporary-auth-failure');
       case 'resumed':
         if (this.#state.kind !== 'resuming') return [];
         this.#state = { kind: 'done' };

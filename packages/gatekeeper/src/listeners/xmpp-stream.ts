@@ -215,7 +215,8 @@ export class XmppStream implements Carrier {
     const admission = await this.#host.authenticate(token, 'xmpp');
     if (this.#closed) return;
     if (admission.kind === 'refused' || !this.#host.stillAdmitted(admission.account, admission.device)) {
-      this.#negotiate({ kind: 'refused' });
+      const notJudged = admission.kind === 'refused' && admission.code === 'replay-check-failed';
+      this.#negotiate({ kind: notJudged ? 'not-judged' : 'refused' });
       return;
     }
     this.#admitted = admission;
