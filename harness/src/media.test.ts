@@ -24,12 +24,12 @@ import {
   type SealedAttachment,
 } from '@drawbridge/e2ee/attachments';
 import { buildPublicHttp } from '@drawbridge/gatekeeper/http/public';
-import { NS_MEDIA } from '@drawbridge/gatekeeper/media/media-iq';
 import { iqKey } from '@drawbridge/gatekeeper/routing/iq';
 import { type Fixture, openFixture } from '@drawbridge/gatekeeper/testing/control-fixture';
 import { createDevelopmentAuthority } from '@drawbridge/identity/development-certificates';
 import { createProvider, type Provider } from '@drawbridge/provider/provider';
 import { attribute, element } from '@drawbridge/wire/element';
+import { NS_MEDIA } from '@drawbridge/wire/namespaces';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-media-network-'));
 const authority = createDevelopmentAuthority({ nowMs: Date.now() });

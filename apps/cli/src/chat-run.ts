@@ -1,9 +1,12 @@
 // A person at a terminal: what they type becomes calls of the SDK, what happens becomes lines.
 // Everything that others wrote is shown as text alone: control characters never reach the terminal.
+import { existsSync } from 'node:fs';
+import { basename } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { type Chat, type Client, type Message, openClient } from '@drawbridge/client/client';
 import { ClientError } from '@drawbridge/client/errors';
 import type { ClientEvent } from '@drawbridge/client/events';
+import type { FileProgress } from '@drawbridge/client/files';
 import type { MessageRecord } from '@drawbridge/client/message-log';
 import type { Outgoing, Recipient } from '@drawbridge/client/messenger';
 import type { ChatPerson } from './chat.ts';
@@ -20,10 +23,17 @@ export type ChatOptions = ChatPerson & {
 /** How long `/quit` waits for what is still in the outbox. */
 const flushMs = 3_000;
 const shownResults = 20;
+const progressEveryMs = 2_000;
 
 /** What others wrote, as one harmless line: no control, bidirectional-control or line-separating characters. */
 export function harmless(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, ' ');
+}
+
+/** The path that a line begins with, in double quotes when it holds spaces, and what follows it. */
+export function firstPath(line: string): [path: string, rest: string] {
+  const match = /^(?:"([^"]+)"|(\S+))\s*(.*)$/.exec(line);
+  return [match?.[1] ?? match?.[2] ?? '', match?.[3] ?? ''];
 }
 
 export async function runChat(options: ChatOptions): Promise<void> {
@@ -75,6 +85,7 @@ const help = `  /to PROVIDER NAME     write to somebody: /to citadel.example bob
   /edit TEXT, /delete   change your own last message; /versions shows what it said before
   /poll Q | A | B …     ask; /vote 1 2 … chooses in the last poll; /close ends your own
   /place LAT LON [NAME] send a place; /once TEXT sends what may be seen once
+  /file PATH [CAPTION]  send a file; /save [N] PATH writes the last that they sent (its Nth) to PATH. "…" holds spaces
   /disappear SECONDS    messages from now on vanish so long after they were read; 0: they stay
   /name NAME            what people see as your name
   /receipts on|off      whether people learn that you have read their messages
@@ -95,6 +106,7 @@ class Conversation {
   #lastOwn: string | undefined;
   #lastTheirs: Message | undefined;
   #lastPoll: Pick<Message, 'author' | 'id'> | undefined;
+  #lastFiles: Message | undefined;
 
   constructor(client: Client, terminal: Interface) {
     this.#client = client;
@@ -231,6 +243,20 @@ class Conversation {
         if (peer !== undefined) await this.#send(peer, { text: rest, viewOnce: true });
         return;
       }
+      case '/file': {
+        const [path, caption] = firstPath(rest);
+        const peer = this.#needPeer();
+        if (path === '') this.say('/file PATH [CAPTION]');
+        else if (peer !== undefined) {
+          const message = await this.#client.sendFile(peer, { path, caption, onProgress: this.#progress('sending') });
+          this.#lastOwn = message.id;
+          this.say(`  (encrypted and uploaded: ${harmless(basename(path))})`);
+        }
+        return;
+      }
+      case '/save':
+        await this.#save(rest);
+        return;
       case '/disappear': {
         const peer = this.#needPeer();
         if (peer !== undefined) await this.#client.setTimer(peer, Number(rest));
@@ -311,6 +337,31 @@ class Conversation {
     if (message.kind === 'poll') this.#lastPoll = message;
   }
 
+  async #save(rest: string): Promise<void> {
+    const [, number = '1', words = ''] = /^(?:([0-9]{1,3})\s+)?(.*)$/.exec(rest) ?? [];
+    const [path, more] = firstPath(words);
+    if (path === '' || more !== '') this.say('/save [N] PATH');
+    else if (this.#lastFiles === undefined) this.say('there is no file yet');
+    // A slip of the hand must not cost a file.
+    else if (existsSync(path)) this.say('there is something at that path already: choose another');
+    else {
+      await this.#client.saveFile(this.#lastFiles, Number(number) - 1, path, {
+        onProgress: this.#progress('fetching'),
+      });
+      this.say(`  (saved: ${harmless(path)})`);
+    }
+  }
+
+  /** Tells now and then of a transfer that takes a while. */
+  #progress(doing: string): (progress: FileProgress) => void {
+    let toldAtMs = performance.now();
+    return ({ bytes, totalBytes }) => {
+      if (performance.now() - toldAtMs < progressEveryMs || bytes === totalBytes) return;
+      toldAtMs = performance.now();
+      this.say(`  (${doing}: ${Math.floor((bytes / totalBytes) * 100)} %)`);
+    };
+  }
+
   async #search(words: string): Promise<void> {
     let found = 0;
     for await (const { message } of this.#client.search(words)) {
@@ -355,6 +406,7 @@ class Conversation {
     for await (const message of this.#client.messages()) {
       this.#lastTheirs = message;
       if (message.kind === 'poll') this.#lastPoll = message;
+      if (message.kind === 'attachment') this.#lastFiles = message;
       const { identifier, provider } = message.from;
       this.say(`${harmless(identifier ?? 'somebody')} (${harmless(provider ?? 'unknown')}): ${shown(message)}`);
       if (process.stdin.isTTY) await message.markRead();

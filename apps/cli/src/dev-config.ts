@@ -54,6 +54,8 @@ export type RegisteredProvider = {
   readonly name: string;
   readonly issuer: string;
   readonly wakeUpUrl?: string;
+  /** Where its users' files lie; its issuer's origin when left out. */
+  readonly mediaOrigins?: readonly string[];
 };
 
 export type DevGatekeeperOptions = {
@@ -67,7 +69,7 @@ export type DevGatekeeperOptions = {
   readonly host?: string;
   readonly providers: readonly RegisteredProvider[];
   /** Who vouches for own users; the embedded issuer with open registration when left out. */
-  readonly ownUsers?: { readonly issuer: string; readonly wakeUpUrl?: string };
+  readonly ownUsers?: Pick<RegisteredProvider, 'issuer' | 'wakeUpUrl' | 'mediaOrigins'>;
   /** No budgets, for load tests. */
   readonly unlimited?: boolean;
 };
@@ -98,8 +100,11 @@ export function devGatekeeperConfig(options: DevGatekeeperOptions): Config {
         http: at(ports.http),
         admin: at(ports.admin),
       },
-      ownUsers: ownUsers === undefined ? { kind: 'embedded', registration: 'open' } : { kind: 'issuer', ...ownUsers },
-      providers: options.providers,
+      ownUsers:
+        ownUsers === undefined
+          ? { kind: 'embedded', registration: 'open' }
+          : { kind: 'issuer', ...withMediaOrigin(ownUsers) },
+      providers: options.providers.map(withMediaOrigin),
       egress: { allowAddresses: loopbackAddresses, caFile: pki.caFile },
       // Everybody has the same address here.
       limits: { connectionsPerAddress: 100_000, httpConnections: 100_000 },
@@ -109,6 +114,10 @@ export function devGatekeeperConfig(options: DevGatekeeperOptions): Config {
   );
   assert(parsed.kind === 'loaded', parsed.kind === 'refused' ? parsed.errors.map(each => each.message).join('; ') : '');
   return parsed.config;
+}
+
+function withMediaOrigin<T extends Pick<RegisteredProvider, 'issuer' | 'mediaOrigins'>>(provider: T): T {
+  return { ...provider, mediaOrigins: provider.mediaOrigins ?? [new URL(provider.issuer).origin] };
 }
 
 /** What a development network lets a provider or an app reach: loopback, by its own certificates. */

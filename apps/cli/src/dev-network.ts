@@ -61,6 +61,8 @@ export type StartDevProviderOptions = {
   readonly registration?: 'open' | 'closed';
   readonly directory?: ProviderOptions['directory'];
   readonly onWakeUp?: ProviderOptions['onWakeUp'];
+  /** A media origin in the folder when left out; none when nothing is kept. */
+  readonly media?: ProviderOptions['media'] | 'none';
   readonly log?: ProviderOptions['log'];
   /** Shown every byte that the provider receives, after TLS. */
   readonly tap?: (received: Uint8Array | string) => void;
@@ -77,6 +79,7 @@ export type DevProvider = {
 /** Starts a provider in this process, on a port of its own with TLS. Its issuer is `https://localhost:<port>`. */
 export async function startDevProvider(options: StartDevProviderOptions): Promise<DevProvider> {
   const { pki, host = '127.0.0.1', directory, onWakeUp, log } = options;
+  const { media = options.folder === ':memory:' ? 'none' : {} } = options;
   const port = options.port ?? (await freePorts(1, host))[0]!;
   const issuer = `https://localhost:${port}`;
   const provider = await createProvider({
@@ -88,6 +91,7 @@ export async function startDevProvider(options: StartDevProviderOptions): Promis
     ...(directory === undefined ? {} : { directory }),
     ...(onWakeUp === undefined ? {} : { onWakeUp }),
     ...(log === undefined ? {} : { log }),
+    ...(media === 'none' ? {} : { media }),
   });
   const tls = { cert: readFileSync(pki.certFile, 'utf8'), key: readFileSync(pki.keyFile, 'utf8') };
   const limits = { maxConnections: 10_000, headersTimeoutMs: 15_000, requestTimeoutMs: 30_000 };

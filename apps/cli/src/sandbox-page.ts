@@ -8,10 +8,12 @@ export type PageFacts = {
   /** False: the `xmpp` port speaks plaintext. */
   readonly tls: boolean;
   readonly password: string;
+  /** Where own users' files lie. */
+  readonly ownMediaOrigin: string;
 };
 
 /** What the terminal shows when the sandbox is ready. */
-export function sandboxSummary({ ready, accounts, tls }: PageFacts): string {
+export function sandboxSummary({ ready, accounts, tls }: Omit<PageFacts, 'ownMediaOrigin'>): string {
   const { ports } = ready;
   const last = accounts.length - 1;
   return `  domain    ${ready.domain}
@@ -121,6 +123,9 @@ Make your own people
     -d '{"identifier":"anna","password":"correct horse"}'
   curl -X POST ${sandbox}/skylark/v1/sessions -H 'content-type: application/json' \\
     -d '{"identifier":"anna","password":"correct horse"}'
+
+Files are uploaded (tus 1.0.0) to the URL that a session's answer names as \`media\` (docs/protocol/11-media.md). Own users'
+lie at ${facts.ownMediaOrigin}: whose a file is, is told by the origin.
 
 Then POST v1/ownership-proofs there with {"audience":"https://localhost:${ports.http}","jkt":…,"transport":"http"}, and enlist at
 POST https://localhost:${ports.http}/v1/enlistments (docs/protocol/03-http.md). The password of u0, u1, … is "${password}".

@@ -1,6 +1,7 @@
 // Runs a sandbox: certificates → two issuers on one port → a gatekeeper in its own process → accounts. In this process
 // proofs are signed; the gatekeeper's process does nothing but a gatekeeper's work, so that it can be measured alone.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { join, resolve } from 'node:path';
 import { createHttpPort, type HttpPort } from '@drawbridge/gatekeeper/listeners/http-port';
@@ -120,7 +121,8 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     const pki = await ensureDevPki(join(folder, 'pki'), [options.domain, sandboxThirdParty.name]);
     const accountsFile = join(folder, 'accounts.jsonl');
     let accounts = readAccounts(accountsFile);
-    const issuers = await openIssuers(folder, pki, ports, () => accounts);
+    const ownMediaOrigin = await addressOrigin(options.host, ports.sandbox);
+    const issuers = await openIssuers(folder, pki, ports, ownMediaOrigin, () => accounts);
     closers.push(issuers.close);
     const http = await listen(ports.sandbox, options.host, pki, {
       gatekeeper: devGatekeeperIssuer(ports.http),
@@ -132,7 +134,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       issuerOf: provider => (provider === 0 ? issuers.ownUsers : issuers.thirdParty),
       accounts: () => accounts,
       ca: readFileSync(pki.caFile, 'utf8'),
-      page: () => sandboxPage({ ready, accounts, tls: options.tls, password: sandboxPassword }),
+      page: () => sandboxPage({ ready, accounts, tls: options.tls, password: sandboxPassword, ownMediaOrigin }),
     });
     closers.push(() => http.close());
 
@@ -147,7 +149,11 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
         providers: [
           { number: sandboxThirdParty.number, name: sandboxThirdParty.name, issuer, wakeUpUrl: wakeUps(issuer) },
         ],
-        ownUsers: { issuer: issuers.ownUsers.issuer, wakeUpUrl: wakeUps(issuers.ownUsers.issuer) },
+        ownUsers: {
+          issuer: issuers.ownUsers.issuer,
+          wakeUpUrl: wakeUps(issuers.ownUsers.issuer),
+          mediaOrigins: [ownMediaOrigin],
+        },
         unlimited: options.unlimited,
       }),
       plaintextXmpp: !options.tls,
@@ -221,12 +227,22 @@ async function choosePorts(basePort: number, host: string): Promise<SandboxPorts
   }
 }
 
+/**
+ * The sandbox's port by address instead of by name. Whose file it is, is told by the origin, and both issuers share a
+ * port: own users' files lie at this one, the third party's at `localhost`.
+ */
+async function addressOrigin(host: string, port: number): Promise<string> {
+  const address = host === 'localhost' ? (await lookup(host)).address : host;
+  return `https://${isIP(address) === 6 ? `[${address}]` : address}:${port}`;
+}
+
 type Issuers = { readonly thirdParty: Provider; readonly ownUsers: Provider; readonly close: () => Promise<void> };
 
 async function openIssuers(
   folder: string,
   pki: DevPki,
   ports: SandboxPorts,
+  ownMediaOrigin: string,
   accounts: () => readonly SandboxAccount[],
 ): Promise<Issuers> {
   const open = (path: string, number: 0 | 1): Promise<Provider> => {
@@ -239,6 +255,7 @@ async function openIssuers(
       registration: 'open',
       egress: devEgress(pki),
       directory: sandboxDirectory(join(dataFolder, 'people.sqlite'), number, accounts),
+      media: number === 0 ? { url: `${ownMediaOrigin}${path}/media` } : {},
     });
   };
   const thirdParty = await open(sandboxThirdParty.path, 1);

@@ -32,6 +32,7 @@ import {
 } from './enlist.ts';
 import { ClientError, type ClientErrorCode } from './errors.ts';
 import { type ClientEvent, EventHub } from './events.ts';
+import { Files, type SendFileOptions, type TransferOptions } from './files.ts';
 import { type HttpTrust, isHttpsUrl } from './http.ts';
 import { MessageReader } from './message-reader.ts';
 import {
@@ -169,6 +170,7 @@ export class Client {
   readonly #clock: Clock;
   readonly #hub = new EventHub();
   readonly #provider: ProviderSession | undefined;
+  readonly #files: Files;
   readonly #proofSource: ProofSource | undefined;
   readonly #keyLog: ((line: string) => void) | undefined;
   #offer: ReferenceOffer | undefined;
@@ -191,6 +193,7 @@ export class Client {
     const { provider, keyLogFile } = options;
     this.#keyLog = keyLogFile === undefined ? undefined : openKeyLog(keyLogFile);
     this.#provider = provider === undefined ? undefined : new ProviderSession(provider, trust);
+    this.#files = new Files({ provider: this.#provider, trust, nowMs: () => this.#clock.nowMs() });
     this.#proofSource = options.proofSource ?? (request => this.#providerProof(request));
   }
 
@@ -335,6 +338,7 @@ export class Client {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#files.close();
     await this.disconnect();
     this.#disappearing?.close();
     for (const reader of this.#readers) reader.end();
@@ -350,6 +354,39 @@ export class Client {
    */
   async send(to: Recipient, outgoing: Outgoing): Promise<Message> {
     return this.#message(await this.#worker().send(to, outgoing));
+  }
+
+  /**
+   * Encrypts a file, uploads it to the own provider's media origin, and sends the message that points to it. Fulfilled as
+   * `send` is; needs the network until then. A file sent again after a failure goes on where its upload broke off.
+   * Rejects with the codes of `send` and of `Files.send`: `no-media-origin`, `quota-used-up`, `file-changed`, `cancelled`, …
+   */
+  async sendFile(to: Recipient, options: SendFileOptions): Promise<Message> {
+    const chat = await this.#worker().resolve(to);
+    const { caption = '' } = options;
+    return this.#files.send(options, pointer =>
+      this.send(chat, {
+        kind: 'attachment',
+        attachments: [pointer],
+        ...(caption === '' ? {} : { caption: { text: caption } }),
+      }),
+    );
+  }
+
+  /**
+   * Fetches attachment `index` (from 0) of a message, and writes it to `path` when all of it is right; otherwise nothing.
+   * Rejects with `unknown-message` when there is no such attachment, `not-connected`, and the codes of `Files.save`.
+   */
+  async saveFile(
+    message: Pick<MessageRecord, 'body'>,
+    index: number,
+    path: string,
+    options: TransferOptions = {},
+  ): Promise<void> {
+    const { request } = this.#live().messenger;
+    const pointer = message.body?.kind === 'attachment' ? message.body.attachments[index] : undefined;
+    if (pointer === undefined) throw new ClientError('unknown-message', { detail: 'attachment' });
+    await this.#files.save(pointer, path, request, options);
   }
 
   /** Reacts to a message; an empty emoji takes it back. */

@@ -1,11 +1,12 @@
-// What a client asks the gatekeeper by IQ: keys, people, consent, devices. Builds the requests and reads the answers.
+// What a client asks the gatekeeper by IQ: keys, people, consent, devices, media grants. Builds the requests and reads the answers.
 // Knows nothing of sessions, messages or stores.
-// Source: docs/protocol/06-stanzas.md sections 6.2-6.4.
+// Source: docs/protocol/06-stanzas.md sections 6.2-6.4; 11-media.md section 11.6.
 import type { KeyPublication, KnownDevice, RemoteBundle } from '@drawbridge/e2ee/suite';
 import { attribute, type Child, childElement, childElements, type Element, element } from '@drawbridge/wire/element';
 import { isInteropId, parseDeviceId, parseJid, parseRegistrationId } from '@drawbridge/wire/jid';
-import { NS_CONSENT, NS_DEVICES, NS_DIRECTORY, NS_KEYS } from '@drawbridge/wire/namespaces';
+import { NS_CONSENT, NS_DEVICES, NS_DIRECTORY, NS_KEYS, NS_MEDIA } from '@drawbridge/wire/namespaces';
 import { ClientError } from './errors.ts';
+import { isHttpsUrl } from './http.ts';
 
 /** Sends an IQ to the gatekeeper's domain; see `Connection.request`. */
 export type Request = (type: 'get' | 'set', payload: Element) => Promise<Element | undefined>;
@@ -133,6 +134,17 @@ export async function authoriseDevice(request: Request, jkt: string): Promise<vo
 
 export async function removeOwnDevice(request: Request, deviceId: number): Promise<void> {
   await request('set', element('remove', NS_DEVICES, { device: String(deviceId) }));
+}
+
+/**
+ * Where the gatekeeper fetches a file for this device for a while; `sizeBytes` is that of the encrypted file.
+ * Section 11.6. Rejects with `not-found` when the provider can't be reached.
+ */
+export async function fetchMediaGrant(request: Request, url: string, sizeBytes: number): Promise<string> {
+  const answer = await request('get', element('grant', NS_MEDIA, { url, size: String(sizeBytes) }));
+  const href = answer?.name === 'grant' && answer.ns === NS_MEDIA ? attribute(answer, 'href') : undefined;
+  if (href === undefined || !isHttpsUrl(href)) throw malformed();
+  return href;
 }
 
 function readKey(el: Element): { id: number; publicKey: Uint8Array } {

@@ -35,7 +35,16 @@ export type ClientErrorCode =
   | 'wrong-passphrase'
   | 'store-locked'
   | 'store-failed'
-  | 'link-failed';
+  | 'link-failed'
+  | 'no-media-origin'
+  | 'quota-used-up'
+  | 'file-too-large'
+  | 'file-unreadable'
+  | 'file-changed'
+  | 'file-unavailable'
+  | 'file-altered'
+  | 'file-not-written'
+  | 'cancelled';
 
 /** For each code: whether the same call may succeed later, and the sentence for a person. */
 export const clientErrors: Readonly<Record<ClientErrorCode, { readonly retry: boolean; readonly text: string }>> = {
@@ -88,6 +97,15 @@ export const clientErrors: Readonly<Record<ClientErrorCode, { readonly retry: bo
   'store-locked': { retry: true, text: 'Another process has this folder open.' },
   'store-failed': { retry: true, text: 'The store could not be read or written. Nothing was changed.' },
   'link-failed': { retry: false, text: 'The devices could not be linked. Begin again with a new code.' },
+  'no-media-origin': { retry: false, text: "This person's provider has no place for files, or none is named." },
+  'quota-used-up': { retry: true, text: 'There is no room left for files at the provider. Remove some, or wait.' },
+  'file-too-large': { retry: false, text: 'The file is larger than allowed.' },
+  'file-unreadable': { retry: true, text: 'The file could not be read to its end.' },
+  'file-changed': { retry: true, text: 'The file was changed while it was sent. Send it anew.' },
+  'file-unavailable': { retry: false, text: 'The file is not there any more, or its service cannot be reached.' },
+  'file-altered': { retry: false, text: 'What came is not what the sender described. Nothing was written.' },
+  'file-not-written': { retry: true, text: 'The file could not be written. Nothing was left behind.' },
+  cancelled: { retry: true, text: 'The transfer was cancelled. Sending the same file again goes on with it.' },
 };
 
 /** The one error of the SDK. `detail` is for people and logs and never holds content, keys, tokens or passwords. */

@@ -58,7 +58,7 @@ export class MediaTransferFailure extends Error {
 }
 
 export type UploadOptions = {
-  /** Where uploads are created: `<provider's URL>/media`. */
+  /** Where uploads are created: what the provider names as `media` when a session begins. */
   readonly endpoint: string;
   /** The provider session token; `renew` when the last one was refused. */
   readonly session: (renew: boolean) => Promise<string>;
@@ -70,6 +70,8 @@ export type UploadOptions = {
   readonly onBegun?: (url: string) => Promise<void> | void;
   /** Encrypted bytes that are safely at the origin. */
   readonly onProgress?: (bytes: number) => void;
+  /** Encrypted bytes that were given to the connection: what breaks off is sent again. */
+  readonly onSent?: (bytes: number) => void;
   readonly trust?: HttpTrust;
   readonly signal?: AbortSignal;
 };
@@ -142,7 +144,7 @@ async function upload(options: UploadOptions): Promise<string> {
         'content-length': String(sizeBytes - offsetBytes),
         'upload-offset': String(offsetBytes),
       },
-      Readable.from(readSealed(options.open, sealed, offsetBytes), { objectMode: false, highWaterMark: 262_144 }),
+      Readable.from(sentPieces(options, offsetBytes), { objectMode: false, highWaterMark: 262_144 }),
     );
     if (patch === undefined || patch.status === 409 || patch.status === 404) continue;
     if (patch.status !== 204) throw refusal(patch.status, 'up');
@@ -150,6 +152,15 @@ async function upload(options: UploadOptions): Promise<string> {
       onProgress?.(sizeBytes);
       return url;
     }
+  }
+}
+
+async function* sentPieces({ open, sealed, onSent }: UploadOptions, fromBytes: number): AsyncGenerator<Uint8Array> {
+  let atBytes = fromBytes;
+  for await (const piece of readSealed(open, sealed, fromBytes)) {
+    yield piece;
+    atBytes += piece.length;
+    onSent?.(atBytes);
   }
 }
 

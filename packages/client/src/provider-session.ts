@@ -3,7 +3,7 @@
 // Source: docs/protocol/03-http.md (provider HTTP), docs/protocol/02-ownership-proof.md.
 import { ClientError } from './errors.ts';
 import { problemError } from './enlist.ts';
-import { callJson, type HttpAnswer, type HttpTrust, isRecord } from './http.ts';
+import { callJson, type HttpAnswer, type HttpTrust, isHttpsUrl, isRecord } from './http.ts';
 
 export type ProofRequest = {
   /** The gatekeeper's issuer URL. */
@@ -29,6 +29,7 @@ export class ProviderSession {
   readonly #account: ProviderAccount;
   readonly #trust: HttpTrust;
   #session: string | undefined;
+  #media: string | undefined;
 
   constructor(account: ProviderAccount, trust: HttpTrust) {
     this.#account = { ...account, url: account.url.replace(/\/+$/, '') };
@@ -45,9 +46,11 @@ export class ProviderSession {
   async signIn(): Promise<void> {
     const answer = await this.#post('/v1/sessions', this.#credentials());
     if (answer.status === 401 || answer.status === 403) throw new ClientError('sign-in-refused');
-    const session = this.#check(answer)['session'];
+    const { session, media } = this.#check(answer);
     if (typeof session !== 'string' || session === '') throw malformed();
+    if (media !== undefined && (typeof media !== 'string' || !isHttpsUrl(media))) throw malformed();
     this.#session = session;
+    this.#media = media;
   }
 
   /** A proof source for `openClient`. A session that ended is renewed once. */
@@ -61,6 +64,18 @@ export class ProviderSession {
     const proof = this.#check(answer)['proof'];
     if (typeof proof !== 'string' || proof === '') throw malformed();
     return proof;
+  }
+
+  /** Where uploads are created (section 11.4); undefined when the provider has no media origin. */
+  async mediaEndpoint(): Promise<string | undefined> {
+    await this.session();
+    return this.#media;
+  }
+
+  /** The session's token, for the provider alone; a new one when the last was refused. */
+  async session(renew = false): Promise<string> {
+    if (this.#session === undefined || renew) await this.signIn();
+    return this.#session!;
   }
 
   #credentials(): { identifier: string; password: string } {

@@ -23,6 +23,8 @@ export type RouteContext = {
   readonly pathPrefix: string;
   readonly directory: UserDirectory;
   readonly registrationOpen: boolean;
+  /** Where people create uploads; undefined: nowhere. */
+  readonly mediaUrl: string | undefined;
   readonly sessions: Sessions;
   readonly streams: WakeUpStreams;
   readonly budgets: {
@@ -134,7 +136,10 @@ export async function createRoutes(context: RouteContext): Promise<FastifyInstan
           return problem(reply, 'credentials-refused');
         }
         budgets.identifiers.restore(identifier);
-        return reply.code(201).send({ session: sessions.begin(identifier) });
+        return reply.code(201).send({
+          session: sessions.begin(identifier),
+          ...(context.mediaUrl === undefined ? {} : { media: context.mediaUrl }),
+        });
       });
 
       routes.delete('/v1/sessions', async (request, reply) => {

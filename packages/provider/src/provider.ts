@@ -189,11 +189,13 @@ export async function createProvider(options: ProviderOptions): Promise<Provider
   });
 
   const keySet = (): { readonly keys: readonly PublicSigningJwk[] } => ({ keys: issuer.published() });
+  const mediaUrl = options.media === undefined ? undefined : (options.media.url ?? `${options.issuer}/media`);
   const routes = await createRoutes({
     issuer: options.issuer,
     pathPrefix,
     directory,
     registrationOpen: options.registration === 'open',
+    mediaUrl,
     sessions,
     streams,
     budgets: {
@@ -217,7 +219,7 @@ export async function createProvider(options: ProviderOptions): Promise<Provider
     return createMediaOrigin({
       ...wanted,
       folder,
-      url: wanted.url ?? `${options.issuer}/media`,
+      url: mediaUrl!,
       path: `${pathPrefix}/media`,
       authenticate: async token => {
         const identifier = sessions.find(token);

@@ -32,5 +32,6 @@ export const NS_KEYS = 'urn:drawbridge:keys:1';
 export const NS_DIRECTORY = 'urn:drawbridge:directory:1';
 export const NS_CONSENT = 'urn:drawbridge:consent:1';
 export const NS_DEVICES = 'urn:drawbridge:devices:1';
+export const NS_MEDIA = 'urn:drawbridge:media:1';
 export const NS_DELIVERY = 'urn:drawbridge:delivery:1';
 export const NS_ERRORS = 'urn:drawbridge:errors:1';

@@ -1,6 +1,7 @@
 // Answers `urn:drawbridge:media:1`: a device asks that a file be fetched for it and gets a grant, where to use it and until
 // when. Fetches nothing. Source: docs/protocol/11-media.md section 11.6.
 import { element } from '@drawbridge/wire/element';
+import { NS_MEDIA } from '@drawbridge/wire/namespaces';
 import type { Budgets } from '../budgets.ts';
 import type { Limits } from '../config.ts';
 import type { ReachPolicy } from '../consent/may-reach.ts';
@@ -8,8 +9,6 @@ import { badRequest, notFound, readAttributes, waitAnswer } from '../keys/strict
 import { type IqAnswer, type IqHandler, type IqHandlers, iqKey, type IqRequest } from '../routing/iq.ts';
 import type { MediaGrants } from './media-grants.ts';
 import { type FindMediaPlace, mayFetch } from './media-origins.ts';
-
-export const NS_MEDIA = 'urn:drawbridge:media:1';
 
 export type MediaIqDeps = {
   /** The gatekeeper's issuer URL: grants are used under it. */

@@ -19,7 +19,7 @@ import { buildPublicHttp } from '../http/public.ts';
 import { type IqAnswer, iqKey } from '../routing/iq.ts';
 import { domain, type Fixture, gatekeeperIssuer, openFixture } from '../testing/control-fixture.ts';
 import { createMediaGrants, openMediaGrantKey } from './media-grants.ts';
-import { NS_MEDIA } from './media-iq.ts';
+import { NS_MEDIA } from '@drawbridge/wire/namespaces';
 import { createMediaPlaces } from './media-origins.ts';
 import { createMediaProxy, type MediaProxy } from './media-proxy.ts';
 

@@ -1,0 +1,285 @@
+// Files between a native person and one of a third-party provider, with the SDK alone, through the real gatekeeper: whole
+// and right, or nothing and an error with a name.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import type { RequestListener } from 'node:http';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { startDevProvider } from '@drawbridge/cli/dev-network';
+import { ensureDevPki } from '@drawbridge/cli/dev-pki';
+import type { Client, Message } from '@drawbridge/client/client';
+import { fileLimits, type FileProgress, Files } from '@drawbridge/client/files';
+import { ProviderSession } from '@drawbridge/client/provider-session';
+import { encryptedSizeBytes } from '@drawbridge/e2ee/attachments';
+import type { AttachmentPointer } from '@drawbridge/e2ee/content-attachment';
+import { type SdkNetwork, startSdkNetwork } from './sdk-network.ts';
+
+let network: SdkNetwork;
+let anna: Client;
+let bob: Client;
+let sent: string;
+let saved: string;
+
+before(async () => {
+  network = await startSdkNetwork();
+  sent = join(network.folder, 'sent');
+  saved = join(network.folder, 'saved');
+  for (const folder of [sent, saved]) mkdirSync(folder);
+  [anna, bob] = await Promise.all([network.open('anna', 'skylark'), network.open('bob', 'citadel')]);
+  for (const client of [anna, bob]) {
+    await client.enlist();
+    await client.connect();
+  }
+  await bob.optIn('skylark.example');
+});
+after(() => network.close());
+
+const toBob = { provider: 'citadel.example', identifier: 'bob' };
+const toAnna = { provider: 'skylark.example', identifier: 'anna' };
+
+function made(name: string, size: number): { path: string; bytes: Buffer } {
+  const path = join(sent, name);
+  const bytes = randomBytes(size);
+  writeFileSync(path, bytes);
+  return { path, bytes };
+}
+
+async function arrival(client: Client, id: string): Promise<Message> {
+  for await (const message of client.messages()) if (message.id === id) return message;
+  return assert.fail('the messages ended');
+}
+
+function pointerOf(message: Message): AttachmentPointer {
+  assert(message.body?.kind === 'attachment');
+  return message.body.attachments[0]!;
+}
+
+for (const [size, direction] of [0, 1, 5 * 1_048_576].flatMap(each => [
+  [each, 'anna → bob'] as const,
+  [each, 'bob → anna'] as const,
+])) {
+  test(`${size} bytes, ${direction}`, { timeout: 30_000 }, async () => {
+    const [from, to, name] =
+      direction === 'anna → bob' ? ([anna, bob, toBob] as const) : ([bob, anna, toAnna] as const);
+    const { path, bytes } = made(`${size} ${direction}.bin`, size);
+    const up: FileProgress[] = [];
+    const down: FileProgress[] = [];
+    const message = await from.sendFile(name, {
+      path,
+      name: 'holiday.jpg',
+      mimeType: 'image/jpeg',
+      caption: 'look',
+      kind: 'image',
+      onProgress: progress => void up.push(progress),
+    });
+    const arrived = await arrival(to, message.id);
+    assert.equal(arrived.text, 'look');
+    const { fileName, mediaType, kind, sizeBytes } = pointerOf(arrived);
+    assert.deepEqual(
+      { fileName, mediaType, kind, sizeBytes },
+      { fileName: 'holiday.jpg', mediaType: 'image/jpeg', kind: 'image', sizeBytes: size },
+    );
+    const target = join(saved, 'holiday.jpg');
+    await to.saveFile(arrived, 0, target, { onProgress: progress => void down.push(progress) });
+    assert.ok(readFileSync(target).equals(bytes));
+    const totalBytes = encryptedSizeBytes(size);
+    assert.deepEqual(up.at(-1), { bytes: totalBytes, totalBytes });
+    assert.deepEqual(down.at(-1), { bytes: totalBytes, totalBytes });
+    // The sender's own copy lies there too.
+    await from.saveFile(message, 0, target);
+    assert.ok(readFileSync(target).equals(bytes), 'replaced by the same');
+    assert.deepEqual(readdirSync(saved), ['holiday.jpg']);
+  });
+}
+
+test('a flipped byte at the origin is refused and leaves nothing', async () => {
+  const { path, bytes } = made('flipped', 300_000);
+  const origin = join(network.folder, 'skylark', 'media', 'files');
+  const before = new Set(readdirSync(origin, { recursive: true, encoding: 'utf8' }));
+  const message = await anna.sendFile(toBob, { path });
+  const arrived = await arrival(bob, message.id);
+  const stored = readdirSync(origin, { recursive: true, encoding: 'utf8' })
+    .filter(each => !before.has(each))
+    .map(each => join(origin, each))
+    .filter(each => statSync(each).isFile());
+  assert.equal(stored.length, 1);
+  const encrypted = readFileSync(stored[0]!);
+  assert.ok(!encrypted.includes(bytes.subarray(0, 32)), 'the origin has ciphertext');
+  encrypted[200_000]! ^= 1;
+  writeFileSync(stored[0]!, encrypted);
+  const files = readdirSync(saved);
+  await assert.rejects(bob.saveFile(arrived, 0, join(saved, 'flipped')), { code: 'file-altered' });
+  writeFileSync(join(saved, 'kept'), 'what was there');
+  await assert.rejects(bob.saveFile(arrived, 0, join(saved, 'kept')), { code: 'file-altered' });
+  assert.equal(readFileSync(join(saved, 'kept'), 'utf8'), 'what was there');
+  assert.deepEqual(readdirSync(saved), [...files, 'kept'].sort());
+  encrypted[200_000]! ^= 1;
+  writeFileSync(stored[0]!, encrypted);
+  await bob.saveFile(arrived, 0, join(saved, 'kept'));
+  assert.ok(readFileSync(join(saved, 'kept')).equals(bytes));
+});
+
+test('what goes wrong has a name, and leaves nothing', async () => {
+  const { path } = made('good', 1_000);
+  const arrived = await arrival(bob, (await anna.sendFile(toBob, { path })).id);
+  const pointer = pointerOf(arrived);
+  const as = (changes: Partial<AttachmentPointer>) => ({
+    body: { kind: 'attachment' as const, attachments: [{ ...pointer, ...changes }] },
+  });
+  const files = readdirSync(saved);
+  const to = join(saved, 'nothing');
+  const elsewhere = pointer.url.replace(/[^/]+$/, 'A'.repeat(43));
+  await assert.rejects(bob.saveFile(arrived, 1, to), { code: 'unknown-message' });
+  await assert.rejects(bob.saveFile({}, 0, to), { code: 'unknown-message' });
+  await assert.rejects(bob.saveFile(as({ url: elsewhere }), 0, to), { code: 'file-unavailable' });
+  await assert.rejects(bob.saveFile(as({ url: 'https://elsewhere.example/x' }), 0, to), { code: 'file-unavailable' });
+  await assert.rejects(bob.saveFile(as({ key: new Uint8Array(64) }), 0, to), { code: 'file-altered' });
+  await assert.rejects(bob.saveFile(as({ sizeBytes: Number.MAX_SAFE_INTEGER }), 0, to), { code: 'file-altered' });
+  await assert.rejects(bob.saveFile(arrived, 0, join(saved, 'no folder', 'x')), { code: 'file-not-written' });
+  await assert.rejects(bob.saveFile(arrived, 0, sent), { code: 'file-not-written' });
+  await assert.rejects(bob.saveFile(arrived, 0, ''), { code: 'invalid-argument' });
+  await assert.rejects(bob.saveFile(arrived, 0, to, { signal: AbortSignal.abort() }), { code: 'cancelled' });
+  await assert.rejects(anna.sendFile(toBob, { path: join(sent, 'none') }), { code: 'file-unreadable' });
+  await assert.rejects(anna.sendFile(toBob, { path: sent }), { code: 'file-unreadable' });
+  await assert.rejects(anna.sendFile(toBob, { path: '' }), { code: 'invalid-argument' });
+  await assert.rejects(anna.sendFile(toBob, { path, name: 'n'.repeat(513) }), { code: 'content-refused' });
+  await assert.rejects(anna.sendFile(toBob, { path, signal: AbortSignal.abort() }), { code: 'cancelled' });
+  await bob.optOut('skylark.example');
+  await assert.rejects(bob.saveFile(arrived, 0, to), { code: 'file-unavailable' });
+  await bob.optIn('skylark.example');
+  await bob.disconnect();
+  await assert.rejects(bob.saveFile(arrived, 0, to), { code: 'not-connected' });
+  await bob.connect();
+  await bob.saveFile(arrived, 0, to);
+  assert.deepEqual(readdirSync(saved), [...files, 'nothing'].sort());
+});
+
+test('a cancelled upload goes on where it was; a changed file is sent anew under another key', async () => {
+  const { path, bytes } = made('long', 24 * 1_048_576);
+  const stop = new AbortController();
+  const sending = anna.sendFile(toBob, {
+    path,
+    signal: stop.signal,
+    onProgress: ({ bytes: done }) => {
+      if (done > 20_000_000) stop.abort();
+    },
+  });
+  await assert.rejects(sending, { code: 'cancelled' });
+  const first: number[] = [];
+  const again = new AbortController();
+  const resumed = anna.sendFile(toBob, {
+    path,
+    signal: again.signal,
+    onProgress: ({ bytes: done }) => {
+      first.push(done);
+      again.abort();
+    },
+  });
+  await assert.rejects(resumed, { code: 'cancelled' });
+  assert.ok(first[0]! > 1_000_000, `the origin had kept ${first[0]} bytes`);
+  const message = await anna.sendFile(toBob, { path });
+  const arrived = await arrival(bob, message.id);
+  await bob.saveFile(arrived, 0, join(saved, 'long'));
+  assert.ok(readFileSync(join(saved, 'long')).equals(bytes));
+
+  // Same size and times, another text: the look of it does not tell, the sealing does.
+  const times = statSync(path);
+  const cut = new AbortController();
+  const broken = anna.sendFile(toBob, { path, signal: cut.signal, onProgress: () => cut.abort() });
+  await assert.rejects(broken, { code: 'cancelled' });
+  bytes[100]! ^= 1;
+  writeFileSync(path, bytes);
+  utimesSync(path, times.atime, times.mtime);
+  if (statSync(path).mtimeMs === times.mtimeMs) {
+    await assert.rejects(anna.sendFile(toBob, { path }), { code: 'file-changed' });
+  }
+  const anew = await arrival(bob, (await anna.sendFile(toBob, { path })).id);
+  assert.notDeepEqual(pointerOf(anew).key, pointerOf(arrived).key);
+  await bob.saveFile(anew, 0, join(saved, 'long'));
+  assert.ok(readFileSync(join(saved, 'long')).equals(bytes));
+
+  const growing = anna.sendFile(toBob, {
+    path,
+    onProgress: ({ bytes: done }) => {
+      if (done < 1_000_000) appendFileSync(path, 'more');
+    },
+  });
+  await assert.rejects(growing, { code: 'file-changed' });
+});
+
+test('providers without room, without a place, and without sense', async () => {
+  const pki = await ensureDevPki(join(network.folder, 'pki'), ['citadel.example', 'skylark.example']);
+  const trust = { ca: readFileSync(pki.caFile, 'utf8') };
+  const nowMs = Date.now;
+  const { path } = made('anything', 3_000);
+  const account = { identifier: 'carol', password: 'correct horse' };
+  const sendAt = async (url: string, password = account.password): Promise<unknown> => {
+    const files = new Files({ provider: new ProviderSession({ ...account, url, password }, trust), trust, nowMs });
+    return files.send({ path }, async pointer => pointer).finally(() => files.close());
+  };
+  for (const [media, code] of [
+    ['none', 'no-media-origin'],
+    [{ limits: { bytesPerUser: 2_000 } }, 'quota-used-up'],
+    [{ limits: { maxUploadBytes: 2_000 } }, 'file-too-large'],
+  ] as const) {
+    const provider = await startDevProvider({ folder: join(network.folder, code), pki, gatekeepers: [], media });
+    try {
+      await new ProviderSession({ ...account, url: provider.issuer }, trust).signUp();
+      await assert.rejects(sendAt(provider.issuer), { code });
+      await assert.rejects(sendAt(provider.issuer, 'wrong'), { code: 'sign-in-refused' });
+    } finally {
+      await provider.close();
+    }
+  }
+
+  // Its first path segment says what it answers to an upload.
+  const answers: RequestListener = (request, response) => {
+    request.resume();
+    const [, place = '', rest] = /^\/([0-9]+)(.*)$/.exec(request.url ?? '') ?? [];
+    if (rest !== '/v1/sessions') return response.writeHead(Number(place)).end();
+    const media = place === '599' ? 'http://localhost/media' : `https://localhost:${port}/${place}/media`;
+    return response.writeHead(201, { 'content-type': 'application/json' }).end(JSON.stringify({ session: 's', media }));
+  };
+  const tls = { cert: readFileSync(pki.certFile), key: readFileSync(pki.keyFile) };
+  const odd = createServer(tls, answers).listen(0, '127.0.0.1');
+  await new Promise(resolve => odd.once('listening', resolve));
+  const { port } = odd.address() as AddressInfo;
+  try {
+    for (const [status, code] of [
+      [418, 'provider-refused'],
+      [404, 'no-media-origin'],
+      [401, 'sign-in-refused'],
+      [599, 'protocol-error'],
+    ] as const) {
+      await assert.rejects(sendAt(`https://localhost:${port}/${status}`), { code });
+    }
+  } finally {
+    odd.close();
+    odd.closeAllConnections();
+  }
+
+  const files = new Files({ provider: undefined, trust, nowMs });
+  await assert.rejects(
+    files.send({ path }, async pointer => pointer),
+    { code: 'no-media-origin' },
+  );
+  files.close();
+  await assert.rejects(
+    files.send({ path }, async pointer => pointer),
+    { code: 'closed' },
+  );
+});
+
+test('so many transfers at once, no more', async () => {
+  const { path } = made('many', 2_000_000);
+  const sends = Array.from({ length: fileLimits.transfers + 2 }, () => anna.sendFile(toBob, { path }));
+  const results = await Promise.allSettled(sends);
+  const refused = results.filter(each => each.status === 'rejected');
+  assert.deepEqual(
+    refused.map(each => (each.reason as { code?: unknown }).code),
+    ['too-many-requests', 'too-many-requests'],
+  );
+});
