@@ -56,10 +56,13 @@ ${counts()}
 function readResults(): WrittenResult[] {
   if (!existsSync(resultsFolder)) return [];
   const names = readdirSync(resultsFolder).filter(name => name.endsWith('.json') && name !== 'counts.json');
-  const rank = (suite: string): number => (order.includes(suite) ? order.indexOf(suite) : order.length);
-  return names
-    .map(name => JSON.parse(readFileSync(join(resultsFolder, name), 'utf8')) as WrittenResult)
-    .sort((a, b) => rank(a.suite) - rank(b.suite));
+  return (
+    names
+      .map(name => JSON.parse(readFileSync(join(resultsFolder, name), 'utf8')) as WrittenResult)
+      // Other measurements may lie here too.
+      .filter(({ suite, rows, checks }) => order.includes(suite) && Array.isArray(rows) && Array.isArray(checks))
+      .sort((a, b) => order.indexOf(a.suite) - order.indexOf(b.suite))
+  );
 }
 
 function section(result: WrittenResult): string {
