@@ -54,6 +54,12 @@ Examples:
 Results go to bench/results/*.json and bench/report.html. All traffic is on loopback. Ctrl-C ends everything.
 `;
 
+let folder = '';
+
+function removeFolder(): void {
+  if (folder !== '') rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+}
+
 function say(text: string): void {
   process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`);
 }
@@ -101,7 +107,7 @@ async function run(): Promise<number> {
   const peers = values['no-peers'] ? [] : installedPeers();
   if (peers.length === 0) say('without peers: --with-peers installs ejabberd and prosody from Debian');
 
-  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-bench-'));
+  folder = mkdtempSync(join(tmpdir(), 'drawbridge-bench-'));
   let failed = 0;
   try {
     if (values.profile) {
@@ -129,7 +135,7 @@ async function run(): Promise<number> {
     return failed + failedRuns() === 0 ? 0 : 1;
   } finally {
     killAllChildren();
-    rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+    removeFolder();
   }
 }
 
@@ -138,12 +144,16 @@ class UsageError extends Error {}
 let interrupted = false;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
-    if (interrupted) process.exit(130);
+    if (interrupted) return;
     interrupted = true;
     say('stopping');
-    // What waits for a child fails now, and the way out cleans up.
     killAllChildren();
-    setTimeout(() => process.exit(130), 3_000).unref();
+    // What was starting just now, and what children write while they die, is gone after this.
+    setTimeout(() => {
+      killAllChildren();
+      removeFolder();
+      process.exit(130);
+    }, 700);
   });
 }
 
