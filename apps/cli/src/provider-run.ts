@@ -116,11 +116,13 @@ export async function runProvider({ provider: options, host, port, tls }: Provid
   mkdirSync(options.dataFolder, { recursive: true, mode: 0o700 });
   const unlock = lockFolder(options.dataFolder, 'provider');
   const stopped = untilStopped();
-  const provider = await createProvider({ ...options, log: ({ event, code }) => log('warn', event, { code }) }).catch(
-    (error: unknown): never => {
-      throw new CommandError(error instanceof Error ? error.message : String(error), '');
-    },
-  );
+  const provider = await createProvider({
+    media: {},
+    ...options,
+    log: ({ event, code }) => log('warn', event, { code }),
+  }).catch((error: unknown): never => {
+    throw new CommandError(error instanceof Error ? error.message : String(error), '');
+  });
   try {
     const at = await provider.listen({ host, port, ...(tls === undefined ? {} : { tls }) });
     log('info', 'listening', { host: at.host, port: at.port, tls: tls === undefined ? 'no' : 'yes' });
