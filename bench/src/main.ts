@@ -36,7 +36,7 @@ const help = `Measures Drawbridge on this machine, beside ejabberd and Prosody w
 Usage: npm run bench -- [options]
 
   --only <suites>   some of: ${Object.keys(suites).join(', ')} (comma between them)
-  --quick           short runs, once: two minutes for a first impression
+  --quick           short runs, once, without growth: two minutes for a first impression
   --repeats <n>     interleaved runs of everything (3; with --quick 1)
   --with-peers      install ejabberd and prosody from Debian first (needs root)
   --no-peers        leave them out
@@ -89,7 +89,9 @@ async function run(): Promise<number> {
     return 0;
   }
   if (values.counts) return await runCounts(values.check);
-  const chosen = values.only?.split(',').map(name => name.trim()) ?? Object.keys(suites);
+  const chosen =
+    values.only?.split(',').map(name => name.trim()) ??
+    Object.keys(suites).filter(name => !values.quick || name !== 'growth');
   const unknown = chosen.filter(name => suites[name] === undefined);
   if (unknown.length > 0) throw new UsageError(`no such suite: ${unknown.join(', ')}`);
   const repeats = values.repeats === undefined ? (values.quick ? 1 : 3) : Number(values.repeats);
@@ -104,7 +106,8 @@ async function run(): Promise<number> {
   );
   if (machine.cores < 2) say('one core: server and load generator share it, and only CPU per operation means anything');
   if (values['with-peers']) installPeers(say);
-  const peers = values['no-peers'] ? [] : installedPeers();
+  const installed = values['no-peers'] ? [] : installedPeers();
+  const peers = values.quick ? installed.filter(peer => !peer.endsWith('-minimal')) : installed;
   if (peers.length === 0) say('without peers: --with-peers installs ejabberd and prosody from Debian');
 
   folder = mkdtempSync(join(tmpdir(), 'drawbridge-bench-'));

@@ -48,7 +48,6 @@ const cases: readonly Case[] = [
     says: 'the same with one message under way in each direction: every message is a read and a write of its own',
     load: window1,
     subjects: everybody,
-    inQuick: true,
   },
   {
     ...plain,
@@ -57,7 +56,6 @@ const cases: readonly Case[] = [
     endpoint: 'xml-tls',
     load: window8,
     subjects: defaults,
-    inQuick: true,
   },
   {
     ...plain,
@@ -148,7 +146,6 @@ const cases: readonly Case[] = [
     says: 'XML without TLS, open loop, 1,000 messages per second',
     load: { loop: 'open', perSecond: 1_000 },
     subjects: ['drawbridge', 'copier', 'ejabberd', 'prosody'],
-    inQuick: true,
   },
   {
     ...plain,

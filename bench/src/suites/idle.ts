@@ -30,7 +30,9 @@ const cases: readonly Case[] = [
 export async function idleSuite(context: SuiteContext): Promise<SuiteResult> {
   const { quick, say } = context;
   const present = (subject: Subject): boolean =>
-    subject === 'drawbridge' || subject === 'copier' || (!quick && context.peers.some(peer => peer === subject));
+    subject === 'drawbridge' ||
+    (!quick && subject === 'copier') ||
+    (!quick && context.peers.some(peer => peer === subject));
   const most = fileLimit() - 500;
   const rows: Row[] = [];
   for (const each of cases.filter(candidate => !quick || candidate.inQuick)) {
@@ -50,7 +52,7 @@ export async function idleSuite(context: SuiteContext): Promise<SuiteResult> {
                 kind: 'idle',
                 target: servers.get(subject)!.target(each.endpoint)!,
                 steps,
-                settleMs: quick ? 4_000 : 12_000,
+                settleMs: quick ? 2_500 : 12_000,
               },
               600_000,
             ),

@@ -51,8 +51,8 @@ export async function loginSuite(context: SuiteContext): Promise<SuiteResult> {
   const { quick, repeats, say } = context;
   const present = (subject: Subject): boolean =>
     subject === 'drawbridge' || context.peers.some(peer => peer === subject);
-  const people = quick ? 100 : 300;
-  const rounds = quick ? 3 : 5;
+  const people = quick ? 80 : 300;
+  const rounds = quick ? 2 : 5;
   const runs = new Map<string, LoginResult[]>();
   const subjects = all.filter(present);
   await withSubjects(context, subjects, { accounts: people, offline: false, sasl: 'scram' }, async servers => {
