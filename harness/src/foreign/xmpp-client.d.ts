@@ -13,7 +13,8 @@ declare module '@xmpp/client' {
     readonly saslFactory: { use(name: string, mechanism: unknown): void };
     readonly reconnect: { stop(): void };
     readonly iqCaller: { request(iq: XmlElement, timeoutMs?: number): Promise<XmlElement> };
-    parser: { write(text: string): void } | null;
+    readonly parser: object | null;
+    _onData: (data: unknown) => void;
     start(): Promise<unknown>;
     stop(): Promise<unknown>;
     send(el: XmlElement): Promise<void>;

@@ -48,14 +48,21 @@ async function open(account: string, service: string, token?: string): Promise<X
   client.saslFactory.use('OAUTHBEARER', oauthBearer(proof));
   client.reconnect.stop();
   client.on('error', () => {});
+  bearLateBytes(client);
   clients.push(client);
   return client;
 }
 
-/** After its own time-out for the end of a stream the library drops its parser, and fails on the bytes that come then. */
+/** At the end of a stream the library drops its parser, and fails on bytes that come then: they are dropped instead. */
+function bearLateBytes(client: XmppClient): void {
+  const read = client._onData;
+  client._onData = data => {
+    if (client.parser !== null) read.call(client, data);
+  };
+}
+
 async function leave(client: XmppClient): Promise<void> {
   await client.stop().catch(() => {});
-  client.parser ??= { write() {} };
 }
 
 function jidOf(account: string): string {
