@@ -53,6 +53,8 @@ export class ServerSession<T> {
   #lastAskedAt = 0;
   #sentCount = 0;
   #pingNumber = 0;
+  #justEnabled = false;
+  #quietUntilMs = Number.NEGATIVE_INFINITY;
   /** Stanzas acknowledged by pings so far. */
   #pinged = 0;
   #askedAtMs = Number.NEGATIVE_INFINITY;
@@ -102,6 +104,7 @@ export class ServerSession<T> {
     this.#lastAskedAt = 0;
     this.#sentCount = 0;
     this.#enabled = { id, resumable };
+    this.#justEnabled = true;
     const resume = resumable ? { resume: 'true', max: String(maxSeconds) } : {};
     this.outgoing.push(element('enabled', NS_SM, { id, ...resume }));
     if (this.#earlier.length > 0) this.send(this.#ping(), undefined);
@@ -132,6 +135,13 @@ export class ServerSession<T> {
    * Gives the time at which to call again when it is too early to ask now, or undefined.
    */
   ask(nowMs: number): number | undefined {
+    if (this.#justEnabled) {
+      // Some clients start their count a moment after they have read <enabled/>: a request in the same read would be
+      // answered with the count of before (xmpp.js 0.14).
+      this.#justEnabled = false;
+      this.#quietUntilMs = nowMs + askIntervalMs;
+    }
+    if (nowMs < this.#quietUntilMs && this.#management.unacknowledgedCount > 0) return this.#quietUntilMs;
     if (this.#askedAt >= 0 || this.#management.unacknowledgedCount === 0) return undefined;
     const hasNews = this.#enabled !== undefined && this.#sentCount > this.#lastAskedAt;
     if (!hasNews && nowMs < this.#askedAtMs + askIntervalMs) return this.#askedAtMs + askIntervalMs;
