@@ -1,6 +1,6 @@
 // The primitives on node:crypto. The only file of this package, besides the vector command, that imports node: modules.
-// Measured choices: AES keys as KeyObjects (raw keys cost 4-6 times as much per frame on Node 24), public keys as JWK
-// (SPKI costs ten times as much), one-shot hashes, HKDF with a KeyObject.
+// Measured choices: AES keys in the form that this Node takes fastest (`keyForm`), public keys as JWK (SPKI costs ten
+// times as much), one-shot hashes, HKDF with a KeyObject.
 
 import {
   createCipheriv,
