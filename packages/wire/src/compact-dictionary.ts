@@ -273,12 +273,23 @@ export const namespaceTokens: ReadonlyMap<string, number> = new Map(
   dictionaryNamespaces.map((ns, i) => [ns, firstNamespaceToken + i]),
 );
 
-export const valueTokens: ReadonlyMap<string, number> = new Map(
+const valueTokens: ReadonlyMap<string, number> = new Map(
   dictionaryValues.map((value, i) => [value, firstValueToken + i]),
 );
 
-/** No value of the dictionary is longer, so longer strings need no look-up. */
+/** No value of the dictionary is longer. */
 export const longestValue = Math.max(...dictionaryValues.map(value => value.length));
+
+/** For each length and first character whether a value has them: most strings that are none are told apart by this. */
+const beginnings = Array.from({ length: longestValue + 1 }, () => new Uint8Array(128));
+for (const value of dictionaryValues) beginnings[value.length]![value.charCodeAt(0)] = 1;
+
+/** The token of a whole value, or undefined. */
+export function valueToken(text: string): number | undefined {
+  const { length } = text;
+  if (length > longestValue || beginnings[length]![text.charCodeAt(0)] !== 1) return undefined;
+  return valueTokens.get(text);
+}
 
 /** The token of an attribute's name, and the values with which the name makes one whole-attribute token. */
 export type AttributeToken = { readonly token: number; readonly whole: ReadonlyMap<string, number> | undefined };
@@ -292,3 +303,28 @@ export const attributeTokens: ReadonlyMap<string, AttributeToken> = new Map(
     return [name, { token: firstAttributeToken + i, whole: whole.size === 0 ? undefined : whole }];
   }),
 );
+
+function elementToken(ns: string, name: string): number {
+  return elementTokens.get(ns)!.get(name)!;
+}
+
+/** The tokens of an enveloped message, which is written and read more often than all else together. */
+export const messageTokens = {
+  message: elementToken('jabber:client', 'message'),
+  envelope: elementToken('urn:drawbridge:e2ee:1', 'envelope'),
+  ciphertext: elementToken('urn:drawbridge:e2ee:1', 'ciphertext'),
+  noStore: elementToken('urn:xmpp:hints', 'no-store'),
+  silent: elementToken('urn:drawbridge:delivery:1', 'silent'),
+  to: attributeTokens.get('to')!.token,
+  from: attributeTokens.get('from')!.token,
+  id: attributeTokens.get('id')!.token,
+  device: attributeTokens.get('device')!.token,
+  registration: attributeTokens.get('registration')!.token,
+  fromDevice: attributeTokens.get('from-device')!.token,
+  typeChat: attributeTokens.get('type')!.whole!.get('chat')!,
+  typeNormal: attributeTokens.get('type')!.whole!.get('normal')!,
+  suiteSignal1: attributeTokens.get('suite')!.whole!.get('signal-1')!,
+  kindPrekey: attributeTokens.get('kind')!.whole!.get('prekey')!,
+  kindSession: attributeTokens.get('kind')!.whole!.get('session')!,
+  kindPlaintextRetry: attributeTokens.get('kind')!.whole!.get('plaintext-retry')!,
+} as const;

@@ -1,10 +1,11 @@
 // Writes elements in the compact form, one encoding per element. Knows nothing of frames, keys or streams.
 // Source: docs/protocol/07-compact-codec.md.
 
-import type { Child, Element } from './element.ts';
+import { type Child, type Element, SelfWritten } from './element.ts';
+import { packedInteropId, rememberInteropId } from './interop-id-table.ts';
 import { NS_XML, NS_XMLNS } from './namespaces.ts';
 import { isNcName, toXmlText } from './xml-chars.ts';
-import { attributeTokens, elementTokens, namespaceTokens } from './compact-dictionary.ts';
+import { attributeTokens, elementTokens, longestValue, namespaceTokens } from './compact-dictionary.ts';
 import {
   type CompactContext,
   charClass,
@@ -33,6 +34,16 @@ export const content = { none: 0, text: 1, firstCount: 2, lastCount: 6, counted:
 export const maxShortCount = content.lastCount - content.firstCount + 1;
 /** Attributes from which a second count follows. */
 export const manyAttributes = 31;
+
+/** An element's second byte, for few attributes and few children that are elements. */
+export function shape(attributes: number, children: number): number {
+  return (attributes << 3) | (children === 0 ? content.none : children + content.firstCount - 1);
+}
+
+/** The same of an element that holds one text. */
+export function textShape(attributes: number): number {
+  return (attributes << 3) | content.text;
+}
 
 /** Bytes of a whole JID without an explicit domain, and of every other value of fixed size, at most. */
 const fixedValueBytes = 24;
@@ -82,12 +93,60 @@ export class CompactWriter {
     if (this.writtenNamespaces.size !== 0) this.writtenNamespaces.clear();
     const start = this.end;
     try {
-      this.element(el, context);
+      if (el instanceof SelfWritten) el.writeCompact(this, context);
+      else this.element(el, context);
     } catch (error) {
       // Half a stanza must not stay among whole ones.
       this.end = start;
       throw error;
     }
+  }
+
+  /** A token, a shape or a number; elements that write themselves use this and what follows. */
+  byte(value: number): void {
+    this.reserve(1);
+    this.bytes[this.end++] = value;
+  }
+
+  /** The value `<interopId>@<domain>`, with a device other than 0 `<interopId>@<domain>/<device>`. */
+  interopAddress(interopId: string, domain: string, device: number, context: CompactContext): void {
+    this.reserve(fixedValueBytes);
+    let packed = domain === context.defaultDomain ? packedInteropId(interopId) : undefined;
+    if (packed === undefined) {
+      const text = device === 0 ? `${interopId}@${domain}` : `${interopId}@${domain}/${device}`;
+      const chosen = formOf(text, false, context);
+      if (chosen !== form.fullJid && chosen !== form.bareJid) {
+        this.value(text, false, context);
+        return;
+      }
+      packed = rememberInteropId(parsed.providerNumber, parsed.random).packed;
+    }
+    const bytes = this.bytes;
+    let end = this.end;
+    bytes[end++] = device === 0 ? form.bareJid : form.fullJid;
+    for (let i = 0; i < packed.length; i++) bytes[end++] = packed[i]!;
+    if (device !== 0) bytes[end++] = device;
+    this.end = end;
+  }
+
+  /** An element of this token without attributes or children. */
+  emptyElement(token: number): void {
+    this.byte(token);
+    this.byte(shape(0, 0));
+  }
+
+  /** Text that is canonical base64 for sure, alone in its element. */
+  base64Text(text: string, context: CompactContext): void {
+    // A short one may have a shorter form.
+    if (text.length <= longestValue) {
+      this.textChild(text, true, context);
+      return;
+    }
+    const size = (text.length >>> 2) * 3;
+    this.reserve(size + fixedValueBytes);
+    this.bytes[this.end++] = form.base64;
+    this.varint(text.endsWith('==') ? size - 2 : text.endsWith('=') ? size - 1 : size);
+    this.end += this.bytes.write(text, this.end, 'base64');
   }
 
   private reserve(size: number): void {
@@ -143,7 +202,8 @@ export class CompactWriter {
     if (text !== '') this.textChild(text, isText, context);
   }
 
-  private textChild(text: string | Uint8Array, isOnly: boolean, context: CompactContext): void {
+  /** A text or bytes; `isOnly`: its element holds nothing else. */
+  textChild(text: string | Uint8Array, isOnly: boolean, context: CompactContext): void {
     this.reserve(fixedValueBytes);
     if (!isOnly) this.bytes[this.end++] = head.text;
     if (typeof text === 'string') this.value(text, true, context);
@@ -151,7 +211,7 @@ export class CompactWriter {
     else this.raw(text, text.length);
   }
 
-  private attribute(name: string, value: string, context: CompactContext): void {
+  attribute(name: string, value: string, context: CompactContext): void {
     this.reserve(fixedValueBytes);
     const known = attributeTokens.get(name);
     if (known !== undefined) {

@@ -77,14 +77,14 @@ class Random {
 /**
  * Runs `iterations` rounds, each on one tree and one string of bytes. Throws an `Error` that holds seed, round and bytes
  * as soon as a law is broken:
- * a tree comes back as the same XML; no beginning of a stanza is a stanza; bytes that are read are exactly what would be
+ * a tree comes back as the same XML, alone and in a frame; no beginning of a stanza is a stanza; bytes that are read are exactly what would be
  * written; nothing is ever thrown.
  */
 export function fuzzCompact(seed: number, iterations: number): void {
   const random = new Random(seed);
   for (let round = 0; round < iterations; round++) {
     const context = random.pick(contexts);
-    const tree = randomElement(random, 1 + random.below(5));
+    const tree = random.below(4) === 0 ? randomMessage(random) : randomElement(random, 1 + random.below(5));
     const bytes = encodeCompact(tree, context);
     const broken = (law: string, at: Uint8Array): Error =>
       new Error(
@@ -107,6 +107,13 @@ export function fuzzCompact(seed: number, iterations: number): void {
     if ('code' in frame) {
       if (frame.offset < 0 || frame.offset > wild.length + 1) throw broken('an error outside the bytes', wild);
       continue;
+    }
+    let offset = 0;
+    for (const el of frame) {
+      const alone = decodeCompact(wild, offset, context, xmlLimitsAfterLogin);
+      if ('code' in alone) throw broken('a frame holds a stanza that is refused alone', wild);
+      if (canonicalText(alone.element) !== canonicalText(el)) throw broken('a stanza differs in a frame', wild);
+      offset = alone.nextOffset;
     }
     const again = Buffer.concat(frame.map(el => encodeCompact(el, context)));
     if (!isSame(again, wild)) throw broken('bytes are read that are not the encoding of what they mean', wild);
@@ -168,6 +175,35 @@ function randomElement(random: Random, depth: number): Element {
     else children.push(randomValue(random));
   }
   return { name, ns, attrs, children };
+}
+
+/** What clients send most, and what is nearly that. */
+function randomMessage(random: Random): Element {
+  const base32 = 'abcdefghijklmnopqrstuvwxyz234567';
+  const domain = random.pick(['citadel.example', 'citadel.example', '192.0.2.1', 'skylark.example']);
+  const to = `${random.pick(['0', '7', '128', '65535'])}-${random.characters(base32, 25)}a@${domain}`;
+  const attrs = ['to', `${to}${random.pick(['', '', '/3'])}`, 'id', random.pick(['m1', randomValue(random)])];
+  if (random.below(4) !== 0) attrs.push('type', random.pick(['chat', 'normal', 'error']));
+  const device = (): string => String(random.below(12));
+  const ciphertexts = Array.from({ length: 1 + random.below(9) }, (): Element => {
+    const registration = random.below(2) === 0 ? [] : ['registration', String(random.below(20_000))];
+    const kind = random.pick(['prekey', 'session', 'plaintext-retry', 'other']);
+    const payload = random.below(8) === 0 ? randomValue(random) : random.bytes(10 + random.below(60));
+    const attributes = ['device', device(), ...registration, 'kind', kind];
+    return { name: 'ciphertext', ns: 'urn:drawbridge:e2ee:1', attrs: attributes, children: [payload] };
+  });
+  const suite = random.pick(['signal-1', 'signal-1', 'other-2']);
+  const envelope = ['suite', suite, 'from-device', device()];
+  const hints: readonly Element[] = [
+    { name: 'no-store', ns: 'urn:xmpp:hints', attrs: [], children: [] },
+    { name: 'silent', ns: 'urn:drawbridge:delivery:1', attrs: [], children: [] },
+  ];
+  const children = [
+    { name: 'envelope', ns: 'urn:drawbridge:e2ee:1', attrs: envelope, children: ciphertexts },
+    ...hints.slice(random.below(3)),
+    ...hints.slice(random.pick([1, 2, 2])),
+  ];
+  return { name: 'message', ns: 'jabber:client', attrs, children };
 }
 
 function randomAttribute(random: Random): readonly [string, string] {

@@ -1,7 +1,8 @@
 // Values of the compact codec: the one form in which a string is written, decided here for encoder and decoder alike.
 // Knows nothing of elements, attributes or buffers that go out. Source: docs/protocol/07-compact-codec.md section 7.5.
 
-import { longestValue, valueTokens } from './compact-dictionary.ts';
+import { valueToken } from './compact-dictionary.ts';
+import { parseJid } from './jid.ts';
 
 /**
  * What both sides of a connection know before the first stanza. Stateless: one context encodes every stanza alike.
@@ -12,6 +13,8 @@ export type CompactContext = {
   readonly defaultDomain: string | undefined;
   /** Its ASCII bytes, ready to be copied; empty without one. */
   readonly defaultDomainBytes: Uint8Array;
+  /** Whether it is a domain as addresses have it (RFC 7622 section 3.2), so that what is built on it needs no look. */
+  readonly isAddress: boolean;
 };
 
 /** First byte of a value; below `uint8` stands the number itself, from `firstValueToken` a token. */
@@ -103,12 +106,21 @@ function classesOf(text: string): number {
  * number, a value of the dictionary), counts as none: the same on both sides, so they agree without a word.
  */
 export function compactContext(defaultDomain: string | undefined): CompactContext {
-  const none: CompactContext = { defaultDomain: undefined, defaultDomainBytes: new Uint8Array(0) };
+  // One gatekeeper has one domain: its connections, which are many, share what is made of it.
+  if (lastContext.defaultDomain !== defaultDomain) lastContext = makeContext(defaultDomain);
+  return lastContext;
+}
+
+const none: CompactContext = { defaultDomain: undefined, defaultDomainBytes: new Uint8Array(0), isAddress: false };
+let lastContext = none;
+
+function makeContext(defaultDomain: string | undefined): CompactContext {
   if (defaultDomain === undefined || defaultDomain.length < 1 || defaultDomain.length > maxDomainLength) return none;
   if ((classesOf(defaultDomain) & charClass.domain) === 0) return none;
   const alone = formOf(defaultDomain, true, none);
   if (alone !== form.literal && alone !== form.digits && alone !== form.hex && alone !== form.uuid) return none;
-  return { defaultDomain, defaultDomainBytes: new Uint8Array(Buffer.from(defaultDomain, 'latin1')) };
+  const defaultDomainBytes = new Uint8Array(Buffer.from(defaultDomain, 'latin1'));
+  return { defaultDomain, defaultDomainBytes, isAddress: parseJid(defaultDomain)?.domain === defaultDomain };
 }
 
 /** The number 0..2^32-1 that a string is the decimal spelling of, without leading zeros; otherwise -1. */
@@ -147,10 +159,8 @@ export function formOf(text: string, isText: boolean, context: CompactContext): 
     const value = numberOf(text);
     if (value >= 0) return formOfNumber(value);
   }
-  if (length <= longestValue) {
-    const token = valueTokens.get(text);
-    if (token !== undefined) return token;
-  }
+  const token = valueToken(text);
+  if (token !== undefined) return token;
   if (isText && isBase64(text)) return form.base64;
   if (text === context.defaultDomain) return form.defaultDomain;
   if (length >= minJid) {

@@ -1,6 +1,9 @@
 // The stanza tree: what both codecs read and write. Knows nothing of bytes on the wire, streams or accounts.
 // Source: RFC 6120 section 8, RFC 6120 section 11 (restricted XML), Namespaces in XML 1.0.
 
+import type { CompactWriter } from './compact-encoder.ts';
+import type { CompactContext } from './compact-value.ts';
+
 /**
  * One XML element with its namespace resolved.
  *
@@ -21,8 +24,8 @@ export type Element = {
 export type Child = Element | string | Uint8Array;
 
 /**
- * An element that writes its own XML, for the stanza that a server writes most. It is an element like any other for
- * everybody else; `attrs` and `children` may be made when they are asked for.
+ * An element that writes itself in both encodings, for the stanza that a server writes most. It is an element like any
+ * other for everybody else; `attrs` and `children` may be made when they are asked for.
  */
 export abstract class SelfWritten implements Element {
   abstract readonly name: string;
@@ -31,6 +34,8 @@ export abstract class SelfWritten implements Element {
   abstract readonly children: readonly Child[];
   /** Exactly what the XML encoder would write of it where its own namespace is the default one. */
   abstract toXml(): string;
+  /** Appends exactly what the compact encoder would write of it. */
+  abstract writeCompact(writer: CompactWriter, context: CompactContext): void;
 }
 
 const noAttrs: readonly string[] = [];

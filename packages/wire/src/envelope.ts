@@ -2,8 +2,11 @@
 // error. Knows nothing of accounts, of admitted suites or of what a ciphertext holds.
 // Source: docs/protocol/06-stanzas.md section 6.1; RFC 4648 section 4; XEP-0334; XEP-0203.
 
+import { messageTokens as tokens } from './compact-dictionary.ts';
+import { type CompactWriter, shape, textShape } from './compact-encoder.ts';
+import type { CompactContext } from './compact-value.ts';
 import { type Child, type Element, SelfWritten, attribute, element, isElement } from './element.ts';
-import { type Jid, isInteropId, isStanzaId, parseDeviceId, parseJid, parseRegistrationId } from './jid.ts';
+import { type Jid, formatJid, isInteropId, isStanzaId, parseDeviceId, parseJid, parseRegistrationId } from './jid.ts';
 import { maxCiphertextBytes, maxCiphertexts, maxEnvelopeBytes, maxSuiteLength } from './limits.ts';
 import { NS_CLIENT, NS_DELAY, NS_DELIVERY, NS_E2EE, NS_ERRORS, NS_HINTS } from './namespaces.ts';
 import { type StanzaErrorCondition, stanzaErrorElement } from './stanza-error.ts';
@@ -128,6 +131,7 @@ function refused(code: EnvelopeRefusalCode): EnvelopeRefusal {
  * result. One pass over the tree; payloads are checked, not converted.
  */
 export function parseEnvelopeMessage(el: Element): EnvelopeMessage | EnvelopeRefusal {
+  if (el instanceof EnvelopeElement) return el.message;
   if (el.name !== 'message' || el.ns !== NS_CLIENT) return refused('not-a-message');
   let toText: string | undefined;
   let id: string | undefined;
@@ -383,28 +387,32 @@ export function ciphertextBytes(payload: string | Uint8Array): Uint8Array {
   return typeof payload === 'string' ? Buffer.from(payload, 'base64') : payload;
 }
 
-/**
- * The element that one device receives (section 6.1), children in the order `envelope`, `no-store`, `silent`.
- *
- * `from` is the sender's full JID; the device's own address is made of the message's `to` and the ciphertext's device.
- */
-export function deviceMessage(message: EnvelopeMessage, ciphertext: Ciphertext, from: string): Element {
-  return new DeviceMessageElement(message, ciphertext, from);
+/** Whose message it is: the sending device is the one that the envelope names. */
+export type Sender = {
+  readonly interopId: string;
+  readonly domain: string;
+  /** `<interopId>@<domain>/<device>`. */
+  readonly fullJid: string;
+};
+
+/** The element that one device receives (section 6.1), children in the order `envelope`, `no-store`, `silent`. */
+export function deviceMessage(message: EnvelopeMessage, ciphertext: Ciphertext, sender: Sender): Element {
+  return new DeviceMessageElement(message, ciphertext, sender);
 }
 
-/** Holds the parsed message and writes it as XML in one go; the tree is made only for those who want one. */
+/** Holds the parsed message and writes it in one go; the tree is made only for those who want one. */
 class DeviceMessageElement extends SelfWritten {
   readonly name = 'message';
   readonly ns: string = NS_CLIENT;
   private readonly message: EnvelopeMessage;
   private readonly ciphertext: Ciphertext;
-  private readonly from: string;
+  private readonly sender: Sender;
 
-  constructor(message: EnvelopeMessage, ciphertext: Ciphertext, from: string) {
+  constructor(message: EnvelopeMessage, ciphertext: Ciphertext, sender: Sender) {
     super();
     this.message = message;
     this.ciphertext = ciphertext;
-    this.from = from;
+    this.sender = sender;
   }
 
   private get to(): string {
@@ -414,24 +422,20 @@ class DeviceMessageElement extends SelfWritten {
 
   get attrs(): readonly string[] {
     const { id, type } = this.message;
-    const attrs = ['to', this.to, 'from', this.from, 'id', id];
+    const attrs = ['to', this.to, 'from', this.sender.fullJid, 'id', id];
     if (type !== undefined) attrs.push('type', type);
     return attrs;
   }
 
   get children(): readonly Child[] {
-    const { suite, fromDevice, noStore, silent } = this.message;
-    const children: Child[] = [envelopeElement(suite, fromDevice, [this.ciphertext])];
-    if (noStore) children.push(noStoreElement);
-    if (silent) children.push(silentElement);
-    return children;
+    return messageChildren(this.message, [this.ciphertext]);
   }
 
   toXml(): string {
     // Ids, suites, kinds and payloads passed the gate's alphabets, which hold nothing to escape; addresses may.
     const { id, type, suite, fromDevice, noStore, silent } = this.message;
     const { deviceId, registrationId, kind, payload } = this.ciphertext;
-    let xml = `<message to='${escapeValue(this.to)}' from='${escapeValue(this.from)}' id='${id}'`;
+    let xml = `<message to='${escapeValue(this.to)}' from='${escapeValue(this.sender.fullJid)}' id='${id}'`;
     if (type !== undefined) xml += ` type='${type}'`;
     xml += `><envelope xmlns='${NS_E2EE}' suite='${suite}' from-device='${fromDevice}'><ciphertext device='${deviceId}'`;
     if (registrationId !== undefined) xml += ` registration='${registrationId}'`;
@@ -442,6 +446,70 @@ class DeviceMessageElement extends SelfWritten {
     if (silent) xml += silentXml;
     return `${xml}</message>`;
   }
+
+  writeCompact(writer: CompactWriter, context: CompactContext): void {
+    const { to, id, type, suite, fromDevice, noStore, silent } = this.message;
+    const { deviceId, registrationId, kind, payload } = this.ciphertext;
+    const { interopId, domain } = this.sender;
+    writer.byte(tokens.message);
+    writer.byte(shape(type === undefined ? 3 : 4, 1 + (noStore ? 1 : 0) + (silent ? 1 : 0)));
+    writer.byte(tokens.to);
+    writer.interopAddress(to.local, to.domain, deviceId, context);
+    writer.byte(tokens.from);
+    writer.interopAddress(interopId, domain, fromDevice, context);
+    writer.attribute('id', id, context);
+    if (type !== undefined) writer.attribute('type', type, context);
+    writer.byte(tokens.envelope);
+    writer.byte(shape(2, 1));
+    writer.attribute('suite', suite, context);
+    writer.byte(tokens.fromDevice);
+    writer.byte(fromDevice);
+    writer.byte(tokens.ciphertext);
+    writer.byte(textShape(registrationId === undefined ? 2 : 3));
+    writer.byte(tokens.device);
+    writer.byte(deviceId);
+    if (registrationId !== undefined) writer.attribute('registration', String(registrationId), context);
+    writer.attribute('kind', kind, context);
+    if (typeof payload === 'string') writer.base64Text(payload, context);
+    else writer.textChild(payload, true, context);
+    if (noStore) writer.emptyElement(tokens.noStore);
+    if (silent) writer.emptyElement(tokens.silent);
+  }
+}
+
+/**
+ * A message that a decoder has read straight into its parsed form, having seen that it fits the closed schema: nothing
+ * is left for `parseEnvelopeMessage` to do. The tree is made only for those who want one.
+ */
+export class EnvelopeElement implements Element {
+  readonly name = 'message';
+  readonly ns: string = NS_CLIENT;
+  readonly message: EnvelopeMessage;
+
+  constructor(message: EnvelopeMessage) {
+    this.message = message;
+  }
+
+  get attrs(): readonly string[] {
+    const { to, id, type } = this.message;
+    const attrs = ['to', formatJid(to), 'id', id];
+    if (type !== undefined) attrs.push('type', type);
+    return attrs;
+  }
+
+  get children(): readonly Child[] {
+    return messageChildren(this.message, this.message.ciphertexts);
+  }
+}
+
+function messageChildren(
+  { suite, fromDevice, noStore, silent }: Pick<EnvelopeMessage, 'suite' | 'fromDevice' | 'noStore' | 'silent'>,
+  ciphertexts: readonly Ciphertext[],
+): readonly Child[] {
+  const children: Child[] = [envelopeElement(suite, fromDevice, ciphertexts)];
+  if (noStore) children.push(noStoreElement);
+  if (silent) children.push(silentElement);
+  return children;
 }
 
 const noStoreXml = `<no-store xmlns='${NS_HINTS}'/>`;
@@ -457,10 +525,7 @@ export function encodeEnvelopeMessage(
 ): Element {
   const attrs = ['to', message.to, 'id', message.id];
   if (message.type !== undefined) attrs.push('type', message.type);
-  const children: Child[] = [envelopeElement(message.suite, message.fromDevice, message.ciphertexts)];
-  if (message.noStore) children.push(noStoreElement);
-  if (message.silent) children.push(silentElement);
-  return { name: 'message', ns: NS_CLIENT, attrs, children };
+  return { name: 'message', ns: NS_CLIENT, attrs, children: messageChildren(message, message.ciphertexts) };
 }
 
 const noStoreElement = element('no-store', NS_HINTS);

@@ -101,6 +101,10 @@ export class DeviceSession implements LiveDevice {
     this.#tokensAtMs = host.monotonicMs();
   }
 
+  get domain(): string {
+    return this.#host.domain;
+  }
+
   get connected(): boolean {
     return this.#carrier !== undefined;
   }

@@ -54,20 +54,20 @@ const notAdmitted = stanzaErrorElement('policy-violation', {
 });
 const wrongFromDevice = stanzaErrorElement('policy-violation', { type: 'modify' });
 
-/** The sender's side of one message: answered when every device has it. Keeps of the message what an error needs. */
+/** The sender's side of one message: answered when every device has it. */
 class MessageReceipt implements Receipt {
   remaining: number;
   failed = false;
   readonly #router: Router;
   readonly #session: DeviceSession;
-  readonly #attrs: readonly string[];
+  readonly #stanza: Element;
   readonly #sequence: number;
 
   constructor(router: Router, session: DeviceSession, stanza: Element, sequence: number, devices: number) {
     this.remaining = devices;
     this.#router = router;
     this.#session = session;
-    this.#attrs = stanza.attrs;
+    this.#stanza = stanza;
     this.#sequence = sequence;
   }
 
@@ -76,8 +76,7 @@ class MessageReceipt implements Receipt {
   }
 
   refused(): void {
-    const stanza = { name: 'message', ns: NS_CLIENT, attrs: this.#attrs, children: [] };
-    this.#router.storageRefused(this.#session, stanza);
+    this.#router.storageRefused(this.#session, this.#stanza);
   }
 }
 
@@ -152,7 +151,7 @@ export class Router {
     let asleep = false;
     for (let i = 0; i < targets.length; i++) {
       const device = targets[i]!;
-      const copy = deviceMessage(message, ciphertexts[i]!, session.fullJid);
+      const copy = deviceMessage(message, ciphertexts[i]!, session);
       if (!deps.isConnected(device)) asleep = true;
       deps.mailboxes.append(device.row, copy, sizeOf(ciphertexts[i]!), !message.noStore, receipt);
     }
