@@ -5,6 +5,7 @@ import {
   type Ciphertext,
   deviceListError,
   deviceMessage,
+  EnvelopeElement,
   type EnvelopeMessage,
   envelopeRefusalElement,
   parseEnvelopeMessage,
@@ -54,20 +55,20 @@ const notAdmitted = stanzaErrorElement('policy-violation', {
 });
 const wrongFromDevice = stanzaErrorElement('policy-violation', { type: 'modify' });
 
-/** The sender's side of one message: answered when every device has it. */
+/** The sender's side of one message: answered when every device has it. Holds no tree: many wait at once. */
 class MessageReceipt implements Receipt {
   remaining: number;
   failed = false;
   readonly #router: Router;
   readonly #session: DeviceSession;
-  readonly #stanza: Element;
+  readonly #message: EnvelopeMessage;
   readonly #sequence: number;
 
-  constructor(router: Router, session: DeviceSession, stanza: Element, sequence: number, devices: number) {
+  constructor(router: Router, session: DeviceSession, message: EnvelopeMessage, sequence: number, devices: number) {
     this.remaining = devices;
     this.#router = router;
     this.#session = session;
-    this.#stanza = stanza;
+    this.#message = message;
     this.#sequence = sequence;
   }
 
@@ -76,7 +77,7 @@ class MessageReceipt implements Receipt {
   }
 
   refused(): void {
-    this.#router.storageRefused(this.#session, this.#stanza);
+    this.#router.storageRefused(this.#session, new EnvelopeElement(this.#message));
   }
 }
 
@@ -119,14 +120,14 @@ export class Router {
       session.resolve(sequence);
       return;
     }
-    const error = this.#deliver(session, el, message, sequence);
+    const error = this.#deliver(session, message, sequence);
     if (error === undefined) return;
     this.#refuse(session, el, error);
     session.resolve(sequence);
   }
 
   /** Puts a message into the mailboxes of all its devices, or of none: then gives the error for its sender. */
-  #deliver(session: DeviceSession, el: Element, message: EnvelopeMessage, sequence: number): Element | undefined {
+  #deliver(session: DeviceSession, message: EnvelopeMessage, sequence: number): Element | undefined {
     const deps = this.#deps;
     if (message.fromDevice !== session.device.id) return wrongFromDevice;
     const from = deps.accounts.find(session.interopId);
@@ -147,7 +148,7 @@ export class Router {
       if (!message.noStore && !deps.mailboxes.hasSpace(device.row, sizeOf(ciphertext))) return mailboxFull;
       targets.push(device);
     }
-    const receipt = new MessageReceipt(this, session, el, sequence, targets.length);
+    const receipt = new MessageReceipt(this, session, message, sequence, targets.length);
     let asleep = false;
     for (let i = 0; i < targets.length; i++) {
       const device = targets[i]!;
