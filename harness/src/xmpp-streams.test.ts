@@ -782,7 +782,12 @@ test('clients that dawdle are cut at their deadlines, those that are too many at
   const crowd = await Promise.all(Array.from({ length: 4 }, () => RawXmpp.connect(small.target, 'starttls')));
   const fifth = connectTcp(small.target.ports.xmpp, '127.0.0.1');
   fifth.on('error', () => {});
+  let told = '';
+  fifth.on('data', (chunk: Buffer) => {
+    told += chunk.toString();
+  });
   await new Promise(resolve => fifth.once('close', resolve));
+  assert.match(told, /<stream:error><resource-constraint [^>]*\/><\/stream:error><\/stream:stream>$/, 'come again later');
   for (const each of crowd) each.cut();
   await settled(async () => small.core.listenerHost.gate.connections === 0, 'their places are free again');
   const anna = await small.person('anna');

@@ -1,6 +1,7 @@
 // Runs or checks a gatekeeper by its configuration file. Knows nothing of how a gatekeeper works.
 import { mkdirSync } from 'node:fs';
 import { type Config, loadConfig } from '@drawbridge/gatekeeper/config';
+import { connectionRoom, moreFiles, readFileLimit } from '@drawbridge/gatekeeper/file-limit';
 import { CommandError, exitCodes } from './command-error.ts';
 import { lockFolder } from './folder-lock.ts';
 import { closeWithin, untilStopped } from './lifetime.ts';
@@ -23,6 +24,10 @@ export function readGatekeeperConfig(file: string): Config {
 export function checkGatekeeper(file: string): void {
   const config = readGatekeeperConfig(file);
   process.stdout.write(`${file} is good: ${describe(config)}\n`);
+  const fileLimit = readFileLimit();
+  if (fileLimit !== undefined && connectionRoom(config.limits, fileLimit).filesMissing !== undefined) {
+    process.stdout.write(`  started from here, ${moreFiles(config.limits, fileLimit)}\n`);
+  }
 }
 
 /** Runs until a signal; rejects with a CommandError when it can't start or can't close in good order. */

@@ -33,7 +33,7 @@ export async function idleSuite(context: SuiteContext): Promise<SuiteResult> {
     subject === 'drawbridge' ||
     (!quick && subject === 'copier') ||
     (!quick && context.peers.some(peer => peer === subject));
-  const most = fileLimit() - 500;
+  const most = fileLimit() - 100;
   const rows: Row[] = [];
   for (const each of cases.filter(candidate => !quick || candidate.inQuick)) {
     for (const subject of each.subjects.filter(present)) {

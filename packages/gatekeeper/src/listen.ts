@@ -17,6 +17,12 @@ import type { SqliteStore } from './storage/sqlite/store.ts';
 /** After the last goodbye, sockets that have not closed are cut. */
 const goodbyeMs = 500;
 
+/**
+ * Connections that may wait in the kernel. When all devices come back at once, those beyond it lose a second or more to
+ * the repeats of their first packet. The system cuts it to its own limit (net.core.somaxconn, 4096 on Linux).
+ */
+const backlog = 4_096;
+
 export type Ports = {
   readonly xmpp?: number;
   readonly xmpps?: number;
@@ -60,6 +66,7 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
   const applications: { close(): Promise<void> }[] = [];
   const sockets = new Set<Socket>();
   let ready = false;
+  host.gate.countOthers(() => httpPorts.reduce((sum, port) => sum + port.connections(), 0));
 
   const open = async (server: Server, at: At, name: string): Promise<number> => {
     servers.push(server);
@@ -69,11 +76,16 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
     });
     return await listenOn(server, at, name);
   };
-  const openHttp = (handler: Parameters<typeof createHttpPort>[0], material: TlsMaterial | undefined): HttpPort => {
+  const openHttp = (
+    handler: Parameters<typeof createHttpPort>[0],
+    material: TlsMaterial | undefined,
+    isFull: () => boolean,
+  ): HttpPort => {
     const port = createHttpPort(handler, {
       tls: material,
       alsoPlain: development.alsoPlain === true,
       tap: development.tap,
+      isFull,
       limits: { maxConnections: config.limits.httpConnections, headersTimeoutMs: 15_000, requestTimeoutMs: 30_000 },
     });
     httpPorts.push(port);
@@ -130,7 +142,7 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
         };
     }
     for (const { at, name, services } of shared) {
-      const port = openHttp(name === 'http' ? publicApi.handler : webSocketOnly, tls);
+      const port = openHttp(name === 'http' ? publicApi.handler : webSocketOnly, tls, () => host.gate.isFull);
       for (const server of port.servers) attachWebSocket(host, server, services);
       const number = await listenOn(port.server, at, name);
       if (name === 'http') ports.http = number;
@@ -148,7 +160,9 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
       isReady: () => ready,
     });
     applications.push(adminApi);
-    ports.admin = await listenOn(openHttp(adminApi.handler, undefined).server, wanted.admin, 'admin');
+    // The operator gets in however full it is.
+    const adminPort = openHttp(adminApi.handler, undefined, () => false);
+    ports.admin = await listenOn(adminPort.server, wanted.admin, 'admin');
     ready = true;
     return { ports, stop, destroy };
   } catch (error) {
@@ -184,7 +198,7 @@ async function listenOn(server: Server, at: { host: string; port: number }, name
         reject(new Error(`${where} needs rights this user lacks: choose a port above 1023`));
       else reject(new Error(`can't listen on ${where}: ${error.message}`));
     });
-    server.listen(at.port, at.host, resolve);
+    server.listen({ port: at.port, host: at.host, backlog }, resolve);
   });
   const address = server.address();
   return typeof address === 'object' && address !== null ? address.port : at.port;

@@ -11,6 +11,7 @@ import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import type { Config } from './config.ts';
 import { type Control, type ControlLog, createControl, egressOptionsOf } from './control.ts';
 import { type Core, openCore } from './core.ts';
+import { connectionRoom, moreFiles, readFileLimit } from './file-limit.ts';
 import { openAdminToken } from './http/admin.ts';
 import { listen, type Listening, type Ports } from './listen.ts';
 import { defaultListenerLimits, type Tap } from './listeners/admission.ts';
@@ -65,6 +66,13 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
     for (const close of closers.splice(0).reverse()) await close();
   };
   try {
+    const fileLimit = readFileLimit();
+    const room = connectionRoom(config.limits, fileLimit);
+    if (fileLimit !== undefined && room.filesMissing !== undefined) {
+      const { connections } = room;
+      const level = config.mode === 'production' ? 'warn' : 'info';
+      log(level, 'file-limit-too-low', { fileLimit, connections, next: moreFiles(config.limits, fileLimit) });
+    }
     mkdirSync(config.dataFolder, { recursive: true, mode: 0o700 });
     const tls = readTls(config);
     const store = await openSqliteStore(join(config.dataFolder, 'gatekeeper.sqlite'));
@@ -86,7 +94,7 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
       },
     });
     closers.push(() => control.close());
-    const running = await openGatekeeperCore(config, control, store, log, development.tap);
+    const running = await openGatekeeperCore(config, control, store, log, development.tap, room.connections);
     core = running;
     closers.push(control.onEvent(event => running.onAccountEvent(event)));
 
@@ -143,6 +151,7 @@ async function openGatekeeperCore(
   store: Awaited<ReturnType<typeof openSqliteStore>>,
   log: ControlLog,
   tap: Tap | undefined,
+  maxConnections: number,
 ): Promise<Core> {
   const { limits, budgets } = config;
   return await openCore({
@@ -175,7 +184,7 @@ async function openGatekeeperCore(
     listenerLimits: {
       ...defaultListenerLimits,
       maxUnauthenticatedPerAddress: limits.connectionsPerAddress,
-      maxConnections: limits.streams,
+      maxConnections,
     },
   });
 }

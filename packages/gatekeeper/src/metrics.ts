@@ -38,6 +38,7 @@ export function createMetrics(core: Core, control: Control, store: SqliteStore):
     'Open connections that have not logged in',
     () => core.listenerHost.gate.unauthenticated,
   );
+  gauge('logins_waiting', 'Steps of logins that wait for their turn', () => core.listenerHost.gate.turns.waiting);
   gauge('storage_waiting', 'Storage commands accepted and not yet durable', () => store.waiting);
   gauge('wake_ups_waiting', 'Wake-ups not yet delivered to their provider', () => control.wakeUps.waiting());
   counter('messages_routed_total', 'Messages taken for delivery', () => core.counters.routed);

@@ -1,7 +1,9 @@
 // What every listener needs to let a device in and hand its elements to a session. Knows nothing of encodings.
+import type { Duplex } from 'node:stream';
 import type { Account, Device } from '../enlistment/account.ts';
 import { type Carrier, DeviceSession, type SessionHost } from '../routing/device-session.ts';
 import type { Sessions } from '../routing/sessions.ts';
+import { type LoginStep, LoginTurns } from './login-turns.ts';
 
 export type Admission =
   | { readonly kind: 'admitted'; readonly account: Account; readonly device: Device; readonly proofExpiresAtMs: number }
@@ -16,6 +18,11 @@ export type ListenerLimits = {
   /** All connections that have not logged in. */
   readonly maxUnauthenticated: number;
   readonly maxConnections: number;
+  /** What logins may take of the event loop before established streams are looked at again. */
+  readonly loginTurnMs: number;
+  /** How long a connection that is refused may take to hear it, and how many may at once; others are cut. */
+  readonly refusalMs: number;
+  readonly maxRefusals: number;
   /** Bytes waiting in one socket beyond which nothing more is handed to its device. */
   readonly congestedBytes: number;
   /** A client that shows no sign of what it wants gets its mailbox after this. */
@@ -31,6 +38,9 @@ export const defaultListenerLimits: ListenerLimits = {
   maxUnauthenticatedPerAddress: 32,
   maxUnauthenticated: 20_000,
   maxConnections: 100_000,
+  loginTurnMs: 5,
+  refusalMs: 1_000,
+  maxRefusals: 64,
   congestedBytes: 1024 * 1024,
   startDeliveryMs: 250,
   closeMs: 2_000,
@@ -70,15 +80,19 @@ export function beginSession(host: ListenerHost, account: Account, device: Devic
   return session;
 }
 
-/** Bounds connections, in all and, before login, by address. */
+/** Bounds connections, in all and, before login, by address; gives logins their turns. */
 export class ConnectionGate {
   readonly #limits: ListenerLimits;
   readonly #byAddress = new Map<string, number>();
+  readonly turns: LoginTurns;
   #unauthenticated = 0;
   #connections = 0;
+  #refusals = 0;
+  #others: () => number = () => 0;
 
   constructor(limits: ListenerLimits) {
     this.#limits = limits;
+    this.turns = new LoginTurns(limits.loginTurnMs);
   }
 
   get connections(): number {
@@ -89,13 +103,22 @@ export class ConnectionGate {
     return this.#unauthenticated;
   }
 
-  /** A new connection's place, or undefined: close it at once. */
+  /** Connections that are no streams and need a file all the same (HTTP): they count among `maxConnections`. */
+  countOthers(others: () => number): void {
+    this.#others = others;
+  }
+
+  get isFull(): boolean {
+    return this.#connections + this.#others() >= this.#limits.maxConnections;
+  }
+
+  /** A new connection's place, or undefined: refuse it. */
   enter(address: string): ConnectionPlace | undefined {
     const waiting = this.#byAddress.get(address) ?? 0;
     if (
       waiting >= this.#limits.maxUnauthenticatedPerAddress ||
       this.#unauthenticated >= this.#limits.maxUnauthenticated ||
-      this.#connections >= this.#limits.maxConnections
+      this.isFull
     ) {
       return undefined;
     }
@@ -103,6 +126,25 @@ export class ConnectionGate {
     this.#unauthenticated++;
     this.#connections++;
     return new Place(this, address);
+  }
+
+  /** Says these words, if any, to a connection that got no place, and closes it. */
+  refuse(socket: Duplex, words = ''): void {
+    socket.on('error', () => socket.destroy());
+    if (words === '' || this.#refusals >= this.#limits.maxRefusals) {
+      socket.destroy();
+      return;
+    }
+    this.#refusals++;
+    const cut = setTimeout(() => socket.destroy(), this.#limits.refusalMs);
+    socket.once('close', () => {
+      clearTimeout(cut);
+      this.#refusals--;
+    });
+    // Read away what it says: a socket that is closed with bytes unread is reset, and the words may be lost.
+    socket.on('end', () => socket.destroy());
+    socket.resume();
+    socket.end(words);
   }
 
   /** A connection of this address has logged in, or is over before it did. */
@@ -122,11 +164,20 @@ class Place {
   readonly #gate: ConnectionGate;
   /** Undefined once logged in. */
   #address: string | undefined;
+  #begun = false;
   #left = false;
 
   constructor(gate: ConnectionGate, address: string) {
     this.#gate = gate;
     this.#address = address;
+  }
+
+  turn(step: LoginStep): void {
+    if (this.#begun || this.#address === undefined) this.#gate.turns.next(step);
+    else {
+      this.#begun = true;
+      this.#gate.turns.first(this.#address, step);
+    }
   }
 
   admitted(): void {
@@ -143,5 +194,8 @@ class Place {
   }
 }
 
-/** One connection's place: `admitted` after login, `leave` at its end; repeats do nothing. */
-export type ConnectionPlace = { admitted(): void; leave(): void };
+/**
+ * One connection's place: `admitted` after login, `leave` at its end; repeats do nothing. `turn` has a step of the login
+ * done when its turn comes, also when the connection is over by then: the step looks.
+ */
+export type ConnectionPlace = { turn(step: LoginStep): void; admitted(): void; leave(): void };

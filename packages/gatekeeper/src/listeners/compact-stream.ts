@@ -2,6 +2,7 @@
 // Knows nothing of accounts or routing, and nothing of how its link moves bytes. Source: docs/protocol/05-compact.md.
 import { thumbprintX25519 } from '@drawbridge/identity/jwk';
 import type { PipePattern } from '@drawbridge/noise/pipes';
+import { maxHandshakeFrameBytes } from '@drawbridge/stream/compact-frames';
 import { CompactKeyRecorder } from '@drawbridge/stream/compact-key-log';
 import { CompactServer, type CompactServerEvent, type CompactServerSettings } from '@drawbridge/stream/compact-server';
 import { isGoodbye } from '@drawbridge/stream/compact-login';
@@ -26,6 +27,9 @@ export interface ByteLink {
 /** Writes a session's keys for `drawbridge inspect`; development only. */
 export type KeyLog = (line: string) => void;
 
+/** Pieces of input that may wait for one turn; a paused link gives few more after the first. */
+const maxWaitingChunks = 8;
+
 export class CompactStream implements Carrier {
   readonly #host: ListenerHost;
   readonly #link: ByteLink;
@@ -39,6 +43,10 @@ export class CompactStream implements Carrier {
   /** Answers to the first stanzas, until they leave with the handshake's reply. */
   #gathered: Element[] | undefined;
   #deadline: NodeJS.Timeout | undefined;
+  /** What came before login and waits for its turn. */
+  #waiting: Uint8Array[] | undefined;
+  /** The proof is being verified: nothing is read meanwhile. */
+  #verifying = false;
   #closed = false;
 
   constructor(
@@ -60,7 +68,32 @@ export class CompactStream implements Carrier {
     return this.#link.congested;
   }
 
+  /** Before login, bytes wait for their turn; more than a handshake may have need not, for it is refused. */
   bytes(chunk: Uint8Array): void {
+    if (this.#negotiation === undefined) {
+      this.#read(chunk);
+      return;
+    }
+    if (this.#closed) return;
+    const waiting = this.#waiting;
+    if (waiting !== undefined) waiting.push(chunk);
+    else {
+      this.#waiting = [chunk];
+      this.#link.pause();
+      this.#place.turn(() => this.#takeTurn());
+    }
+    if (chunk.length > maxHandshakeFrameBytes || this.#waiting!.length > maxWaitingChunks) this.#takeTurn();
+  }
+
+  #takeTurn(): void {
+    const chunks = this.#waiting;
+    this.#waiting = undefined;
+    if (chunks === undefined || this.#closed) return;
+    if (!this.#verifying) this.#link.resume();
+    for (const chunk of chunks) this.#read(chunk);
+  }
+
+  #read(chunk: Uint8Array): void {
     if (this.#closed) return;
     this.#recorder?.keys.clientSent(chunk);
     this.#take(this.#server.receive(chunk));
@@ -119,6 +152,7 @@ export class CompactStream implements Carrier {
           this.#link.send(event.bytes);
           break;
         case 'login':
+          this.#verifying = true;
           this.#link.pause();
           void this.#login(event.pattern, event.deviceKey, event.proof, event.stanzas);
           break;
@@ -134,6 +168,7 @@ export class CompactStream implements Carrier {
   async #login(pattern: PipePattern, deviceKey: Uint8Array, proof: string, stanzas: readonly Element[]): Promise<void> {
     const admission = await this.#host.authenticate(proof, 'compact', thumbprintX25519(deviceKey));
     if (this.#closed) return;
+    this.#verifying = false;
     this.#link.resume();
     if (admission.kind === 'refused' || !this.#host.stillAdmitted(admission.account, admission.device)) {
       this.#link.send(this.#server.refuse());

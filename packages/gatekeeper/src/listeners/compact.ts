@@ -20,7 +20,7 @@ export function createCompactListener(host: ListenerHost, options: CompactOption
     const place = host.gate.enter(socket.remoteAddress ?? '');
     if (place === undefined) {
       host.log('connection-refused');
-      socket.destroy();
+      host.gate.refuse(socket);
       return;
     }
     socket.setKeepAlive(true, host.limits.tcpKeepAliveMs);

@@ -16,11 +16,14 @@ export type HttpPort = {
   readonly server: Server | HttpServer | HttpsServer;
   /** The HTTP servers behind it: WebSockets attach to each. */
   readonly servers: readonly (HttpServer | HttpsServer)[];
+  /** Open connections that have not become WebSockets. */
+  connections(): number;
   /** Closes listener and connections. */
   close(): Promise<void>;
 };
 
 export type HttpPortLimits = {
+  /** Connections beyond it are cut; those that have become WebSockets do not count. */
   readonly maxConnections: number;
   readonly headersTimeoutMs: number;
   readonly requestTimeoutMs: number;
@@ -31,7 +34,7 @@ const tlsHandshakeRecord = 0x16;
 
 export function createHttpPort(
   handler: RequestListener,
-  options: { tls: TlsMaterial | undefined; alsoPlain: boolean; limits: HttpPortLimits; tap?: Tap | undefined },
+  options: { tls: TlsMaterial | undefined; alsoPlain: boolean; limits: HttpPortLimits; isFull?: () => boolean; tap?: Tap | undefined },
 ): HttpPort {
   const { maxConnections, headersTimeoutMs, requestTimeoutMs } = options.limits;
   const common = {
@@ -46,22 +49,30 @@ export function createHttpPort(
       : createHttpsServer({ ...common, ...options.tls, minVersion: minTlsVersion, handshakeTimeout: 10_000 }, handler);
   const plain = secure === undefined || options.alsoPlain ? createHttpServer(common, handler) : undefined;
   const servers = [secure, plain].filter(server => server !== undefined);
+  let upgraded = 0;
   for (const server of servers) {
-    server.maxConnections = maxConnections;
     server.on('clientError', (_error, socket) => socket.destroy());
+    server.on('upgrade', (request: IncomingMessage) => {
+      upgraded++;
+      request.socket.once('close', () => upgraded--);
+    });
   }
   const { tap } = options;
   if (tap !== undefined) for (const server of servers) server.on('request', request => tapRequest(request, tap));
   const sockets = new Set<Socket>();
   const server: Server =
     secure !== undefined && plain !== undefined ? createTcpServer({ noDelay: true }, tellApart) : servers[0]!;
-  server.maxConnections = maxConnections;
-  server.on('connection', (socket: Socket) => {
+  server.prependListener('connection', (socket: Socket) => {
+    if (sockets.size - upgraded >= maxConnections || options.isFull?.() === true) {
+      socket.destroy();
+      return;
+    }
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
 
   function tellApart(socket: Socket): void {
+    if (socket.destroyed) return;
     socket.on('error', () => socket.destroy());
     socket.setTimeout(headersTimeoutMs, () => socket.destroy());
     socket.once('data', first => {
@@ -76,6 +87,7 @@ export function createHttpPort(
   return {
     server,
     servers,
+    connections: () => sockets.size - upgraded,
     async close() {
       await new Promise<void>(resolve => {
         server.close(() => resolve());

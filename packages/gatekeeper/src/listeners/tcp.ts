@@ -2,6 +2,9 @@
 // Source: RFC 6120 sections 3 and 5, RFC 7590, XEP-0368.
 import { createServer, type Server, type Socket } from 'node:net';
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
+import { NS_CLIENT } from '@drawbridge/wire/namespaces';
+import { streamErrorElement } from '@drawbridge/wire/stream-error';
+import { encodeElement, encodeStreamEnd, encodeStreamHeader } from '@drawbridge/wire/xml-encoder';
 import type { ConnectionPlace, ListenerHost } from './admission.ts';
 import { XmppStream, type XmppLink } from './xmpp-stream.ts';
 
@@ -26,75 +29,78 @@ export function createTcpListener(host: ListenerHost, tls: TlsMaterial | undefin
     const place = host.gate.enter(tcp.remoteAddress ?? '');
     if (place === undefined) {
       host.log('connection-refused');
-      tcp.destroy();
+      // Before a TLS handshake nothing can be said.
+      host.gate.refuse(tcp, mode === 'direct' ? '' : refusal(host));
       return;
     }
     tcp.setKeepAlive(true, host.limits.tcpKeepAliveMs);
-    tcp.on('error', () => tcp.destroy());
-    tcp.once('close', () => place.leave());
-    if (mode === 'direct')
-      secure(host, tcp, secureContext, socket => carry(host, tcp, socket, place, 'secured', secureContext));
-    else carry(host, tcp, tcp, place, mode === 'starttls' ? 'starttls' : 'secured', secureContext);
+    const carrier: Carrier = mode === 'starttls' ? 'starttls' : 'secured';
+    const link = new TcpLink(host, tcp, place, secureContext);
+    (tcp as CarryingSocket).link = link;
+    tcp.on('error', onError);
+    tcp.on('close', onClose);
+    if (mode === 'direct') link.secureFirst(carrier);
+    else link.carry(carrier);
   });
 }
 
-/** Runs the server's side of a TLS handshake within the deadline. */
-function secure(
-  host: ListenerHost,
-  tcp: Socket,
-  secureContext: SecureContext,
-  done: (socket: TLSSocket) => void,
-): void {
-  const socket = new TLSSocket(tcp, { isServer: true, secureContext, ALPNProtocols: [alpnXmpp] });
-  const deadline = setTimeout(() => tcp.destroy(), host.limits.tlsHandshakeMs);
-  socket.once('secure', () => {
-    clearTimeout(deadline);
-    done(socket);
-  });
-  socket.on('error', () => {
-    host.log('tls-failed');
-    tcp.destroy();
-  });
-  socket.once('close', () => {
-    clearTimeout(deadline);
-    tcp.destroy();
-  });
+/** To come again later: what a client knows as `wait` (RFC 6120 section 4.9.3.17). */
+function refusal(host: ListenerHost): string {
+  const header = encodeStreamHeader({ from: host.domain, id: host.sessions.newId(), version: '1.0', lang: 'en' });
+  return header + encodeElement(streamErrorElement('resource-constraint'), NS_CLIENT) + encodeStreamEnd();
 }
 
-function carry(
-  host: ListenerHost,
-  tcp: Socket,
-  first: Socket,
-  place: ConnectionPlace,
-  carrier: 'starttls' | 'secured',
-  secureContext: SecureContext,
-): void {
-  const link = new TcpLink(host, tcp, first, secureContext);
-  const stream = new XmppStream(host, link, { framing: 'stream', carrier, place });
-  link.carries(stream);
+type Carrier = 'starttls' | 'secured';
+
+/** Sockets find their link here. Listeners are shared: connections are many, and most are idle. */
+type CarryingSocket = Socket & { link: TcpLink };
+
+function onError(this: Socket): void {
+  this.destroy();
+}
+function onClose(this: Socket): void {
+  (this as CarryingSocket).link.closed();
+}
+function onData(this: Socket, chunk: Buffer): void {
+  (this as CarryingSocket).link.bytes(chunk);
+}
+function onDrain(this: Socket): void {
+  (this as CarryingSocket).link.drained();
+}
+function onEnd(this: Socket): void {
+  (this as CarryingSocket).link.ended(this);
 }
 
 /** A class, not closures: one stands in every connection. */
 class TcpLink implements XmppLink {
   readonly #host: ListenerHost;
   readonly #tcp: Socket;
+  readonly #place: ConnectionPlace;
   readonly #secureContext: SecureContext;
+  /** What speaks XMPP: the TCP socket, or TLS over it. */
   #socket: Socket;
   #stream: XmppStream | undefined;
+  /** Of the TLS handshake, with the wait for its first bytes. */
+  #deadline: NodeJS.Timeout | undefined;
   #upgrading = false;
   #ended = false;
 
-  constructor(host: ListenerHost, tcp: Socket, first: Socket, secureContext: SecureContext) {
+  constructor(host: ListenerHost, tcp: Socket, place: ConnectionPlace, secureContext: SecureContext) {
     this.#host = host;
     this.#tcp = tcp;
-    this.#socket = first;
+    this.#socket = tcp;
+    this.#place = place;
     this.#secureContext = secureContext;
   }
 
-  carries(stream: XmppStream): void {
-    this.#stream = stream;
-    this.#tcp.once('close', () => stream.linkLost());
+  carry(carrier: Carrier): void {
+    this.#stream = new XmppStream(this.#host, this, { framing: 'stream', carrier, place: this.#place });
     this.#listen(this.#socket);
+  }
+
+  /** Direct TLS: XMPP begins behind the handshake. */
+  secureFirst(carrier: Carrier): void {
+    this.#secure(() => this.carry(carrier));
   }
 
   get congested(): boolean {
@@ -124,21 +130,75 @@ class TcpLink implements XmppLink {
 
   startTls(): void {
     this.#upgrading = true;
-    this.#tcp.removeAllListeners('data');
-    secure(this.#host, this.#tcp, this.#secureContext, secured => {
+    this.#tcp.removeListener('data', onData);
+    this.#secure(() => {
       this.#upgrading = false;
-      this.#socket = secured;
-      this.#listen(secured);
+      this.#listen(this.#socket);
       this.#stream?.secured();
     });
   }
 
-  #listen(from: Socket): void {
-    const stream = this.#stream!;
-    from.on('data', (chunk: Buffer) => stream.bytes(chunk));
-    from.on('drain', () => stream.drained());
-    from.on('end', () => {
-      if (!this.#upgrading) from.end();
+  bytes(chunk: Buffer): void {
+    this.#stream?.bytes(chunk);
+  }
+
+  drained(): void {
+    this.#stream?.drained();
+  }
+
+  ended(socket: Socket): void {
+    if (!this.#upgrading) socket.end();
+  }
+
+  closed(): void {
+    clearTimeout(this.#deadline);
+    this.#place.leave();
+    this.#stream?.linkLost();
+  }
+
+  #listen(socket: Socket): void {
+    (socket as CarryingSocket).link = this;
+    socket.on('data', onData);
+    socket.on('drain', onDrain);
+    socket.on('end', onEnd);
+  }
+
+  /**
+   * The server's side of a TLS handshake. It costs more than all the rest of a login: it waits for its turn once the
+   * first bytes are there; whoever sends none is cut.
+   */
+  #secure(done: () => void): void {
+    const tcp = this.#tcp;
+    const { tlsHandshakeMs, loginMs } = this.#host.limits;
+    this.#deadline = setTimeout(() => tcp.destroy(), tlsHandshakeMs);
+    tcp.once('data', hello => {
+      tcp.pause();
+      clearTimeout(this.#deadline);
+      this.#deadline = setTimeout(() => tcp.destroy(), loginMs);
+      this.#place.turn(() => {
+        clearTimeout(this.#deadline);
+        if (tcp.destroyed) return;
+        tcp.unshift(hello);
+        this.#handshake(done);
+      });
     });
+    tcp.resume();
+  }
+
+  #handshake(done: () => void): void {
+    const tcp = this.#tcp;
+    const secureContext = this.#secureContext;
+    const socket = new TLSSocket(tcp, { isServer: true, secureContext, ALPNProtocols: [alpnXmpp] });
+    this.#deadline = setTimeout(() => tcp.destroy(), this.#host.limits.tlsHandshakeMs);
+    socket.once('secure', () => {
+      clearTimeout(this.#deadline);
+      this.#socket = socket;
+      done();
+    });
+    socket.on('error', () => {
+      this.#host.log('tls-failed');
+      tcp.destroy();
+    });
+    socket.once('close', () => tcp.destroy());
   }
 }

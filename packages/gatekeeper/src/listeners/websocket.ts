@@ -43,7 +43,8 @@ export function attachWebSocket(
     const place = host.gate.enter(request.socket.remoteAddress ?? '');
     if (place === undefined) {
       host.log('connection-refused');
-      socket.end(
+      host.gate.refuse(
+        socket,
         'HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n',
       );
       return;

@@ -30,6 +30,9 @@ export interface XmppLink {
   startTls(): void;
 }
 
+/** Pieces of input that may wait for one turn; a paused link gives few more after the first. */
+const maxWaitingInputs = 8;
+
 export class XmppStream implements Carrier {
   readonly #host: ListenerHost;
   readonly #link: XmppLink;
@@ -41,6 +44,8 @@ export class XmppStream implements Carrier {
   #admitted: { account: Account; device: Device } | undefined;
   #session: DeviceSession | undefined;
   #deadline: NodeJS.Timeout | undefined;
+  /** What came before login and waits for its turn. */
+  #waiting: (Uint8Array | string)[] | undefined;
   #headerSent = false;
   #peerIsDone = false;
   #closed = false;
@@ -62,8 +67,48 @@ export class XmppStream implements Carrier {
     return this.#link.congested;
   }
 
-  /** Bytes of the stream framing. */
+  /** Bytes of the stream framing. Before login they wait for their turn. */
   bytes(chunk: Uint8Array): void {
+    if (this.#negotiation === undefined) this.#read(chunk);
+    else this.#wait(chunk);
+  }
+
+  /** One WebSocket message (RFC 7395 section 3.1). */
+  document(text: string): void {
+    if (this.#negotiation === undefined) this.#readDocument(text);
+    else this.#wait(text);
+  }
+
+  /** More than an element that is allowed before login need not wait: it is refused, and that costs nothing. */
+  #wait(input: Uint8Array | string): void {
+    if (this.#closed) return;
+    const waiting = this.#waiting;
+    if (waiting !== undefined) {
+      waiting.push(input);
+      if (waiting.length > maxWaitingInputs || input.length > xmlLimitsBeforeLogin.elementBytes) this.#takeTurn();
+      return;
+    }
+    this.#waiting = [input];
+    if (input.length > xmlLimitsBeforeLogin.elementBytes) {
+      this.#takeTurn();
+      return;
+    }
+    this.#link.pause();
+    this.#place.turn(() => this.#takeTurn());
+  }
+
+  #takeTurn(): void {
+    const inputs = this.#waiting;
+    this.#waiting = undefined;
+    if (inputs === undefined || this.#closed) return;
+    this.#link.resume();
+    for (const input of inputs) {
+      if (typeof input === 'string') this.#readDocument(input);
+      else this.#read(input);
+    }
+  }
+
+  #read(chunk: Uint8Array): void {
     if (this.#closed) return;
     this.#host.tap?.(chunk);
     for (const event of this.#decoder.push(chunk)) {
@@ -78,8 +123,7 @@ export class XmppStream implements Carrier {
     this.#session?.afterInput();
   }
 
-  /** One WebSocket message (RFC 7395 section 3.1). */
-  document(text: string): void {
+  #readDocument(text: string): void {
     if (this.#closed) return;
     this.#host.tap?.(text);
     const limits = this.#session === undefined ? xmlLimitsBeforeLogin : xmlLimitsAfterLogin;
