@@ -41,22 +41,44 @@ export const nodeArguments = ['--conditions=drawbridge-source'];
 
 /** Runs one job in a fresh load generator. Rejects with what went wrong there, or after `timeoutMs`. */
 export function runJob<J extends Job>(job: J, timeoutMs = 300_000): Promise<JobResult<J>> {
+  return beginJob(job, timeoutMs).result;
+}
+
+export type RunningJob<J extends Job> = {
+  /** Fulfilled when it says that it is under way, of jobs that say so. */
+  readonly ready: Promise<void>;
+  readonly result: Promise<JobResult<J>>;
+  /** Tells it to come to its end. */
+  end(): void;
+};
+
+export function beginJob<J extends Job>(job: J, timeoutMs = 300_000): RunningJob<J> {
   const args = [...nodeArguments, '--max-old-space-size=8192', generatorFile];
   const child = startChild(loadCore, process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      child.kill('SIGKILL');
-      reject(new Error(`the load generator took longer than ${timeoutMs / 1_000} s for ${job.kind}`));
-    }, timeoutMs);
-    child.once('error', reject);
-    child.once('exit', code => {
+  const ready = Promise.withResolvers<void>();
+  const result = Promise.withResolvers<JobResult<J>>();
+  const fail = (error: Error): void => {
+    clearTimeout(timer);
+    ready.reject(error);
+    result.reject(error);
+  };
+  const timer = setTimeout(() => {
+    child.kill('SIGKILL');
+    fail(new Error(`the load generator took longer than ${timeoutMs / 1_000} s for ${job.kind}`));
+  }, timeoutMs);
+  // Whoever waits for one of them need not wait for the other.
+  ready.promise.catch(() => undefined);
+  result.promise.catch(() => undefined);
+  child.once('error', fail);
+  child.once('exit', code => fail(new Error(`the load generator ended with ${code}`)));
+  child.on('message', (report: GeneratorReport) => {
+    if (report.kind === 'ready') ready.resolve();
+    else if (report.kind === 'failed') fail(new Error(report.message));
+    else {
       clearTimeout(timer);
-      reject(new Error(`the load generator ended with ${code}`));
-    });
-    child.once('message', (report: GeneratorReport) => {
-      if (report.kind === 'done') resolve(report.result as JobResult<J>);
-      else reject(new Error(report.message));
-    });
-    child.send(job);
+      result.resolve(report.result as JobResult<J>);
+    }
   });
+  child.send(job);
+  return { ready: ready.promise, result: result.promise, end: () => void (child.connected && child.send('end')) };
 }

@@ -14,6 +14,7 @@ import { profileAllocations, profileGatekeeper } from './profile.ts';
 import { chatSuite } from './suites/chat.ts';
 import { durabilitySuite } from './suites/durability.ts';
 import { growthSuite } from './suites/growth.ts';
+import { herdSuite } from './suites/herd.ts';
 import { idleSuite } from './suites/idle.ts';
 import { loginSuite } from './suites/login.ts';
 import { offlineSuite } from './suites/offline.ts';
@@ -28,6 +29,7 @@ const suites: Readonly<Record<string, (context: SuiteContext) => Promise<SuiteRe
   offline: offlineSuite,
   durability: durabilitySuite,
   growth: growthSuite,
+  herd: herdSuite,
   wire: wireSuite,
 };
 
@@ -36,7 +38,7 @@ const help = `Measures Drawbridge on this machine, beside ejabberd and Prosody w
 Usage: npm run bench -- [options]
 
   --only <suites>   some of: ${Object.keys(suites).join(', ')} (comma between them)
-  --quick           short runs, once, without growth: two minutes for a first impression
+  --quick           short runs, once, without growth and herd: two minutes for a first impression
   --repeats <n>     interleaved runs of everything (3; with --quick 1)
   --with-peers      install ejabberd and prosody from Debian first (needs root)
   --no-peers        leave them out
@@ -91,7 +93,7 @@ async function run(): Promise<number> {
   if (values.counts) return await runCounts(values.check);
   const chosen =
     values.only?.split(',').map(name => name.trim()) ??
-    Object.keys(suites).filter(name => !values.quick || name !== 'growth');
+    Object.keys(suites).filter(name => !values.quick || (name !== 'growth' && name !== 'herd'));
   const unknown = chosen.filter(name => suites[name] === undefined);
   if (unknown.length > 0) throw new UsageError(`no such suite: ${unknown.join(', ')}`);
   const repeats = values.repeats === undefined ? (values.quick ? 1 : 3) : Number(values.repeats);

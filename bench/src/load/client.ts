@@ -12,7 +12,14 @@ export type ClientOptions = {
   /** Whether the server may deliver at once. Without it the client is logged in and silent. */
   readonly available: boolean;
   readonly sink: ClientSink;
+  /** Loopback address to come from; the system's choice when left out. */
+  readonly localAddress?: string | undefined;
+  /** Take this session up again instead of binding. */
+  readonly resume?: Session | undefined;
 };
+
+/** A session that may be resumed, and how many stanzas of it the client has handled. */
+export type Session = { readonly id: string; readonly handled: number };
 
 export interface ClientSink {
   message(client: LoadClient, kind: MessageKind, id: number): void;
@@ -26,6 +33,8 @@ export interface ClientSink {
 
 export interface LoadClient {
   readonly person: Person;
+  /** Of a managed stream. */
+  readonly session: Session | undefined;
   /** Sent at the end of this turn, with what else there is, in one write. */
   send(to: Person, kind: MessageKind, id: number): void;
   readonly sentStanzas: number;
@@ -53,4 +62,9 @@ export class Turn {
     this.#dirty = [];
     for (const client of dirty) client.flush();
   }
+}
+
+/** For `connect`. */
+export function from(localAddress: string | undefined): { localAddress?: string } {
+  return localAddress === undefined ? {} : { localAddress };
 }

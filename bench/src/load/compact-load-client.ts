@@ -9,7 +9,7 @@ import { CompactClient, type CompactClientEvent } from '@drawbridge/stream/compa
 import type { StaticKeyCertificate } from '@drawbridge/stream/compact-login';
 import { attribute, type Element, element } from '@drawbridge/wire/element';
 import { NS_BIND, NS_CLIENT, NS_SM } from '@drawbridge/wire/namespaces';
-import { type ClientOptions, type LoadClient, LoginFailed, Turn } from './client.ts';
+import { type ClientOptions, from, type LoadClient, LoginFailed, type Session, Turn } from './client.ts';
 import {
   ciphertextBytes,
   domain,
@@ -57,7 +57,6 @@ export type CompactOptions = ClientOptions & {
   readonly pinned: PinnedKey;
   /** Known from an earlier login: leads to IK. */
   readonly staticKey: Uint8Array | undefined;
-  readonly resume?: { readonly id: string; readonly handled: number };
 };
 
 export class CompactLoadClient implements LoadClient {
@@ -67,7 +66,7 @@ export class CompactLoadClient implements LoadClient {
   sentStanzas = 0;
   pattern: PipePattern | undefined;
   staticKey: Uint8Array | undefined;
-  resumptionId: string | undefined;
+  #resumptionId: string | undefined;
   readonly #options: CompactOptions;
   readonly #socket: Socket;
   readonly #client: CompactClient;
@@ -96,7 +95,8 @@ export class CompactLoadClient implements LoadClient {
       proof: options.proof,
       stanzas: this.#firstStanzas(),
     });
-    this.#socket = connect({ host: '127.0.0.1', port: options.target.port, noDelay: true }, () =>
+    const { target, localAddress } = options;
+    this.#socket = connect({ host: '127.0.0.1', port: target.port, noDelay: true, ...from(localAddress) }, () =>
       this.#take(this.#client.start()),
     );
     this.#socket.on('data', (chunk: Buffer) => {
@@ -112,8 +112,8 @@ export class CompactLoadClient implements LoadClient {
     return this.#opened.promise;
   }
 
-  get handled(): number {
-    return this.#handled;
+  get session(): Session | undefined {
+    return this.#resumptionId === undefined ? undefined : { id: this.#resumptionId, handled: this.#handled };
   }
 
   send(to: Person, kind: MessageKind, id: number): void {
@@ -248,11 +248,11 @@ export class CompactLoadClient implements LoadClient {
         if (Number(attribute(el, 'h')) < this.sentStanzas && this.#out.length === 0) turn.mark(this);
         return;
       case 'enabled':
-        this.resumptionId = attribute(el, 'id');
+        this.#resumptionId = attribute(el, 'id');
         this.#open();
         return;
       case 'resumed':
-        this.resumptionId = attribute(el, 'previd');
+        this.#resumptionId = attribute(el, 'previd');
         this.#open();
         return;
       default:

@@ -2,6 +2,8 @@
 // whoever starts it. Ends with its parent.
 import { chat, type ChatJob, type ChatResult } from './chat.ts';
 import { drain, type DrainJob, type DrainResult, store, type StoreJob, type StoreResult } from './flood.ts';
+import { herd, type HerdJob, type HerdResult, hold, type HoldJob, type HoldResult, pairs } from './herd.ts';
+import type { PairsJob, PairsResult } from './herd.ts';
 import { idle, type IdleJob, type IdleResult } from './idle.ts';
 import { login, type LoginJob, type LoginResult } from './login.ts';
 import { wire, type WireJob, type WireResult } from './wire.ts';
@@ -13,14 +15,25 @@ type Results = {
   readonly store: StoreResult;
   readonly drain: DrainResult;
   readonly wire: WireResult;
+  readonly herd: HerdResult;
+  readonly hold: HoldResult;
+  readonly pairs: PairsResult;
 };
-export type Job = ChatJob | LoginJob | IdleJob | StoreJob | DrainJob | WireJob;
+export type Job = ChatJob | LoginJob | IdleJob | StoreJob | DrainJob | WireJob | HerdJob | HoldJob | PairsJob;
 export type JobResult<J extends Job> = Results[J['kind']];
+/** What a job that lasts has of whoever started it. */
+export type JobControl = {
+  /** Says that it is under way. */
+  readonly ready: () => void;
+  /** Fulfilled when it is told to end. */
+  readonly ended: Promise<void>;
+};
 export type GeneratorReport =
+  | { readonly kind: 'ready' }
   | { readonly kind: 'done'; readonly result: unknown }
   | { readonly kind: 'failed'; readonly message: string };
 
-async function perform(job: Job): Promise<unknown> {
+async function perform(job: Job, control: JobControl): Promise<unknown> {
   switch (job.kind) {
     case 'chat':
       return await chat(job);
@@ -34,6 +47,12 @@ async function perform(job: Job): Promise<unknown> {
       return await drain(job);
     case 'wire':
       return wire(job);
+    case 'herd':
+      return await herd(job);
+    case 'hold':
+      return await hold(job, control);
+    case 'pairs':
+      return await pairs(job, control);
   }
 }
 
@@ -44,7 +63,10 @@ function report(message: GeneratorReport): void {
 process.on('disconnect', () => process.exit(1));
 process.on('SIGINT', () => {});
 process.once('message', (job: Job) => {
-  perform(job).then(
+  const ended = Promise.withResolvers<void>();
+  process.once('message', () => ended.resolve());
+  const ready = (): void => void process.send?.({ kind: 'ready' } satisfies GeneratorReport);
+  perform(job, { ready, ended: ended.promise }).then(
     result => report({ kind: 'done', result }),
     (error: unknown) => {
       report({ kind: 'failed', message: error instanceof Error ? (error.stack ?? error.message) : String(error) });

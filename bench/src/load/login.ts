@@ -1,5 +1,5 @@
 // Question: what does one login cost the server? People log in, `atOnce` at a time, until their session is bound, and leave.
-import type { ClientSink } from './client.ts';
+import type { ClientSink, Session } from './client.ts';
 import { CompactLoadClient } from './compact-load-client.ts';
 import { type Known, learn, logIn } from './logins.ts';
 import { type Metered, sleep, startMeter } from './meter.ts';
@@ -29,7 +29,7 @@ export async function login(job: LoginJob): Promise<LoginResult> {
   const people = readPeople(target, job.people);
   const known = await learn(target);
   const patterns = new Set<string>();
-  const sessions = new Map<Person, { id: string; handled: number }>();
+  const sessions = new Map<Person, Session>();
   const managed = how === 'resume';
   const options = { target, payload: 'equal-bytes', managed, available: false, sink } as const;
   // All proofs first: issuing them is not what is measured. They live for two minutes.
@@ -45,8 +45,7 @@ export async function login(job: LoginJob): Promise<LoginResult> {
         const client = await logIn(options, knows, person, proofs[round]?.[at], sessions.get(person));
         if (client instanceof CompactLoadClient) {
           patterns.add(client.pattern ?? 'unknown');
-          if (client.resumptionId !== undefined)
-            sessions.set(person, { id: client.resumptionId, handled: client.handled });
+          if (client.session !== undefined) sessions.set(person, client.session);
         }
         client.close(managed ? 'cut' : 'in-order');
       }

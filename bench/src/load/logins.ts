@@ -1,5 +1,5 @@
 // Logs people in, many at a time, with proofs fetched shortly before they are needed. Knows nothing of what they do then.
-import type { ClientSink, LoadClient } from './client.ts';
+import type { ClientSink, LoadClient, Session } from './client.ts';
 import { CompactLoadClient, fetchPinnedKey, type PinnedKey } from './compact-load-client.ts';
 import { fetchProofs, type Payload, type Person, type Target } from './target.ts';
 import { XmppClient } from './xmpp-client.ts';
@@ -27,16 +27,16 @@ export async function logIn(
   known: Known,
   person: Person,
   proof: string | undefined,
-  resume?: { readonly id: string; readonly handled: number },
+  resume?: Session,
+  localAddress?: string,
 ): Promise<LoadClient> {
   const { target, payload, managed, available, sink } = options;
-  const common = { target, payload, managed, available, sink, person, proof };
+  const common = { target, payload, managed, available, sink, person, proof, resume, localAddress };
   if (target.carrier === 'xml') return await new XmppClient(common).opened;
   const client = await new CompactLoadClient({
     ...common,
     pinned: known.pinned!,
     staticKey: known.staticKey,
-    ...(resume === undefined ? {} : { resume }),
   }).opened;
   known.staticKey ??= client.staticKey;
   return client;

@@ -5,7 +5,7 @@ import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { type ClientOptions, type LoadClient, LoginFailed, Turn } from './client.ts';
+import { type ClientOptions, from, type LoadClient, LoginFailed, type Session, Turn } from './client.ts';
 import { StanzaScanner } from './stanza-scanner.ts';
 import {
   domain,
@@ -20,7 +20,7 @@ import {
 const turn = new Turn();
 const xmlHeader = `<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='${domain}' version='1.0'>`;
 
-type Step = 'features-1' | 'auth' | 'features-2' | 'bind' | 'enable' | 'open' | 'closed';
+type Step = 'features-1' | 'auth' | 'features-2' | 'resume' | 'bind' | 'enable' | 'open' | 'closed';
 
 export class XmppClient implements LoadClient {
   readonly person: Person;
@@ -38,9 +38,11 @@ export class XmppClient implements LoadClient {
   #handled = 0;
   #owesAnswer = false;
   #asked = false;
+  #resumptionId: string | undefined;
 
   constructor(options: ClientOptions) {
     this.#options = options;
+    this.#handled = options.resume?.handled ?? 0;
     this.person = options.person;
     this.#scanner = new StanzaScanner({
       header: () => {},
@@ -48,7 +50,7 @@ export class XmppClient implements LoadClient {
       ended: () => this.#lost('stream ended'),
     });
     const { target } = options;
-    const at = { host: '127.0.0.1', port: target.port, noDelay: true };
+    const at = { host: '127.0.0.1', port: target.port, noDelay: true, ...from(options.localAddress) };
     this.#socket = target.tls
       ? connectTls({ ...at, servername: domain, ...caOf(target.caFile) }, () => this.#start())
       : connectTcp(at, () => this.#start());
@@ -59,6 +61,10 @@ export class XmppClient implements LoadClient {
     });
     this.#socket.on('error', error => this.#lost(error.message));
     this.#socket.on('close', () => this.#lost('connection closed'));
+  }
+
+  get session(): Session | undefined {
+    return this.#resumptionId === undefined ? undefined : { id: this.#resumptionId, handled: this.#handled };
   }
 
   /** Rejects with a LoginFailed. */
@@ -211,9 +217,21 @@ export class XmppClient implements LoadClient {
           this.#now(xmlHeader);
         }
         return;
-      case 'features-2':
-        this.#step = 'bind';
-        this.#now(`<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>`);
+      case 'features-2': {
+        const { resume } = this.#options;
+        if (resume === undefined) this.#bind();
+        else {
+          this.#step = 'resume';
+          this.#now(`<resume xmlns='urn:xmpp:sm:3' previd='${resume.id}' h='${resume.handled}'/>`);
+        }
+        return;
+      }
+      case 'resume':
+        if (text.startsWith('<resumed')) {
+          this.#resumptionId = this.#options.resume!.id;
+          this.#step = 'open';
+          this.#opened.resolve(this);
+        } else if (text.startsWith('<failed')) this.#bind();
         return;
       case 'bind':
         if (!text.startsWith('<iq')) return;
@@ -224,10 +242,19 @@ export class XmppClient implements LoadClient {
         } else this.#open();
         return;
       case 'enable':
-        if (text.startsWith('<enabled')) this.#open();
+        if (text.startsWith('<enabled')) {
+          this.#resumptionId = /\sid=['"]([^'"]+)/.exec(text)?.[1];
+          this.#handled = 0;
+          this.#open();
+        }
         else if (text.startsWith('<failed')) this.#lost('stream management refused');
         return;
     }
+  }
+
+  #bind(): void {
+    this.#step = 'bind';
+    this.#now(`<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>`);
   }
 
   #open(): void {

@@ -7,6 +7,7 @@ import { stanzaErrorElement } from '@drawbridge/wire/stanza-error';
 import type { Clock } from './clock.ts';
 import { Connection, connectionLimits, type ConnectionStatus, RequestRefused } from './connection.ts';
 import { ClientError } from './errors.ts';
+import { reconnectionLimits } from './reconnection.ts';
 import type { Transport, TransportContext } from './transport.ts';
 
 const domain = 'citadel.example';
@@ -189,7 +190,7 @@ test('a lost stream is resumed with a fresh proof; what was not acknowledged is 
   played.connection.send(message('1'), 'one');
   played.last().context.emit({ kind: 'disconnected' });
   assert.equal(played.connection.status.kind, 'waiting');
-  played.clock.advance(connectionLimits.firstBackoffMs);
+  played.clock.advance(reconnectionLimits.firstPauseMs);
   assert.equal(played.transports.length, 2);
   await played.last().login(transport => transport.element(element('resumed', NS_SM, { previd: 's1', h: '0' })));
   assert.deepEqual(played.connection.status, { kind: 'online', jid, resumed: true });
@@ -207,7 +208,7 @@ test('what is sent as soon as the stream is up comes behind what is sent again',
   played.connection.send(message('old 1'), 'old 1');
   played.connection.send(message('old 2'), 'old 2');
   played.last().context.emit({ kind: 'disconnected' });
-  played.clock.advance(connectionLimits.firstBackoffMs);
+  played.clock.advance(reconnectionLimits.firstPauseMs);
   await played.last().login(transport => transport.element(element('resumed', NS_SM, { previd: 's1', h: '0' })));
   const ids = played.last().sent.flatMap(el => (el.name === 'message' ? [attribute(el, 'id')] : []));
   assert.deepEqual(ids, ['old 1', 'old 2', 'new']);
@@ -235,7 +236,7 @@ test('a message is acknowledged when it is kept, also when that happens on the n
   played.last().element(message('in'));
   played.last().context.emit({ kind: 'disconnected' });
   played.messages[0]!.resolve();
-  played.clock.advance(connectionLimits.firstBackoffMs);
+  played.clock.advance(reconnectionLimits.firstPauseMs);
   await played.last().login(transport => transport.element(element('resumed', NS_SM, { previd: 's1', h: '0' })));
   const resume = played.last().sent.find(el => el.name === 'resume');
   assert.equal(resume === undefined ? undefined : attribute(resume, 'h'), '1');
@@ -357,7 +358,7 @@ test('requests: results, errors, time, loss; answers of others are not taken', a
 
   const lost = played.connection.request('get', count, 600_000);
   played.last().context.emit({ kind: 'disconnected' });
-  played.clock.advance(connectionLimits.firstBackoffMs);
+  played.clock.advance(reconnectionLimits.firstPauseMs);
   await played.last().login(transport => {
     transport.element(element('failed', NS_SM));
     bindSession(transport);

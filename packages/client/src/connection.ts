@@ -15,11 +15,10 @@ import { iqGet, iqSet, parseIq } from '@drawbridge/wire/stanza';
 import { type StanzaError, parseStanzaError } from '@drawbridge/wire/stanza-error';
 import type { Clock, Random } from './clock.ts';
 import { ClientError } from './errors.ts';
+import { isBusyCondition, pauseBeforeRetryMs } from './reconnection.ts';
 import type { ConnectTransport, Transport } from './transport.ts';
 
 export const connectionLimits = {
-  firstBackoffMs: 500,
-  maxBackoffMs: 60_000,
   /** A stream that lived this long was good: the next pause is short again. */
   stableMs: 30_000,
   requestTimeoutMs: 20_000,
@@ -352,12 +351,7 @@ export class Connection<T> {
     const { clock, random } = this.#settings;
     if (this.#onlineSinceMs > 0 && clock.nowMs() - this.#onlineSinceMs >= connectionLimits.stableMs) this.#attempt = 0;
     this.#onlineSinceMs = 0;
-    const cap = Math.min(
-      connectionLimits.maxBackoffMs,
-      connectionLimits.firstBackoffMs * 2 ** Math.min(this.#attempt, 10),
-    );
-    this.#attempt++;
-    const retryInMs = Math.round(random() * cap);
+    const retryInMs = pauseBeforeRetryMs(this.#attempt++, isBusyCondition(failure.condition), random());
     this.#setTimer(clock.nowMs() + retryInMs, () => this.#connect());
     this.#setStatus({ kind: 'waiting', retryInMs, error });
   }
