@@ -18,6 +18,8 @@ export type RawTarget = {
   /** PEM. */
   readonly ca: string;
   readonly ports: { readonly xmpp: number; readonly xmpps: number; readonly websocket: number };
+  /** Loopback address to come from, for STARTTLS and direct TLS. */
+  readonly localAddress?: string;
 };
 
 /** How long anything is waited for. */
@@ -43,9 +45,10 @@ export class RawXmpp {
 
   /** Connects; for `direct` and `websocket` also does TLS. Says nothing yet. */
   static async connect(target: RawTarget, transport: RawTransport): Promise<RawXmpp> {
-    const { ca, ports } = target;
+    const { ca, ports, localAddress } = target;
+    const from = localAddress === undefined ? {} : { localAddress };
     if (transport === 'starttls') {
-      const socket = connect({ host: '127.0.0.1', port: ports.xmpp, noDelay: true });
+      const socket = connect({ host: '127.0.0.1', port: ports.xmpp, noDelay: true, ...from });
       await once(socket, 'connect');
       return new RawXmpp(target, transport, socket, undefined);
     }
@@ -53,6 +56,7 @@ export class RawXmpp {
       const socket = connectTls({
         host: '127.0.0.1',
         port: ports.xmpps,
+        ...from,
         ca,
         servername: 'localhost',
         ALPNProtocols: ['xmpp-client'],

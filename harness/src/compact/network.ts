@@ -257,6 +257,10 @@ export type CompactDeviceOptions = {
   readonly proof?: string;
   readonly deviceKeyPair?: KeyPair;
   readonly suite?: Suite;
+  /** Loopback address to come from. */
+  readonly localAddress?: string;
+  /** Says nothing before this is fulfilled. */
+  readonly silentUntil?: Promise<void>;
   /** Another port than the gatekeeper's own. */
   readonly port?: number;
 };
@@ -286,13 +290,14 @@ export class CompactDevice {
       stanzas: options.stanzas ?? [bind, enable],
     });
     const ports = { http: network.ports.http, compact: options.port ?? network.ports.compact };
-    return new CompactDevice(ports, client, options.carrier ?? 'tcp');
+    return new CompactDevice(ports, client, options.carrier ?? 'tcp', options);
   }
 
   private constructor(
     ports: { readonly compact: number; readonly http: number },
     client: CompactClient,
     carrier: 'tcp' | 'websocket',
+    { localAddress, silentUntil }: CompactDeviceOptions,
   ) {
     this.client = client;
     const bytes = (chunk: Uint8Array): void => {
@@ -304,8 +309,12 @@ export class CompactDevice {
       this.received.changed();
     };
     if (carrier === 'tcp') {
-      const socket = connect({ host: '127.0.0.1', port: ports.compact, noDelay: true });
-      socket.on('connect', () => this.#take(this.client.start()));
+      const from = localAddress === undefined ? {} : { localAddress };
+      const socket = connect({ host: '127.0.0.1', port: ports.compact, noDelay: true, ...from });
+      socket.on('connect', () => {
+        if (silentUntil === undefined) this.#take(this.client.start());
+        else void silentUntil.then(() => this.#take(this.client.start()));
+      });
       socket.on('data', bytes);
       socket.on('error', () => {});
       socket.on('close', closed);

@@ -272,6 +272,19 @@ test('pauses grow to their bound with full jitter and are short again after a go
   assert.equal(play(undefined, 0).connection.status.kind, 'idle');
 });
 
+test('a gatekeeper that goes down or is full is given time: the pause is drawn from a longer span', async () => {
+  for (const condition of ['system-shutdown', 'resource-constraint']) {
+    const played = play(undefined, 0.999_999);
+    played.connection.start();
+    await played.last().login();
+    played.last().element(element('error', NS_STREAM, {}, [element(condition, NS_STREAMS)]));
+    played.last().context.emit({ kind: 'disconnected' });
+    const { status } = played.connection;
+    assert.ok(status.kind === 'waiting', status.kind);
+    assert.equal(status.retryInMs, reconnectionLimits.busyPauseMs);
+  }
+});
+
 test('a login that hangs is given up', () => {
   const played = play();
   played.connection.start();
