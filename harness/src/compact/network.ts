@@ -274,6 +274,10 @@ export class CompactDevice {
   readonly client: CompactClient;
   readonly #write: (bytes: Uint8Array) => void;
   readonly #cut: () => void;
+  /** Stops reading, or reads on. */
+  readonly read: (reads: boolean) => void;
+  /** Bytes that the gatekeeper has not taken yet. */
+  readonly unsentBytes: () => number;
 
   static async open(
     network: CompactNetwork,
@@ -320,6 +324,8 @@ export class CompactDevice {
       socket.on('close', closed);
       this.#write = data => void socket.write(data);
       this.#cut = () => void socket.destroy();
+      this.read = reads => void (reads ? socket.resume() : socket.pause());
+      this.unsentBytes = () => socket.writableLength;
       return;
     }
     const socket = new WebSocket(`ws://127.0.0.1:${ports.http}/compact`, 'drawbridge-compact');
@@ -332,6 +338,8 @@ export class CompactDevice {
       for (let at = 0; at < data.length; at += 50_000) socket.send(data.subarray(at, at + 50_000));
     };
     this.#cut = () => socket.terminate();
+    this.read = reads => (reads ? socket.resume() : socket.pause());
+    this.unsentBytes = () => socket.bufferedAmount;
   }
 
   get pattern(): string | undefined {

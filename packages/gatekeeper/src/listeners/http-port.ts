@@ -27,7 +27,13 @@ export type HttpPortLimits = {
   readonly maxConnections: number;
   readonly headersTimeoutMs: number;
   readonly requestTimeoutMs: number;
+  /** A connection on which nothing moves for so long is cut, such as one that does not read its answer. */
+  readonly idleMs?: number;
 };
+
+const defaultIdleMs = 60_000;
+/** How often the time of headers and requests is looked at. */
+const lookEveryMs = 5_000;
 
 /** First byte of a TLS record that holds a handshake message (RFC 8446 section 5.1). */
 const tlsHandshakeRecord = 0x16;
@@ -40,6 +46,7 @@ export function createHttpPort(
   const common = {
     headersTimeout: headersTimeoutMs,
     requestTimeout: requestTimeoutMs,
+    connectionsCheckingInterval: Math.min(lookEveryMs, headersTimeoutMs),
     keepAliveTimeout: 10_000,
     noDelay: true,
   };
@@ -51,6 +58,8 @@ export function createHttpPort(
   const servers = [secure, plain].filter(server => server !== undefined);
   let upgraded = 0;
   for (const server of servers) {
+    // Streams that have become WebSockets have rules of their own; media and event streams move at least twice a minute.
+    server.timeout = options.limits.idleMs ?? defaultIdleMs;
     server.on('clientError', (_error, socket) => socket.destroy());
     server.on('upgrade', (request: IncomingMessage) => {
       upgraded++;

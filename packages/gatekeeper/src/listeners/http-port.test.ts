@@ -1,0 +1,109 @@
+// Peers that mean harm to an HTTP port: silent, slow, deaf, too many. And WebSockets, which are not counted as HTTP.
+import assert from 'node:assert/strict';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { WebSocket, WebSocketServer } from 'ws';
+import { createHttpPort, type HttpPort, type HttpPortLimits } from './http-port.ts';
+
+const limits: HttpPortLimits = { maxConnections: 100, headersTimeoutMs: 400, requestTimeoutMs: 600, idleMs: 700 };
+const largeAnswer = Buffer.alloc(64 * 1024 * 1024, 'x');
+
+async function open(t: TestContext, changed: Partial<HttpPortLimits> = {}, isFull = () => false) {
+  const port = createHttpPort(
+    (request, response) => {
+      request.resume();
+      response.end(request.url === '/large' ? largeAnswer : 'hello');
+    },
+    { tls: undefined, alsoPlain: true, limits: { ...limits, ...changed }, isFull },
+  );
+  await new Promise<void>(resolve => port.server.listen(0, '127.0.0.1', resolve));
+  t.after(() => port.close());
+  return { port, number: (port.server.address() as AddressInfo).port };
+}
+
+/** Connects and says this; `closed` is fulfilled when the other side has had enough. */
+function say(port: number, text: string): { socket: Socket; closed: Promise<number> } {
+  const socket = connect({ host: '127.0.0.1', port });
+  socket.on('error', () => {});
+  const began = performance.now();
+  const closed = new Promise<number>(resolve => socket.once('close', () => resolve(performance.now() - began)));
+  socket.write(text);
+  return { socket, closed };
+}
+
+async function settled(port: HttpPort, connections: number): Promise<void> {
+  for (let i = 0; i < 200 && port.connections() !== connections; i++) {
+    await new Promise(resolve => setTimeout(resolve, 10));
+  }
+  assert.equal(port.connections(), connections);
+}
+
+test('who says nothing, half a header, or half a body is cut; others are served meanwhile', { timeout: 20_000 }, async t => {
+  const { number } = await open(t);
+  const slow = [
+    say(number, ''),
+    say(number, 'GET / HTTP/1.1\r\nHost: a'),
+    say(number, 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc'),
+  ];
+  const dripping = say(number, 'GET / HTTP/1.1\r\n');
+  const drops = setInterval(() => dripping.socket.write('a: b\r\n'), 50);
+  t.after(() => clearInterval(drops));
+  for (const { socket } of slow) socket.resume();
+  dripping.socket.resume();
+  assert.equal(await (await fetch(`http://127.0.0.1:${number}/`)).text(), 'hello');
+  const times = await Promise.all([...slow, dripping].map(each => each.closed));
+  assert.ok(Math.max(...times) < 6_000, times.map(Math.round).join(' '));
+});
+
+test('who does not read the answer is cut', { timeout: 20_000 }, async t => {
+  const { port, number } = await open(t);
+  const deaf = say(number, 'GET /large HTTP/1.1\r\nHost: a\r\n\r\n');
+  deaf.socket.pause();
+  await settled(port, 1);
+  await settled(port, 0);
+  deaf.socket.destroy();
+});
+
+test('those that are too many are cut, also when the gatekeeper as a whole is full', { timeout: 20_000 }, async t => {
+  let isFull = false;
+  const { port, number } = await open(t, { maxConnections: 2, headersTimeoutMs: 5_000, requestTimeoutMs: 5_000 }, () => isFull);
+  const [first, second] = [say(number, ''), say(number, '')];
+  await settled(port, 2);
+  const third = say(number, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  third.socket.resume();
+  await third.closed;
+  first.socket.destroy();
+  await settled(port, 1);
+  assert.equal(await (await fetch(`http://127.0.0.1:${number}/`, { headers: { connection: 'close' } })).text(), 'hello');
+  await settled(port, 1);
+  isFull = true;
+  const fourth = say(number, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  fourth.socket.resume();
+  await fourth.closed;
+  second.socket.destroy();
+});
+
+test('a WebSocket is no HTTP connection any more: it takes none of their places and is not cut for being silent', {
+  timeout: 20_000,
+}, async t => {
+  const { port, number } = await open(t, { maxConnections: 2 });
+  const sockets = new WebSocketServer({ noServer: true });
+  for (const server of port.servers) {
+    server.on('upgrade', (request, socket, head) => sockets.handleUpgrade(request, socket, head, () => {}));
+  }
+  const open5: WebSocket[] = [];
+  let lost = 0;
+  for (let i = 0; i < 5; i++) {
+    const webSocket = new WebSocket(`ws://127.0.0.1:${number}/`);
+    await new Promise((resolve, reject) => {
+      webSocket.once('open', resolve);
+      webSocket.once('error', reject);
+    });
+    webSocket.once('close', () => lost++);
+    open5.push(webSocket);
+  }
+  await settled(port, 0);
+  await new Promise(resolve => setTimeout(resolve, 1_500));
+  assert.equal(lost, 0);
+  for (const webSocket of open5) webSocket.terminate();
+});
