@@ -42,7 +42,7 @@ Usage: npm run bench -- [options]
   --repeats <n>     interleaved runs of everything (3; with --quick 1)
   --with-peers      install ejabberd and prosody from Debian first (needs root)
   --no-peers        leave them out
-  --counts          counts per message instead of times (no server, a few seconds): bench/results/counts.json
+  --counts          counts per message instead of times (no server, half a minute): bench/results/counts.json
   --check           with --counts: compare with that file, fail above 10 %
   --profile         where the gatekeeper's time goes, instead of suites: bench/results/profile-*.txt
   --report          write bench/report.html from what is in bench/results, and nothing else
