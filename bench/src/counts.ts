@@ -101,10 +101,11 @@ async function openCountedCore(store: CountedStore): Promise<Core> {
     iqHandlers: new Map(),
     mayReach: () => true,
     suiteAdmitted: () => true,
+    keyStands: () => true,
     wakeUp: () => {},
     authenticate: token => {
       const account = accounts[Number(token.at(-1))]!;
-      return Promise.resolve({ kind: 'admitted', account, device: account.devices[0]!, proofExpiresAtMs: unlimited });
+      return Promise.resolve({ kind: 'admitted', account, device: account.devices[0]!, keyId: 'k', proofExpiresAtMs: unlimited });
     },
     nowMs: Date.now,
     log: () => {},

@@ -65,6 +65,7 @@ export class RawNetwork {
       iqHandlers: control.iqHandlers,
       mayReach: control.mayReach,
       suiteAdmitted: control.registry.suiteAdmitted,
+      keyStands: control.registry.keyStands,
       wakeUp: account => control.wakeUps.requestWakeUp(account),
       authenticate: (token, transport) => control.login.authenticate(token, { transport, nowMs: fixture.clock.nowMs }),
       nowMs: () => fixture.clock.nowMs,

@@ -29,7 +29,8 @@ export type HerdResult = Metered & {
   readonly endedAtMs: number;
   readonly back: number;
   readonly resumed: number;
-  readonly backMs: { readonly p50: number; readonly p95: number; readonly all: number };
+  /** Until half, nearly all and all were back; undefined when they never were. */
+  readonly backMs: { readonly p50?: number | undefined; readonly p95?: number | undefined; readonly all?: number | undefined };
   readonly tries: number;
   /** Tries that failed, by the reason. */
   readonly failures: Readonly<Record<string, number>>;
@@ -110,7 +111,7 @@ export async function herd(job: HerdJob): Promise<HerdResult> {
   await sleep(3_000);
   const afterKiB = memoryOf(target.pid).residentKiB;
   backMs.sort((a, b) => a - b);
-  const within = (share: number): number => backMs[Math.ceil(job.devices * share) - 1] ?? Number.NaN;
+  const within = (share: number): number | undefined => backMs[Math.ceil(job.devices * share) - 1];
   return {
     ...metered,
     beganAtMs,

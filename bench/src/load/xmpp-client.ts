@@ -4,7 +4,7 @@
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { connect as connectTcp, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
 import { type ClientOptions, from, type LoadClient, LoginFailed, type Session, Turn } from './client.ts';
 import { StanzaScanner } from './stanza-scanner.ts';
 import {
@@ -52,7 +52,7 @@ export class XmppClient implements LoadClient {
     const { target } = options;
     const at = { host: '127.0.0.1', port: target.port, noDelay: true, ...from(options.localAddress) };
     this.#socket = target.tls
-      ? connectTls({ ...at, servername: domain, ...caOf(target.caFile) }, () => this.#start())
+      ? connectTls({ ...at, servername: domain, secureContext: caOf(target.caFile)?.secureContext }, () => this.#start())
       : connectTcp(at, () => this.#start());
     this.#socket.on('data', (chunk: Buffer) => {
       this.bytesIn += chunk.length;
@@ -290,11 +290,14 @@ function auth(mechanism: string, response: string): string {
   return `<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='${mechanism}'>${initial}</auth>`;
 }
 
-let authority: { readonly file: string; readonly ca: string } | undefined;
+let authority: { readonly file: string; readonly secureContext: SecureContext } | undefined;
 
-function caOf(file: string | undefined): { ca: string } | undefined {
+/** One context for all connections: to make one costs more than a handshake. */
+function caOf(file: string | undefined): { secureContext: SecureContext } | undefined {
   if (file === undefined) return undefined;
-  if (authority?.file !== file) authority = { file, ca: readFileSync(file, 'utf8') };
+  if (authority?.file !== file) {
+    authority = { file, secureContext: createSecureContext({ ca: readFileSync(file, 'utf8') }) };
+  }
   return authority;
 }
 

@@ -31,7 +31,8 @@ const perSecond = 500;
 const deadlineMs = 60_000;
 const allBackMs = 30_000;
 const worstP99Ms = 250;
-const peakMiB = 400;
+/** What the storm may need beyond what the streams hold when it is over. */
+const extraMiB = 150;
 
 export async function herdSuite(context: SuiteContext): Promise<SuiteResult> {
   const { quick, say } = context;
@@ -94,7 +95,7 @@ export async function herdSuite(context: SuiteContext): Promise<SuiteResult> {
         ...(lostMs === undefined ? {} : { goodbyeMs: lostMs }),
       };
       say(
-        `${name}: ${storm.back} of ${devices} back, half in ${seconds(storm.backMs.p50)} s, all in ${seconds(storm.backMs.all)} s; ` +
+        `${name}: ${storm.back} of ${devices} back, half in ${seconds(storm.backMs.p50)} s, all in ${seconds(storm.backMs.all)} s, ${storm.tries} tries, ${storm.generatorCores.toFixed(2)} cores of the generator; ` +
           `messages meanwhile p99 ${at(0.99).toFixed(1)} ms; peak ${(storm.peakKiB / 1_024).toFixed(0)} MiB`,
       );
       rows.push(row(`herd-${name}`, 'drawbridge', [figures], doubts(storm, devices, written)));
@@ -120,10 +121,10 @@ export async function herdSuite(context: SuiteContext): Promise<SuiteResult> {
       ...check('the last device is back after, ms', worst('back100Ms'), 'at-most', allBackMs),
       ...check('p99 of messages between those who are connected, meanwhile, ms', worst('establishedP99Ms'), 'at-most', worstP99Ms),
       ...check(
-        'resident memory above what it was before, at the peak, MiB',
-        Math.max(...rows.map(({ medians }) => (medians.peakMiB ?? Number.NaN) - (medians.baseMiB ?? Number.NaN))),
+        'resident memory at the peak above that of the streams afterwards, MiB',
+        Math.max(...rows.map(({ medians }) => (medians.peakMiB ?? Number.NaN) - (medians.afterMiB ?? Number.NaN))),
         'at-most',
-        peakMiB,
+        extraMiB,
       ),
     ],
     notes: [
@@ -134,8 +135,8 @@ export async function herdSuite(context: SuiteContext): Promise<SuiteResult> {
   };
 }
 
-function seconds(ms: number): string {
-  return (ms / 1_000).toFixed(1);
+function seconds(ms: number | undefined): string {
+  return ms === undefined ? 'never' : (ms / 1_000).toFixed(1);
 }
 
 function doubts(storm: HerdResult, devices: number, written: { readonly lost: number }): string[] {

@@ -76,6 +76,7 @@ export class CompactNetwork {
       iqHandlers: control.iqHandlers,
       mayReach: control.mayReach,
       suiteAdmitted: control.registry.suiteAdmitted,
+      keyStands: control.registry.keyStands,
       wakeUp: () => {},
       authenticate: (token, transport, deviceKeyThumbprint) =>
         control.login.authenticate(token, {
@@ -89,6 +90,7 @@ export class CompactNetwork {
       sessionLimits: defaultSessionLimits,
       listenerLimits: { ...defaultListenerLimits, ...options.limits },
     });
+    control.onEvent(event => core.onAccountEvent(event));
     const folder = mkdtempSync(join(tmpdir(), 'drawbridge-compact-'));
     const keysFile = join(folder, 'compact-keys.json');
     const keys = loadCompactKeys(keysFile, domain, fixture.clock.nowMs);

@@ -29,6 +29,8 @@ export type CoreDeps = {
   readonly codec: Codec;
   readonly iqHandlers: IqHandlers;
   readonly mayReach: (from: Account, to: Account) => boolean;
+  /** Whether this key of a provider is still in its set. */
+  readonly keyStands: (provider: number, keyId: string) => boolean;
   readonly suiteAdmitted: (provider: number, suite: string) => boolean;
   readonly wakeUp: (account: Account) => void;
   readonly authenticate: (
@@ -125,10 +127,10 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     sessions,
     sessionHost,
     log: deps.log,
-    stillAdmitted: (account, device) => {
+    stillAdmitted: ({ account, device, keyId }) => {
       const now = deps.accounts.find(account.interopId);
       // Who may not even reach themselves is suspended, or their provider is.
-      return now !== undefined && deps.mayReach(now, now) && now.devices.some(each => each.row === device.row);
+      return now !== undefined && deps.mayReach(now, now) && deps.keyStands(now.provider, keyId) && now.devices.some(each => each.row === device.row);
     },
     authenticate: deps.authenticate,
     gate: new ConnectionGate(deps.listenerLimits),
@@ -166,6 +168,11 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
         case 'provider-suspended':
           for (const session of [...sessions.all()]) {
             if (session.provider === event.provider) session.end('policy-violation');
+          }
+          return;
+        case 'keys-replaced':
+          for (const session of [...sessions.all()]) {
+            if (session.provider === event.provider && !event.stands(session.keyId)) session.end('not-authorized');
           }
       }
     },

@@ -162,6 +162,7 @@ async function openGatekeeperCore(
     iqHandlers: control.iqHandlers,
     mayReach: control.mayReach,
     suiteAdmitted: control.registry.suiteAdmitted,
+    keyStands: control.registry.keyStands,
     wakeUp: account => control.wakeUps.requestWakeUp(account),
     authenticate: (token, transport, deviceKeyThumbprint) =>
       control.login.authenticate(token, {

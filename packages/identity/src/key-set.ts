@@ -27,7 +27,13 @@ export type KeySetErrorCode = EgressErrorCode | 'status-refused' | 'discovery-re
 
 /** For the log: no key, no address, no person. */
 export type KeySetEvent =
-  | { readonly kind: 'refreshed'; readonly keys: number; readonly ignored: readonly IgnoredKeyCode[] }
+  | {
+      readonly kind: 'refreshed';
+      readonly keys: number;
+      readonly ignored: readonly IgnoredKeyCode[];
+      /** There was a set before, and not one of its keys is in this one: no rotation, which overlaps, but a break. */
+      readonly replacedAll: boolean;
+    }
   | { readonly kind: 'failed'; readonly code: KeySetErrorCode; readonly failures: number };
 
 export type IgnoredKeyCode = KeyErrorCode | 'duplicate-key-id';
@@ -50,6 +56,8 @@ export type KeySet = KeySource & {
   readonly refresh: () => Promise<void>;
   /** When the next refresh is due; after failures, when the next try is. */
   readonly dueAtMs: () => number;
+  /** Whether a key of this id is in the set now; asks nobody. */
+  readonly holds: (kid: string) => boolean;
   /** When the set in use was fetched; `undefined` while there is none. For readiness checks. */
   readonly fetchedAtMs: () => number | undefined;
 };
@@ -101,10 +109,13 @@ export function createKeySet(options: KeySetOptions): KeySet {
       return;
     }
     failures = 0;
+    const before = held?.keys;
+    const stayed = [...outcome.keys].some(([kid, key]) => before?.get(kid)?.publicKey.equals(key.publicKey) === true);
+    const replacedAll = before !== undefined && before.size > 0 && !stayed;
     // Age counts from before the fetch: what was removed meanwhile is seen in time.
     held = { keys: outcome.keys, fetchedAtMs: triedAtMs };
     refreshMs = outcome.refreshMs;
-    options.onEvent?.({ kind: 'refreshed', keys: outcome.keys.size, ignored: outcome.ignored });
+    options.onEvent?.({ kind: 'refreshed', keys: outcome.keys.size, ignored: outcome.ignored, replacedAll });
   }
 
   async function fetchKeySet(): Promise<(ParsedKeySet & { readonly refreshMs: number }) | KeySetErrorCode> {
@@ -170,7 +181,8 @@ export function createKeySet(options: KeySetOptions): KeySet {
     return lookUp(kid);
   }
 
-  return { findKey, refresh, dueAtMs, fetchedAtMs: () => held?.fetchedAtMs };
+  const holds = (kid: string): boolean => held?.keys.has(kid) === true;
+  return { findKey, refresh, dueAtMs, holds, fetchedAtMs: () => held?.fetchedAtMs };
 }
 
 /** Keys that are at hand in this process: one's own issuer, and tests. */

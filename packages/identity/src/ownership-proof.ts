@@ -32,6 +32,8 @@ export type OwnershipProof = {
   readonly subject: string;
   /** RFC 7638 SHA-256 thumbprint of the device's X25519 key. */
   readonly jkt: string;
+  /** The id of the issuer's key that signed it. */
+  readonly kid: string;
   readonly issuedAtMs: number;
   readonly expiresAtMs: number;
   /** The provider's statement that the person is in a covered region. */

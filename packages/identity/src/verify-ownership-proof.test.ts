@@ -107,6 +107,7 @@ for (const key of [ecKey, edKey]) {
         providerNumber: 7,
         subject: 'mia@skylark',
         jkt,
+        kid: key.kid,
         issuedAtMs: (nowSeconds - 5) * 1000,
         expiresAtMs: (nowSeconds + 115) * 1000,
         region: 'covered',

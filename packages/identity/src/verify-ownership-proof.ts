@@ -100,6 +100,7 @@ export async function verifyOwnershipProof(token: string, context: ProofContext)
       providerNumber: trusted.providerNumber,
       subject: sub,
       jkt: cnf.jkt,
+      kid: found.key.kid,
       issuedAtMs: iat * 1000,
       expiresAtMs: exp * 1000,
       ...(region === undefined ? {} : { region }),

@@ -36,4 +36,6 @@ export type AccountEvent =
   | { readonly kind: 'device-removed'; readonly interopId: string; readonly device: Device }
   | { readonly kind: 'account-suspended'; readonly interopId: string }
   | { readonly kind: 'account-withdrawn'; readonly interopId: string; readonly devices: readonly Device[] }
-  | { readonly kind: 'provider-suspended'; readonly provider: number };
+  | { readonly kind: 'provider-suspended'; readonly provider: number }
+  /** What was vouched for by other keys than these stands no longer. */
+  | { readonly kind: 'keys-replaced'; readonly provider: number; readonly stands: (keyId: string) => boolean };

@@ -16,13 +16,19 @@ after(async () => {
 });
 
 test('a proof admits its device on both transports', async () => {
-  const { control, clock, enlist, proof } = await open();
+  const { control, clock, enlist, proof, world } = await open();
   const { account, device, sample } = await enlist(1, 'anna');
   const xmpp = await control.login.authenticate(await proof(issuers.skylark, 'anna', sample.jkt), {
     transport: 'xmpp',
     nowMs: clock.nowMs,
   });
-  assert.deepEqual(xmpp, { kind: 'admitted', account, device, proofExpiresAtMs: clock.nowMs + 120_000 });
+  assert.deepEqual(xmpp, {
+    kind: 'admitted',
+    account,
+    device,
+    keyId: world.keys.get(issuers.skylark)!.kid,
+    proofExpiresAtMs: clock.nowMs + 120_000,
+  });
   const compact = await control.login.authenticate(
     await proof(issuers.skylark, 'anna', sample.jkt, { lifetimeSeconds: 600 }),
     { transport: 'compact', deviceKeyThumbprint: sample.jkt, nowMs: clock.nowMs },

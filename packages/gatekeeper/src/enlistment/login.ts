@@ -25,7 +25,14 @@ export type LoginContext = {
 };
 
 export type LoginResult =
-  | { readonly kind: 'admitted'; readonly account: Account; readonly device: Device; readonly proofExpiresAtMs: number }
+  | {
+      readonly kind: 'admitted';
+      readonly account: Account;
+      readonly device: Device;
+      /** The provider's key that vouched for it. */
+      readonly keyId: string;
+      readonly proofExpiresAtMs: number;
+    }
   | { readonly kind: 'refused'; readonly code: LoginErrorCode };
 
 export type Login = {
@@ -88,7 +95,7 @@ export function createLogin(deps: {
     if (account.status !== 'active') return refused('account-suspended');
     const device = account.devices.find(known => known.thumbprint === proof.jkt);
     if (device === undefined) return refused('device-unknown');
-    return { kind: 'admitted', account, device, proofExpiresAtMs: proof.expiresAtMs };
+    return { kind: 'admitted', account, device, keyId: proof.kid, proofExpiresAtMs: proof.expiresAtMs };
   }
 
   return {

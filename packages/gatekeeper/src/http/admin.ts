@@ -126,6 +126,15 @@ export async function buildAdminHttp(deps: AdminHttpDeps): Promise<AdminHttp> {
     });
   });
 
+  app.post('/admin/v1/providers/:number/revoke-keys', { schema: { params: provider } }, async (request, reply) => {
+    const number = Number(request.params.number);
+    const result = await registry.revokeKeys(number, 'admin', nowMs());
+    if (result === 'unknown') return problem(reply, 'provider-unknown');
+    if (result === 'not-fetched') return problem(reply, 'key-set-not-fetched');
+    log('warn', 'provider-keys-revoked', { provider: number });
+    return reply.send({ number });
+  });
+
   for (const action of ['suspend', 'resume'] as const) {
     app.post(`/admin/v1/providers/:number/${action}`, { schema: { params: provider } }, async (request, reply) => {
       const number = Number(request.params.number);

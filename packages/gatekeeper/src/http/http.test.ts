@@ -334,6 +334,11 @@ test('the admin API asks for its credential, suspends, resumes and tells', async
   assert.equal((await call('POST', `${person}/resume`)).status, 200);
   assert.equal((await call('POST', '/admin/v1/providers/1/resume')).status, 200);
   assert.equal((await call('POST', '/admin/v1/providers/1/resume')).status, 200, 'again changes nothing');
+  assert.deepEqual((await call('POST', '/admin/v1/providers/1/revoke-keys')).json, { number: 1 });
+  isProblem(await call('POST', '/admin/v1/providers/77/revoke-keys'), 404, 'provider-unknown');
+  fixture.world.published.set(issuers.heron, []);
+  fixture.clock.nowMs += 1_000;
+  isProblem(await call('POST', '/admin/v1/providers/2/revoke-keys'), 502, 'key-set-not-fetched');
   isProblem(await call('POST', '/admin/v1/providers/77/suspend'), 404, 'provider-unknown');
   isProblem(await call('POST', `/admin/v1/enlistments/1-${'a'.repeat(26)}/suspend`), 404, 'enlistment-unknown');
   isProblem(await call('POST', '/admin/v1/providers/x/suspend'), 400, 'request-refused');
@@ -347,6 +352,7 @@ test('the admin API asks for its credential, suspends, resumes and tells', async
       ['enlistment-suspended', 'admin'],
       ['enlistment-resumed', 'admin'],
       ['provider-resumed', 'admin'],
+      ['provider-keys-revoked', 'admin'],
     ],
   );
   const providers = (await call('GET', '/admin/v1/providers')).json['providers'] as { number: number }[];

@@ -17,6 +17,7 @@ export type ProblemCode =
   | 'identity-key-differs'
   | 'device-limit'
   | 'suspended-by-configuration'
+  | 'key-set-not-fetched'
   | 'media-not-allowed'
   | 'media-not-found'
   | 'media-grant-expired'
@@ -80,6 +81,11 @@ export const problems: Readonly<
     status: 409,
     title: 'Suspended by configuration',
     detail: "Change the provider's status in the configuration file and restart.",
+  },
+  'key-set-not-fetched': {
+    status: 502,
+    title: 'Key set not fetched',
+    detail: 'The provider gave no key set, and nothing was ended. Suspend the provider, which ends all its streams.',
   },
   'media-not-allowed': {
     status: 403,

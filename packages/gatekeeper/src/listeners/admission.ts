@@ -5,8 +5,11 @@ import { type Carrier, DeviceSession, type SessionHost } from '../routing/device
 import type { Sessions } from '../routing/sessions.ts';
 import { type LoginStep, LoginTurns } from './login-turns.ts';
 
+/** Who a stream belongs to, and the provider's key that vouched for it. */
+export type Admitted = { readonly account: Account; readonly device: Device; readonly keyId: string };
+
 export type Admission =
-  | { readonly kind: 'admitted'; readonly account: Account; readonly device: Device; readonly proofExpiresAtMs: number }
+  | (Admitted & { readonly kind: 'admitted'; readonly proofExpiresAtMs: number })
   | { readonly kind: 'refused'; readonly code: string };
 
 export type ListenerLimits = {
@@ -60,8 +63,8 @@ export type ListenerHost = {
   readonly sessions: Sessions;
   readonly sessionHost: SessionHost;
   readonly log: ListenerLog;
-  /** Whether account and device are still there: they may have gone while the proof was verified. */
-  readonly stillAdmitted: (account: Account, device: Device) => boolean;
+  /** Whether account, device and key are still there: they may have gone while the proof was verified. */
+  readonly stillAdmitted: (admitted: Admitted) => boolean;
   /** Verifies a proof and finds the device it belongs to. Never rejects. */
   readonly authenticate: (
     token: string,
@@ -72,8 +75,8 @@ export type ListenerHost = {
 };
 
 /** Starts the session of a device that has just logged in; an earlier one of the device is closed. */
-export function beginSession(host: ListenerHost, account: Account, device: Device, carrier: Carrier): DeviceSession {
-  const session = new DeviceSession(host.sessionHost, account, device);
+export function beginSession(host: ListenerHost, admitted: Admitted, carrier: Carrier): DeviceSession {
+  const session = new DeviceSession(host.sessionHost, admitted.account, admitted.device, admitted.keyId);
   host.sessions.add(session);
   session.carryOn(carrier);
   setTimeout(() => session.startDelivery(), host.limits.startDeliveryMs).unref();

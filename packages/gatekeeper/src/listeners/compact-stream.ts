@@ -10,9 +10,8 @@ import { ServerNegotiation } from '@drawbridge/stream/server-negotiation';
 import type { Element } from '@drawbridge/wire/element';
 import { type StreamErrorCondition, streamErrorElement } from '@drawbridge/wire/stream-error';
 import { encodeElement } from '@drawbridge/wire/xml-encoder';
-import type { Account, Device } from '../enlistment/account.ts';
 import type { Carrier, DeviceSession } from '../routing/device-session.ts';
-import { beginSession, type ConnectionPlace, type ListenerHost } from './admission.ts';
+import { type Admitted, beginSession, type ConnectionPlace, type ListenerHost } from './admission.ts';
 
 /** What carries the bytes: a TCP socket or a WebSocket's binary messages. */
 export interface ByteLink {
@@ -38,7 +37,7 @@ export class CompactStream implements Carrier {
   readonly #recorder: { keyLog: KeyLog; keys: CompactKeyRecorder } | undefined;
   /** Until login is done. */
   #negotiation: ServerNegotiation | undefined;
-  #admitted: { account: Account; device: Device } | undefined;
+  #admitted: Admitted | undefined;
   #session: DeviceSession | undefined;
   /** Answers to the first stanzas, until they leave with the handshake's reply. */
   #gathered: Element[] | undefined;
@@ -170,7 +169,7 @@ export class CompactStream implements Carrier {
     if (this.#closed) return;
     this.#verifying = false;
     this.#link.resume();
-    if (admission.kind === 'refused' || !this.#host.stillAdmitted(admission.account, admission.device)) {
+    if (admission.kind === 'refused' || !this.#host.stillAdmitted(admission)) {
       this.#link.send(this.#server.refuse());
       this.close(undefined);
       return;
@@ -215,7 +214,7 @@ export class CompactStream implements Carrier {
   }
 
   #resume(previousId: string, handled: number): void {
-    const session = this.#host.sessions.resume(this.#admitted!.device, previousId, handled, this);
+    const session = this.#host.sessions.resume(this.#admitted!, previousId, handled, this);
     const outcome =
       session === undefined
         ? this.#negotiation!.receive({ kind: 'resume-refused' })
@@ -228,9 +227,9 @@ export class CompactStream implements Carrier {
 
   #established(): void {
     this.#loggedIn();
-    const { account, device } = this.#admitted!;
+    const admitted = this.#admitted!;
     this.#admitted = undefined;
-    this.#session = beginSession(this.#host, account, device, this);
+    this.#session = beginSession(this.#host, admitted, this);
   }
 
   /** What login needed is let go of: connections are many, and most are idle. */

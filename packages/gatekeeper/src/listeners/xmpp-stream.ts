@@ -14,9 +14,8 @@ import {
   encodeStreamEnd,
   encodeStreamHeader,
 } from '@drawbridge/wire/xml-encoder';
-import type { Account, Device } from '../enlistment/account.ts';
 import type { Carrier, DeviceSession } from '../routing/device-session.ts';
-import { beginSession, type ConnectionPlace, type ListenerHost } from './admission.ts';
+import { type Admitted, beginSession, type ConnectionPlace, type ListenerHost } from './admission.ts';
 
 /** What carries the text: a TCP or TLS socket, or a WebSocket. */
 export interface XmppLink {
@@ -41,7 +40,7 @@ export class XmppStream implements Carrier {
   readonly #decoder = new XmlStreamDecoder(xmlLimitsBeforeLogin);
   /** Until login is done; with the proof's owner it is let go of then: connections are many, and most are idle. */
   #negotiation: ServerNegotiation | undefined;
-  #admitted: { account: Account; device: Device } | undefined;
+  #admitted: Admitted | undefined;
   #session: DeviceSession | undefined;
   #deadline: NodeJS.Timeout | undefined;
   /** What came before login and waits for its turn. */
@@ -258,7 +257,7 @@ export class XmppStream implements Carrier {
   async #verify(token: string): Promise<void> {
     const admission = await this.#host.authenticate(token, 'xmpp');
     if (this.#closed) return;
-    if (admission.kind === 'refused' || !this.#host.stillAdmitted(admission.account, admission.device)) {
+    if (admission.kind === 'refused' || !this.#host.stillAdmitted(admission)) {
       const notJudged = admission.kind === 'refused' && admission.code === 'replay-check-failed';
       this.#negotiate({ kind: notJudged ? 'not-judged' : 'refused' });
       return;
@@ -273,12 +272,12 @@ export class XmppStream implements Carrier {
   }
 
   #resume(previousId: string, handled: number): void {
-    const { account, device } = this.#admitted!;
-    if (!this.#host.stillAdmitted(account, device)) {
+    const admitted = this.#admitted!;
+    if (!this.#host.stillAdmitted(admitted)) {
       this.#fail('not-authorized');
       return;
     }
-    const session = this.#host.sessions.resume(device, previousId, handled, this);
+    const session = this.#host.sessions.resume(admitted, previousId, handled, this);
     if (session === undefined) {
       this.#negotiate({ kind: 'resume-refused' });
       return;
@@ -293,14 +292,14 @@ export class XmppStream implements Carrier {
     this.#negotiation = undefined;
     this.#place.admitted();
     this.#decoder.setLimits(xmlLimitsAfterLogin);
-    const { account, device } = this.#admitted!;
+    const admitted = this.#admitted!;
     this.#admitted = undefined;
     if (resumed) return;
-    if (!this.#host.stillAdmitted(account, device)) {
+    if (!this.#host.stillAdmitted(admitted)) {
       this.#fail('not-authorized');
       return;
     }
-    this.#session = beginSession(this.#host, account, device, this);
+    this.#session = beginSession(this.#host, admitted, this);
   }
 
   #sendHeader(streamId: string): void {

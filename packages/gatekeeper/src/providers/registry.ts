@@ -38,6 +38,14 @@ export type Registry = ReachPolicy & {
     actor: string,
     nowMs: number,
   ) => Promise<SetStatusResult>;
+  /** Whether this key is in the provider's set, as it was fetched last. */
+  readonly keyStands: (number: number, keyId: string) => boolean;
+  /**
+   * A key of the provider may be in wrong hands: fetches its set now and ends every stream that another key vouched for
+   * than those in it (`keys-replaced`); in the audit log. `not-fetched`: nobody knows which keys are left, and nothing
+   * was ended.
+   */
+  readonly revokeKeys: (number: number, actor: string, nowMs: number) => Promise<'revoked' | 'unknown' | 'not-fetched'>;
   /** Live providers whose key set has not been fetched yet. */
   readonly withoutKeys: () => number;
   readonly close: () => void;
@@ -105,7 +113,13 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
     let keys = number === 0 && own.kind === 'embedded' ? deps.ownUserKeys : undefined;
     let set: KeySet | undefined;
     if (keys === undefined) {
-      const onEvent = (event: KeySetEvent): void => deps.onKeySetEvent(number, event);
+      const onEvent = (event: KeySetEvent): void => {
+        deps.onKeySetEvent(number, event);
+        // Rotation overlaps; a set without any key of the one before says that those are good for nothing any more.
+        if (event.kind === 'refreshed' && event.replacedAll) {
+          deps.events.emit({ kind: 'keys-replaced', provider: number, stands: () => false });
+        }
+      };
       set = createKeySet({ issuer, keySetOrigins, fetch: deps.egressFetch, nowMs: deps.monotonicMs, onEvent });
       stops.push(keepFresh(set, deps.monotonicMs));
       keys = set;
@@ -150,6 +164,20 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
         if (status === 'suspended') deps.events.emit({ kind: 'provider-suspended', provider: number });
       }
       return result;
+    },
+    keyStands: (number, keyId) => entries.get(number)?.set?.holds(keyId) ?? true,
+    async revokeKeys(number, actor, nowMs) {
+      const entry = entries.get(number);
+      if (entry?.set === undefined) return 'unknown';
+      const { set } = entry;
+      // A fetch that is under way may have begun before the keys were replaced.
+      await set.refresh();
+      const before = deps.monotonicMs();
+      await set.refresh();
+      if ((set.fetchedAtMs() ?? Number.NEGATIVE_INFINITY) < before) return 'not-fetched';
+      await store.run('providerKeysRevoked', { number, actor, nowMs });
+      deps.events.emit({ kind: 'keys-replaced', provider: number, stands: keyId => set.holds(keyId) });
+      return 'revoked';
     },
     withoutKeys: () => {
       const waiting = (entry: Entry): boolean =>

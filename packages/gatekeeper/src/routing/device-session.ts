@@ -72,6 +72,8 @@ export class DeviceSession implements LiveDevice {
   readonly interopId: string;
   readonly provider: number;
   readonly device: Device;
+  /** The provider's key that vouched for it last. */
+  keyId: string;
   readonly fullJid: string;
   readonly bareJid: string;
   readonly core: ServerSession<Entry>;
@@ -89,11 +91,12 @@ export class DeviceSession implements LiveDevice {
   /** In the list of sessions to flush at the end of this turn. */
   flushPending = false;
 
-  constructor(host: SessionHost, account: { interopId: string; provider: number }, device: Device) {
+  constructor(host: SessionHost, account: { interopId: string; provider: number }, device: Device, keyId: string) {
     this.#host = host;
     this.interopId = account.interopId;
     this.provider = account.provider;
     this.device = device;
+    this.keyId = keyId;
     this.bareJid = `${account.interopId}@${host.domain}`;
     this.fullJid = `${this.bareJid}/${device.id}`;
     this.core = new ServerSession<Entry>(host.domain, this.fullJid);

@@ -72,14 +72,20 @@ export class Sessions {
    * Takes a session up again on another carrier. Only the device that began it may: the caller has checked a fresh
    * proof of it. Undefined when there is none with that id, or the count is impossible.
    */
-  resume(device: Device, previousId: string, handled: number, carrier: Carrier): DeviceSession | undefined {
-    const session = this.#byDevice.get(device.row);
+  resume(
+    by: { readonly device: Device; readonly keyId: string },
+    previousId: string,
+    handled: number,
+    carrier: Carrier,
+  ): DeviceSession | undefined {
+    const session = this.#byDevice.get(by.device.row);
     if (session === undefined || session.core.resumptionId !== previousId) return undefined;
     session.releaseCarrier('conflict');
     if (!session.core.resume(handled)) {
       session.end();
       return undefined;
     }
+    session.keyId = by.keyId;
     session.carryOn(carrier);
     return session;
   }

@@ -25,7 +25,10 @@ export type FakeWorld = {
   readonly posted: Posted[];
   /** Status of the answer to a post, or `down`. */
   wakeUpAnswer: number | 'down';
-  readonly keys: ReadonlyMap<string, SigningKey>;
+  /** What signs proofs. */
+  readonly keys: Map<string, SigningKey>;
+  /** What an issuer publishes, when it is not just that key; empty: no answer. */
+  readonly published: Map<string, readonly SigningKey[]>;
 };
 
 export function fakeWorld(issuers: readonly string[]): FakeWorld {
@@ -41,7 +44,12 @@ export function fakeWorld(issuers: readonly string[]): FakeWorld {
     }
     for (const [issuer, key] of keys) {
       if (url === `${issuer}/.well-known/openid-configuration`) return json({ issuer, jwks_uri: `${issuer}/jwks` });
-      if (url === `${issuer}/jwks`) return json({ keys: [publicJwk(key)] });
+      if (url === `${issuer}/jwks`) {
+        const listed = world.published.get(issuer) ?? [key];
+        return listed.length === 0
+          ? { kind: 'failed', code: 'connect-failed' }
+          : json({ keys: listed.map(each => publicJwk(each)) });
+      }
     }
     return { kind: 'failed', code: 'name-not-found' };
   };
@@ -50,7 +58,7 @@ export function fakeWorld(issuers: readonly string[]): FakeWorld {
     open: async () => ({ kind: 'failed', code: 'url-refused' }),
     close: () => {},
   };
-  const world: FakeWorld = { egress, posted, wakeUpAnswer: 202, keys };
+  const world: FakeWorld = { egress, posted, wakeUpAnswer: 202, keys, published: new Map() };
   return world;
 }
 

@@ -13,6 +13,7 @@ export type AuditEntry = {
     | 'provider-registered'
     | 'provider-suspended'
     | 'provider-resumed'
+    | 'provider-keys-revoked'
     | 'enlistment-suspended'
     | 'enlistment-resumed';
   /** A provider number or an InteropId; never a user-visible identifier. */
@@ -90,6 +91,11 @@ export const operationsWrites = {
     const action = args.status === 'live' ? 'provider-resumed' : 'provider-suspended';
     audit(db, args.nowMs, args.actor, action, String(args.number));
     return 'changed';
+  },
+
+  /** For the audit log alone. */
+  providerKeysRevoked(db: DatabaseSync, args: { number: number; actor: string; nowMs: number }): void {
+    audit(db, args.nowMs, args.actor, 'provider-keys-revoked', String(args.number));
   },
 
   /**
