@@ -41,7 +41,11 @@ export function compareCounts(known: CountedFile | undefined, now: CountedFile):
     if (grew) failures.push(`${name}: ${count}, was ${before}`);
     if (known !== undefined && before === undefined) failures.push(`${name}: new, and not among the committed counts`);
     const change =
-      before === undefined ? 'new' : before === count ? '' : `was ${before}${skipped ? ` with Node ${known?.node}` : ''}`;
+      before === undefined
+        ? 'new'
+        : before === count
+          ? ''
+          : `was ${before}${skipped ? ` with Node ${known?.node}` : ''}`;
     lines.push(`${grew ? 'WORSE ' : ''}${name}: ${count} ${change}`.trimEnd());
   }
   for (const name of Object.keys(known?.counts ?? {})) {

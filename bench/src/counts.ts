@@ -105,7 +105,13 @@ async function openCountedCore(store: CountedStore): Promise<Core> {
     wakeUp: () => {},
     authenticate: token => {
       const account = accounts[Number(token.at(-1))]!;
-      return Promise.resolve({ kind: 'admitted', account, device: account.devices[0]!, keyId: 'k', proofExpiresAtMs: unlimited });
+      return Promise.resolve({
+        kind: 'admitted',
+        account,
+        device: account.devices[0]!,
+        keyId: 'k',
+        proofExpiresAtMs: unlimited,
+      });
     },
     nowMs: Date.now,
     log: () => {},
@@ -335,7 +341,9 @@ export async function runCounts(check: boolean): Promise<number> {
   }
   for (const failure of failures) process.stderr.write(`bench: ${failure}\n`);
   if (failures.length === 0) return 0;
-  process.stderr.write('Next: find what grew; if it is meant to, npm run bench -- --counts, and say why in the commit\n');
+  process.stderr.write(
+    'Next: find what grew; if it is meant to, npm run bench -- --counts, and say why in the commit\n',
+  );
   return 1;
 }
 

@@ -122,7 +122,8 @@ test('600 devices that resume over STARTTLS, 40 let in at once', { timeout: 90_0
           stream.send(`<resume xmlns='urn:xmpp:sm:3' previd='${ids[i]}' h='0'/>`);
           await stream.expect('resumed');
         } catch (error) {
-          if (stream.inbox.some(el => el.name === 'error' && JSON.stringify(el).includes('resource-constraint'))) refused++;
+          if (stream.inbox.some(el => el.name === 'error' && JSON.stringify(el).includes('resource-constraint')))
+            refused++;
           // A proof is good once.
           proofs[i] = await network.proof(person);
           stream.cut();
@@ -194,7 +195,8 @@ for (const how of ['log in', 'resume'] as const) {
           const device = await CompactDevice.open(network, person, { ...options, ...silentUntil });
           await device.received.until(
             'an answer',
-            () => device.received.isClosed || device.received.named(how === 'log in' ? 'enabled' : 'resumed').length > 0,
+            () =>
+              device.received.isClosed || device.received.named(how === 'log in' ? 'enabled' : 'resumed').length > 0,
           );
           if (device.received.isClosed) throw new Error('refused');
           devices[i] = device;

@@ -705,45 +705,47 @@ test('a suspended person, provider and a removed device lose their streams withi
 });
 
 for (const transport of transports) {
-test(`${transport}: a recipient that reads nothing costs little memory, and loses nothing`, { timeout: 90_000 }, async () => {
-  const [anna, bob] = await two();
-  const to = await network.login(bob, transport);
-  await to.ping();
-  to.stopReading();
-  const from = await network.login(anna);
-  const count = 750;
-  const before = await memory();
-  function* texts(): Generator<string> {
-    for (let i = 0; i < count; i++) yield envelope(anna, bob.bareJid, `m${i}`, ciphertextFor(1, 60_000));
-  }
-  const other = await network.login(await somebody());
-  const sending = from.sendAll(texts());
-  // Others are served meanwhile.
-  await other.ping();
-  await sending;
-  await other.ping();
-  other.cut();
-  let handled = 0;
-  for (let i = 0; i < 20 && handled < count; i++) handled = await from.acknowledged();
-  assert.equal(handled, count);
-  assert.equal(await network.stored(bob), count);
-  // 60 MB went in. The client is in this process too, and holds nothing.
-  const grownBytes = (await memory()) - before;
-  assert(grownBytes < 16 * 1024 * 1024, `${(grownBytes / 1024 / 1024).toFixed(1)} MiB more`);
+  test(`${transport}: a recipient that reads nothing costs little memory, and loses nothing`, {
+    timeout: 90_000,
+  }, async () => {
+    const [anna, bob] = await two();
+    const to = await network.login(bob, transport);
+    await to.ping();
+    to.stopReading();
+    const from = await network.login(anna);
+    const count = 750;
+    const before = await memory();
+    function* texts(): Generator<string> {
+      for (let i = 0; i < count; i++) yield envelope(anna, bob.bareJid, `m${i}`, ciphertextFor(1, 60_000));
+    }
+    const other = await network.login(await somebody());
+    const sending = from.sendAll(texts());
+    // Others are served meanwhile.
+    await other.ping();
+    await sending;
+    await other.ping();
+    other.cut();
+    let handled = 0;
+    for (let i = 0; i < 20 && handled < count; i++) handled = await from.acknowledged();
+    assert.equal(handled, count);
+    assert.equal(await network.stored(bob), count);
+    // 60 MB went in. The client is in this process too, and holds nothing.
+    const grownBytes = (await memory()) - before;
+    assert(grownBytes < 16 * 1024 * 1024, `${(grownBytes / 1024 / 1024).toFixed(1)} MiB more`);
 
-  to.read();
-  const received: string[] = [];
-  while (received.length < count) {
-    received.push(...ids(await to.messages(1)));
-    if (received.length % 20 === 0) to.acknowledge();
-  }
-  assert.deepEqual(
-    received,
-    Array.from({ length: count }, (_, i) => `m${i}`),
-  );
-  from.cut();
-  to.cut();
-});
+    to.read();
+    const received: string[] = [];
+    while (received.length < count) {
+      received.push(...ids(await to.messages(1)));
+      if (received.length % 20 === 0) to.acknowledge();
+    }
+    assert.deepEqual(
+      received,
+      Array.from({ length: count }, (_, i) => `m${i}`),
+    );
+    from.cut();
+    to.cut();
+  });
 }
 
 test('a sender that reads no answers is read no more', { timeout: 60_000 }, async () => {

@@ -30,7 +30,11 @@ export type HerdResult = Metered & {
   readonly back: number;
   readonly resumed: number;
   /** Until half, nearly all and all were back; undefined when they never were. */
-  readonly backMs: { readonly p50?: number | undefined; readonly p95?: number | undefined; readonly all?: number | undefined };
+  readonly backMs: {
+    readonly p50?: number | undefined;
+    readonly p95?: number | undefined;
+    readonly all?: number | undefined;
+  };
   readonly tries: number;
   /** Tries that failed, by the reason. */
   readonly failures: Readonly<Record<string, number>>;

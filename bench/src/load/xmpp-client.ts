@@ -52,7 +52,9 @@ export class XmppClient implements LoadClient {
     const { target } = options;
     const at = { host: '127.0.0.1', port: target.port, noDelay: true, ...from(options.localAddress) };
     this.#socket = target.tls
-      ? connectTls({ ...at, servername: domain, secureContext: caOf(target.caFile)?.secureContext }, () => this.#start())
+      ? connectTls({ ...at, servername: domain, secureContext: caOf(target.caFile)?.secureContext }, () =>
+          this.#start(),
+        )
       : connectTcp(at, () => this.#start());
     this.#socket.on('data', (chunk: Buffer) => {
       this.bytesIn += chunk.length;
@@ -246,8 +248,7 @@ export class XmppClient implements LoadClient {
           this.#resumptionId = /\sid=['"]([^'"]+)/.exec(text)?.[1];
           this.#handled = 0;
           this.#open();
-        }
-        else if (text.startsWith('<failed')) this.#lost('stream management refused');
+        } else if (text.startsWith('<failed')) this.#lost('stream management refused');
         return;
     }
   }

@@ -117,9 +117,19 @@ export async function herdSuite(context: SuiteContext): Promise<SuiteResult> {
     ),
     rows,
     checks: [
-      ...check('devices back, the least of all cases', Math.min(...rows.map(each => each.medians.back ?? 0)), 'at-least', devices),
+      ...check(
+        'devices back, the least of all cases',
+        Math.min(...rows.map(each => each.medians.back ?? 0)),
+        'at-least',
+        devices,
+      ),
       ...check('the last device is back after, ms', worst('back100Ms'), 'at-most', allBackMs),
-      ...check('p99 of messages between those who are connected, meanwhile, ms', worst('establishedP99Ms'), 'at-most', worstP99Ms),
+      ...check(
+        'p99 of messages between those who are connected, meanwhile, ms',
+        worst('establishedP99Ms'),
+        'at-most',
+        worstP99Ms,
+      ),
       ...check(
         'resident memory at the peak above that of the streams afterwards, MiB',
         Math.max(...rows.map(({ medians }) => (medians.peakMiB ?? Number.NaN) - (medians.afterMiB ?? Number.NaN))),

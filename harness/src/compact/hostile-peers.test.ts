@@ -26,10 +26,16 @@ async function memory(): Promise<number> {
 const pause = (ms: number) => new Promise(resolve => setTimeout(resolve, ms));
 
 for (const carrier of ['tcp', 'websocket'] as const) {
-  test(`${carrier}: a recipient that reads nothing costs little memory, and loses nothing`, { timeout: 90_000 }, async t => {
+  test(`${carrier}: a recipient that reads nothing costs little memory, and loses nothing`, {
+    timeout: 90_000,
+  }, async t => {
     const network = await CompactNetwork.open();
     t.after(() => network.close());
-    const [anna, bert, carl] = [await network.person('anna'), await network.person('bert'), await network.person('carl')];
+    const [anna, bert, carl] = [
+      await network.person('anna'),
+      await network.person('bert'),
+      await network.person('carl'),
+    ];
     const to = await CompactDevice.open(network, bert, { carrier });
     const from = await CompactDevice.open(network, anna);
     const other = await CompactDevice.open(network, carl, { carrier });

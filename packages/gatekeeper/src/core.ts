@@ -130,7 +130,12 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     stillAdmitted: ({ account, device, keyId }) => {
       const now = deps.accounts.find(account.interopId);
       // Who may not even reach themselves is suspended, or their provider is.
-      return now !== undefined && deps.mayReach(now, now) && deps.keyStands(now.provider, keyId) && now.devices.some(each => each.row === device.row);
+      return (
+        now !== undefined &&
+        deps.mayReach(now, now) &&
+        deps.keyStands(now.provider, keyId) &&
+        now.devices.some(each => each.row === device.row)
+      );
     },
     authenticate: deps.authenticate,
     gate: new ConnectionGate(deps.listenerLimits),

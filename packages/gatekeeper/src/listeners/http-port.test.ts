@@ -38,7 +38,9 @@ async function settled(port: HttpPort, connections: number): Promise<void> {
   assert.equal(port.connections(), connections);
 }
 
-test('who says nothing, half a header, or half a body is cut; others are served meanwhile', { timeout: 20_000 }, async t => {
+test('who says nothing, half a header, or half a body is cut; others are served meanwhile', {
+  timeout: 20_000,
+}, async t => {
   const { number } = await open(t);
   const slow = [
     say(number, ''),
@@ -66,7 +68,11 @@ test('who does not read the answer is cut', { timeout: 20_000 }, async t => {
 
 test('those that are too many are cut, also when the gatekeeper as a whole is full', { timeout: 20_000 }, async t => {
   let isFull = false;
-  const { port, number } = await open(t, { maxConnections: 2, headersTimeoutMs: 5_000, requestTimeoutMs: 5_000 }, () => isFull);
+  const { port, number } = await open(
+    t,
+    { maxConnections: 2, headersTimeoutMs: 5_000, requestTimeoutMs: 5_000 },
+    () => isFull,
+  );
   const [first, second] = [say(number, ''), say(number, '')];
   await settled(port, 2);
   const third = say(number, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n');
@@ -74,7 +80,10 @@ test('those that are too many are cut, also when the gatekeeper as a whole is fu
   await third.closed;
   first.socket.destroy();
   await settled(port, 1);
-  assert.equal(await (await fetch(`http://127.0.0.1:${number}/`, { headers: { connection: 'close' } })).text(), 'hello');
+  assert.equal(
+    await (await fetch(`http://127.0.0.1:${number}/`, { headers: { connection: 'close' } })).text(),
+    'hello',
+  );
   await settled(port, 1);
   isFull = true;
   const fourth = say(number, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n');

@@ -40,7 +40,13 @@ const tlsHandshakeRecord = 0x16;
 
 export function createHttpPort(
   handler: RequestListener,
-  options: { tls: TlsMaterial | undefined; alsoPlain: boolean; limits: HttpPortLimits; isFull?: () => boolean; tap?: Tap | undefined },
+  options: {
+    tls: TlsMaterial | undefined;
+    alsoPlain: boolean;
+    limits: HttpPortLimits;
+    isFull?: () => boolean;
+    tap?: Tap | undefined;
+  },
 ): HttpPort {
   const { maxConnections, headersTimeoutMs, requestTimeoutMs } = options.limits;
   const common = {
