@@ -876,6 +876,51 @@ test('a full mailbox refuses with wait, and has room again when it was read', as
   to.cut();
 });
 
+test('one person can not fill a mailbox: theirs is a share, and others have room beside it', async t => {
+  const narrow = await RawNetwork.open({
+    mailbox: { maxEntries: 20, maxEntriesPerSender: 5, maxBytesPerSender: 100_000 },
+  });
+  t.after(() => narrow.close());
+  const [anna, bob, carl] = [await narrow.person('anna'), await narrow.person('bob'), await narrow.person('carl')];
+  const [from, other] = [await narrow.login(anna), await narrow.login(carl)];
+  for (let i = 0; i < 7; i++) from.send(envelope(anna, bob.bareJid, `m${i}`));
+  assert.equal(await expectError(from, 'm5'), 'wait resource-constraint sender-share');
+  assert.equal(await expectError(from, 'm6'), 'wait resource-constraint sender-share');
+  // A further device of the same person has the same share.
+  const further = await narrow.furtherDevice(anna);
+  const second = await narrow.login(further);
+  second.send(envelope(further, bob.bareJid, 'm7'));
+  assert.equal(await expectError(second, 'm7'), 'wait resource-constraint sender-share');
+  for (let i = 0; i < 5; i++) other.send(envelope(carl, bob.bareJid, `c${i}`));
+  assert.equal(await other.acknowledged(), 5);
+
+  const to = await narrow.login(bob);
+  assert.equal((await to.messages(10)).length, 10);
+  to.acknowledge(2);
+  await to.ping();
+  // Two of Anna's are taken: there is room for two.
+  for (let i = 8; i < 11; i++) from.send(envelope(anna, bob.bareJid, `m${i}`));
+  assert.deepEqual(ids(await to.messages(2)), ['m8', 'm9']);
+  to.acknowledge();
+  await to.ping();
+  await settled(async () => (await narrow.stored(bob)) === 0, 'the mailbox is empty');
+  to.cut();
+  for (const stream of [from, other, second]) stream.cut();
+});
+
+test('bytes of one person are bounded too', async t => {
+  const narrow = await RawNetwork.open({ mailbox: { maxBytesPerSender: 100_000 } });
+  t.after(() => narrow.close());
+  const [anna, bob] = [await narrow.person('anna'), await narrow.person('bob')];
+  const from = await narrow.login(anna);
+  for (let i = 0; i < 3; i++) from.send(envelope(anna, bob.bareJid, `m${i}`, ciphertextFor(1, 30_000)));
+  assert.equal(await expectError(from, 'm2'), 'wait resource-constraint sender-share');
+  from.send(envelope(anna, bob.bareJid, 'small'));
+  assert.equal(await from.acknowledged(), 4);
+  assert.equal(await narrow.stored(bob), 3);
+  from.cut();
+});
+
 test('a gatekeeper that stops says so on every stream, keeps everything, and delivers it after its return', async t => {
   const first = await RawNetwork.open();
   const [anna, bob] = [await first.person('anna'), await first.person('bob')];

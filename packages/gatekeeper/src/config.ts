@@ -197,6 +197,8 @@ const configSchema = closed({
       authorisationLifetimeSeconds: count(600, 86_400, 'life of a device authorisation'),
       mailboxEntries: count(200_000, 10_000_000, 'messages that may wait for one device'),
       mailboxBytes: count(268_435_456, 17_179_869_184, 'bytes that may wait for one device'),
+      mailboxEntriesPerSender: count(50_000, 10_000_000, 'of these, messages of one person'),
+      mailboxBytesPerSender: count(67_108_864, 17_179_869_184, 'of these, bytes of one person'),
       mailboxDays: count(30, 365, 'days until a waiting message expires'),
       connectionsPerAddress: count(32, 100_000, 'connections of one address before login'),
       streams: count(

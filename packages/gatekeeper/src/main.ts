@@ -177,6 +177,8 @@ async function openGatekeeperCore(
       ...defaultMailboxLimits,
       maxEntries: limits.mailboxEntries,
       maxBytes: limits.mailboxBytes,
+      maxEntriesPerSender: budgets.unlimited ? limits.mailboxEntries : limits.mailboxEntriesPerSender,
+      maxBytesPerSender: budgets.unlimited ? limits.mailboxBytes : limits.mailboxBytesPerSender,
       ttlMs: limits.mailboxDays * oneDayMs,
     },
     sessionLimits: budgets.unlimited

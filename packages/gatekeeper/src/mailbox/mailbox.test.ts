@@ -20,6 +20,8 @@ const limits: MailboxLimits = {
   writeAfterMs: 40,
   maxEntries: 40,
   maxBytes: 12_000,
+  maxEntriesPerSender: 20,
+  maxBytesPerSender: 6_000,
   ttlMs: 100_000,
   maxUnwrittenBytes: 3_000,
   pageEntries: 4,

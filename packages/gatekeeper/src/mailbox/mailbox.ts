@@ -3,7 +3,8 @@
 // A device that acknowledges quickly never costs a write: entries handed to a live stream wait a moment in memory.
 // Knows nothing of encodings on the wire, sockets, accounts or consent.
 // Source: docs/protocol/04-streams.md section 4.2, docs/decisions/0010.
-import type { Element } from '@drawbridge/wire/element';
+import { attribute, type Element } from '@drawbridge/wire/element';
+import { SenderShares } from './sender-shares.ts';
 
 /** What storage must do. `append` is atomic and durable when it resolves; `page` sees all that was appended before. */
 export interface MailboxStore {
@@ -29,6 +30,9 @@ export type MailboxLimits = {
   readonly writeAfterMs: number;
   readonly maxEntries: number;
   readonly maxBytes: number;
+  /** Of these, what may wait on disk of one sender. */
+  readonly maxEntriesPerSender: number;
+  readonly maxBytesPerSender: number;
   readonly ttlMs: number;
   /** Bytes not yet on disk beyond which senders are slowed down. */
   readonly maxUnwrittenBytes: number;
@@ -40,6 +44,8 @@ export const defaultMailboxLimits: MailboxLimits = {
   writeAfterMs: 40,
   maxEntries: 200_000,
   maxBytes: 256 * 1024 * 1024,
+  maxEntriesPerSender: 50_000,
+  maxBytesPerSender: 64 * 1024 * 1024,
   ttlMs: 30 * 86_400_000,
   maxUnwrittenBytes: 64 * 1024 * 1024,
   pageEntries: 256,
@@ -79,6 +85,8 @@ export type Entry = {
   /** When it came, monotonic clock. */
   readonly queuedAtMs: number;
   state: EntryState;
+  /** Whose share it counts in, with `countedBytes`, while it waits on disk. */
+  sharedBy: string | undefined;
   receipt: Receipt | undefined;
 };
 
@@ -90,6 +98,8 @@ export type DeviceMailbox = {
   count: number;
   bytes: number;
   live: Live | undefined;
+  /** Of what was written since this process knows the mailbox; what was there before is nobody's. */
+  shares: SenderShares | undefined;
   /** Entries handed to the writer and not yet durable. */
   writing: number;
   /** Entries in memory only, oldest first; empty unless a live stream has them. */
@@ -214,6 +224,14 @@ export class Mailboxes {
     return box === undefined || (box.count < this.#limits.maxEntries && box.bytes + sizeBytes <= this.#limits.maxBytes);
   }
 
+  /** Whether this sender may have `sizeBytes` more waiting there. False until the device has taken some of theirs. */
+  hasShare(device: number, sizeBytes: number, sender: string): boolean {
+    const shares = this.#boxes.get(device)?.shares;
+    if (shares === undefined) return true;
+    const { maxEntriesPerSender: count, maxBytesPerSender: bytes } = this.#limits;
+    return shares.hasRoom(sender, sizeBytes, { count, bytes });
+  }
+
   /**
    * Takes one stanza for one device. Order per mailbox is the order of calls. `keep` false: for a live device only.
    * The receipt counts this device among `remaining` already.
@@ -281,6 +299,7 @@ export class Mailboxes {
     const box = entry.mailbox;
     box.count--;
     box.bytes -= entry.countedBytes;
+    this.#leaveShare(entry);
     if (before === 'volatile') {
       this.#unwrittenBytes -= entry.countedBytes;
       this.#trimVolatile(box);
@@ -328,6 +347,8 @@ export class Mailboxes {
           if (box === undefined) return;
           box.count -= gone.count;
           box.bytes -= gone.bytes;
+          // Whose they were nobody read: counting begins anew, in the senders' favour.
+          if (gone.count > 0) box.shares = undefined;
           this.#forgetWhenEmpty(box);
         });
         this.#sweeping = { device, done: expired.catch(() => {}) };
@@ -351,6 +372,7 @@ export class Mailboxes {
       count: 0,
       bytes: 0,
       live: undefined,
+      shares: undefined,
       writing: 0,
       volatile: [],
       loading: this.#unread.delete(device) ? [] : undefined,
@@ -418,6 +440,7 @@ export class Mailboxes {
           sinceMs,
           queuedAtMs,
           state,
+          sharedBy: undefined,
           receipt: undefined,
         };
         live.device.deliver(entry, element, false);
@@ -435,6 +458,7 @@ export class Mailboxes {
       sinceMs,
       queuedAtMs,
       state: 'volatile',
+      sharedBy: undefined,
       receipt,
     };
     box.count++;
@@ -497,6 +521,10 @@ export class Mailboxes {
 
   #write(entry: Entry): void {
     entry.state = 'writing';
+    entry.sharedBy = senderOf(entry.element);
+    if (entry.sharedBy !== undefined) {
+      (entry.mailbox.shares ??= new SenderShares()).add(entry.sharedBy, entry.countedBytes);
+    }
     entry.mailbox.writing++;
     this.#toWrite.push(entry);
     if (this.#writeScheduled) return;
@@ -524,6 +552,7 @@ export class Mailboxes {
       }
       const stanza = this.#codec.encode(element);
       mailbox.bytes += stanza.length - entry.countedBytes;
+      if (entry.sharedBy !== undefined) mailbox.shares?.resize(entry.sharedBy, stanza.length - entry.countedBytes);
       this.#unwrittenBytes += stanza.length - entry.countedBytes;
       entry.countedBytes = stanza.length;
       entries.push(entry);
@@ -564,6 +593,7 @@ export class Mailboxes {
       entry.state = 'dropped';
       box.count--;
       box.bytes -= entry.countedBytes;
+      this.#leaveShare(entry);
       const receipt = entry.receipt;
       entry.receipt = undefined;
       if (receipt !== undefined) this.#refuse(receipt);
@@ -587,6 +617,12 @@ export class Mailboxes {
       receipt.refused();
     }
     settle(receipt);
+  }
+
+  #leaveShare({ sharedBy, mailbox, countedBytes }: Entry): void {
+    if (sharedBy === undefined || mailbox.shares === undefined) return;
+    mailbox.shares.remove(sharedBy, countedBytes);
+    if (mailbox.count === 0) mailbox.shares = undefined;
   }
 
   #settle(entry: Entry): void {
@@ -652,6 +688,7 @@ export class Mailboxes {
         if (stored.expiresAtMs > nowMs) this.#events.damaged();
         box.count--;
         box.bytes -= stored.stanza.length;
+        box.shares = undefined;
         this.#scheduleRemoval(box, stored.seq);
         continue;
       }
@@ -665,6 +702,7 @@ export class Mailboxes {
         sinceMs,
         queuedAtMs: 0,
         state: 'durable',
+        sharedBy: senderOf(element),
         receipt: undefined,
       };
       live.device.deliver(entry, element, true);
@@ -738,6 +776,13 @@ export class Mailboxes {
     this.#inFlight.add(work);
     void work.finally(() => this.#inFlight.delete(work));
   }
+}
+
+/** The local part of its `from`, which the gatekeeper has stamped. */
+function senderOf(element: Element | undefined): string | undefined {
+  const from = element === undefined ? undefined : attribute(element, 'from');
+  const at = from?.indexOf('@') ?? -1;
+  return at < 0 ? undefined : from?.slice(0, at);
 }
 
 /** One device fewer to wait for; settles the sender's stanza at the last. */

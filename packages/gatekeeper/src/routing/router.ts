@@ -48,6 +48,10 @@ export type RouterCounters = { routed: number; refused: number; storageRefused: 
 
 const unavailable = stanzaErrorElement('service-unavailable', { type: 'cancel' });
 const mailboxFull = stanzaErrorElement('resource-constraint', { type: 'wait' });
+const senderShareFull = stanzaErrorElement('resource-constraint', {
+  type: 'wait',
+  application: element('sender-share', NS_ERRORS),
+});
 const tooManyRequests = stanzaErrorElement('resource-constraint', { type: 'wait' });
 const notAdmitted = stanzaErrorElement('policy-violation', {
   type: 'modify',
@@ -146,6 +150,8 @@ export class Router {
     for (const ciphertext of ciphertexts) {
       const device = to.devices.find(candidate => candidate.id === ciphertext.deviceId)!;
       if (!message.noStore && !deps.mailboxes.hasSpace(device.row, sizeOf(ciphertext))) return mailboxFull;
+      if (!message.noStore && !own && !deps.mailboxes.hasShare(device.row, sizeOf(ciphertext), from.interopId))
+        return senderShareFull;
       targets.push(device);
     }
     const receipt = new MessageReceipt(this, session, message, sequence, targets.length);
