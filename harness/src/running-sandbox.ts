@@ -18,9 +18,20 @@ export type RunningSandbox = {
 };
 
 export async function startSandbox(accounts: number, ...options: string[]): Promise<RunningSandbox> {
+  return await startSandboxWithin(undefined, accounts, ...options);
+}
+
+/** Each of its processes may have `maxFiles` files open. */
+export async function startSandboxWithin(
+  maxFiles: number | undefined,
+  accounts: number,
+  ...options: string[]
+): Promise<RunningSandbox> {
+  const limit = maxFiles === undefined ? '' : `ulimit -n ${maxFiles}; `;
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-foreign-'));
   const args = ['sandbox', '--json', '--base-port', '0', '--data', folder, '--accounts', String(accounts), ...options];
-  const child = spawn(process.execPath, [startFile, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const command = [process.execPath, startFile, ...args];
+  const child = spawn('/bin/sh', ['-c', `${limit}exec "$@"`, 'sh', ...command], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise<void>(resolve => child.once('close', () => resolve()));
   const line = await new Promise<string>((resolve, reject) => {
     let out = '';
