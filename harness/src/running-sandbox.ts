@@ -31,7 +31,9 @@ export async function startSandboxWithin(
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-foreign-'));
   const args = ['sandbox', '--json', '--base-port', '0', '--data', folder, '--accounts', String(accounts), ...options];
   const command = [process.execPath, startFile, ...args];
-  const child = spawn('/bin/sh', ['-c', `${limit}exec "$@"`, 'sh', ...command], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn('/bin/sh', ['-c', `${limit}exec "$@"`, 'sh', ...command], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const ended = new Promise<void>(resolve => child.once('close', () => resolve()));
   const line = await new Promise<string>((resolve, reject) => {
     let out = '';

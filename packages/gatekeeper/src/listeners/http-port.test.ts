@@ -1,20 +1,23 @@
 // Peers that mean harm to an HTTP port: silent, slow, deaf, too many. And WebSockets, which are not counted as HTTP.
 import assert from 'node:assert/strict';
 import { type AddressInfo, connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { type TestContext, test } from 'node:test';
+import { createDevelopmentAuthority } from '@drawbridge/identity/development-certificates';
 import { WebSocket, WebSocketServer } from 'ws';
 import { createHttpPort, type HttpPort, type HttpPortLimits } from './http-port.ts';
+import type { TlsMaterial } from './tcp.ts';
 
 const limits: HttpPortLimits = { maxConnections: 100, headersTimeoutMs: 400, requestTimeoutMs: 600, idleMs: 700 };
 const largeAnswer = Buffer.alloc(64 * 1024 * 1024, 'x');
 
-async function open(t: TestContext, changed: Partial<HttpPortLimits> = {}, isFull = () => false) {
+async function open(t: TestContext, changed: Partial<HttpPortLimits> = {}, isFull = () => false, tls?: TlsMaterial) {
   const port = createHttpPort(
     (request, response) => {
       request.resume();
       response.end(request.url === '/large' ? largeAnswer : 'hello');
     },
-    { tls: undefined, alsoPlain: true, limits: { ...limits, ...changed }, isFull },
+    { tls, alsoPlain: false, limits: { ...limits, ...changed }, isFull },
   );
   await new Promise<void>(resolve => port.server.listen(0, '127.0.0.1', resolve));
   t.after(() => port.close());
@@ -90,6 +93,31 @@ test('those that are too many are cut, also when the gatekeeper as a whole is fu
   fourth.socket.resume();
   await fourth.closed;
   second.socket.destroy();
+});
+
+test('the same with TLS: floods above the limit leave it able to serve', { timeout: 20_000 }, async t => {
+  const authority = createDevelopmentAuthority({ nowMs: Date.now() });
+  const slow = { maxConnections: 3, headersTimeoutMs: 5_000, requestTimeoutMs: 5_000, idleMs: 5_000 };
+  const { port, number } = await open(t, slow, undefined, authority.issue(['localhost']));
+  const held = [say(number, ''), say(number, ''), say(number, '')];
+  await settled(port, 3);
+  const flood = Array.from({ length: 50 }, (_, i) => say(number, i % 2 === 0 ? '' : '\u0016\u0003\u0001\u0002'));
+  for (const { socket } of flood) socket.resume();
+  await Promise.all(flood.map(each => each.closed));
+  held[0]!.socket.destroy();
+  await settled(port, 2);
+  const answer = await new Promise<string>((resolve, reject) => {
+    const socket = connectTls({ host: '127.0.0.1', port: number, servername: 'localhost', ca: authority.ca }, () =>
+      socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'),
+    );
+    let text = '';
+    socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
+    socket.on('end', () => resolve(text));
+    socket.on('error', reject);
+  });
+  assert.match(answer, /^HTTP\/1\.1 200 /);
+  for (const { socket } of held) socket.destroy();
+  await settled(port, 0);
 });
 
 test('a WebSocket is no HTTP connection any more: it takes none of their places and is not cut for being silent', {

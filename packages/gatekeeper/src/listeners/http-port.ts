@@ -79,7 +79,8 @@ export function createHttpPort(
     secure !== undefined && plain !== undefined ? createTcpServer({ noDelay: true }, tellApart) : servers[0]!;
   server.prependListener('connection', (socket: Socket) => {
     if (sockets.size - upgraded >= maxConnections || options.isFull?.() === true) {
-      socket.destroy();
+      // Not at once: TLS would be put on a socket that is none any more.
+      setImmediate(() => socket.destroy());
       return;
     }
     sockets.add(socket);
