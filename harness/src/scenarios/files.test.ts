@@ -2,7 +2,16 @@
 // and right, or nothing and an error with a name.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import type { RequestListener } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -12,6 +21,7 @@ import { startDevProvider } from '@drawbridge/cli/dev-network';
 import { ensureDevPki } from '@drawbridge/cli/dev-pki';
 import type { Client, Message } from '@drawbridge/client/client';
 import { fileLimits, type FileProgress, Files } from '@drawbridge/client/files';
+import { MediaCopies } from '@drawbridge/client/media-copies';
 import { ProviderSession } from '@drawbridge/client/provider-session';
 import { encryptedSizeBytes } from '@drawbridge/e2ee/attachments';
 import type { AttachmentPointer } from '@drawbridge/e2ee/content-attachment';
@@ -147,6 +157,8 @@ test('what goes wrong has a name, and leaves nothing', async () => {
   await assert.rejects(anna.sendFile(toBob, { path: '' }), { code: 'invalid-argument' });
   await assert.rejects(anna.sendFile(toBob, { path, name: 'n'.repeat(513) }), { code: 'content-refused' });
   await assert.rejects(anna.sendFile(toBob, { path, signal: AbortSignal.abort() }), { code: 'cancelled' });
+  // What could only not be written is here already, and needs nobody any more.
+  await bob.forgetFile(arrived, 0);
   await bob.optOut('skylark.example');
   await assert.rejects(bob.saveFile(arrived, 0, to), { code: 'file-unavailable' });
   await bob.optIn('skylark.example');
@@ -210,14 +222,120 @@ test('a cancelled upload goes on where it was; a changed file is sent anew under
   await assert.rejects(growing, { code: 'file-changed' });
 });
 
+const collected = async (parts: AsyncIterable<Uint8Array>): Promise<Buffer> => {
+  const all: Uint8Array[] = [];
+  for await (const part of parts) all.push(part);
+  return Buffer.concat(all);
+};
+
+/** What lies at anna's origin for the file that is sent in `work`. */
+async function sentFile(work: () => Promise<Message>): Promise<{ message: Message; stored: string }> {
+  const origin = join(network.folder, 'skylark', 'media', 'files');
+  const before = new Set(readdirSync(origin, { recursive: true, encoding: 'utf8' }));
+  const message = await work();
+  const stored = readdirSync(origin, { recursive: true, encoding: 'utf8' })
+    .filter(each => !before.has(each))
+    .map(each => join(origin, each))
+    .filter(each => statSync(each).isFile());
+  assert.equal(stored.length, 1);
+  return { message, stored: stored[0]! };
+}
+
+function flip(path: string, at: number): void {
+  const bytes = readFileSync(path);
+  bytes[at]! ^= 1;
+  writeFileSync(path, bytes);
+}
+
+test('plays while it arrives, from any place; the rest is fetched after a restart', { timeout: 60_000 }, async () => {
+  const { path, bytes } = made('film', 24 * 1_048_576 + 5);
+  const { message, stored } = await sentFile(() => anna.sendFile(toBob, { path, kind: 'video' }));
+  let arrived = await arrival(bob, message.id);
+  const media = join(network.folder, 'people', 'bob', 'media');
+  assert.ok(!existsSync(media) || readdirSync(media).length === 0);
+
+  const film = await bob.openFile(arrived, 0);
+  assert.equal(film.sizeBytes, bytes.length);
+  const [copy] = readdirSync(media);
+  const copyBytes = (): number => statSync(join(media, copy!)).size;
+  assert.equal(copyBytes(), 0, 'nothing is fetched before something is read');
+  assert.ok((await collected(film.read({ endBytes: 300_000 }))).equals(bytes.subarray(0, 300_000)));
+  await new Promise(resolve => setTimeout(resolve, 200));
+  const early = copyBytes();
+  assert.ok(early >= 300_000 && early < 2_000_000, `${early} bytes have come`);
+  const middle = await collected(film.read({ startBytes: 9_000_001, endBytes: 9_100_000 }));
+  assert.ok(middle.equals(bytes.subarray(9_000_001, 9_100_000)));
+  await new Promise(resolve => setTimeout(resolve, 200));
+  assert.ok(copyBytes() < 11_000_000, 'the player takes its time, so the sender waits');
+  const both = await Promise.all([
+    collected(film.read({ startBytes: 5, endBytes: 2_000_000 })),
+    collected(film.read({ startBytes: 8_500_000, endBytes: 9_000_000 })),
+  ]);
+  assert.ok(both[0].equals(bytes.subarray(5, 2_000_000)) && both[1].equals(bytes.subarray(8_500_000, 9_000_000)));
+  assert.deepEqual([statSync(media).mode & 0o777, statSync(join(media, copy!)).mode & 0o777], [0o700, 0o600]);
+  assert.ok(!readFileSync(join(media, copy!)).includes(bytes.subarray(0, 32)), 'it stays encrypted');
+  assert.ok(!stored.includes(copy!), 'and does not tell which file of the origin it is');
+  const reading = film.read({ startBytes: 20_000_000 });
+  await film.close();
+  await assert.rejects(reading.next(), { code: 'closed' });
+
+  await bob.close();
+  const kept = copyBytes();
+  bob = await network.open('bob', 'citadel');
+  await bob.connect();
+  assert.equal(copyBytes(), kept);
+  // What is there is not fetched again: at the origin it is spoilt by now.
+  flip(stored, 1_000);
+  arrived = (await bob.history({ limit: 1 }))[0]!.message;
+  const target = join(saved, 'film');
+  await bob.saveFile(arrived, 0, target);
+  assert.ok(readFileSync(target).equals(bytes));
+  assert.deepEqual(readdirSync(media), [], 'nothing is kept of a file that was saved');
+  await assert.rejects(bob.saveFile(arrived, 0, target), { code: 'file-altered' });
+  flip(stored, 1_000);
+
+  // A copy that was changed on the disk while nothing ran is fetched anew; a file that is altered leaves no copy.
+  const again = await bob.openFile(arrived, 0);
+  await collected(again.read({ endBytes: 1_000_000 }));
+  await again.close();
+  flip(join(media, readdirSync(media)[0]!), 70_000);
+  await bob.saveFile(arrived, 0, target);
+  assert.ok(readFileSync(target).equals(bytes));
+  flip(stored, 20_000_000);
+  await assert.rejects(bob.saveFile(arrived, 0, join(saved, 'altered')), { code: 'file-altered' });
+  assert.deepEqual(readdirSync(media), []);
+  const altered = await bob.openFile(arrived, 0);
+  assert.ok((await collected(altered.read({ endBytes: 5_000_000 }))).equals(bytes.subarray(0, 5_000_000)));
+  await assert.rejects(collected(altered.read()), { code: 'file-altered' });
+  await altered.close();
+  assert.ok(!readdirSync(saved).some(name => name.startsWith('altered')));
+  flip(stored, 20_000_000);
+
+  // Whole, it needs no network any more; forgotten, it does.
+  const whole = await bob.openFile(arrived, 0);
+  assert.ok((await collected(whole.read())).equals(bytes));
+  await whole.close();
+  await bob.disconnect();
+  const offline = await bob.openFile(arrived, 0);
+  assert.ok((await collected(offline.read({ startBytes: 24_000_000 }))).equals(bytes.subarray(24_000_000)));
+  await offline.close();
+  await bob.forgetFile(arrived, 0);
+  assert.deepEqual(readdirSync(media), []);
+  const gone = await bob.openFile(arrived, 0);
+  await assert.rejects(collected(gone.read()), { code: 'not-connected' });
+  await gone.close();
+  await bob.connect();
+});
+
 test('providers without room, without a place, and without sense', async () => {
   const pki = await ensureDevPki(join(network.folder, 'pki'), ['citadel.example', 'skylark.example']);
   const trust = { ca: readFileSync(pki.caFile, 'utf8') };
-  const nowMs = Date.now;
+  const copies = new MediaCopies({ folder: saved, nameKey: () => new Uint8Array(32), nowMs: Date.now });
+  const common = { trust, nowMs: Date.now, copies };
   const { path } = made('anything', 3_000);
   const account = { identifier: 'carol', password: 'correct horse' };
   const sendAt = async (url: string, password = account.password): Promise<unknown> => {
-    const files = new Files({ provider: new ProviderSession({ ...account, url, password }, trust), trust, nowMs });
+    const files = new Files({ provider: new ProviderSession({ ...account, url, password }, trust), ...common });
     return files.send({ path }, async pointer => pointer).finally(() => files.close());
   };
   for (const [media, code] of [
@@ -261,7 +379,7 @@ test('providers without room, without a place, and without sense', async () => {
     odd.closeAllConnections();
   }
 
-  const files = new Files({ provider: undefined, trust, nowMs });
+  const files = new Files({ provider: undefined, ...common });
   await assert.rejects(
     files.send({ path }, async pointer => pointer),
     { code: 'no-media-origin' },

@@ -1,10 +1,12 @@
 // The SDK: open a folder, enlist, connect, send, read. One object for one device of one person at one gatekeeper.
 // Knows nothing of screens. All failures are `ClientError`s; what happens by itself comes as events.
 // Source: docs/protocol (all pages).
+import { randomBytes } from 'node:crypto';
 import { appendFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { TextBody } from '@drawbridge/e2ee/content';
+import type { AttachmentPointer } from '@drawbridge/e2ee/content-attachment';
 import type { Profile } from '@drawbridge/e2ee/content-kinds';
 import { createDevice, type DeviceKeys, type NewDevice, readDeviceKeys } from '@drawbridge/e2ee/device-keys';
 import { createLinkRequest, openLinkTicket, readLinkRequest, sealLinkTicket } from '@drawbridge/e2ee/device-link';
@@ -18,7 +20,14 @@ import { type ChatSettings, defaultsKey, settingsOf } from './chat-state.ts';
 import { type Clock, type Random, systemClock } from './clock.ts';
 import type { ConnectionStatus } from './connection.ts';
 import { Disappearing } from './disappearing.ts';
-import { authoriseDevice, fetchConsent, type ProviderConsent, removeOwnDevice, setConsent } from './directory.ts';
+import {
+  authoriseDevice,
+  fetchConsent,
+  type ProviderConsent,
+  removeOwnDevice,
+  type Request,
+  setConsent,
+} from './directory.ts';
 import {
   addDevice,
   type DeviceRecord,
@@ -32,8 +41,9 @@ import {
 } from './enlist.ts';
 import { ClientError, type ClientErrorCode } from './errors.ts';
 import { type ClientEvent, EventHub } from './events.ts';
-import { Files, type SendFileOptions, type TransferOptions } from './files.ts';
+import { Files, type OpenedFile, type SendFileOptions, type TransferOptions } from './files.ts';
 import { type HttpTrust, isHttpsUrl } from './http.ts';
+import { MediaCopies } from './media-copies.ts';
 import { MessageReader } from './message-reader.ts';
 import {
   chatPage,
@@ -193,12 +203,20 @@ export class Client {
     const { provider, keyLogFile } = options;
     this.#keyLog = keyLogFile === undefined ? undefined : openKeyLog(keyLogFile);
     this.#provider = provider === undefined ? undefined : new ProviderSession(provider, trust);
-    this.#files = new Files({ provider: this.#provider, trust, nowMs: () => this.#clock.nowMs() });
+    const nowMs = (): number => this.#clock.nowMs();
+    const copies = new MediaCopies({
+      folder: join(options.folder, 'media'),
+      nameKey: () => this.#mediaNameKey(),
+      // The file system's clock, not the one that may be given for tests.
+      nowMs: Date.now,
+    });
+    this.#files = new Files({ provider: this.#provider, trust, nowMs, copies });
     this.#proofSource = options.proofSource ?? (request => this.#providerProof(request));
   }
 
   /** Reads what the folder knows. */
   async load(): Promise<void> {
+    await this.#files.sweep();
     const account = this.#transaction(readAccount);
     if (account === undefined) return;
     if (account.gatekeeper !== this.#gatekeeper) throw new ClientError('enlisted-elsewhere');
@@ -375,7 +393,8 @@ export class Client {
 
   /**
    * Fetches attachment `index` (from 0) of a message, and writes it to `path` when all of it is right; otherwise nothing.
-   * Rejects with `unknown-message` when there is no such attachment, `not-connected`, and the codes of `Files.save`.
+   * Goes on with what came before, across restarts. Rejects with `unknown-message` when there is no such attachment,
+   * `not-connected` when something has to be fetched, and the codes of `Files.save`.
    */
   async saveFile(
     message: Pick<MessageRecord, 'body'>,
@@ -383,10 +402,23 @@ export class Client {
     path: string,
     options: TransferOptions = {},
   ): Promise<void> {
-    const { request } = this.#live().messenger;
-    const pointer = message.body?.kind === 'attachment' ? message.body.attachments[index] : undefined;
-    if (pointer === undefined) throw new ClientError('unknown-message', { detail: 'attachment' });
-    await this.#files.save(pointer, path, request, options);
+    this.#needAccount();
+    await this.#files.save(pointerOf(message, index), path, this.#request, options);
+  }
+
+  /**
+   * Opens attachment `index` (from 0) of a message to be read, or played, while it arrives. Close it when nothing more is
+   * read. Rejects with `unknown-message`, and the codes of `Files.open`; what is wrong later ends the reading.
+   */
+  async openFile(message: Pick<MessageRecord, 'body'>, index: number): Promise<OpenedFile> {
+    this.#needAccount();
+    return this.#files.open(pointerOf(message, index), this.#request);
+  }
+
+  /** Removes what this device keeps, encrypted, of an attachment that was opened, or not saved to its end. */
+  async forgetFile(message: Pick<MessageRecord, 'body'>, index: number): Promise<void> {
+    this.#needOpen();
+    await this.#files.forget(pointerOf(message, index));
   }
 
   /** Reacts to a message; an empty emoji takes it back. */
@@ -890,6 +922,25 @@ export class Client {
     return { messenger: this.#messenger, account: this.#account };
   }
 
+  /** Asks the gatekeeper on the stream that is up then. */
+  readonly #request: Request = async (type, payload) => this.#live().messenger.request(type, payload);
+
+  /** Made once; names the copies of files in the folder. */
+  #mediaNameKey(): Uint8Array {
+    return this.#transaction(tx => {
+      const kept = readSetting(tx, 'media-names');
+      if (kept !== undefined) return Buffer.from(kept, 'base64');
+      const made = randomBytes(32);
+      writeSetting(tx, 'media-names', base64(made));
+      return made;
+    });
+  }
+
+  #needAccount(): void {
+    this.#needOpen();
+    if (this.#account === undefined) throw new ClientError('not-enlisted');
+  }
+
   #needOpen(): void {
     if (this.#closed) throw new ClientError('closed');
   }
@@ -912,6 +963,12 @@ export class Client {
     };
     throw new ClientError(known[code] ?? 'store-failed', { detail: code, cause: result.error });
   }
+}
+
+function pointerOf(message: Pick<MessageRecord, 'body'>, index: number): AttachmentPointer {
+  const pointer = message.body?.kind === 'attachment' ? message.body.attachments[index] : undefined;
+  if (pointer === undefined) throw new ClientError('unknown-message', { detail: 'attachment' });
+  return pointer;
 }
 
 function keySource(options: ClientOptions): KeySource {

@@ -7,7 +7,7 @@ import { basename, resolve } from 'node:path';
 import {
   type AttachmentErrorCode,
   attachmentErrors,
-  type AttachmentSecrets,
+  createAttachmentReader,
   encryptedSizeBytes,
   type OpenSource,
   saveAttachment,
@@ -18,6 +18,7 @@ import { type AttachmentPointer, attachmentPointerLimits } from '@drawbridge/e2e
 import { fetchMediaGrant, type Request } from './directory.ts';
 import { ClientError, type ClientErrorCode } from './errors.ts';
 import type { HttpTrust } from './http.ts';
+import { type MediaCopies, type MediaCopy, MediaCopyFailure } from './media-copies.ts';
 import {
   downloadEncrypted,
   type MediaTransferErrorCode,
@@ -30,6 +31,8 @@ import type { ProviderSession } from './provider-session.ts';
 export const fileLimits = {
   /** Files that one client sends and saves at once. */
   transfers: 8,
+  /** Files that are open to be read (`openFile`) at once. */
+  openFiles: 8,
   /** Uploads that broke off and are kept to go on with; the oldest is forgotten first. */
   keptUploads: 16,
 } as const;
@@ -39,7 +42,7 @@ export type FileProgress = { readonly bytes: number; readonly totalBytes: number
 
 export type TransferOptions = {
   readonly onProgress?: (progress: FileProgress) => void;
-  /** Ends it with `cancelled`. An upload goes on there when the same file is sent again by the same client. */
+  /** Ends it with `cancelled`. What has moved is kept for a while: the same call goes on there. */
   readonly signal?: AbortSignal;
 };
 
@@ -57,12 +60,31 @@ export type SendFileOptions = TransferOptions & {
   readonly kind?: (typeof fileKinds)[number];
 };
 
+/** A file that is read while it arrives. Every byte that it gives was checked. */
+export type OpenedFile = {
+  readonly sizeBytes: number;
+  /**
+   * The bytes from `startBytes` up to but not including `endBytes` (the end of the file when left out), in order. A piece
+   * is given as soon as its chunk, and everything before it, has arrived once; no more than a chunk or two are fetched
+   * ahead of what is asked for. Any number of them at once. Ends with the errors of `saveFile`.
+   */
+  readonly read: (options?: ReadOptions) => AsyncGenerator<Uint8Array, void, void>;
+  /** Ends what is read; what came stays for a while. Repeats do nothing. */
+  readonly close: () => Promise<void>;
+};
+
+export type ReadOptions = { readonly startBytes?: number; readonly endBytes?: number; readonly signal?: AbortSignal };
+
 export type FilesSettings = {
   /** Whose media origin is uploaded to; undefined: there is none, and nothing can be sent. */
   readonly provider: ProviderSession | undefined;
   readonly trust: HttpTrust;
   readonly nowMs: () => number;
+  readonly copies: MediaCopies;
 };
+
+const readBytes = 262_144;
+const blockBytes = 16;
 
 /** An upload to go on with: only while the file still looks the same. */
 type Begun = { readonly sealed: SealedAttachment; readonly looks: string; url: string | undefined };
@@ -70,6 +92,7 @@ type Begun = { readonly sealed: SealedAttachment; readonly looks: string; url: s
 export class Files {
   readonly #settings: FilesSettings;
   readonly #begun = new Map<string, Begun>();
+  readonly #opened = new Set<AbortController>();
   readonly #closing = new AbortController();
   #transfers = 0;
 
@@ -109,7 +132,8 @@ export class Files {
   }
 
   /**
-   * Fetches a file and writes it to `path`, whole or not at all; what was there is replaced only by a whole file.
+   * Fetches a file and writes it to `path`, whole or not at all; what was there is replaced only by a whole file. Goes on
+   * with what came before, also before a restart.
    *
    * Rejects with `file-altered` (not what the sender described), `file-unavailable`, `file-too-large`,
    * `file-not-written`, `cancelled`, `unreachable`, `not-connected`, `rate-limited`, `gatekeeper-refused`,
@@ -119,36 +143,138 @@ export class Files {
     return this.#transfer(options, async signal => {
       if (!isPath(path)) throw new ClientError('invalid-argument', { detail: 'path' });
       const totalBytes = encryptedSizeBytes(pointer.sizeBytes);
-      const locate = async (): Promise<string> => fetchMediaGrant(request, pointer.url, totalBytes).catch(grantError);
-      const encrypted = downloadEncrypted({ locate, sizeBytes: totalBytes, trust: this.#settings.trust, signal });
-      // The attachment reader says only that its source failed: why is remembered here.
-      let failure: unknown;
-      async function* arriving(): AsyncGenerator<Uint8Array> {
-        let bytes = 0;
-        try {
-          for await (const part of encrypted) {
-            bytes += part.length;
-            options.onProgress?.({ bytes, totalBytes });
-            yield part;
+      await this.#withCopy(pointer, request, async copy => {
+        for (let resumed = copy.arrivedBytes > 0; ; resumed = false) {
+          // The attachment reader says only that its source failed: why is remembered here.
+          let failure: unknown;
+          async function* arriving(): AsyncGenerator<Uint8Array> {
+            try {
+              for (let at = 0; at < totalBytes; ) {
+                await copy.arrive(at + 1, totalBytes, signal);
+                const part = await copy.read(at, readBytes);
+                at += part.length;
+                options.onProgress?.({ bytes: at, totalBytes });
+                yield part;
+              }
+            } catch (error) {
+              failure = error;
+              throw error;
+            }
           }
+          const saved = await saveAttachment(arriving(), pointer, path);
+          if (saved.kind === 'opened') return 'remove';
+          if (failure !== undefined) throw failure;
+          const error = attachmentError(saved.code);
+          if (error.code !== 'file-altered') throw error;
+          await copy.restart();
+          // Nobody knows what happened to the copy while nothing ran: fetched anew, once.
+          if (!resumed) throw error;
+        }
+      });
+    });
+  }
+
+  /**
+   * Opens a file to be read while it arrives, from any place. Nothing is fetched before something is read.
+   *
+   * Rejects with `file-altered` (malformed), `file-not-written`, `too-many-requests`, `closed`.
+   */
+  async open(pointer: AttachmentPointer, request: Request): Promise<OpenedFile> {
+    if (this.#closing.signal.aborted) throw new ClientError('closed');
+    if (this.#opened.size >= fileLimits.openFiles) throw new ClientError('too-many-requests');
+    const opened = new AbortController();
+    this.#opened.add(opened);
+    const close = async (): Promise<void> => {
+      opened.abort(new ClientError('closed'));
+      if (this.#opened.delete(opened)) await this.#settings.copies.done(copyOf(pointer));
+    };
+    let copy: MediaCopy;
+    try {
+      copy = await this.#openCopy(pointer, request);
+    } catch (error) {
+      this.#opened.delete(opened);
+      throw transferFailure(error);
+    }
+    const reader = createAttachmentReader(pointer, (at, length) => copy.read(at, length));
+    const { incrementalMacChunkBytes: chunkBytes, sizeBytes } = pointer;
+
+    async function* read({
+      startBytes = 0,
+      endBytes = sizeBytes,
+      signal,
+    }: ReadOptions = {}): ReturnType<OpenedFile['read']> {
+      const until = signal === undefined ? opened.signal : AbortSignal.any([opened.signal, signal]);
+      for (let at = startBytes; at < Math.min(endBytes, sizeBytes); ) {
+        if (until.aborted) throw opened.signal.aborted ? new ClientError('closed') : new ClientError('cancelled');
+        const got = await reader.read(at);
+        if (got.kind === 'plaintext') {
+          yield got.bytes.subarray(0, endBytes - at);
+          at += got.bytes.length;
+          continue;
+        }
+        try {
+          if (got.kind === 'refused') {
+            const error = attachmentError(got.code);
+            await copy.restart();
+            throw error;
+          }
+          // A part is readable with its whole chunk; two blocks more may lie in the next one.
+          const chunk = Math.floor((at + 2 * blockBytes) / chunkBytes);
+          await copy.arrive((chunk + 1) * chunkBytes, chunkBytes, until);
         } catch (error) {
-          failure = error;
-          throw error;
+          if (opened.signal.aborted) throw new ClientError('closed');
+          throw signal?.aborted === true ? new ClientError('cancelled') : transferFailure(error);
         }
       }
-      const secrets: AttachmentSecrets = pointer;
-      const saved = await saveAttachment(arriving(), secrets, path);
-      if (saved.kind === 'opened') return;
-      if (failure instanceof ClientError) throw failure;
-      if (failure instanceof MediaTransferFailure) throw transferError(failure.code, 'down');
-      throw attachmentError(saved.code, failure);
-    });
+    }
+    return { sizeBytes, read, close };
+  }
+
+  /** Removes copies that are too old or too many. */
+  async sweep(): Promise<void> {
+    await this.#settings.copies.sweep();
+  }
+
+  /** Removes what is kept of a file that was not fetched to its end, or was opened. */
+  async forget(pointer: AttachmentPointer): Promise<void> {
+    await this.#settings.copies.forget(copyOf(pointer));
   }
 
   /** Ends what is under way. */
   close(): void {
     this.#closing.abort();
     this.#begun.clear();
+    for (const opened of this.#opened) opened.abort();
+  }
+
+  #openCopy(pointer: AttachmentPointer, request: Request): Promise<MediaCopy> {
+    const sizeBytes = encryptedSizeBytes(pointer.sizeBytes);
+    const { trust, copies } = this.#settings;
+    const locate = async (): Promise<string> => fetchMediaGrant(request, pointer.url, sizeBytes).catch(grantError);
+    return copies.open(copyOf(pointer), sizeBytes, (fromBytes, stopped) => {
+      const signal = AbortSignal.any([stopped, this.#closing.signal]);
+      return downloadEncrypted({ locate, sizeBytes, fromBytes, trust, signal });
+    });
+  }
+
+  /** Works with the local copy of a file; its errors as ours. */
+  async #withCopy(
+    pointer: AttachmentPointer,
+    request: Request,
+    work: (copy: MediaCopy) => Promise<'remove'>,
+  ): Promise<void> {
+    let result: 'remove' | undefined;
+    try {
+      const copy = await this.#openCopy(pointer, request);
+      try {
+        result = await work(copy);
+      } finally {
+        // Nothing of a file that was refused is kept.
+        await this.#settings.copies.done(copyOf(pointer), result === 'remove' || copy.arrivedBytes === 0);
+      }
+    } catch (error) {
+      throw transferFailure(error);
+    }
   }
 
   async #transfer<T>(options: TransferOptions, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -283,6 +409,18 @@ function transferError(code: MediaTransferErrorCode, way: 'up' | 'down'): Client
   return new ClientError(transferCodes[code], { detail: mediaTransferErrors[code].text });
 }
 
+/** Names the local copy: a pointer that differs in anything the fetching depends on has another one. */
+function copyOf({ url, sizeBytes, digest }: AttachmentPointer): string {
+  return `${url} ${sizeBytes} ${Buffer.from(digest).toString('hex')}`;
+}
+
+/** What can end a transfer from below, as an error of the SDK. */
+function transferFailure(error: unknown): unknown {
+  if (error instanceof MediaTransferFailure) return transferError(error.code, 'down');
+  if (error instanceof MediaCopyFailure) return new ClientError('file-not-written', { cause: error });
+  return error;
+}
+
 const attachmentCodes: Readonly<Record<AttachmentErrorCode, ClientErrorCode>> = {
   'pointer-refused': 'file-altered',
   'too-large': 'file-too-large',
@@ -296,8 +434,8 @@ const attachmentCodes: Readonly<Record<AttachmentErrorCode, ClientErrorCode>> = 
   'write-failed': 'file-not-written',
 };
 
-function attachmentError(code: AttachmentErrorCode, cause?: unknown): ClientError {
-  return new ClientError(attachmentCodes[code], { detail: attachmentErrors[code].text, cause });
+function attachmentError(code: AttachmentErrorCode): ClientError {
+  return new ClientError(attachmentCodes[code], { detail: attachmentErrors[code].text });
 }
 
 /** The gatekeeper's words for a grant that it doesn't give mean something else than for people. */
