@@ -8,6 +8,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   utimesSync,
   writeFileSync,
@@ -20,6 +21,7 @@ import { after, before, test } from 'node:test';
 import { startDevProvider } from '@drawbridge/cli/dev-network';
 import { ensureDevPki } from '@drawbridge/cli/dev-pki';
 import type { Client, Message } from '@drawbridge/client/client';
+import type { UnsentFile } from '@drawbridge/client/file-outbox';
 import { fileLimits, type FileProgress, Files } from '@drawbridge/client/files';
 import { MediaCopies } from '@drawbridge/client/media-copies';
 import { ProviderSession } from '@drawbridge/client/provider-session';
@@ -325,6 +327,88 @@ test('plays while it arrives, from any place; the rest is fetched after a restar
   await assert.rejects(collected(gone.read()), { code: 'not-connected' });
   await gone.close();
   await bob.connect();
+});
+
+/** Sends a file and closes the client when so many bytes of it have left; the client is opened again, not connected. */
+async function interrupted(path: string, afterBytes: number): Promise<void> {
+  const closing = Promise.withResolvers<void>();
+  const sending = anna.sendFile(toBob, {
+    path,
+    caption: 'at last',
+    onProgress: ({ bytes }) => {
+      if (bytes > afterBytes) closing.resolve(anna.close());
+    },
+  });
+  await assert.rejects(sending, { code: 'closed' });
+  await closing.promise;
+  anna = await network.open('anna', 'skylark');
+}
+
+/** What is told of unsent files until one is sent or has failed. */
+async function toldOf(client: Client, work: () => Promise<unknown>): Promise<UnsentFile[]> {
+  const events = client.events();
+  await work();
+  const told: UnsentFile[] = [];
+  for await (const event of events) {
+    if (event.kind !== 'file') continue;
+    told.push(event.file);
+    if (event.file.state !== 'sending') break;
+  }
+  return told;
+}
+
+test('a file that was being sent goes on by itself after a restart, once', { timeout: 60_000 }, async () => {
+  const { path, bytes } = made('interrupted', 24 * 1_048_576);
+  await interrupted(path, 12_000_000);
+  assert.deepEqual(
+    anna.unsentFiles().map(({ name, state }) => [name, state]),
+    [['interrupted', 'waiting']],
+  );
+  const told = await toldOf(anna, () => anna.connect());
+  assert.equal(told.at(-1)!.state, 'sent');
+  assert.ok(told[0]!.progress!.bytes > 5_000_000, 'where the upload broke off');
+  assert.deepEqual(anna.unsentFiles(), []);
+  const [last] = await anna.history({ limit: 1 });
+  const arrived = await arrival(bob, last!.message.id);
+  assert.equal(arrived.text, 'at last');
+  await bob.saveFile(arrived, 0, join(saved, 'interrupted'));
+  assert.ok(readFileSync(join(saved, 'interrupted')).equals(bytes));
+
+  // Who sends the same file again, because they don't know, doesn't send it twice.
+  await interrupted(path, 12_000_000);
+  const count = (await anna.history()).length;
+  await anna.connect();
+  const progress: number[] = [];
+  const again = await anna.sendFile(toBob, { path, caption: 'at last', onProgress: each => progress.push(each.bytes) });
+  assert.ok(progress[0]! > 5_000_000);
+  await arrival(bob, again.id);
+  assert.equal((await anna.history()).length, count + 1);
+  assert.deepEqual(anna.unsentFiles(), []);
+
+  // Changed meanwhile: nothing of it is sent, and a person hears of it. Sent anew, it has another key.
+  await interrupted(path, 12_000_000);
+  bytes[0]! ^= 1;
+  writeFileSync(path, bytes);
+  utimesSync(path, new Date(), new Date(Date.now() + 5_000));
+  const [failed] = await toldOf(anna, () => anna.connect());
+  assert.equal(failed!.failure?.code, 'file-changed');
+  assert.deepEqual(
+    anna.unsentFiles().map(({ state, failure }) => [state, failure?.code]),
+    [['failed', 'file-changed']],
+  );
+  const anew = await anna.sendFile(toBob, { path, caption: 'at last' });
+  assert.deepEqual(anna.unsentFiles(), [], 'this is what became of it');
+  assert.notDeepEqual(pointerOf(anew).key, pointerOf(again).key);
+  await bob.saveFile(await arrival(bob, anew.id), 0, join(saved, 'interrupted'));
+  assert.ok(readFileSync(join(saved, 'interrupted')).equals(bytes));
+
+  // Gone meanwhile; then given up.
+  await interrupted(path, 12_000_000);
+  rmSync(path);
+  const [lost] = await toldOf(anna, () => anna.connect());
+  assert.equal(lost!.failure?.code, 'file-unreadable');
+  await anna.dropUnsentFile(lost!.id);
+  assert.deepEqual(anna.unsentFiles(), []);
 });
 
 test('providers without room, without a place, and without sense', async () => {

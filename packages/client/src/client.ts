@@ -41,6 +41,7 @@ import {
 } from './enlist.ts';
 import { ClientError, type ClientErrorCode } from './errors.ts';
 import { type ClientEvent, EventHub } from './events.ts';
+import { FileOutbox, type UnsentFile } from './file-outbox.ts';
 import { Files, type OpenedFile, type SendFileOptions, type TransferOptions } from './files.ts';
 import { type HttpTrust, isHttpsUrl } from './http.ts';
 import { MediaCopies } from './media-copies.ts';
@@ -181,6 +182,7 @@ export class Client {
   readonly #hub = new EventHub();
   readonly #provider: ProviderSession | undefined;
   readonly #files: Files;
+  readonly #fileOutbox: FileOutbox;
   readonly #proofSource: ProofSource | undefined;
   readonly #keyLog: ((line: string) => void) | undefined;
   #offer: ReferenceOffer | undefined;
@@ -211,6 +213,16 @@ export class Client {
       nowMs: Date.now,
     });
     this.#files = new Files({ provider: this.#provider, trust, nowMs, copies });
+    this.#fileOutbox = new FileOutbox({
+      store,
+      files: this.#files,
+      clock: this.#clock,
+      emit: event => this.#emit(event),
+      deliver: (to, pointer, { caption = '' }, within) => {
+        const said = caption === '' ? {} : { caption: { text: caption } };
+        return this.#worker().send(to, { kind: 'attachment', attachments: [pointer], ...said }, within);
+      },
+    });
     this.#proofSource = options.proofSource ?? (request => this.#providerProof(request));
   }
 
@@ -356,6 +368,7 @@ export class Client {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#fileOutbox.close();
     this.#files.close();
     await this.disconnect();
     this.#disappearing?.close();
@@ -376,19 +389,26 @@ export class Client {
 
   /**
    * Encrypts a file, uploads it to the own provider's media origin, and sends the message that points to it. Fulfilled as
-   * `send` is; needs the network until then. A file sent again after a failure goes on where its upload broke off.
+   * `send` is; needs the network until then. When the process ends or the client is closed before, the next `connect` goes
+   * on with upload and message by itself, and events of kind `file` tell of it. After another failure nothing is sent by
+   * itself; a file sent again goes on where its upload broke off.
    * Rejects with the codes of `send` and of `Files.send`: `no-media-origin`, `quota-used-up`, `file-changed`, `cancelled`, …
    */
   async sendFile(to: Recipient, options: SendFileOptions): Promise<Message> {
     const chat = await this.#worker().resolve(to);
-    const { caption = '' } = options;
-    return this.#files.send(options, pointer =>
-      this.send(chat, {
-        kind: 'attachment',
-        attachments: [pointer],
-        ...(caption === '' ? {} : { caption: { text: caption } }),
-      }),
-    );
+    return this.#message(await this.#fileOutbox.send(chat, options));
+  }
+
+  /** Files that were to be sent and are no messages yet. Those that failed stay until they are dropped. */
+  unsentFiles(): UnsentFile[] {
+    this.#needOpen();
+    return this.#fileOutbox.list();
+  }
+
+  /** Gives up a file that was to be sent. */
+  async dropUnsentFile(id: string): Promise<void> {
+    this.#needOpen();
+    await this.#fileOutbox.drop(id);
   }
 
   /**
@@ -842,6 +862,7 @@ export class Client {
 
   #emit(event: ClientEvent): void {
     this.#hub.emit(event);
+    if (event.kind === 'status' && event.status.kind === 'online') this.#fileOutbox.resume();
     if (event.kind === 'message') this.#disappearing?.note(event.message);
     if (event.kind === 'message' && event.change === 'new') for (const reader of this.#readers) reader.wake();
   }

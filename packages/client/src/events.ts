@@ -4,6 +4,7 @@ import type { Profile } from '@drawbridge/e2ee/content-kinds';
 import type { IdentityEvent } from '@drawbridge/e2ee/suite';
 import type { ConnectionStatus } from './connection.ts';
 import type { ClientError } from './errors.ts';
+import type { UnsentFile } from './file-outbox.ts';
 import type { MessageRecord } from './message-log.ts';
 
 export type ClientEvent =
@@ -24,6 +25,8 @@ export type ClientEvent =
       readonly total: number;
       readonly finished: boolean;
     }
+  /** A file that was to be sent when this device stopped goes on by itself: how far it is, and what becomes of it. */
+  | { readonly kind: 'file'; readonly file: UnsentFile }
   | { readonly kind: 'typing'; readonly from: string; readonly state: 'started' | 'stopped' }
   /** Somebody set the timer for disappearing messages. */
   | { readonly kind: 'expiry-timer'; readonly from: string; readonly chat: string; readonly seconds: number }

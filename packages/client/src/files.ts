@@ -33,8 +33,6 @@ export const fileLimits = {
   transfers: 8,
   /** Files that are open to be read (`openFile`) at once. */
   openFiles: 8,
-  /** Uploads that broke off and are kept to go on with; the oldest is forgotten first. */
-  keptUploads: 16,
 } as const;
 
 /** In bytes of the encrypted file, which is up to a twentieth larger. An upload that broke may step back. */
@@ -86,12 +84,18 @@ export type FilesSettings = {
 const readBytes = 262_144;
 const blockBytes = 16;
 
-/** An upload to go on with: only while the file still looks the same. */
-type Begun = { readonly sealed: SealedAttachment; readonly looks: string; url: string | undefined };
+/** An upload to go on with, of a file that still looks the same. */
+export type BegunUpload = {
+  readonly looks: string;
+  /** Undefined: it is not described yet. */
+  readonly sealed: SealedAttachment | undefined;
+  readonly url: string | undefined;
+  /** Called before anything is sent under that key, or to that URL. What it throws ends the sending. */
+  readonly keep: (begun: { readonly sealed: SealedAttachment; readonly url: string | undefined }) => void;
+};
 
 export class Files {
   readonly #settings: FilesSettings;
-  readonly #begun = new Map<string, Begun>();
   readonly #opened = new Set<AbortController>();
   readonly #closing = new AbortController();
   #transfers = 0;
@@ -100,15 +104,26 @@ export class Files {
     this.#settings = settings;
   }
 
+  /** How the file looks that is to be sent: another look, another file. Rejects as `send` does. */
+  async look(options: SendFileOptions): Promise<{ readonly path: string; readonly looks: string }> {
+    if (!isPath(options.path)) throw new ClientError('invalid-argument', { detail: 'path' });
+    const path = resolve(options.path);
+    describe(options, path);
+    return { path, looks: (await lookAt(path)).looks };
+  }
+
   /**
-   * Seals and uploads a file, then gives its pointer to `deliver`. What was uploaded before a failure, also one of
-   * `deliver`, is kept for the next call with the same file.
+   * Seals and uploads a file, then gives its pointer to `deliver`; goes on with what was `begun` before.
    *
    * Rejects with `no-media-origin`, `quota-used-up`, `file-too-large`, `file-unreadable`, `file-changed`,
    * `content-refused` (name, type or caption), `cancelled`, `unreachable`, `sign-in-refused`, `provider-refused`,
    * `too-many-requests`, `closed`, `invalid-argument`.
    */
-  send<T>(options: SendFileOptions, deliver: (pointer: AttachmentPointer) => Promise<T>): Promise<T> {
+  send<T>(
+    options: SendFileOptions,
+    deliver: (pointer: AttachmentPointer) => Promise<T>,
+    begun?: BegunUpload,
+  ): Promise<T> {
     return this.#transfer(options, async signal => {
       if (!isPath(options.path)) throw new ClientError('invalid-argument', { detail: 'path' });
       const path = resolve(options.path);
@@ -116,18 +131,11 @@ export class Files {
       const { provider } = this.#settings;
       const endpoint = await provider?.mediaEndpoint();
       if (provider === undefined || endpoint === undefined) throw new ClientError('no-media-origin');
-      const begun = await this.#seal(path, signal);
-      try {
-        const url = await this.#upload(provider, endpoint, path, begun, options, signal);
-        const { key, digest, incrementalMac, incrementalMacChunkBytes, sizeBytes } = begun.sealed;
-        const secrets = { key, digest, incrementalMac, incrementalMacChunkBytes, sizeBytes };
-        return await deliver({ ...secrets, ...described, url, uploadedAtMs: this.#settings.nowMs() });
-      } catch (error) {
-        // A changed file is described anew under a fresh key: two texts never meet under one.
-        const anew = error instanceof ClientError && error.code === 'file-changed';
-        if (!anew && begun.url !== undefined) this.#keep(path, begun);
-        throw error;
-      }
+      const sealed = await seal(path, begun, signal);
+      const url = await this.#upload(provider, endpoint, path, sealed, begun, options, signal);
+      const { key, digest, incrementalMac, incrementalMacChunkBytes, sizeBytes } = sealed;
+      const secrets = { key, digest, incrementalMac, incrementalMacChunkBytes, sizeBytes };
+      return await deliver({ ...secrets, ...described, url, uploadedAtMs: this.#settings.nowMs() });
     });
   }
 
@@ -243,7 +251,6 @@ export class Files {
   /** Ends what is under way. */
   close(): void {
     this.#closing.abort();
-    this.#begun.clear();
     for (const opened of this.#opened) opened.abort();
   }
 
@@ -298,35 +305,16 @@ export class Files {
     }
   }
 
-  async #seal(path: string, signal: AbortSignal): Promise<Begun> {
-    const { looks, sizeBytes } = await lookAt(path);
-    const kept = this.#begun.get(path);
-    // Taken out: a second call with the same file meanwhile has an upload of its own.
-    this.#begun.delete(path);
-    if (kept?.looks === looks) return kept;
-    const sealing = await sealAttachment(reader(path, signal), sizeBytes);
-    if (sealing.kind === 'refused') throw attachmentError(sealing.code);
-    return { sealed: sealing.sealed, looks, url: undefined };
-  }
-
-  #keep(path: string, begun: Begun): void {
-    if (this.#closing.signal.aborted) return;
-    this.#begun.set(path, begun);
-    for (const oldest of this.#begun.keys()) {
-      if (this.#begun.size <= fileLimits.keptUploads) break;
-      this.#begun.delete(oldest);
-    }
-  }
-
   async #upload(
     provider: ProviderSession,
     endpoint: string,
     path: string,
-    begun: Begun,
+    sealed: SealedAttachment,
+    begun: BegunUpload | undefined,
     options: TransferOptions,
     signal: AbortSignal,
   ): Promise<string> {
-    const { sealed, url } = begun;
+    const url = begun?.url;
     const totalBytes = sealed.encryptedSizeBytes;
     const tell = (bytes: number): void => options.onProgress?.({ bytes, totalBytes });
     let failure: unknown;
@@ -341,7 +329,12 @@ export class Files {
       open: reader(path, signal),
       ...(url === undefined ? {} : { url }),
       onBegun: created => {
-        begun.url = created;
+        try {
+          begun?.keep({ sealed, url: created });
+        } catch (error) {
+          failure = error;
+          throw error;
+        }
       },
       onSent: tell,
       onProgress: tell,
@@ -380,8 +373,20 @@ async function lookAt(path: string): Promise<{ looks: string; sizeBytes: number 
   });
   // A pipe or a device would never end, or give something else the second time.
   if (!found.isFile()) throw new ClientError('file-unreadable', { detail: 'not a regular file' });
-  const { dev, ino, size, mtimeMs } = found;
-  return { looks: [dev, ino, size, mtimeMs].join(' '), sizeBytes: size };
+  // Not the device: its number may be another after a restart of the machine.
+  const { ino, size, mtimeMs } = found;
+  return { looks: [ino, size, mtimeMs].join(' '), sizeBytes: size };
+}
+
+/** The description of a file, made now or begun before; written down before anything is sent under its key. */
+async function seal(path: string, begun: BegunUpload | undefined, signal: AbortSignal): Promise<SealedAttachment> {
+  const { looks, sizeBytes } = await lookAt(path);
+  if (begun !== undefined && begun.looks !== looks) throw new ClientError('file-changed');
+  if (begun?.sealed !== undefined) return begun.sealed;
+  const sealing = await sealAttachment(reader(path, signal), sizeBytes);
+  if (sealing.kind === 'refused') throw attachmentError(sealing.code);
+  begun?.keep({ sealed: sealing.sealed, url: undefined });
+  return sealing.sealed;
 }
 
 function reader(path: string, signal: AbortSignal): OpenSource {

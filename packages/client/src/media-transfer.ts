@@ -95,7 +95,8 @@ async function upload(options: UploadOptions): Promise<string> {
   const { sealed, signal, onProgress } = options;
   const sizeBytes = sealed.encryptedSizeBytes;
   const patience = new Patience(signal);
-  let { url } = options;
+  // An upload that was begun elsewhere is of no use, and its place must not get this provider's session.
+  let url = isOfOrigin(options.url, options.endpoint) ? options.url : undefined;
   let renewed = false;
   let token = await options.session(false);
   /** Undefined when the connection broke, or the server asked for another try: it has been waited for. */
@@ -121,7 +122,7 @@ async function upload(options: UploadOptions): Promise<string> {
       if (reply.status !== 201) throw refusal(reply.status, 'up');
       url = new URL(String(reply.headers.location), options.endpoint).href;
       // Only where it was created: a URL elsewhere would get the session token.
-      if (new URL(url).origin !== new URL(options.endpoint).origin) throw new MediaTransferFailure('refused');
+      if (!isOfOrigin(url, options.endpoint)) throw new MediaTransferFailure('refused');
       await options.onBegun?.(url);
     }
     const head = await ask('HEAD', url, {});
@@ -153,6 +154,10 @@ async function upload(options: UploadOptions): Promise<string> {
       return url;
     }
   }
+}
+
+function isOfOrigin(url: string | undefined, endpoint: string): boolean {
+  return url !== undefined && URL.parse(url)?.origin === URL.parse(endpoint)?.origin;
 }
 
 async function* sentPieces({ open, sealed, onSent }: UploadOptions, fromBytes: number): AsyncGenerator<Uint8Array> {

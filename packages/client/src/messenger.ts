@@ -207,8 +207,15 @@ export class Messenger {
     return { interopId, provider: known?.provider, identifier: known?.identifier };
   }
 
-  /** Puts a message into the outbox and the history, in one transaction. It leaves as soon as there is a stream. */
-  async send(recipient: Recipient, outgoing: Outgoing): Promise<MessageRecord> {
+  /**
+   * Puts a message into the outbox and the history, in one transaction (`within` runs in it too). It leaves as soon as
+   * there is a stream.
+   */
+  async send(
+    recipient: Recipient,
+    outgoing: Outgoing,
+    within: (tx: Transaction) => void = () => {},
+  ): Promise<MessageRecord> {
     const chat = await this.#other(recipient);
     const { replyTo, viewOnce, ...given } = outgoing;
     const body: ShownBody = given.kind === undefined ? { ...given, kind: 'text' } : given;
@@ -231,6 +238,7 @@ export class Messenger {
       const fallback = words === undefined ? {} : { fallbackText: words };
       const content = { messageId, sentAtMs: this.#now(), ...quote, ...expiry, ...once, ...fallback, body };
       const said = this.#say(tx, chat, content, id);
+      within(tx);
       return [...said, ...this.#introduce(tx, chat)];
     });
     this.#announce(events, chat);

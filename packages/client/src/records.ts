@@ -3,6 +3,8 @@
 // Knows nothing of streams, encryption or who asks.
 import type { DeviceCapabilities } from './capabilities.ts';
 import { type ChatRecord, newChat, type ProfileRecord } from './chat-state.ts';
+import type { ClientErrorCode } from './errors.ts';
+import type { SendFileOptions } from './files.ts';
 import type { LogEntry, ReceiptKind } from './message-log.ts';
 import { MAX_VALUE_BYTES, type StoreTable, type Transaction } from './store/encrypted-store.ts';
 
@@ -53,6 +55,27 @@ export type OutboxRecord = {
 
 /** What was sent, for a recipient who could not read it; the key is the stanza's id. */
 export type SentRecord = { readonly to: string; readonly content: string };
+
+/** An upload that is under way or broke off, and the message that waits for it. */
+export type UploadRecord = {
+  readonly path: string;
+  /** How the file looked when it was accepted. */
+  readonly looks: string;
+  /** Of `encodeSealed`; absent: not described yet. */
+  readonly sealed?: string;
+  readonly url?: string;
+  /** When something about it was written last. */
+  readonly atMs: number;
+  /** Absent: its sender gave it up. */
+  readonly message?: {
+    readonly to: string;
+    readonly words: Omit<SendFileOptions, 'path'>;
+    /** It needs a person. */
+    readonly failure?: { readonly code: ClientErrorCode; readonly detail?: string };
+  };
+};
+
+export type UploadRow = { readonly id: string; readonly record: UploadRecord };
 
 export type HeldRecord = {
   readonly from: string;
@@ -288,6 +311,23 @@ export function writeOutbox(tx: Transaction, id: string, record: OutboxRecord): 
 export function listOutbox(tx: Transaction, options: { readonly to?: string; readonly limit: number }): OutboxRow[] {
   const rows = tx.list('outbox', { limit: options.limit, ...(options.to === undefined ? {} : { scope: options.to }) });
   return rows.map(row => ({ id: row.key, record: JSON.parse(row.value.toString()) as OutboxRecord }));
+}
+
+export function readUpload(tx: Transaction, id: string): UploadRecord | undefined {
+  return getJson(tx, 'upload', id);
+}
+
+export function writeUpload(tx: Transaction, id: string, record: UploadRecord): void {
+  putJson(tx, 'upload', id, record);
+}
+
+export function deleteUpload(tx: Transaction, id: string): void {
+  tx.delete('upload', id);
+}
+
+/** Oldest first. Few: their number is bounded (`fileOutboxLimits`). */
+export function listUploads(tx: Transaction): UploadRow[] {
+  return tx.list('upload').map(row => ({ id: row.key, record: decodeJson(row.value) as UploadRecord }));
 }
 
 export function readSent(tx: Transaction, stanzaId: string): SentRecord | undefined {

@@ -16,7 +16,8 @@ import { faultOf, StoreFault, type StoreResult } from './store-errors.ts';
  * `setting` (account, preferences), the suite's own tables, `contact`, `device-list`, `outbox` (in order of writing),
  * `message` (history, in order of writing, scope = chat), `held` (ciphertexts that wait for an acceptance, scope = person),
  * `received` (stanzas seen, bounded), `sent` (content kept for retries, bounded), `retry` (retry counts), `chat`, `orphan`
- * (facts about messages that have not come, scope = chat), `expiry` (running timers), `profile`, `transfer` (of history).
+ * (facts about messages that have not come, scope = chat), `expiry` (running timers), `profile`, `transfer` (of history), `upload` (files to be
+ * sent).
  */
 const tables = {
   setting: 1,
@@ -42,6 +43,7 @@ const tables = {
   expiry: 21,
   profile: 22,
   transfer: 23,
+  upload: 24,
 } as const satisfies Record<string, number> & Record<E2eeTable, number>;
 
 export type StoreTable = keyof typeof tables;
