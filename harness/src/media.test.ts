@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -30,6 +30,7 @@ import { createDevelopmentAuthority } from '@drawbridge/identity/development-cer
 import { createProvider, type Provider } from '@drawbridge/provider/provider';
 import { attribute, element } from '@drawbridge/wire/element';
 import { NS_MEDIA } from '@drawbridge/wire/namespaces';
+import { type CutLine, openCutLine } from './cut-line.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-media-network-'));
 const authority = createDevelopmentAuthority({ nowMs: Date.now() });
@@ -41,52 +42,17 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Passes TCP on, and cuts connections when it is told to. */
-type Line = { readonly port: number; cutAfterBytes: (() => number) | undefined; cuts: number };
-
-async function line(targetPort: () => number): Promise<Line> {
-  const sockets = new Set<Socket>();
-  const server = createTcpServer(inner => {
-    const outer = connect(targetPort(), '127.0.0.1');
-    const cut = (): void => {
-      inner.destroy();
-      outer.destroy();
-    };
-    let leftBytes = self.cutAfterBytes?.() ?? Number.POSITIVE_INFINITY;
-    for (const [from, to] of [
-      [inner, outer],
-      [outer, inner],
-    ] as const) {
-      sockets.add(from);
-      from.on('error', cut).on('close', () => {
-        sockets.delete(from);
-        cut();
-      });
-      from.on('data', chunk => {
-        leftBytes -= chunk.length;
-        if (leftBytes < 0) {
-          self.cuts += 1;
-          return cut();
-        }
-        if (!to.write(chunk)) from.pause();
-      });
-      to.on('drain', () => from.resume());
-    }
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const self: Line = { port: (server.address() as AddressInfo).port, cutAfterBytes: undefined, cuts: 0 };
-  closers.push(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return self;
-}
+const line = async (targetPort: () => number): Promise<CutLine> => {
+  const opened = await openCutLine(targetPort);
+  closers.push(opened.close);
+  return opened;
+};
 
 let provider: Provider;
 let fixture: Fixture;
-let upLine: Line;
-let originLine: Line;
-let downLine: Line;
+let upLine: CutLine;
+let originLine: CutLine;
+let downLine: CutLine;
 let session: string;
 let anna: Awaited<ReturnType<Fixture['enlist']>>;
 
@@ -265,7 +231,7 @@ test('an upload goes on after the sender was restarted, and a file changed meanw
       trust,
     }),
     kept,
-    part => void parts.push(part),
+    part => void parts.push(Uint8Array.from(part)),
   );
   assert.deepEqual(opened, { kind: 'opened' });
   assert.ok(Buffer.concat(parts).equals(file));

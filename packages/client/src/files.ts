@@ -1,8 +1,7 @@
 // Files that people send each other: sealed and uploaded from a path, fetched through a grant and written to a path.
 // Knows nothing of conversations: what carries the pointer is the caller's.
 // Source: docs/protocol/11-media.md.
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import {
   type AttachmentErrorCode,
@@ -157,12 +156,13 @@ export class Files {
           let failure: unknown;
           async function* arriving(): AsyncGenerator<Uint8Array> {
             try {
+              const piece = Buffer.allocUnsafeSlow(readBytes);
               for (let at = 0; at < totalBytes; ) {
                 await copy.arrive(at + 1, totalBytes, signal);
-                const part = await copy.read(at, readBytes);
-                at += part.length;
+                const came = await copy.read(at, piece);
+                at += came;
                 options.onProgress?.({ bytes: at, totalBytes });
-                yield part;
+                yield piece.subarray(0, came);
               }
             } catch (error) {
               failure = error;
@@ -203,7 +203,7 @@ export class Files {
       this.#opened.delete(opened);
       throw transferFailure(error);
     }
-    const reader = createAttachmentReader(pointer, (at, length) => copy.read(at, length));
+    const reader = createAttachmentReader(pointer, (at, into) => copy.read(at, into));
     const { incrementalMacChunkBytes: chunkBytes, sizeBytes } = pointer;
 
     async function* read({
@@ -389,8 +389,22 @@ async function seal(path: string, begun: BegunUpload | undefined, signal: AbortS
   return sealing.sealed;
 }
 
+/** Reads into one buffer, again and again. */
 function reader(path: string, signal: AbortSignal): OpenSource {
-  return () => createReadStream(path, { signal, highWaterMark: 262_144 });
+  return async function* () {
+    const file = await open(path);
+    try {
+      const piece = Buffer.allocUnsafeSlow(readBytes);
+      for (;;) {
+        signal.throwIfAborted();
+        const { bytesRead } = await file.read(piece, 0, piece.length, null);
+        if (bytesRead === 0) return;
+        yield piece.subarray(0, bytesRead);
+      }
+    } finally {
+      await file.close();
+    }
+  };
 }
 
 const transferCodes: Readonly<Record<MediaTransferErrorCode, ClientErrorCode>> = {

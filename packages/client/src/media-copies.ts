@@ -5,6 +5,7 @@
 import { createHmac } from 'node:crypto';
 import { chmod, type FileHandle, mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { discard } from '@drawbridge/e2ee/attachments';
 
 export const mediaCopyLimits = {
   /** Copies that nobody reads now: the one that grew last stays longest. */
@@ -21,7 +22,7 @@ const nameForm = /^[0-9a-f]{64}$/;
 /** The disk does not take or give what it should. */
 export class MediaCopyFailure extends Error {}
 
-/** Gives the encrypted file from there to its end. */
+/** Gives the encrypted file from there to its end. The pieces are the copy's from then on. */
 export type FetchFrom = (fromBytes: number, signal: AbortSignal) => AsyncIterable<Uint8Array>;
 
 export type MediaCopiesSettings = {
@@ -181,15 +182,15 @@ export class MediaCopy {
     }
   }
 
-  /** From what has come: less than asked for where it ends. Rejects with `MediaCopyFailure`. */
-  async read(atBytes: number, lengthBytes: number): Promise<Uint8Array> {
-    const bytes = Buffer.allocUnsafe(Math.max(0, Math.min(lengthBytes, this.#arrivedBytes - atBytes)));
-    if (bytes.length === 0) return bytes;
-    const { bytesRead } = await this.#file.read(bytes, 0, bytes.length, atBytes).catch((cause: unknown) => {
+  /** Fills `into` from what has come; gives how many bytes: less where it ends. Rejects with `MediaCopyFailure`. */
+  async read(atBytes: number, into: Uint8Array): Promise<number> {
+    const length = Math.min(into.length, this.#arrivedBytes - atBytes);
+    if (length <= 0) return 0;
+    const { bytesRead } = await this.#file.read(into, 0, length, atBytes).catch((cause: unknown) => {
       throw new MediaCopyFailure('The copy could not be read.', { cause });
     });
     if (bytesRead === 0) throw new MediaCopyFailure('The copy was cut.');
-    return bytes.subarray(0, bytesRead);
+    return bytesRead;
   }
 
   /** Forgets what came: it was not right, and is fetched anew. */
@@ -257,6 +258,7 @@ export class MediaCopy {
           at += took;
           if (gatheredBytes === gathered.length) await write();
         }
+        discard(part);
         if (this.#arrivedBytes + gatheredBytes >= this.#wantedBytes) await write();
         while (this.#arrivedBytes >= this.#wantedBytes && this.#arrivedBytes < this.sizeBytes) {
           if (signal.aborted) return;

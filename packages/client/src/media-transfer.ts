@@ -2,12 +2,16 @@
 // themselves where a broken connection left off.
 // Knows nothing of encryption beyond the pieces it is given, of streams, or of where state is kept.
 // Source: docs/protocol/11-media.md sections 11.4 and 11.6; tus resumable upload protocol 1.0.0.
-import type { IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AttachmentFailure, type OpenSource, readSealed, type SealedAttachment } from '@drawbridge/e2ee/attachments';
+import {
+  AttachmentFailure,
+  discard,
+  type OpenSource,
+  readSealed,
+  type SealedAttachment,
+} from '@drawbridge/e2ee/attachments';
 import { type HttpTrust, isHttpsUrl } from './http.ts';
 
 export const mediaTransferLimits = {
@@ -17,6 +21,8 @@ export const mediaTransferLimits = {
   firstWaitMs: 250,
   maxWaitMs: 10_000,
 } as const;
+
+const pieceBytes = 262_144;
 
 export type MediaTransferErrorCode =
   | 'invalid-argument'
@@ -100,9 +106,15 @@ async function upload(options: UploadOptions): Promise<string> {
   let renewed = false;
   let token = await options.session(false);
   /** Undefined when the connection broke, or the server asked for another try: it has been waited for. */
-  const ask = async (method: string, at: string, headers: Record<string, string>, body?: Readable) => {
+  const ask = async (
+    method: string,
+    at: string,
+    headers: Record<string, string>,
+    body?: Chunks,
+    onSent?: (bytes: number) => void,
+  ) => {
     const all = { 'tus-resumable': '1.0.0', authorization: `Bearer ${token}`, ...headers };
-    const reply = await exchange({ method, url: at, headers: all, body, trust: options.trust, signal });
+    const reply = await exchange({ method, url: at, headers: all, body, onSent, trust: options.trust, signal });
     if (reply?.status === 401 && !renewed) {
       renewed = true;
       token = await options.session(true);
@@ -145,7 +157,8 @@ async function upload(options: UploadOptions): Promise<string> {
         'content-length': String(sizeBytes - offsetBytes),
         'upload-offset': String(offsetBytes),
       },
-      Readable.from(sentPieces(options, offsetBytes), { objectMode: false, highWaterMark: 262_144 }),
+      readSealed(options.open, sealed, offsetBytes),
+      bytes => options.onSent?.(offsetBytes + bytes),
     );
     if (patch === undefined || patch.status === 409 || patch.status === 404) continue;
     if (patch.status !== 204) throw refusal(patch.status, 'up');
@@ -158,15 +171,6 @@ async function upload(options: UploadOptions): Promise<string> {
 
 function isOfOrigin(url: string | undefined, endpoint: string): boolean {
   return url !== undefined && URL.parse(url)?.origin === URL.parse(endpoint)?.origin;
-}
-
-async function* sentPieces({ open, sealed, onSent }: UploadOptions, fromBytes: number): AsyncGenerator<Uint8Array> {
-  let atBytes = fromBytes;
-  for await (const piece of readSealed(open, sealed, fromBytes)) {
-    yield piece;
-    atBytes += piece.length;
-    onSent?.(atBytes);
-  }
 }
 
 export type DownloadOptions = {
@@ -182,7 +186,8 @@ export type DownloadOptions = {
 /**
  * The encrypted file from `fromBytes` to its end, for `openAttachment`, `saveAttachment` or a local copy.
  *
- * Exactly `sizeBytes - fromBytes` bytes, or it ends with `MediaTransferFailure`. They are not checked here.
+ * Exactly `sizeBytes - fromBytes` bytes, the caller's to `discard`, or it ends with `MediaTransferFailure`. They are not
+ * checked here.
  */
 export async function* downloadEncrypted(options: DownloadOptions): AsyncGenerator<Uint8Array> {
   const { sizeBytes, signal } = options;
@@ -259,11 +264,16 @@ class Patience {
   }
 }
 
+/** Pieces that are the sender's to `discard`. */
+type Chunks = AsyncGenerator<Uint8Array>;
+
 type Call = {
   readonly method: string;
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: Readable | undefined;
+  readonly body?: Chunks | undefined;
+  /** Bytes of the body that the connection has taken. */
+  readonly onSent?: ((bytes: number) => void) | undefined;
   readonly trust: HttpTrust | undefined;
   readonly signal: AbortSignal | undefined;
 };
@@ -271,6 +281,8 @@ type Call = {
 /** The answer's beginning; undefined when the connection broke or nothing moved for too long. */
 async function openReply(call: Call): Promise<IncomingMessage | undefined> {
   if (!isHttpsUrl(call.url)) throw new MediaTransferFailure('invalid-argument');
+  // Before there is a connection that would wait: what is sent already may have to be encrypted again first.
+  const first = await call.body?.next();
   const ca = call.trust?.ca;
   const sent = httpsRequest(call.url, {
     method: call.method,
@@ -283,24 +295,57 @@ async function openReply(call: Call): Promise<IncomingMessage | undefined> {
   });
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage | undefined>();
   sent.on('timeout', () => sent.destroy());
-  // What the file does wrong must not look like a broken connection: heard before the pipeline breaks it.
-  call.body?.on('error', error => {
-    if (error instanceof AttachmentFailure) reject(error);
-  });
   sent.on('error', () => resolve(undefined));
   sent.on('close', () => resolve(undefined));
   sent.on('response', response => {
     response.on('error', () => {});
     resolve(response);
   });
-  if (call.body === undefined) sent.end();
-  else {
-    const { body } = call;
-    pipeline(body, sent).catch(() => body.destroy());
-  }
+  sendBody(call, first, sent).catch((error: unknown) => {
+    // What the file does wrong must not look like a broken connection: told before the connection is broken.
+    if (error instanceof AttachmentFailure) reject(error);
+    sent.destroy();
+  });
   const reply = await promise;
   if (call.signal?.aborted === true) throw new MediaTransferFailure('aborted');
   return reply;
+}
+
+async function sendBody(
+  { body, onSent }: Call,
+  first: IteratorResult<Uint8Array> | undefined,
+  sent: ClientRequest,
+): Promise<void> {
+  let bytes = 0;
+  try {
+    for (let next = first; next !== undefined && next.done !== true; next = await body?.next()) {
+      const chunk = next.value;
+      // Noted now: what was discarded has no length any more.
+      const { length } = chunk;
+      for (let at = 0; at < length; at += pieceBytes) {
+        const isLast = at + pieceBytes >= length;
+        if (!sent.write(chunk.subarray(at, at + pieceBytes), () => isLast && discard(chunk))) await drained(sent);
+        if (sent.destroyed) return;
+        bytes += Math.min(pieceBytes, length - at);
+        onSent?.(bytes);
+      }
+    }
+    sent.end();
+  } finally {
+    await body?.return(undefined);
+  }
+}
+
+function drained(sent: ClientRequest): Promise<void> {
+  return new Promise(resolve => {
+    const go = (): void => {
+      sent.off('drain', go);
+      sent.off('close', go);
+      resolve();
+    };
+    sent.on('drain', go).on('close', go);
+    if (sent.closed) go();
+  });
 }
 
 async function exchange(call: Call): Promise<Reply | undefined> {

@@ -93,7 +93,10 @@ export class AttachmentFailure extends Error {
 
 export type Refused = { readonly kind: 'refused'; readonly code: AttachmentErrorCode };
 
-/** Gives the file from its beginning, each time it is called: it is read once to describe it and once for each upload. */
+/**
+ * Gives the file from its beginning, each time it is called: it is read once to describe it and once for each upload. A
+ * piece is used up before the next one is asked for.
+ */
 export type OpenSource = () => AsyncIterable<Uint8Array>;
 
 /**
@@ -189,6 +192,14 @@ class ChunkedMac {
   }
 }
 
+/**
+ * Frees the memory of bytes that nobody reads any more. The garbage collector would let 64 MiB of them pile up first. Does
+ * nothing when they are a part of something larger: others may read that.
+ */
+export function discard({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && byteLength === buffer.byteLength) buffer.transfer(0);
+}
+
 function* pieces(bytes: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += attachmentLimits.pieceBytes) {
     yield bytes.subarray(at, at + attachmentLimits.pieceBytes);
@@ -244,6 +255,7 @@ export async function sealAttachment(
     for await (const piece of encryptedPieces(open, recipe, chunked.mac)) {
       digest.update(piece);
       chunked.update(piece, (_part, mac) => void macs.push(mac));
+      if (piece !== recipe.iv) discard(piece);
     }
   } catch (error) {
     return { kind: 'refused', code: failureCode(error, 'source-failed') };
@@ -260,11 +272,12 @@ export async function sealAttachment(
 }
 
 /**
- * The encrypted file from byte `fromBytes` to its end: for an upload, and for going on with one.
+ * The encrypted file from byte `fromBytes` to its end: for an upload, and for going on with one. One chunk after the other,
+ * the caller's to `discard`.
  *
  * Everything before is encrypted again, since CBC chains. A chunk is given out only when it is the one that was
  * described: a file that was changed since never goes out under the old key. Ends with `AttachmentFailure`
- * (`source-changed`, `source-failed`, `pointer-refused`). Holds one chunk in memory, at most 8 MiB.
+ * (`source-changed`, `source-failed`, `pointer-refused`). A chunk has at most 8 MiB.
  */
 export async function* readSealed(
   open: OpenSource,
@@ -276,6 +289,7 @@ export async function* readSealed(
   let atBytes = 0;
   for await (const piece of encryptedPieces(open, sealed, check.mac)) {
     const ready = check.update(piece);
+    if (piece !== sealed.iv) discard(piece);
     if (ready === undefined) throw new AttachmentFailure('source-changed');
     for (const part of ready) {
       const skipBytes = Math.min(part.length, Math.max(0, fromBytes - atBytes));
@@ -285,18 +299,23 @@ export async function* readSealed(
   }
 }
 
-/** Holds pieces back until the MAC of their chunk was found right. */
+/** Holds what comes back until the MAC of its chunk was found right; copies it, so that its source may go. */
 class MacCheck {
   readonly #macs: Uint8Array;
   readonly #chunked: ChunkedMac;
+  readonly #chunkBytes: number;
+  readonly #encryptedBytes: number;
   #leftBytes: number;
   #chunk = 0;
-  #held: Uint8Array[] = [];
+  #held: Buffer | undefined;
+  #heldBytes = 0;
 
   constructor(secrets: AttachmentSecrets) {
     this.#macs = secrets.incrementalMac;
     this.#chunked = new ChunkedMac(secrets.key.subarray(32), secrets.incrementalMacChunkBytes);
-    this.#leftBytes = encryptedSizeBytes(secrets.sizeBytes);
+    this.#chunkBytes = secrets.incrementalMacChunkBytes;
+    this.#encryptedBytes = encryptedSizeBytes(secrets.sizeBytes);
+    this.#leftBytes = this.#encryptedBytes;
   }
 
   get mac(): RunningMac {
@@ -308,23 +327,30 @@ class MacCheck {
     return this.#leftBytes;
   }
 
-  /** What can be given out now, in order; undefined when a chunk is wrong, after which nothing may be asked. */
+  /** The chunks that can be given out now, in order; undefined when one is wrong, after which nothing may be asked. */
   update(bytes: Uint8Array): readonly Uint8Array[] | undefined {
     const ready: Uint8Array[] = [];
     let right = true;
+    const hold = (part: Uint8Array): void => {
+      const heldBefore = this.#chunk * this.#chunkBytes;
+      this.#held ??= Buffer.allocUnsafeSlow(Math.min(this.#chunkBytes, this.#encryptedBytes - heldBefore));
+      this.#held.set(part, this.#heldBytes);
+      this.#heldBytes += part.length;
+    };
     const judge = (mac: Buffer): void => {
       const at = this.#chunk * macBytes;
       right &&= timingSafeEqual(mac, this.#macs.subarray(at, at + macBytes));
       this.#chunk += 1;
-      if (right) ready.push(...this.#held);
-      this.#held = [];
+      if (right && this.#held !== undefined) ready.push(this.#held);
+      this.#held = undefined;
+      this.#heldBytes = 0;
     };
     this.#leftBytes -= bytes.length;
     const rest = this.#chunked.update(bytes, (part, mac) => {
-      this.#held.push(part);
+      hold(part);
       judge(mac);
     });
-    if (rest.length > 0) this.#held.push(rest);
+    if (rest.length > 0) hold(rest);
     if (this.#leftBytes === 0) judge(this.mac.value());
     return right ? ready : undefined;
   }
@@ -339,7 +365,8 @@ function blocksOf(piece: Uint8Array, atBytes: number, encryptedBytes: number): U
 
 /**
  * Checks and decrypts an encrypted file; `write` gets the file in order, each part only when its chunk was found right,
- * and the next part when its promise is done. Holds one chunk in memory, at most 8 MiB.
+ * and the next part when its promise is done: until then the part may be read, not longer. Holds one chunk in memory, at
+ * most 8 MiB; a piece of the source is used up before the next one is asked for.
  *
  * Refuses with every code of `AttachmentErrorCode` but `source-changed`; what was written before is a true beginning of
  * the file. The last chunk is given out only when the whole is right: MACs, digest, length.
@@ -406,7 +433,12 @@ export async function openAttachment(
         atBytes += part.length;
         if (blocks.length === 0) continue;
         decipher ??= createDecipheriv('aes-256-cbc', createSecretKey(secrets.key.subarray(0, 32)), first);
-        for (const piece of pieces(blocks)) await give(decipher.update(piece));
+        for (const piece of pieces(blocks)) {
+          const plain = decipher.update(piece);
+          await give(plain);
+          discard(plain);
+        }
+        discard(part);
       }
     }
     if (check.leftBytes > 0 || decipher === undefined) return refused('truncated');
@@ -468,8 +500,8 @@ export async function saveAttachment(
   }
 }
 
-/** Reads from a local copy of the encrypted file: up to `lengthBytes`, less where it ends or hasn't arrived yet. */
-export type ReadEncrypted = (atBytes: number, lengthBytes: number) => Promise<Uint8Array>;
+/** Reads from a local copy of the encrypted file; gives how many bytes: less than fit where it ends or hasn't arrived. */
+export type ReadEncrypted = (atBytes: number, into: Uint8Array) => Promise<number>;
 
 export type AttachmentReader = {
   /**
@@ -504,16 +536,16 @@ export function createAttachmentReader(secrets: AttachmentSecrets, readEncrypted
       const atBytes = next * chunkBytes;
       const bytes = Buffer.alloc(Math.min(chunkBytes, encryptedBytes - atBytes));
       for (let got = 0; got < bytes.length; ) {
-        const part = await failing(readEncrypted(atBytes + got, bytes.length - got));
-        if (part.length === 0) return 'not-yet';
-        bytes.set(part.subarray(0, bytes.length - got), got);
-        got += part.length;
+        const came = await failing(readEncrypted(atBytes + got, bytes.subarray(got)));
+        if (came === 0) return 'not-yet';
+        got += came;
       }
       mac.restore(beginnings[next]!);
       mac.update(bytes);
       const expected = secrets.incrementalMac.subarray(next * macBytes, (next + 1) * macBytes);
       if (!timingSafeEqual(mac.value(), expected)) throw new AttachmentFailure('altered');
       if (beginnings.length === next + 1) beginnings.push(mac.snapshot());
+      if (held !== undefined) discard(held.bytes);
       held = { chunk: next, bytes };
     }
     return held!.bytes;
@@ -527,7 +559,8 @@ export function createAttachmentReader(secrets: AttachmentSecrets, readEncrypted
       const bytes = await chunkAt(chunk);
       if (bytes === 'not-yet') return parts.length > 0 && at - atBytes > 2 * blockBytes ? Buffer.concat(parts) : bytes;
       const part = bytes.subarray(at - chunk * chunkBytes, endBytes - chunk * chunkBytes);
-      parts.push(part);
+      // A copy: the next chunk takes the place of this one.
+      parts.push(Buffer.from(part));
       at += part.length;
     }
     return Buffer.concat(parts);
@@ -561,7 +594,7 @@ export function createAttachmentReader(secrets: AttachmentSecrets, readEncrypted
   };
 }
 
-async function failing(reading: Promise<Uint8Array>): Promise<Uint8Array> {
+async function failing(reading: Promise<number>): Promise<number> {
   try {
     return await reading;
   } catch (error) {
