@@ -12,6 +12,7 @@ import {
   readSealed,
   type SealedAttachment,
 } from '@drawbridge/e2ee/attachments';
+import { readBuffer } from '@drawbridge/identity/body-buffers';
 import { type HttpTrust, isHttpsUrl } from './http.ts';
 
 export const mediaTransferLimits = {
@@ -290,6 +291,7 @@ async function openReply(call: Call): Promise<IncomingMessage | undefined> {
     agent: false,
     minVersion: 'TLSv1.2',
     timeout: mediaTransferLimits.idleTimeoutMs,
+    ...readBuffer(),
     ...(ca === undefined ? {} : { ca }),
     ...(call.signal === undefined ? {} : { signal: call.signal }),
   });

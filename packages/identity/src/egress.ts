@@ -9,6 +9,7 @@ import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request a
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import { isPublicAddress } from './addresses.ts';
+import { readBuffer } from './body-buffers.ts';
 
 /** Why a request was not made or not finished. Only the first four can be caused by the URL alone. */
 export type EgressErrorCode =
@@ -260,6 +261,7 @@ export function createEgress(options: EgressOptions = {}): Egress {
       headers: { 'user-agent': 'drawbridge', ...request.headers, 'accept-encoding': 'identity' },
       maxHeaderSize: limits.maxHeaderBytes,
       timeout: limits.idleTimeoutMs,
+      ...readBuffer(),
       lookup: pinnedLookup(addresses),
     });
     sent.end(request.body);

@@ -9,7 +9,7 @@ import { mkdirSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { pump } from '@drawbridge/identity/body-buffers';
 import { readRange } from './media-origin-range.ts';
 import { createDiskMediaStore, type MediaStore, type MediaWriter } from './media-origin-store.ts';
 import { openUploads, type Upload } from './media-origin-uploads.ts';
@@ -366,12 +366,10 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
     response.setTimeout(limits.idleTimeoutMs, () => response.destroy());
     response.writeHead(status, headers);
     try {
-      await pipeline(body, response);
+      await pump(body, response);
     } catch {
       // The reader went away or took too long; or the storage failed, and the missing end tells.
     } finally {
-      // A pipeline into a response that was closed before it began leaves the file open.
-      body.destroy();
       answering.delete(response);
     }
   }

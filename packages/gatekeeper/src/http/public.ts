@@ -2,6 +2,7 @@
 // Knows nothing of sockets and TLS: it is a handler for any node:http(s) server.
 // Source: docs/protocol/03.
 import type { RequestListener } from 'node:http';
+import { pump } from '@drawbridge/identity/body-buffers';
 import { maxProofLifetimeSeconds, type OwnershipProof } from '@drawbridge/identity/ownership-proof';
 import { maxCiphertextBytes, maxDeviceId, maxEnvelopeBytes, maxRegistrationId } from '@drawbridge/wire/limits';
 import swagger from '@fastify/swagger';
@@ -390,9 +391,14 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
       const { raw } = reply;
       // A reader that stops is let go, and the fetch with it.
       raw.setTimeout(config.limits.mediaIdleSeconds * 1000, () => raw.destroy());
-      raw.once('close', () => body.destroy());
-      if (raw.destroyed) body.destroy();
-      return reply.code(status).send(body);
+      reply.hijack();
+      raw.writeHead(
+        status,
+        Object.entries(reply.getHeaders()).flatMap(([name, value]) => (value === undefined ? [] : [name, value])),
+      );
+      // Either end that breaks ends the other; what is missing tells the reader.
+      await pump(body, raw).catch(() => {});
+      return reply;
     },
   });
 

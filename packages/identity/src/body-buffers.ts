@@ -1,0 +1,63 @@
+// Frees the memory of bytes that have passed through, at once: the garbage collector lets 64 MiB of buffers pile up before
+// it looks, in each process that passes files on. Knows nothing of what they were.
+import type { EventEmitter } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import type { OnReadOpts } from 'node:net';
+import type { Readable } from 'node:stream';
+
+const readBytes = 65_536;
+
+/** Of bytes that nobody reads any more. Does nothing when they are a part of something larger: others may read that. */
+export function discard({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && byteLength === buffer.byteLength) buffer.transfer(0);
+}
+
+/**
+ * For the options of node:http(s)'s `request`: the connection reads into one buffer, again and again, instead of a new one
+ * each time. Node's HTTP parser copies bodies out of it.
+ */
+export function readBuffer(): { readonly onread: OnReadOpts } {
+  const callback = function (this: EventEmitter, bytes: number, buffer: Uint8Array): boolean {
+    this.emit('data', buffer.subarray(0, bytes));
+    return true;
+  };
+  return { onread: { buffer: Buffer.allocUnsafeSlow(readBytes), callback } };
+}
+
+/**
+ * Sends a body as it comes, as slowly as it is taken, and frees each piece when the connection has it. Rejects when either
+ * end breaks; then both are ended.
+ */
+export async function pump(body: Readable, response: ServerResponse): Promise<void> {
+  const closed = (): void => void body.destroy();
+  response.once('close', closed);
+  try {
+    for await (const piece of body as AsyncIterable<Uint8Array>) {
+      if (response.destroyed) throw new Error('the reader went away');
+      if (!response.write(piece, () => discard(piece))) await drained(response);
+    }
+    response.off('close', closed);
+    await new Promise<void>((resolve, reject) => {
+      response.once('close', () => (response.writableFinished ? resolve() : reject(new Error('the reader went away'))));
+      response.end(resolve);
+    });
+  } catch (error) {
+    response.destroy();
+    throw error;
+  } finally {
+    response.off('close', closed);
+    body.destroy();
+  }
+}
+
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise(resolve => {
+    const go = (): void => {
+      response.off('drain', go);
+      response.off('close', go);
+      resolve();
+    };
+    response.on('drain', go).on('close', go);
+    if (response.closed) go();
+  });
+}
