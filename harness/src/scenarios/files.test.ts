@@ -415,7 +415,7 @@ test('providers without room, without a place, and without sense', async () => {
   const pki = await ensureDevPki(join(network.folder, 'pki'), ['citadel.example', 'skylark.example']);
   const trust = { ca: readFileSync(pki.caFile, 'utf8') };
   const copies = new MediaCopies({ folder: saved, nameKey: () => new Uint8Array(32), nowMs: Date.now });
-  const common = { trust, nowMs: Date.now, copies };
+  const common = { trust, nowMs: Date.now, copies, noteSaving: () => {} };
   const { path } = made('anything', 3_000);
   const account = { identifier: 'carol', password: 'correct horse' };
   const sendAt = async (url: string, password = account.password): Promise<unknown> => {

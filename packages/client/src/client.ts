@@ -3,8 +3,10 @@
 // Source: docs/protocol (all pages).
 import { randomBytes } from 'node:crypto';
 import { appendFileSync, readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { isTemporaryPath } from '@drawbridge/e2ee/attachments';
 import type { TextBody } from '@drawbridge/e2ee/content';
 import type { AttachmentPointer } from '@drawbridge/e2ee/content-attachment';
 import type { Profile } from '@drawbridge/e2ee/content-kinds';
@@ -64,6 +66,8 @@ import { committed } from './outbox.ts';
 import { type ProofSource, type ProviderAccount, ProviderSession } from './provider-session.ts';
 import {
   type AccountRecord,
+  listSaving,
+  noteSaving,
   readAccount,
   readChat,
   readProfile,
@@ -212,7 +216,17 @@ export class Client {
       // The file system's clock, not the one that may be given for tests.
       nowMs: Date.now,
     });
-    this.#files = new Files({ provider: this.#provider, trust, nowMs, copies });
+    this.#files = new Files({
+      provider: this.#provider,
+      trust,
+      nowMs,
+      copies,
+      noteSaving: (path, isWritten) => {
+        const noted = store.transaction(tx => noteSaving(tx, path, isWritten));
+        // What can't be noted is not written; what stays noted is gone already.
+        if (!noted.ok && isWritten) throw storeError(noted.error.code, noted.error);
+      },
+    });
     this.#fileOutbox = new FileOutbox({
       store,
       files: this.#files,
@@ -229,6 +243,7 @@ export class Client {
   /** Reads what the folder knows. */
   async load(): Promise<void> {
     await this.#files.sweep();
+    await this.#removeUnsaved();
     const account = this.#transaction(readAccount);
     if (account === undefined) return;
     if (account.gatekeeper !== this.#gatekeeper) throw new ClientError('enlisted-elsewhere');
@@ -945,6 +960,14 @@ export class Client {
 
   /** Asks the gatekeeper on the stream that is up then. */
   readonly #request: Request = async (type, payload) => this.#live().messenger.request(type, payload);
+
+  /** Half-written files of an earlier process, which was killed. */
+  async #removeUnsaved(): Promise<void> {
+    for (const path of this.#transaction(listSaving)) {
+      if (isTemporaryPath(path)) await rm(path, { force: true }).catch(() => {});
+      this.#transaction(tx => noteSaving(tx, path, false));
+    }
+  }
 
   /** Made once; names the copies of files in the folder. */
   #mediaNameKey(): Uint8Array {

@@ -12,6 +12,7 @@ import {
   saveAttachment,
   type SealedAttachment,
   sealAttachment,
+  temporaryPath,
 } from '@drawbridge/e2ee/attachments';
 import { type AttachmentPointer, attachmentPointerLimits } from '@drawbridge/e2ee/content-attachment';
 import { fetchMediaGrant, type Request } from './directory.ts';
@@ -78,6 +79,8 @@ export type FilesSettings = {
   readonly trust: HttpTrust;
   readonly nowMs: () => number;
   readonly copies: MediaCopies;
+  /** A plaintext file is written there now, or isn't any more: who keeps that removes what a killed process left behind. */
+  readonly noteSaving: (temporary: string, isWritten: boolean) => void;
 };
 
 const readBytes = 262_144;
@@ -150,6 +153,7 @@ export class Files {
     return this.#transfer(options, async signal => {
       if (!isPath(path)) throw new ClientError('invalid-argument', { detail: 'path' });
       const totalBytes = encryptedSizeBytes(pointer.sizeBytes);
+      const { noteSaving } = this.#settings;
       await this.#withCopy(pointer, request, async copy => {
         for (let resumed = copy.arrivedBytes > 0; ; resumed = false) {
           // The attachment reader says only that its source failed: why is remembered here.
@@ -169,7 +173,10 @@ export class Files {
               throw error;
             }
           }
-          const saved = await saveAttachment(arriving(), pointer, path);
+          const temporary = temporaryPath(resolve(path));
+          noteSaving(temporary, true);
+          const saved = await saveAttachment(arriving(), pointer, path, temporary);
+          noteSaving(temporary, false);
           if (saved.kind === 'opened') return 'remove';
           if (failure !== undefined) throw failure;
           const error = attachmentError(saved.code);

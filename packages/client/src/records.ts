@@ -330,6 +330,18 @@ export function listUploads(tx: Transaction): UploadRow[] {
   return tx.list('upload').map(row => ({ id: row.key, record: decodeJson(row.value) as UploadRecord }));
 }
 
+/** Paths of plaintext files that are being written now, or were when the process ended. */
+export function noteSaving(tx: Transaction, path: string, isWritten: boolean): void {
+  // Their ends are random; all of it may be longer than a key.
+  const key = path.slice(-16);
+  if (isWritten) tx.put('saving', key, Buffer.from(path));
+  else tx.delete('saving', key);
+}
+
+export function listSaving(tx: Transaction): string[] {
+  return tx.list('saving').map(row => row.value.toString());
+}
+
 export function readSent(tx: Transaction, stanzaId: string): SentRecord | undefined {
   return getJson(tx, 'sent', stanzaId);
 }

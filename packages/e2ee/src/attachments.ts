@@ -472,14 +472,15 @@ function failureCode(error: unknown, otherwise: AttachmentErrorCode): Attachment
 
 /**
  * Opens an encrypted file into `path`, whole or not at all: until everything is right and on disk, the bytes lie in a
- * file of mode 0600 beside it, which is removed when anything is wrong. A file that is at `path` already is replaced.
+ * file of mode 0600 beside it, which is removed when anything is wrong. A file that is at `path` already is replaced. Who
+ * must remove what a killed process left behind names that file (`temporaryPath`) and keeps the name.
  */
 export async function saveAttachment(
   source: AsyncIterable<Uint8Array>,
   secrets: AttachmentSecrets,
   path: string,
+  temporary: string = temporaryPath(path),
 ): Promise<{ readonly kind: 'opened' } | Refused> {
-  const temporary = `${path}.${randomBytes(6).toString('hex')}.part`;
   let file: FileHandle | undefined;
   try {
     file = await openFile(temporary, 'wx', 0o600);
@@ -498,6 +499,16 @@ export async function saveAttachment(
     await file?.close().catch(() => {});
     await rm(temporary, { force: true }).catch(() => {});
   }
+}
+
+/** A new name in the same folder. */
+export function temporaryPath(path: string): string {
+  return `${path}.${randomBytes(6).toString('hex')}.part`;
+}
+
+/** Whether `temporaryPath` gives such names. */
+export function isTemporaryPath(path: string): boolean {
+  return /\.[0-9a-f]{12}\.part$/.test(path);
 }
 
 /** Reads from a local copy of the encrypted file; gives how many bytes: less than fit where it ends or hasn't arrived. */

@@ -17,7 +17,7 @@ import { faultOf, StoreFault, type StoreResult } from './store-errors.ts';
  * `message` (history, in order of writing, scope = chat), `held` (ciphertexts that wait for an acceptance, scope = person),
  * `received` (stanzas seen, bounded), `sent` (content kept for retries, bounded), `retry` (retry counts), `chat`, `orphan`
  * (facts about messages that have not come, scope = chat), `expiry` (running timers), `profile`, `transfer` (of history), `upload` (files to be
- * sent).
+ * sent), `saving` (plaintext files that are being written).
  */
 const tables = {
   setting: 1,
@@ -44,6 +44,7 @@ const tables = {
   profile: 22,
   transfer: 23,
   upload: 24,
+  saving: 25,
 } as const satisfies Record<string, number> & Record<E2eeTable, number>;
 
 export type StoreTable = keyof typeof tables;

@@ -1,0 +1,140 @@
+// Files of random sizes, both ways, while connections are reset at random moments and the devices are killed (kill -9) in
+// the middle of sending and saving: each must arrive byte for byte, once, and leave nothing half-written.
+//
+// npm run media:soak -- [--rounds N] [--max-mib M] [--seed S]
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { seededRandom } from './durability/random.ts';
+import { sha256OfFile, writeRandomFile } from './media-memory.ts';
+import { ChildFailure, type MediaProcess, type MediaService, startMediaNetwork } from './media-network.ts';
+
+export type SoakOptions = { readonly rounds: number; readonly maxBytes: number; readonly seed: number };
+
+export type SoakRound = {
+  readonly sizeBytes: number;
+  readonly direction: 'third-party to native' | 'native to third-party';
+  readonly cuts: number;
+  readonly senderKills: number;
+  readonly receiverKills: number;
+  readonly milliseconds: number;
+};
+
+/** The largest, a few small ones where boundaries are, then any: two in three of the upper magnitudes. */
+function sizeOf(round: number, random: () => number, maxBytes: number): number {
+  const edges = [maxBytes, 0, 1, 541, 65_536].filter(size => size <= maxBytes);
+  return edges[round] ?? Math.floor(random() < 0.33 ? maxBytes ** random() : maxBytes * random());
+}
+
+/** Throws when anything is not as it must be; the seed plays the sizes and moments again, not the machine's speed. */
+export async function soakMedia(options: SoakOptions, tell: (round: SoakRound) => void): Promise<void> {
+  const { rounds, maxBytes, seed } = options;
+  const random = seededRandom(seed).share;
+  const network = await startMediaNetwork();
+  const sent = join(network.folder, 'sent');
+  const saved = join(network.folder, 'saved');
+  mkdirSync(saved);
+  const homes: Readonly<Record<string, MediaService>> = { anna: 'skylark', bob: 'citadel' };
+  const devices = new Map<string, MediaProcess>();
+  const device = async (name: string): Promise<MediaProcess> => {
+    const running = devices.get(name) ?? (await network.device(name, homes[name]!));
+    devices.set(name, running);
+    return running;
+  };
+  /** Kills the device when a transfer has come so far; not at all when it is done before. */
+  const killAt = (name: string, goal: number, count: () => void) => {
+    let dying: Promise<void> | undefined;
+    return (bytes: number): void => {
+      if (bytes < goal || dying !== undefined) return;
+      count();
+      dying = devices.get(name)!.kill();
+      devices.delete(name);
+    };
+  };
+  try {
+    await (await device('bob')).call({ kind: 'opt-in', provider: 'skylark.example' });
+    for (let round = 0; round < rounds; round += 1) {
+      const sizeBytes = sizeOf(round, random, maxBytes);
+      const toBob = round % 2 === 0;
+      const [from, to] = toBob ? ['anna', 'bob'] : ['bob', 'anna'];
+      const beganMs = performance.now();
+      const before = network.lines.map(line => line.cuts);
+      const kills = { sender: 0, receiver: 0 };
+      // Of what a file needs: some connections die early, some near the end, some live on.
+      for (const line of network.lines) {
+        line.cutAfterBytes = () =>
+          random() < 0.4 ? Number.POSITIVE_INFINITY : Math.floor(20_000 + random() * sizeBytes * 1.2);
+      }
+      const expected = writeRandomFile(sent, sizeBytes);
+      const files = Number(await (await device(to!)).call({ kind: 'count-files' }));
+      const person = {
+        provider: toBob ? 'citadel.example' : 'skylark.example',
+        identifier: to!,
+      };
+      const isDeath = (error: unknown): boolean => error instanceof ChildFailure && error.code === 'died';
+      // Sent once by hand; after a death it goes on by itself.
+      let id: string | undefined;
+      const sender = await device(from!);
+      const dies = killAt(from!, random() * 1.5 * sizeBytes, () => (kills.sender += 1));
+      try {
+        id = await sender.call({ kind: 'send', to: person, path: sent }, dies);
+      } catch (error) {
+        if (!isDeath(error)) throw error;
+        id = await (await device(from!)).call({ kind: 'settle' });
+      }
+      const path = join(saved, String(round));
+      for (let tries = 0; ; tries += 1) {
+        const goal = tries === 0 ? random() * 1.5 * sizeBytes : Number.POSITIVE_INFINITY;
+        const receiver = await device(to!);
+        const receiverDies = killAt(to!, goal, () => (kills.receiver += 1));
+        try {
+          await receiver.call({ kind: 'save', id, path }, receiverDies);
+          break;
+        } catch (error) {
+          if (!isDeath(error) || tries > 0) throw error;
+        }
+      }
+      for (const line of network.lines) line.cutAfterBytes = undefined;
+      assert.equal(statSync(path).size, sizeBytes);
+      assert.equal(await sha256OfFile(path), expected, `${sizeBytes} bytes arrived altered`);
+      assert.deepEqual(readdirSync(saved), [String(round)], 'nothing half-written');
+      const media = join(network.folder, 'people', to!, 'media');
+      assert.deepEqual(readdirSync(media), [], 'no copy is kept of what was saved');
+      assert.equal(Number(await (await device(to!)).call({ kind: 'count-files' })), files + 1, 'arrived once');
+      rmSync(path);
+      tell({
+        sizeBytes,
+        direction: toBob ? 'third-party to native' : 'native to third-party',
+        cuts: network.lines.reduce((sum, line, i) => sum + line.cuts - before[i]!, 0),
+        senderKills: kills.sender,
+        receiverKills: kills.receiver,
+        milliseconds: performance.now() - beganMs,
+      });
+    }
+  } finally {
+    await network.close();
+  }
+}
+
+export function soakLine(round: SoakRound): string {
+  const { sizeBytes, direction, cuts, senderKills, receiverKills, milliseconds } = round;
+  return (
+    `${sizeBytes} bytes, ${direction}: ${cuts} cuts, sender killed ${senderKills} times, receiver ${receiverKills}, ` +
+    `${(milliseconds / 1_000).toFixed(1)} s`
+  );
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const { values } = parseArgs({
+    options: {
+      rounds: { type: 'string', default: '10' },
+      'max-mib': { type: 'string', default: '256' },
+      seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    },
+  });
+  console.log(`seed ${values.seed}`);
+  const options = { rounds: Number(values.rounds), maxBytes: Number(values['max-mib']) * 1_048_576 };
+  await soakMedia({ ...options, seed: Number(values.seed) }, round => console.log(soakLine(round)));
+  console.log('all arrived byte for byte');
+}
