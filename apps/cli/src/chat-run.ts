@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { type Chat, type Client, type Message, openClient } from '@drawbridge/client/client';
-import { ClientError } from '@drawbridge/client/errors';
+import { ClientError, clientErrors } from '@drawbridge/client/errors';
 import type { ClientEvent } from '@drawbridge/client/events';
 import type { FileProgress } from '@drawbridge/client/files';
 import type { MessageRecord } from '@drawbridge/client/message-log';
@@ -63,6 +63,9 @@ export async function runChat(options: ChatOptions): Promise<void> {
     chat.say(`you are ${identifier}, known to the gatekeeper as ${me.interopId}, device ${me.deviceId}`);
     await client.connect();
     chat.say('connected. /help says what you can type.');
+    for (const { name, state } of client.unsentFiles()) {
+      if (state !== 'failed') chat.say(`  (goes on sending ${harmless(name)})`);
+    }
     await chat.run();
   } catch (error) {
     throw inWords(error);
@@ -524,6 +527,12 @@ function eventLine(event: ClientEvent, me: string | undefined): string | undefin
         return `  ${shown(message)}`;
       if (message.author === me && change === 'content' && message.kind === 'poll') return `  ${shown(message)}`;
       return undefined;
+    }
+    case 'file': {
+      const { name, state, failure } = event.file;
+      if (state === 'sent') return `  (encrypted and uploaded: ${harmless(name)})`;
+      if (failure === undefined) return undefined;
+      return `  (not sent: ${harmless(name)}: ${clientErrors[failure.code].text})`;
     }
     case 'typing':
       return event.state === 'started' ? '  (is writing …)' : undefined;
