@@ -64,7 +64,7 @@ export async function soakMedia(options: SoakOptions, tell: (round: SoakRound) =
       // Of what a file needs: some connections die early, some near the end, some live on.
       for (const line of network.lines) {
         line.cutAfterBytes = () =>
-          random() < 0.4 ? Number.POSITIVE_INFINITY : Math.floor(20_000 + random() * sizeBytes * 1.2);
+          random() < 0.2 ? Number.POSITIVE_INFINITY : Math.floor(20_000 + random() * sizeBytes * 0.8);
       }
       const expected = writeRandomFile(sent, sizeBytes);
       const files = Number(await (await device(to!)).call({ kind: 'count-files' }));
