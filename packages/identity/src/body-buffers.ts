@@ -31,6 +31,7 @@ export function readBuffer(): { readonly onread: OnReadOpts } {
 export async function pump(body: Readable, response: ServerResponse): Promise<void> {
   const closed = (): void => void body.destroy();
   response.once('close', closed);
+  if (response.destroyed) closed();
   try {
     for await (const piece of body as AsyncIterable<Uint8Array>) {
       if (response.destroyed) throw new Error('the reader went away');
