@@ -197,7 +197,7 @@ class ChunkedMac {
  * nothing when they are a part of something larger: others may read that.
  */
 export function discard({ buffer, byteLength }: Uint8Array): void {
-  if (buffer instanceof ArrayBuffer && byteLength === buffer.byteLength) buffer.transfer(0);
+  if (buffer instanceof ArrayBuffer && !buffer.detached && byteLength === buffer.byteLength) buffer.transfer(0);
 }
 
 function* pieces(bytes: Uint8Array): Generator<Uint8Array> {

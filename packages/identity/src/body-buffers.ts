@@ -9,7 +9,7 @@ const readBytes = 65_536;
 
 /** Of bytes that nobody reads any more. Does nothing when they are a part of something larger: others may read that. */
 export function discard({ buffer, byteLength }: Uint8Array): void {
-  if (buffer instanceof ArrayBuffer && byteLength === buffer.byteLength) buffer.transfer(0);
+  if (buffer instanceof ArrayBuffer && !buffer.detached && byteLength === buffer.byteLength) buffer.transfer(0);
 }
 
 /**
