@@ -30,7 +30,8 @@ function sizeOf(round: number, random: () => number, maxBytes: number): number {
 /** Throws when anything is not as it must be; the seed plays the sizes and moments again, not the machine's speed. */
 export async function soakMedia(options: SoakOptions, tell: (round: SoakRound) => void): Promise<void> {
   const { rounds, maxBytes, seed } = options;
-  const random = seededRandom(seed).share;
+  const drawn = seededRandom(seed);
+  const random = (): number => drawn.share();
   const network = await startMediaNetwork();
   const sent = join(network.folder, 'sent');
   const saved = join(network.folder, 'saved');
@@ -57,7 +58,7 @@ export async function soakMedia(options: SoakOptions, tell: (round: SoakRound) =
     for (let round = 0; round < rounds; round += 1) {
       const sizeBytes = sizeOf(round, random, maxBytes);
       const toBob = round % 2 === 0;
-      const [from, to] = toBob ? ['anna', 'bob'] : ['bob', 'anna'];
+      const [from, to] = toBob ? (['anna', 'bob'] as const) : (['bob', 'anna'] as const);
       const beganMs = performance.now();
       const before = network.lines.map(line => line.cuts);
       const kills = { sender: 0, receiver: 0 };
@@ -67,27 +68,27 @@ export async function soakMedia(options: SoakOptions, tell: (round: SoakRound) =
           random() < 0.2 ? Number.POSITIVE_INFINITY : Math.floor(20_000 + random() * sizeBytes * 0.8);
       }
       const expected = writeRandomFile(sent, sizeBytes);
-      const files = Number(await (await device(to!)).call({ kind: 'count-files' }));
+      const files = Number(await (await device(to)).call({ kind: 'count-files' }));
       const person = {
         provider: toBob ? 'citadel.example' : 'skylark.example',
-        identifier: to!,
+        identifier: to,
       };
       const isDeath = (error: unknown): boolean => error instanceof ChildFailure && error.code === 'died';
       // Sent once by hand; after a death it goes on by itself.
       let id: string | undefined;
-      const sender = await device(from!);
-      const dies = killAt(from!, random() * 1.5 * sizeBytes, () => (kills.sender += 1));
+      const sender = await device(from);
+      const dies = killAt(from, random() * 1.5 * sizeBytes, () => (kills.sender += 1));
       try {
         id = await sender.call({ kind: 'send', to: person, path: sent }, dies);
       } catch (error) {
         if (!isDeath(error)) throw error;
-        id = await (await device(from!)).call({ kind: 'settle' });
+        id = await (await device(from)).call({ kind: 'settle' });
       }
       const path = join(saved, String(round));
       for (let tries = 0; ; tries += 1) {
         const goal = tries === 0 ? random() * 1.5 * sizeBytes : Number.POSITIVE_INFINITY;
-        const receiver = await device(to!);
-        const receiverDies = killAt(to!, goal, () => (kills.receiver += 1));
+        const receiver = await device(to);
+        const receiverDies = killAt(to, goal, () => (kills.receiver += 1));
         try {
           await receiver.call({ kind: 'save', id, path }, receiverDies);
           break;
@@ -99,9 +100,9 @@ export async function soakMedia(options: SoakOptions, tell: (round: SoakRound) =
       assert.equal(statSync(path).size, sizeBytes);
       assert.equal(await sha256OfFile(path), expected, `${sizeBytes} bytes arrived altered`);
       assert.deepEqual(readdirSync(saved), [String(round)], 'nothing half-written');
-      const media = join(network.folder, 'people', to!, 'media');
+      const media = join(network.folder, 'people', to, 'media');
       assert.deepEqual(readdirSync(media), [], 'no copy is kept of what was saved');
-      assert.equal(Number(await (await device(to!)).call({ kind: 'count-files' })), files + 1, 'arrived once');
+      assert.equal(Number(await (await device(to)).call({ kind: 'count-files' })), files + 1, 'arrived once');
       rmSync(path);
       tell({
         sizeBytes,
