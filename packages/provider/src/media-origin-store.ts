@@ -6,11 +6,10 @@ import { chmodSync, mkdirSync } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { discard } from '@drawbridge/identity/body-buffers';
 
 /** One upload that is being written. Used by one caller at a time. */
 export type MediaWriter = {
-  /** Writes the pieces, in order, behind what was written before. They are the storage's: nobody else reads them again. */
+  /** Writes the pieces, in order, behind what was written before. When it resolves they are not read again. */
   readonly write: (pieces: readonly Uint8Array[]) => Promise<void>;
   /** When it resolves, everything written survives a power cut. */
   readonly sync: () => Promise<void>;
@@ -61,7 +60,6 @@ export function createDiskMediaStore(folder: string): MediaStore {
             atBytes += bytesWritten;
             left = behind(left, bytesWritten);
           }
-          for (const piece of pieces) discard(piece);
         },
         sync: () => file.datasync(),
         close: () => file.close(),

@@ -9,7 +9,7 @@ import { mkdirSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { pump } from '@drawbridge/identity/body-buffers';
+import { discard, pump } from '@drawbridge/identity/body-buffers';
 import { readRange } from './media-origin-range.ts';
 import { createDiskMediaStore, type MediaStore, type MediaWriter } from './media-origin-store.ts';
 import { openUploads, type Upload } from './media-origin-uploads.ts';
@@ -221,6 +221,7 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
       if (gatheredBytes === 0) return;
       writer ??= await store.openWriter(upload.name, upload.offsetBytes);
       await writer.write(gathered);
+      for (const piece of gathered) discard(piece);
       offsetBytes += gatheredBytes;
       gathered = [];
       gatheredBytes = 0;
