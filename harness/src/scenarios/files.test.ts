@@ -72,7 +72,7 @@ for (const [size, direction] of [0, 1, 5 * 1_048_576].flatMap(each => [
       name: 'holiday.jpg',
       mimeType: 'image/jpeg',
       caption: 'look',
-      kind: 'image',
+      kind: 'file',
       onProgress: progress => void up.push(progress),
     });
     const arrived = await arrival(to, message.id);
@@ -80,7 +80,7 @@ for (const [size, direction] of [0, 1, 5 * 1_048_576].flatMap(each => [
     const { fileName, mediaType, kind, sizeBytes } = pointerOf(arrived);
     assert.deepEqual(
       { fileName, mediaType, kind, sizeBytes },
-      { fileName: 'holiday.jpg', mediaType: 'image/jpeg', kind: 'image', sizeBytes: size },
+      { fileName: 'holiday.jpg', mediaType: 'image/jpeg', kind: 'file', sizeBytes: size },
     );
     const target = join(saved, 'holiday.jpg');
     await to.saveFile(arrived, 0, target, { onProgress: progress => void down.push(progress) });
@@ -214,10 +214,12 @@ test('providers without room, without a place, and without sense', async () => {
   const pki = await ensureDevPki(join(network.folder, 'pki'), ['citadel.example', 'skylark.example']);
   const trust = { ca: readFileSync(pki.caFile, 'utf8') };
   const nowMs = Date.now;
+  const preparationFolder = join(network.folder, 'preparation');
   const { path } = made('anything', 3_000);
   const account = { identifier: 'carol', password: 'correct horse' };
   const sendAt = async (url: string, password = account.password): Promise<unknown> => {
-    const files = new Files({ provider: new ProviderSession({ ...account, url, password }, trust), trust, nowMs });
+    const session = new ProviderSession({ ...account, url, password }, trust);
+    const files = new Files({ provider: session, preparationFolder, trust, nowMs });
     return files.send({ path }, async pointer => pointer).finally(() => files.close());
   };
   for (const [media, code] of [
@@ -261,7 +263,7 @@ test('providers without room, without a place, and without sense', async () => {
     odd.closeAllConnections();
   }
 
-  const files = new Files({ provider: undefined, trust, nowMs });
+  const files = new Files({ provider: undefined, preparationFolder, trust, nowMs });
   await assert.rejects(
     files.send({ path }, async pointer => pointer),
     { code: 'no-media-origin' },

@@ -193,7 +193,12 @@ export class Client {
     const { provider, keyLogFile } = options;
     this.#keyLog = keyLogFile === undefined ? undefined : openKeyLog(keyLogFile);
     this.#provider = provider === undefined ? undefined : new ProviderSession(provider, trust);
-    this.#files = new Files({ provider: this.#provider, trust, nowMs: () => this.#clock.nowMs() });
+    this.#files = new Files({
+      provider: this.#provider,
+      preparationFolder: join(options.folder, 'preparation'),
+      trust,
+      nowMs: () => this.#clock.nowMs(),
+    });
     this.#proofSource = options.proofSource ?? (request => this.#providerProof(request));
   }
 
@@ -357,8 +362,10 @@ export class Client {
   }
 
   /**
-   * Encrypts a file, uploads it to the own provider's media origin, and sends the message that points to it. Fulfilled as
-   * `send` is; needs the network until then. A file sent again after a failure goes on where its upload broke off.
+   * Encrypts a file, uploads it to the own provider's media origin, and sends the message that points to it. Pictures,
+   * videos and voice messages are made anew first, without metadata; what can't be is refused with `media-unreadable`, never
+   * sent as it is. Fulfilled as `send` is; needs the network until then. A file sent again after a failure goes on where its
+   * upload broke off.
    * Rejects with the codes of `send` and of `Files.send`: `no-media-origin`, `quota-used-up`, `file-changed`, `cancelled`, …
    */
   async sendFile(to: Recipient, options: SendFileOptions): Promise<Message> {

@@ -18,6 +18,8 @@ import { type AttachmentPointer, attachmentPointerLimits } from '@drawbridge/e2e
 import { fetchMediaGrant, type Request } from './directory.ts';
 import { ClientError, type ClientErrorCode } from './errors.ts';
 import type { HttpTrust } from './http.ts';
+import { mediaQualities, type MediaQuality } from './media/job.ts';
+import { MediaPreparation, type PreparedMedia } from './media/media-preparation.ts';
 import {
   downloadEncrypted,
   type MediaTransferErrorCode,
@@ -47,19 +49,27 @@ export const fileKinds = ['file', 'image', 'video', 'voice'] as const;
 
 export type SendFileOptions = TransferOptions & {
   readonly path: string;
-  /** What the receiver is shown; the last part of the path when left out. At most 512 bytes. */
+  /** What the receiver is shown, at most 512 bytes. Left out: of a `file` the last part of the path, else a plain word. */
   readonly name?: string;
-  /** At most 128 bytes. Not said when left out. */
+  /** Of a `file`, at most 128 bytes; not said when left out. Of anything else it is known. */
   readonly mimeType?: string;
   /** At most 4,096 bytes. */
   readonly caption?: string;
-  /** `file` when left out. */
+  /**
+   * `file` goes byte for byte, with whatever it says of its maker, place and time. Everything else is made anew without
+   * that, and gets size, length and preview (docs/protocol/11-media.md section 11.7). Left out: pictures are known by their
+   * first bytes, all else is a `file`.
+   */
   readonly kind?: (typeof fileKinds)[number];
+  /** Of a picture: `standard` when left out; `original` keeps all its pixels. */
+  readonly quality?: MediaQuality;
 };
 
 export type FilesSettings = {
   /** Whose media origin is uploaded to; undefined: there is none, and nothing can be sent. */
   readonly provider: ProviderSession | undefined;
+  /** Where copies lie while they are sent; nothing else may be in it. */
+  readonly preparationFolder: string;
   readonly trust: HttpTrust;
   readonly nowMs: () => number;
 };
@@ -69,33 +79,39 @@ type Begun = { readonly sealed: SealedAttachment; readonly looks: string; url: s
 
 export class Files {
   readonly #settings: FilesSettings;
+  readonly #preparation: MediaPreparation;
   readonly #begun = new Map<string, Begun>();
   readonly #closing = new AbortController();
   #transfers = 0;
 
   constructor(settings: FilesSettings) {
     this.#settings = settings;
+    this.#preparation = new MediaPreparation(settings.preparationFolder);
   }
 
   /**
-   * Seals and uploads a file, then gives its pointer to `deliver`. What was uploaded before a failure, also one of
+   * Prepares, seals and uploads a file, then gives its pointer to `deliver`. What was uploaded before a failure, also one of
    * `deliver`, is kept for the next call with the same file.
    *
-   * Rejects with `no-media-origin`, `quota-used-up`, `file-too-large`, `file-unreadable`, `file-changed`,
-   * `content-refused` (name, type or caption), `cancelled`, `unreachable`, `sign-in-refused`, `provider-refused`,
-   * `too-many-requests`, `closed`, `invalid-argument`.
+   * Rejects with `no-media-origin`, `quota-used-up`, `media-unreadable`, `media-too-large`, `file-too-large`,
+   * `file-unreadable`, `file-changed`, `file-not-written` (the copy), `content-refused` (name, type or caption),
+   * `cancelled`, `unreachable`, `sign-in-refused`, `provider-refused`, `too-many-requests`, `closed`, `invalid-argument`.
    */
   send<T>(options: SendFileOptions, deliver: (pointer: AttachmentPointer) => Promise<T>): Promise<T> {
     return this.#transfer(options, async signal => {
       if (!isPath(options.path)) throw new ClientError('invalid-argument', { detail: 'path' });
       const path = resolve(options.path);
-      const described = describe(options, path);
+      const said = describe(options, path);
       const { provider } = this.#settings;
       const endpoint = await provider?.mediaEndpoint();
       if (provider === undefined || endpoint === undefined) throw new ClientError('no-media-origin');
-      const begun = await this.#seal(path, signal);
+      const { kind, quality = 'standard', name } = options;
+      await using prepared = await this.#preparation.prepare({ path, kind, quality }, signal);
+      const fileName = name ?? prepared.fileName ?? said.fileName;
+      const described = { ...said, ...prepared.facts, kind: prepared.kind, fileName };
+      const begun = await this.#seal(path, prepared, signal);
       try {
-        const url = await this.#upload(provider, endpoint, path, begun, options, signal);
+        const url = await this.#upload(provider, endpoint, prepared.path, begun, options, signal);
         const { key, digest, incrementalMac, incrementalMacChunkBytes, sizeBytes } = begun.sealed;
         const secrets = { key, digest, incrementalMac, incrementalMacChunkBytes, sizeBytes };
         return await deliver({ ...secrets, ...described, url, uploadedAtMs: this.#settings.nowMs() });
@@ -172,13 +188,15 @@ export class Files {
     }
   }
 
-  async #seal(path: string, signal: AbortSignal): Promise<Begun> {
-    const { looks, sizeBytes } = await lookAt(path);
+  /** What was begun is found by the path that was named; the bytes are those that were prepared. */
+  async #seal(path: string, prepared: PreparedMedia, signal: AbortSignal): Promise<Begun> {
+    const { looks: seen, sizeBytes } = await lookAt(prepared.path);
+    const looks = prepared.sha256 ?? seen;
     const kept = this.#begun.get(path);
     // Taken out: a second call with the same file meanwhile has an upload of its own.
     this.#begun.delete(path);
     if (kept?.looks === looks) return kept;
-    const sealing = await sealAttachment(reader(path, signal), sizeBytes);
+    const sealing = await sealAttachment(reader(prepared.path, signal), sizeBytes);
     if (sealing.kind === 'refused') throw attachmentError(sealing.code);
     return { sealed: sealing.sealed, looks, url: undefined };
   }
@@ -233,8 +251,8 @@ function isPath(path: unknown): path is string {
 }
 
 /** What the pointer says of the file. Checked before anything is uploaded. */
-function describe(options: SendFileOptions, path: string): Pick<AttachmentPointer, 'kind' | 'mediaType' | 'fileName'> {
-  const { name = basename(path), mimeType = '', caption = '', kind = 'file' } = options;
+function describe(options: SendFileOptions, path: string): { readonly mediaType: string; readonly fileName: string } {
+  const { name = basename(path), mimeType = '', caption = '', kind = 'file', quality = 'standard' } = options;
   const { maxNameBytes, maxMediaTypeBytes, maxCaptionBytes } = attachmentPointerLimits;
   const check = (text: string, maxBytes: number, detail: string): void => {
     if (typeof text !== 'string' || !text.isWellFormed() || Buffer.byteLength(text) > maxBytes) {
@@ -245,7 +263,8 @@ function describe(options: SendFileOptions, path: string): Pick<AttachmentPointe
   check(mimeType, maxMediaTypeBytes, 'mimeType');
   check(caption, maxCaptionBytes, 'caption');
   if (!fileKinds.includes(kind)) throw new ClientError('invalid-argument', { detail: 'kind' });
-  return { kind, mediaType: mimeType, fileName: name };
+  if (!mediaQualities.includes(quality)) throw new ClientError('invalid-argument', { detail: 'quality' });
+  return { mediaType: mimeType, fileName: name };
 }
 
 async function lookAt(path: string): Promise<{ looks: string; sizeBytes: number }> {

@@ -1,0 +1,33 @@
+// What the client asks of the media process, and what it answers. Knows nothing of either.
+
+/** How much of a picture is kept. `original` keeps all pixels; metadata goes in every case. */
+export const mediaQualities = ['standard', 'high', 'original'] as const;
+export type MediaQuality = (typeof mediaQualities)[number];
+
+export type MediaJob =
+  | { readonly kind: 'picture'; readonly from: string; readonly to: string; readonly quality: MediaQuality }
+  | { readonly kind: 'preview'; readonly from: string };
+
+/** What is said of a file in its pointer, as far as it is known. */
+export type MediaFacts = {
+  readonly mediaType: string;
+  readonly width?: number;
+  readonly height?: number;
+  readonly durationMs?: number;
+  readonly blurhash?: string;
+  readonly thumbnail?: Uint8Array;
+  readonly waveform?: Uint8Array;
+  readonly animated?: boolean;
+};
+
+export type MediaRefusal = {
+  readonly kind: 'refused';
+  readonly code: 'media-unreadable' | 'media-too-large' | 'file-not-written';
+  readonly detail: string;
+};
+
+export type MediaAnswer = { readonly kind: 'prepared'; readonly facts: MediaFacts } | MediaRefusal;
+
+export function refused(detail: string, code: MediaRefusal['code'] = 'media-unreadable'): MediaRefusal {
+  return { kind: 'refused', code, detail };
+}
