@@ -57,8 +57,8 @@ export type SendFileOptions = TransferOptions & {
   readonly caption?: string;
   /**
    * `file` goes byte for byte, with whatever it says of its maker, place and time. Everything else is made anew without
-   * that, and gets size, length and preview (docs/protocol/11-media.md section 11.7). Left out: pictures are known by their
-   * first bytes, all else is a `file`.
+   * that, and gets size, length and preview (docs/protocol/11-media.md section 11.7). Left out: pictures and videos are known
+   * by their first bytes, all else is a `file`.
    */
   readonly kind?: (typeof fileKinds)[number];
   /** Of a picture: `standard` when left out; `original` keeps all its pixels. */

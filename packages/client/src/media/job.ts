@@ -6,7 +6,9 @@ export type MediaQuality = (typeof mediaQualities)[number];
 
 export type MediaJob =
   | { readonly kind: 'picture'; readonly from: string; readonly to: string; readonly quality: MediaQuality }
-  | { readonly kind: 'preview'; readonly from: string };
+  | { readonly kind: 'preview'; readonly picture: Uint8Array }
+  | { readonly kind: 'video'; readonly from: string; readonly to: string }
+  | { readonly kind: 'voice'; readonly from: string; readonly to: string };
 
 /** What is said of a file in its pointer, as far as it is known. */
 export type MediaFacts = {

@@ -9,15 +9,24 @@ import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ClientError } from '../errors.ts';
-import { type MediaAnswer, type MediaFacts, type MediaJob, type MediaQuality, refused } from './job.ts';
-import { pictureLimits } from './picture-limits.ts';
+import {
+  type MediaAnswer,
+  type MediaFacts,
+  type MediaJob,
+  type MediaQuality,
+  type MediaRefusal,
+  refused,
+} from './job.ts';
+import { pictureLimits, videoLimits, voiceLimits } from './media-limits.ts';
+import { firstFrame } from './first-frame.ts';
 import { type RecognisedFormat, recogniseFormat, recognitionBytes } from './recognition.ts';
 
 export const preparationLimits = {
-  /** The media process is killed then. Files of one client are prepared one after the other. */
-  timeoutMs: { picture: 120_000, preview: 30_000 },
+  /** The media process is killed after so long, and so much longer for each MiB. Files of one client wait for each other. */
+  timeoutMs: 30_000,
+  timeoutMsPerMebibyte: 1_000,
   /** JavaScript memory of the media process; the decoders' own follows from the limits on what they are given. */
-  heapMegabytes: 256,
+  heapMegabytes: 512,
 } as const;
 
 export type MediaToSend = {
@@ -44,6 +53,10 @@ const extensions: Readonly<Record<string, string>> = {
   'image/png': 'png',
   'image/gif': 'gif',
   'image/webp': 'webp',
+  'video/mp4': 'mp4',
+  'video/webm': 'webm',
+  'video/x-matroska': 'mkv',
+  'audio/ogg': 'ogg',
 };
 const stems = { image: 'picture', video: 'video', voice: 'voice' } as const;
 type MediaKind = keyof typeof stems;
@@ -54,11 +67,16 @@ const processFile = fileURLToPath(
 
 export class MediaPreparation {
   readonly #folder: string;
+  readonly #ffmpeg: string;
   #last: Promise<unknown> = Promise.resolve();
 
-  /** The folder is this object's alone: what a crash left in it is removed here. */
-  constructor(folder: string) {
+  /**
+   * The folder is this object's alone: what a crash left in it is removed here. `ffmpeg` is the program that is asked for a
+   * video's first frame; where there is none, videos have no preview.
+   */
+  constructor(folder: string, ffmpeg = 'ffmpeg') {
     this.#folder = folder;
+    this.#ffmpeg = ffmpeg;
     rmSync(folder, { recursive: true, force: true });
   }
 
@@ -101,9 +119,9 @@ export class MediaPreparation {
     const removeCopy = (): Promise<void> => rm(to, { force: true });
     try {
       await makePrivate(this.#folder, to);
-      const answer = await inMediaProcess(job, this.#folder, signal);
+      const answer = await inMediaProcess(job, this.#folder, timeoutFor(sizeBytes), signal);
       if (answer.kind === 'refused') throw new ClientError(answer.code, { detail: answer.detail });
-      const { facts } = answer;
+      const facts = { ...answer.facts, ...(kind === 'video' ? await this.#preview(to, answer.facts, signal) : {}) };
       const fileName = `${stems[kind]}.${extensions[facts.mediaType] ?? 'bin'}`;
       const sha256 = await sha256Of(to);
       return { kind, path: to, sha256, fileName, facts, [Symbol.asyncDispose]: removeCopy };
@@ -111,6 +129,16 @@ export class MediaPreparation {
       await removeCopy();
       throw error;
     }
+  }
+
+  /** A video without a preview is still one. */
+  async #preview(path: string, { mediaType }: MediaFacts, signal: AbortSignal): Promise<Partial<MediaFacts>> {
+    const picture = await firstFrame(this.#ffmpeg, path, mediaType, signal);
+    if (picture === undefined) return {};
+    const answer = await inMediaProcess({ kind: 'preview', picture }, this.#folder, timeoutFor(picture.length), signal);
+    if (answer.kind === 'refused') return {};
+    const { thumbnail, blurhash } = answer.facts;
+    return { ...(thumbnail === undefined ? {} : { thumbnail }), ...(blurhash === undefined ? {} : { blurhash }) };
   }
 }
 
@@ -127,8 +155,15 @@ async function look(path: string): Promise<{ format: RecognisedFormat | undefine
   }
 }
 
-function kindOf(format: RecognisedFormat | undefined): 'file' | 'image' {
-  return format?.family === 'picture' ? 'image' : 'file';
+function timeoutFor(sizeBytes: number): number {
+  const { timeoutMs, timeoutMsPerMebibyte } = preparationLimits;
+  return timeoutMs + Math.ceil(sizeBytes / 1_048_576) * timeoutMsPerMebibyte;
+}
+
+/** Sound that nobody calls a voice message is a file: what music says of itself is wanted. */
+function kindOf(format: RecognisedFormat | undefined): 'file' | 'image' | 'video' {
+  if (format?.family === 'picture') return 'image';
+  return format?.family === 'video' ? 'video' : 'file';
 }
 
 /** What is asked of the media process, or why nothing is. */
@@ -137,12 +172,24 @@ function jobFor(
   format: RecognisedFormat | undefined,
   sizeBytes: number,
   rest: { readonly from: string; readonly to: string; readonly quality: MediaQuality },
-): MediaJob | Extract<MediaAnswer, { kind: 'refused' }> {
-  if (format?.family !== 'picture') return refused(`it is no ${stems[kind]} of a form that is known here`);
-  if (sizeBytes > pictureLimits.maxInputBytes) {
-    return refused(`more than ${pictureLimits.maxInputBytes / 1_048_576} MiB`, 'media-too-large');
+): MediaJob | MediaRefusal {
+  const tooLarge = (maxInputBytes: number): MediaRefusal =>
+    refused(`more than ${Math.floor(maxInputBytes / 1_048_576)} MiB`, 'media-too-large');
+  switch (kind) {
+    case 'image':
+      if (format?.family !== 'picture') return refused('it is no picture of a form that is known here');
+      return sizeBytes > pictureLimits.maxInputBytes
+        ? tooLarge(pictureLimits.maxInputBytes)
+        : { kind: 'picture', ...rest };
+    case 'video':
+      if (format?.family !== 'video') return refused('it is no MP4, MOV, WebM or Matroska');
+      return sizeBytes > videoLimits.maxInputBytes ? tooLarge(videoLimits.maxInputBytes) : { kind: 'video', ...rest };
+    case 'voice':
+      if (format?.format !== 'ogg' && format?.format !== 'wav' && format?.format !== 'matroska') {
+        return refused(voiceLimits.advice);
+      }
+      return sizeBytes > voiceLimits.maxInputBytes ? tooLarge(voiceLimits.maxInputBytes) : { kind: 'voice', ...rest };
   }
-  return { kind: 'picture', ...rest };
 }
 
 async function makePrivate(folder: string, path: string): Promise<void> {
@@ -158,7 +205,7 @@ async function makePrivate(folder: string, path: string): Promise<void> {
  * Runs a job in a process that knows nothing of this one: no environment, no descriptors but its channel, writing to
  * `folder` alone. Native decoders are not held by Node's permissions; they keep honest code honest.
  */
-function inMediaProcess(job: MediaJob, folder: string, signal: AbortSignal): Promise<MediaAnswer> {
+function inMediaProcess(job: MediaJob, folder: string, timeoutMs: number, signal: AbortSignal): Promise<MediaAnswer> {
   const { promise, resolve, reject } = Promise.withResolvers<MediaAnswer>();
   const child = fork(processFile, [], {
     execArgv: [
@@ -177,7 +224,7 @@ function inMediaProcess(job: MediaJob, folder: string, signal: AbortSignal): Pro
   const timer = setTimeout(() => {
     answer = refused('it takes too long', 'media-too-large');
     child.kill('SIGKILL');
-  }, preparationLimits.timeoutMs[job.kind]);
+  }, timeoutMs);
   const stop = (): void => void child.kill('SIGKILL');
   signal.addEventListener('abort', stop);
   child.once('message', (given: MediaAnswer) => {

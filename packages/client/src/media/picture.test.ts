@@ -12,7 +12,7 @@ import fc from 'fast-check';
 import sharp, { type Sharp } from 'sharp';
 import { ClientError } from '../errors.ts';
 import { MediaPreparation, type MediaToSend, type PreparedMedia } from './media-preparation.ts';
-import { pictureLimits } from './picture-limits.ts';
+import { pictureLimits } from './media-limits.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-pictures-'));
 const copies = join(folder, 'preparation');

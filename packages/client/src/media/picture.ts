@@ -5,7 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import { encode as encodeBlurhash } from 'blurhash';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { type MediaAnswer, type MediaFacts, type MediaQuality, refused } from './job.ts';
-import { pictureLimits } from './picture-limits.ts';
+import { pictureLimits } from './media-limits.ts';
 
 const lossyQuality: Readonly<Record<MediaQuality, number>> = { standard: 80, high: 85, original: 92 };
 
@@ -15,8 +15,9 @@ sharp.block({ operation: ['VipsForeignLoad'] });
 sharp.unblock({ operation: loaders.map(name => `VipsForeignLoad${name}`) });
 sharp.cache(false);
 
-function open(path: string, pages = 1): Sharp {
-  return sharp(path, { pages, limitInputPixels: pictureLimits.maxPixels, failOn: 'error', sequentialRead: true });
+/** Bytes can only be a PNG: nothing else of ours is in memory. */
+function open(from: string | Uint8Array, pages = 1): Sharp {
+  return sharp(from, { pages, limitInputPixels: pictureLimits.maxPixels, failOn: 'error', sequentialRead: true });
 }
 
 export async function preparePicture(from: string, to: string, quality: MediaQuality): Promise<MediaAnswer> {
@@ -69,9 +70,9 @@ function encoder(pixels: Sharp, found: Metadata, quality: MediaQuality): { encod
 }
 
 /** What is shown before the file is there: a small WebP within the limit, and a blurhash. Of the first frame. */
-export async function previewOf(path: string): Promise<Pick<MediaFacts, 'thumbnail' | 'blurhash'>> {
+export async function previewOf(from: string | Uint8Array): Promise<Pick<MediaFacts, 'thumbnail' | 'blurhash'>> {
   const { thumbnailEdgePixels, maxThumbnailBytes } = pictureLimits;
-  const small = await open(path)
+  const small = await open(from)
     .resize({ width: thumbnailEdgePixels, height: thumbnailEdgePixels, fit: 'inside', withoutEnlargement: true })
     .toColourspace('srgb')
     .png()
