@@ -1,6 +1,6 @@
 // The first frame of a video, by an ffmpeg that is on the machine. No library decodes what phones record (H.264, HEVC) and
 // ships in the package registry.
-// Knows nothing of previews. Source: docs/decisions/0015-ffmpeg-is-asked-for-a-frame-and-may-be-absent.md.
+// Knows nothing of previews. Source: docs/decisions/0014-media-is-made-anew-in-a-process-of-its-own.md.
 import { spawn } from 'node:child_process';
 
 export const firstFrameLimits = {

@@ -23,7 +23,7 @@ import { type RecognisedFormat, recogniseFormat, recognitionBytes } from './reco
 
 export const preparationLimits = {
   /** The media process is killed after so long, and so much longer for each MiB. Files of one client wait for each other. */
-  timeoutMs: 30_000,
+  timeoutMs: 60_000,
   timeoutMsPerMebibyte: 1_000,
   /** JavaScript memory of the media process; the decoders' own follows from the limits on what they are given. */
   heapMegabytes: 512,
