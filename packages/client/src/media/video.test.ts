@@ -27,7 +27,9 @@ import { MediaPreparation, type MediaToSend, type PreparedMedia } from './media-
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-videos-'));
 const copies = join(folder, 'preparation');
 const noFfmpeg = join(folder, 'no ffmpeg');
-const preparation = new MediaPreparation(copies, noFfmpeg);
+const preparation = new MediaPreparation(copies, { ffmpeg: noFfmpeg });
+/** Some changed files keep a reader busy for ever: it is ended. */
+const impatient = new MediaPreparation(copies, { ffmpeg: noFfmpeg, timeoutMs: 5_000 });
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 const planted = 'PLANTED';
@@ -192,7 +194,7 @@ test('what is no video is refused, and leaves nothing', async () => {
   assert.equal(plain.kind, 'file');
 });
 
-test('any bytes give a video or a refusal', { timeout: 120_000 }, async () => {
+test('any bytes give a video or a refusal', { timeout: 240_000 }, async () => {
   const starts = [
     readFileSync(await phoneVideo()),
     readFileSync(await makeVideo('c.webm', new WebMOutputFormat(), false)),
@@ -205,13 +207,13 @@ test('any bytes give a video or a refusal', { timeout: 120_000 }, async () => {
       const path = join(folder, 'any');
       writeFileSync(path, cut % 3 === 0 ? bytes.subarray(0, cut % bytes.length) : bytes);
       try {
-        await using prepared = await prepare(path, { kind: 'video' });
+        await using prepared = await impatient.prepare({ path, kind: 'video', quality: 'standard' }, never);
         assert.equal(prepared.kind, 'video');
       } catch (error) {
         assert.ok(error instanceof ClientError && error.code.startsWith('media-'), String(error));
       }
       assert.deepEqual(leftovers(), []);
     }),
-    { numRuns: 30, endOnFailure: true },
+    { numRuns: 15, endOnFailure: true },
   );
 });
