@@ -52,7 +52,7 @@ export async function preparePicture(from: string, to: string, quality: MediaQua
 
 /**
  * The form stays where every receiver knows it; what came as AVIF or TIFF leaves as JPEG, or as PNG with transparency.
- * To encode AVIF takes a minute of a core for a photograph.
+ * To encode AVIF takes half a minute for a photograph.
  */
 function encoder(pixels: Sharp, found: Metadata, quality: MediaQuality): { encoded: Sharp; mediaType: string } {
   const lossy = lossyQuality[quality];
