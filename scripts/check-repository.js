@@ -58,7 +58,7 @@ const worksWithoutScript = new Set(
 // Of the tests alone; their package.json names no licence, their LICENSE file is the MIT one.
 const licenceInFile = new Set(['sasl-anonymous', 'sasl-plain', 'saslmechanisms'].map(name => `node_modules/${name}`));
 const licences =
-  /^(\(?(MIT|ISC|Apache-2\.0|BSD-[23]-Clause|0BSD|BlueOak-1\.0\.0|CC0-1\.0|CC-BY-[34]\.0|Python-2\.0|Unlicense|AGPL-3\.0-only|W3C-19980720|MIT-0|MPL-2\.0)( (AND|OR) )?)+\)?(.*)$/;
+  /^(\(?(MIT|ISC|Apache-2\.0|BSD-[23]-Clause|0BSD|BlueOak-1\.0\.0|CC0-1\.0|CC-BY-[34]\.0|Python-2\.0|Unlicense|AGPL-3\.0-only|W3C-19980720|MIT-0|MPL-2\.0|LGPL-3\.0-or-later)( (AND|OR) )?)+\)?(.*)$/;
 for (const [path, entry] of Object.entries(lock.packages)) {
   if (!path.startsWith('node_modules/') || entry.link === true) continue;
   if (entry.hasInstallScript === true && !worksWithoutScript.has(path))
@@ -67,6 +67,9 @@ for (const [path, entry] of Object.entries(lock.packages)) {
     problems.push(`package-lock.json: ${path} has licence ${entry.license}`);
   if (entry.license === 'AGPL-3.0-only' && path !== 'node_modules/@signalapp/libsignal-client')
     problems.push(`package-lock.json: ${path} is AGPL`);
+  // libvips, of packages/client alone, which is AGPL itself.
+  if (/LGPL/.test(entry.license ?? '') && !path.startsWith('node_modules/@img/'))
+    problems.push(`package-lock.json: ${path} is LGPL`);
 }
 
 for (const problem of problems) console.error(problem);

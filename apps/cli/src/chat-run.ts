@@ -9,6 +9,7 @@ import type { ClientEvent } from '@drawbridge/client/events';
 import type { FileProgress } from '@drawbridge/client/files';
 import type { MessageRecord } from '@drawbridge/client/message-log';
 import type { Outgoing, Recipient } from '@drawbridge/client/messenger';
+import type { AttachmentPointer } from '@drawbridge/e2ee/content-attachment';
 import type { ChatPerson } from './chat.ts';
 import { CommandError } from './command-error.ts';
 
@@ -24,6 +25,9 @@ export type ChatOptions = ChatPerson & {
 const flushMs = 3_000;
 const shownResults = 20;
 const progressEveryMs = 2_000;
+const shownBars = 24;
+
+const fileCommands = { '/file': 'file', '/photo': 'image', '/video': 'video', '/voice': 'voice' } as const;
 
 /** What others wrote, as one harmless line: no control, bidirectional-control or line-separating characters. */
 export function harmless(text: string): string {
@@ -88,7 +92,8 @@ const help = `  /to PROVIDER NAME     write to somebody: /to citadel.example bob
   /edit TEXT, /delete   change your own last message; /versions shows what it said before
   /poll Q | A | B …     ask; /vote 1 2 … chooses in the last poll; /close ends your own
   /place LAT LON [NAME] send a place; /once TEXT sends what may be seen once
-  /file PATH [CAPTION]  send a file; /save [N] PATH writes the last that they sent (its Nth) to PATH. "…" holds spaces
+  /photo PATH [CAPTION] send a picture without what it says of its maker, place and time; /video and /voice likewise
+  /file PATH [CAPTION]  send a file byte for byte, with all that it says; /save [N] PATH writes the last that they sent (its Nth) to PATH. "…" holds spaces
   /disappear SECONDS    messages from now on vanish so long after they were read; 0: they stay
   /name NAME            what people see as your name
   /receipts on|off      whether people learn that you have read their messages
@@ -246,17 +251,12 @@ class Conversation {
         if (peer !== undefined) await this.#send(peer, { text: rest, viewOnce: true });
         return;
       }
-      case '/file': {
-        const [path, caption] = firstPath(rest);
-        const peer = this.#needPeer();
-        if (path === '') this.say('/file PATH [CAPTION]');
-        else if (peer !== undefined) {
-          const message = await this.#client.sendFile(peer, { path, caption, onProgress: this.#progress('sending') });
-          this.#lastOwn = message.id;
-          this.say(`  (encrypted and uploaded: ${harmless(basename(path))})`);
-        }
+      case '/file':
+      case '/photo':
+      case '/video':
+      case '/voice':
+        await this.#sendFile(command, rest);
         return;
-      }
       case '/save':
         await this.#save(rest);
         return;
@@ -338,6 +338,21 @@ class Conversation {
     const message = await this.#client.send(to, outgoing);
     this.#lastOwn = message.id;
     if (message.kind === 'poll') this.#lastPoll = message;
+  }
+
+  async #sendFile(command: keyof typeof fileCommands, rest: string): Promise<void> {
+    const [path, caption] = firstPath(rest);
+    const peer = this.#needPeer();
+    if (path === '') this.say(`${command} PATH [CAPTION]`);
+    else if (peer !== undefined) {
+      const kind = fileCommands[command];
+      const message = await this.#client.sendFile(peer, { path, caption, kind, onProgress: this.#progress('sending') });
+      this.#lastOwn = message.id;
+      const [sent] = message.body?.kind === 'attachment' ? message.body.attachments : [];
+      const unseen =
+        kind === 'video' && sent?.thumbnail === undefined ? '; without a preview: there is no ffmpeg here' : '';
+      this.say(`  (encrypted and uploaded: ${harmless(basename(path))}${unseen})`);
+    }
   }
 
   async #save(rest: string): Promise<void> {
@@ -475,7 +490,7 @@ function shownBody(message: MessageRecord): string {
     case 'text':
       return text;
     case 'attachment':
-      return `[${message.body?.kind === 'attachment' ? message.body.attachments.map(each => each.kind).join(', ') : 'file'}] ${text}`;
+      return `[${message.body?.kind === 'attachment' ? message.body.attachments.map(shownAttachment).join(', ') : 'file'}] ${text}`;
     case 'contacts':
       return `[contact] ${text}`;
     case 'location':
@@ -497,6 +512,29 @@ function shownBody(message: MessageRecord): string {
     case 'hidden':
       return '[deleted]';
   }
+}
+
+/** Kind and measures. Everything in it is a number or one of our own words. */
+export function shownAttachment(pointer: AttachmentPointer): string {
+  const { kind, width, height, durationMs, waveform, animated } = pointer;
+  const parts: string[] = [kind];
+  if (width !== undefined && height !== undefined) parts.push(`${width}×${height}`);
+  if (durationMs !== undefined) {
+    const seconds = Math.round(durationMs / 1_000);
+    parts.push(`${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`);
+  }
+  if (waveform !== undefined && waveform.length > 0) parts.push(bars(waveform));
+  if (animated === true) parts.push('moving');
+  return parts.join(' ');
+}
+
+/** A waveform in one line: for each of so many pieces the loudest step of it. */
+function bars(waveform: Uint8Array): string {
+  const count = Math.min(waveform.length, shownBars);
+  const pieces = Array.from({ length: count }, (_, at) =>
+    waveform.subarray(Math.floor((at * waveform.length) / count), Math.floor(((at + 1) * waveform.length) / count)),
+  );
+  return pieces.map(piece => '▁▂▃▄▅▆▇█'[Math.max(...piece) >> 5]).join('');
 }
 
 function pollLine({ body, poll }: MessageRecord): string {

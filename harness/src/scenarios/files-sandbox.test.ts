@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { noisePng, recordedWav } from '../media-files.ts';
 import { type RunningSandbox, startSandbox } from '../running-sandbox.ts';
 
 const command = fileURLToPath(new URL('../../../apps/cli/bin/drawbridge.js', import.meta.url));
@@ -89,6 +90,21 @@ test('a third party’s and an own user send each other files', { timeout: 90_00
   anna.type(`/save 1 ${join(folder, 'back')}`);
   await anna.shows(/\(saved/);
   assert.ok(readFileSync(join(folder, 'back')).equals(bytes));
+
+  // Pictures and voice messages, with their measures and without what they said of themselves.
+  const picture = join(folder, 'picture.png');
+  writeFileSync(picture, noisePng(120, 80));
+  anna.type(`/photo ${picture} me \u202e here`);
+  await bob.shows(/anna \(skylark\.localhost\): \[image 120×80\] me {3}here/);
+  bob.type(`/save ${join(folder, 'saved.png')}`);
+  await bob.shows(/\(saved/);
+  assert.ok(!readFileSync(join(folder, 'saved.png')).includes('PLANTED'));
+  const recorded = join(folder, 'recorded.wav');
+  writeFileSync(recorded, recordedWav(2));
+  bob.type(`/voice ${recorded}`);
+  await anna.shows(/bob \(localhost\): \[voice 0:02 ▁{10,12}[▁▂]?[▅▆▇█]{11,13}\]/);
+  bob.type(`/video ${recorded}`);
+  await bob.shows(/not done: This can’t be freed of .*kind `file`/);
   assert.deepEqual(
     readdirSync(folder).filter(name => name.endsWith('.part') || name === 'second' || name === 'x'),
     [],

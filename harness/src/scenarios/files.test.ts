@@ -84,7 +84,7 @@ for (const [size, direction] of [0, 1, 5 * 1_048_576].flatMap(each => [
       name: 'holiday.jpg',
       mimeType: 'image/jpeg',
       caption: 'look',
-      kind: 'image',
+      kind: 'file',
       onProgress: progress => void up.push(progress),
     });
     const arrived = await arrival(to, message.id);
@@ -92,7 +92,7 @@ for (const [size, direction] of [0, 1, 5 * 1_048_576].flatMap(each => [
     const { fileName, mediaType, kind, sizeBytes } = pointerOf(arrived);
     assert.deepEqual(
       { fileName, mediaType, kind, sizeBytes },
-      { fileName: 'holiday.jpg', mediaType: 'image/jpeg', kind: 'image', sizeBytes: size },
+      { fileName: 'holiday.jpg', mediaType: 'image/jpeg', kind: 'file', sizeBytes: size },
     );
     const target = join(saved, 'holiday.jpg');
     await to.saveFile(arrived, 0, target, { onProgress: progress => void down.push(progress) });
@@ -251,7 +251,7 @@ function flip(path: string, at: number): void {
 
 test('plays while it arrives, from any place; the rest is fetched after a restart', { timeout: 60_000 }, async () => {
   const { path, bytes } = made('film', 24 * 1_048_576 + 5);
-  const { message, stored } = await sentFile(() => anna.sendFile(toBob, { path, kind: 'video' }));
+  const { message, stored } = await sentFile(() => anna.sendFile(toBob, { path, kind: 'file' }));
   let arrived = await arrival(bob, message.id);
   const media = join(network.folder, 'people', 'bob', 'media');
   assert.ok(!existsSync(media) || readdirSync(media).length === 0);
@@ -415,7 +415,8 @@ test('providers without room, without a place, and without sense', async () => {
   const pki = await ensureDevPki(join(network.folder, 'pki'), ['citadel.example', 'skylark.example']);
   const trust = { ca: readFileSync(pki.caFile, 'utf8') };
   const copies = new MediaCopies({ folder: saved, nameKey: () => new Uint8Array(32), nowMs: Date.now });
-  const common = { trust, nowMs: Date.now, copies, noteSaving: () => {} };
+  const preparationFolder = join(network.folder, 'preparation');
+  const common = { trust, nowMs: Date.now, copies, preparationFolder, noteSaving: () => {} };
   const { path } = made('anything', 3_000);
   const account = { identifier: 'carol', password: 'correct horse' };
   const sendAt = async (url: string, password = account.password): Promise<unknown> => {

@@ -221,6 +221,7 @@ export class Client {
       trust,
       nowMs,
       copies,
+      preparationFolder: join(options.folder, 'preparation'),
       noteSaving: (path, isWritten) => {
         const noted = store.transaction(tx => noteSaving(tx, path, isWritten));
         // What can't be noted is not written; what stays noted is gone already.
@@ -403,10 +404,11 @@ export class Client {
   }
 
   /**
-   * Encrypts a file, uploads it to the own provider's media origin, and sends the message that points to it. Fulfilled as
-   * `send` is; needs the network until then. When the process ends or the client is closed before, the next `connect` goes
-   * on with upload and message by itself, and events of kind `file` tell of it. After another failure nothing is sent by
-   * itself; a file sent again goes on where its upload broke off.
+   * Encrypts a file, uploads it to the own provider's media origin, and sends the message that points to it. Pictures,
+   * videos and voice messages are made anew first, without metadata; what can't be is refused with `media-unreadable`, never
+   * sent as it is. Fulfilled as `send` is; needs the network until then. When the process ends or the client is closed
+   * before, the next `connect` goes on with upload and message by itself, and events of kind `file` tell of it. After
+   * another failure nothing is sent by itself; a file sent again goes on where its upload broke off.
    * Rejects with the codes of `send` and of `Files.send`: `no-media-origin`, `quota-used-up`, `file-changed`, `cancelled`, …
    */
   async sendFile(to: Recipient, options: SendFileOptions): Promise<Message> {

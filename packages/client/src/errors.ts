@@ -44,6 +44,8 @@ export type ClientErrorCode =
   | 'file-unavailable'
   | 'file-altered'
   | 'file-not-written'
+  | 'media-unreadable'
+  | 'media-too-large'
   | 'cancelled';
 
 /** For each code: whether the same call may succeed later, and the sentence for a person. */
@@ -105,6 +107,14 @@ export const clientErrors: Readonly<Record<ClientErrorCode, { readonly retry: bo
   'file-unavailable': { retry: false, text: 'The file is not there any more, or its service cannot be reached.' },
   'file-altered': { retry: false, text: 'What came is not what the sender described. Nothing was written.' },
   'file-not-written': { retry: true, text: 'The file could not be written. Nothing was left behind.' },
+  'media-unreadable': {
+    retry: false,
+    text: 'This can’t be freed of what it says of its maker, place and time. Send it with kind `file` to send it as it is, with all that.',
+  },
+  'media-too-large': {
+    retry: false,
+    text: 'This is too large to be prepared. Make it smaller, or send it with kind `file`: as it is, with what it says of its maker, place and time.',
+  },
   cancelled: { retry: true, text: 'The transfer was cancelled. Sending the same file again goes on with it.' },
 };
 

@@ -27,7 +27,15 @@ before(async () => {
   store = opened.value;
   const copies = new MediaCopies({ folder, nameKey: () => key.key, nowMs: Date.now });
   // Without a provider everything fails for good, after it was accepted.
-  files = new Files({ provider: undefined, trust: {}, nowMs: Date.now, copies, noteSaving: () => {} });
+  const preparationFolder = join(folder, 'preparation');
+  files = new Files({
+    provider: undefined,
+    trust: {},
+    nowMs: Date.now,
+    copies,
+    preparationFolder,
+    noteSaving: () => {},
+  });
   outbox = new FileOutbox({
     store,
     files,

@@ -182,17 +182,24 @@ export class FileOutbox {
 
   /** What `Files` goes on with, written down as it changes. */
   #begun(id: string, record: UploadRecord): BegunUpload {
+    const { looks, preparedSha256, url } = record;
+    const sealed = record.sealed === undefined ? undefined : parseSealed(record.sealed);
     return {
-      looks: record.looks,
-      sealed: record.sealed === undefined ? undefined : parseSealed(record.sealed),
-      url: record.url,
-      keep: ({ sealed, url }) => {
+      looks,
+      upload: sealed === undefined ? undefined : { sealed, preparedSha256, url },
+      keep: upload => {
         // Before anything leaves: otherwise a restart would not know under which key it did.
         const kept = this.#context.store.transaction(tx => {
           const now = readUpload(tx, id);
           if (now === undefined) return;
-          const rest = { ...now, sealed: encodeSealed(sealed), atMs: this.#context.clock.nowMs() };
-          writeUpload(tx, id, url === undefined ? rest : { ...rest, url });
+          const { sealed: _s, preparedSha256: _p, url: _u, ...rest } = now;
+          writeUpload(tx, id, {
+            ...rest,
+            atMs: this.#context.clock.nowMs(),
+            sealed: encodeSealed(upload.sealed),
+            ...(upload.preparedSha256 === undefined ? {} : { preparedSha256: upload.preparedSha256 }),
+            ...(upload.url === undefined ? {} : { url: upload.url }),
+          });
         });
         if (!kept.ok) throw new ClientError('store-failed', { cause: kept.error });
       },
@@ -279,7 +286,7 @@ export class FileOutbox {
       this.#transaction(tx => {
         const now = readUpload(tx, id);
         if (now?.message === undefined) return;
-        const { sealed: _s, url: _u, ...rest } = now;
+        const { sealed: _s, preparedSha256: _p, url: _u, ...rest } = now;
         // What was begun for another text is of no use to anybody.
         const kept = code === 'file-changed' ? rest : now;
         writeUpload(tx, id, { ...kept, message: { ...now.message, failure } });

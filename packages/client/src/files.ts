@@ -19,6 +19,8 @@ import { fetchMediaGrant, type Request } from './directory.ts';
 import { ClientError, type ClientErrorCode } from './errors.ts';
 import type { HttpTrust } from './http.ts';
 import { type MediaCopies, type MediaCopy, MediaCopyFailure } from './media-copies.ts';
+import { mediaQualities, type MediaQuality } from './media/job.ts';
+import { MediaPreparation, type PreparedMedia } from './media/media-preparation.ts';
 import {
   downloadEncrypted,
   type MediaTransferErrorCode,
@@ -48,14 +50,20 @@ export const fileKinds = ['file', 'image', 'video', 'voice'] as const;
 
 export type SendFileOptions = TransferOptions & {
   readonly path: string;
-  /** What the receiver is shown; the last part of the path when left out. At most 512 bytes. */
+  /** What the receiver is shown, at most 512 bytes. Left out: of a `file` the last part of the path, else a plain word. */
   readonly name?: string;
-  /** At most 128 bytes. Not said when left out. */
+  /** Of a `file`, at most 128 bytes; not said when left out. Of anything else it is known. */
   readonly mimeType?: string;
   /** At most 4,096 bytes. */
   readonly caption?: string;
-  /** `file` when left out. */
+  /**
+   * `file` goes byte for byte, with whatever it says of its maker, place and time. Everything else is made anew without
+   * that, and gets size, length and preview (docs/protocol/11-media.md section 11.7). Left out: pictures and videos are known
+   * by their first bytes, all else is a `file`.
+   */
   readonly kind?: (typeof fileKinds)[number];
+  /** Of a picture: `standard` when left out; `original` keeps all its pixels. */
+  readonly quality?: MediaQuality;
 };
 
 /** A file that is read while it arrives. Every byte that it gives was checked. */
@@ -76,6 +84,8 @@ export type ReadOptions = { readonly startBytes?: number; readonly endBytes?: nu
 export type FilesSettings = {
   /** Whose media origin is uploaded to; undefined: there is none, and nothing can be sent. */
   readonly provider: ProviderSession | undefined;
+  /** Where copies lie while they are sent; nothing else may be in it. */
+  readonly preparationFolder: string;
   readonly trust: HttpTrust;
   readonly nowMs: () => number;
   readonly copies: MediaCopies;
@@ -86,24 +96,33 @@ export type FilesSettings = {
 const readBytes = 262_144;
 const blockBytes = 16;
 
+/** A file that is described under its key, and how far its upload is. */
+export type SealedUpload = {
+  readonly sealed: SealedAttachment;
+  /** Names the bytes of the copy that was made of it; undefined: it goes as it is. */
+  readonly preparedSha256: string | undefined;
+  readonly url: string | undefined;
+};
+
 /** An upload to go on with, of a file that still looks the same. */
 export type BegunUpload = {
   readonly looks: string;
   /** Undefined: it is not described yet. */
-  readonly sealed: SealedAttachment | undefined;
-  readonly url: string | undefined;
+  readonly upload: SealedUpload | undefined;
   /** Called before anything is sent under that key, or to that URL. What it throws ends the sending. */
-  readonly keep: (begun: { readonly sealed: SealedAttachment; readonly url: string | undefined }) => void;
+  readonly keep: (upload: SealedUpload) => void;
 };
 
 export class Files {
   readonly #settings: FilesSettings;
+  readonly #preparation: MediaPreparation;
   readonly #opened = new Set<AbortController>();
   readonly #closing = new AbortController();
   #transfers = 0;
 
   constructor(settings: FilesSettings) {
     this.#settings = settings;
+    this.#preparation = new MediaPreparation(settings.preparationFolder);
   }
 
   /** How the file looks that is to be sent: another look, another file. Rejects as `send` does. */
@@ -115,11 +134,11 @@ export class Files {
   }
 
   /**
-   * Seals and uploads a file, then gives its pointer to `deliver`; goes on with what was `begun` before.
+   * Prepares, seals and uploads a file, then gives its pointer to `deliver`; goes on with what was `begun` before.
    *
-   * Rejects with `no-media-origin`, `quota-used-up`, `file-too-large`, `file-unreadable`, `file-changed`,
-   * `content-refused` (name, type or caption), `cancelled`, `unreachable`, `sign-in-refused`, `provider-refused`,
-   * `too-many-requests`, `closed`, `invalid-argument`.
+   * Rejects with `no-media-origin`, `quota-used-up`, `media-unreadable`, `media-too-large`, `file-too-large`,
+   * `file-unreadable`, `file-changed`, `file-not-written` (the copy), `content-refused` (name, type or caption),
+   * `cancelled`, `unreachable`, `sign-in-refused`, `provider-refused`, `too-many-requests`, `closed`, `invalid-argument`.
    */
   send<T>(
     options: SendFileOptions,
@@ -129,13 +148,20 @@ export class Files {
     return this.#transfer(options, async signal => {
       if (!isPath(options.path)) throw new ClientError('invalid-argument', { detail: 'path' });
       const path = resolve(options.path);
-      const described = describe(options, path);
+      const said = describe(options, path);
       const { provider } = this.#settings;
       const endpoint = await provider?.mediaEndpoint();
       if (provider === undefined || endpoint === undefined) throw new ClientError('no-media-origin');
-      const sealed = await seal(path, begun, signal);
-      const url = await this.#upload(provider, endpoint, path, sealed, begun, options, signal);
-      const { key, digest, incrementalMac, incrementalMacChunkBytes, sizeBytes } = sealed;
+      const { looks } = await lookAt(path);
+      if (begun !== undefined && begun.looks !== looks) throw new ClientError('file-changed');
+      const { kind, quality = 'standard', name } = options;
+      await using prepared = await this.#preparation.prepare({ path, kind, quality }, signal);
+      const fileName = name ?? prepared.fileName ?? said.fileName;
+      const described = { ...said, ...prepared.facts, kind: prepared.kind, fileName };
+      const upload = await seal(prepared, begun, signal);
+      const keep = begun?.keep ?? (() => {});
+      const url = await this.#upload(provider, endpoint, prepared.path, upload, keep, options, signal);
+      const { key, digest, incrementalMac, incrementalMacChunkBytes, sizeBytes } = upload.sealed;
       const secrets = { key, digest, incrementalMac, incrementalMacChunkBytes, sizeBytes };
       return await deliver({ ...secrets, ...described, url, uploadedAtMs: this.#settings.nowMs() });
     });
@@ -316,12 +342,12 @@ export class Files {
     provider: ProviderSession,
     endpoint: string,
     path: string,
-    sealed: SealedAttachment,
-    begun: BegunUpload | undefined,
+    upload: SealedUpload,
+    keep: BegunUpload['keep'],
     options: TransferOptions,
     signal: AbortSignal,
   ): Promise<string> {
-    const url = begun?.url;
+    const { sealed, url } = upload;
     const totalBytes = sealed.encryptedSizeBytes;
     const tell = (bytes: number): void => options.onProgress?.({ bytes, totalBytes });
     let failure: unknown;
@@ -337,7 +363,7 @@ export class Files {
       ...(url === undefined ? {} : { url }),
       onBegun: created => {
         try {
-          begun?.keep({ sealed, url: created });
+          keep({ ...upload, url: created });
         } catch (error) {
           failure = error;
           throw error;
@@ -359,8 +385,8 @@ function isPath(path: unknown): path is string {
 }
 
 /** What the pointer says of the file. Checked before anything is uploaded. */
-function describe(options: SendFileOptions, path: string): Pick<AttachmentPointer, 'kind' | 'mediaType' | 'fileName'> {
-  const { name = basename(path), mimeType = '', caption = '', kind = 'file' } = options;
+function describe(options: SendFileOptions, path: string): { readonly mediaType: string; readonly fileName: string } {
+  const { name = basename(path), mimeType = '', caption = '', kind = 'file', quality = 'standard' } = options;
   const { maxNameBytes, maxMediaTypeBytes, maxCaptionBytes } = attachmentPointerLimits;
   const check = (text: string, maxBytes: number, detail: string): void => {
     if (typeof text !== 'string' || !text.isWellFormed() || Buffer.byteLength(text) > maxBytes) {
@@ -371,7 +397,8 @@ function describe(options: SendFileOptions, path: string): Pick<AttachmentPointe
   check(mimeType, maxMediaTypeBytes, 'mimeType');
   check(caption, maxCaptionBytes, 'caption');
   if (!fileKinds.includes(kind)) throw new ClientError('invalid-argument', { detail: 'kind' });
-  return { kind, mediaType: mimeType, fileName: name };
+  if (!mediaQualities.includes(quality)) throw new ClientError('invalid-argument', { detail: 'quality' });
+  return { mediaType: mimeType, fileName: name };
 }
 
 async function lookAt(path: string): Promise<{ looks: string; sizeBytes: number }> {
@@ -386,14 +413,19 @@ async function lookAt(path: string): Promise<{ looks: string; sizeBytes: number 
 }
 
 /** The description of a file, made now or begun before; written down before anything is sent under its key. */
-async function seal(path: string, begun: BegunUpload | undefined, signal: AbortSignal): Promise<SealedAttachment> {
-  const { looks, sizeBytes } = await lookAt(path);
-  if (begun !== undefined && begun.looks !== looks) throw new ClientError('file-changed');
-  if (begun?.sealed !== undefined) return begun.sealed;
+async function seal(
+  { path, sha256: preparedSha256 }: PreparedMedia,
+  begun: BegunUpload | undefined,
+  signal: AbortSignal,
+): Promise<SealedUpload> {
+  // Another version of a codec may make another copy of the same picture: that is another text, under another key.
+  if (begun?.upload !== undefined && begun.upload.preparedSha256 === preparedSha256) return begun.upload;
+  const { sizeBytes } = await lookAt(path);
   const sealing = await sealAttachment(reader(path, signal), sizeBytes);
   if (sealing.kind === 'refused') throw attachmentError(sealing.code);
-  begun?.keep({ sealed: sealing.sealed, url: undefined });
-  return sealing.sealed;
+  const upload = { sealed: sealing.sealed, preparedSha256, url: undefined };
+  begun?.keep(upload);
+  return upload;
 }
 
 /** Reads into one buffer, again and again. */

@@ -63,6 +63,8 @@ export type UploadRecord = {
   readonly looks: string;
   /** Of `encodeSealed`; absent: not described yet. */
   readonly sealed?: string;
+  /** Names the bytes of the copy that was described; absent: the file goes as it is. */
+  readonly preparedSha256?: string;
   readonly url?: string;
   /** When something about it was written last. */
   readonly atMs: number;
