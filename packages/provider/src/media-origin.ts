@@ -502,6 +502,8 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
       return url.startsWith(path) && ['', '/', '?'].includes(url.charAt(path.length));
     },
     handler: (request, response) => {
+      // Nobody reads what comes after the answer, and no other limit ends it.
+      response.once('finish', () => setTimeout(() => request.complete || request.destroy(), lingerMs).unref());
       const serving = closing === undefined ? serve(request, response) : Promise.reject(new Refusal('busy'));
       serving.catch((error: unknown) => refuse(request, response, error));
     },
