@@ -4,15 +4,20 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { after, before, test } from 'node:test';
 import { CreateBucketCommand, ListMultipartUploadsCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
+import { freePorts } from '@drawbridge/cli/dev-config';
+import { ensureDevPki } from '@drawbridge/cli/dev-pki';
+import { parseConfig } from '@drawbridge/gatekeeper/config';
+import { type Gatekeeper, startGatekeeper } from '@drawbridge/gatekeeper/main';
 import { createMediaOrigin, type MediaOrigin } from '@drawbridge/provider/media-origin';
 import { openS3MediaStore, type S3Store, type S3StoreOptions } from '@drawbridge/provider/media-origin-s3';
 import { MediaStoreError } from '@drawbridge/provider/media-origin-store';
@@ -38,7 +43,7 @@ before(async () => {
     endpoint: swift.endpoint,
     region: swiftRegion,
     forcePathStyle: true,
-    credentials: swiftCredentials,
+    credentials: { ...swiftCredentials },
     requestChecksumCalculation: 'WHEN_REQUIRED',
   });
   await client.send(new CreateBucketCommand({ Bucket: bucket }));
@@ -340,6 +345,56 @@ test('files of a crash that no upload knows are found and removed, unfinished on
   await at.origin.collectGarbage();
   assert.deepEqual(await namesIn(stray), []);
   assert.deepEqual(await keysUnder(place.prefix), ['drawbridge-media-origin']);
+});
+
+test('a gatekeeper keeps the files of its own users in the bucket that its configuration names', { skip }, async () => {
+  const [data, pkiFolder] = [join(folder, 'gatekeeper'), join(folder, 'pki')];
+  const pki = await ensureDevPki(pkiFolder, ['citadel.test']);
+  const credentialsFile = join(folder, 'credentials.json');
+  writeFileSync(credentialsFile, JSON.stringify(swiftCredentials));
+  const mediaStorage = { endpoint: swift.endpoint, region: swiftRegion, bucket, prefix: 'citadel/', credentialsFile };
+  const [http = 0, admin = 0] = await freePorts(2);
+  const at = (port: number): object => ({ host: '127.0.0.1', port });
+  const start = async (storage: object): Promise<Gatekeeper> => {
+    const parsed = parseConfig(
+      {
+        mode: 'development',
+        domain: 'citadel.test',
+        issuer: `https://localhost:${http}`,
+        dataFolder: data,
+        listeners: { http: at(http), admin: at(admin) },
+        ownUsers: { kind: 'embedded', registration: 'open', mediaStorage: storage },
+        egress: { allowAddresses: ['127.0.0.1'], caFile: pki.caFile },
+      },
+      folder,
+    );
+    assert.ok(parsed.kind === 'loaded', JSON.stringify(parsed));
+    return await startGatekeeper({ config: parsed.config, log: () => {} });
+  };
+  await assert.rejects(start({ ...mediaStorage, bucket: 'no-such-bucket' }), /check bucket/);
+  const gatekeeper = await start(mediaStorage);
+  closers.push(async () => await gatekeeper.close());
+  const front = `http://127.0.0.1:${http}`;
+  const json = { method: 'POST', headers: { 'content-type': 'application/json' } };
+  const body = JSON.stringify({ identifier: 'anna', password: 'a long enough password' });
+  await fetch(`${front}/users/v1/users`, { ...json, body });
+  const { session } = (await (await fetch(`${front}/users/v1/sessions`, { ...json, body })).json()) as {
+    session: string;
+  };
+  const bytes = randomBytes(partBytes + 1_000);
+  const created = await fetch(`${front}/users/media`, {
+    method: 'POST',
+    headers: { ...headers, authorization: `Bearer ${session}`, 'upload-length': String(bytes.length) },
+    body: new Uint8Array(bytes),
+  });
+  assert.equal(created.status, 201);
+  const id = created.headers.get('location')!.split('/').at(-1)!;
+  const found = gatekeeper.control.ownUsers?.media?.find(id);
+  const read = await found?.read(5, bytes.length);
+  assert.ok(read !== undefined);
+  assert.ok((await buffer(read)).equals(bytes.subarray(5)));
+  const keys = await keysUnder('citadel/');
+  assert.deepEqual([keys.length, keys.includes('drawbridge-media-origin')], [2, true]);
 });
 
 test('the check says what is wrong: credentials, bucket, another origin, nobody there', { skip }, async () => {
