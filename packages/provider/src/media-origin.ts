@@ -293,7 +293,9 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
         if (gatheredBytes >= gatherBytes) {
           storing = true;
           await write();
-          if (checksum === undefined && offsetBytes - syncedBytes >= limits.checkpointBytes) await settle();
+          const due = checksum === undefined && offsetBytes - syncedBytes >= limits.checkpointBytes;
+          // The last byte is settled once, behind the loop.
+          if (due && offsetBytes < upload.sizeBytes) await settle();
           storing = false;
         }
         idle.refresh();
