@@ -109,8 +109,17 @@ export function openS3MediaStore(options: S3StoreOptions): S3Store {
     endpoint: options.endpoint,
     region: options.region,
     forcePathStyle: options.pathStyle,
-    // Given, so that nothing is looked for in files, environment or the metadata service of a cloud.
+    // These are given so that nothing is looked for in `~/.aws`, the environment or the metadata service of a cloud.
     credentials: { ...credentials },
+    authSchemePreference: ['sigv4'],
+    defaultsMode: 'standard',
+    disableClockSkewCorrection: false,
+    disableS3ExpressSessionAuth: true,
+    sigv4aSigningRegionSet: [options.region],
+    useArnRegion: false,
+    useDualstackEndpoint: false,
+    useFipsEndpoint: false,
+    userAgentAppId: 'drawbridge',
     retryMode: 'standard',
     maxAttempts: limits.attempts,
     // Bodies are signed with their SHA-256. The newer checksums are unknown to many stores.
