@@ -11,7 +11,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
-import { type FileHandle, open, readdir, readFile, rm, truncate } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, rm, stat, truncate } from 'node:fs/promises';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { join } from 'node:path';
@@ -196,7 +196,12 @@ export function openS3MediaStore(options: S3StoreOptions): S3Store {
     }
     const keptBytes = offsetBytes - (current - 1) * partBytes;
     if (keptBytes === 0) await rm(partFile(name, current), { force: true });
-    else await truncate(partFile(name, current), keptBytes);
+    else {
+      const { size } = await stat(partFile(name, current));
+      // Cutting a file to more than it has would fill it up with zeros.
+      if (size < keptBytes) throw new MediaStoreError('storage-broken', 'the spool has lost what was acknowledged');
+      await truncate(partFile(name, current), keptBytes);
+    }
   }
 
   async function openWriter(name: string, offsetBytes: number): Promise<MediaWriter> {
@@ -461,8 +466,12 @@ const refusedNames = ['NoSuchBucket', 'PermanentRedirect', 'AuthorizationHeaderM
 function failureOf(error: unknown): unknown {
   if (error instanceof MediaStoreError) return error;
   if (!(error instanceof S3ServiceException)) {
-    // No answer: broken connections and time-outs. Errors of the local disk never come here.
-    return error instanceof Error && error.name !== 'AbortError'
+    // Broken connections, time-outs, answers that are no XML. The rest are aborts and defects of ours.
+    const unanswered =
+      error instanceof Error &&
+      error.name !== 'AbortError' &&
+      ('code' in error || '$response' in error || error.name === 'TimeoutError');
+    return unanswered
       ? new MediaStoreError('storage-unavailable', 'the store does not answer: check its endpoint and the network')
       : error;
   }
