@@ -95,7 +95,8 @@ export function createHttpPort(handler: RequestListener, options: HttpPortOption
   function timed(request: IncomingMessage, response: ServerResponse): void {
     if (isUpload?.(request) !== true) {
       const slow = setTimeout(() => request.complete || request.destroy(), requestTimeoutMs);
-      response.once('close', () => clearTimeout(slow));
+      // Not at the end of the answer: that may go out while the body still drips.
+      request.once('close', () => clearTimeout(slow));
     }
     handler(request, response);
   }
