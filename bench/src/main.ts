@@ -10,13 +10,14 @@ import { describeMachine, raiseFileLimit, unfitMachine } from './machine.ts';
 import { installPeers, installedPeers } from './peers.ts';
 import { writeReport } from './report.ts';
 import { type SuiteResult, writeResult } from './results.ts';
-import { profileAllocations, profileGatekeeper } from './profile.ts';
+import { profileAllocations, profileGatekeeper, profileMediaProxy } from './profile.ts';
 import { chatSuite } from './suites/chat.ts';
 import { durabilitySuite } from './suites/durability.ts';
 import { growthSuite } from './suites/growth.ts';
 import { herdSuite } from './suites/herd.ts';
 import { idleSuite } from './suites/idle.ts';
 import { loginSuite } from './suites/login.ts';
+import { mediaSuite } from './suites/media.ts';
 import { offlineSuite } from './suites/offline.ts';
 import { failedRuns, type SuiteContext } from './suites/suite.ts';
 import { wireSuite } from './suites/wire.ts';
@@ -31,16 +32,17 @@ const suites: Readonly<Record<string, (context: SuiteContext) => Promise<SuiteRe
   growth: growthSuite,
   herd: herdSuite,
   wire: wireSuite,
+  media: mediaSuite,
 };
 
-const help = `Measures Drawbridge on this machine, beside ejabberd and Prosody where they are installed.
+const help = `Measures Drawbridge on this machine, beside ejabberd, Prosody and nginx where they are installed.
 
 Usage: npm run bench -- [options]
 
   --only <suites>   some of: ${Object.keys(suites).join(', ')} (comma between them)
   --quick           short runs, once, without growth and herd: two minutes for a first impression
   --repeats <n>     interleaved runs of everything (3; with --quick 1)
-  --with-peers      install ejabberd and prosody from Debian first (needs root)
+  --with-peers      install ejabberd, prosody and nginx from Debian first (needs root)
   --no-peers        leave them out
   --counts          counts per message instead of times (no server, half a minute): bench/results/counts.json
   --check           with --counts: compare with that file, fail above 10 %
@@ -110,13 +112,14 @@ async function run(): Promise<number> {
   if (values['with-peers']) installPeers(say);
   const installed = values['no-peers'] ? [] : installedPeers();
   const peers = values.quick ? installed.filter(peer => !peer.endsWith('-minimal')) : installed;
-  if (peers.length === 0) say('without peers: --with-peers installs ejabberd and prosody from Debian');
+  if (peers.length === 0) say('without peers: --with-peers installs ejabberd, prosody and nginx from Debian');
 
   folder = mkdtempSync(join(tmpdir(), 'drawbridge-bench-'));
   let failed = 0;
   try {
     if (values.profile) {
       await profileAllocations();
+      await profileMediaProxy(folder, say);
       await profileGatekeeper(folder, say);
       return 0;
     }

@@ -3,13 +3,16 @@
 import { Session } from 'node:inspector/promises';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ensureDevPki } from '@drawbridge/cli/dev-pki';
 import { runJob } from './children.ts';
 import { countOnline } from './counts.ts';
 import type { ChatJob } from './load/chat.ts';
 import type { LoginJob } from './load/login.ts';
 import type { Target } from './load/target.ts';
+import { loadCore } from './machine.ts';
 import { resultsFolder } from './results.ts';
 import { startDrawbridge } from './servers/drawbridge.ts';
+import { startMediaGatekeeper, startMediaOrigin, storeFile } from './servers/media.ts';
 import type { Endpoint } from './servers/server.ts';
 
 type ProfileCase = {
@@ -109,9 +112,7 @@ export async function profileGatekeeper(folder: string, say: (text: string) => v
     });
     const result = await runJob(job(server.target(endpoint)!));
     await server.stop();
-    const file = readdirSync(profiles).find(each => each.includes(`.${server.pid}.0.`));
-    if (file === undefined) throw new Error(`no profile of the gatekeeper in ${profiles}`);
-    const profile = JSON.parse(readFileSync(join(profiles, file), 'utf8')) as CpuProfile;
+    const profile = profileOf(server.pid, profiles);
     const [each, count] =
       'messages' in result ? [result.cpuMsPerMessage, result.messages] : [result.cpuMsPerLogin, result.logins];
     const rate = `${Math.round(count / result.seconds)}/s, ${(each * 1_000).toFixed(1)} µs each while profiled`;
@@ -119,6 +120,36 @@ export async function profileGatekeeper(folder: string, say: (text: string) => v
     writeFileSync(join(resultsFolder, `profile-${name}.txt`), text);
     process.stdout.write(`${text}\n`);
   }
+}
+
+function profileOf(pid: number, folder: string): CpuProfile {
+  const file = readdirSync(folder).find(each => each.includes(`.${pid}.0.`));
+  if (file === undefined) throw new Error(`no profile of the gatekeeper in ${folder}`);
+  return JSON.parse(readFileSync(join(folder, file), 'utf8')) as CpuProfile;
+}
+
+const profiledBytes = 67_108_864;
+
+/** The media proxy, in front of our own media origin. */
+export async function profileMediaProxy(folder: string, say: (text: string) => void): Promise<void> {
+  say('profiling media-proxy');
+  const place = join(folder, 'media-proxy');
+  const profiles = join(place, 'profiles');
+  mkdirSync(profiles, { recursive: true });
+  const pki = await ensureDevPki(join(place, 'pki'), ['citadel.localhost']);
+  const { caFile } = pki;
+  const origin = await startMediaOrigin(place, pki, loadCore);
+  const url = await storeFile(origin, caFile, profiledBytes);
+  const environment = { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profiles}` };
+  const gatekeeper = await startMediaGatekeeper(place, pki, url, environment);
+  const target = { url: gatekeeper.href(url, profiledBytes), caFile, pid: gatekeeper.pid, behindPid: origin.pid };
+  const result = await runJob({ kind: 'download', target, sizeBytes: profiledBytes, times: 40, atOnce: 2 });
+  await gatekeeper.stop();
+  await origin.stop();
+  const seconds = (result.serverCpuMs / 1_000 / result.bytes) * 2 ** 30;
+  const text = `Gatekeeper, main thread, self time by function. Case media-proxy: ${seconds.toFixed(2)} s per GiB while profiled.\n\n${selfTimes(profileOf(gatekeeper.pid, profiles))}`;
+  writeFileSync(join(resultsFolder, 'profile-media-proxy.txt'), text);
+  process.stdout.write(`${text}\n`);
 }
 
 function selfTimes(profile: CpuProfile): string {

@@ -15,8 +15,9 @@ const drawn: Readonly<Record<string, { readonly figure: string; readonly title: 
   growth: { figure: 'cpuMsPerMessage', title: 'CPU time of the server per message, ms' },
   herd: { figure: 'back100Ms', title: 'Until the last device is back, ms (less is better)' },
   wire: { figure: 'compactFrameBytes', title: 'Bytes of a compact frame (less is better)' },
+  media: { figure: 'mibPerCpuSecond', title: 'MiB for each second of CPU (more is better)' },
 };
-const order = ['chat', 'login', 'idle', 'offline', 'durability', 'growth', 'herd', 'wire'];
+const order = ['chat', 'login', 'idle', 'offline', 'durability', 'growth', 'herd', 'wire', 'media'];
 
 const style = `
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --soft: #59636e; --line: #d1d9e0; --us: #0b5cad; --peer: #6e7781; --limit: #9a6700; --good: #116329; --bad: #a40e26; }

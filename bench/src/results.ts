@@ -91,7 +91,7 @@ export function row(name: string, subject: string, runs: readonly Figures[], dou
       Object.entries(run).map(([key, value]) => [key, value === undefined ? undefined : round(value)]),
     ),
   );
-  const cost = (run: Figures): number => run.cpuMsPerMessage ?? run.cpuMsPerLogin ?? 0;
+  const cost = (run: Figures): number => run.cpuMsPerMessage ?? run.cpuMsPerLogin ?? run.cpuSecondsPerGib ?? 0;
   const leastDisturbed = rounded.reduce((least, run) => (cost(run) < cost(least) ? run : least), rounded[0] ?? {});
   return { case: name, subject, runs: rounded, medians: mediansOf(runs), leastDisturbed, doubts: [...new Set(doubts)] };
 }

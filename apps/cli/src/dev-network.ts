@@ -1,6 +1,7 @@
 // Parts of a whole network on one machine: gatekeepers and providers with development certificates on loopback, for the
 // sandbox, the demo and tests. Never for production. Knows nothing of people or messages.
 import { readFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import type { ControlLog } from '@drawbridge/gatekeeper/control';
 import { createHttpPort } from '@drawbridge/gatekeeper/listeners/http-port';
 import { type Gatekeeper, startGatekeeper } from '@drawbridge/gatekeeper/main';
@@ -95,7 +96,8 @@ export async function startDevProvider(options: StartDevProviderOptions): Promis
   });
   const tls = { cert: readFileSync(pki.certFile, 'utf8'), key: readFileSync(pki.keyFile, 'utf8') };
   const limits = { maxConnections: 10_000, headersTimeoutMs: 15_000, requestTimeoutMs: 30_000 };
-  const http = createHttpPort(provider.handler, { tls, alsoPlain: false, limits, tap: options.tap });
+  const isUpload = (request: IncomingMessage): boolean => provider.media?.serves(request) === true;
+  const http = createHttpPort(provider.handler, { tls, alsoPlain: false, limits, isUpload, tap: options.tap });
   try {
     await new Promise<void>((resolve, reject) => {
       http.server.once('error', reject);

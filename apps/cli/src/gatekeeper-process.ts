@@ -20,10 +20,11 @@ export type GatekeeperProcess = {
 };
 
 /** Starts the process; it loads its code while the caller prepares the rest. What it logs goes to standard error. */
-export function forkGatekeeper(): GatekeeperProcess {
+export function forkGatekeeper(environment: Readonly<Record<string, string>> = {}): GatekeeperProcess {
   const file = import.meta.url.endsWith('.ts') ? './sandbox-gatekeeper.ts' : './sandbox-gatekeeper.js';
   const child: ChildProcess = fork(fileURLToPath(new URL(file, import.meta.url)), [], {
     execArgv: ['--conditions=drawbridge-source'],
+    env: { ...process.env, ...environment },
     serialization: 'advanced',
     stdio: ['ignore', 2, 2, 'ipc'],
   });

@@ -46,6 +46,28 @@ test('unfit options are refused with the next step', () => {
   }
 });
 
+test('a bucket for files stands in the file; what is wrong with it is named', () => {
+  const file = join(folder, 'bucket.json');
+  const mediaStorage = {
+    endpoint: 'https://s3.example',
+    region: 'eu-1',
+    bucket: 'media',
+    credentialsFile: 'keys.json',
+  };
+  const read = (storage: object): unknown => {
+    writeFileSync(file, JSON.stringify({ ...flags, mediaStorage: storage }));
+    return readProviderOptions({ config: file }).mediaStorage;
+  };
+  assert.deepEqual(read(mediaStorage), {
+    ...mediaStorage,
+    prefix: '',
+    pathStyle: true,
+    credentialsFile: join(folder, 'keys.json'),
+  });
+  assert.throws(() => read({ ...mediaStorage, endpoint: 'http://s3.example' }), /mediaStorage: endpoint must begin/);
+  assert.throws(() => read({ ...mediaStorage, bukket: 'x' }), CommandError);
+});
+
 test('a file with unknown or wrong members is refused', () => {
   const file = join(folder, 'unfit.json');
   for (const text of ['', 'null', '[1]', '{"isuer":"x"}', '{"gatekeeper":"https://citadel.example"}', '{"port":"1"}']) {

@@ -6,7 +6,8 @@ import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import { createIssuer } from '@drawbridge/provider/issuer';
 import { issuerKeyFile } from '@drawbridge/provider/issuer-key-file';
 import { isPassword } from '@drawbridge/provider/password-hash';
-import { createProvider, type ProviderOptions } from '@drawbridge/provider/provider';
+import { type MediaStorage, openMediaStorage, parseMediaStorage } from '@drawbridge/provider/media-storage';
+import { createProvider, type Provider, type ProviderOptions } from '@drawbridge/provider/provider';
 import { openProviderDatabase } from '@drawbridge/provider/provider-database';
 import { createSqliteDirectory } from '@drawbridge/provider/sqlite-directory';
 import { CommandError, exitCodes, usageError } from './command-error.ts';
@@ -23,6 +24,7 @@ export type ProviderRun = {
   readonly host: string;
   readonly port: number;
   readonly tls?: { readonly cert: string; readonly key: string };
+  readonly mediaStorage?: MediaStorage;
 };
 
 const members: Readonly<Record<Exclude<keyof ProviderFlags, 'config'>, (value: unknown) => boolean>> = {
@@ -35,6 +37,7 @@ const members: Readonly<Record<Exclude<keyof ProviderFlags, 'config'>, (value: u
   tlsKey: isText,
   registration: value => value === 'open' || value === 'closed',
   developmentCa: isText,
+  mediaStorage: value => typeof value === 'object' && value !== null,
 };
 
 function isText(value: unknown): boolean {
@@ -57,6 +60,7 @@ export function readProviderOptions(flags: ProviderFlags): ProviderRun {
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     throw usageError('--tls-cert and --tls-key belong together', 'give both, or neither behind your own proxy');
   }
+  const mediaStorage = given.mediaStorage === undefined ? undefined : storageOf(given.mediaStorage, folder);
   const read = (file: string): string => readFileSync(resolve(folder, file), 'utf8');
   return {
     provider: {
@@ -70,7 +74,21 @@ export function readProviderOptions(flags: ProviderFlags): ProviderRun {
     },
     host,
     port,
+    ...(mediaStorage === undefined ? {} : { mediaStorage }),
     ...(tlsCert === undefined || tlsKey === undefined ? {} : { tls: { cert: read(tlsCert), key: read(tlsKey) } }),
+  };
+}
+
+function storageOf(value: object, folder: string): MediaStorage {
+  const storage = parseMediaStorage(value);
+  if (typeof storage === 'string') {
+    throw new CommandError(`mediaStorage: ${storage}`, 'see docs/operations/configuration.md');
+  }
+  const { credentialsFile, caFile } = storage;
+  return {
+    ...storage,
+    ...(credentialsFile === undefined ? {} : { credentialsFile: resolve(folder, credentialsFile) }),
+    ...(caFile === undefined ? {} : { caFile: resolve(folder, caFile) }),
   };
 }
 
@@ -111,16 +129,28 @@ function issuerUrl(name: string, url: string, development: boolean): string {
 }
 
 /** Runs until a signal. Rejects with a CommandError or the system's error when it can't start. */
-export async function runProvider({ provider: options, host, port, tls }: ProviderRun): Promise<void> {
+export async function runProvider({ provider: options, host, port, tls, mediaStorage }: ProviderRun): Promise<void> {
   const log = createOperatorLog(process.stdout);
   mkdirSync(options.dataFolder, { recursive: true, mode: 0o700 });
   const unlock = lockFolder(options.dataFolder, 'provider');
   const stopped = untilStopped();
-  const provider = await createProvider({
-    media: {},
-    ...options,
-    log: ({ event, code }) => log('warn', event, { code }),
-  }).catch((error: unknown): never => {
+  const start = async (): Promise<Provider> => {
+    const warn = (event: string, code: string): void => log('warn', event, { code });
+    const store =
+      mediaStorage === undefined
+        ? undefined
+        : await openMediaStorage(mediaStorage, {
+            spoolFolder: join(options.dataFolder, 'media', 'spool'),
+            environment: process.env,
+            log: warn,
+          });
+    return await createProvider({
+      media: store === undefined ? {} : { store },
+      ...options,
+      log: ({ event, code }) => warn(event, code),
+    });
+  };
+  const provider = await start().catch((error: unknown): never => {
     throw new CommandError(error instanceof Error ? error.message : String(error), '');
   });
   try {

@@ -15,6 +15,8 @@ export type ProviderFlags = {
   tlsKey?: string;
   registration?: 'open' | 'closed';
   developmentCa?: string;
+  /** In the file only. */
+  mediaStorage?: object;
 };
 
 export function registerProvider(program: Command): void {
@@ -51,7 +53,8 @@ Examples:
   $ drawbridge provider rotate-keys --data skylark
 
 provider.json: {"data": "data", "issuer": "https://…", "gatekeeper": ["https://…"], "host": "0.0.0.0", "port": 8443,
-"tlsCert": "…", "tlsKey": "…", "registration": "closed"}; paths in it are relative to its folder.`,
+"tlsCert": "…", "tlsKey": "…", "registration": "closed"}; paths in it are relative to its folder. "mediaStorage" keeps
+people's files in an S3-compatible bucket: docs/operations/configuration.md.`,
     )
     .action(async (flags: ProviderFlags) => {
       const { readProviderOptions, runProvider } = await import('./provider-run.ts');

@@ -304,6 +304,7 @@ async function listen(
     tls: { cert: readFileSync(pki.certFile), key: readFileSync(pki.keyFile) },
     alsoPlain: true,
     limits: { maxConnections: 10_000, headersTimeoutMs: 15_000, requestTimeoutMs: 30_000 },
+    isUpload: request => [...served.issuers.values()].some(issuer => issuer.media?.serves(request) === true),
   });
   await new Promise<void>((resolve, reject) => {
     http.server.once('error', reject);

@@ -6,6 +6,18 @@ import { herd, type HerdJob, type HerdResult, hold, type HoldJob, type HoldResul
 import type { PairsJob, PairsResult } from './herd.ts';
 import { idle, type IdleJob, type IdleResult } from './idle.ts';
 import { login, type LoginJob, type LoginResult } from './login.ts';
+import {
+  download,
+  type DownloadJob,
+  seal,
+  type SealJob,
+  type SealResult,
+  storeFile,
+  type StoreFileJob,
+  type TransferResult,
+  upload,
+  type UploadJob,
+} from './media.ts';
 import { wire, type WireJob, type WireResult } from './wire.ts';
 
 type Results = {
@@ -18,8 +30,25 @@ type Results = {
   readonly herd: HerdResult;
   readonly hold: HoldResult;
   readonly pairs: PairsResult;
+  readonly download: TransferResult;
+  readonly upload: TransferResult;
+  readonly 'store-file': string;
+  readonly seal: SealResult;
 };
-export type Job = ChatJob | LoginJob | IdleJob | StoreJob | DrainJob | WireJob | HerdJob | HoldJob | PairsJob;
+export type Job =
+  | ChatJob
+  | LoginJob
+  | IdleJob
+  | StoreJob
+  | DrainJob
+  | WireJob
+  | HerdJob
+  | HoldJob
+  | PairsJob
+  | DownloadJob
+  | UploadJob
+  | StoreFileJob
+  | SealJob;
 export type JobResult<J extends Job> = Results[J['kind']];
 /** What a job that lasts has of whoever started it. */
 export type JobControl = {
@@ -53,6 +82,14 @@ async function perform(job: Job, control: JobControl): Promise<unknown> {
       return await hold(job, control);
     case 'pairs':
       return await pairs(job, control);
+    case 'download':
+      return await download(job);
+    case 'upload':
+      return await upload(job);
+    case 'store-file':
+      return await storeFile(job);
+    case 'seal':
+      return await seal(job);
   }
 }
 

@@ -6,8 +6,9 @@ import { startEjabberd } from '../servers/ejabberd.ts';
 import { startProsody } from '../servers/prosody.ts';
 import type { RunningServer } from '../servers/server.ts';
 
-export type Peer = 'ejabberd' | 'ejabberd-minimal' | 'prosody' | 'prosody-minimal';
-export type Subject = 'drawbridge' | 'copier' | Peer;
+export type XmppPeer = 'ejabberd' | 'ejabberd-minimal' | 'prosody' | 'prosody-minimal';
+export type Peer = XmppPeer | 'nginx';
+export type Subject = 'drawbridge' | 'copier' | XmppPeer;
 
 export type SuiteContext = {
   readonly quick: boolean;

@@ -15,6 +15,11 @@ const smallest = {
 };
 const skylark = { number: 1, name: 'skylark.example', issuer: 'https://skylark.example' };
 
+function bucketAt(endpoint: string): Record<string, unknown> {
+  const mediaStorage = { endpoint, region: 'eu-1', bucket: 'media', credentialsFile: 'keys.json' };
+  return { ownUsers: { kind: 'embedded', mediaStorage } };
+}
+
 function errorsOf(change: Record<string, unknown>): readonly ConfigError[] {
   const result = parseConfig(JSON.parse(JSON.stringify({ ...smallest, ...change })), '/etc/drawbridge');
   return result.kind === 'refused' ? result.errors : [];
@@ -41,11 +46,28 @@ test('the smallest file is completed with every default, and paths are taken fro
   });
 });
 
+test('a bucket for files is completed, and its paths are taken from the folder', () => {
+  const result = parseConfig({ ...smallest, ...bucketAt('https://10.0.0.5:9000') }, '/etc/drawbridge');
+  assert(result.kind === 'loaded', JSON.stringify(result));
+  const { ownUsers } = result.config;
+  assert(ownUsers.kind === 'embedded');
+  assert.deepEqual(ownUsers.mediaStorage, {
+    endpoint: 'https://10.0.0.5:9000',
+    region: 'eu-1',
+    bucket: 'media',
+    prefix: '',
+    pathStyle: true,
+    credentialsFile: '/etc/drawbridge/keys.json',
+  });
+});
+
 test('every mistake names its key and says what to do', () => {
   const cases: [Record<string, unknown>, string, ConfigError['code']][] = [
     [{ domian: 'x' }, 'domian', 'unknown-key'],
     [{ domain: undefined }, 'domain', 'missing-key'],
     [{ domain: 5 }, 'domain', 'wrong-value'],
+    [{ ownUsers: { kind: 'embedded', mediaStorage: {} } }, 'ownUsers.mediaStorage.endpoint', 'missing-key'],
+    [bucketAt('http://10.0.0.5:9000'), 'ownUsers.mediaStorage', 'wrong-value'],
     [{ domain: 'Citadel.example' }, 'domain', 'wrong-value'],
     [{ issuer: 'http://citadel.example' }, 'issuer', 'wrong-value'],
     [{ issuer: 'https://citadel.example/' }, 'issuer', 'wrong-value'],

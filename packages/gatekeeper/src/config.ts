@@ -3,6 +3,7 @@
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
+import { endpointFault, type MediaStorage, mediaStorageSchema } from '@drawbridge/provider/media-storage';
 import { parseJid } from '@drawbridge/wire/jid';
 import { type Static, type TProperties, Type } from 'typebox';
 import { Value } from 'typebox/value';
@@ -96,6 +97,7 @@ const embeddedUsers = closed({
   }),
   wakeUps: Type.Boolean({ default: true, description: "wake own users through the kit's wake-up stream" }),
   suites,
+  mediaStorage: Type.Optional(mediaStorageSchema),
 });
 const issuedUsers = closed({
   kind: Type.Literal('issuer', { description: "the operator's own OpenID issuer" }),
@@ -291,6 +293,8 @@ export function loadConfig(file: string): ConfigResult {
     ['tls.certFile', tls?.certFile],
     ['tls.keyFile', tls?.keyFile],
     ['egress.caFile', egress.caFile],
+    ['ownUsers.mediaStorage.credentialsFile', mediaStorageOf(parsed.config)?.credentialsFile],
+    ['ownUsers.mediaStorage.caFile', mediaStorageOf(parsed.config)?.caFile],
   ];
   const errors = files.flatMap(([key, path]) => (path === undefined ? [] : unreadable(key, path)));
   return errors.length === 0 ? parsed : { kind: 'refused', errors };
@@ -310,8 +314,16 @@ export function parseConfig(value: unknown, folder: string): ConfigResult {
     config.tls.keyFile = resolve(folder, config.tls.keyFile);
   }
   if (config.egress.caFile !== undefined) config.egress.caFile = resolve(folder, config.egress.caFile);
+  const storage = mediaStorageOf(config);
+  if (storage?.credentialsFile !== undefined) storage.credentialsFile = resolve(folder, storage.credentialsFile);
+  if (storage?.caFile !== undefined) storage.caFile = resolve(folder, storage.caFile);
   const errors = contradictions(config);
   return errors.length === 0 ? { kind: 'loaded', config } : { kind: 'refused', errors };
+}
+
+/** The bucket for own users' files, when there is one. */
+export function mediaStorageOf({ ownUsers }: Config): MediaStorage | undefined {
+  return ownUsers.kind === 'embedded' ? ownUsers.mediaStorage : undefined;
 }
 
 function unreadable(key: string, path: string): ConfigError[] {
@@ -438,6 +450,15 @@ function contradictions(config: Config): ConfigError[] {
     checkUrl('ownUsers.wakeUpUrl', config.ownUsers.wakeUpUrl, 'url');
     for (const origin of config.ownUsers.keySetOrigins) checkUrl('ownUsers.keySetOrigins', origin, 'origin');
     for (const origin of config.ownUsers.mediaOrigins) checkMediaOrigin('ownUsers.mediaOrigins', origin);
+  }
+  const storage = mediaStorageOf(config);
+  const storageFault = storage === undefined ? undefined : endpointFault(storage);
+  if (storageFault !== undefined) {
+    errors.push({
+      code: 'wrong-value',
+      key: 'ownUsers.mediaStorage',
+      message: `ownUsers.mediaStorage.${storageFault}`,
+    });
   }
   for (const [index, provider] of config.providers.entries()) {
     const key = `providers[${index}]`;

@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Egress, EgressOptions } from '@drawbridge/identity/egress';
 import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
+import { openMediaStorage } from '@drawbridge/provider/media-storage';
 import { createProvider, type Provider as OwnUsers } from '@drawbridge/provider/provider';
 import type { Element } from '@drawbridge/wire/element';
 import { type Budgets, createBudgets } from './budgets.ts';
@@ -112,15 +113,25 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
 
   let ownUsers: OwnUsers | undefined;
   if (config.ownUsers.kind === 'embedded') {
+    const dataFolder = join(config.dataFolder, 'users');
+    const storage = config.ownUsers.mediaStorage;
+    const mediaStore =
+      storage === undefined
+        ? undefined
+        : await openMediaStorage(storage, {
+            spoolFolder: join(dataFolder, 'media', 'spool'),
+            environment: process.env,
+            log: (event, code) => log('warn', `users-${event}`, { code }),
+          });
     ownUsers = await createProvider({
       issuer: `${config.issuer}/users`,
       gatekeepers: [{ issuer: config.issuer }],
-      dataFolder: join(config.dataFolder, 'users'),
+      dataFolder,
       registration: config.ownUsers.registration,
       egress: egressOptionsOf(config),
       clientAddress: clientAddress(config.trustedProxies),
       // Read through the media proxy alone, which asks whether the reader may.
-      media: { reading: 'closed' },
+      media: { reading: 'closed', ...(mediaStore === undefined ? {} : { store: mediaStore }) },
       log: ({ event, code }) => log('warn', `users-${event}`, { code }),
       nowMs,
     });

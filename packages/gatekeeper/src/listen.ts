@@ -1,4 +1,5 @@
 // Opens the configured ports and closes them. Knows nothing of what is said on them.
+import type { RequestListener } from 'node:http';
 import type { Server, Socket } from 'node:net';
 import type { Config } from './config.ts';
 import type { Control, ControlLog } from './control.ts';
@@ -7,7 +8,7 @@ import { buildAdminHttp } from './http/admin.ts';
 import { buildPublicHttp, type Endpoints } from './http/public.ts';
 import { type CompactOptions, createCompactListener } from './listeners/compact.ts';
 import type { CompactKeys } from './listeners/compact-keys.ts';
-import { createHttpPort, type HttpPort } from './listeners/http-port.ts';
+import { createHttpPort, type HttpPort, type HttpPortOptions } from './listeners/http-port.ts';
 import { createTcpListener, type TlsMaterial } from './listeners/tcp.ts';
 import { attachWebSocket, type WebSocketServices } from './listeners/websocket.ts';
 import type { Development } from './main.ts';
@@ -77,12 +78,14 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
     return await listenOn(server, at, name);
   };
   const openHttp = (
-    handler: Parameters<typeof createHttpPort>[0],
+    handler: RequestListener,
     material: TlsMaterial | undefined,
     isFull: () => boolean,
+    isUpload: HttpPortOptions['isUpload'] = () => false,
   ): HttpPort => {
     const port = createHttpPort(handler, {
       tls: material,
+      isUpload,
       alsoPlain: development.alsoPlain === true,
       tap: development.tap,
       isFull,
@@ -125,7 +128,7 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
     });
     applications.push(publicApi);
     // Ports that several services share by configuration are opened once.
-    const webSocketOnly: Parameters<typeof createHttpPort>[0] = (_request, response) => {
+    const webSocketOnly: RequestListener = (_request, response) => {
       response.writeHead(426, { upgrade: 'websocket', connection: 'close' }).end();
     };
     const shared: { at: At; name: 'http' | 'websocket' | 'compactWebsocket'; services: WebSocketServices }[] = [];
@@ -142,7 +145,11 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
         };
     }
     for (const { at, name, services } of shared) {
-      const port = openHttp(name === 'http' ? publicApi.handler : webSocketOnly, tls, () => host.gate.isFull);
+      const isFull = (): boolean => host.gate.isFull;
+      const port =
+        name === 'http'
+          ? openHttp(publicApi.handler, tls, isFull, publicApi.isUpload)
+          : openHttp(webSocketOnly, tls, isFull);
       for (const server of port.servers) attachWebSocket(host, server, services);
       const number = await listenOn(port.server, at, name);
       if (name === 'http') ports.http = number;

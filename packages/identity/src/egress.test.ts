@@ -42,6 +42,8 @@ const answers: Record<string, RequestListener> = {
   },
   '/missing': (_request, response) => response.writeHead(404).end('no'),
   '/redirect': (_request, response) => response.writeHead(302, { location: 'https://127.0.0.1/' }).end(),
+  '/redirect-inside': (_request, response) =>
+    response.writeHead(307, { location: `http://127.0.0.1:${plain.port}/ok` }).end(),
   '/redirect-permanent': (_request, response) => response.writeHead(308, { location: '/ok' }).end(),
   '/large': (_request, response) => response.end(Buffer.alloc(1001)),
   '/just': (_request, response) => response.end(Buffer.alloc(1000)),
@@ -177,11 +179,24 @@ test('no connection is opened to a forbidden address in any spelling of a URL', 
   １２７.０.０.１ 127。0。0。1 127.0.0.1. ①②⑦.0.0.1 0 0.0.0.0 0x0 00000000 [::1] [0:0:0:0:0:0:0:1] [::]
   [::ffff:127.0.0.1] [::ffff:7f00:1] [0:0:0:0:0:ffff:7f00:0001] [64:ff9b::127.0.0.1] [64:ff9b::7f00:1]
   [2002:7f00:1::] [::127.0.0.1] [fe80::1] [fd00:ec2::254] 169.254.169.254 2852039166 0xa9fea9fe
-  0251.0376.0251.0376 10.0.0.1 192.168.1.1 172.16.0.1
+  0251.0376.0251.0376 10.0.0.1 192.168.1.1 172.16.0.1 169.254.43518 0xa9.254.43518 0251.254.0xa9.0376 169.254.169.254.
+  169。254。169。254 ①⑥⑨.②⑤④.①⑥⑨.②⑤④ %31%36%39.254.169.254 [::ffff:169.254.169.254] [::ffff:a9fe:a9fe]
+  [::169.254.169.254] [::ffff:0:a9fe:a9fe] [64:ff9b::a9fe:a9fe] [64:ff9b:1::a9fe:a9fe] [2002:a9fe:a9fe::1]
+  [2001:0:a9fe:a9fe::1] [FD00:EC2::254] [fd00:0ec2:0000::0254] 100.64.0.1 100.100.100.200 1684301000 192.0.0.192
+  192.0.2.1 198.18.0.1 198.51.100.1 203.0.113.1 224.0.0.251 240.0.0.1 255.255.255.255 4294967295 0xffffffff
+  [fec0::1] [ff02::1] [ff0e::1] [100::1] [2001:db8::1] [3fff::1] [5f00::1] [fe80:0:0:0:0:0:0:1] [febf::1]
 `);
   const before = tls.connections() + plain.connections();
   for (const host of spellings) {
     assert.equal(codeOf(await client.fetch(`https://${host}:${port}/ok`)), 'address-refused', host);
+  }
+  // Slashes the wrong way round, and spaces and line ends that the URL standard takes away.
+  for (const text of [`https:\\\\127.0.0.1:${port}\\ok`, `https:127.0.0.1:${port}/ok`, ` https://127.1:${port}/\n`]) {
+    assert.equal(codeOf(await client.fetch(text)), 'address-refused', text);
+  }
+  // What looks like the host is a name to log in with.
+  for (const text of [`https://citadel.test@127.0.0.1:${port}/`, `https://citadel.test:443@169.254.169.254/`]) {
+    assert.equal(codeOf(await client.fetch(text)), 'url-refused', text);
   }
   // A zone is no part of a URL's host.
   assert.equal(codeOf(await client.fetch(`https://[fe80::1%25lo]:${port}/ok`)), 'url-refused');
@@ -197,7 +212,12 @@ test('no connection is opened to a name that leads to a forbidden address, alone
     }
   }
   const system = egress({ allow: { ports: [tls.port] } });
-  assert.equal(codeOf(await system.fetch(`https://localhost:${tls.port}/ok`)), 'address-refused');
+  for (const name of ['localhost', 'LOCALHOST', 'ｌｏｃａｌｈｏｓｔ', 'loc%61lhost']) {
+    assert.equal(codeOf(await system.fetch(`https://${name}:${tls.port}/ok`)), 'address-refused', name);
+  }
+  // Whether the system knows it is the system's affair.
+  const dotted = codeOf(await system.fetch(`https://localhost.:${tls.port}/ok`));
+  assert.ok(['address-refused', 'name-not-found'].includes(dotted), dotted);
   assert.equal(tls.connections(), before);
 });
 
@@ -299,9 +319,11 @@ test('answers come whole, with status, headers and body', async () => {
 
 test('a redirect is refused and not followed', async () => {
   const client = development();
-  for (const path of ['/redirect', '/redirect-permanent']) {
+  const before = plain.connections();
+  for (const path of ['/redirect', '/redirect-permanent', '/redirect-inside']) {
     assert.equal(codeOf(await client.fetch(url(path))), 'redirect-refused');
   }
+  assert.equal(plain.connections(), before, 'nobody went where it led');
 });
 
 test('limits on body, headers and encoding', async () => {

@@ -9,7 +9,10 @@ import type { Readable } from 'node:stream';
 
 /** One upload that is being written. Used by one caller at a time. */
 export type MediaWriter = {
-  /** Writes the pieces, in order, behind what was written before. When it resolves they are not read again. */
+  /**
+   * Writes the pieces, in order, behind what was written before. When it resolves they are not read again. Whoever writes
+   * after `sync` has noted the offset.
+   */
   readonly write: (pieces: readonly Uint8Array[]) => Promise<void>;
   /** When it resolves, everything written survives a power cut. */
   readonly sync: () => Promise<void>;
@@ -17,13 +20,19 @@ export type MediaWriter = {
 };
 
 /**
- * Names are 64 characters of lower-case hexadecimal. Every function rejects when the storage fails (full, gone), and
- * what was synced before stays.
+ * Names are 64 characters of lower-case hexadecimal. Every function rejects when the storage fails, with a
+ * MediaStoreError or the system's error, and what was synced before stays.
  */
 export type MediaStore = {
-  /** Makes the file when `offsetBytes` is 0; forgets whatever lies behind `offsetBytes`. */
+  /**
+   * Makes the file when `offsetBytes` is 0; forgets whatever lies behind `offsetBytes`, which is at most what was synced
+   * and at least what was noted.
+   */
   readonly openWriter: (name: string, offsetBytes: number) => Promise<MediaWriter>;
-  /** The upload is whole and synced; called again when the process died before the end was noted. */
+  /**
+   * The upload is whole, synced, and noted as such: no writer is opened any more. Idempotent: called again when it was
+   * rejected, or the process died, before the end was noted.
+   */
   readonly finish: (name: string, sizeBytes: number) => Promise<void>;
   /** Bytes `startBytes` up to but not including `endBytes` of a finished file; undefined when there is none. */
   readonly read: (name: string, startBytes: number, endBytes: number) => Promise<Readable | undefined>;
@@ -33,8 +42,31 @@ export type MediaStore = {
   readonly names: () => AsyncIterable<string>;
 };
 
+/**
+ * `storage-full` and `storage-unavailable` may pass by themselves; the others need the operator: `storage-refused` (rights,
+ * bucket), `storage-not-ours` (another media origin's), `storage-broken` (what was there is lost, or answers make no sense).
+ */
+export type MediaStoreErrorCode =
+  | 'storage-full'
+  | 'storage-unavailable'
+  | 'storage-refused'
+  | 'storage-not-ours'
+  | 'storage-broken';
+
+/** The message is for the operator and says what to do; it holds no name of a file. */
+export class MediaStoreError extends Error {
+  readonly code: MediaStoreErrorCode;
+  constructor(code: MediaStoreErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
 const readPieceBytes = 262_144;
-const nameForm = /^[0-9a-f]{64}$/;
+
+export function isMediaName(text: string): boolean {
+  return /^[0-9a-f]{64}$/.test(text);
+}
 
 /** Keeps each file as one file of mode 0600 in 256 folders. Throws when the folder can't be made. */
 export function createDiskMediaStore(folder: string): MediaStore {
@@ -80,7 +112,7 @@ export function createDiskMediaStore(folder: string): MediaStore {
     async *names() {
       for (const shelf of await readdir(folder)) {
         if (!/^[0-9a-f]{2}$/.test(shelf)) continue;
-        for (const name of await readdir(join(folder, shelf))) if (nameForm.test(name)) yield name;
+        for (const name of await readdir(join(folder, shelf))) if (isMediaName(name)) yield name;
       }
     },
   };
@@ -95,7 +127,8 @@ async function create(folder: string, name: string): Promise<FileHandle> {
   return file;
 }
 
-async function syncFolder(folder: string): Promise<void> {
+/** What was made or removed in a folder is on disk when it resolves. */
+export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');
   try {
     await handle.sync();

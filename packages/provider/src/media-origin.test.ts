@@ -189,6 +189,27 @@ test('cut at random moments, an upload goes on where it was, and nothing is lost
   }
 });
 
+test('an upload whose end falls on a checkpoint is whole', async () => {
+  const at = await world({ limits: { checkpointBytes: 1_048_576 } });
+  const bytes = randomBytes(4 * 1_048_576);
+  // Small writes, so that pieces of 1 MiB are gathered exactly.
+  const url = await begin(at, bytes.length);
+  const sent = httpRequest(url, {
+    method: 'PATCH',
+    headers: { ...bearer('user-anna'), ...uploading, 'upload-offset': '0', 'content-length': bytes.length },
+  });
+  const answered = once(sent, 'response') as Promise<[IncomingMessage]>;
+  for (let from = 0; from < bytes.length; from += 16_384) {
+    sent.write(bytes.subarray(from, from + 16_384));
+    await new Promise(resolve => setImmediate(resolve));
+  }
+  sent.end();
+  const [response] = await answered;
+  response.resume();
+  assert.equal(response.statusCode, 204);
+  assert.ok((await call('GET', url)).body.equals(bytes));
+});
+
 test('a second request for the same upload takes over from one that hangs', async () => {
   const at = await world();
   const bytes = randomBytes(100_000);

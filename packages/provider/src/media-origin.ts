@@ -190,18 +190,56 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
     const mine = receivingOf.get(upload.owner) ?? 0;
     if (mine >= limits.transfersPerUser) throw new Refusal('too-many-transfers');
     if (receiving.size >= limits.transfers) throw new Refusal('busy');
-    const { promise: done, resolve: finished } = Promise.withResolvers<void>();
-    receiving.set(upload.name, { stop: () => request.destroy(), done });
     receivingOf.set(upload.owner, mine + 1);
     try {
-      return await receiveBody(request, upload, checksum);
+      return await alone(
+        upload.name,
+        () => request.destroy(),
+        () => receiveBody(request, upload, checksum),
+      );
     } finally {
-      receiving.delete(upload.name);
       const others = (receivingOf.get(upload.owner) ?? 1) - 1;
       if (others === 0) receivingOf.delete(upload.owner);
       else receivingOf.set(upload.owner, others);
+    }
+  }
+
+  /** Others who want this upload wait until the work is done, or end it with `stop`. */
+  async function alone<T>(name: string, stop: () => void, work: () => Promise<T>): Promise<T> {
+    const { promise: done, resolve: finished } = Promise.withResolvers<void>();
+    receiving.set(name, { stop, done });
+    try {
+      return await work();
+    } finally {
+      receiving.delete(name);
       finished();
     }
+  }
+
+  /**
+   * Makes a file of an upload whose last byte was noted. That goes first: the storage need not keep what it has made a
+   * file of open for writing, and when it fails here, or the process dies, it is done by whoever asks next.
+   */
+  async function complete(upload: Upload): Promise<Upload> {
+    await store.finish(upload.name, upload.sizeBytes);
+    return note(upload, upload.sizeBytes, true);
+  }
+
+  function note(upload: Upload, offsetBytes: number, whole: boolean): Upload {
+    const expiresAtMs = nowMs() + (whole ? limits.retentionMs : limits.unfinishedLifetimeMs);
+    if (!uploads.advance(upload.name, offsetBytes, whole, expiresAtMs)) throw new Refusal('not-found');
+    return { ...upload, offsetBytes, complete: whole, expiresAtMs };
+  }
+
+  /** The upload as it is when nobody sends to it; a file when its last byte has come. */
+  async function settled(id: string, name: string): Promise<Upload> {
+    const upload = await takeOver(id, name);
+    if (upload.complete || upload.offsetBytes < upload.sizeBytes || upload.sizeBytes === 0) return upload;
+    return await alone(
+      name,
+      () => {},
+      () => complete(upload),
+    );
   }
 
   async function receiveBody(
@@ -215,7 +253,9 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
     let gathered: Buffer[] = [];
     let gatheredBytes = 0;
     let refusal: MediaProblemCode | undefined;
-    const idle = setTimeout(() => request.destroy(), limits.idleTimeoutMs);
+    let storing = false;
+    // While the storage works the sender waits for us, not we for them.
+    const idle = setTimeout(() => (storing ? idle.refresh() : request.destroy()), limits.idleTimeoutMs);
 
     const write = async (): Promise<void> => {
       if (gatheredBytes === 0) return;
@@ -228,18 +268,13 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
     };
     /** Nothing counts before it is on disk: the offset that a client is told must survive a power cut. */
     const settle = async (): Promise<Upload> => {
+      const whole = offsetBytes === upload.sizeBytes;
+      // An empty file has had nothing to write, and has to be there all the same.
+      if (whole && offsetBytes === 0) writer ??= await store.openWriter(upload.name, 0);
       await writer?.sync();
-      const complete = offsetBytes === upload.sizeBytes;
-      if (complete) {
-        // An empty file has had nothing to write, and has to be there all the same.
-        writer ??= await store.openWriter(upload.name, 0);
-        await writer.sync();
-        await store.finish(upload.name, upload.sizeBytes);
-      }
-      const expiresAtMs = nowMs() + (complete ? limits.retentionMs : limits.unfinishedLifetimeMs);
-      if (!uploads.advance(upload.name, offsetBytes, complete, expiresAtMs)) throw new Refusal('not-found');
+      const noted = note(upload, offsetBytes, false);
       syncedBytes = offsetBytes;
-      return { ...upload, offsetBytes, complete, expiresAtMs };
+      return whole ? await complete(noted) : noted;
     };
 
     try {
@@ -257,8 +292,12 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
         gathered.push(chunk);
         gatheredBytes += chunk.length;
         if (gatheredBytes >= gatherBytes) {
+          storing = true;
           await write();
-          if (checksum === undefined && offsetBytes - syncedBytes >= limits.checkpointBytes) await settle();
+          const due = checksum === undefined && offsetBytes - syncedBytes >= limits.checkpointBytes;
+          // The last byte is settled once, behind the loop.
+          if (due && offsetBytes < upload.sizeBytes) await settle();
+          storing = false;
         }
         idle.refresh();
       }
@@ -266,10 +305,11 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
         if (refusal !== undefined) throw new Refusal(refusal);
         if (!timingSafeEqual(checksum.hash.digest(), checksum.expected)) throw new Refusal('checksum-differs');
       }
+      storing = true;
       await write();
-      const settled = await settle();
+      const kept = await settle();
       if (refusal !== undefined) throw new Refusal(refusal);
-      return settled;
+      return kept;
     } finally {
       clearTimeout(idle);
       await writer?.close();
@@ -301,19 +341,19 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
     if (!isUploadBody(request)) throw new Refusal('media-type-refused');
     const offsetBytes = readCount(request.headers['upload-offset']);
     if (offsetBytes === undefined) throw new Refusal('request-refused');
-    const upload = await takeOver(id, found.name);
+    const upload = await settled(id, found.name);
     if (upload.offsetBytes !== offsetBytes) throw new Refusal('offset-differs');
-    const settled = upload.complete ? upload : await receive(request, upload);
+    const kept = upload.complete ? upload : await receive(request, upload);
     response.writeHead(204, {
       ...tusHeaders,
-      ...expiresHeader(settled),
-      'upload-offset': String(settled.offsetBytes),
+      ...expiresHeader(kept),
+      'upload-offset': String(kept.offsetBytes),
     });
     response.end();
   }
 
   async function tellOffset(request: IncomingMessage, response: ServerResponse, id: string): Promise<void> {
-    const upload = await takeOver(id, (await ownUpload(request, id)).name);
+    const upload = await settled(id, (await ownUpload(request, id)).name);
     response.writeHead(200, {
       ...tusHeaders,
       ...expiresHeader(upload),
@@ -325,8 +365,11 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
 
   async function terminate(request: IncomingMessage, response: ServerResponse, id: string): Promise<void> {
     const { name } = await takeOver(id, (await ownUpload(request, id)).name);
-    uploads.remove(name);
-    await store.remove(name);
+    await alone(
+      name,
+      () => {},
+      () => removeFile(name),
+    );
     response.writeHead(204, tusHeaders).end();
   }
 
@@ -422,12 +465,9 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
   }
 
   function refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
-    const full =
-      (error as NodeJS.ErrnoException).code === 'ENOSPC' || (error as NodeJS.ErrnoException).code === 'EDQUOT';
-    const code: MediaProblemCode = error instanceof Refusal ? error.code : full ? 'storage-full' : 'internal-error';
-    if (code === 'internal-error' || code === 'storage-full') {
-      log('media-failed', (error as NodeJS.ErrnoException).code ?? code);
-    }
+    const code = codeOf(error);
+    // What failed on our side; a refusal of ours is the client's affair.
+    if (!(error instanceof Refusal)) log('media-failed', (error as NodeJS.ErrnoException).code ?? code);
     if (response.headersSent) return void response.destroy();
     const { status, title, detail } = mediaProblems[code];
     const waits = code === 'busy' || code === 'too-many-transfers';
@@ -467,8 +507,18 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
       const transfer = receiving.get(name);
       transfer?.stop();
       await transfer?.done;
+      await removeFile(name);
+    }
+  }
+
+  async function removeFile(name: string): Promise<void> {
+    try {
       await store.remove(name);
       uploads.remove(name);
+    } catch (error) {
+      // Its row may be gone already.
+      lookedForStrays = false;
+      throw error;
     }
   }
 
@@ -479,11 +529,11 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
     }
     // Rows are made before files: a file without a row was left behind by a crash, so looking once is enough.
     if (lookedForStrays) return;
-    lookedForStrays = true;
     for await (const name of store.names()) {
       if (closing !== undefined) return;
       if (!uploads.has(name)) await store.remove(name);
     }
+    lookedForStrays = true;
   }
 
   async function close(): Promise<void> {
@@ -501,6 +551,8 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
       return url.startsWith(path) && ['', '/', '?'].includes(url.charAt(path.length));
     },
     handler: (request, response) => {
+      // Nobody reads what comes after the answer, and no other limit ends it.
+      response.once('finish', () => setTimeout(() => request.complete || request.destroy(), lingerMs).unref());
       const serving = closing === undefined ? serve(request, response) : Promise.reject(new Refusal('busy'));
       serving.catch((error: unknown) => refuse(request, response, error));
     },
@@ -516,6 +568,20 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
     removeAllOf: async identifier => await removeFiles(uploads.removeAllOf(identifier)),
     close: () => (closing ??= close()),
   };
+}
+
+function codeOf(error: unknown): MediaProblemCode {
+  if (error instanceof Refusal) return error.code;
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+    case 'storage-full':
+      return 'storage-full';
+    case 'storage-unavailable':
+      return 'busy';
+    default:
+      return 'internal-error';
+  }
 }
 
 function isUploadBody(request: IncomingMessage): boolean {

@@ -241,7 +241,7 @@ export async function createProvider(options: ProviderOptions): Promise<Provider
     if (media?.serves(request) === true) return media.handler(request, response);
     // An upload takes as long as it takes while bytes come; every other body has to be there soon.
     const slow = setTimeout(() => request.complete || request.destroy(), providerLimits.requestTimeoutMs);
-    response.once('close', () => clearTimeout(slow));
+    request.once('close', () => clearTimeout(slow));
     routes.routing(request, response);
   };
   const servers: Server[] = [];

@@ -1,7 +1,7 @@
 // The gatekeeper's public HTTP interface: enlistment, well-known documents, OpenAPI; own users' issuer at `/users`.
 // Knows nothing of sockets and TLS: it is a handler for any node:http(s) server.
 // Source: docs/protocol/03.
-import type { RequestListener } from 'node:http';
+import type { IncomingMessage, RequestListener } from 'node:http';
 import { pump } from '@drawbridge/identity/body-buffers';
 import { maxProofLifetimeSeconds, type OwnershipProof } from '@drawbridge/identity/ownership-proof';
 import { maxCiphertextBytes, maxDeviceId, maxEnvelopeBytes, maxRegistrationId } from '@drawbridge/wire/limits';
@@ -43,6 +43,8 @@ export type PublicHttpDeps = {
 
 export type PublicHttp = {
   readonly handler: RequestListener;
+  /** An upload of an own user: it ends when nothing moves, not after a time. */
+  readonly isUpload: (request: IncomingMessage) => boolean;
   readonly close: () => Promise<void>;
 };
 
@@ -410,6 +412,7 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
       if (isUsers) users.handler(request, response);
       else app.routing(request, response);
     },
+    isUpload: request => users?.media?.serves(request) === true,
     close: async () => {
       await app.close();
     },

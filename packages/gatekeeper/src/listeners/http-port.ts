@@ -5,6 +5,7 @@ import {
   type IncomingMessage,
   type RequestListener,
   type Server as HttpServer,
+  type ServerResponse,
 } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
@@ -26,32 +27,36 @@ export type HttpPortLimits = {
   /** Connections beyond it are cut; those that have become WebSockets do not count. */
   readonly maxConnections: number;
   readonly headersTimeoutMs: number;
+  /** From the end of the headers until the whole body has come; uploads have limits of their own. */
   readonly requestTimeoutMs: number;
   /** A connection on which nothing moves for so long is cut, such as one that does not read its answer. */
   readonly idleMs?: number;
 };
 
 const defaultIdleMs = 60_000;
-/** How often the time of headers and requests is looked at. */
+/** How often the time of headers is looked at. */
 const lookEveryMs = 5_000;
+
+export type HttpPortOptions = {
+  readonly tls: TlsMaterial | undefined;
+  readonly alsoPlain: boolean;
+  readonly limits: HttpPortLimits;
+  /** Requests whose handler ends them when nothing moves: they take as long as bytes come. None when left out. */
+  readonly isUpload?: (request: IncomingMessage) => boolean;
+  readonly isFull?: () => boolean;
+  readonly tap?: Tap | undefined;
+};
 
 /** First byte of a TLS record that holds a handshake message (RFC 8446 section 5.1). */
 const tlsHandshakeRecord = 0x16;
 
-export function createHttpPort(
-  handler: RequestListener,
-  options: {
-    tls: TlsMaterial | undefined;
-    alsoPlain: boolean;
-    limits: HttpPortLimits;
-    isFull?: () => boolean;
-    tap?: Tap | undefined;
-  },
-): HttpPort {
+export function createHttpPort(handler: RequestListener, options: HttpPortOptions): HttpPort {
   const { maxConnections, headersTimeoutMs, requestTimeoutMs } = options.limits;
+  const { isUpload } = options;
   const common = {
     headersTimeout: headersTimeoutMs,
-    requestTimeout: requestTimeoutMs,
+    // Node has one for all paths; see `timed`.
+    requestTimeout: 0,
     connectionsCheckingInterval: Math.min(lookEveryMs, headersTimeoutMs),
     keepAliveTimeout: 10_000,
     noDelay: true,
@@ -59,8 +64,8 @@ export function createHttpPort(
   const secure =
     options.tls === undefined
       ? undefined
-      : createHttpsServer({ ...common, ...options.tls, minVersion: minTlsVersion, handshakeTimeout: 10_000 }, handler);
-  const plain = secure === undefined || options.alsoPlain ? createHttpServer(common, handler) : undefined;
+      : createHttpsServer({ ...common, ...options.tls, minVersion: minTlsVersion, handshakeTimeout: 10_000 }, timed);
+  const plain = secure === undefined || options.alsoPlain ? createHttpServer(common, timed) : undefined;
   const servers = [secure, plain].filter(server => server !== undefined);
   let upgraded = 0;
   for (const server of servers) {
@@ -86,6 +91,15 @@ export function createHttpPort(
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
+
+  function timed(request: IncomingMessage, response: ServerResponse): void {
+    if (isUpload?.(request) !== true) {
+      const slow = setTimeout(() => request.complete || request.destroy(), requestTimeoutMs);
+      // Not at the end of the answer: that may go out while the body still drips.
+      request.once('close', () => clearTimeout(slow));
+    }
+    handler(request, response);
+  }
 
   function tellApart(socket: Socket): void {
     if (socket.destroyed) return;

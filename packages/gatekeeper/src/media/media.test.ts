@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { createServer as createHttpServer, type IncomingMessage, type RequestListener, request } from 'node:http';
+import { type IncomingMessage, type RequestListener, request } from 'node:http';
 import { createServer as createHttpsServer, type Server } from 'node:https';
 import { type AddressInfo, Socket } from 'node:net';
 import { join } from 'node:path';
@@ -16,6 +16,7 @@ import * as fc from 'fast-check';
 import { createBudgets } from '../budgets.ts';
 import type { Account, Device } from '../enlistment/account.ts';
 import { buildPublicHttp } from '../http/public.ts';
+import { createHttpPort } from '../listeners/http-port.ts';
 import { type IqAnswer, iqKey } from '../routing/iq.ts';
 import { domain, type Fixture, gatekeeperIssuer, openFixture } from '../testing/control-fixture.ts';
 import { createMediaGrants, openMediaGrantKey } from './media-grants.ts';
@@ -93,6 +94,7 @@ async function world(
   mediaOrigin: string,
   config: Record<string, unknown> = {},
   proxy?: MediaProxyMaker,
+  requestTimeoutMs = 30_000,
 ): Promise<World> {
   const providers = [
     { number: 1, name: 'skylark.example', issuer: 'https://skylark.example', mediaOrigins: [mediaOrigin] },
@@ -114,11 +116,12 @@ async function world(
     nowMs: () => fixture.clock.nowMs,
     endpoints: () => ({ http: gatekeeperIssuer }),
   });
-  const server = createHttpServer(api.handler).listen(0, '127.0.0.1');
+  const limits = { maxConnections: 100, headersTimeoutMs: 15_000, requestTimeoutMs };
+  const port = createHttpPort(api.handler, { tls: undefined, alsoPlain: false, limits, isUpload: api.isUpload });
+  const server = port.server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   closers.push(async () => {
-    server.closeAllConnections();
-    server.close();
+    await port.close();
     media.close();
     await api.close();
     await fixture.close();
@@ -625,4 +628,56 @@ test("own users' files are read in this process, through the same grants, and no
   assert.equal((await get(front + lyingPath)).status, 502);
   assert.equal((await get(front + lyingPath, {}, 'HEAD')).status, 502);
   await settle(() => fixture.control.media.active() === 0);
+});
+
+test('an upload takes as long as bytes come; every other request has a time', async () => {
+  const requestTimeoutMs = 300;
+  const { front } = await world(
+    'https://media.skylark.example',
+    { ownUsers: { kind: 'embedded', registration: 'open' } },
+    undefined,
+    requestTimeoutMs,
+  );
+  const anna = JSON.stringify({ identifier: 'anna-slow', password: 'a long enough password' });
+  const json = { 'content-type': 'application/json' };
+  await fetch(`${front}/users/v1/users`, { method: 'POST', headers: json, body: anna });
+  const begun = await fetch(`${front}/users/v1/sessions`, { method: 'POST', headers: json, body: anna });
+  const { session } = (await begun.json()) as { session: string };
+
+  /** Sends the body in pieces, one each 100 ms. The status; undefined when the connection was cut. */
+  const drip = async (path: string, headers: Record<string, string>, body: Buffer): Promise<number | undefined> => {
+    const sent = request(front + path, {
+      method: 'POST',
+      agent: false,
+      headers: { ...headers, 'content-length': body.length },
+    });
+    const status = new Promise<number | undefined>(resolve => {
+      sent.on('error', () => resolve(undefined));
+      sent.on('response', response => {
+        response.resume();
+        resolve(response.statusCode);
+      });
+    });
+    const pieceBytes = Math.ceil(body.length / 10);
+    for (let at = 0; at < body.length && !sent.destroyed; at += pieceBytes) {
+      sent.write(body.subarray(at, at + pieceBytes));
+      await new Promise(resolve => setTimeout(resolve, 100));
+    }
+    sent.end();
+    return await status;
+  };
+  const upload = {
+    authorization: `Bearer ${session}`,
+    'tus-resumable': '1.0.0',
+    'upload-length': String(file.length),
+    'content-type': 'application/offset+octet-stream',
+  };
+  assert.equal(await drip('/users/media', upload, file), 201);
+  assert.equal(await drip('/users/v1/sessions', json, Buffer.from(anna)), undefined);
+  assert.equal(await drip('/v1/enlistments', json, Buffer.from(anna)), undefined);
+  // Refused at once, and not listened to any further.
+  const startMs = performance.now();
+  const refused = await drip('/users/media', { ...upload, authorization: 'Bearer x' }, Buffer.alloc(1_000));
+  assert.ok(refused === 401 || refused === undefined, String(refused));
+  assert.ok(performance.now() - startMs < 1_800);
 });
