@@ -54,7 +54,7 @@ export async function login(job: LoginJob): Promise<LoginResult> {
   };
   await oneRound(0);
   await sleep(300);
-  const stop = startMeter(target.pid);
+  const stop = startMeter(target);
   for (let round = 1; round < job.rounds; round++) await oneRound(round);
   const metered = stop();
   const logins = people.length * (job.rounds - 1);
