@@ -1,15 +1,18 @@
-// Where the gatekeeper's time goes under load: self time by function, from V8's CPU profiler, written as a small text file.
+// Where the gatekeeper's time goes under load: CPU by thread, and self time by function from V8's CPU profiler, of the
+// measured window alone; written as a small text file.
 // For finding out what to make faster; the profiler itself costs time, so these are shares, never figures of cost.
 import { Session } from 'node:inspector/promises';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ensureDevPki } from '@drawbridge/cli/dev-pki';
 import { runJob } from './children.ts';
 import { countOnline } from './counts.ts';
 import type { ChatJob } from './load/chat.ts';
 import type { LoginJob } from './load/login.ts';
+import { sleep } from './load/meter.ts';
 import type { Target } from './load/target.ts';
 import { loadCore } from './machine.ts';
+import type { CpuProfile, WindowProfile } from './profile-hook.ts';
 import { resultsFolder } from './results.ts';
 import { startDrawbridge } from './servers/drawbridge.ts';
 import { startMediaGatekeeper, startMediaOrigin, storeFile } from './servers/media.ts';
@@ -48,20 +51,13 @@ const cases: readonly ProfileCase[] = [
   { name: 'routed-compact', endpoint: 'compact', job: chat(false, false, 8) },
   { name: 'routed-compact-1', endpoint: 'compact', job: chat(false, false, 1) },
   { name: 'receipts-tls', endpoint: 'xml-tls', job: chat(true, true, 8) },
+  { name: 'login-tls', endpoint: 'xml-tls', job: logins },
   { name: 'login-plain', endpoint: 'xml', job: logins },
   { name: 'login-compact-ik', endpoint: 'compact', job: logins },
 ];
 
-type CpuProfile = {
-  readonly nodes: readonly {
-    readonly id: number;
-    readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number };
-  }[];
-  readonly samples: readonly number[];
-  readonly timeDeltas: readonly number[];
-};
-
 const shown = 45;
+const shownOfWorkers = 15;
 
 type AllocationNode = {
   readonly callFrame: CpuProfile['nodes'][number]['callFrame'];
@@ -99,24 +95,43 @@ export async function profileAllocations(): Promise<void> {
   }
 }
 
-export async function profileGatekeeper(folder: string, say: (text: string) => void): Promise<void> {
+/** All cases, or those whose names begin with one of `only`. */
+export async function profileGatekeeper(
+  folder: string,
+  say: (text: string) => void,
+  only: readonly string[] = [''],
+): Promise<void> {
   mkdirSync(resultsFolder, { recursive: true });
-  for (const { name, endpoint, job } of cases) {
+  for (const { name, endpoint, job } of cases.filter(each => only.some(begin => each.name.startsWith(begin)))) {
     say(`profiling ${name}`);
     const profiles = join(folder, `profile-${name}`);
     mkdirSync(profiles, { recursive: true });
     const server = await startDrawbridge({
       folder: join(folder, name),
       accounts: 100,
-      environment: { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profiles}` },
+      environment: {
+        NODE_OPTIONS: `--import=${new URL('./profile-hook.ts', import.meta.url).href}`,
+        DRAWBRIDGE_PROFILE_FOLDER: profiles,
+      },
     });
-    const result = await runJob(job(server.target(endpoint)!));
+    const result = await runJob(job({ ...server.target(endpoint)!, profiled: true }));
+    const found = await readWindow(join(profiles, 'window.json'));
     await server.stop();
-    const profile = profileOf(server.pid, profiles);
     const [each, count] =
       'messages' in result ? [result.cpuMsPerMessage, result.messages] : [result.cpuMsPerLogin, result.logins];
     const rate = `${Math.round(count / result.seconds)}/s, ${(each * 1_000).toFixed(1)} µs each while profiled`;
-    const text = `Gatekeeper, main thread, self time by function. Case ${name}: ${rate}.\n\n${selfTimes(profile)}`;
+    const threads = Object.entries(found.threads)
+      .filter(([, ms]) => ms > 0)
+      .sort((a, b) => b[1] - a[1])
+      .map(([thread, ms]) => `${((ms * 1_000) / count).toFixed(1).padStart(7)} µs  ${thread}\n`);
+    const text =
+      `Gatekeeper, the measured window alone. Case ${name}: ${rate}.\n\n` +
+      `CPU for each by thread, the profiler's own included:\n${threads.join('')}\n` +
+      `Main thread, self time by function:\n${selfTimes(found.profiles[0]!, shown)}` +
+      found.profiles
+        .slice(1)
+        .map((profile, index) => `\nWorker ${index + 1}:\n${selfTimes(profile, shownOfWorkers)}`)
+        .join('');
     writeFileSync(join(resultsFolder, `profile-${name}.txt`), text);
     process.stdout.write(`${text}\n`);
   }
@@ -147,12 +162,18 @@ export async function profileMediaProxy(folder: string, say: (text: string) => v
   await gatekeeper.stop();
   await origin.stop();
   const seconds = (result.serverCpuMs / 1_000 / result.bytes) * 2 ** 30;
-  const text = `Gatekeeper, main thread, self time by function. Case media-proxy: ${seconds.toFixed(2)} s per GiB while profiled.\n\n${selfTimes(profileOf(gatekeeper.pid, profiles))}`;
+  const text = `Gatekeeper, main thread, self time by function. Case media-proxy: ${seconds.toFixed(2)} s per GiB while profiled.\n\n${selfTimes(profileOf(gatekeeper.pid, profiles), shown)}`;
   writeFileSync(join(resultsFolder, 'profile-media-proxy.txt'), text);
   process.stdout.write(`${text}\n`);
 }
 
-function selfTimes(profile: CpuProfile): string {
+/** The profile is written after the job has been reported. */
+async function readWindow(file: string): Promise<WindowProfile> {
+  for (let tries = 0; tries < 100 && !existsSync(file); tries++) await sleep(100);
+  return JSON.parse(readFileSync(file, 'utf8')) as WindowProfile;
+}
+
+function selfTimes(profile: CpuProfile, most: number): string {
   const names = new Map(profile.nodes.map(({ id, callFrame }) => [id, frameName(callFrame)]));
   const self = new Map<string, number>();
   let busy = 0;
@@ -163,7 +184,7 @@ function selfTimes(profile: CpuProfile): string {
     self.set(name, (self.get(name) ?? 0) + micros);
     busy += micros;
   }
-  const sorted = [...self].sort((a, b) => b[1] - a[1]).slice(0, shown);
+  const sorted = [...self].sort((a, b) => b[1] - a[1]).slice(0, most);
   return sorted.map(([name, micros]) => `${((micros / busy) * 100).toFixed(1).padStart(5)} %  ${name}\n`).join('');
 }
 

@@ -128,7 +128,7 @@ export async function chat(job: ChatJob): Promise<ChatResult> {
   };
   measuring = true;
   const before = { arrived, bytes: bytes(), switches: switchesOf(target.pid) };
-  const stop = startMeter(target.pid);
+  const stop = startMeter(target);
   await sleep(job.measureMs);
   const metered = stop();
   const messages = arrived - before.arrived;

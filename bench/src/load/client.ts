@@ -16,6 +16,15 @@ export type ClientOptions = {
   readonly localAddress?: string | undefined;
   /** Take this session up again instead of binding. */
   readonly resume?: Session | undefined;
+  readonly tls?: TlsChoice;
+};
+
+/** What a client offers on TLS, and what it keeps of it. */
+export type TlsChoice = {
+  /** Key exchange; left out: what OpenSSL offers by itself. */
+  readonly group?: string;
+  /** The newest session ticket of each person. It is shown again until the server gives another. */
+  readonly tickets?: Map<number, Buffer>;
 };
 
 /** A session that may be resumed, and how many stanzas of it the client has handled. */

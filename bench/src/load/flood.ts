@@ -126,7 +126,7 @@ export async function store(job: StoreJob): Promise<StoreResult> {
     acknowledged.set(index, 0);
     before.set(index, client.sentStanzas);
   }
-  const stop = startMeter(target.pid);
+  const stop = startMeter(target);
   const bytesBefore = clients.reduce((sum, client) => sum + client.bytesOut, 0);
   firstId = 0;
   for (const client of clients) fill(client);
@@ -206,7 +206,7 @@ export async function drain(job: DrainJob): Promise<DrainResult> {
     refused() {},
     lost: (_, reason) => complete.reject(new Error(`a recipient's connection was lost: ${reason}`)),
   };
-  const stop = startMeter(target.pid);
+  const stop = startMeter(target);
   const beganMs = performance.now();
   const options = { target, payload: job.payload, managed: true, available: true, sink, atOnce: 16 } as const;
   const clients = await logInAll(options, recipients);

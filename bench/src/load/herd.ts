@@ -81,7 +81,7 @@ export async function herd(job: HerdJob): Promise<HerdResult> {
   resetMemoryPeak(target.pid);
   const beganAtMs = Date.now();
   const beganMs = performance.now();
-  const stop = startMeter(target.pid);
+  const stop = startMeter(target);
   const backMs: number[] = [];
   const failures: Record<string, number> = {};
   const counts = { tries: 0, resumed: 0 };

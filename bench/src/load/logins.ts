@@ -1,5 +1,5 @@
 // Logs people in, many at a time, with proofs fetched shortly before they are needed. Knows nothing of what they do then.
-import type { ClientSink, LoadClient, Session } from './client.ts';
+import type { ClientSink, LoadClient, Session, TlsChoice } from './client.ts';
 import { CompactLoadClient, fetchPinnedKey, type PinnedKey } from './compact-load-client.ts';
 import { fetchProofs, type Payload, type Person, type Target } from './target.ts';
 import { XmppClient } from './xmpp-client.ts';
@@ -10,6 +10,7 @@ export type LoginOptions = {
   readonly managed: boolean;
   readonly available: boolean;
   readonly sink: ClientSink;
+  readonly tls?: TlsChoice;
   /** Logins under way at once; gatekeepers allow 32 of one address by default. */
   readonly atOnce: number;
 };
@@ -30,8 +31,9 @@ export async function logIn(
   resume?: Session,
   localAddress?: string,
 ): Promise<LoadClient> {
-  const { target, payload, managed, available, sink } = options;
-  const common = { target, payload, managed, available, sink, person, proof, resume, localAddress };
+  const { target, payload, managed, available, sink, tls } = options;
+  const shared = { target, payload, managed, available, sink, person, proof, resume, localAddress };
+  const common = { ...shared, ...(tls === undefined ? {} : { tls }) };
   if (target.carrier === 'xml') return await new XmppClient(common).opened;
   const client = await new CompactLoadClient({
     ...common,

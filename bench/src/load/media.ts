@@ -54,7 +54,7 @@ function agentOf(caFile: string): Agent {
 async function measured(target: MediaTarget, work: () => Promise<number>): Promise<Metered & { bytes: number }> {
   const behind = (): number => (target.behindPid === undefined ? 0 : cpuMsOf(target.behindPid));
   const behindMs = behind();
-  const stop = startMeter(target.pid);
+  const stop = startMeter({ pid: target.pid });
   const bytes = await work();
   const figures = stop();
   const others = figures.otherCores - (behind() - behindMs) / 1_000 / figures.seconds;

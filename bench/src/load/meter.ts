@@ -1,6 +1,7 @@
 // Measures a stretch of time: what the server and the generator used of their cores, and what everybody else did.
 import { performance } from 'node:perf_hooks';
 import { cpuMsOf, machineCpuMs, systemMsOf } from '../machine.ts';
+import type { Target } from './target.ts';
 
 export type Metered = {
   readonly seconds: number;
@@ -13,12 +14,14 @@ export type Metered = {
   readonly otherCores: number;
 };
 
-/** Starts now; call the result at the end. */
-export function startMeter(pid: number): () => Metered {
+/** Starts now; call the result at the end. A server that is profiled is told of both moments (profile-hook.ts). */
+export function startMeter({ pid, profiled }: Pick<Target, 'pid' | 'profiled'>): () => Metered {
+  if (profiled === true) process.kill(pid, 'SIGUSR2');
   const own = process.cpuUsage();
   const beganMs = performance.now();
   const [server, system, machine] = [cpuMsOf(pid), systemMsOf(pid), machineCpuMs()];
   return () => {
+    if (profiled === true) process.kill(pid, 'SIGUSR2');
     const [serverCpuMs, machineMs] = [cpuMsOf(pid) - server, machineCpuMs() - machine];
     const elapsedMs = performance.now() - beganMs;
     const used = process.cpuUsage(own);

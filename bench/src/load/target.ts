@@ -19,6 +19,8 @@ export type Target = {
   readonly tls: boolean;
   /** PEM of the authority to trust. */
   readonly caFile: string | undefined;
+  /** The server has been started with profile-hook.ts. */
+  readonly profiled?: boolean;
   readonly accounts:
     | {
         readonly kind: 'sandbox';

@@ -4,7 +4,12 @@
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { connect as connectTcp, type Socket } from 'node:net';
-import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
+import {
+  connect as connectTls,
+  type ConnectionOptions as TlsOptions,
+  createSecureContext,
+  type SecureContext,
+} from 'node:tls';
 import { type ClientOptions, from, type LoadClient, LoginFailed, type Session, Turn } from './client.ts';
 import { StanzaScanner } from './stanza-scanner.ts';
 import {
@@ -27,6 +32,8 @@ export class XmppClient implements LoadClient {
   bytesIn = 0;
   bytesOut = 0;
   sentStanzas = 0;
+  /** What TLS has agreed on. */
+  negotiated: string | undefined;
   readonly #options: ClientOptions;
   readonly #socket: Socket;
   readonly #scanner: StanzaScanner;
@@ -52,9 +59,7 @@ export class XmppClient implements LoadClient {
     const { target } = options;
     const at = { host: '127.0.0.1', port: target.port, noDelay: true, ...from(options.localAddress) };
     this.#socket = target.tls
-      ? connectTls({ ...at, servername: domain, secureContext: caOf(target.caFile)?.secureContext }, () =>
-          this.#start(),
-        )
+      ? this.#connectTls({ ...at, servername: domain, ...contextOf(target.caFile, options.tls?.group) })
       : connectTcp(at, () => this.#start());
     this.#socket.on('data', (chunk: Buffer) => {
       this.bytesIn += chunk.length;
@@ -67,6 +72,20 @@ export class XmppClient implements LoadClient {
 
   get session(): Session | undefined {
     return this.#resumptionId === undefined ? undefined : { id: this.#resumptionId, handled: this.#handled };
+  }
+
+  #connectTls(at: TlsOptions): Socket {
+    const tickets = this.#options.tls?.tickets;
+    const { index } = this.person;
+    const session = tickets?.get(index);
+    const socket = connectTls({ ...at, ...(session === undefined ? {} : { session }) }, () => {
+      const exchange = socket.getEphemeralKeyInfo() as { name?: string };
+      const kind = socket.isSessionReused() ? 'resumed' : 'full';
+      this.negotiated = [socket.getProtocol(), socket.getCipher().name, exchange.name, kind].join(' ');
+      this.#start();
+    });
+    if (tickets !== undefined) socket.on('session', (ticket: Buffer) => tickets.set(index, ticket));
+    return socket;
   }
 
   /** Rejects with a LoginFailed. */
@@ -291,15 +310,20 @@ function auth(mechanism: string, response: string): string {
   return `<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='${mechanism}'>${initial}</auth>`;
 }
 
-let authority: { readonly file: string; readonly secureContext: SecureContext } | undefined;
+const contexts = new Map<string, SecureContext>();
 
-/** One context for all connections: to make one costs more than a handshake. */
-function caOf(file: string | undefined): { secureContext: SecureContext } | undefined {
-  if (file === undefined) return undefined;
-  if (authority?.file !== file) {
-    authority = { file, secureContext: createSecureContext({ ca: readFileSync(file, 'utf8') }) };
+/** One context for all connections that trust and offer the same: to make one costs more than a handshake. */
+function contextOf(caFile: string | undefined, group: string | undefined): { secureContext: SecureContext } {
+  const name = `${caFile} ${group}`;
+  let secureContext = contexts.get(name);
+  if (secureContext === undefined) {
+    secureContext = createSecureContext({
+      ...(caFile === undefined ? {} : { ca: readFileSync(caFile, 'utf8') }),
+      ...(group === undefined ? {} : { ecdhCurve: group }),
+    });
+    contexts.set(name, secureContext);
   }
-  return authority;
+  return { secureContext };
 }
 
 /** Salted passwords by salt and count: a client keeps them (RFC 5802 section 5.1), and the generator must stay cheap. */

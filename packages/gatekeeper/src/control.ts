@@ -173,7 +173,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
   });
 
   const enlistment = createEnlistment({ store, accounts, registry, limits: config.limits, events });
-  const verifyProof = createProofVerifier({ audience: config.issuer, registry, store });
+  const verifyProof = createProofVerifier({ audience: config.issuer, registry, store, monotonicMs });
   const login = createLogin({
     verifyProof,
     accounts,

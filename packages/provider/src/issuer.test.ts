@@ -70,6 +70,11 @@ test('after a long sleep the overdue key is still published ahead', async () => 
   assert.ok(!issuer.published().some(jwk => jwk.kid === old));
 });
 
+test('an issuer signs by ES256 unless told otherwise', async () => {
+  const issuer = await createIssuer({ store: issuerKeyMemory(), nowMs: () => 1_795_000_000_000 });
+  assert.equal(issuer.signingKey().algorithm, 'ES256');
+});
+
 test('a clock that was set back still signs', async () => {
   let nowMs = 1_795_000_000_000;
   const issuer = await createIssuer({ store: issuerKeyMemory(), nowMs: () => nowMs });
@@ -80,12 +85,12 @@ test('a clock that was set back still signs', async () => {
 });
 
 test('replacing all keys leaves none of them', async () => {
-  const issuer = await createIssuer({ store: issuerKeyMemory(), nowMs: () => 1_795_000_000_000, algorithm: 'ES256' });
+  const issuer = await createIssuer({ store: issuerKeyMemory(), nowMs: () => 1_795_000_000_000, algorithm: 'EdDSA' });
   const old = issuer.signingKey().kid;
   await issuer.replaceAllKeys();
   assert.equal(issuer.published().length, 1);
   assert.notEqual(issuer.signingKey().kid, old);
-  assert.equal(issuer.signingKey().algorithm, 'ES256');
+  assert.equal(issuer.signingKey().algorithm, 'EdDSA');
 });
 
 test('nothing signs that could not be saved', async () => {

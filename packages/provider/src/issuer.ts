@@ -85,7 +85,8 @@ export type IssuerOptions = {
 export async function createIssuer(options: IssuerOptions): Promise<Issuer> {
   const { store, nowMs } = options;
   const times = options.times ?? defaultRotationTimes;
-  const makeKey = (): SigningKey => generateSigningKey(options.algorithm ?? 'EdDSA');
+  // ES256 costs every gatekeeper less at every login (docs/decisions/0017).
+  const makeKey = (): SigningKey => generateSigningKey(options.algorithm ?? 'ES256');
   let keys: readonly ScheduledKey[] = (await store.load()).toSorted((a, b) => a.signsFromMs - b.signsFromMs);
   let turn: Promise<void> = Promise.resolve();
 

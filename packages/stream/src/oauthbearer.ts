@@ -70,9 +70,11 @@ export function encodeOauthBearer(value: OauthBearer): Uint8Array {
   return new TextEncoder().encode(`n,${name},${kvsep}auth=Bearer ${token}${kvsep}${kvsep}`);
 }
 
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 function utf8(bytes: Uint8Array): string | undefined {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    return strictUtf8.decode(bytes);
   } catch {
     return undefined;
   }

@@ -1,12 +1,13 @@
 // Admits a device by its ownership proof: the same gate for every transport. Knows nothing of SASL, Noise or sockets.
 // Source: docs/protocol/02 and 04 section 4.1.
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { maxProofLifetimeSeconds, type ProofTransport } from '@drawbridge/identity/ownership-proof';
 import type { ProofErrorCode } from '@drawbridge/identity/proof-errors';
 import { type ProofVerdict, verifyOwnershipProof } from '@drawbridge/identity/verify-ownership-proof';
 import type { Registry } from '../providers/registry.ts';
 import type { SqliteStore } from '../storage/sqlite/store.ts';
 import type { Account, Accounts, Device } from './account.ts';
+import { createUsedProofs } from './used-proofs.ts';
 
 /** For the operator's log; the peer learns one word (docs/protocol/02). */
 export type LoginErrorCode =
@@ -52,8 +53,10 @@ export function createProofVerifier(deps: {
   readonly audience: string;
   readonly registry: Registry;
   readonly store: SqliteStore;
+  readonly monotonicMs: () => number;
 }): VerifyProof {
-  const { audience, registry, store } = deps;
+  const { audience, registry } = deps;
+  const usedProofs = createUsedProofs(deps.store, deps.monotonicMs);
   return (token, transport, nowMs) =>
     verifyOwnershipProof(token, {
       audience,
@@ -62,8 +65,7 @@ export function createProofVerifier(deps: {
       issuers: registry.issuers,
       takeProofId: ({ issuer, jti, expiresAtMs }) => {
         // An issuer is a URL and holds no line break: no two pairs share a hash.
-        const id = createHash('sha256').update(`${issuer}\n${jti}`).digest();
-        return store.run('proofTake', { id, expiresAtMs });
+        return usedProofs.take(hash('sha256', `${issuer}\n${jti}`, 'buffer'), expiresAtMs);
       },
     });
 }

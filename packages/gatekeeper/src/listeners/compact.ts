@@ -16,14 +16,14 @@ export type CompactOptions = {
 };
 
 export function createCompactListener(host: ListenerHost, options: CompactOptions): Server {
-  return createServer({ noDelay: true }, socket => {
+  const { tcpKeepAliveMs } = host.limits;
+  return createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: tcpKeepAliveMs }, socket => {
     const place = host.gate.enter(socket.remoteAddress ?? '');
     if (place === undefined) {
       host.log('connection-refused');
       host.gate.refuse(socket);
       return;
     }
-    socket.setKeepAlive(true, host.limits.tcpKeepAliveMs);
     const stream = new CompactStream(host, new SocketLink(host, socket), {
       settings: options.settings(),
       keyLog: options.keyLog,
@@ -89,7 +89,8 @@ function onError(this: Socket): void {
   this.destroy();
 }
 function onEnd(this: Socket): void {
-  this.end();
+  // Ended already, when the peer's end answers ours: to end a stream again makes an error object that nobody sees.
+  if (this.writable) this.end();
 }
 function onClose(this: Socket): void {
   (this as CarryingSocket).carried.linkLost();

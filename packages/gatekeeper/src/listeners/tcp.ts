@@ -16,8 +16,8 @@ export const minTlsVersion = 'TLSv1.2';
 /** Time for our end of stream to leave when the peer has sent its own. */
 const doneMs = 50;
 
-/** ALPN of direct TLS (XEP-0368 section 4). */
-const alpnXmpp = 'xmpp-client';
+/** ALPN of direct TLS (XEP-0368 section 4), as it stands on the wire: a list of one name with its length. */
+const alpnXmpp = Buffer.from('\x0bxmpp-client', 'latin1');
 
 /** `starttls`: TLS after a word in the clear; `direct`: TLS from the first byte; `plaintext`: none, for measurements on loopback. */
 export type TcpMode = 'starttls' | 'direct' | 'plaintext';
@@ -25,7 +25,8 @@ export type TcpMode = 'starttls' | 'direct' | 'plaintext';
 /** Without a certificate only `plaintext` works; the configuration's check has seen to that. */
 export function createTcpListener(host: ListenerHost, tls: TlsMaterial | undefined, mode: TcpMode): Server {
   const secureContext = createSecureContext({ ...tls, minVersion: minTlsVersion });
-  return createServer({ noDelay: true }, tcp => {
+  const { tcpKeepAliveMs } = host.limits;
+  return createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: tcpKeepAliveMs }, tcp => {
     const place = host.gate.enter(tcp.remoteAddress ?? '');
     if (place === undefined) {
       host.log('connection-refused');
@@ -33,7 +34,6 @@ export function createTcpListener(host: ListenerHost, tls: TlsMaterial | undefin
       host.gate.refuse(tcp, mode === 'direct' ? '' : refusal(host));
       return;
     }
-    tcp.setKeepAlive(true, host.limits.tcpKeepAliveMs);
     const carrier: Carrier = mode === 'starttls' ? 'starttls' : 'secured';
     const link = new TcpLink(host, tcp, place, secureContext);
     (tcp as CarryingSocket).link = link;
@@ -147,7 +147,8 @@ class TcpLink implements XmppLink {
   }
 
   ended(socket: Socket): void {
-    if (!this.#upgrading) socket.end();
+    // Ended already, when the peer's end answers ours: to end a stream again makes an error object that nobody sees.
+    if (!this.#upgrading && socket.writable) socket.end();
   }
 
   closed(): void {
@@ -188,7 +189,7 @@ class TcpLink implements XmppLink {
   #handshake(done: () => void): void {
     const tcp = this.#tcp;
     const secureContext = this.#secureContext;
-    const socket = new TLSSocket(tcp, { isServer: true, secureContext, ALPNProtocols: [alpnXmpp] });
+    const socket = new TLSSocket(tcp, { isServer: true, secureContext, ALPNProtocols: alpnXmpp });
     this.#deadline = setTimeout(() => tcp.destroy(), this.#host.limits.tlsHandshakeMs);
     socket.once('secure', () => {
       clearTimeout(this.#deadline);

@@ -46,6 +46,8 @@ export class XmppStream implements Carrier {
   /** What came before login and waits for its turn. */
   #waiting: (Uint8Array | string)[] | undefined;
   #headerSent = false;
+  /** What one input is answered with, in the stream framing: header and features leave in one write. */
+  #unsent = '';
   #peerIsDone = false;
   #closed = false;
 
@@ -186,8 +188,9 @@ export class XmppStream implements Carrier {
     if (this.#closed) return;
     clearTimeout(this.#deadline);
     if (!this.#headerSent) this.#sendHeader(this.#host.sessions.newId());
-    if (condition !== undefined) this.#link.send(this.#encode(streamErrorElement(condition)));
-    this.#link.send(this.#framing === 'websocket' ? encodeFramingClose() : encodeStreamEnd());
+    if (condition !== undefined) this.#send(this.#encode(streamErrorElement(condition)));
+    this.#send(this.#framing === 'websocket' ? encodeFramingClose() : encodeStreamEnd());
+    this.#sendUnsent();
     this.#closed = true;
     this.#link.end(this.#peerIsDone);
   }
@@ -221,6 +224,7 @@ export class XmppStream implements Carrier {
       this.#perform(effect);
       if (this.#closed) return;
     }
+    this.#sendUnsent();
   }
 
   #perform(effect: NegotiationEffect): void {
@@ -229,12 +233,15 @@ export class XmppStream implements Carrier {
         this.#sendHeader(effect.streamId);
         return;
       case 'send':
-        this.#link.send(this.#encode(effect.element));
+        this.#send(this.#encode(effect.element));
         return;
       case 'start-tls':
         // Bytes after <starttls/> would be taken for protected ones (CVE-2011-0411): no peer may send them.
         if (this.#decoder.pendingBytes > 0) this.#fail('policy-violation');
-        else this.#link.startTls();
+        else {
+          this.#sendUnsent();
+          this.#link.startTls();
+        }
         return;
       case 'restart':
         this.#decoder.reset();
@@ -305,7 +312,20 @@ export class XmppStream implements Carrier {
   #sendHeader(streamId: string): void {
     this.#headerSent = true;
     const fields = { from: this.#host.domain, id: streamId, version: '1.0', lang: 'en' };
-    this.#link.send(this.#framing === 'websocket' ? encodeFramingOpen(fields) : encodeStreamHeader(fields));
+    this.#send(this.#framing === 'websocket' ? encodeFramingOpen(fields) : encodeStreamHeader(fields));
+  }
+
+  /** WebSocket: each text is a document of its own. */
+  #send(text: string): void {
+    if (this.#framing === 'websocket') this.#link.send(text);
+    else this.#unsent += text;
+  }
+
+  #sendUnsent(): void {
+    if (this.#unsent === '') return;
+    const text = this.#unsent;
+    this.#unsent = '';
+    this.#link.send(text);
   }
 
   #encode(el: Element): string {

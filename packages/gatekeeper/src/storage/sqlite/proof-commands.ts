@@ -4,10 +4,13 @@ import type { DatabaseSync } from 'node:sqlite';
 import { prepared } from './prepared.ts';
 
 export const proofWrites = {
-  /** True for exactly one caller per id. `id` is a hash: what it was made of is not kept. */
-  proofTake(db: DatabaseSync, args: { id: Uint8Array; expiresAtMs: number }): boolean {
+  /**
+   * True for exactly one caller per id, in the order of the lists. `ids` are hashes: what they were made of is not kept.
+   * A failure takes none of them.
+   */
+  proofsTake(db: DatabaseSync, args: { ids: readonly Uint8Array[]; expiresAtMs: readonly number[] }): boolean[] {
     const insert = prepared(db, 'INSERT OR IGNORE INTO proof_id (id, expires_at) VALUES (?, ?)');
-    return Number(insert.run(args.id, args.expiresAtMs).changes) === 1;
+    return args.ids.map((id, index) => Number(insert.run(id, args.expiresAtMs[index]!).changes) === 1);
   },
 
   /** Forgets ids that expired at or before `nowMs`, at most `limit`; gives back how many. */
