@@ -12,7 +12,10 @@ declare module '@xmpp/client' {
     readonly jid: { toString(): string };
     readonly saslFactory: { use(name: string, mechanism: unknown): void };
     readonly reconnect: { stop(): void };
-    readonly iqCaller: { request(iq: XmlElement, timeoutMs?: number): Promise<XmlElement> };
+    readonly iqCaller: {
+      readonly handlers: Map<string, { readonly promise: Promise<unknown> }>;
+      request(iq: XmlElement, timeoutMs?: number): Promise<XmlElement>;
+    };
     readonly parser: object | null;
     _onData: (data: unknown) => void;
     start(): Promise<unknown>;

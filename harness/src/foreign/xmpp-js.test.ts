@@ -49,6 +49,7 @@ async function open(account: string, service: string, token?: string): Promise<X
   client.reconnect.stop();
   client.on('error', () => {});
   bearLateBytes(client);
+  bearEarlyErrors(client);
   clients.push(client);
   return client;
 }
@@ -58,6 +59,15 @@ function bearLateBytes(client: XmppClient): void {
   const read = client._onData;
   client._onData = data => {
     if (client.parser !== null) read.call(client, data);
+  };
+}
+
+/** The library looks at an answer when its request has been written; an error that comes before is nobody's until then. */
+function bearEarlyErrors({ iqCaller: { handlers } }: XmppClient): void {
+  const set = handlers.set.bind(handlers);
+  handlers.set = (id, answer) => {
+    answer.promise.catch(() => {});
+    return set(id, answer);
   };
 }
 
