@@ -76,6 +76,14 @@ test('a fact that says nothing new gives the very same entry', () => {
   );
 });
 
+test('a vote older than all that are kept says nothing new', () => {
+  const vote = (version: number): Fact => {
+    return { kind: 'voted', by: bob, stamp: { atMs: 0, id: 'v' }, version, options: [] };
+  };
+  const entry = fold(Array.from({ length: messageLogLimits.maxVotes }, (_, index) => vote(index + 2)));
+  assert.equal(applyFact(entry, vote(1)), entry);
+});
+
 test('edits keep what was said before; the latest is shown, whenever it came', () => {
   const edits: Fact[] = [
     { kind: 'edited', stamp: { atMs: 3, id: 'x' }, text: { text: 'third' } },

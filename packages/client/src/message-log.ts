@@ -190,6 +190,7 @@ function applyVote(entry: LogEntry, by: string, vote: Vote): LogEntry {
   const isKnown = before.some(each => each.version === vote.version && each.id === vote.id && each.atMs === vote.atMs);
   if (isKnown || (before.length === 0 && !hasRoom(votes))) return entry;
   const kept = [...before, vote].sort((a, b) => (isHigherVote(a, b) ? 1 : -1)).slice(-messageLogLimits.maxVotes);
+  if (!kept.includes(vote)) return entry;
   return { ...entry, votes: { ...votes, [by]: kept } };
 }
 
