@@ -11,6 +11,7 @@ import { ClientError, type ClientErrorCode } from './errors.ts';
 import type { ClientEvent } from './events.ts';
 import type { BegunUpload, FileProgress, Files, SendFileOptions, TransferOptions } from './files.ts';
 import type { MessageRecord } from './message-log.ts';
+import { transaction } from './outbox.ts';
 import { deleteUpload, listUploads, readUpload, type UploadRecord, type UploadRow, writeUpload } from './records.ts';
 import type { EncryptedStore, Transaction } from './store/encrypted-store.ts';
 
@@ -308,14 +309,8 @@ export class FileOutbox {
     return this.#transaction(tx => listUploads(tx));
   }
 
-  /** Undefined when the store failed; the application hears of it. */
   #transaction<T>(work: (tx: Transaction) => T): T | undefined {
-    const result = this.#context.store.transaction(work);
-    if (result.ok) return result.value;
-    if (result.error.code !== 'closed') {
-      this.#context.emit({ kind: 'problem', error: new ClientError('store-failed', { cause: result.error }) });
-    }
-    return undefined;
+    return transaction(this.#context, work);
   }
 }
 

@@ -12,7 +12,7 @@ import {
   readSealed,
   type SealedAttachment,
 } from '@drawbridge/e2ee/attachments';
-import { readBuffer } from '@drawbridge/identity/body-buffers';
+import { drained, readBuffer } from '@drawbridge/identity/body-buffers';
 import { type HttpTrust, isHttpsUrl } from './http.ts';
 
 export const mediaTransferLimits = {
@@ -336,18 +336,6 @@ async function sendBody(
   } finally {
     await body?.return(undefined);
   }
-}
-
-function drained(sent: ClientRequest): Promise<void> {
-  return new Promise(resolve => {
-    const go = (): void => {
-      sent.off('drain', go);
-      sent.off('close', go);
-      resolve();
-    };
-    sent.on('drain', go).on('close', go);
-    if (sent.closed) go();
-  });
 }
 
 async function exchange(call: Call): Promise<Reply | undefined> {

@@ -553,15 +553,22 @@ export class Outbox {
     for (const event of changed) this.#context.emit(event);
   }
 
-  /** Undefined when the store failed; the application hears of it. */
   #transaction<T>(work: (tx: Transaction) => T): T | undefined {
-    const result = this.#context.store.transaction(work);
-    if (result.ok) return result.value;
-    if (result.error.code !== 'closed') {
-      this.#context.emit({ kind: 'problem', error: new ClientError('store-failed', { cause: result.error }) });
-    }
-    return undefined;
+    return transaction(this.#context, work);
   }
+}
+
+/** Undefined when the store failed; the application hears of it. */
+export function transaction<T>(
+  { store, emit }: { readonly store: EncryptedStore; readonly emit: (event: ClientEvent) => void },
+  work: (tx: Transaction) => T,
+): T | undefined {
+  const result = store.transaction(work);
+  if (result.ok) return result.value;
+  if (result.error.code !== 'closed') {
+    emit({ kind: 'problem', error: new ClientError('store-failed', { cause: result.error }) });
+  }
+  return undefined;
 }
 
 /** Throws inside a suite's commit when the transaction was not done, so that the operation is not done either. */

@@ -3,7 +3,7 @@
 import type { EventEmitter } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { OnReadOpts } from 'node:net';
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 
 const readBytes = 65_536;
 
@@ -51,14 +51,15 @@ export async function pump(body: Readable, response: ServerResponse): Promise<vo
   }
 }
 
-function drained(response: ServerResponse): Promise<void> {
+/** Fulfilled when it takes more, or is closed. */
+export function drained(sink: Writable): Promise<void> {
   return new Promise(resolve => {
     const go = (): void => {
-      response.off('drain', go);
-      response.off('close', go);
+      sink.off('drain', go);
+      sink.off('close', go);
       resolve();
     };
-    response.on('drain', go).on('close', go);
-    if (response.closed) go();
+    sink.on('drain', go).on('close', go);
+    if (sink.closed) go();
   });
 }
