@@ -1,7 +1,5 @@
 // How much memory a file of any size takes, above rest, in the sender's device, the origin, the gatekeeper's proxy and the
 // receiver's device: the first one that each of these processes ever carries, and the second.
-//
-// node --conditions=drawbridge-source harness/src/media-memory.ts [MiB]     1024 when left out
 import { createHash, randomBytes } from 'node:crypto';
 import {
   closeSync,
@@ -15,6 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { startMediaNetwork } from './media-network.ts';
+import { readNumberOptions } from './number-options.ts';
 
 export type MediaMemory = {
   readonly sizeBytes: number;
@@ -123,8 +122,17 @@ export function memoryLine({
   );
 }
 
+const usage = `npm run media:memory -- [options]
+
+Sends one file, then another, and prints how much memory above rest each process took at its peak (Linux).
+
+  --mib N    their size in MiB; 1024 when left out
+  --help     this text
+`;
+
 if (process.argv[1] === import.meta.filename) {
-  for (const result of await measureMediaMemory(Number(process.argv[2] ?? 1_024) * mebibyte)) {
-    console.log(memoryLine(result));
-  }
+  // Ctrl-C: the processes end with their channel, the folder with this one.
+  process.once('SIGINT', () => process.exit(130));
+  const { mib } = readNumberOptions(usage, { mib: { otherwise: 1_024, least: 1, most: 2_048 } });
+  for (const result of await measureMediaMemory(mib * mebibyte)) console.log(memoryLine(result));
 }

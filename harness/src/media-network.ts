@@ -85,6 +85,8 @@ async function startChild(setup: ChildSetup): Promise<MediaProcess> {
 
 export async function startMediaNetwork(): Promise<MediaNetwork> {
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-media-'));
+  const removeFolder = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+  process.once('exit', removeFolder);
   const pki = await ensureDevPki(join(folder, 'pki'), ['citadel.example', 'skylark.example']);
   const [front, http, xmpp, xmpps, websocket, compact, origin] = await freePorts(7);
   assert(front !== undefined && http !== undefined && origin !== undefined);
@@ -120,7 +122,8 @@ export async function startMediaNetwork(): Promise<MediaNetwork> {
     async close() {
       for (const each of [...devices, gatekeeper, provider]) await each.kill();
       for (const line of lines) line.close();
-      rmSync(folder, { recursive: true, force: true });
+      removeFolder();
+      process.off('exit', removeFolder);
     },
   };
 }

@@ -1,13 +1,11 @@
 // Files of random sizes, both ways, while connections are reset at random moments and the devices are killed (kill -9) in
 // the middle of sending and saving: each must arrive byte for byte, once, and leave nothing half-written.
-//
-// npm run media:soak -- [--rounds N] [--max-mib M] [--seed S]
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { seededRandom } from './durability/random.ts';
 import { sha256OfFile, writeRandomFile } from './media-memory.ts';
+import { readNumberOptions } from './number-options.ts';
 import { ChildFailure, type MediaProcess, type MediaService, startMediaNetwork } from './media-network.ts';
 
 export type SoakOptions = { readonly rounds: number; readonly maxBytes: number; readonly seed: number };
@@ -126,16 +124,30 @@ export function soakLine(round: SoakRound): string {
   );
 }
 
+const usage = `npm run media:soak -- [options]
+
+Sends files of random sizes both ways, while connections are reset and devices killed (kill -9): each must arrive byte
+for byte, once.
+
+  --rounds N     files; 10 when left out
+  --max-mib N    the largest, in MiB; 256 when left out
+  --seed N       the same seed sends the same sizes and cuts at the same bytes; from the clock when left out
+  --help         this text
+
+Example: npm run media:soak -- --rounds 4 --max-mib 1024
+`;
+
 if (process.argv[1] === import.meta.filename) {
-  const { values } = parseArgs({
-    options: {
-      rounds: { type: 'string', default: '10' },
-      'max-mib': { type: 'string', default: '256' },
-      seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    },
+  // Ctrl-C: the processes end with their channel, the folder with this one.
+  process.once('SIGINT', () => process.exit(130));
+  const numbers = readNumberOptions(usage, {
+    rounds: { otherwise: 10, least: 1, most: 100_000 },
+    'max-mib': { otherwise: 256, least: 1, most: 2_048 },
+    seed: { otherwise: Date.now() % 1_000_000, least: 0, most: 0xffff_ffff },
   });
-  console.log(`seed ${values.seed}`);
-  const options = { rounds: Number(values.rounds), maxBytes: Number(values['max-mib']) * 1_048_576 };
-  await soakMedia({ ...options, seed: Number(values.seed) }, round => console.log(soakLine(round)));
+  const { rounds, seed } = numbers;
+  console.log(`seed ${seed}`);
+  const options = { rounds, seed, maxBytes: numbers['max-mib'] * 1_048_576 };
+  await soakMedia(options, round => console.log(soakLine(round)));
   console.log('all arrived byte for byte');
 }
