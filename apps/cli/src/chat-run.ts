@@ -440,7 +440,8 @@ class Conversation {
 
   #explain(error: unknown): void {
     if (!(error instanceof ClientError)) throw error;
-    this.say(`not done: ${error.message}`);
+    const next = error.code === 'media-unreadable' ? ' Here that is /file PATH.' : '';
+    this.say(`not done: ${error.message}${next}`);
   }
 
   /** Gives what was typed last a moment to leave. What does not is sent at the next start. */

@@ -102,7 +102,10 @@ export const clientErrors: Readonly<Record<ClientErrorCode, { readonly retry: bo
   'no-media-origin': { retry: false, text: "This person's provider has no place for files, or none is named." },
   'quota-used-up': { retry: true, text: 'There is no room left for files at the provider. Remove some, or wait.' },
   'file-too-large': { retry: false, text: 'The file is larger than allowed.' },
-  'file-unreadable': { retry: true, text: 'The file could not be read to its end.' },
+  'file-unreadable': {
+    retry: true,
+    text: 'The file is not there, or could not be read to its end. Look at its path and who may read it.',
+  },
   'file-changed': { retry: true, text: 'The file was changed while it was sent. Send it anew.' },
   'file-unavailable': { retry: false, text: 'The file is not there any more, or its service cannot be reached.' },
   'file-altered': { retry: false, text: 'What came is not what the sender described. Nothing was written.' },
