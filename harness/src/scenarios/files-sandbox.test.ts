@@ -72,7 +72,7 @@ test('a third party’s and an own user send each other files', { timeout: 90_00
 
   anna.type('/to localhost bob');
   anna.type(`/file "${join(folder, 'none')}"`);
-  await anna.shows(/not done: The file could not be read/);
+  await anna.shows(/not done: The file is not there/);
   anna.type(`/file "${sent}" look here`);
   await bob.shows(/anna \(skylark\.localhost\): \[file\] look here/);
   const fromAnna = join(folder, 'from anna');
