@@ -34,7 +34,10 @@ if (node === undefined) {
 
 const source = join(here, '..', 'src', 'main.ts');
 const entry = existsSync(source) ? ['--conditions=drawbridge-source', source] : [join(here, '..', 'dist', 'main.js')];
-const child = spawn(node, [...entry, ...process.argv.slice(2)], { stdio: 'inherit' });
+// V8 would come to place messages among its long-lived objects, where each keeps others alive: ten times the garbage for
+// the collections that hold up others longest (docs/decisions/0020).
+const flags = ['--no-allocation-site-pretenuring'];
+const child = spawn(node, [...flags, ...entry, ...process.argv.slice(2)], { stdio: 'inherit' });
 // A terminal sends Ctrl-C to both of us; a supervisor's signal comes to this process alone and is passed on.
 for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 process.on('SIGINT', () => {});

@@ -23,7 +23,8 @@ export type GatekeeperProcess = {
 export function forkGatekeeper(environment: Readonly<Record<string, string>> = {}): GatekeeperProcess {
   const file = import.meta.url.endsWith('.ts') ? './sandbox-gatekeeper.ts' : './sandbox-gatekeeper.js';
   const child: ChildProcess = fork(fileURLToPath(new URL(file, import.meta.url)), [], {
-    execArgv: ['--conditions=drawbridge-source'],
+    // The second as in bin/drawbridge.js.
+    execArgv: ['--conditions=drawbridge-source', '--no-allocation-site-pretenuring'],
     env: { ...process.env, ...environment },
     serialization: 'advanced',
     stdio: ['ignore', 2, 2, 'ipc'],

@@ -4,6 +4,7 @@ import { type Config, loadConfig } from '@drawbridge/gatekeeper/config';
 import { connectionRoom, moreFiles, readFileLimit } from '@drawbridge/gatekeeper/file-limit';
 import { CommandError, exitCodes } from './command-error.ts';
 import { lockFolder } from './folder-lock.ts';
+import { letHelpersGiveWay } from './give-way.ts';
 import { closeWithin, untilStopped } from './lifetime.ts';
 import { createOperatorLog } from './operator-log.ts';
 
@@ -33,6 +34,7 @@ export function checkGatekeeper(file: string): void {
 /** Runs until a signal; rejects with a CommandError when it can't start or can't close in good order. */
 export async function runGatekeeper(file: string): Promise<void> {
   const config = readGatekeeperConfig(file);
+  letHelpersGiveWay();
   const { startGatekeeper } = await import('@drawbridge/gatekeeper/main');
   const log = createOperatorLog(process.stdout);
   mkdirSync(config.dataFolder, { recursive: true, mode: 0o700 });

@@ -5,6 +5,7 @@ import type { BulkEnlistment, BulkResult } from '@drawbridge/gatekeeper/control'
 import { parseDevice } from '@drawbridge/gatekeeper/keys/device-keys';
 import type { Ports } from '@drawbridge/gatekeeper/listen';
 import { type Gatekeeper, startGatekeeper } from '@drawbridge/gatekeeper/main';
+import { letHelpersGiveWay } from './give-way.ts';
 import { closeWithin } from './lifetime.ts';
 import { createOperatorLog, type LogLevel } from './operator-log.ts';
 
@@ -29,6 +30,7 @@ export type GatekeeperReport =
 /** What the sandbox waits for before it kills this process. */
 const stopMs = 1_200;
 
+letHelpersGiveWay();
 let gatekeeper: Gatekeeper | undefined;
 let turn: Promise<void> = Promise.resolve();
 
