@@ -26,7 +26,10 @@ export type MailboxRow = {
 export type StoredEntry = { readonly seq: number; readonly expiresAtMs: number; readonly stanza: Uint8Array };
 
 export type MailboxLimits = {
-  /** How long an entry that a live stream has may wait for its acknowledgement before it is written. */
+  /**
+   * How long an entry that a live stream has may wait for its acknowledgement before it is written; it may be half as
+   * long again.
+   */
   readonly writeAfterMs: number;
   readonly maxEntries: number;
   readonly maxBytes: number;
@@ -80,8 +83,6 @@ export type Entry = {
   readonly sizeBytes: number;
   /** What the mailbox counts for it: `sizeBytes`, and from when it goes to the writer the stored form's length. */
   countedBytes: number;
-  /** When it came, wall clock (milliseconds since 1970). */
-  readonly sinceMs: number;
   /** When it came, monotonic clock. */
   readonly queuedAtMs: number;
   state: EntryState;
@@ -102,8 +103,10 @@ export type DeviceMailbox = {
   shares: SenderShares | undefined;
   /** Entries handed to the writer and not yet durable. */
   writing: number;
-  /** Entries in memory only, oldest first; empty unless a live stream has them. */
+  /** Entries in memory only, oldest first, the first not acknowledged; empty unless a live stream has them. */
   volatile: Entry[];
+  /** Among those that are looked at for overdue entries. */
+  watched: boolean;
   /**
    * What waits until the state has been read from disk after a restart; called with false when it can't be read. Until
    * then `count` and `bytes` lack what is read, and nothing is removed from disk; what is there is delivered already.
@@ -150,10 +153,9 @@ export class Mailboxes {
   readonly #boxes = new Map<number, DeviceMailbox>();
   /** Devices with entries on disk from before this process; their state is read when first needed. */
   #unread = new Set<number>();
-  /** Volatile entries of all devices, oldest first: the next to write when their time is up. */
-  #window: Entry[] = [];
-  #windowHead = 0;
-  #windowTimer: NodeJS.Timeout | undefined;
+  /** Mailboxes that have, or lately had, entries in memory only: written when their time is up. */
+  #watched: DeviceMailbox[] = [];
+  #watchTimer: NodeJS.Timeout | undefined;
   #toWrite: Entry[] = [];
   #writeScheduled = false;
   #unwrittenBytes = 0;
@@ -189,7 +191,7 @@ export class Mailboxes {
   /** Writes what is only in memory, and waits for all writes and removals. */
   async close(): Promise<void> {
     this.#closing = true;
-    clearTimeout(this.#windowTimer);
+    clearTimeout(this.#watchTimer);
     for (const box of this.#boxes.values()) this.#writeVolatile(box);
     for (;;) {
       this.#flushWrites();
@@ -375,6 +377,7 @@ export class Mailboxes {
       shares: undefined,
       writing: 0,
       volatile: [],
+      watched: false,
       loading: this.#unread.delete(device) ? [] : undefined,
       removed: undefined,
       discarded: false,
@@ -425,7 +428,6 @@ export class Mailboxes {
   #append(box: DeviceMailbox, element: Element, sizeBytes: number, keep: boolean, receipt: Receipt): void {
     const live = box.live;
     const direct = live !== undefined && live.mode === 'live' && live.device.hasRoom();
-    const sinceMs = this.#nowMs();
     const queuedAtMs = this.#monotonicMs();
     if (!keep) {
       if (direct) {
@@ -437,7 +439,6 @@ export class Mailboxes {
           element: undefined,
           sizeBytes,
           countedBytes: sizeBytes,
-          sinceMs,
           queuedAtMs,
           state,
           sharedBy: undefined,
@@ -455,7 +456,6 @@ export class Mailboxes {
       element,
       sizeBytes,
       countedBytes: sizeBytes,
-      sinceMs,
       queuedAtMs,
       state: 'volatile',
       sharedBy: undefined,
@@ -466,10 +466,13 @@ export class Mailboxes {
     this.#unwrittenBytes += sizeBytes;
     if (direct) {
       box.volatile.push(entry);
-      this.#window.push(entry);
+      if (!box.watched) {
+        box.watched = true;
+        this.#watched.push(box);
+        this.#watchTimer ??= setTimeout(() => this.#writeOverdue(), this.#limits.writeAfterMs);
+      }
       live.cursor = entry.seq;
       live.device.deliver(entry, element, false);
-      this.#windowTimer ??= setTimeout(() => this.#writeOverdue(), this.#limits.writeAfterMs);
     } else {
       if (live?.mode === 'live') {
         live.mode = 'draining';
@@ -480,30 +483,24 @@ export class Mailboxes {
     this.#checkCongestion();
   }
 
+  /** A list of mailboxes, not of entries: what is acknowledged in time is nowhere any more, and dies young. */
   #writeOverdue(): void {
-    this.#windowTimer = undefined;
+    this.#watchTimer = undefined;
     const dueBefore = this.#monotonicMs() - this.#limits.writeAfterMs;
-    const window = this.#window;
-    while (this.#windowHead < window.length) {
-      const entry = window[this.#windowHead]!;
-      if (entry.state === 'volatile') {
-        if (entry.queuedAtMs > dueBefore) break;
-        // Everything older of this mailbox goes first: rows of one device become durable in order.
-        this.#writeVolatile(entry.mailbox);
+    let oldestMs = Number.POSITIVE_INFINITY;
+    this.#watched = this.#watched.filter(box => {
+      const oldest = box.volatile[0];
+      if (oldest !== undefined && oldest.queuedAtMs > dueBefore) {
+        oldestMs = Math.min(oldestMs, oldest.queuedAtMs);
+        return true;
       }
-      this.#windowHead++;
-    }
-    if (this.#windowHead === window.length) {
-      this.#window = [];
-      this.#windowHead = 0;
-    } else {
-      if (this.#windowHead > 4_096) {
-        this.#window = window.slice(this.#windowHead);
-        this.#windowHead = 0;
-      }
-      const waitMs = Math.max(1, this.#window[this.#windowHead]!.queuedAtMs - dueBefore);
-      this.#windowTimer = setTimeout(() => this.#writeOverdue(), waitMs);
-    }
+      box.watched = false;
+      this.#writeVolatile(box);
+      return false;
+    });
+    if (this.#watched.length === 0) return;
+    const waitMs = Math.max(this.#limits.writeAfterMs / 2, oldestMs - dueBefore);
+    this.#watchTimer = setTimeout(() => this.#writeOverdue(), waitMs);
   }
 
   #writeVolatile(box: DeviceMailbox): void {
@@ -511,12 +508,8 @@ export class Mailboxes {
     box.volatile = [];
   }
 
-  #trimVolatile(box: DeviceMailbox): void {
-    const volatile = box.volatile;
-    let done = 0;
-    while (done < volatile.length && volatile[done]!.state !== 'volatile') done++;
-    if (done === volatile.length) volatile.length = 0;
-    else if (done > 0) volatile.splice(0, done);
+  #trimVolatile({ volatile }: DeviceMailbox): void {
+    while (volatile.length > 0 && volatile[0]!.state !== 'volatile') volatile.shift();
   }
 
   #write(entry: Entry): void {
@@ -538,8 +531,9 @@ export class Mailboxes {
     const entries: Entry[] = [];
     const rows: MailboxRow[] = [];
     const skipped: Entry[] = [];
+    const startedAtMs = this.#nowMs() - this.#monotonicMs();
     for (const entry of this.#toWrite) {
-      const { mailbox, seq, sinceMs, element } = entry;
+      const { mailbox, seq, queuedAtMs, element } = entry;
       entry.element = undefined;
       if (entry.state === 'acknowledged' || element === undefined || mailbox.discarded) {
         // Acknowledged, or its device removed, while it waited for this turn's end: it need not be written at all.
@@ -556,7 +550,7 @@ export class Mailboxes {
       this.#unwrittenBytes += stanza.length - entry.countedBytes;
       entry.countedBytes = stanza.length;
       entries.push(entry);
-      rows.push({ device: mailbox.row, seq, expiresAtMs: sinceMs + this.#limits.ttlMs, stanza });
+      rows.push({ device: mailbox.row, seq, expiresAtMs: Math.round(startedAtMs + queuedAtMs) + this.#limits.ttlMs, stanza });
     }
     this.#toWrite = [];
     if (skipped.length > 0) this.#afterWrite(skipped);
@@ -699,7 +693,6 @@ export class Mailboxes {
         element: undefined,
         sizeBytes,
         countedBytes: sizeBytes,
-        sinceMs,
         queuedAtMs: 0,
         state: 'durable',
         sharedBy: senderOf(element),
