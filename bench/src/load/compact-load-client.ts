@@ -1,4 +1,4 @@
-// A compact client made for load: the real handshake and frames of `stream`, stanzas as trees that are made once.
+// A compact client made for load: the real handshake and frames of `stream`, messages from bytes that are made once.
 // Source: docs/protocol/05-compact.md.
 import { type KeyObject, randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
@@ -10,10 +10,10 @@ import type { StaticKeyCertificate } from '@drawbridge/stream/compact-login';
 import { attribute, type Element, element } from '@drawbridge/wire/element';
 import { NS_BIND, NS_CLIENT, NS_SM } from '@drawbridge/wire/namespaces';
 import { type ClientOptions, from, type LoadClient, LoginFailed, type Session, Turn } from './client.ts';
+import { CompactMessage } from './compact-message.ts';
 import {
   ciphertextBytes,
   domain,
-  messageElement,
   messageId,
   type MessageKind,
   type Person,
@@ -72,6 +72,8 @@ export class CompactLoadClient implements LoadClient {
   readonly #client: CompactClient;
   readonly #opened = Promise.withResolvers<this>();
   readonly #ciphertexts: Record<MessageKind, Uint8Array>;
+  /** Of each kind, the last recipient's: people write to one other. */
+  readonly #messages: Partial<Record<MessageKind, CompactMessage>> = {};
   #state: 'login' | 'open' | 'closed' = 'login';
   #out: Element[] = [];
   #handled: number;
@@ -118,7 +120,11 @@ export class CompactLoadClient implements LoadClient {
 
   send(to: Person, kind: MessageKind, id: number): void {
     this.sentStanzas++;
-    this.#queue(messageElement(this.person, to, messageId(kind, id), this.#ciphertexts[kind]));
+    let message = this.#messages[kind];
+    if (message?.recipient !== to) {
+      this.#messages[kind] = message = new CompactMessage(this.person, to, this.#ciphertexts[kind]);
+    }
+    this.#queue(message.withId(messageId(kind, id)));
   }
 
   flush(): void {
