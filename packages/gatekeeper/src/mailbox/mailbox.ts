@@ -550,7 +550,12 @@ export class Mailboxes {
       this.#unwrittenBytes += stanza.length - entry.countedBytes;
       entry.countedBytes = stanza.length;
       entries.push(entry);
-      rows.push({ device: mailbox.row, seq, expiresAtMs: Math.round(startedAtMs + queuedAtMs) + this.#limits.ttlMs, stanza });
+      rows.push({
+        device: mailbox.row,
+        seq,
+        expiresAtMs: Math.round(startedAtMs + queuedAtMs) + this.#limits.ttlMs,
+        stanza,
+      });
     }
     this.#toWrite = [];
     if (skipped.length > 0) this.#afterWrite(skipped);
