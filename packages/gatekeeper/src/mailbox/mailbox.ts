@@ -83,6 +83,8 @@ export type Entry = {
   readonly sizeBytes: number;
   /** What the mailbox counts for it: `sizeBytes`, and from when it goes to the writer the stored form's length. */
   countedBytes: number;
+  /** When it came, wall clock (milliseconds since 1970). */
+  readonly sinceMs: number;
   /** When it came, monotonic clock. */
   readonly queuedAtMs: number;
   state: EntryState;
@@ -428,6 +430,7 @@ export class Mailboxes {
   #append(box: DeviceMailbox, element: Element, sizeBytes: number, keep: boolean, receipt: Receipt): void {
     const live = box.live;
     const direct = live !== undefined && live.mode === 'live' && live.device.hasRoom();
+    const sinceMs = this.#nowMs();
     const queuedAtMs = this.#monotonicMs();
     if (!keep) {
       if (direct) {
@@ -439,6 +442,7 @@ export class Mailboxes {
           element: undefined,
           sizeBytes,
           countedBytes: sizeBytes,
+          sinceMs,
           queuedAtMs,
           state,
           sharedBy: undefined,
@@ -456,6 +460,7 @@ export class Mailboxes {
       element,
       sizeBytes,
       countedBytes: sizeBytes,
+      sinceMs,
       queuedAtMs,
       state: 'volatile',
       sharedBy: undefined,
@@ -531,9 +536,8 @@ export class Mailboxes {
     const entries: Entry[] = [];
     const rows: MailboxRow[] = [];
     const skipped: Entry[] = [];
-    const startedAtMs = this.#nowMs() - this.#monotonicMs();
     for (const entry of this.#toWrite) {
-      const { mailbox, seq, queuedAtMs, element } = entry;
+      const { mailbox, seq, sinceMs, element } = entry;
       entry.element = undefined;
       if (entry.state === 'acknowledged' || element === undefined || mailbox.discarded) {
         // Acknowledged, or its device removed, while it waited for this turn's end: it need not be written at all.
@@ -550,12 +554,7 @@ export class Mailboxes {
       this.#unwrittenBytes += stanza.length - entry.countedBytes;
       entry.countedBytes = stanza.length;
       entries.push(entry);
-      rows.push({
-        device: mailbox.row,
-        seq,
-        expiresAtMs: Math.round(startedAtMs + queuedAtMs) + this.#limits.ttlMs,
-        stanza,
-      });
+      rows.push({ device: mailbox.row, seq, expiresAtMs: sinceMs + this.#limits.ttlMs, stanza });
     }
     this.#toWrite = [];
     if (skipped.length > 0) this.#afterWrite(skipped);
@@ -698,6 +697,7 @@ export class Mailboxes {
         element: undefined,
         sizeBytes,
         countedBytes: sizeBytes,
+        sinceMs,
         queuedAtMs: 0,
         state: 'durable',
         sharedBy: senderOf(element),
