@@ -38,8 +38,9 @@ export function killAllChildren(): void {
 
 const generatorFile = fileURLToPath(new URL('./load/generator.ts', import.meta.url));
 /** Where latency is measured, the generator's own collections must be no part of it: many short ones, none long. */
-const shortPauses = ['--max-semi-space-size=4', '--no-allocation-site-pretenuring'];
-export const nodeArguments = ['--conditions=drawbridge-source'];
+const shortPauses = ['--max-semi-space-size=4'];
+/** The second as the command has it. */
+export const nodeArguments = ['--conditions=drawbridge-source', '--no-allocation-site-pretenuring'];
 
 /** Runs one job in a fresh load generator. Rejects with what went wrong there, or after `timeoutMs`. */
 export function runJob<J extends Job>(job: J, timeoutMs = 300_000): Promise<JobResult<J>> {

@@ -1,6 +1,6 @@
 // V8's helper threads (concurrent marking, compilation) give way to the thread that moves messages, where both must
 // share a core. Knows nothing of gatekeepers.
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 
 /** A helper gets about a quarter of a core that another thread wants too, and all of one that is free. */
@@ -16,14 +16,14 @@ const tasks = '/proc/self/task';
  */
 export function letHelpersGiveWay(): number {
   let lowered = 0;
-  try {
-    for (const thread of readdirSync(tasks)) {
+  for (const thread of existsSync(tasks) ? readdirSync(tasks) : []) {
+    try {
       if (!readFileSync(`${tasks}/${thread}/comm`, 'utf8').includes('V8Worker')) continue;
       setPriority(Number(thread), helperNiceness);
       lowered++;
+    } catch {
+      // It has ended, or a sandbox forbids it: latency is a little worse, nothing else.
     }
-  } catch {
-    // Not Linux, or a sandbox that allows neither: latency is a little worse, nothing else.
   }
   return lowered;
 }

@@ -80,10 +80,7 @@ export class ServerSession<T> {
     return this.#earlier.length + this.#management.unacknowledgedCount;
   }
 
-  /**
-   * Takes one element of the peer. Stanzas (also unknown top-level elements, which the caller refuses) get a sequence.
-   * `nowMs` counts for elements of stream management alone.
-   */
+  /** Takes one element of the peer. Stanzas (also unknown top-level elements, which the caller refuses) get a sequence. */
   receive(el: Element, nowMs: number): Received {
     if (el.ns === NS_SM) return this.#managementElement(el, nowMs);
     if (el.ns !== NS_CLIENT) return { kind: 'close', condition: 'unsupported-stanza-type' };

@@ -545,6 +545,24 @@ test('a device that does not acknowledge has it on disk after 40 ms, and the sen
   assert.equal(store.rows.get(1)?.size, 1);
 });
 
+test('in a mailbox that is busy each entry has its own 40 ms, and at most half as long again', async t => {
+  const { attach, append, mailboxes, outcomes, store, pass } = scene(t);
+  const { entries } = attach(1_000);
+  for (let i = 0; i < 3; i++) {
+    const number = 2 * i;
+    append(number);
+    await pass(5);
+    mailboxes.acknowledge(entries[number]!);
+    await pass(25);
+    append(number + 1);
+    await pass(39);
+    assert.equal(outcomes.has(number + 1), false, 'what came before it does not hurry it');
+    await pass(22);
+    assert.equal(outcomes.get(number + 1), 'settled');
+    assert.equal(store.rows.get(1)?.size, i + 1);
+  }
+});
+
 test('a stanza that is not kept goes to a live device or nowhere, and nobody waits for it', async t => {
   const { attach, append, outcomes, store, pass } = scene(t);
   append(1, { keep: false });

@@ -492,20 +492,15 @@ export class Mailboxes {
   #writeOverdue(): void {
     this.#watchTimer = undefined;
     const dueBefore = this.#monotonicMs() - this.#limits.writeAfterMs;
-    let oldestMs = Number.POSITIVE_INFINITY;
     this.#watched = this.#watched.filter(box => {
       const oldest = box.volatile[0];
-      if (oldest !== undefined && oldest.queuedAtMs > dueBefore) {
-        oldestMs = Math.min(oldestMs, oldest.queuedAtMs);
-        return true;
-      }
+      if (oldest !== undefined && oldest.queuedAtMs > dueBefore) return true;
       box.watched = false;
       this.#writeVolatile(box);
       return false;
     });
     if (this.#watched.length === 0) return;
-    const waitMs = Math.max(this.#limits.writeAfterMs / 2, oldestMs - dueBefore);
-    this.#watchTimer = setTimeout(() => this.#writeOverdue(), waitMs);
+    this.#watchTimer = setTimeout(() => this.#writeOverdue(), this.#limits.writeAfterMs / 2);
   }
 
   #writeVolatile(box: DeviceMailbox): void {

@@ -1,7 +1,6 @@
 // One device's session: joins the session rules (stream), the mailbox and the carrier that moves elements just now.
 // Outlives a carrier while it may be resumed. Knows nothing of encodings, sockets or who may write to whom.
 import type { Element } from '@drawbridge/wire/element';
-import { NS_SM } from '@drawbridge/wire/namespaces';
 import type { StreamErrorCondition } from '@drawbridge/wire/stream-error';
 import { ServerSession } from '@drawbridge/stream/server-session';
 import type { Device } from '../enlistment/account.ts';
@@ -130,7 +129,7 @@ export class DeviceSession implements LiveDevice {
 
   /** Takes the elements of one read, in order. Gives a condition when the peer broke the rules: close the stream. */
   receive(el: Element): StreamErrorCondition | undefined {
-    const received = this.core.receive(el, el.ns === NS_SM ? this.#host.monotonicMs() : 0);
+    const received = this.core.receive(el, this.#host.monotonicMs());
     switch (received.kind) {
       case 'stanza':
         if (el.name === 'message') this.#countMessage();
