@@ -5,7 +5,7 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { type Core, openCore } from '@drawbridge/gatekeeper/core';
 import type { Account, Device } from '@drawbridge/gatekeeper/enlistment/account';
 import { parseDevice } from '@drawbridge/gatekeeper/keys/device-keys';
-import { type SampleDevice, sampleDevice } from '@drawbridge/gatekeeper/keys/sample-device';
+import { type SampleDevice, sampleDevice } from '@drawbridge/gatekeeper/testing/sample-device';
 import { defaultListenerLimits, type ListenerLimits } from '@drawbridge/gatekeeper/listeners/admission';
 import { createTcpListener } from '@drawbridge/gatekeeper/listeners/tcp';
 import { attachWebSocket } from '@drawbridge/gatekeeper/listeners/websocket';

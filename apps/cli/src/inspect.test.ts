@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { nodeSuite } from '@drawbridge/noise/node-crypto';
 import { CompactKeyRecorder } from '@drawbridge/stream/compact-key-log';
-import { CompactPair, domain } from '@drawbridge/stream/compact-pair';
+import { CompactPair, domain } from '@drawbridge/stream/testing/compact-pair';
 import { element } from '@drawbridge/wire/element';
 import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import * as fc from 'fast-check';

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { type Core, openCore } from '@drawbridge/gatekeeper/core';
 import type { Account, Device } from '@drawbridge/gatekeeper/enlistment/account';
 import { parseDevice } from '@drawbridge/gatekeeper/keys/device-keys';
-import { sampleDevice } from '@drawbridge/gatekeeper/keys/sample-device';
+import { sampleDevice } from '@drawbridge/gatekeeper/testing/sample-device';
 import { defaultListenerLimits, type ListenerLimits } from '@drawbridge/gatekeeper/listeners/admission';
 import { type CompactOptions, createCompactListener } from '@drawbridge/gatekeeper/listeners/compact';
 import { type CompactKeys, loadCompactKeys, rotateCompactKeys } from '@drawbridge/gatekeeper/listeners/compact-keys';

@@ -6,7 +6,7 @@ import { devGatekeeperConfig, devGatekeeperIssuer, portFault } from '@drawbridge
 import { type DevProvider, startDevProvider } from '@drawbridge/cli/dev-network';
 import { ensureDevPki } from '@drawbridge/cli/dev-pki';
 import { forkGatekeeper, type GatekeeperProcess } from '@drawbridge/cli/gatekeeper-process';
-import { sampleDevice } from '@drawbridge/gatekeeper/keys/sample-device';
+import { sampleDevice } from '@drawbridge/gatekeeper/testing/sample-device';
 import { RawStream, type RawStreamOptions } from './raw-stream.ts';
 
 export const domain = 'citadel.example';

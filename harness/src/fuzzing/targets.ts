@@ -1,8 +1,8 @@
 // What can be fuzzed: each target throws when a law of its own is broken, and does the same for the same seed.
-import { fuzzNoise } from '@drawbridge/noise/fuzz';
-import { fuzzCompactConnection } from '@drawbridge/stream/compact-connection-fuzz';
-import { fuzzCompact } from '@drawbridge/wire/compact-fuzz';
-import { fuzzXml } from '@drawbridge/wire/xml-fuzz';
+import { fuzzNoise } from '@drawbridge/noise/testing/fuzz';
+import { fuzzCompactConnection } from '@drawbridge/stream/testing/compact-connection-fuzz';
+import { fuzzCompact } from '@drawbridge/wire/testing/compact-fuzz';
+import { fuzzXml } from '@drawbridge/wire/testing/xml-fuzz';
 
 export type FuzzTarget = {
   readonly run: (seed: number, iterations: number) => void;

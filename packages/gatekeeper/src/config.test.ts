@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { configurationReference } from './config-reference.ts';
+import { configurationReference } from './testing/config-reference.ts';
 import { type ConfigError, loadConfig, parseConfig } from './config.ts';
 
 const smallest = {
@@ -195,5 +195,8 @@ test('any JSON gives a configuration or errors with a message', () => {
 
 test('docs/operations/configuration.md is the reference of this schema', () => {
   const text = readFileSync(new URL('../../../docs/operations/configuration.md', import.meta.url), 'utf8');
-  assert(text.includes(configurationReference()), 'print it anew: node packages/gatekeeper/src/config-reference.ts');
+  assert(
+    text.includes(configurationReference()),
+    'print it anew: node packages/gatekeeper/src/testing/config-reference.ts',
+  );
 });

@@ -4,7 +4,7 @@ import { attribute, childElements, type Element, element } from '@drawbridge/wir
 import { NS_CONSENT, NS_DEVICES, NS_DIRECTORY, NS_KEYS } from '@drawbridge/wire/namespaces';
 import * as fc from 'fast-check';
 import type { Account, Device } from './enlistment/account.ts';
-import { sampleDevice, type SampleIdentity, sampleOneTimeKeys } from './keys/sample-device.ts';
+import { sampleDevice, type SampleIdentity, sampleOneTimeKeys } from './testing/sample-device.ts';
 import { type IqAnswer, iqKey } from './routing/iq.ts';
 import { domain, type Fixture, openFixture } from './testing/control-fixture.ts';
 

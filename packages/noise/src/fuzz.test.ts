@@ -1,5 +1,5 @@
 import { test } from 'node:test';
-import { fuzzNoise } from './fuzz.ts';
+import { fuzzNoise } from './testing/fuzz.ts';
 
 test('attacked sessions keep the laws', () => {
   for (const seed of [1, 2, 3]) fuzzNoise(seed, 400);

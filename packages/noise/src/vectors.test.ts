@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { keyPairFromPrivateKey, nodeSuite } from './node-crypto.ts';
-import { runVector, vectorsOf } from './vector-runner.ts';
+import { runVector, vectorsOf } from './testing/vector-runner.ts';
 
 const root = join(import.meta.dirname, '../../..');
 const own = join(root, 'vectors/noise/dissononce.json');
@@ -108,7 +108,7 @@ test('the command says what ran, and fails when something failed or nothing ran'
     return join(folder, name);
   };
   const run = (...files: string[]) => {
-    const script = join(import.meta.dirname, 'vectors-cli.ts');
+    const script = join(import.meta.dirname, 'testing/vectors-cli.ts');
     const { status, stdout } = spawnSync(process.execPath, ['--conditions=drawbridge-source', script, ...files], {
       encoding: 'utf8',
     });

@@ -6,7 +6,7 @@ import { element } from '@drawbridge/wire/element';
 import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import { CompactCapture, type CaptureEvent } from './compact-capture.ts';
 import { CompactKeyRecorder, type CompactSessionKeys, parseKeyLog } from './compact-key-log.ts';
-import { CompactPair, domain, type PairOptions } from './compact-pair.ts';
+import { CompactPair, domain, type PairOptions } from './testing/compact-pair.ts';
 
 const suite = nodeSuite('AESGCM', 'SHA256');
 const known = generateKeyPair();

@@ -7,7 +7,7 @@ import { compactContext } from '@drawbridge/wire/compact-value';
 import { type Element, element } from '@drawbridge/wire/element';
 import { NS_BIND, NS_CLIENT, NS_SM } from '@drawbridge/wire/namespaces';
 import * as fc from 'fast-check';
-import { type Alter, CompactPair, domain, goodProof, type PairOptions } from './compact-pair.ts';
+import { type Alter, CompactPair, domain, goodProof, type PairOptions } from './testing/compact-pair.ts';
 import type { CompactClientEvent } from './compact-client.ts';
 import { encodeLogin, encodeCertificate, parseCertificate, parseLogin } from './compact-login.ts';
 import { CompactServer, type CompactServerEvent } from './compact-server.ts';

@@ -17,9 +17,9 @@ import {
   lastValueToken,
 } from './compact-dictionary.ts';
 import { CompactWriter, encodeCompact } from './compact-encoder.ts';
-import { fuzzCompact } from './compact-fuzz.ts';
+import { fuzzCompact } from './testing/compact-fuzz.ts';
 import { compactContext, formOf } from './compact-value.ts';
-import { type CompactVectors, compactVectorsText } from './compact-vectors.ts';
+import { type CompactVectors, compactVectorsText } from './testing/compact-vectors.ts';
 import { type Child, type Element, element, isElement } from './element.ts';
 import { xmlLimitsAfterLogin } from './limits.ts';
 import { toXmlText } from './xml-chars.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { parseDevice } from '../keys/device-keys.ts';
-import { sampleDevice, sampleIdentity } from '../keys/sample-device.ts';
+import { sampleDevice, sampleIdentity } from '../testing/sample-device.ts';
 import { type Fixture, openFixture } from '../testing/control-fixture.ts';
 
 const opened: Fixture[] = [];

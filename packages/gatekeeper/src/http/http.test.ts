@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Registry } from 'prom-client';
-import { sampleDevice } from '../keys/sample-device.ts';
+import { sampleDevice } from '../testing/sample-device.ts';
 import { StoreError } from '../storage/sqlite/store.ts';
 import { domain, type Fixture, gatekeeperIssuer, issuers, openFixture } from '../testing/control-fixture.ts';
 import { buildAdminHttp, openAdminToken } from './admin.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { sampleIdentity } from './sample-device.ts';
+import { sampleIdentity } from '../testing/sample-device.ts';
 import { signatureCheck } from './signed-key.ts';
 
 // Made with libsignal 0.103.0; one for each sign bit.

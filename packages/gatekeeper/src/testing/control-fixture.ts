@@ -10,7 +10,7 @@ import type { Element } from '@drawbridge/wire/element';
 import { type Config, parseConfig } from '../config.ts';
 import { type Control, createControl } from '../control.ts';
 import type { Account, AccountEvent, Device } from '../enlistment/account.ts';
-import { type SampleDevice, sampleDevice, type SampleKeys, type SampleIdentity } from '../keys/sample-device.ts';
+import { type SampleDevice, sampleDevice, type SampleKeys, type SampleIdentity } from './sample-device.ts';
 import { parseDevice } from '../keys/device-keys.ts';
 import { openSqliteStore, type SqliteStore } from '../storage/sqlite/store.ts';
 

@@ -260,7 +260,7 @@ test('a clean close leaves one file', async t => {
 });
 
 test('kill -9 in the midst of appends: whatever run resolved is there, and every command whole', async t => {
-  const child = fileURLToPath(new URL('./store-crash-child.ts', import.meta.url));
+  const child = fileURLToPath(new URL('../../testing/store-crash-child.ts', import.meta.url));
   const folder = folderFor(t);
   for (let round = 0; round < 3; round++) {
     const file = join(folder, `store-${round}.sqlite`);

@@ -4,7 +4,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import process from 'node:process';
-import { keyPairFromPrivateKey, nodeSuite } from './node-crypto.ts';
+import { keyPairFromPrivateKey, nodeSuite } from '../node-crypto.ts';
 import { runVector, vectorsOf } from './vector-runner.ts';
 
 const crypto = { suite: nodeSuite, keyPair: keyPairFromPrivateKey };

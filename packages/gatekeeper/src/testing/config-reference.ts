@@ -1,6 +1,6 @@
-// The configuration reference, made from the schema: `node config-reference.ts` prints it.
+// The configuration reference, made from the schema: run it to print it.
 // docs/operations/configuration.md holds the same text; a test compares them.
-import { configSchema } from './config.ts';
+import { configSchema } from '../config.ts';
 
 type Schema = {
   readonly type?: string;

@@ -4,11 +4,11 @@
 // Documents are built from pieces of real streams and then damaged, as bytes and as pieces, so that most of them are
 // refused late and not at the first character.
 
-import type { Element } from './element.ts';
-import { type XmlLimits, xmlLimitsBeforeLogin } from './limits.ts';
-import { NS_CLIENT } from './namespaces.ts';
-import { type XmlEvent, XmlStreamDecoder, parseXmlDocument } from './xml-decoder.ts';
-import { encodeElement, encodeStreamHeader } from './xml-encoder.ts';
+import type { Element } from '../element.ts';
+import { type XmlLimits, xmlLimitsBeforeLogin } from '../limits.ts';
+import { NS_CLIENT } from '../namespaces.ts';
+import { type XmlEvent, XmlStreamDecoder, parseXmlDocument } from '../xml-decoder.ts';
+import { encodeElement, encodeStreamHeader } from '../xml-encoder.ts';
 
 /** Small enough that generated documents meet every limit. */
 const tightLimits: XmlLimits = {

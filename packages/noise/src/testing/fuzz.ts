@@ -2,11 +2,11 @@
 // Throws when a law is broken: bytes of any kind give a value or an error, a refused message changes nothing,
 // and whoever is established shares session, peer and payloads with the true other side.
 
-import type { CipherState } from './cipher-state.ts';
-import type { KeyPair, Suite } from './crypto.ts';
-import { isNoiseError, type NoiseError } from './errors.ts';
-import { keyPairFromPrivateKey, nodeSuite } from './node-crypto.ts';
-import { type PipeTransport, startInitiator, startResponder } from './pipes.ts';
+import type { CipherState } from '../cipher-state.ts';
+import type { KeyPair, Suite } from '../crypto.ts';
+import { isNoiseError, type NoiseError } from '../errors.ts';
+import { keyPairFromPrivateKey, nodeSuite } from '../node-crypto.ts';
+import { type PipeTransport, startInitiator, startResponder } from '../pipes.ts';
 
 type Random = (below: number) => number;
 

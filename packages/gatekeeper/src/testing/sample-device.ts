@@ -2,7 +2,7 @@
 // The private halves are thrown away but for the device key: no message can be encrypted to such a device.
 // Source: the XEdDSA specification; the signing key is an Ed25519 one, published as the X25519 key it corresponds to.
 import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
-import type { DeviceJson } from './device-keys.ts';
+import type { DeviceJson } from '../keys/device-keys.ts';
 
 const p = 2n ** 255n - 19n;
 

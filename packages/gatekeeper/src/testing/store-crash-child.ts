@@ -1,6 +1,6 @@
 // Run by store.test.ts as a process of its own, to be killed: appends without end and says on stdout what is durable.
 import { writeSync } from 'node:fs';
-import { openSqliteStore } from './store.ts';
+import { openSqliteStore } from '../storage/sqlite/store.ts';
 
 const store = await openSqliteStore(process.argv[2]!);
 let seq = 0;

@@ -2,7 +2,7 @@
 // Run it to print vectors/compact-v1.json; the stanzas stand here as XML. Knows nothing of files.
 // Source: docs/protocol/07-compact-codec.md section 7.9.
 
-import type { CompactErrorCode } from './compact-decoder.ts';
+import type { CompactErrorCode } from '../compact-decoder.ts';
 import {
   compactDictionaryVersion,
   dictionaryAttributes,
@@ -15,12 +15,12 @@ import {
   firstNamespaceToken,
   firstValueToken,
   firstWholeAttributeToken,
-} from './compact-dictionary.ts';
-import { encodeCompact } from './compact-encoder.ts';
-import { compactContext } from './compact-value.ts';
-import { xmlLimitsAfterLogin } from './limits.ts';
-import { NS_XML, NS_XMLNS } from './namespaces.ts';
-import { parseXmlDocument } from './xml-decoder.ts';
+} from '../compact-dictionary.ts';
+import { encodeCompact } from '../compact-encoder.ts';
+import { compactContext } from '../compact-value.ts';
+import { xmlLimitsAfterLogin } from '../limits.ts';
+import { NS_XML, NS_XMLNS } from '../namespaces.ts';
+import { parseXmlDocument } from '../xml-decoder.ts';
 
 /** `defaultDomain`: of this vector alone, in place of the file's; null is none. */
 export type CompactVector = {

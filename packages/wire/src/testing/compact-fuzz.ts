@@ -1,8 +1,8 @@
 // Tries the compact codec's laws on pseudo-random trees and bytes, the same for the same seed. Knows nothing of time:
 // whoever calls it decides how long. Source: docs/protocol/07-compact-codec.md section 7.9.
 
-import type { Child, Element } from './element.ts';
-import { decodeCompact, decodeCompactFrame } from './compact-decoder.ts';
+import type { Child, Element } from '../element.ts';
+import { decodeCompact, decodeCompactFrame } from '../compact-decoder.ts';
 import {
   compactDictionaryVersion,
   dictionaryAttributes,
@@ -10,11 +10,11 @@ import {
   dictionaryNamespaces,
   dictionaryValues,
   dictionaryWholeAttributes,
-} from './compact-dictionary.ts';
-import { encodeCompact } from './compact-encoder.ts';
-import { type CompactContext, compactContext } from './compact-value.ts';
-import { type XmlLimits, xmlLimitsAfterLogin } from './limits.ts';
-import { NS_XML } from './namespaces.ts';
+} from '../compact-dictionary.ts';
+import { encodeCompact } from '../compact-encoder.ts';
+import { type CompactContext, compactContext } from '../compact-value.ts';
+import { type XmlLimits, xmlLimitsAfterLogin } from '../limits.ts';
+import { NS_XML } from '../namespaces.ts';
 
 /** Generous, so that what the generator makes is never too large. */
 const limits: XmlLimits = { ...xmlLimitsAfterLogin, elementBytes: 1024 * 1024 };

@@ -4,10 +4,10 @@ import type { KeyPair, Suite } from '@drawbridge/noise/crypto';
 import { generateKeyPair, nodeSuite } from '@drawbridge/noise/node-crypto';
 import { compactContext } from '@drawbridge/wire/compact-value';
 import type { Element } from '@drawbridge/wire/element';
-import { CompactClient, type CompactClientEvent, type CompactClientSettings } from './compact-client.ts';
-import { encodeCertificate, type StaticKeyCertificate } from './compact-login.ts';
+import { CompactClient, type CompactClientEvent, type CompactClientSettings } from '../compact-client.ts';
+import { encodeCertificate, type StaticKeyCertificate } from '../compact-login.ts';
 import type { PipeTransport } from '@drawbridge/noise/pipes';
-import { CompactServer, type CompactServerEvent } from './compact-server.ts';
+import { CompactServer, type CompactServerEvent } from '../compact-server.ts';
 
 export const domain = 'citadel.example';
 export const goodProof = 'eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmVk';

@@ -1,11 +1,11 @@
 // Runs published Noise test vectors (the JSON form that cacophony and snow share) through both roles of the machine.
 // Knows no files and no crypto library; what it does not have is skipped with a reason, never silently.
 
-import type { CipherState } from './cipher-state.ts';
-import type { CipherName, HashName, KeyPair, Suite } from './crypto.ts';
-import { isNoiseError } from './errors.ts';
-import { createHandshake, type HandshakeState, type Split } from './handshake-state.ts';
-import { parsePattern } from './patterns.ts';
+import type { CipherState } from '../cipher-state.ts';
+import type { CipherName, HashName, KeyPair, Suite } from '../crypto.ts';
+import { isNoiseError } from '../errors.ts';
+import { createHandshake, type HandshakeState, type Split } from '../handshake-state.ts';
+import { parsePattern } from '../patterns.ts';
 
 export type VectorOutcome =
   | { readonly kind: 'passed'; readonly name: string }
