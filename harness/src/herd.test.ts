@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { pauseBeforeRetryMs } from '@drawbridge/client/reconnection';
+import { pauseBeforeRetryMs } from '@drawbridge/client/connection/reconnection';
 import { attribute } from '@drawbridge/wire/element';
 import { CompactDevice, CompactNetwork, enable, bind, resume } from './compact/network.ts';
 import { envelope, type Person, RawNetwork } from './raw-network.ts';

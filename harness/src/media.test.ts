@@ -12,7 +12,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { downloadEncrypted, uploadAttachment } from '@drawbridge/client/media-transfer';
+import { downloadEncrypted, uploadAttachment } from '@drawbridge/client/files/media-transfer';
 import {
   encodeSealed,
   encryptedSizeBytes,

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { fileURLToPath } from 'node:url';
-import { compactTransport } from '@drawbridge/client/transport-compact';
+import { compactTransport } from '@drawbridge/client/connection/transport-compact';
 import { freePorts } from '@drawbridge/cli/dev-config';
 import type { SandboxAccount } from '@drawbridge/cli/sandbox-accounts';
 import type { SandboxReady } from '@drawbridge/cli/sandbox-run';

@@ -1,7 +1,7 @@
 // Question: how soon is everybody back when all devices come at once, each from an address of its own, and none waits
 // before its first try? Later tries pause as the SDK does.
 import { performance } from 'node:perf_hooks';
-import { pauseBeforeRetryMs } from '@drawbridge/client/reconnection';
+import { pauseBeforeRetryMs } from '@drawbridge/client/connection/reconnection';
 import { memoryOf, resetMemoryPeak } from '../machine.ts';
 import type { ClientSink, LoadClient, Session } from './client.ts';
 import type { JobControl } from './generator.ts';

@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Client, ClientOptions, Message } from '@drawbridge/client/client';
 import type { ClientEvent } from '@drawbridge/client/events';
-import type { MessageRecord } from '@drawbridge/client/message-log';
+import type { MessageRecord } from '@drawbridge/client/history/message-log';
 import type { Outgoing } from '@drawbridge/client/messenger';
-import type { TransportName } from '@drawbridge/client/transports';
+import type { TransportName } from '@drawbridge/client/connection/transports';
 import { type SdkNetwork, type Service, startSdkNetwork } from './sdk-network.ts';
 
 let network: SdkNetwork;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Client, type ClientOptions, type Message, openClient } from '@drawbridge/client/client';
 import type { ClientEvent } from '@drawbridge/client/events';
-import { defaultTransports } from '@drawbridge/client/transports';
+import { defaultTransports } from '@drawbridge/client/connection/transports';
 import { type SdkNetwork, startSdkNetwork } from './sdk-network.ts';
 
 let network: SdkNetwork;

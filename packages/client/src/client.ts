@@ -17,11 +17,11 @@ import { formatSafetyNumber } from '@drawbridge/e2ee/safety-number';
 import { openSignalSuite, SIGNAL_SUITE } from '@drawbridge/e2ee/sessions';
 import type { StoreChange } from '@drawbridge/e2ee/stores';
 import type { E2eeSuite, IdentityState, KeyPublication, Result } from '@drawbridge/e2ee/suite';
-import type { Capability } from './capabilities.ts';
-import { type ChatSettings, defaultsKey, settingsOf } from './chat-state.ts';
+import type { Capability } from './history/capabilities.ts';
+import { type ChatSettings, defaultsKey, settingsOf } from './history/chat-state.ts';
 import { type Clock, type Random, systemClock } from './clock.ts';
-import type { ConnectionStatus } from './connection.ts';
-import { Disappearing } from './disappearing.ts';
+import type { ConnectionStatus } from './connection/connection.ts';
+import { Disappearing } from './history/disappearing.ts';
 import {
   authoriseDevice,
   fetchConsent,
@@ -29,7 +29,7 @@ import {
   removeOwnDevice,
   type Request,
   setConsent,
-} from './directory.ts';
+} from './directory/directory.ts';
 import {
   addDevice,
   type DeviceRecord,
@@ -40,14 +40,14 @@ import {
   fetchStatus,
   type ReferenceOffer,
   withdrawEnlistment,
-} from './enlist.ts';
+} from './account/enlist.ts';
 import { ClientError, type ClientErrorCode } from './errors.ts';
 import { type ClientEvent, EventHub } from './events.ts';
-import { FileOutbox, type UnsentFile } from './file-outbox.ts';
-import { Files, type OpenedFile, type SendFileOptions, type TransferOptions } from './files.ts';
-import { type HttpTrust, isHttpsUrl } from './http.ts';
-import { MediaCopies } from './media-copies.ts';
-import { MessageReader } from './message-reader.ts';
+import { FileOutbox, type UnsentFile } from './files/file-outbox.ts';
+import { Files, type OpenedFile, type SendFileOptions, type TransferOptions } from './files/files.ts';
+import { type HttpTrust, isHttpsUrl } from './connection/http.ts';
+import { MediaCopies } from './files/media-copies.ts';
+import { MessageReader } from './inbox/message-reader.ts';
 import {
   chatPage,
   exportMessages,
@@ -59,11 +59,11 @@ import {
   type ScanContext,
   searchMessages,
   searchWords,
-} from './history.ts';
-import type { MessageRecord } from './message-log.ts';
+} from './history/history.ts';
+import type { MessageRecord } from './history/message-log.ts';
 import { type Contact, Messenger, type Outgoing, type Recipient } from './messenger.ts';
-import { committed } from './outbox.ts';
-import { type ProofSource, type ProviderAccount, ProviderSession } from './provider-session.ts';
+import { committed } from './outbox/outbox.ts';
+import { type ProofSource, type ProviderAccount, ProviderSession } from './account/provider-session.ts';
 import {
   type AccountRecord,
   listSaving,
@@ -74,19 +74,19 @@ import {
   readSetting,
   writeAccount,
   writeSetting,
-} from './records.ts';
+} from './store/records.ts';
 import { type EncryptedStore, openEncryptedStore, type Transaction } from './store/encrypted-store.ts';
 import type { StoreErrorCode } from './store/store-errors.ts';
 import type { KeySource } from './store/store-keys.ts';
-import type { ConnectTransport } from './transport.ts';
-import type { KnownStaticKey } from './transport-compact.ts';
+import type { ConnectTransport } from './connection/transport.ts';
+import type { KnownStaticKey } from './connection/transport-compact.ts';
 import {
   defaultTransports,
   inTurn,
   type OfferedTransport,
   offeredTransports,
   type TransportName,
-} from './transports.ts';
+} from './connection/transports.ts';
 
 export type ClientOptions = {
   /** Where everything is kept, encrypted. One client at a time. */

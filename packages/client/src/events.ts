@@ -2,10 +2,10 @@
 // Knows nothing of how an event came about.
 import type { Profile } from '@drawbridge/e2ee/content-kinds';
 import type { IdentityEvent } from '@drawbridge/e2ee/suite';
-import type { ConnectionStatus } from './connection.ts';
+import type { ConnectionStatus } from './connection/connection.ts';
 import type { ClientError } from './errors.ts';
-import type { UnsentFile } from './file-outbox.ts';
-import type { MessageRecord } from './message-log.ts';
+import type { UnsentFile } from './files/file-outbox.ts';
+import type { MessageRecord } from './history/message-log.ts';
 
 export type ClientEvent =
   | { readonly kind: 'status'; readonly status: ConnectionStatus }

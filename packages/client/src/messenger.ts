@@ -15,19 +15,19 @@ import {
 import { contentKindLimits, type DeviceSync, type Profile } from '@drawbridge/e2ee/content-kinds';
 import type { E2eeSuite, KeyPublication } from '@drawbridge/e2ee/suite';
 import { isInteropId, parseJid } from '@drawbridge/wire/jid';
-import { type Capability, fallbackFor, lackingOf } from './capabilities.ts';
-import { type ChatSettings, defaultsKey, isOn } from './chat-state.ts';
+import { type Capability, fallbackFor, lackingOf } from './history/capabilities.ts';
+import { type ChatSettings, defaultsKey, isOn } from './history/chat-state.ts';
 import type { Clock, Random } from './clock.ts';
-import { Connection, type ConnectionStatus } from './connection.ts';
-import { countKeys, identify, type KeyCounts, lookUp, publishKeys, type Request } from './directory.ts';
-import { take, takeIn } from './conversation.ts';
+import { Connection, type ConnectionStatus } from './connection/connection.ts';
+import { countKeys, identify, type KeyCounts, lookUp, publishKeys, type Request } from './directory/directory.ts';
+import { take, takeIn } from './history/conversation.ts';
 import { ClientError } from './errors.ts';
 import type { ClientEvent } from './events.ts';
-import { historyLimits, listMessages, type MessageName, readMessage } from './history.ts';
-import { HistoryTransfer } from './history-transfer.ts';
-import { contentPayload, Inbox } from './inbox.ts';
-import { type MessageRecord, type ReceiptKind, type ShownBody, textVersions, viewOf } from './message-log.ts';
-import { committed, Outbox, outboxLimits, type Sending } from './outbox.ts';
+import { historyLimits, listMessages, type MessageName, readMessage } from './history/history.ts';
+import { HistoryTransfer } from './history/history-transfer.ts';
+import { contentPayload, Inbox } from './inbox/inbox.ts';
+import { type MessageRecord, type ReceiptKind, type ShownBody, textVersions, viewOf } from './history/message-log.ts';
+import { committed, Outbox, outboxLimits, type Sending } from './outbox/outbox.ts';
 import {
   type AccountRecord,
   type ContactRecord,
@@ -40,9 +40,9 @@ import {
   readProfile,
   writeChat,
   writeContact,
-} from './records.ts';
+} from './store/records.ts';
 import type { EncryptedStore, Transaction } from './store/encrypted-store.ts';
-import type { ConnectTransport } from './transport.ts';
+import type { ConnectTransport } from './connection/transport.ts';
 
 /** How often rotation by age and lost messages are looked at while a stream is up. */
 const upkeepMs = 3_600_000;

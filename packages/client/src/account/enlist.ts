@@ -1,0 +1,233 @@
+// The gatekeeper's HTTP calls: its reference offer, enlistment, further devices, status, withdrawal.
+// Knows nothing of streams, sessions or stores; proofs are arguments.
+// Source: docs/protocol/03-http.md.
+import { isInteropId, parseJid } from '@drawbridge/wire/jid';
+import { ClientError, type ClientErrorCode } from '../errors.ts';
+import { callJson, type HttpAnswer, type HttpTrust, isHttpsUrl, isRecord, type Problem } from '../connection/http.ts';
+
+export type HostPort = { readonly host: string; readonly port: number };
+
+/** What a gatekeeper offers (`/.well-known/interop-gatekeeper`), checked. Absent endpoints are not offered. */
+export type ReferenceOffer = {
+  readonly version: number;
+  readonly issuer: string;
+  readonly domain: string;
+  readonly endpoints: {
+    readonly xmpp?: HostPort;
+    readonly xmpps?: HostPort;
+    readonly websocket?: string;
+    readonly compact?: HostPort;
+    readonly compactWebsocket?: string;
+    readonly http: string;
+  };
+  /** The gatekeeper's long-term Ed25519 key, base64url of 32 bytes; absent when compact is not offered. */
+  readonly signingKey?: string;
+  readonly suites: readonly string[];
+  readonly providers: readonly { readonly number: number; readonly name: string }[];
+};
+
+/** docs/protocol/03: `Device`. Keys are base64 with padding, `deviceKey` is base64url. */
+export type DeviceRecord = {
+  readonly deviceKey: string;
+  readonly registrationId: number;
+  readonly identityKey: string;
+  readonly signedPrekey: { readonly id: number; readonly publicKey: string; readonly signature: string };
+  readonly lastResortKemPrekey: { readonly id: number; readonly publicKey: string; readonly signature: string };
+  readonly prekeys?: readonly { readonly id: number; readonly publicKey: string }[];
+  readonly kemPrekeys?: readonly { readonly id: number; readonly publicKey: string; readonly signature: string }[];
+  readonly capabilities?: { readonly suites: readonly string[] };
+};
+
+export type Enlistment = {
+  readonly interopId: string;
+  readonly deviceId: number;
+  /** Full JID of the device. */
+  readonly jid: string;
+  readonly domain: string;
+};
+
+export type EnlistmentStatus = {
+  readonly interopId: string;
+  readonly identifier: string;
+  readonly status: string;
+  readonly devices: readonly { readonly deviceId: number; readonly enlistedAt: string | number }[];
+};
+
+/** Fetches and checks the reference offer. */
+export async function fetchOffer(gatekeeper: string, trust: HttpTrust): Promise<ReferenceOffer> {
+  const url = `${gatekeeper.replace(/\/+$/, '')}/.well-known/interop-gatekeeper`;
+  const offer = readOffer(answerOf(await callJson({ method: 'GET', url }, trust)));
+  if (offer === undefined) throw new ClientError('protocol-error', { detail: 'the reference offer is malformed' });
+  return offer;
+}
+
+/**
+ * Enlists this device. Repeating it with the same device key gives the same answer. `replace` removes the person's
+ * other devices and all that waits for them.
+ */
+export async function enlistDevice(
+  http: string,
+  request: { readonly proof: string; readonly device: DeviceRecord; readonly replace?: boolean },
+  trust: HttpTrust,
+): Promise<Enlistment> {
+  const url = `${http}/v1/enlistments`;
+  return readEnlistment(answerOf(await callJson({ method: 'POST', url, body: request }, trust)));
+}
+
+/** Enlists a further device of a person; a device that is there must have authorised its key. */
+export async function addDevice(
+  http: string,
+  interopId: string,
+  request: { readonly proof: string; readonly device: DeviceRecord },
+  trust: HttpTrust,
+): Promise<Enlistment> {
+  const url = `${http}/v1/enlistments/${interopId}/devices`;
+  return readEnlistment(answerOf(await callJson({ method: 'POST', url, body: request }, trust)));
+}
+
+export async function fetchStatus(
+  http: string,
+  interopId: string,
+  proof: string,
+  trust: HttpTrust,
+): Promise<EnlistmentStatus> {
+  const url = `${http}/v1/enlistments/${interopId}`;
+  const body = answerOf(await callJson({ method: 'GET', url, bearer: proof }, trust));
+  const status = isRecord(body) ? body : {};
+  const { identifier, status: state, devices } = status;
+  if (typeof identifier !== 'string' || typeof state !== 'string' || !Array.isArray(devices)) throw malformed();
+  return {
+    interopId,
+    identifier,
+    status: state,
+    devices: devices.map(device => {
+      if (!isRecord(device) || typeof device['deviceId'] !== 'number') throw malformed();
+      const enlistedAt = device['enlistedAt'];
+      if (typeof enlistedAt !== 'string' && typeof enlistedAt !== 'number') throw malformed();
+      return { deviceId: device['deviceId'], enlistedAt };
+    }),
+  };
+}
+
+/** Withdraws the person: everything that is kept of them is deleted. */
+export async function withdrawEnlistment(
+  http: string,
+  interopId: string,
+  proof: string,
+  trust: HttpTrust,
+): Promise<void> {
+  answerOf(await callJson({ method: 'DELETE', url: `${http}/v1/enlistments/${interopId}`, bearer: proof }, trust));
+}
+
+/** Removes one device; `proof` may be of any device of the person. */
+export async function removeDevice(
+  http: string,
+  interopId: string,
+  deviceId: number,
+  proof: string,
+  trust: HttpTrust,
+): Promise<void> {
+  const url = `${http}/v1/enlistments/${interopId}/devices/${deviceId}`;
+  answerOf(await callJson({ method: 'DELETE', url, bearer: proof }, trust));
+}
+
+const knownProblems: ReadonlySet<string> = new Set<ClientErrorCode>([
+  'proof-refused',
+  'device-authorisation-required',
+  'identity-key-in-use',
+  'identity-key-differs',
+  'device-limit-reached',
+  'not-found',
+]);
+
+/** The body of a good answer; problems become typed errors. */
+function answerOf(answer: HttpAnswer): unknown {
+  const { problem } = answer;
+  if (problem === undefined) return answer.body;
+  throw problemError(answer.status, problem, 'gatekeeper-refused');
+}
+
+/** `other` is the code for problems that the SDK does not know by name. */
+export function problemError(status: number, problem: Problem, other: ClientErrorCode): ClientError {
+  const { code, detail, retryAfterSeconds } = problem;
+  const known = code !== undefined && knownProblems.has(code) ? (code as ClientErrorCode) : undefined;
+  const byStatus = status === 429 || status === 503 ? 'rate-limited' : other;
+  const words = [code ?? `HTTP ${status}`, detail].filter(word => word !== undefined).join(': ');
+  return new ClientError(known ?? byStatus, {
+    detail: words,
+    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+  });
+}
+
+function malformed(): ClientError {
+  return new ClientError('protocol-error', { detail: 'an HTTP answer is malformed' });
+}
+
+function readEnlistment(body: unknown): Enlistment {
+  if (!isRecord(body)) throw malformed();
+  const { interopId, deviceId, jid, domain } = body;
+  if (typeof interopId !== 'string' || !isInteropId(interopId)) throw malformed();
+  if (typeof deviceId !== 'number' || !Number.isInteger(deviceId) || deviceId < 1 || deviceId > 127) throw malformed();
+  if (typeof domain !== 'string' || typeof jid !== 'string') throw malformed();
+  // The address is ours to derive; the gatekeeper's `jid` (bare or full) must be of the same account.
+  const parsed = parseJid(jid);
+  if (parsed === undefined || parsed.local !== interopId || parsed.domain !== domain) throw malformed();
+  return { interopId, deviceId, jid: `${interopId}@${domain}/${deviceId}`, domain };
+}
+
+function readOffer(body: unknown): ReferenceOffer | undefined {
+  if (!isRecord(body)) return undefined;
+  const { version, issuer, domain, endpoints, suites, providers, compactKeys } = body;
+  if (version !== 1 && version !== '1') return undefined;
+  if (typeof issuer !== 'string' || !isHttpsUrl(issuer)) return undefined;
+  if (typeof domain !== 'string' || parseJid(domain)?.domain !== domain || !isRecord(endpoints)) return undefined;
+  const http = endpoints['http'];
+  if (typeof http !== 'string' || !isHttpsUrl(http)) return undefined;
+  const xmpp = readHostPort(endpoints['xmpp']);
+  const xmpps = readHostPort(endpoints['xmpps']);
+  const compact = readHostPort(endpoints['compact']);
+  const websocket = readWebsocket(endpoints['websocket']);
+  const compactWebsocket = readWebsocket(endpoints['compactWebsocket']);
+  const signingKey = readSigningKey(compactKeys);
+  return {
+    version: 1,
+    issuer,
+    domain,
+    endpoints: {
+      http: http.replace(/\/+$/, ''),
+      ...(xmpp === undefined ? {} : { xmpp }),
+      ...(xmpps === undefined ? {} : { xmpps }),
+      ...(websocket === undefined ? {} : { websocket }),
+      ...(compact === undefined ? {} : { compact }),
+      ...(compactWebsocket === undefined ? {} : { compactWebsocket }),
+    },
+    ...(signingKey === undefined ? {} : { signingKey }),
+    suites: Array.isArray(suites) ? suites.filter(suite => typeof suite === 'string') : [],
+    providers: Array.isArray(providers)
+      ? providers.flatMap(provider => {
+          if (!isRecord(provider)) return [];
+          const { number, name } = provider;
+          return typeof number === 'number' && typeof name === 'string' ? [{ number, name }] : [];
+        })
+      : [],
+  };
+}
+
+function readHostPort(value: unknown): HostPort | undefined {
+  if (!isRecord(value)) return undefined;
+  const { host, port } = value;
+  if (typeof host !== 'string' || host === '' || typeof port !== 'number') return undefined;
+  return Number.isInteger(port) && port > 0 && port < 65_536 ? { host, port } : undefined;
+}
+
+function readWebsocket(value: unknown): string | undefined {
+  if (typeof value !== 'string' || !URL.canParse(value)) return undefined;
+  return new URL(value).protocol === 'wss:' ? value : undefined;
+}
+
+function readSigningKey(value: unknown): string | undefined {
+  const key = isRecord(value) ? value['signingKey'] : undefined;
+  if (!isRecord(key) || key['kty'] !== 'OKP' || key['crv'] !== 'Ed25519') return undefined;
+  const { x } = key;
+  return typeof x === 'string' && /^[A-Za-z0-9_-]{43}$/.test(x) ? x : undefined;
+}

@@ -1,0 +1,405 @@
+// The connection against a transport and a clock that the test plays: login, loss, resumption, pauses, requests.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { attribute, type Element, element } from '@drawbridge/wire/element';
+import { NS_BIND, NS_CLIENT, NS_KEYS, NS_SASL, NS_SM, NS_STREAM, NS_STREAMS } from '@drawbridge/wire/namespaces';
+import { stanzaErrorElement } from '@drawbridge/wire/stanza-error';
+import type { Clock } from '../clock.ts';
+import { Connection, connectionLimits, type ConnectionStatus, RequestRefused } from './connection.ts';
+import { ClientError } from '../errors.ts';
+import { reconnectionLimits } from './reconnection.ts';
+import type { Transport, TransportContext } from './transport.ts';
+
+const domain = 'citadel.example';
+const jid = `0-aaaaaaaaaaaaaaaaaaaaaaaaaa@${domain}/1`;
+
+class PlayedClock implements Clock {
+  #now = 1_000_000;
+  #timers: { atMs: number; run: () => void }[] = [];
+  nowMs(): number {
+    return this.#now;
+  }
+  after(ms: number, run: () => void): () => void {
+    const timer = { atMs: this.#now + ms, run };
+    this.#timers.push(timer);
+    return () => {
+      this.#timers = this.#timers.filter(each => each !== timer);
+    };
+  }
+  advance(ms: number): void {
+    const until = this.#now + ms;
+    for (;;) {
+      const next = this.#timers.filter(each => each.atMs <= until).toSorted((a, b) => a.atMs - b.atMs)[0];
+      if (next === undefined) break;
+      this.#now = Math.max(this.#now, next.atMs);
+      this.#timers = this.#timers.filter(each => each !== next);
+      next.run();
+    }
+    this.#now = until;
+  }
+  get waiting(): number {
+    return this.#timers.length;
+  }
+}
+
+/** Plays the gatekeeper: `log` is what the client sent. */
+class PlayedTransport implements Transport {
+  readonly carrier = 'secured';
+  failure: ClientError | undefined;
+  readonly log: string[] = [];
+  readonly sent: Element[] = [];
+  readonly context: TransportContext;
+  paused = false;
+  closed = false;
+  constructor(context: TransportContext) {
+    this.context = context;
+  }
+  sendHeader(): void {
+    this.log.push('header');
+  }
+  send(el: Element): void {
+    this.sent.push(el);
+    this.log.push(el.name);
+  }
+  sendEnd(): void {
+    this.log.push('end');
+  }
+  startTls(): void {
+    assert.fail('a secured carrier is not asked');
+  }
+  pause(): void {
+    this.paused = true;
+  }
+  resume(): void {
+    this.paused = false;
+  }
+  close(): void {
+    this.closed = true;
+  }
+  element(el: Element): void {
+    this.context.emit({ kind: 'element', element: el });
+  }
+  header(): void {
+    this.context.emit({ kind: 'header', from: domain, version: '1.0' });
+  }
+  /** Up to the bound and managed stream, or to what `session` answers instead. */
+  async login(session: (transport: PlayedTransport) => void = bindSession): Promise<void> {
+    this.context.emit({ kind: 'connected' });
+    this.header();
+    this.element(
+      element('features', NS_STREAM, {}, [
+        element('mechanisms', NS_SASL, {}, [element('mechanism', NS_SASL, {}, ['OAUTHBEARER'])]),
+      ]),
+    );
+    await settle();
+    this.element(element('success', NS_SASL));
+    this.header();
+    this.element(element('features', NS_STREAM, {}, [element('bind', NS_BIND), element('sm', NS_SM)]));
+    session(this);
+  }
+}
+
+function bindSession(transport: PlayedTransport): void {
+  const bind = element('bind', NS_BIND, {}, [element('jid', NS_BIND, {}, [jid])]);
+  transport.element(element('iq', NS_CLIENT, { type: 'result', id: 'bind' }, [bind]));
+  transport.element(element('enabled', NS_SM, { id: 's1', resume: 'true' }));
+}
+
+async function settle(): Promise<void> {
+  for (let i = 0; i < 3; i++) await new Promise(resolve => setImmediate(resolve));
+}
+
+type Played = {
+  clock: PlayedClock;
+  connection: Connection<string>;
+  transports: PlayedTransport[];
+  statuses: ConnectionStatus[];
+  delivered: string[];
+  messages: { element: Element; resolve: () => void }[];
+  onStatus: (status: ConnectionStatus) => void;
+  onDelivered: () => void;
+  last: () => PlayedTransport;
+  kinds: () => string[];
+};
+
+function play(proof: () => Promise<string> = () => Promise.resolve('a.b.c'), random = 0.5): Played {
+  const clock = new PlayedClock();
+  const transports: PlayedTransport[] = [];
+  const statuses: ConnectionStatus[] = [];
+  const delivered: string[] = [];
+  const messages: Played['messages'] = [];
+  const connection = new Connection<string>(
+    {
+      domain,
+      clock,
+      random: () => random,
+      proof,
+      connect: context => {
+        const transport = new PlayedTransport(context);
+        transports.push(transport);
+        return transport;
+      },
+    },
+    {
+      message: (element, resolve) => messages.push({ element, resolve }),
+      delivered: handles => {
+        delivered.push(...handles);
+        played.onDelivered();
+      },
+      status: status => {
+        statuses.push(status);
+        played.onStatus(status);
+      },
+    },
+  );
+  const played: Played = {
+    clock,
+    connection,
+    transports,
+    statuses,
+    delivered,
+    messages,
+    onStatus: () => undefined,
+    onDelivered: () => undefined,
+    last: () => transports.at(-1)!,
+    kinds: () => statuses.map(status => status.kind),
+  };
+  return played;
+}
+
+const message = (id: string): Element => element('message', NS_CLIENT, { id });
+
+test('a login, a stanza, its acknowledgement', async () => {
+  const played = play();
+  played.connection.start();
+  assert.equal(played.connection.send(message('early'), 'early'), false);
+  await played.last().login();
+  assert.deepEqual(played.connection.status, { kind: 'online', jid, resumed: false });
+  assert.equal(played.connection.send(message('1'), 'one'), true);
+  await settle();
+  assert.deepEqual(played.last().log.slice(-2), ['message', 'r']);
+  played.last().element(element('a', NS_SM, { h: '1' }));
+  assert.deepEqual(played.delivered, ['one']);
+});
+
+test('a lost stream is resumed with a fresh proof; what was not acknowledged is sent again', async () => {
+  let proofs = 0;
+  const played = play(() => Promise.resolve(`proof${++proofs}`));
+  played.connection.start();
+  await played.last().login();
+  played.connection.send(message('1'), 'one');
+  played.last().context.emit({ kind: 'disconnected' });
+  assert.equal(played.connection.status.kind, 'waiting');
+  played.clock.advance(reconnectionLimits.firstPauseMs);
+  assert.equal(played.transports.length, 2);
+  await played.last().login(transport => transport.element(element('resumed', NS_SM, { previd: 's1', h: '0' })));
+  assert.deepEqual(played.connection.status, { kind: 'online', jid, resumed: true });
+  assert.deepEqual(played.last().log.slice(-3), ['resume', 'message', 'r']);
+  assert.equal(proofs, 2);
+});
+
+test('what is sent as soon as the stream is up comes behind what is sent again', async () => {
+  const played = play();
+  played.onStatus = status => {
+    if (status.kind === 'online' && status.resumed) played.connection.send(message('new'), 'new');
+  };
+  played.connection.start();
+  await played.last().login();
+  played.connection.send(message('old 1'), 'old 1');
+  played.connection.send(message('old 2'), 'old 2');
+  played.last().context.emit({ kind: 'disconnected' });
+  played.clock.advance(reconnectionLimits.firstPauseMs);
+  await played.last().login(transport => transport.element(element('resumed', NS_SM, { previd: 's1', h: '0' })));
+  const ids = played.last().sent.flatMap(el => (el.name === 'message' ? [attribute(el, 'id')] : []));
+  assert.deepEqual(ids, ['old 1', 'old 2', 'new']);
+  played.last().element(element('a', NS_SM, { h: '2' }));
+  assert.deepEqual(played.delivered, ['old 1', 'old 2']);
+});
+
+test('a message that is answered from within its handler keeps the order of what was to be sent before', async () => {
+  const played = play();
+  played.onDelivered = () => void played.connection.send(message('answer'), 'answer');
+  played.connection.start();
+  await played.last().login();
+  played.connection.send(message('1'), '1');
+  await settle();
+  played.connection.send(message('2'), '2');
+  played.last().element(element('a', NS_SM, { h: '1' }));
+  // The machine asks about `2` at once; what the handler sends comes after that.
+  assert.deepEqual(played.last().log.slice(-3), ['message', 'r', 'message']);
+});
+
+test('a message is acknowledged when it is kept, also when that happens on the next stream', async () => {
+  const played = play();
+  played.connection.start();
+  await played.last().login();
+  played.last().element(message('in'));
+  played.last().context.emit({ kind: 'disconnected' });
+  played.messages[0]!.resolve();
+  played.clock.advance(reconnectionLimits.firstPauseMs);
+  await played.last().login(transport => transport.element(element('resumed', NS_SM, { previd: 's1', h: '0' })));
+  const resume = played.last().sent.find(el => el.name === 'resume');
+  assert.equal(resume === undefined ? undefined : attribute(resume, 'h'), '1');
+});
+
+test('reading stops while too much has still to be kept', async () => {
+  const played = play();
+  played.connection.start();
+  await played.last().login();
+  for (let i = 0; i < connectionLimits.maxUnresolved; i++) played.last().element(message(String(i)));
+  assert.equal(played.last().paused, true);
+  for (const { resolve } of played.messages.slice(0, connectionLimits.maxUnresolved / 2)) resolve();
+  assert.equal(played.last().paused, false);
+});
+
+test('pauses grow to their bound with full jitter and are short again after a good stream', async () => {
+  const played = play(undefined, 0.999_999);
+  played.connection.start();
+  const pauses: number[] = [];
+  for (let i = 0; i < 10; i++) {
+    played.last().context.emit({ kind: 'disconnected' });
+    const { status } = played.connection;
+    assert.ok(status.kind === 'waiting');
+    pauses.push(status.retryInMs);
+    played.clock.advance(status.retryInMs);
+  }
+  assert.deepEqual(pauses, [500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000]);
+  await played.last().login();
+  played.clock.advance(connectionLimits.stableMs);
+  played.last().context.emit({ kind: 'disconnected' });
+  const { status } = played.connection;
+  assert.ok(status.kind === 'waiting' && status.retryInMs === 500);
+  assert.equal(play(undefined, 0).connection.status.kind, 'idle');
+});
+
+test('a gatekeeper that goes down or is full is given time: the pause is drawn from a longer span', async () => {
+  for (const condition of ['system-shutdown', 'resource-constraint']) {
+    const played = play(undefined, 0.999_999);
+    played.connection.start();
+    await played.last().login();
+    played.last().element(element('error', NS_STREAM, {}, [element(condition, NS_STREAMS)]));
+    played.last().context.emit({ kind: 'disconnected' });
+    const { status } = played.connection;
+    assert.ok(status.kind === 'waiting', status.kind);
+    assert.equal(status.retryInMs, reconnectionLimits.busyPauseMs);
+  }
+});
+
+test('a login that hangs is given up', () => {
+  const played = play();
+  played.connection.start();
+  played.last().context.emit({ kind: 'connected' });
+  played.clock.advance(30_000);
+  const { status } = played.connection;
+  assert.ok(status.kind === 'waiting' || status.kind === 'connecting');
+  assert.ok(played.transports[0]!.closed);
+  assert.ok(played.statuses.some(each => each.kind === 'waiting' && each.error.code === 'timed-out'));
+});
+
+test('conflict stops it for good', async () => {
+  const played = play();
+  played.connection.start();
+  await played.last().login();
+  played.last().element(element('error', NS_STREAM, {}, [element('conflict', NS_STREAMS)]));
+  const { status } = played.connection;
+  assert.ok(status.kind === 'stopped' && status.error?.code === 'replaced');
+  assert.equal(played.clock.waiting, 0);
+});
+
+test('a proof source that says no stops it, one that fails is asked again', async () => {
+  const refused = play(() => Promise.reject(new ClientError('sign-in-refused')));
+  refused.connection.start();
+  await refused
+    .last()
+    .login(() => undefined)
+    .catch(() => undefined);
+  assert.ok(
+    refused.connection.status.kind === 'stopped' && refused.connection.status.error?.code === 'sign-in-refused',
+  );
+  const failing = play(() => Promise.reject(new Error('boom')));
+  failing.connection.start();
+  await failing
+    .last()
+    .login(() => undefined)
+    .catch(() => undefined);
+  assert.ok(
+    failing.connection.status.kind === 'waiting' && failing.connection.status.error.code === 'proof-source-failed',
+  );
+});
+
+test('a proof that the gatekeeper refuses again and again stops it', async () => {
+  const played = play();
+  played.connection.start();
+  for (let i = 0; i < connectionLimits.maxRefusals; i++) {
+    const transport = played.last();
+    transport.context.emit({ kind: 'connected' });
+    transport.header();
+    transport.element(
+      element('features', NS_STREAM, {}, [
+        element('mechanisms', NS_SASL, {}, [element('mechanism', NS_SASL, {}, ['OAUTHBEARER'])]),
+      ]),
+    );
+    await settle();
+    transport.element(element('failure', NS_SASL, {}, [element('not-authorized', NS_SASL)]));
+    if (played.connection.status.kind === 'waiting') played.clock.advance(played.connection.status.retryInMs);
+  }
+  assert.ok(played.connection.status.kind === 'stopped' && played.connection.status.error?.code === 'proof-refused');
+});
+
+test('requests: results, errors, time, loss; answers of others are not taken', async () => {
+  const played = play();
+  const count = element('count', NS_KEYS);
+  await assert.rejects(played.connection.request('get', count), { code: 'not-connected' });
+  played.connection.start();
+  await played.last().login();
+  const idOf = (): string => attribute(played.last().sent.findLast(el => el.name === 'iq')!, 'id')!;
+  const answer = (type: string, child: Element, from?: string): void =>
+    played.last().element(element('iq', NS_CLIENT, { type, id: idOf(), from }, [child]));
+
+  const good = played.connection.request('get', count);
+  answer('result', element('evil', NS_KEYS), `1-bbbbbbbbbbbbbbbbbbbbbbbbbb@${domain}`);
+  answer('result', element('count', NS_KEYS, { prekeys: '1' }), domain);
+  assert.equal(attribute((await good)!, 'prekeys'), '1');
+
+  const bad = played.connection.request('get', count);
+  answer('error', stanzaErrorElement('item-not-found'));
+  await assert.rejects(bad, error => error instanceof RequestRefused && error.code === 'not-found');
+
+  const late = played.connection.request('get', count, 5_000);
+  played.clock.advance(5_000);
+  await assert.rejects(late, { code: 'timed-out' });
+
+  const lost = played.connection.request('get', count, 600_000);
+  played.last().context.emit({ kind: 'disconnected' });
+  played.clock.advance(reconnectionLimits.firstPauseMs);
+  await played.last().login(transport => {
+    transport.element(element('failed', NS_SM));
+    bindSession(transport);
+  });
+  await assert.rejects(lost, { code: 'not-connected' });
+
+  const requests = Array.from({ length: connectionLimits.maxRequests }, () => played.connection.request('get', count));
+  await assert.rejects(played.connection.request('get', count), { code: 'too-many-requests' });
+  const closed = played.connection.close();
+  played.last().context.emit({ kind: 'ended' });
+  await closed;
+  for (const request of requests) await assert.rejects(request, { code: 'closed' });
+});
+
+test('closing: in order when there is a stream, at once when there is none, never connecting again', async () => {
+  const played = play();
+  played.connection.start();
+  await played.last().login();
+  const closed = played.connection.close();
+  assert.equal(played.last().log.at(-1), 'end');
+  played.last().context.emit({ kind: 'ended' });
+  await closed;
+  assert.deepEqual(played.connection.status, { kind: 'stopped', error: undefined });
+  assert.equal(played.clock.waiting, 0);
+  const waiting = play();
+  waiting.connection.start();
+  waiting.last().context.emit({ kind: 'disconnected' });
+  await waiting.connection.close();
+  assert.equal(waiting.clock.waiting, 0);
+  await waiting.connection.close();
+});

@@ -1,0 +1,312 @@
+// The compact transport: binary stanzas over Noise, on TCP or on a WebSocket's binary messages. The login's proof and the
+// first stanzas travel in the handshake. Knows nothing of what stanzas mean or where keys are kept.
+// Source: docs/protocol/05-compact.md.
+import type { KeyObject } from 'node:crypto';
+import { connect as connectTcp } from 'node:net';
+import { isStaticKeyCertified } from '@drawbridge/identity/static-key-certificate';
+import type { KeyPair, Suite } from '@drawbridge/noise/crypto';
+import { nodeSuite } from '@drawbridge/noise/node-crypto';
+import { CompactClient, type CompactClientEvent, type CompactClientFailure } from '@drawbridge/stream/compact-client';
+import { maxWebSocketMessageBytes } from '@drawbridge/stream/compact-frames';
+import { CompactKeyRecorder } from '@drawbridge/stream/compact-key-log';
+import { goodbye, type StaticKeyCertificate } from '@drawbridge/stream/compact-login';
+import type { Element } from '@drawbridge/wire/element';
+import { WebSocket } from 'ws';
+import { ClientError } from '../errors.ts';
+import { type HttpTrust, networkError } from './http.ts';
+import type { ConnectTransport, Transport, TransportContext } from './transport.ts';
+
+/** The gatekeeper's static key as certified last; with it the login needs one round trip less. */
+export type KnownStaticKey = { readonly publicKey: Uint8Array; readonly notAfter: number };
+
+export type CompactOptions = HttpTrust & {
+  readonly target: { readonly host: string; readonly port: number } | { readonly url: string };
+  /** The device key: the proof is bound to it. */
+  readonly deviceKeyPair: KeyPair;
+  /** The gatekeeper's long-term key, pinned at enlistment. */
+  readonly pinnedKey: KeyObject;
+  readonly knownStaticKey: () => KnownStaticKey | undefined;
+  /** Keeps a newly certified key, or forgets the known one. */
+  readonly keepStaticKey: (key: KnownStaticKey | undefined) => void;
+  readonly nowMs: () => number;
+  /** Development: takes a line with each session's keys, for `drawbridge inspect`. */
+  readonly keyLog?: ((line: string) => void) | undefined;
+};
+
+/** Until the TCP connection, or the WebSocket, is there; then until the handshake is answered. */
+const connectTimeoutMs = 5_000;
+const answerTimeoutMs = 10_000;
+const lingerMs = 2_000;
+const suite = nodeSuite('AESGCM', 'SHA256');
+
+/**
+ * A transport whose handshake carries proof and first stanzas. When it ends with a `failure` of code `unreachable` or
+ * `timed-out`, nothing that speaks the protocol has answered: another transport may get through. All other failures are the
+ * gatekeeper's word, or that of somebody who pretends to be it.
+ */
+export function compactTransport(options: CompactOptions): ConnectTransport {
+  return context => new CompactTransport(options, context);
+}
+
+/** What carries the bytes. */
+type Carrier = {
+  write(bytes: Uint8Array): void;
+  pause(): void;
+  resume(): void;
+  end(): void;
+  destroy(): void;
+};
+
+type CarrierEvents = {
+  readonly connected: () => void;
+  readonly bytes: (chunk: Uint8Array) => void;
+  readonly failed: (error: unknown) => void;
+  readonly closed: () => void;
+};
+
+class CompactTransport implements Transport {
+  readonly carrier = 'authenticated';
+  failure: ClientError | undefined;
+  readonly #options: CompactOptions;
+  readonly #context: TransportContext;
+  readonly #carrier: Carrier;
+  #client: CompactClient | undefined;
+  /** Stanzas that wait for the end of this turn, or for the handshake. */
+  #outgoing: Element[] = [];
+  #flushing = false;
+  #recorder: CompactKeyRecorder | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #open = false;
+  #done = false;
+
+  constructor(options: CompactOptions, context: TransportContext) {
+    this.#options = options;
+    this.#context = context;
+    const events: CarrierEvents = {
+      connected: () => void this.#logIn(),
+      bytes: chunk => this.#handle(this.#client?.receive(chunk) ?? []),
+      failed: error => {
+        if (!this.#open) this.failure ??= networkError(error);
+      },
+      closed: () => this.#disconnected(),
+    };
+    this.#expect(connectTimeoutMs, 'no connection');
+    const { target } = options;
+    this.#carrier = 'url' in target ? overWebsocket(target.url, options, events) : overTcp(target, events);
+  }
+
+  sendHeader(): void {
+    // There are no stream headers: the handshake named the domain.
+  }
+
+  startTls(): void {
+    // Never asked for: Noise protects from the first stanza on.
+    this.#carrier.destroy();
+  }
+
+  send(element: Element): void {
+    if (this.#done) return;
+    this.#outgoing.push(element);
+    if (!this.#open || this.#flushing) return;
+    this.#flushing = true;
+    setImmediate(() => {
+      this.#flushing = false;
+      this.#flush();
+    });
+  }
+
+  sendEnd(): void {
+    // Says goodbye, so that the gatekeeper keeps nothing to be resumed; the end of the connection follows.
+    if (this.#open) this.#outgoing.push(goodbye);
+    this.#flush();
+    this.#carrier.end();
+  }
+
+  pause(): void {
+    this.#carrier.pause();
+  }
+
+  resume(): void {
+    this.#carrier.resume();
+  }
+
+  close(): void {
+    this.#flush();
+    if (!this.#open) return this.#carrier.destroy();
+    this.#carrier.end();
+    setTimeout(() => this.#carrier.destroy(), lingerMs).unref();
+  }
+
+  /** What the stream says first (bind or resume) goes with the proof. */
+  async #logIn(): Promise<void> {
+    clearTimeout(this.#timer);
+    const { deviceKeyPair, knownStaticKey, nowMs } = this.#options;
+    let proof: string;
+    try {
+      proof = await this.#context.proof();
+    } catch (error) {
+      this.failure ??= error instanceof ClientError ? error : new ClientError('proof-source-failed', { cause: error });
+      this.#carrier.destroy();
+      return;
+    }
+    if (this.#done) return;
+    this.#context.emit({ kind: 'connected' });
+    if (this.#done) return;
+    const known = knownStaticKey();
+    if (this.#options.keyLog !== undefined) this.#recorder = new CompactKeyRecorder(suite);
+    const chosen: Suite = this.#recorder?.suite ?? suite;
+    this.#client = new CompactClient({
+      domain: this.#context.domain,
+      suite: chosen,
+      deviceKeyPair,
+      knownStaticKey: known === undefined || known.notAfter * 1_000 <= nowMs() ? undefined : known.publicKey,
+      isCertified: certificate => this.#isCertified(certificate),
+      proof,
+      stanzas: this.#outgoing,
+    });
+    this.#outgoing = [];
+    this.#expect(answerTimeoutMs, 'no answer to the handshake');
+    this.#handle(this.#client.start());
+  }
+
+  #expect(withinMs: number, what: string): void {
+    this.#timer = setTimeout(() => {
+      this.failure ??= new ClientError('timed-out', { detail: what });
+      this.#carrier.destroy();
+    }, withinMs);
+  }
+
+  #isCertified(certificate: StaticKeyCertificate): boolean {
+    const { pinnedKey, nowMs } = this.#options;
+    return isStaticKeyCertified(certificate, this.#context.domain, pinnedKey, nowMs());
+  }
+
+  #handle(events: readonly CompactClientEvent[]): void {
+    for (const event of events) {
+      if (this.#done) return;
+      switch (event.kind) {
+        case 'send':
+          this.#recorder?.clientSent(event.bytes);
+          this.#carrier.write(event.bytes);
+          break;
+        case 'established': {
+          clearTimeout(this.#timer);
+          this.#open = true;
+          if (this.#recorder !== undefined) {
+            this.#options.keyLog?.(this.#recorder.line(this.#context.domain, event.pattern === 'XXfallback'));
+          }
+          const { certificate, staticKey } = event;
+          if (certificate !== undefined) {
+            this.#options.keepStaticKey({ publicKey: Uint8Array.from(staticKey), notAfter: certificate.notAfter });
+          }
+          this.#flush();
+          break;
+        }
+        case 'elements':
+          for (const element of event.elements) {
+            this.#context.emit({ kind: 'element', element });
+            if (this.#done) return;
+          }
+          break;
+        case 'failed':
+          this.#failed(event.code);
+          return;
+      }
+    }
+  }
+
+  #failed(code: CompactClientFailure): void {
+    if (code === 'refused') this.failure ??= new ClientError('proof-refused', { detail: code });
+    else if (code === 'gatekeeper-not-certified')
+      this.failure ??= new ClientError('certificate-refused', { detail: code });
+    else if (code === 'frame-too-long' && !this.#open)
+      // Whatever answers there, a proxy for example, it does not speak the protocol.
+      this.failure ??= new ClientError('unreachable', { detail: code });
+    else this.failure ??= new ClientError('protocol-error', { detail: code });
+    if (code === 'key-refused' || code === 'handshake-failed') this.#options.keepStaticKey(undefined);
+    this.#carrier.destroy();
+  }
+
+  #flush(): void {
+    const client = this.#client;
+    if (this.#outgoing.length === 0 || !this.#open || client === undefined || this.#done) return;
+    const elements = this.#outgoing;
+    this.#outgoing = [];
+    const bytes = client.send(elements);
+    // The session's key is used up, or the session is over: a new connection has new keys.
+    if (bytes === undefined) this.#carrier.destroy();
+    else this.#carrier.write(bytes);
+  }
+
+  #disconnected(): void {
+    if (this.#done) return;
+    clearTimeout(this.#timer);
+    if (!this.#open) this.failure ??= new ClientError('unreachable', { detail: 'closed without an answer' });
+    this.#done = true;
+    this.#outgoing = [];
+    this.#client?.close();
+    this.#context.emit({ kind: 'disconnected' });
+  }
+}
+
+function overTcp(target: { readonly host: string; readonly port: number }, events: CarrierEvents): Carrier {
+  const socket = connectTcp({
+    host: target.host,
+    port: target.port,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: 60_000,
+  });
+  socket.on('connect', events.connected);
+  socket.on('data', events.bytes);
+  socket.on('error', events.failed);
+  socket.on('close', events.closed);
+  return {
+    write: bytes => {
+      if (socket.writable) socket.write(bytes);
+    },
+    pause: () => void socket.pause(),
+    resume: () => void socket.resume(),
+    end: () => {
+      // What the peer still sends must be read, or its end is never seen.
+      socket.resume();
+      socket.end();
+    },
+    destroy: () => void socket.destroy(),
+  };
+}
+
+function overWebsocket(url: string, trust: HttpTrust, events: CarrierEvents): Carrier {
+  const socket = new WebSocket(url, 'drawbridge-compact', {
+    ...(trust.ca === undefined ? {} : { ca: trust.ca }),
+    minVersion: 'TLSv1.2',
+    perMessageDeflate: false,
+    maxPayload: maxWebSocketMessageBytes,
+    handshakeTimeout: connectTimeoutMs,
+    followRedirects: false,
+  });
+  socket.on('open', events.connected);
+  socket.on('message', (data, isBinary) => {
+    if (isBinary && Buffer.isBuffer(data)) events.bytes(data);
+    else socket.terminate();
+  });
+  socket.on('error', events.failed);
+  socket.on('close', events.closed);
+  return {
+    write: bytes => {
+      if (socket.readyState !== WebSocket.OPEN) return;
+      for (let at = 0; at < bytes.length; at += maxWebSocketMessageBytes) {
+        socket.send(bytes.subarray(at, at + maxWebSocketMessageBytes));
+      }
+    },
+    pause: () => {
+      if (socket.readyState === WebSocket.OPEN) socket.pause();
+    },
+    resume: () => socket.resume(),
+    end: () => {
+      socket.resume();
+      socket.close();
+    },
+    destroy: () => socket.terminate(),
+  };
+}

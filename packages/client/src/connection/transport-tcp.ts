@@ -1,0 +1,156 @@
+// XMPP over TCP: STARTTLS or direct TLS, XML in both directions. Knows nothing of logins or stanzas.
+// Source: RFC 6120 sections 3-5 and 13.7, RFC 7590, XEP-0368; docs/protocol/04-streams.md section 4.1.
+import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import type { Element } from '@drawbridge/wire/element';
+import { xmlLimitsAfterLogin } from '@drawbridge/wire/limits';
+import { NS_CLIENT } from '@drawbridge/wire/namespaces';
+import { XmlStreamDecoder } from '@drawbridge/wire/xml-decoder';
+import { encodeElement, encodeStreamEnd, encodeStreamHeader } from '@drawbridge/wire/xml-encoder';
+import type { ClientError } from '../errors.ts';
+import { type HttpTrust, networkError } from './http.ts';
+import type { ConnectTransport, Transport, TransportContext } from './transport.ts';
+
+export type TcpOptions = HttpTrust & {
+  readonly host: string;
+  readonly port: number;
+  readonly security: 'starttls' | 'direct-tls';
+};
+
+/** How long written bytes may take to leave after `close`. */
+const lingerMs = 2_000;
+
+/** A transport over TCP. The certificate must be valid for the gatekeeper's domain (RFC 7590 section 3.4). */
+export function tcpTransport(options: TcpOptions): ConnectTransport {
+  return context => new TcpTransport(options, context);
+}
+
+class TcpTransport implements Transport {
+  readonly carrier: Transport['carrier'];
+  failure: ClientError | undefined;
+  readonly #options: TcpOptions;
+  readonly #context: TransportContext;
+  readonly #decoder = new XmlStreamDecoder(xmlLimitsAfterLogin);
+  #socket: Socket;
+  #outgoing: string[] = [];
+  #done = false;
+
+  constructor(options: TcpOptions, context: TransportContext) {
+    this.#options = options;
+    this.#context = context;
+    this.carrier = options.security === 'starttls' ? 'starttls' : 'secured';
+    const { host, port } = options;
+    this.#socket = options.security === 'starttls' ? connectTcp({ host, port }) : this.#tls({ host, port });
+    this.#socket.once(options.security === 'starttls' ? 'connect' : 'secureConnect', () => {
+      this.#socket.setNoDelay(true);
+      context.emit({ kind: 'connected' });
+    });
+    this.#attach(this.#socket);
+  }
+
+  sendHeader(to: string): void {
+    this.#decoder.reset();
+    this.#write(encodeStreamHeader({ to, version: '1.0', lang: 'en' }));
+  }
+
+  send(element: Element): void {
+    this.#write(encodeElement(element, NS_CLIENT));
+  }
+
+  sendEnd(): void {
+    this.#write(encodeStreamEnd());
+  }
+
+  startTls(): void {
+    this.#flush();
+    const plain = this.#socket;
+    plain.removeAllListeners('data');
+    // As in #read: nothing may follow <proceed/> in the clear, not even half an element.
+    if (this.#decoder.pendingBytes > 0) return this.#refuse();
+    const socket = this.#tls({ socket: plain });
+    this.#socket = socket;
+    socket.once('secureConnect', () => this.#context.emit({ kind: 'secured' }));
+    this.#attach(socket);
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  close(): void {
+    this.#flush();
+    this.#socket.end();
+    const socket = this.#socket;
+    setTimeout(() => socket.destroy(), lingerMs).unref();
+  }
+
+  #tls(target: { host: string; port: number } | { socket: Socket }): Socket {
+    const { ca } = this.#options;
+    return connectTls({
+      ...target,
+      servername: this.#context.domain,
+      minVersion: 'TLSv1.2',
+      ALPNProtocols: ['xmpp-client'],
+      ...(ca === undefined ? {} : { ca }),
+    });
+  }
+
+  #attach(socket: Socket): void {
+    socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    socket.on('error', error => {
+      this.failure ??= networkError(error);
+    });
+    socket.on('close', () => this.#disconnected());
+  }
+
+  #read(chunk: Buffer): void {
+    const socket = this.#socket;
+    const events = this.#decoder.push(chunk);
+    for (const [index, event] of events.entries()) {
+      if (this.#done) return;
+      switch (event.kind) {
+        case 'header':
+          this.#context.emit({ kind: 'header', from: event.header.from, version: event.header.version });
+          break;
+        case 'element':
+          this.#context.emit(event);
+          if (this.#socket === socket) break;
+          // TLS began inside `emit`. Bytes in the clear behind <proceed/> are not from the peer of the handshake.
+          if (index + 1 < events.length) this.#refuse();
+          return;
+        case 'end':
+          this.#context.emit({ kind: 'ended' });
+          break;
+        case 'error':
+          return this.#refuse();
+      }
+    }
+  }
+
+  #refuse(): void {
+    this.#context.emit({ kind: 'undecodable' });
+    this.#socket.destroy();
+  }
+
+  #write(text: string): void {
+    if (this.#done) return;
+    if (this.#outgoing.push(text) === 1) setImmediate(() => this.#flush());
+  }
+
+  #flush(): void {
+    if (this.#outgoing.length === 0 || this.#done) return;
+    this.#socket.write(this.#outgoing.join(''));
+    this.#outgoing = [];
+  }
+
+  #disconnected(): void {
+    if (this.#done) return;
+    this.#done = true;
+    this.#outgoing = [];
+    this.#context.emit({ kind: 'disconnected' });
+  }
+}

@@ -1,0 +1,112 @@
+// What is kept of files to be sent, and what gives way. Sending itself: harness/src/scenarios/files.test.ts.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { systemClock } from '../clock.ts';
+import type { ClientEvent } from '../events.ts';
+import { FileOutbox, fileOutboxLimits } from './file-outbox.ts';
+import { Files } from './files.ts';
+import { MediaCopies } from './media-copies.ts';
+import { listUploads, type UploadRecord, writeUpload } from '../store/records.ts';
+import { type EncryptedStore, openEncryptedStore } from '../store/encrypted-store.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'drawbridge-file-outbox-'));
+const path = join(folder, 'file');
+let store: EncryptedStore;
+let files: Files;
+let outbox: FileOutbox;
+const events: ClientEvent[] = [];
+
+before(async () => {
+  writeFileSync(path, 'text');
+  const key = { kind: 'key', key: new Uint8Array(32) } as const;
+  const opened = await openEncryptedStore({ path: join(folder, 'store.db'), key });
+  assert(opened.ok);
+  store = opened.value;
+  const copies = new MediaCopies({ folder, nameKey: () => key.key, nowMs: Date.now });
+  // Without a provider everything fails for good, after it was accepted.
+  const preparationFolder = join(folder, 'preparation');
+  files = new Files({
+    provider: undefined,
+    trust: {},
+    nowMs: Date.now,
+    copies,
+    preparationFolder,
+    noteSaving: () => {},
+  });
+  outbox = new FileOutbox({
+    store,
+    files,
+    clock: systemClock,
+    emit: event => events.push(event),
+    deliver: () => assert.fail('nothing is delivered'),
+  });
+});
+after(() => {
+  outbox.close();
+  files.close();
+  store.close();
+  rmSync(folder, { recursive: true });
+});
+
+function rows(): UploadRecord[] {
+  const read = store.transaction(listUploads);
+  assert(read.ok);
+  return read.value.map(row => row.record);
+}
+
+function put(id: string, record: UploadRecord): void {
+  assert(store.transaction(tx => writeUpload(tx, id, record)).ok);
+}
+
+test('what waits is never forgotten for what is new; what failed is', async () => {
+  for (let i = 0; i < fileOutboxLimits.unsent; i += 1) {
+    const words = { name: `name ${i}` };
+    put(`waiting ${i}`, { path, looks: 'as before', atMs: 0, message: { to: '1-a', words } });
+  }
+  assert.ok(outbox.list().every(({ state }) => state === 'waiting'));
+  await assert.rejects(outbox.send('1-b', { path }), { code: 'outbox-full' });
+  outbox.resume();
+  while (outbox.list().some(({ state }) => state !== 'failed')) await new Promise(resolve => setImmediate(resolve));
+  const told = events.flatMap(event => (event.kind === 'file' ? [event.file] : []));
+  assert.equal(told.length, fileOutboxLimits.unsent);
+  assert.ok(told.every(({ state, failure }) => state === 'failed' && failure?.code === 'no-media-origin'));
+  outbox.resume();
+  await new Promise(resolve => setTimeout(resolve, 20));
+  assert.equal(events.length, told.length, 'what failed waits for a person');
+
+  await assert.rejects(outbox.send('1-b', { path }), { code: 'no-media-origin' });
+  assert.deepEqual(
+    outbox.list().map(({ name }) => name),
+    told.slice(1).map(({ name }) => name),
+  );
+  for (const { id } of outbox.list()) await outbox.drop(id);
+  await outbox.drop('unknown');
+  assert.deepEqual(rows(), []);
+});
+
+test('uploads whose message was given up are kept for a while, and not too many', async () => {
+  const nowMs = Date.now();
+  for (let i = 0; i < fileOutboxLimits.keptUploads + 4; i += 1) {
+    put(`kept ${i}`, { path, looks: 'another', url: `https://x.example/${i}`, atMs: nowMs - i });
+  }
+  put('old', { path, looks: 'another', url: 'https://x.example/old', atMs: nowMs - fileOutboxLimits.keptUploadMs - 1 });
+  await assert.rejects(outbox.send('1-b', { path }), { code: 'no-media-origin' });
+  const expected = Array.from({ length: fileOutboxLimits.keptUploads }, (_, i) => `https://x.example/${i}`);
+  assert.deepEqual(
+    rows().map(({ url }) => url),
+    expected,
+  );
+  assert.deepEqual(outbox.list(), [], 'nobody waits for them');
+});
+
+test('what can’t be sent at all is not accepted', async () => {
+  const before = rows().length;
+  await assert.rejects(outbox.send('1-b', { path: '' }), { code: 'invalid-argument' });
+  await assert.rejects(outbox.send('1-b', { path: join(folder, 'none') }), { code: 'file-unreadable' });
+  await assert.rejects(outbox.send('1-b', { path, name: 'n'.repeat(513) }), { code: 'content-refused' });
+  await assert.rejects(outbox.send('1-b', { path, signal: AbortSignal.abort() }), { code: 'cancelled' });
+  assert.equal(rows().length, before);
+});

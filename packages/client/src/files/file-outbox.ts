@@ -1,0 +1,350 @@
+// Files to be sent: what a person has asked for is kept on disk until its message is in the outbox, and goes on by itself
+// after a restart, upload and message; what was uploaded so far is kept for a second try.
+// Knows nothing of encryption or HTTP, nor of how a message is made of a pointer.
+// Source: docs/protocol/11-media.md section 11.3.
+import { randomBytes } from 'node:crypto';
+import { basename } from 'node:path';
+import type { AttachmentPointer } from '@drawbridge/e2ee/content-attachment';
+import { encodeSealed, parseSealed } from '@drawbridge/e2ee/attachments';
+import type { Clock } from '../clock.ts';
+import { ClientError, type ClientErrorCode } from '../errors.ts';
+import type { ClientEvent } from '../events.ts';
+import type { BegunUpload, FileProgress, Files, SendFileOptions, TransferOptions } from './files.ts';
+import type { MessageRecord } from '../history/message-log.ts';
+import { transaction } from '../outbox/outbox.ts';
+import {
+  deleteUpload,
+  listUploads,
+  readUpload,
+  type UploadRecord,
+  type UploadRow,
+  writeUpload,
+} from '../store/records.ts';
+import type { EncryptedStore, Transaction } from '../store/encrypted-store.ts';
+
+export const fileOutboxLimits = {
+  /** Files that wait to be sent; one that failed gives way, otherwise a further one is refused. */
+  unsent: 64,
+  /** Uploads that broke off, and whose message was given up: kept to go on with. The oldest is forgotten first. */
+  keptUploads: 16,
+  /** As long as media origins keep what isn't whole. */
+  keptUploadMs: 86_400_000,
+  firstRetryMs: 15_000,
+  maxRetryMs: 600_000,
+} as const;
+
+/** A file that was to be sent, and has not become a message yet. */
+export type UnsentFile = {
+  readonly id: string;
+  /** InteropId of the person whom it is for. */
+  readonly to: string;
+  readonly path: string;
+  readonly name: string;
+  /** `failed`: it needs a person, and stays in the list until it is dropped. */
+  readonly state: 'waiting' | 'sending' | 'sent' | 'failed';
+  readonly progress?: FileProgress;
+  readonly failure?: { readonly code: ClientErrorCode; readonly detail?: string };
+};
+
+export type FileOutboxContext = {
+  readonly store: EncryptedStore;
+  readonly files: Files;
+  readonly clock: Clock;
+  readonly emit: (event: ClientEvent) => void;
+  /** Makes and queues the message; `within` runs in the transaction that does. */
+  readonly deliver: (
+    to: string,
+    pointer: AttachmentPointer,
+    options: SendFileOptions,
+    within: (tx: Transaction) => void,
+  ) => Promise<MessageRecord>;
+};
+
+type Job = {
+  readonly id: string;
+  /** Somebody waits for it (`send`), and hears of failures: what is not attended is told by events, and tried again. */
+  readonly attended: boolean;
+  readonly stop: AbortController;
+  readonly ended: Promise<void>;
+  readonly end: () => void;
+};
+
+/** It may well go better later, and without a person. */
+const passing: ReadonlySet<ClientErrorCode> = new Set([
+  'unreachable',
+  'timed-out',
+  'not-connected',
+  'rate-limited',
+  'too-many-requests',
+  'outbox-full',
+  'store-failed',
+]);
+
+export class FileOutbox {
+  readonly #context: FileOutboxContext;
+  readonly #jobs = new Map<string, Job>();
+  #resuming = false;
+  #retryMs: number = fileOutboxLimits.firstRetryMs;
+  #cancelRetry: (() => void) | undefined;
+  #closed = false;
+
+  constructor(context: FileOutboxContext) {
+    this.#context = context;
+  }
+
+  /**
+   * Sends a file; see `Files.send`. While it runs it is kept on disk: when the process ends before, or the client is
+   * closed (`closed`), the next start goes on with it. After any other failure its caller decides: nothing is sent by
+   * itself, and a second call with the same file goes on with the upload. A call for what goes on by itself right now
+   * takes it over.
+   */
+  async send(to: string, options: SendFileOptions): Promise<MessageRecord> {
+    const { path, looks } = await this.#context.files.look(options);
+    const job = await this.#accept(to, { ...options, path }, looks);
+    try {
+      return await this.#run(job, { ...options, path });
+    } catch (error) {
+      if (!isClosed(error)) this.#release(job.id, error);
+      throw error;
+    } finally {
+      this.#end(job);
+    }
+  }
+
+  /** A stream is up: goes on with what an earlier start left, and what could not go on before. */
+  resume(): void {
+    this.#retryMs = fileOutboxLimits.firstRetryMs;
+    this.#resume();
+  }
+
+  /** Oldest first. */
+  list(): UnsentFile[] {
+    return (this.#rows() ?? []).flatMap(({ id, record }) => {
+      const file = unsentFile(id, record);
+      if (file === undefined) return [];
+      return [this.#jobs.has(id) ? { ...file, state: 'sending' as const } : file];
+    });
+  }
+
+  /** Gives up a file that was to be sent. Does nothing when there is none. */
+  async drop(id: string): Promise<void> {
+    await this.#halt(id);
+    this.#transaction(tx => deleteUpload(tx, id));
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#cancelRetry?.();
+  }
+
+  /** Writes down what is to be done. */
+  async #accept(to: string, options: SendFileOptions, looks: string): Promise<Job> {
+    const { path } = options;
+    const message = { to, words: wordsOf(options) };
+    const isSameFile = ({ record }: UploadRow): boolean => record.path === path && record.looks === looks;
+    const isSameWish = ({ record }: UploadRow): boolean =>
+      record.path === path &&
+      record.message?.to === to &&
+      JSON.stringify(record.message.words) === JSON.stringify(message.words);
+    const waiting = this.#rows()?.find(row => isSameWish(row) && this.#jobs.get(row.id)?.attended !== true);
+    if (waiting !== undefined) await this.#halt(waiting.id);
+    const accepted = this.#context.store.transaction(tx => {
+      const idle = listUploads(tx).filter(({ id }) => !this.#jobs.has(id));
+      const begun = idle.find(row => isSameFile(row) && (row.record.message === undefined || isSameWish(row)));
+      // It was wished for before, of a file that looked otherwise.
+      for (const row of idle) if (row !== begun && isSameWish(row)) deleteUpload(tx, row.id);
+      if (begun === undefined) makeRoom(tx);
+      const id = begun?.id ?? randomBytes(16).toString('base64url');
+      writeUpload(tx, id, { path, looks, ...begun?.record, atMs: this.#context.clock.nowMs(), message });
+      return id;
+    });
+    if (accepted.ok) return this.#claim(accepted.value, true);
+    throw new ClientError(accepted.error.code === 'closed' ? 'closed' : 'store-failed', { cause: accepted.error });
+  }
+
+  #claim(id: string, attended: boolean): Job {
+    const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+    const job = { id, attended, stop: new AbortController(), ended, end };
+    this.#jobs.set(id, job);
+    return job;
+  }
+
+  /** What became of a job is written down: from now on others may take it up. */
+  #end({ id, end }: Job): void {
+    this.#jobs.delete(id);
+    end();
+  }
+
+  async #run({ id, stop }: Job, options: SendFileOptions): Promise<MessageRecord> {
+    const { files, deliver } = this.#context;
+    const record = this.#transaction(tx => readUpload(tx, id));
+    if (record?.message === undefined) throw new ClientError('cancelled');
+    const { to } = record.message;
+    const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
+    return files.send(
+      { ...options, signal },
+      pointer => deliver(to, pointer, options, tx => deleteUpload(tx, id)),
+      this.#begun(id, record),
+    );
+  }
+
+  /** What `Files` goes on with, written down as it changes. */
+  #begun(id: string, record: UploadRecord): BegunUpload {
+    const { looks, preparedSha256, url } = record;
+    const sealed = record.sealed === undefined ? undefined : parseSealed(record.sealed);
+    return {
+      looks,
+      upload: sealed === undefined ? undefined : { sealed, preparedSha256, url },
+      keep: upload => {
+        // Before anything leaves: otherwise a restart would not know under which key it did.
+        const kept = this.#context.store.transaction(tx => {
+          const now = readUpload(tx, id);
+          if (now === undefined) return;
+          const { sealed: _s, preparedSha256: _p, url: _u, ...rest } = now;
+          writeUpload(tx, id, {
+            ...rest,
+            atMs: this.#context.clock.nowMs(),
+            sealed: encodeSealed(upload.sealed),
+            ...(upload.preparedSha256 === undefined ? {} : { preparedSha256: upload.preparedSha256 }),
+            ...(upload.url === undefined ? {} : { url: upload.url }),
+          });
+        });
+        if (!kept.ok) throw new ClientError('store-failed', { cause: kept.error });
+      },
+    };
+  }
+
+  /** Nobody waits for its message any more; the upload is kept, as far as there is one. */
+  #release(id: string, error: unknown): void {
+    this.#transaction(tx => {
+      const record = readUpload(tx, id);
+      if (record === undefined) return;
+      const { message: _, ...upload } = record;
+      // A changed file is described anew under a fresh key: two texts never meet under one.
+      const useless = record.url === undefined || codeOf(error) === 'file-changed';
+      if (useless) deleteUpload(tx, id);
+      else writeUpload(tx, id, upload);
+      this.#forgetKept(tx);
+    });
+  }
+
+  #forgetKept(tx: Transaction): void {
+    const bare = listUploads(tx).filter(row => row.record.message === undefined && !this.#jobs.has(row.id));
+    bare.sort((a, b) => b.record.atMs - a.record.atMs);
+    const nowMs = this.#context.clock.nowMs();
+    for (const [index, { id, record }] of bare.entries()) {
+      const { keptUploads, keptUploadMs } = fileOutboxLimits;
+      if (index >= keptUploads || nowMs - record.atMs > keptUploadMs) deleteUpload(tx, id);
+    }
+  }
+
+  #resume(): void {
+    if (this.#resuming || this.#closed) return;
+    this.#cancelRetry?.();
+    this.#cancelRetry = undefined;
+    this.#resuming = true;
+    void this.#resumeAll()
+      .then(done => {
+        if (done || this.#closed) return;
+        this.#cancelRetry = this.#context.clock.after(this.#retryMs, () => this.#resume());
+        this.#retryMs = Math.min(this.#retryMs * 2, fileOutboxLimits.maxRetryMs);
+      })
+      .finally(() => {
+        this.#resuming = false;
+      });
+  }
+
+  /** One after the other, so that a person can send others meanwhile. False: some are to be tried again. */
+  async #resumeAll(): Promise<boolean> {
+    this.#transaction(tx => this.#forgetKept(tx));
+    const tried = new Set<string>();
+    for (let all = true; ; ) {
+      const next = this.#rows()?.find(
+        ({ id, record }) =>
+          record.message !== undefined && record.message.failure === undefined && !this.#jobs.has(id) && !tried.has(id),
+      );
+      if (next === undefined || this.#closed) return all;
+      tried.add(next.id);
+      if (!(await this.#resumeOne(next))) all = false;
+    }
+  }
+
+  async #resumeOne({ id, record }: UploadRow): Promise<boolean> {
+    const file = unsentFile(id, record)!;
+    const { emit } = this.#context;
+    let percent = -1;
+    const onProgress: TransferOptions['onProgress'] = progress => {
+      const now = Math.floor((progress.bytes / Math.max(1, progress.totalBytes)) * 100);
+      if (now === percent) return;
+      percent = now;
+      emit({ kind: 'file', file: { ...file, state: 'sending', progress } });
+    };
+    const job = this.#claim(id, false);
+    try {
+      await this.#run(job, { ...record.message!.words, path: record.path, onProgress });
+      emit({ kind: 'file', file: { ...file, state: 'sent' } });
+      return true;
+    } catch (error) {
+      const code = codeOf(error);
+      // Stopped by whoever took it over or dropped it, or by the end of the client.
+      if (isClosed(error) || code === 'cancelled') return true;
+      if (code !== undefined && passing.has(code)) return false;
+      const { detail } = error instanceof ClientError ? error : { detail: undefined };
+      const failure = { code: code ?? 'protocol-error', ...(detail === undefined ? {} : { detail }) };
+      this.#transaction(tx => {
+        const now = readUpload(tx, id);
+        if (now?.message === undefined) return;
+        const { sealed: _s, preparedSha256: _p, url: _u, ...rest } = now;
+        // What was begun for another text is of no use to anybody.
+        const kept = code === 'file-changed' ? rest : now;
+        writeUpload(tx, id, { ...kept, message: { ...now.message, failure } });
+      });
+      emit({ kind: 'file', file: { ...file, state: 'failed', failure } });
+      return true;
+    } finally {
+      this.#end(job);
+    }
+  }
+
+  async #halt(id: string): Promise<void> {
+    const job = this.#jobs.get(id);
+    job?.stop.abort();
+    await job?.ended;
+  }
+
+  #rows(): UploadRow[] | undefined {
+    return this.#transaction(tx => listUploads(tx));
+  }
+
+  #transaction<T>(work: (tx: Transaction) => T): T | undefined {
+    return transaction(this.#context, work);
+  }
+}
+
+/** Throws `outbox-full` when all that waits is still to be sent. */
+function makeRoom(tx: Transaction): void {
+  const waiting = listUploads(tx).filter(({ record }) => record.message !== undefined);
+  if (waiting.length < fileOutboxLimits.unsent) return;
+  const failed = waiting.find(({ record }) => record.message?.failure !== undefined);
+  if (failed === undefined) throw new ClientError('outbox-full');
+  deleteUpload(tx, failed.id);
+}
+
+function wordsOf({ path: _p, onProgress: _o, signal: _s, ...words }: SendFileOptions): Omit<SendFileOptions, 'path'> {
+  return words;
+}
+
+function unsentFile(id: string, { path, message }: UploadRecord): UnsentFile | undefined {
+  if (message === undefined) return undefined;
+  const { to, words, failure } = message;
+  const named = { id, to, path, name: words.name ?? basename(path) };
+  return failure === undefined ? { ...named, state: 'waiting' } : { ...named, state: 'failed', failure };
+}
+
+function codeOf(error: unknown): ClientErrorCode | undefined {
+  return error instanceof ClientError ? error.code : undefined;
+}
+
+function isClosed(error: unknown): boolean {
+  return codeOf(error) === 'closed';
+}

@@ -1,0 +1,220 @@
+// What content does to a conversation: who may say what about which message, and what changes on disk. One way for what
+// others say, for what this device says, and for what a person's other devices tell of.
+// Knows nothing of streams, encryption, receipts to be sent, or history transfer.
+// Source: docs/protocol/09-content.md sections 9.3 and 9.9.
+import { type DecodedContent, encodeContent } from '@drawbridge/e2ee/content';
+import { applySettings, applyTimer, defaultsKey } from './chat-state.ts';
+import type { ClientEvent, MessageChange } from '../events.ts';
+import { isShown, type MessageName, record, wipeSent } from './history.ts';
+import { type Fact, isLater, type Posted, type PostedBody, type Stamp } from './message-log.ts';
+import { readChat, readProfile, writeChat, writeProfile } from '../store/records.ts';
+import type { Transaction } from '../store/encrypted-store.ts';
+
+export const conversationLimits = {
+  /** A timer that its sender's clock puts further ahead is not taken: nobody could ever set another. */
+  maxTimerAheadMs: 86_400_000,
+} as const;
+
+export type Said = {
+  readonly author: string;
+  /** InteropId of the other person of the chat; with oneself: between one's own devices. */
+  readonly chat: string;
+  readonly content: DecodedContent;
+  readonly receivedAtMs: number;
+};
+
+type About = { readonly target: MessageName; readonly fact: Fact };
+
+/**
+ * The facts about messages that content holds; none when it says nothing about any, or what its author may not say: an
+ * edit or deletion concerns the author's own message by its form, a poll is closed by its author, receipts concern this
+ * person's messages, and a reaction or vote a message of the two who talk.
+ */
+export function factsOf({ author, chat, content, receivedAtMs }: Said, own: string): About[] {
+  const { body, sentAtMs } = content;
+  const id = hex(content.messageId);
+  const stamp = { atMs: sentAtMs, id };
+  const isOurs = (person: string): boolean => person === own || person === chat;
+  const named = (ref: { readonly author: string; readonly messageId: Uint8Array }): MessageName => {
+    return { author: ref.author, id: hex(ref.messageId) };
+  };
+  if (content.chatId !== undefined) {
+    // Groups are of a later version: something was said, and nobody here knows where.
+    return body.kind === 'unsupported' || body.kind === 'text'
+      ? [
+          {
+            target: { author, id },
+            fact: posted(content, { kind: 'unsupported', text: '' }, receivedAtMs, own, author),
+          },
+        ]
+      : [];
+  }
+  switch (body.kind) {
+    case 'text':
+    case 'attachment':
+    case 'contacts':
+    case 'location':
+    case 'sticker':
+    case 'poll':
+      return [{ target: { author, id }, fact: posted(content, body, receivedAtMs, own, author) }];
+    case 'unsupported': {
+      if (content.quiet === true || (body.name !== undefined && silentKinds.has(body.name))) return [];
+      const shown = { kind: 'unsupported', text: content.fallbackText ?? '' } as const;
+      return [{ target: { author, id }, fact: posted(content, shown, receivedAtMs, own, author) }];
+    }
+    case 'reaction':
+      if (!isOurs(body.target.author)) return [];
+      return [{ target: named(body.target), fact: { kind: 'reacted', by: author, stamp, emoji: body.emoji } }];
+    case 'edit':
+      return [{ target: { author, id: hex(body.targetMessageId) }, fact: { kind: 'edited', stamp, text: body.text } }];
+    case 'delete':
+      return [{ target: { author, id: hex(body.targetMessageId) }, fact: { kind: 'gone', why: 'deleted' } }];
+    case 'receipt': {
+      if (author === own || author !== chat) return [];
+      const fact = { kind: 'receipt', receipt: body.receipt, atMs: sentAtMs } as const;
+      return body.messageIds.map(each => ({ target: { author: own, id: hex(each) }, fact }));
+    }
+    case 'poll-vote': {
+      if (!isOurs(body.poll.author)) return [];
+      const { version, options } = body;
+      return [{ target: named(body.poll), fact: { kind: 'voted', by: author, stamp, version, options } }];
+    }
+    case 'poll-close':
+      return [{ target: { author, id: hex(body.pollMessageId) }, fact: { kind: 'closed', atMs: sentAtMs } }];
+    default:
+      return [];
+  }
+}
+
+/** Bodies of a known name whose value is of a later version, and that were never meant to be shown. */
+const silentKinds: ReadonlySet<string> = new Set(['receipt', 'typing']);
+
+function posted(
+  content: DecodedContent,
+  body: PostedBody,
+  receivedAtMs: number,
+  own: string,
+  author: string,
+): Extract<Fact, { kind: 'posted' }> {
+  const { sentAtMs, replyTo, expiresAfterSeconds, viewOnce } = content;
+  // What is to be seen once is for the other side: its author keeps nothing.
+  const isOwnOnce = viewOnce === true && author === own;
+  const quote =
+    replyTo === undefined
+      ? undefined
+      : { id: hex(replyTo.target.messageId), author: replyTo.target.author, excerpt: replyTo.excerpt };
+  const all: Posted = {
+    body: isOwnOnce ? { kind: 'wiped' } : body,
+    sentAtMs,
+    receivedAtMs,
+    ...(quote === undefined || isOwnOnce ? {} : { replyTo: quote }),
+    ...(expiresAfterSeconds === undefined ? {} : { expiresAfterSeconds }),
+    ...(viewOnce === true ? { viewOnce } : {}),
+    ...(isOwnOnce || saysAll(content) ? {} : { raw: content.raw }),
+  };
+  return { kind: 'posted', posted: all };
+}
+
+/** Whether the typed content is the received bytes: nothing in them is unknown to this code. */
+function saysAll({ raw, body, ...fields }: DecodedContent): boolean {
+  if (body.kind === 'unsupported') return false;
+  const again = encodeContent({ ...fields, body });
+  return again.ok && Buffer.compare(again.value, raw) === 0;
+}
+
+/**
+ * Keeps what content says, and gives what the application is to hear of it. With `first` it is from before everything
+ * that is here (history), and messages are placed so.
+ */
+export function takeIn(tx: Transaction, own: string, said: Said, nowMs: number, first = false): ClientEvent[] {
+  const { author, chat, content } = said;
+  const { body } = content;
+  const stamp = { atMs: content.sentAtMs, id: hex(content.messageId) };
+  // Between one's own devices: nothing is said to oneself.
+  if (author === own && chat === own && body.kind !== 'profile') {
+    return body.kind === 'device-sync' ? takeInSync(tx, own, body, stamp, nowMs) : [];
+  }
+  switch (body.kind) {
+    case 'expiry-timer': {
+      if (content.sentAtMs > nowMs + conversationLimits.maxTimerAheadMs) return [];
+      const before = readChat(tx, chat);
+      const after = applyTimer(before, { ...stamp, seconds: body.seconds, version: body.version });
+      if (after === before) return [];
+      writeChat(tx, after);
+      return [{ kind: 'expiry-timer', from: author, chat, seconds: body.seconds }];
+    }
+    case 'profile': {
+      const before = readProfile(tx, author);
+      if (before !== undefined && !isLater(stamp, before)) return [];
+      const { kind: _, ...profile } = body;
+      writeProfile(tx, author, { ...stamp, profile });
+      return [{ kind: 'profile', interopId: author, profile }];
+    }
+    default: {
+      const events: ClientEvent[] = [];
+      for (const { target, fact } of factsOf(said, own)) {
+        events.push(...take(tx, own, { ...target, chat }, fact, nowMs, first));
+        if (fact.kind === 'receipt' && fact.receipt === 'played') wipeSeenOnce(tx, own, target.id, events);
+      }
+      return events;
+    }
+  }
+}
+
+function wipeSeenOnce(tx: Transaction, own: string, id: string, events: readonly ClientEvent[]): void {
+  const isOnce = events.some(
+    event => event.kind === 'message' && event.message.id === id && event.message.kind === 'view-once',
+  );
+  if (isOnce) wipeSent(tx, own, id);
+}
+
+/** Joins one fact, and says so. */
+export function take(
+  tx: Transaction,
+  own: string,
+  target: MessageName & { readonly chat: string },
+  fact: Fact,
+  nowMs: number,
+  first = false,
+): ClientEvent[] {
+  const change = record(tx, own, target, fact, first);
+  if (change === undefined) return [];
+  const kind = change.before === undefined ? 'new' : isShown(change.after, nowMs) ? changeOf(fact) : 'removed';
+  return [{ kind: 'message', change: kind, message: change.after }];
+}
+
+function changeOf(fact: Fact): MessageChange {
+  return fact.kind === 'receipt' || fact.kind === 'read' || fact.kind === 'progress' ? 'state' : 'content';
+}
+
+function takeInSync(
+  tx: Transaction,
+  own: string,
+  sync: Extract<DecodedContent['body'], { kind: 'device-sync' }>,
+  stamp: Stamp,
+  nowMs: number,
+): ClientEvent[] {
+  const events: ClientEvent[] = [];
+  for (const { message, chat, readAtMs, opened } of sync.reads ?? []) {
+    const target = { author: message.author, id: hex(message.messageId), chat };
+    // A clock that runs ahead must not keep a disappearing message for longer.
+    events.push(...take(tx, own, target, { kind: 'read', atMs: Math.min(readAtMs, nowMs) }, nowMs));
+    if (opened === true) events.push(...take(tx, own, target, { kind: 'gone', why: 'opened' }, nowMs));
+  }
+  for (const { message, chat } of sync.hidden ?? []) {
+    const target = { author: message.author, id: hex(message.messageId), chat };
+    events.push(...take(tx, own, target, { kind: 'gone', why: 'hidden' }, nowMs));
+  }
+  for (const { chat, ...change } of sync.chats ?? []) {
+    const before = readChat(tx, chat ?? defaultsKey);
+    const after = applySettings(before, change, stamp);
+    if (after === before) continue;
+    writeChat(tx, after);
+    events.push({ kind: 'chat', chat });
+  }
+  return events;
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}

@@ -1,0 +1,170 @@
+// Timers that run out, over a clock that the test moves: in time, late, and after a restart; and nothing is left of them.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Clock } from '../clock.ts';
+import { Disappearing, disappearingLimits } from './disappearing.ts';
+import type { ClientEvent } from '../events.ts';
+import { readMessage, record } from './history.ts';
+import type { MessageRecord } from './message-log.ts';
+import { readChat, readOutbox, readSent, writeOutbox, writeSent } from '../store/records.ts';
+import { type EncryptedStore, openEncryptedStore, type Transaction } from '../store/encrypted-store.ts';
+
+const own = `1-${'a'.repeat(26)}`;
+const bob = `0-${'b'.repeat(26)}`;
+
+class PlayedClock implements Clock {
+  atMs = 0;
+  #timers: { atMs: number; run: () => void }[] = [];
+
+  nowMs(): number {
+    return this.atMs;
+  }
+
+  after(ms: number, run: () => void): () => void {
+    const timer = { atMs: this.atMs + ms, run };
+    this.#timers.push(timer);
+    return () => {
+      this.#timers = this.#timers.filter(each => each !== timer);
+    };
+  }
+
+  moveTo(atMs: number): void {
+    for (;;) {
+      const due = this.#timers.filter(timer => timer.atMs <= atMs).sort((a, b) => a.atMs - b.atMs)[0];
+      if (due === undefined) break;
+      this.#timers = this.#timers.filter(each => each !== due);
+      this.atMs = due.atMs;
+      due.run();
+    }
+    this.atMs = atMs;
+  }
+}
+
+async function withStore(work: (store: EncryptedStore) => void): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-disappearing-'));
+  const opened = await openEncryptedStore({ path: join(folder, 'db'), key: { kind: 'key', key: new Uint8Array(32) } });
+  assert.ok(opened.ok);
+  try {
+    work(opened.value);
+  } finally {
+    opened.value.close();
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function inStore<T>(store: EncryptedStore, work: (tx: Transaction) => T): T {
+  const result = store.transaction(work);
+  assert.ok(result.ok);
+  return result.value;
+}
+
+/** A message of bob that was read at `readAtMs`, or an own one that was sent then. */
+function write(store: EncryptedStore, id: string, author: string, readAtMs: number, seconds: number): MessageRecord {
+  return inStore(store, tx => {
+    const target = { author, id, chat: bob };
+    const body = { kind: 'text', text: `secret ${id}` } as const;
+    record(tx, own, target, {
+      kind: 'posted',
+      posted: { body, sentAtMs: readAtMs, receivedAtMs: readAtMs, expiresAfterSeconds: seconds },
+    });
+    if (author !== own) record(tx, own, target, { kind: 'read', atMs: readAtMs });
+    return readMessage(tx, own, target)!;
+  });
+}
+
+const kindOf = (store: EncryptedStore, author: string, id: string) =>
+  inStore(store, tx => readMessage(tx, own, { author, id })?.kind);
+
+test('each goes when its time has come, and not before; also far ahead', () =>
+  withStore(store => {
+    const clock = new PlayedClock();
+    const events: ClientEvent[] = [];
+    const watch = new Disappearing({ store, own, clock, emit: event => void events.push(event) });
+    const monthSeconds = 30 * 86_400;
+    watch.note(write(store, 'a', bob, 0, 10));
+    watch.note(write(store, 'b', bob, 0, monthSeconds));
+    watch.note(write(store, 'c', bob, 0, 5));
+    clock.moveTo(4_999);
+    assert.equal(kindOf(store, bob, 'c'), 'text');
+    clock.moveTo(5_000);
+    assert.equal(kindOf(store, bob, 'c'), 'expired');
+    assert.equal(kindOf(store, bob, 'a'), 'text');
+    clock.moveTo(10_000);
+    assert.equal(kindOf(store, bob, 'a'), 'expired');
+    clock.moveTo(monthSeconds * 1_000 - 1);
+    assert.equal(kindOf(store, bob, 'b'), 'text');
+    clock.moveTo(monthSeconds * 1_000);
+    assert.equal(kindOf(store, bob, 'b'), 'expired');
+    assert.deepEqual(
+      events.map(event => event.kind === 'message' && [event.change, event.message.id]),
+      [
+        ['removed', 'c'],
+        ['removed', 'a'],
+        ['removed', 'b'],
+      ],
+    );
+    assert.equal(
+      inStore(store, tx => tx.count('expiry')),
+      0,
+    );
+    watch.close();
+  }));
+
+test('what came due while nothing ran is wiped at the start, however much it is', () =>
+  withStore(store => {
+    const count = disappearingLimits.batch * 2 + 1;
+    for (let i = 0; i < count; i++) write(store, String(i), bob, 0, 1 + (i % 3));
+    write(store, 'later', bob, 0, 100);
+    assert.equal(
+      inStore(store, tx => readChat(tx, bob).unread),
+      0,
+    );
+    const clock = new PlayedClock();
+    clock.atMs = 50_000;
+    const watch = new Disappearing({ store, own, clock, emit: () => undefined });
+    clock.moveTo(50_001);
+    for (let i = 0; i < count; i++) assert.equal(kindOf(store, bob, String(i)), 'expired');
+    assert.equal(kindOf(store, bob, 'later'), 'text');
+    assert.equal(
+      inStore(store, tx => tx.count('expiry')),
+      1,
+    );
+    watch.close();
+    clock.moveTo(200_000);
+    assert.equal(kindOf(store, bob, 'later'), 'text', 'a closed one does nothing');
+  }));
+
+test('an own message leaves the outbox and what is kept for retries, too', () =>
+  withStore(store => {
+    const clock = new PlayedClock();
+    const watch = new Disappearing({ store, own, clock, emit: () => undefined });
+    const content = Buffer.from('secret').toString('base64');
+    inStore(store, tx => {
+      for (const id of ['s1', 's1~3', 's2', 'other']) {
+        writeOutbox(tx, id, {
+          to: bob,
+          payload: { kind: 'content', content },
+          silent: false,
+          corrections: 0,
+          waits: 0,
+          notBeforeMs: 0,
+        });
+        writeSent(tx, id, { to: bob, content });
+      }
+    });
+    const message = write(store, 'own', own, 0, 1);
+    inStore(store, tx =>
+      record(tx, own, { author: own, id: 'own', chat: bob }, { kind: 'carried', stanzas: ['s1', 's2'] }),
+    );
+    watch.note(message);
+    clock.moveTo(1_000);
+    inStore(store, tx => {
+      for (const id of ['s1', 's1~3', 's2']) assert.equal(readOutbox(tx, id), undefined, id);
+      for (const id of ['s1', 's2']) assert.equal(readSent(tx, id), undefined, id);
+      assert.ok(readOutbox(tx, 'other') !== undefined && readSent(tx, 'other') !== undefined);
+    });
+    watch.close();
+  }));

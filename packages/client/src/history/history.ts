@@ -1,0 +1,261 @@
+// The history on disk: facts are joined to messages, chats count what is unread, what is gone leaves every place where it
+// was kept. Lists, search and export read it.
+// Knows nothing of streams, encryption or who may say what.
+// Source: docs/protocol/09-content.md section 9.9.
+import { type ChatRecord, defaultsKey } from './chat-state.ts';
+import {
+  applyFact,
+  type Fact,
+  type LogEntry,
+  type MessageKind,
+  type MessageRecord,
+  textVersions,
+  viewOf,
+} from './message-log.ts';
+import {
+  deleteExpiry,
+  deleteOrphan,
+  listChats,
+  listEntries,
+  readChat,
+  readEntry,
+  readOrphan,
+  writeChat,
+  writeEntry,
+  writeExpiry,
+  writeOrphan,
+} from '../store/records.ts';
+import { MAX_LIST, type Transaction } from '../store/encrypted-store.ts';
+
+export const historyLimits = {
+  /** Messages of one chat that facts wait for. */
+  maxOrphansPerChat: 128,
+  maxChats: 10_000,
+  /** Newest rows of a chat among which its last message is looked for. */
+  previewRows: 32,
+  /** Rows that search and export read at once; other work goes on in between. */
+  pageRows: 200,
+  maxSearchWords: 8,
+  maxSearchBytes: 256,
+  maxDraftBytes: 32_768,
+  /** Devices of one person: libsignal's range. */
+  maxDevices: 127,
+} as const;
+
+export type MessageName = { readonly author: string; readonly id: string };
+
+/** What a fact changed; both as this person sees it. `before` is absent when the message itself is what came. */
+export type Change = { readonly before: MessageRecord | undefined; readonly after: MessageRecord };
+
+/**
+ * Joins a fact about a message of a chat to what is known. Undefined: nothing is to be shown, because the fact says
+ * nothing new, waits for its message, or speaks of a message of another chat. With `first`, a message that is new stands
+ * before all others.
+ */
+export function record(
+  tx: Transaction,
+  own: string,
+  target: MessageName & { readonly chat: string },
+  fact: Fact,
+  first = false,
+): Change | undefined {
+  const { author, id, chat } = target;
+  const known = readEntry(tx, author, id);
+  if (known !== undefined && known.chat !== chat) return undefined;
+  const base: LogEntry = known ?? readOrphan(tx, chat, author, id) ?? { id, author, chat };
+  const entry = applyFact(base, fact);
+  if (entry === base) return undefined;
+  const after = viewOf(entry, own);
+  if (after === undefined) {
+    writeOrphan(tx, entry, historyLimits.maxOrphansPerChat);
+    return undefined;
+  }
+  const before = viewOf(base, own);
+  if (!writeEntry(tx, entry, first)) return undefined;
+  if (before === undefined) deleteOrphan(tx, chat, author, id);
+  if (base.gone === undefined && entry.gone !== undefined) wipeCopies(tx, entry);
+  if (after.expiresAtMs !== undefined && after.expiresAtMs !== before?.expiresAtMs)
+    writeExpiry(tx, { author, id, atMs: after.expiresAtMs });
+  if (after.expiresAtMs === undefined && before?.expiresAtMs !== undefined) deleteExpiry(tx, author, id);
+  countIn(tx, own, before, after);
+  return { before, after };
+}
+
+/** What still lies in the outbox, or was kept for devices that could not read it. */
+function wipeCopies(tx: Transaction, { stanzas = [] }: LogEntry): void {
+  for (const stanza of stanzas) {
+    tx.delete('sent', stanza);
+    tx.delete('outbox', stanza);
+    for (let device = 1; device <= historyLimits.maxDevices; device++) tx.delete('outbox', `${stanza}~${device}`);
+  }
+}
+
+/** The same for an own message to be seen once, when it was. */
+export function wipeSent(tx: Transaction, own: string, id: string): void {
+  const entry = readEntry(tx, own, id);
+  if (entry !== undefined) wipeCopies(tx, entry);
+}
+
+const notShown: ReadonlySet<MessageKind> = new Set(['expired', 'hidden']);
+
+/** Whether a message still stands in the history. */
+export function isShown(message: MessageRecord, nowMs: number): boolean {
+  return !notShown.has(message.kind) && (message.expiresAtMs ?? Number.POSITIVE_INFINITY) > nowMs;
+}
+
+const nothingToRead: ReadonlySet<MessageKind> = new Set(['expired', 'hidden', 'deleted', 'opened']);
+
+function isUnread(message: MessageRecord | undefined, own: string): boolean {
+  return message !== undefined && message.author !== own && message.read !== true && !nothingToRead.has(message.kind);
+}
+
+function countIn(tx: Transaction, own: string, before: MessageRecord | undefined, after: MessageRecord): void {
+  const step = Number(isUnread(after, own)) - Number(isUnread(before, own));
+  // A sender's clock may be wrong, but nothing is said in the future.
+  const saidAtMs = before === undefined ? Math.min(after.sentAtMs, after.receivedAtMs) : 0;
+  const chat = readChat(tx, after.chat);
+  if (step === 0 && saidAtMs <= chat.lastAtMs) return;
+  const unread = Math.max(0, chat.unread + step);
+  writeChat(tx, { ...chat, unread, lastAtMs: Math.max(chat.lastAtMs, saidAtMs) });
+}
+
+export function readMessage(tx: Transaction, own: string, name: MessageName): MessageRecord | undefined {
+  const entry = readEntry(tx, name.author, name.id);
+  return entry === undefined ? undefined : viewOf(entry, own);
+}
+
+export type MessageRow = { readonly sequence: number; readonly message: MessageRecord };
+
+/** As they stand in the store, also those that are not shown any more. */
+export function listMessages(tx: Transaction, own: string, options: Parameters<typeof listEntries>[1]): MessageRow[] {
+  return listEntries(tx, options).flatMap(({ sequence, entry }) => {
+    const message = viewOf(entry, own);
+    return message === undefined ? [] : [{ sequence, message }];
+  });
+}
+
+export type ChatRow = { readonly chat: ChatRecord; readonly lastMessage: MessageRecord | undefined };
+
+/** Pinned chats first, then by when something was said last; `skip` and `limit` make pages. */
+export function chatPage(
+  tx: Transaction,
+  own: string,
+  options: { readonly skip: number; readonly limit: number; readonly archived: boolean; readonly nowMs: number },
+): ChatRow[] {
+  const isPinned = (chat: ChatRecord): number => Number(chat.settings.pinned?.value ?? false);
+  return allChats(tx)
+    .filter(({ chat }) => chat !== defaultsKey)
+    .filter(({ lastAtMs, draft }) => lastAtMs > 0 || draft !== undefined)
+    .filter(({ settings }) => (settings.archived?.value ?? false) === options.archived)
+    .sort((a, b) => isPinned(b) - isPinned(a) || b.lastAtMs - a.lastAtMs)
+    .slice(options.skip, options.skip + options.limit)
+    .map(chat => ({ chat, lastMessage: lastMessage(tx, own, chat.chat, options.nowMs) }));
+}
+
+function allChats(tx: Transaction): ChatRecord[] {
+  const chats: ChatRecord[] = [];
+  for (let after = 0; chats.length < historyLimits.maxChats; ) {
+    const rows = listChats(tx, { after, limit: MAX_LIST });
+    if (rows.length === 0) break;
+    for (const row of rows) chats.push(row.chat);
+    after = rows.at(-1)!.sequence;
+  }
+  return chats;
+}
+
+/** The latest by its sender's time among the newest rows: the same on all devices, whatever came first. */
+function lastMessage(tx: Transaction, own: string, chat: string, nowMs: number): MessageRecord | undefined {
+  const rows = listMessages(tx, own, { chat, newest: true, limit: historyLimits.previewRows });
+  const shown = rows.map(row => row.message).filter(message => isShown(message, nowMs));
+  return shown.sort((a, b) => b.sentAtMs - a.sentAtMs || (a.id < b.id ? 1 : -1))[0];
+}
+
+export type ScanContext = {
+  readonly transaction: <T>(work: (tx: Transaction) => T) => T;
+  readonly own: string;
+  readonly nowMs: () => number;
+};
+
+/** Case, accents and width say nothing in a search. */
+function folded(text: string): string {
+  return text.normalize('NFKD').replaceAll(/\p{M}/gu, '').toLowerCase();
+}
+
+/** The words of a query, or undefined when there are none, or more than are allowed. */
+export function searchWords(query: string): string[] | undefined {
+  if (Buffer.byteLength(query) > historyLimits.maxSearchBytes) return undefined;
+  const words = folded(query)
+    .split(/\s+/)
+    .filter(word => word !== '');
+  return words.length === 0 || words.length > historyLimits.maxSearchWords ? undefined : words;
+}
+
+/**
+ * Messages in which all words occur, newest first. Reads the history page by page as far as it is asked to: an index over
+ * keyed hashes of words would show in the file how often each occurs.
+ */
+export async function* searchMessages(
+  { transaction, own, nowMs }: ScanContext,
+  words: readonly string[],
+  options: { readonly chat?: string; readonly before?: number },
+): AsyncGenerator<MessageRow, void, void> {
+  let { before } = options;
+  for (;;) {
+    const page = { newest: true, limit: historyLimits.pageRows, ...(before === undefined ? {} : { before }) };
+    const chat = options.chat === undefined ? {} : { chat: options.chat };
+    const rows = transaction(tx => listMessages(tx, own, { ...page, ...chat }));
+    for (const row of rows) {
+      const text = folded(row.message.text);
+      if (isShown(row.message, nowMs()) && words.every(word => text.includes(word))) yield row;
+    }
+    if (rows.length === 0) return;
+    before = rows.at(-1)!.sequence;
+    await pause();
+  }
+}
+
+/** One JSON object for each message, oldest first. What is to be seen once, or gone, is not in it. */
+export async function* exportMessages(
+  { transaction, own, nowMs }: ScanContext,
+  chat: string | undefined,
+): AsyncGenerator<string, void, void> {
+  let after: number | undefined;
+  for (;;) {
+    const page = { limit: historyLimits.pageRows, ...(after === undefined ? {} : { after }) };
+    const rows = transaction(tx => listEntries(tx, { ...page, ...(chat === undefined ? {} : { chat }) }));
+    for (const { entry } of rows) {
+      const line = exportLine(entry, own, nowMs());
+      if (line !== undefined) yield line;
+    }
+    if (rows.length === 0) return;
+    after = rows.at(-1)!.sequence;
+    await pause();
+  }
+}
+
+function exportLine(entry: LogEntry, own: string, nowMs: number): string | undefined {
+  const message = viewOf(entry, own);
+  if (message === undefined || message.kind === 'view-once' || !isShown(message, nowMs)) return undefined;
+  const versions = textVersions(entry);
+  const earlier = versions.slice(0, -1).map(({ text, atMs }) => ({ text: text.text, at: timeText(atMs) }));
+  const line = {
+    ...message,
+    sentAt: timeText(message.sentAtMs),
+    receivedAt: timeText(message.receivedAtMs),
+    ...(earlier.length === 0 ? {} : { earlier }),
+  };
+  return JSON.stringify(line, function replace(this: Record<string, unknown>, key, value: unknown) {
+    const bytes = this[key];
+    return bytes instanceof Uint8Array ? Buffer.from(bytes).toString('base64') : value;
+  });
+}
+
+const lastDateMs = 8.64e15;
+
+function timeText(ms: number): string {
+  return new Date(Math.min(ms, lastDateMs)).toISOString();
+}
+
+function pause(): Promise<void> {
+  return new Promise(resolve => setImmediate(resolve));
+}

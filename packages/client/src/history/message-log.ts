@@ -1,0 +1,371 @@
+// The message log: what is known of one message is the join of facts that may come in any order, twice, or before the
+// message itself; every device that has seen the same facts holds the same entry.
+// Pure. Knows nothing of storage, encryption, streams or clocks; who may say what is checked before a fact comes here.
+// Source: docs/protocol/09-content.md section 9.9.
+import type { ContentBody, LinkPreview, Mention, StyleRange, TextBody } from '@drawbridge/e2ee/content';
+import type { ClientErrorCode } from '../errors.ts';
+
+export const messageLogLimits = {
+  /** Latest edits kept, by number and by size. */
+  maxEdits: 50,
+  maxEditBytes: 262_144,
+  /** People whose reactions or votes are kept. */
+  maxPeople: 1_024,
+  /** Votes of one person kept: a poll that was closed counts the latest from before. */
+  maxVotes: 4,
+  /** Stanzas that carried a message, for wiping what is kept of them. */
+  maxStanzas: 64,
+} as const;
+
+/** When something was said, by its sender's clock; its content's id decides between equals. */
+export type Stamp = { readonly atMs: number; readonly id: string };
+
+export function isLater(stamp: Stamp, than: Stamp): boolean {
+  return stamp.atMs === than.atMs ? stamp.id > than.id : stamp.atMs > than.atMs;
+}
+
+/** What a person sees as a message. */
+export type ShownBody = Extract<
+  ContentBody,
+  { readonly kind: 'text' | 'attachment' | 'contacts' | 'location' | 'sticker' | 'poll' }
+>;
+
+export type PostedBody =
+  | ShownBody
+  /** `text` is what its sender gave to show instead; empty: nothing. */
+  | { readonly kind: 'unsupported'; readonly text: string }
+  | { readonly kind: 'lost' }
+  /** It is not here any more, or was never kept. */
+  | { readonly kind: 'wiped' };
+
+export type Quote = { readonly id: string; readonly author: string; readonly excerpt: string };
+
+export type Posted = {
+  readonly body: PostedBody;
+  readonly sentAtMs: number;
+  /** By this device's clock. */
+  readonly receivedAtMs: number;
+  readonly replyTo?: Quote;
+  readonly expiresAfterSeconds?: number;
+  readonly viewOnce?: boolean;
+  /** The serialised content, where it says more than `body` holds. */
+  readonly raw?: Uint8Array;
+};
+
+/** Why there is nothing to show any more, weakest first: `hidden` is deleted for oneself. */
+const goneOrder = ['opened', 'expired', 'deleted', 'hidden'] as const;
+export type Gone = (typeof goneOrder)[number];
+
+/** How far an own message is on this device. */
+export type Progress = {
+  readonly state: 'queued' | 'held' | 'sent' | 'failed';
+  readonly failure?: { readonly code: ClientErrorCode; readonly detail?: string };
+};
+export type ReceiptKind = 'delivered' | 'read' | 'played';
+
+type Edit = Stamp & { readonly text: TextBody };
+type Reaction = Stamp & { readonly emoji: string };
+type Vote = Stamp & { readonly version: number; readonly options: readonly number[] };
+
+/** Without `posted` the message itself has not come yet. */
+export type LogEntry = {
+  /** 16 bytes, hex. With the author it names the message. */
+  readonly id: string;
+  readonly author: string;
+  readonly chat: string;
+  readonly posted?: Posted;
+  readonly gone?: Gone;
+  /** Oldest first. */
+  readonly edits?: readonly Edit[];
+  /** The latest edit that was left out for a limit: older ones stay out. */
+  readonly editsFloor?: Stamp;
+  readonly reactions?: Readonly<Record<string, Reaction>>;
+  /** What the other side said of an own message; of an incoming one, `played` when it was played here. */
+  readonly receipts?: Readonly<Partial<Record<ReceiptKind, number>>>;
+  readonly votes?: Readonly<Record<string, readonly Vote[]>>;
+  readonly closedAtMs?: number;
+  /** When this person read it, on whichever device. */
+  readonly readAtMs?: number;
+  readonly progress?: Progress;
+  readonly stanzas?: readonly string[];
+};
+
+export type Fact =
+  | { readonly kind: 'posted'; readonly posted: Posted }
+  | { readonly kind: 'edited'; readonly stamp: Stamp; readonly text: TextBody }
+  /** An empty emoji takes the reaction back. */
+  | { readonly kind: 'reacted'; readonly by: string; readonly stamp: Stamp; readonly emoji: string }
+  | { readonly kind: 'gone'; readonly why: Gone }
+  | { readonly kind: 'receipt'; readonly receipt: ReceiptKind; readonly atMs: number }
+  | {
+      readonly kind: 'voted';
+      readonly by: string;
+      readonly stamp: Stamp;
+      readonly version: number;
+      readonly options: readonly number[];
+    }
+  | { readonly kind: 'closed'; readonly atMs: number }
+  | { readonly kind: 'read'; readonly atMs: number }
+  /** Of this device alone: the one kind that is no join. */
+  | { readonly kind: 'progress'; readonly progress: Progress }
+  | { readonly kind: 'carried'; readonly stanzas: readonly string[] };
+
+/** Joins a fact to an entry. Gives the very same entry when the fact says nothing new. */
+export function applyFact(entry: LogEntry, fact: Fact): LogEntry {
+  switch (fact.kind) {
+    case 'posted':
+      // A name is given once: a second content under it is a repeat, or a lie that each device meets differently anyway.
+      if (entry.posted !== undefined) return entry;
+      return { ...entry, posted: entry.gone === undefined ? fact.posted : wiped(fact.posted) };
+    case 'gone':
+      return applyGone(entry, fact.why);
+    case 'edited':
+      return entry.gone === undefined ? applyEdit(entry, { ...fact.stamp, text: fact.text }) : entry;
+    case 'reacted': {
+      const { reactions = {} } = entry;
+      const before = reactions[fact.by];
+      const isNews = before === undefined ? hasRoom(reactions) : isLater(fact.stamp, before);
+      if (entry.gone !== undefined || !isNews) return entry;
+      return { ...entry, reactions: { ...reactions, [fact.by]: { ...fact.stamp, emoji: fact.emoji } } };
+    }
+    case 'receipt': {
+      const before = entry.receipts?.[fact.receipt];
+      if (before !== undefined && before <= fact.atMs) return entry;
+      return { ...entry, receipts: { ...entry.receipts, [fact.receipt]: fact.atMs } };
+    }
+    case 'voted': {
+      const { stamp, version, options } = fact;
+      return entry.gone === undefined ? applyVote(entry, fact.by, { ...stamp, version, options }) : entry;
+    }
+    case 'closed':
+      if (entry.gone !== undefined || (entry.closedAtMs !== undefined && entry.closedAtMs <= fact.atMs)) return entry;
+      return { ...entry, closedAtMs: fact.atMs };
+    case 'read':
+      return entry.readAtMs !== undefined && entry.readAtMs <= fact.atMs ? entry : { ...entry, readAtMs: fact.atMs };
+    case 'progress':
+      return isProgress(entry.progress?.state, fact.progress.state) ? { ...entry, progress: fact.progress } : entry;
+    case 'carried': {
+      const stanzas = [...new Set([...(entry.stanzas ?? []), ...fact.stanzas])].slice(-messageLogLimits.maxStanzas);
+      return { ...entry, stanzas };
+    }
+  }
+}
+
+function hasRoom(people: object): boolean {
+  return Object.keys(people).length < messageLogLimits.maxPeople;
+}
+
+function wiped({ sentAtMs, receivedAtMs }: Posted): Posted {
+  return { body: { kind: 'wiped' }, sentAtMs, receivedAtMs };
+}
+
+function applyGone(entry: LogEntry, why: Gone): LogEntry {
+  if (entry.gone !== undefined && goneOrder.indexOf(entry.gone) >= goneOrder.indexOf(why)) return entry;
+  const { posted, edits: _e, editsFloor: _f, reactions: _r, votes: _v, closedAtMs: _c, ...rest } = entry;
+  return { ...rest, gone: why, ...(posted === undefined ? {} : { posted: wiped(posted) }) };
+}
+
+function applyEdit(entry: LogEntry, edit: Edit): LogEntry {
+  const { edits = [], editsFloor } = entry;
+  if (editsFloor !== undefined && !isLater(edit, editsFloor)) return entry;
+  if (edits.some(each => each.id === edit.id && each.atMs === edit.atMs)) return entry;
+  const kept = [...edits, edit].sort((a, b) => (isLater(a, b) ? 1 : -1));
+  let bytes = kept.reduce((sum, each) => sum + editBytes(each), 0);
+  let floor = editsFloor;
+  while (kept.length > messageLogLimits.maxEdits || (kept.length > 1 && bytes > messageLogLimits.maxEditBytes)) {
+    const { text: _, ...stamp } = kept[0]!;
+    bytes -= editBytes(kept.shift()!);
+    floor = stamp;
+  }
+  return { ...entry, edits: kept, ...(floor === undefined ? {} : { editsFloor: floor }) };
+}
+
+function editBytes(edit: Edit): number {
+  return JSON.stringify(edit.text).length;
+}
+
+function applyVote(entry: LogEntry, by: string, vote: Vote): LogEntry {
+  const { votes = {} } = entry;
+  const before = votes[by] ?? [];
+  const isKnown = before.some(each => each.version === vote.version && each.id === vote.id && each.atMs === vote.atMs);
+  if (isKnown || (before.length === 0 && !hasRoom(votes))) return entry;
+  const kept = [...before, vote].sort((a, b) => (isHigherVote(a, b) ? 1 : -1)).slice(-messageLogLimits.maxVotes);
+  if (!kept.includes(vote)) return entry;
+  return { ...entry, votes: { ...votes, [by]: kept } };
+}
+
+function isHigherVote(vote: Vote, than: Vote): boolean {
+  return vote.version === than.version ? isLater(vote, than) : vote.version > than.version;
+}
+
+const progressOrder: readonly Progress['state'][] = ['queued', 'held', 'sent'];
+
+/** An own message never goes back; it fails only while it is here. */
+function isProgress(from: Progress['state'] | undefined, to: Progress['state']): boolean {
+  if (from === 'failed') return false;
+  if (to === 'failed') return from !== 'sent';
+  return from === undefined || progressOrder.indexOf(to) > progressOrder.indexOf(from);
+}
+
+/**
+ * - `text`, `attachment`, `contacts`, `location`, `sticker`, `poll`: `body` holds it, `text` says it in words.
+ * - `view-once`: to be opened once (`Client.openOnce`); an own one is not kept.
+ * - `unsupported`: of a kind that this version can't show; `text` holds what its sender gave to show instead.
+ * - `lost`: something arrived that could not be read, and its sender did not help.
+ * - `deleted`: its author took it back. `opened`: was to be seen once. `expired`, `hidden`: not in the history any more.
+ */
+export type MessageKind = ShownBody['kind'] | 'view-once' | 'unsupported' | 'lost' | Gone;
+
+/**
+ * How far an own message is: `queued` on this disk, `sent` taken over by the gatekeeper, then what the other side says;
+ * `held` until a changed identity is accepted; `failed` for good.
+ */
+export type MessageState = Progress['state'] | ReceiptKind;
+
+export type PollResult = {
+  /** Person to the options they chose. */
+  readonly votes: Readonly<Record<string, readonly number[]>>;
+  readonly closed: boolean;
+};
+
+/** A message as it is shown now. */
+export type MessageRecord = {
+  readonly id: string;
+  readonly author: string;
+  /** InteropId of the other person of the chat. */
+  readonly chat: string;
+  readonly kind: MessageKind;
+  readonly text: string;
+  readonly styles?: readonly StyleRange[];
+  readonly mentions?: readonly Mention[];
+  readonly preview?: LinkPreview;
+  readonly body?: ShownBody;
+  readonly replyTo?: Quote;
+  readonly sentAtMs: number;
+  readonly receivedAtMs: number;
+  readonly edited?: boolean;
+  /** Author to emoji. */
+  readonly reactions?: Readonly<Record<string, string>>;
+  readonly poll?: PollResult;
+  /** Own messages only. */
+  readonly state?: MessageState;
+  readonly failure?: Progress['failure'];
+  /** Incoming only: it was read, on whichever device of this person. */
+  readonly read?: boolean;
+  readonly expiresAfterSeconds?: number;
+  /** From when on it is wiped; absent before it is read. */
+  readonly expiresAtMs?: number;
+};
+
+/** What is to be shown of an entry by the person `own`; undefined before the message itself has come. */
+export function viewOf(entry: LogEntry, own: string): MessageRecord | undefined {
+  const { id, author, chat, posted, gone, progress, readAtMs } = entry;
+  if (posted === undefined) return undefined;
+  const { sentAtMs, receivedAtMs, replyTo, expiresAfterSeconds } = posted;
+  const isOwn = author === own;
+  const expiresAtMs = expiryOf(entry, own);
+  const isOnce = posted.viewOnce === true && gone === undefined;
+  const reactions = Object.entries(entry.reactions ?? {}).flatMap(([by, { emoji }]) =>
+    emoji === '' ? [] : [[by, emoji]],
+  );
+  return {
+    id,
+    author,
+    chat,
+    ...(isOnce ? { kind: 'view-once' as const, text: '' } : shownBody(entry, posted)),
+    ...(replyTo === undefined || isOnce ? {} : { replyTo }),
+    sentAtMs,
+    receivedAtMs,
+    ...(reactions.length === 0 ? {} : { reactions: Object.fromEntries(reactions) as Record<string, string> }),
+    ...(isOwn ? { state: stateOf(entry) } : {}),
+    ...(isOwn && progress?.failure !== undefined && entry.receipts === undefined ? { failure: progress.failure } : {}),
+    ...(!isOwn && readAtMs !== undefined ? { read: true } : {}),
+    ...(expiresAfterSeconds === undefined ? {} : { expiresAfterSeconds }),
+    ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
+  };
+}
+
+/** A disappearing message runs from its reading, its author's copy from its sending. */
+function expiryOf({ author, posted, gone, readAtMs }: LogEntry, own: string): number | undefined {
+  if (posted?.expiresAfterSeconds === undefined || gone !== undefined) return undefined;
+  const fromMs = author === own ? posted.sentAtMs : readAtMs;
+  return fromMs === undefined ? undefined : fromMs + posted.expiresAfterSeconds * 1_000;
+}
+
+function stateOf({ receipts, progress }: LogEntry): MessageState {
+  if (receipts?.played !== undefined) return 'played';
+  if (receipts?.read !== undefined) return 'read';
+  if (receipts?.delivered !== undefined) return 'delivered';
+  // No progress of its own: another device of this person sent it.
+  return progress?.state ?? 'sent';
+}
+
+type Shown = Pick<MessageRecord, 'kind' | 'text' | 'styles' | 'mentions' | 'preview' | 'body' | 'edited' | 'poll'>;
+
+function shownBody(entry: LogEntry, { body }: Posted): Shown {
+  if (entry.gone !== undefined) return { kind: entry.gone, text: '' };
+  switch (body.kind) {
+    case 'text': {
+      const edit = entry.edits?.at(-1);
+      return { kind: 'text', ...textFields(edit?.text ?? body), ...(edit === undefined ? {} : { edited: true }) };
+    }
+    case 'poll':
+      return { kind: 'poll', text: inWords(body), body, poll: pollResult(entry) };
+    case 'unsupported':
+      return body;
+    case 'lost':
+      return { kind: 'lost', text: '' };
+    case 'wiped':
+      return { kind: 'view-once', text: '' };
+    default:
+      return { kind: body.kind, text: inWords(body), body };
+  }
+}
+
+function pollResult({ votes = {}, closedAtMs }: LogEntry): PollResult {
+  const counted = Object.entries(votes).flatMap(([by, each]) => {
+    const vote = each.findLast(({ atMs }) => closedAtMs === undefined || atMs <= closedAtMs);
+    return vote === undefined || vote.options.length === 0 ? [] : [[by, vote.options] as const];
+  });
+  return { votes: Object.fromEntries(counted), closed: closedAtMs !== undefined };
+}
+
+function textFields({
+  text,
+  styles,
+  mentions,
+  preview,
+}: TextBody): Pick<Shown, 'text' | 'styles' | 'mentions' | 'preview'> {
+  return {
+    text,
+    ...(styles === undefined ? {} : { styles }),
+    ...(mentions === undefined ? {} : { mentions }),
+    ...(preview === undefined ? {} : { preview }),
+  };
+}
+
+/** The texts that a message had, oldest first; the last is the one that is shown. None for other kinds. */
+export function textVersions(entry: LogEntry): { readonly text: TextBody; readonly atMs: number }[] {
+  const { posted, edits = [], gone } = entry;
+  if (posted?.body.kind !== 'text' || gone !== undefined || posted.viewOnce === true) return [];
+  const { kind: _, ...text } = posted.body;
+  return [{ text, atMs: posted.sentAtMs }, ...edits.map(edit => ({ text: edit.text, atMs: edit.atMs }))];
+}
+
+/** A body in words: for search, lists of chats, quotes, and readers that can't show it. */
+export function inWords(body: ShownBody): string {
+  switch (body.kind) {
+    case 'text':
+      return body.text;
+    case 'attachment':
+      return body.caption?.text ?? body.attachments.map(each => each.caption ?? each.fileName ?? each.kind).join(', ');
+    case 'contacts':
+      return body.contacts.map(each => each.displayName).join(', ');
+    case 'location':
+      return body.name ?? body.address ?? `${body.latitude}, ${body.longitude}`;
+    case 'sticker':
+      return body.emoji ?? '';
+    case 'poll':
+      return `${body.question} (${body.options.join(' / ')})`;
+  }
+}

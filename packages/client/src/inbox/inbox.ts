@@ -1,0 +1,388 @@
+// The inbox: what arrives is decrypted, kept with the new session state in one transaction, and only then acknowledged.
+// What can't be read is asked for again, within bounds, and is never lost silently.
+// Knows nothing of streams: a message comes with a way to say that it is kept.
+// Source: docs/protocol/06-stanzas.md, docs/protocol/09-content.md.
+import { createHash, randomBytes } from 'node:crypto';
+import { type DecodedContent, decodeContent, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
+import { decryptErrorAction } from '@drawbridge/e2ee/errors';
+import { decideRetry, makeDecryptionError, readDecryptionError, stanzaTag } from '@drawbridge/e2ee/retry';
+import type { DecryptOutcome, E2eeSuite, IncomingCiphertext } from '@drawbridge/e2ee/suite';
+import { attribute, type Element } from '@drawbridge/wire/element';
+import { type DeviceMessage, parseDeviceMessage } from '@drawbridge/wire/envelope';
+import { parseStanzaError } from '@drawbridge/wire/stanza-error';
+import { messageType } from '@drawbridge/wire/stanza';
+import type { Clock } from '../clock.ts';
+import { type KeyCounts, readKeyCounts } from '../directory/directory.ts';
+import { ClientError } from '../errors.ts';
+import type { ClientEvent } from '../events.ts';
+import { defaultsKey, isOn } from '../history/chat-state.ts';
+import { take, takeIn } from '../history/conversation.ts';
+import { readMessage } from '../history/history.ts';
+import type { HistoryTransfer } from '../history/history-transfer.ts';
+import { committed, type Outbox, repeatId } from '../outbox/outbox.ts';
+import {
+  deleteUnread,
+  listHeld,
+  listUnread,
+  readCapabilities,
+  readChat,
+  readReceived,
+  readSent,
+  readUnread,
+  writeCapabilities,
+  writeHeld,
+  writeReceived,
+  writeUnread,
+} from '../store/records.ts';
+import type { EncryptedStore, Transaction } from '../store/encrypted-store.ts';
+
+export const inboxLimits = {
+  /** A stanza that was not sent again within this time is lost. */
+  retryWaitMs: 86_400_000,
+  /** A store that fails is tried again this often, then the message stays with the gatekeeper. */
+  storeAttempts: 30,
+  storePauseMs: 1_000,
+  /** Rows looked at in one sweep. */
+  sweepRows: 1_000,
+  /** How exactly it is remembered when a device was heard of last. */
+  capabilitiesAgeMs: 86_400_000,
+} as const;
+
+export type InboxContext = {
+  readonly store: EncryptedStore;
+  readonly suite: E2eeSuite;
+  readonly domain: string;
+  readonly clock: Clock;
+  readonly outbox: Outbox;
+  readonly transfer: HistoryTransfer;
+  readonly deliveryReceipts: boolean;
+  readonly emit: (event: ClientEvent) => void;
+  readonly keysLow: (counts: KeyCounts) => void;
+};
+
+type Incoming = { readonly ciphertext: IncomingCiphertext; readonly stanzaId: string; readonly heldKey?: string };
+
+/** What follows a committed transaction. */
+type Followup = { readonly events: ClientEvent[]; readonly wake: Set<string> };
+
+export class Inbox {
+  readonly #context: InboxContext;
+  /** Messages of one person are worked on one after the other. Bounded by what the connection lets in. */
+  readonly #queues = new Map<string, Promise<void>>();
+  #closed = false;
+
+  constructor(context: InboxContext) {
+    this.#context = context;
+  }
+
+  /** Takes a message stanza; `resolve` is called when nothing of it can be lost any more. */
+  receive(el: Element, resolve: () => void): void {
+    const { domain, suite, outbox, keysLow } = this.#context;
+    if (messageType(el) === 'error') {
+      const error = parseStanzaError(el);
+      if (error !== undefined) outbox.refused(attribute(el, 'id') ?? '', error);
+      return resolve();
+    }
+    if (attribute(el, 'from') === domain) {
+      const low = readKeyCounts(
+        el.children.find(child => typeof child === 'object' && 'name' in child),
+        'low',
+      );
+      if (low !== undefined) keysLow(low);
+      return resolve();
+    }
+    const message = parseDeviceMessage(el);
+    if (message.kind === 'refused') return this.#drop(`a message was malformed: ${message.code}`, resolve);
+    const { local } = suite;
+    const isOurs = message.to.local === local.interopId && message.ciphertext.deviceId === local.deviceId;
+    if (!isOurs || message.to.domain !== domain || message.from.domain !== domain) {
+      return this.#drop('a message was for somebody else', resolve);
+    }
+    if (message.suite !== suite.name) return this.#drop('a message was of an unknown suite', resolve);
+    this.#enqueue(message.from.local, () => this.#process(incomingOf(message)), resolve);
+  }
+
+  /** Reads what waited for a person's identity to be accepted. */
+  readHeld(person: string): void {
+    const { store } = this.#context;
+    const result = store.transaction(tx => listHeld(tx, person, inboxLimits.sweepRows));
+    if (!result.ok) return this.#problem(new ClientError('store-failed', { cause: result.error }));
+    for (const { key, held } of result.value) {
+      const deviceId = Number(held.from.split('/')[1]);
+      const from = { interopId: person, deviceId };
+      const ciphertext = { from, kind: held.kind, bytes: Buffer.from(held.bytes, 'base64') };
+      this.#enqueue(
+        person,
+        () => this.#process({ ciphertext, stanzaId: held.stanzaId, heldKey: key }),
+        () => undefined,
+      );
+    }
+  }
+
+  /** Turns what nobody sent again into placeholders. */
+  sweep(): void {
+    const { store, clock } = this.#context;
+    const followup = newFollowup();
+    const result = store.transaction(tx => {
+      for (const { from, stanzaId, sinceMs } of listUnread(tx, inboxLimits.sweepRows)) {
+        if (clock.nowMs() - sinceMs < inboxLimits.retryWaitMs) continue;
+        deleteUnread(tx, from, stanzaId);
+        this.#lose(tx, from, from.split('/')[0]!, stanzaId, followup);
+      }
+    });
+    if (result.ok) this.#follow(followup);
+  }
+
+  /** Waits until what is under way is kept. Nothing is handed out afterwards. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all(this.#queues.values());
+  }
+
+  #enqueue(person: string, work: () => Promise<boolean>, resolve: () => void): void {
+    const before = this.#queues.get(person) ?? Promise.resolve();
+    const now = before.then(async () => {
+      if (this.#closed) return;
+      try {
+        if (await work()) resolve();
+      } catch (cause) {
+        // Broken code must not take the stream with it: the message stays unacknowledged and is seen again.
+        this.#problem(new ClientError('protocol-error', { cause }));
+      }
+    });
+    this.#queues.set(person, now);
+    void now.then(() => {
+      if (this.#queues.get(person) === now) this.#queues.delete(person);
+    });
+  }
+
+  /** True when the message is kept, or needs nothing. */
+  async #process(incoming: Incoming): Promise<boolean> {
+    const { store, suite, clock } = this.#context;
+    const from = fullAddress(incoming);
+    for (let attempt = 0; attempt < inboxLimits.storeAttempts && !this.#closed; attempt++) {
+      const seen = store.transaction(tx => readReceived(tx, from, incoming.stanzaId));
+      if (seen.ok && seen.value === 'done' && incoming.heldKey === undefined) return true;
+      let followup = newFollowup();
+      if (seen.ok) {
+        const decrypted = await suite.decrypt(incoming.ciphertext, outcome => {
+          followup = newFollowup();
+          committed(store.transaction(tx => this.#keep(tx, incoming, outcome, followup)));
+        });
+        if (decrypted.ok) {
+          this.#follow(followup);
+          return true;
+        }
+        this.#problem(new ClientError('store-failed', { cause: decrypted.error }));
+      }
+      await new Promise<void>(resume => clock.after(inboxLimits.storePauseMs, resume));
+    }
+    return false;
+  }
+
+  /** Everything that one ciphertext changes, in the transaction of its session state. */
+  #keep(tx: Transaction, incoming: Incoming, outcome: DecryptOutcome, followup: Followup): void {
+    const from = fullAddress(incoming);
+    const { stanzaId, heldKey } = incoming;
+    tx.apply(outcome.changes);
+    if (heldKey !== undefined) tx.delete('held', heldKey);
+    if (outcome.kind !== 'retry-request') {
+      for (const identity of outcome.events) followup.events.push({ kind: 'identity', identity });
+    }
+    switch (outcome.kind) {
+      case 'content':
+        deleteUnread(tx, from, stanzaId);
+        this.#content(tx, incoming, outcome.content, followup);
+        break;
+      case 'retry-request':
+        // Outside a session and hence not authenticated: this client's own kind asks inside one, so nothing is due.
+        break;
+      case 'refused':
+        switch (decryptErrorAction(outcome.error)) {
+          case 'hold': {
+            const { kind, bytes } = incoming.ciphertext;
+            const person = incoming.ciphertext.from.interopId;
+            writeHeld(tx, person, { from, stanzaId, kind, bytes: Buffer.from(bytes).toString('base64') });
+            break;
+          }
+          case 'retry':
+            if (this.#askAgain(tx, incoming, followup)) {
+              writeReceived(tx, from, stanzaId, 'unread');
+              return;
+            }
+            break;
+          case 'drop':
+            break;
+        }
+    }
+    writeReceived(tx, from, stanzaId, 'done');
+  }
+
+  /** Asks the sending device, inside a fresh session, to send a stanza again. False when that was done often enough. */
+  #askAgain(tx: Transaction, incoming: Incoming, followup: Followup): boolean {
+    const { clock, outbox } = this.#context;
+    const { ciphertext, stanzaId } = incoming;
+    const { interopId, deviceId } = ciphertext.from;
+    const from = fullAddress(incoming);
+    const nowMs = clock.nowMs();
+    const decision = decideRetry('request', ciphertext.from, stanzaId, nowMs, key => tx.get('retry', key));
+    for (const { key, value } of decision.rows) tx.put('retry', key, value);
+    const { kind, bytes } = ciphertext;
+    const failed =
+      kind === 'plaintext-retry' ? undefined : makeDecryptionError({ from: ciphertext.from, kind, bytes, stanzaId });
+    if (!decision.allowed || failed?.ok !== true || !outbox.hasRoom(tx)) {
+      deleteUnread(tx, from, stanzaId);
+      this.#lose(tx, from, interopId, stanzaId, followup);
+      return false;
+    }
+    writeUnread(tx, { from, stanzaId, sinceMs: readUnread(tx, from, stanzaId)?.sinceMs ?? nowMs });
+    const content = encodeContent({
+      messageId: randomBytes(MESSAGE_ID_BYTES),
+      sentAtMs: nowMs,
+      body: { kind: 'retry-request', stanzaId, decryptionError: failed.value, attempt: decision.attempt },
+    });
+    if (!content.ok) throw new TypeError('a retry request of our own is sound');
+    const payload = contentPayload(content.value);
+    outbox.add(tx, { to: interopId, toDevice: deviceId, freshSession: true, payload, silent: true });
+    followup.wake.add(interopId);
+    return true;
+  }
+
+  /** A device could not read a stanza of ours: it is encrypted again for that device, if it was for that person. */
+  #sendAgain(
+    tx: Transaction,
+    incoming: Incoming,
+    request: { readonly stanzaId: string; readonly decryptionError: Uint8Array },
+    followup: Followup,
+  ): void {
+    const { outbox, clock, suite } = this.#context;
+    const { from } = incoming.ciphertext;
+    const { interopId, deviceId } = from;
+    const { stanzaId } = request;
+    const failed = readDecryptionError(request.decryptionError);
+    if (!failed.ok || failed.value.deviceId !== suite.local.deviceId || failed.value.tag !== stanzaTag(stanzaId))
+      return;
+    const sent = readSent(tx, stanzaId);
+    if (sent === undefined || sent.to !== interopId || !outbox.hasRoom(tx)) return;
+    const decision = decideRetry('resend', from, stanzaId, clock.nowMs(), key => tx.get('retry', key));
+    for (const { key, value } of decision.rows) tx.put('retry', key, value);
+    if (!decision.allowed) return;
+    const payload = { kind: 'content', content: sent.content } as const;
+    outbox.add(tx, { to: interopId, toDevice: deviceId, payload, silent: false }, repeatId(stanzaId, deviceId));
+    followup.wake.add(interopId);
+  }
+
+  #content(tx: Transaction, incoming: Incoming, bytes: Uint8Array, followup: Followup): void {
+    const { suite, clock, outbox, transfer } = this.#context;
+    const { interopId: author, deviceId } = incoming.ciphertext.from;
+    const own = suite.local.interopId;
+    outbox.noteDevice(author, deviceId);
+    const decoded = decodeContent(bytes);
+    if (!decoded.ok) return this.#lose(tx, fullAddress(incoming), author, incoming.stanzaId, followup);
+    const content = decoded.value;
+    this.#noteCapabilities(tx, author, deviceId, content.capabilities ?? 0);
+    const receivedAtMs = clock.nowMs();
+    if (content.body.kind === 'retry-request') return this.#sendAgain(tx, incoming, content.body, followup);
+    if (author !== own) return this.#said(tx, author, content, followup);
+    // From one's own other devices: copies of what they sent, what was done there, and history.
+    switch (content.body.kind) {
+      case 'sent-transcript': {
+        const { to: chat, content: raw } = content.body;
+        const transcribed = decodeContent(raw);
+        if (!transcribed.ok || chat === own) return;
+        const said = { author, chat, content: transcribed.value, receivedAtMs };
+        followup.events.push(...takeIn(tx, own, said, receivedAtMs));
+        return;
+      }
+      case 'history-piece':
+      case 'history-request': {
+        const { events, wake } = transfer.receive(tx, deviceId, content.body);
+        followup.events.push(...events);
+        if (wake) followup.wake.add(own);
+        return;
+      }
+      default:
+        followup.events.push(...takeIn(tx, own, { author, chat: own, content, receivedAtMs }, receivedAtMs));
+    }
+  }
+
+  #said(tx: Transaction, author: string, content: DecodedContent, followup: Followup): void {
+    const { suite, clock, outbox, deliveryReceipts } = this.#context;
+    const { body } = content;
+    if (body.kind === 'typing') {
+      followup.events.push({ kind: 'typing', from: author, state: body.state });
+      return;
+    }
+    const own = suite.local.interopId;
+    const receivedAtMs = clock.nowMs();
+    followup.events.push(...takeIn(tx, own, { author, chat: author, content, receivedAtMs }, receivedAtMs));
+    // The same message under another stanza id is shown once, but its sender may still want to know.
+    const message = readMessage(tx, own, { author, id: hex(content.messageId) });
+    if (message === undefined || message.chat !== author || !outbox.hasRoom(tx)) return;
+    if (!isOn('sendDelivered', readChat(tx, author), readChat(tx, defaultsKey), deliveryReceipts)) return;
+    const payload = { kind: 'receipt', receipt: 'delivered', messageIds: [message.id] } as const;
+    outbox.add(tx, { to: author, payload, silent: true });
+    followup.wake.add(author);
+  }
+
+  #noteCapabilities(tx: Transaction, person: string, deviceId: number, capabilities: number): void {
+    const nowMs = this.#context.clock.nowMs();
+    const before = readCapabilities(tx, person, deviceId);
+    const isFresh = before !== undefined && nowMs - before.seenAtMs < inboxLimits.capabilitiesAgeMs;
+    if (isFresh && before.capabilities === capabilities) return;
+    writeCapabilities(tx, person, deviceId, { capabilities, seenAtMs: nowMs });
+  }
+
+  /** A place in the history that says: something was here. */
+  #lose(tx: Transaction, from: string, chat: string, stanzaId: string, followup: Followup): void {
+    const id = createHash('sha256')
+      .update(`${from}\n${stanzaId}`)
+      .digest('hex')
+      .slice(0, 2 * MESSAGE_ID_BYTES);
+    const nowMs = this.#context.clock.nowMs();
+    const posted = { body: { kind: 'lost' }, sentAtMs: nowMs, receivedAtMs: nowMs } as const;
+    const target = { author: from.split('/')[0]!, id, chat };
+    const own = this.#context.suite.local.interopId;
+    // What was lost on the way from another device of one's own stands in no chat.
+    if (chat === own) return;
+    followup.events.push(...take(tx, own, target, { kind: 'posted', posted }, nowMs));
+  }
+
+  #follow(followup: Followup): void {
+    for (const event of followup.events) this.#context.emit(event);
+    for (const to of followup.wake) this.#context.outbox.wake(to);
+  }
+
+  #drop(detail: string, resolve: () => void): void {
+    this.#problem(new ClientError('protocol-error', { detail }));
+    resolve();
+  }
+
+  #problem(error: ClientError): void {
+    this.#context.emit({ kind: 'problem', error });
+  }
+}
+
+export function contentPayload(content: Uint8Array): { readonly kind: 'content'; readonly content: string } {
+  return { kind: 'content', content: Buffer.from(content).toString('base64') };
+}
+
+function newFollowup(): Followup {
+  return { events: [], wake: new Set() };
+}
+
+function incomingOf(message: DeviceMessage): Incoming {
+  const { kind, payload } = message.ciphertext;
+  const bytes = typeof payload === 'string' ? Buffer.from(payload, 'base64') : payload;
+  const from = { interopId: message.from.local, deviceId: message.fromDevice };
+  return { ciphertext: { from, kind, bytes }, stanzaId: message.id };
+}
+
+function fullAddress(incoming: Incoming): string {
+  const { interopId, deviceId } = incoming.ciphertext.from;
+  return `${interopId}/${deviceId}`;
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}

@@ -1,0 +1,625 @@
+// The outbox: what must leave this device stays on disk until the gatekeeper has taken it over. Encrypts for all devices of
+// the recipient, corrects wrong device lists, waits when told to, sends the same stanza again after a loss.
+// Knows nothing of what contents mean, and of streams only `send` and `request`.
+// Source: docs/protocol/06-stanzas.md section 6.1; order and durability: docs/protocol/04-streams.md section 4.2.
+import { randomBytes } from 'node:crypto';
+import { encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
+import type { E2eeSuite, Encrypted, KnownDevice, RemoteBundle, SessionStarted } from '@drawbridge/e2ee/suite';
+import type { Element } from '@drawbridge/wire/element';
+import { encodeEnvelopeMessage } from '@drawbridge/wire/envelope';
+import type { StanzaError } from '@drawbridge/wire/stanza-error';
+import type { Clock, Random } from '../clock.ts';
+import { RequestRefused } from '../connection/connection.ts';
+import { fetchBundle, fetchDevices, type Request } from '../directory/directory.ts';
+import { ClientError, type ClientErrorCode } from '../errors.ts';
+import type { ClientEvent } from '../events.ts';
+import { take } from '../history/conversation.ts';
+import type { Progress } from '../history/message-log.ts';
+import {
+  listOutbox,
+  type OutboxRecord,
+  type OutboxRow,
+  readEntry,
+  readOutbox,
+  writeOutbox,
+  writeSent,
+} from '../store/records.ts';
+import type { EncryptedStore, Transaction } from '../store/encrypted-store.ts';
+
+export const outboxLimits = {
+  /** Rows that may wait in all; a further `send` is refused. */
+  maxRows: 10_000,
+  /** Messages to one person that wait for the gatekeeper's acknowledgement. */
+  window: 16,
+  /** Wrong device lists in a row for one message. */
+  maxCorrections: 5,
+  /** Refusals of type `wait` for one message. */
+  maxWaits: 40,
+  firstWaitMs: 1_000,
+  maxWaitMs: 300_000,
+  /** Receipts that are put into one message. */
+  maxReceipts: 100,
+  /** Rounds of fetching bundles for one encryption. */
+  maxSessionRounds: 3,
+  deviceListAgeMs: 86_400_000,
+  /** That one has no other devices is believed for so long: no refusal corrects it, since nothing is sent. */
+  ownListAgeMs: 60_000,
+  /** After a link was authorised, it is not believed at all. */
+  linkMs: 600_000,
+} as const;
+
+/** Names one sending of one row: the same row sent again is another sending. */
+export type Sending = { readonly id: string; readonly to: string; readonly number: number };
+
+export type OutboxContext = {
+  readonly store: EncryptedStore;
+  readonly suite: E2eeSuite;
+  readonly domain: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly send: (stanza: Element, sending: Sending) => boolean;
+  readonly request: Request;
+  readonly emit: (event: ClientEvent) => void;
+};
+
+type Lane = {
+  readonly to: string;
+  running: boolean;
+  again: boolean;
+  /** Rows sent and not answered, with the number of their latest sending. */
+  readonly inFlight: Map<string, number>;
+  cancelTimer: (() => void) | undefined;
+};
+
+/** How an attempt to make a row ready ended. */
+type Readiness =
+  | { readonly kind: 'ready'; readonly record: OutboxRecord }
+  /** Nothing to send, or refused for good, or changed: look at the lane again. */
+  | { readonly kind: 'gone' }
+  /** Not now: the row's own time is set, or somebody wakes the lane. */
+  | { readonly kind: 'later' };
+
+export class Outbox {
+  readonly #context: OutboxContext;
+  readonly #lanes = new Map<string, Lane>();
+  readonly #devices = new Map<string, { readonly devices: readonly KnownDevice[]; readonly fetchedAtMs: number }>();
+  readonly #stalled = new Set<string>();
+  #online = false;
+  #sendings = 0;
+  #ownDeviceExpectedUntilMs = 0;
+
+  constructor(context: OutboxContext) {
+    this.#context = context;
+  }
+
+  /** Adds a row within the caller's transaction; gives its id. Throws `outbox-full`. Call `wake` after the commit. */
+  add(
+    tx: Transaction,
+    record: Pick<OutboxRecord, 'to' | 'payload' | 'silent' | 'messageId' | 'toDevice' | 'freshSession'>,
+    id?: string,
+  ): string {
+    if (!this.hasRoom(tx)) throw new ClientError('outbox-full');
+    const rowId = id ?? newStanzaId();
+    writeOutbox(tx, rowId, { ...record, corrections: 0, waits: 0, notBeforeMs: 0 });
+    return rowId;
+  }
+
+  hasRoom(tx: Transaction): boolean {
+    return tx.count('outbox') < outboxLimits.maxRows;
+  }
+
+  /** Sends what waits for this person, as far as it can now. */
+  wake(to: string): void {
+    const lane = this.#lane(to);
+    lane.again = true;
+    if (lane.running) return;
+    this.#run(lane).catch((cause: unknown) => {
+      lane.running = false;
+      this.#context.emit({ kind: 'problem', error: new ClientError('protocol-error', { cause }) });
+    });
+  }
+
+  /** A stream is up. After a resumption what is in flight stays there; otherwise all of it is sent again. */
+  online(resumed: boolean): void {
+    this.#online = true;
+    if (!resumed) for (const lane of this.#lanes.values()) lane.inFlight.clear();
+    this.wakeAll();
+  }
+
+  offline(): void {
+    this.#online = false;
+    for (const lane of this.#lanes.values()) {
+      lane.cancelTimer?.();
+      lane.cancelTimer = undefined;
+    }
+  }
+
+  wakeAll(): void {
+    const recipients = new Set(this.#lanes.keys());
+    this.#transaction(tx => {
+      // Bounded by `maxRows`.
+      let after = 0;
+      for (;;) {
+        const rows = tx.list('outbox', { after });
+        for (const row of rows) recipients.add((JSON.parse(row.value.toString()) as OutboxRecord).to);
+        if (rows.length === 0) return;
+        after = rows.at(-1)!.sequence;
+      }
+    });
+    for (const to of recipients) this.wake(to);
+  }
+
+  /** The gatekeeper has taken these over: they leave the outbox, unless an error came for them. */
+  delivered(sendings: readonly Sending[]): void {
+    const done = sendings.filter(({ id, to, number }) => this.#lanes.get(to)?.inFlight.get(id) === number);
+    const changed = this.#transaction(tx =>
+      done.flatMap(({ id }) => {
+        const record = readOutbox(tx, id);
+        tx.delete('outbox', id);
+        return this.#setState(tx, record, 'sent');
+      }),
+    );
+    // When the store fails the rows stay and are sent again on the next stream: repeated, not lost.
+    if (changed === undefined) return;
+    for (const { id, to } of done) this.#lanes.get(to)?.inFlight.delete(id);
+    this.#announce(changed);
+    const lanes = new Set([...sendings.map(sending => sending.to), ...this.#stalled]);
+    this.#stalled.clear();
+    for (const to of lanes) this.wake(to);
+  }
+
+  /** The gatekeeper refused a stanza. False when it is not one of ours in flight. */
+  refused(stanzaId: string, error: StanzaError): boolean {
+    const found = this.#findInFlight(stanzaId);
+    if (found === undefined) return false;
+    const { id, lane } = found;
+    lane.inFlight.delete(id);
+    const { application } = error;
+    if (error.condition === 'conflict' && application?.name === 'device-list') this.#correct(id, lane.to);
+    else if (error.type === 'wait') this.#postpone(id, new RequestRefused(error));
+    else if (error.condition === 'service-unavailable') this.#fail(id, 'not-reachable');
+    else {
+      const word = application === undefined ? error.condition : `${error.condition}: ${application.name.slice(0, 64)}`;
+      this.#fail(id, 'request-refused', word);
+    }
+    this.wake(lane.to);
+    return true;
+  }
+
+  #findInFlight(stanzaId: string): { id: string; lane: Lane } | undefined {
+    for (const lane of this.#lanes.values()) {
+      for (const id of lane.inFlight.keys()) if (stanzaIdOf(id) === stanzaId) return { id, lane };
+    }
+    return undefined;
+  }
+
+  /** What the directory says about somebody's devices is old: ask again before the next message. */
+  forgetDevices(person: string): void {
+    this.#devices.delete(person);
+  }
+
+  /** A message came from this device: a list without it is old. */
+  noteDevice(person: string, deviceId: number): void {
+    const known = this.#devices.get(person);
+    if (known !== undefined && !known.devices.some(device => device.deviceId === deviceId))
+      this.#devices.delete(person);
+  }
+
+  /** Another device of one's own is about to come. */
+  expectOwnDevice(): void {
+    this.#ownDeviceExpectedUntilMs = this.#context.clock.nowMs() + outboxLimits.linkMs;
+  }
+
+  /**
+   * Sends content that is worth nothing later (typing), to devices with a session, while there is a stream; it is neither
+   * kept nor repeated.
+   */
+  async sendTransient(to: string, content: Uint8Array): Promise<void> {
+    const { suite, store, send } = this.#context;
+    const devices = this.#devices.get(to)?.devices;
+    if (!this.#online || devices === undefined || devices.length === 0) return;
+    const commit = (staged: Encrypted): void => committed(store.transaction(tx => tx.apply(staged.changes)));
+    const encrypted = await suite.encryptFor([{ to, devices, content }], commit);
+    if (!encrypted.ok || !this.#online) return;
+    const id = newStanzaId();
+    const ciphertexts = encrypted.value.ciphertexts.map(({ deviceId, registrationId, kind, bytes }) => ({
+      deviceId,
+      registrationId,
+      kind,
+      payload: bytes,
+    }));
+    const stanza = encodeEnvelopeMessage({
+      to: `${to}@${this.#context.domain}`,
+      id,
+      type: 'chat',
+      suite: suite.name,
+      fromDevice: suite.local.deviceId,
+      ciphertexts,
+      noStore: true,
+      silent: true,
+    });
+    send(stanza, { id, to, number: 0 });
+  }
+
+  close(): void {
+    this.offline();
+    this.#lanes.clear();
+  }
+
+  #lane(to: string): Lane {
+    let lane = this.#lanes.get(to);
+    if (lane === undefined) {
+      lane = { to, running: false, again: false, inFlight: new Map(), cancelTimer: undefined };
+      this.#lanes.set(to, lane);
+    }
+    return lane;
+  }
+
+  async #run(lane: Lane): Promise<void> {
+    lane.running = true;
+    while (this.#online && lane.again) {
+      lane.again = false;
+      while (this.#online && (await this.#sendNext(lane)));
+    }
+    lane.running = false;
+    if (lane.inFlight.size === 0 && !lane.again && lane.cancelTimer === undefined) this.#lanes.delete(lane.to);
+  }
+
+  /** Sends the oldest row of the lane that is not on its way. False when there is nothing to do now. */
+  async #sendNext(lane: Lane): Promise<boolean> {
+    if (lane.inFlight.size >= outboxLimits.window) return false;
+    const rows = this.#transaction(tx => listOutbox(tx, { to: lane.to, limit: outboxLimits.window }));
+    const row = rows?.find(each => !lane.inFlight.has(each.id));
+    if (row === undefined) return false;
+    const waitMs = row.record.notBeforeMs - this.#context.clock.nowMs();
+    if (waitMs > 0) {
+      this.#wakeAfter(lane, waitMs);
+      return false;
+    }
+    const readiness =
+      row.record.ciphertexts === undefined
+        ? await this.#prepare(row, rows!)
+        : { kind: 'ready' as const, record: row.record };
+    if (readiness.kind === 'gone') return true;
+    if (readiness.kind === 'later') {
+      // Woken by its own time, by an acceptance, or by the next stream.
+      const record = this.#transaction(tx => readOutbox(tx, row.id));
+      const laterMs = (record?.notBeforeMs ?? 0) - this.#context.clock.nowMs();
+      if (laterMs > 0) this.#wakeAfter(lane, laterMs);
+      return false;
+    }
+    if (!this.#online) return false;
+    const number = ++this.#sendings;
+    lane.inFlight.set(row.id, number);
+    const sent = this.#context.send(this.#stanza(row.id, readiness.record), { id: row.id, to: lane.to, number });
+    if (!sent) {
+      // The stream has as much to be acknowledged as it takes: any acknowledgement makes room.
+      lane.inFlight.delete(row.id);
+      this.#stalled.add(lane.to);
+    }
+    return sent;
+  }
+
+  #wakeAfter(lane: Lane, ms: number): void {
+    lane.cancelTimer?.();
+    lane.cancelTimer = this.#context.clock.after(ms, () => {
+      lane.cancelTimer = undefined;
+      this.wake(lane.to);
+    });
+  }
+
+  #stanza(id: string, record: OutboxRecord): Element {
+    const { suite, domain } = this.#context;
+    const bare = `${record.to}@${domain}`;
+    return encodeEnvelopeMessage({
+      to: record.toDevice === undefined ? bare : `${bare}/${record.toDevice}`,
+      id: stanzaIdOf(id),
+      type: 'chat',
+      suite: suite.name,
+      fromDevice: suite.local.deviceId,
+      ciphertexts: record.ciphertexts!.map(({ bytes, ...rest }) => ({
+        ...rest,
+        payload: Buffer.from(bytes, 'base64'),
+      })),
+      noStore: false,
+      silent: record.silent,
+    });
+  }
+
+  /** Encrypts a row; the sessions, the row and what a retry needs are one transaction. */
+  async #prepare(row: OutboxRow, queue: readonly OutboxRow[]): Promise<Readiness> {
+    const { id, record } = row;
+    const merged =
+      record.payload.kind === 'receipt' ? mergeReceipts(row, queue, this.#context.clock.nowMs()) : undefined;
+    const content = merged?.content ?? contentOf(record);
+    try {
+      if (record.freshSession === true) return await this.#renewSession(id, record);
+      for (let round = 0; round < outboxLimits.maxSessionRounds; round++) {
+        const devices = await this.#devicesFor(record);
+        if (devices.length === 0) {
+          // One's own other devices: there are none. For others the directory would have said so.
+          return this.#drop(id, record);
+        }
+        const outcome = await this.#encrypt(id, record, devices, content, merged?.ids ?? []);
+        if (outcome !== 'no-session') return outcome;
+      }
+      this.#postpone(id, new ClientError('protocol-error', { detail: 'no session could be made' }));
+      return { kind: 'later' };
+    } catch (error) {
+      return this.#unprepared(id, error);
+    }
+  }
+
+  /** A session of its own for what follows; then the row is as any other. */
+  async #renewSession(id: string, record: OutboxRecord): Promise<Readiness> {
+    const refusal = await this.#startSession(record.to, record.toDevice!);
+    if (refusal === 'untrusted-identity') return this.#hold(id);
+    if (refusal === 'no-such-device') throw new ClientError('not-found');
+    if (refusal !== undefined) throw new ClientError('protocol-error', { detail: refusal });
+    const { freshSession: _, ...rest } = record;
+    this.#transaction(tx => {
+      if (readOutbox(tx, id) !== undefined) writeOutbox(tx, id, rest);
+    });
+    return { kind: 'gone' };
+  }
+
+  async #encrypt(
+    id: string,
+    record: OutboxRecord,
+    devices: readonly KnownDevice[],
+    content: Uint8Array,
+    mergedIds: readonly string[],
+  ): Promise<Readiness | 'no-session'> {
+    const { suite, store } = this.#context;
+    let ready: OutboxRecord | undefined;
+    const commit = ({ ciphertexts, changes }: Encrypted): void => {
+      const encrypted: OutboxRecord = {
+        ...record,
+        payload: { kind: 'content', content: base64(content) },
+        ciphertexts: ciphertexts.map(({ deviceId, registrationId, kind, bytes }) => ({
+          deviceId,
+          registrationId,
+          kind,
+          bytes: base64(bytes),
+        })),
+      };
+      committed(
+        store.transaction(tx => {
+          // It was wiped meanwhile: it must not come back, and nothing of it may leave.
+          if (readOutbox(tx, id) === undefined) throw new ClientError('unknown-message');
+          tx.apply(changes);
+          writeOutbox(tx, id, encrypted);
+          if (record.toDevice === undefined) writeSent(tx, id, { to: record.to, content: base64(content) });
+          for (const mergedId of mergedIds) tx.delete('outbox', mergedId);
+        }),
+      );
+      ready = encrypted;
+    };
+    const encrypted = await suite.encryptFor([{ to: record.to, devices, content }], commit);
+    if (encrypted.ok) return { kind: 'ready', record: ready! };
+    const { error } = encrypted;
+    switch (error.code) {
+      case 'no-session':
+        for (const { deviceId } of error.devices) {
+          const refusal = await this.#startSession(record.to, deviceId);
+          if (refusal === 'untrusted-identity') return this.#hold(id);
+          if (refusal !== undefined) this.forgetDevices(record.to);
+        }
+        return 'no-session';
+      case 'untrusted-identity':
+        return this.#hold(id);
+      case 'content-too-large':
+      case 'too-many-devices':
+      case 'invalid-address':
+        this.#fail(id, 'content-refused', error.code);
+        return { kind: 'gone' };
+      case 'store-failed':
+      case 'commit-failed':
+        throw new ClientError('store-failed', { cause: error.cause });
+      default:
+        // `too-many-waiting` and what may follow: nothing happened, try again.
+        throw new ClientError('too-many-requests', { detail: error.code });
+    }
+  }
+
+  /** Gives the code of what stood in the way, or undefined. Throws what the directory refuses. */
+  async #startSession(person: string, deviceId: number): Promise<string | undefined> {
+    const { suite, store, request, domain, emit } = this.#context;
+    let bundle: RemoteBundle;
+    try {
+      bundle = await fetchBundle(request, `${person}@${domain}`, deviceId);
+    } catch (error) {
+      // This device is gone; whether the person is, their list of devices says.
+      if (error instanceof ClientError && error.code === 'not-found') return 'no-such-device';
+      throw error;
+    }
+    const commit = (staged: SessionStarted): void => committed(store.transaction(tx => tx.apply(staged.changes)));
+    const started = await suite.startSession(bundle, commit);
+    if (started.ok) {
+      for (const identity of started.value.events) emit({ kind: 'identity', identity });
+      return undefined;
+    }
+    const { error } = started;
+    if (error.code === 'store-failed' || error.code === 'commit-failed') {
+      throw new ClientError('store-failed', { cause: error.cause });
+    }
+    return error.code;
+  }
+
+  async #devicesFor(record: OutboxRecord): Promise<readonly KnownDevice[]> {
+    const { clock, request, domain, suite } = this.#context;
+    const { to, toDevice } = record;
+    const own = to === suite.local.interopId ? suite.local.deviceId : undefined;
+    const nowMs = clock.nowMs();
+    let known = this.#devices.get(to);
+    const alone = own !== undefined && known?.devices.every(device => device.deviceId === own) === true;
+    const expecting = alone && nowMs < this.#ownDeviceExpectedUntilMs;
+    const ageMs = alone ? outboxLimits.ownListAgeMs : outboxLimits.deviceListAgeMs;
+    if (known === undefined || expecting || nowMs - known.fetchedAtMs > ageMs) {
+      known = { devices: await fetchDevices(request, `${to}@${domain}`), fetchedAtMs: nowMs };
+      this.#devices.set(to, known);
+    }
+    return known.devices.filter(
+      ({ deviceId }) => deviceId !== own && (toDevice === undefined || deviceId === toDevice),
+    );
+  }
+
+  /** Something outside refused while a row was being prepared. */
+  #unprepared(id: string, error: unknown): Readiness {
+    if (!(error instanceof ClientError)) throw error;
+    // Wiped meanwhile.
+    if (this.#transaction(tx => readOutbox(tx, id)) === undefined) return { kind: 'gone' };
+    if (error.code === 'not-connected' || error.code === 'closed') return { kind: 'later' };
+    if (error.code === 'not-found') {
+      this.#fail(id, 'not-reachable');
+      return { kind: 'gone' };
+    }
+    if (error.code === 'request-refused') {
+      this.#fail(id, 'request-refused', error.detail);
+      return { kind: 'gone' };
+    }
+    this.#postpone(id, error);
+    return { kind: 'later' };
+  }
+
+  /** The set of devices was wrong and nothing was delivered: ask for it anew and encrypt again, under the same id. */
+  #correct(id: string, to: string): void {
+    this.forgetDevices(to);
+    const tooMany = this.#transaction(tx => {
+      const record = readOutbox(tx, id);
+      if (record === undefined) return false;
+      if (record.corrections >= outboxLimits.maxCorrections) return true;
+      const { ciphertexts: _, ...rest } = record;
+      writeOutbox(tx, id, { ...rest, corrections: record.corrections + 1 });
+      return false;
+    });
+    if (tooMany === true) this.#fail(id, 'request-refused', 'the device list could not be corrected');
+  }
+
+  #postpone(id: string, error: ClientError): void {
+    const { clock, random } = this.#context;
+    const gaveUp = this.#transaction(tx => {
+      const record = readOutbox(tx, id);
+      if (record === undefined) return false;
+      if (record.waits >= outboxLimits.maxWaits) return true;
+      const backoffMs = Math.min(outboxLimits.maxWaitMs, outboxLimits.firstWaitMs * 2 ** Math.min(record.waits, 10));
+      const waitMs = (error.retryAfterSeconds ?? 0) * 1_000 + Math.round(backoffMs * (0.5 + random() / 2));
+      writeOutbox(tx, id, { ...record, waits: record.waits + 1, notBeforeMs: clock.nowMs() + waitMs });
+      return false;
+    });
+    if (gaveUp === true) this.#fail(id, error.code, error.detail);
+  }
+
+  /** The recipient's identity changed after it was verified: it waits for a person. */
+  #hold(id: string): Readiness {
+    this.#announce(this.#transaction(tx => this.#setState(tx, readOutbox(tx, id), 'held')) ?? []);
+    return { kind: 'later' };
+  }
+
+  #drop(id: string, record: OutboxRecord): Readiness {
+    if (record.to !== this.#context.suite.local.interopId && record.toDevice === undefined) {
+      this.#fail(id, 'not-reachable');
+      return { kind: 'gone' };
+    }
+    this.#transaction(tx => tx.delete('outbox', id));
+    return { kind: 'gone' };
+  }
+
+  /** For good: the row goes, the message says why. */
+  #fail(id: string, code: ClientErrorCode, detail?: string): void {
+    const changed = this.#transaction(tx => {
+      const record = readOutbox(tx, id);
+      tx.delete('outbox', id);
+      return this.#setState(tx, record, 'failed', detail === undefined ? { code } : { code, detail });
+    });
+    this.#announce(changed ?? []);
+  }
+
+  #setState(
+    tx: Transaction,
+    record: OutboxRecord | undefined,
+    state: Progress['state'],
+    failure?: Progress['failure'],
+  ): ClientEvent[] {
+    const { suite, clock } = this.#context;
+    const own = suite.local.interopId;
+    const entry = record?.messageId === undefined ? undefined : readEntry(tx, own, record.messageId);
+    if (entry === undefined) return [];
+    const progress = { state, ...(failure === undefined ? {} : { failure }) };
+    return take(tx, own, entry, { kind: 'progress', progress }, clock.nowMs());
+  }
+
+  #announce(changed: readonly ClientEvent[]): void {
+    for (const event of changed) this.#context.emit(event);
+  }
+
+  #transaction<T>(work: (tx: Transaction) => T): T | undefined {
+    return transaction(this.#context, work);
+  }
+}
+
+/** Undefined when the store failed; the application hears of it. */
+export function transaction<T>(
+  { store, emit }: { readonly store: EncryptedStore; readonly emit: (event: ClientEvent) => void },
+  work: (tx: Transaction) => T,
+): T | undefined {
+  const result = store.transaction(work);
+  if (result.ok) return result.value;
+  if (result.error.code !== 'closed') {
+    emit({ kind: 'problem', error: new ClientError('store-failed', { cause: result.error }) });
+  }
+  return undefined;
+}
+
+/** Throws inside a suite's commit when the transaction was not done, so that the operation is not done either. */
+export function committed(result: { readonly ok: boolean; readonly error?: unknown }): void {
+  if (!result.ok) throw new ClientError('store-failed', { cause: result.error });
+}
+
+/** A row's key is its stanza's id, with `~device` when it repeats the stanza for one device that could not read it. */
+export function repeatId(stanzaId: string, deviceId: number): string {
+  return `${stanzaId}~${deviceId}`;
+}
+
+function stanzaIdOf(id: string): string {
+  return id.split('~')[0]!;
+}
+
+/** 16 random bytes as a stanza's id. */
+export function newStanzaId(): string {
+  return randomBytes(16).toString('base64url');
+}
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64');
+}
+
+function contentOf(record: OutboxRecord): Uint8Array {
+  return record.payload.kind === 'content' ? Buffer.from(record.payload.content, 'base64') : Buffer.alloc(0);
+}
+
+/** One receipt for this row and those right behind it that say the same about other messages. */
+function mergeReceipts(
+  row: OutboxRow,
+  queue: readonly OutboxRow[],
+  nowMs: number,
+): { content: Uint8Array; ids: readonly string[] } {
+  const { payload } = row.record;
+  if (payload.kind !== 'receipt') throw new TypeError('only receipts are merged');
+  const messageIds = [...payload.messageIds];
+  const ids: string[] = [];
+  for (const { id, record } of queue.slice(queue.indexOf(row) + 1)) {
+    const other = record.payload;
+    if (other.kind !== 'receipt' || other.receipt !== payload.receipt || record.ciphertexts !== undefined) break;
+    if (messageIds.length + other.messageIds.length > outboxLimits.maxReceipts) break;
+    messageIds.push(...other.messageIds);
+    ids.push(id);
+  }
+  const encoded = encodeContent({
+    messageId: randomBytes(MESSAGE_ID_BYTES),
+    sentAtMs: nowMs,
+    body: { kind: 'receipt', receipt: payload.receipt, messageIds: messageIds.map(id => Buffer.from(id, 'hex')) },
+  });
+  if (!encoded.ok) throw new TypeError('a receipt of our own is sound');
+  return { content: encoded.value, ids };
+}

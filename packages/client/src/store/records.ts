@@ -1,0 +1,396 @@
+// The SDK's rows in the store: account, contacts, messages, chats, outbox, what was sent and what was received. Reads and writes
+// them inside a transaction of the caller.
+// Knows nothing of streams, encryption or who asks.
+import type { DeviceCapabilities } from '../history/capabilities.ts';
+import { type ChatRecord, newChat, type ProfileRecord } from '../history/chat-state.ts';
+import type { ClientErrorCode } from '../errors.ts';
+import type { SendFileOptions } from '../files/files.ts';
+import type { LogEntry, ReceiptKind } from '../history/message-log.ts';
+import { MAX_VALUE_BYTES, type StoreTable, type Transaction } from './encrypted-store.ts';
+
+/** This device's place at its gatekeeper. */
+export type AccountRecord = {
+  readonly gatekeeper: string;
+  readonly interopId: string;
+  readonly deviceId: number;
+  readonly domain: string;
+  /** Full JID. */
+  readonly jid: string;
+  /** The gatekeeper's long-term key as it was at enlistment (pinned): base64url of 32 bytes. */
+  readonly signingKey?: string;
+};
+
+/** What people see of somebody. */
+export type ContactRecord = { readonly provider: string; readonly providerNumber: number; readonly identifier: string };
+
+export type OutboxCiphertext = {
+  readonly deviceId: number;
+  readonly registrationId: number;
+  readonly kind: 'prekey' | 'session';
+  /** Base64. */
+  readonly bytes: string;
+};
+
+/** A message on its way; the row's key is the stanza's id, the scope its recipient. */
+export type OutboxRecord = {
+  readonly to: string;
+  /** One device alone: a retry request, or the answer to one. */
+  readonly toDevice?: number;
+  /** Begin a new session with that device first. */
+  readonly freshSession?: boolean;
+  readonly payload:
+    | { readonly kind: 'content'; readonly content: string }
+    | { readonly kind: 'receipt'; readonly receipt: ReceiptKind; readonly messageIds: readonly string[] };
+  readonly silent: boolean;
+  /** The own message in the history whose state follows this row. */
+  readonly messageId?: string;
+  /** Device lists that were wrong so far. */
+  readonly corrections: number;
+  /** Refusals of type `wait` so far, and when to try again. */
+  readonly waits: number;
+  readonly notBeforeMs: number;
+  /** Encrypted, and exactly this leaves the device, as often as needed; absent: not encrypted yet. */
+  readonly ciphertexts?: readonly OutboxCiphertext[];
+};
+
+/** What was sent, for a recipient who could not read it; the key is the stanza's id. */
+export type SentRecord = { readonly to: string; readonly content: string };
+
+/** An upload that is under way or broke off, and the message that waits for it. */
+export type UploadRecord = {
+  readonly path: string;
+  /** How the file looked when it was accepted. */
+  readonly looks: string;
+  /** Of `encodeSealed`; absent: not described yet. */
+  readonly sealed?: string;
+  /** Names the bytes of the copy that was described; absent: the file goes as it is. */
+  readonly preparedSha256?: string;
+  readonly url?: string;
+  /** When something about it was written last. */
+  readonly atMs: number;
+  /** Absent: its sender gave it up. */
+  readonly message?: {
+    readonly to: string;
+    readonly words: Omit<SendFileOptions, 'path'>;
+    /** It needs a person. */
+    readonly failure?: { readonly code: ClientErrorCode; readonly detail?: string };
+  };
+};
+
+export type UploadRow = { readonly id: string; readonly record: UploadRecord };
+
+export type HeldRecord = {
+  readonly from: string;
+  readonly stanzaId: string;
+  readonly kind: 'prekey' | 'session' | 'plaintext-retry';
+  readonly bytes: string;
+};
+
+/** A stanza that could not be read and that its sender was asked to send again. */
+export type UnreadRecord = { readonly from: string; readonly stanzaId: string; readonly sinceMs: number };
+
+/** Rows are authentic: nobody but this file wrote them, and each table holds one type. */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller names the table's type
+function getJson<T>(tx: Transaction, table: StoreTable, key: string): T | undefined {
+  const value = tx.get(table, key);
+  return value === undefined ? undefined : (decodeJson(value) as T);
+}
+
+function putJson(tx: Transaction, table: StoreTable, key: string, value: unknown, scope?: string): void {
+  tx.put(table, key, encodeJson(value), scope);
+}
+
+const bytesName = '$base64';
+
+/** JSON in which bytes are kept as base64. */
+function encodeJson(value: unknown): Buffer {
+  return Buffer.from(
+    // Buffers turn themselves into something else before a replacer sees them: it looks at what they were.
+    JSON.stringify(value, function replace(this: Record<string, unknown>, key, each: unknown) {
+      const bytes = this[key];
+      return bytes instanceof Uint8Array ? { [bytesName]: Buffer.from(bytes).toString('base64') } : each;
+    }),
+  );
+}
+
+function decodeJson(value: Buffer): unknown {
+  const text = value.toString();
+  if (!text.includes(bytesName)) return JSON.parse(text);
+  return JSON.parse(text, (_, each: unknown) =>
+    typeof each === 'object' && each !== null && bytesName in each
+      ? new Uint8Array(Buffer.from(String(each[bytesName]), 'base64'))
+      : each,
+  );
+}
+
+export function readAccount(tx: Transaction): AccountRecord | undefined {
+  return getJson(tx, 'setting', 'account');
+}
+
+export function writeAccount(tx: Transaction, account: AccountRecord): void {
+  putJson(tx, 'setting', 'account', account);
+}
+
+export type SettingName = 'publication' | 'link' | 'static-key' | 'transport' | 'media-names';
+
+export function readSetting(tx: Transaction, name: SettingName): string | undefined {
+  return getJson(tx, 'setting', name);
+}
+
+export function writeSetting(tx: Transaction, name: SettingName, value: string | undefined): void {
+  if (value === undefined) tx.delete('setting', name);
+  else putJson(tx, 'setting', name, value);
+}
+
+/** Sequence of the newest message that an iterator has finished with. */
+export function readCursor(tx: Transaction): number {
+  return getJson<number>(tx, 'setting', 'cursor') ?? 0;
+}
+
+export function writeCursor(tx: Transaction, sequence: number): void {
+  putJson(tx, 'setting', 'cursor', sequence);
+}
+
+export function readContact(tx: Transaction, interopId: string): ContactRecord | undefined {
+  return getJson(tx, 'contact', interopId);
+}
+
+export function findContact(tx: Transaction, provider: string, identifier: string): string | undefined {
+  return getJson(tx, 'contact', nameKey(provider, identifier));
+}
+
+/** Also under its name, so that it is found by it. */
+export function writeContact(tx: Transaction, interopId: string, contact: ContactRecord): void {
+  putJson(tx, 'contact', interopId, contact);
+  putJson(tx, 'contact', nameKey(contact.provider, contact.identifier), interopId);
+}
+
+export function forgetContact(tx: Transaction, provider: string, identifier: string): void {
+  tx.delete('contact', nameKey(provider, identifier));
+}
+
+function nameKey(provider: string, identifier: string): string {
+  return `@${provider}\n${identifier}`;
+}
+
+export function messageKey(author: string, id: string): string {
+  return `${author}:${id}`;
+}
+
+/** A message that has come, or facts about one that has not (`readOrphan`). */
+export function readEntry(tx: Transaction, author: string, id: string): LogEntry | undefined {
+  return getJson(tx, 'message', messageKey(author, id));
+}
+
+/** False, and nothing is written, when the entry would be larger than a row may be. With `first` a new row stands before all others. */
+export function writeEntry(tx: Transaction, entry: LogEntry, first = false): boolean {
+  const value = encodeJson(entry);
+  if (value.length > MAX_VALUE_BYTES) return false;
+  const key = messageKey(entry.author, entry.id);
+  if (first) tx.putFirst('message', key, value, entry.chat);
+  else tx.put('message', key, value, entry.chat);
+  return true;
+}
+
+export type EntryRow = { readonly sequence: number; readonly entry: LogEntry };
+
+export function listEntries(
+  tx: Transaction,
+  options: {
+    readonly chat?: string;
+    readonly after?: number;
+    readonly before?: number;
+    readonly newest?: boolean;
+    readonly limit: number;
+  },
+): EntryRow[] {
+  const { chat, ...rest } = options;
+  const rows = tx.list('message', { ...rest, ...(chat === undefined ? {} : { scope: chat }) });
+  return rows.map(row => ({ sequence: row.sequence, entry: decodeJson(row.value) as LogEntry }));
+}
+
+/** Facts are kept with the chat in which they were said: said elsewhere, they are about nothing. */
+function orphanKey(chat: string, author: string, id: string): string {
+  return `${chat}\n${messageKey(author, id)}`;
+}
+
+export function readOrphan(tx: Transaction, chat: string, author: string, id: string): LogEntry | undefined {
+  return getJson(tx, 'orphan', orphanKey(chat, author, id));
+}
+
+export function deleteOrphan(tx: Transaction, chat: string, author: string, id: string): void {
+  tx.delete('orphan', orphanKey(chat, author, id));
+}
+
+/** The oldest of a chat give way. */
+export function writeOrphan(tx: Transaction, entry: LogEntry, maxPerChat: number): void {
+  const value = encodeJson(entry);
+  if (value.length > MAX_VALUE_BYTES) return;
+  const key = orphanKey(entry.chat, entry.author, entry.id);
+  tx.put('orphan', key, value, entry.chat);
+  const excess = tx.count('orphan', entry.chat) - maxPerChat;
+  if (excess <= 0) return;
+  for (const row of tx.list('orphan', { scope: entry.chat, limit: excess })) tx.delete('orphan', row.key);
+}
+
+export function readChat(tx: Transaction, chat: string): ChatRecord {
+  return getJson(tx, 'chat', chat) ?? newChat(chat);
+}
+
+export function writeChat(tx: Transaction, record: ChatRecord): void {
+  putJson(tx, 'chat', record.chat, record);
+}
+
+export type ChatRecordRow = { readonly sequence: number; readonly chat: ChatRecord };
+
+/** In the order in which they began. */
+export function listChats(
+  tx: Transaction,
+  options: { readonly after?: number; readonly limit: number },
+): ChatRecordRow[] {
+  return tx.list('chat', options).map(({ sequence, value }) => ({ sequence, chat: decodeJson(value) as ChatRecord }));
+}
+
+/** When a message is to be wiped. */
+export type ExpiryRecord = { readonly author: string; readonly id: string; readonly atMs: number };
+
+export function writeExpiry(tx: Transaction, expiry: ExpiryRecord): void {
+  putJson(tx, 'expiry', messageKey(expiry.author, expiry.id), expiry);
+}
+
+export function deleteExpiry(tx: Transaction, author: string, id: string): void {
+  tx.delete('expiry', messageKey(author, id));
+}
+
+export function listExpiries(tx: Transaction, after: number): { sequence: number; expiry: ExpiryRecord }[] {
+  return tx.list('expiry', { after }).map(row => ({
+    sequence: row.sequence,
+    expiry: decodeJson(row.value) as ExpiryRecord,
+  }));
+}
+
+export function readProfile(tx: Transaction, interopId: string): ProfileRecord | undefined {
+  return getJson(tx, 'profile', interopId);
+}
+
+export function writeProfile(tx: Transaction, interopId: string, record: ProfileRecord): void {
+  putJson(tx, 'profile', interopId, record);
+}
+
+export function readCapabilities(tx: Transaction, person: string, deviceId: number): DeviceCapabilities | undefined {
+  return getJson(tx, 'device-list', `${person}/${deviceId}`);
+}
+
+export function writeCapabilities(tx: Transaction, person: string, deviceId: number, record: DeviceCapabilities): void {
+  putJson(tx, 'device-list', `${person}/${deviceId}`, record, person);
+}
+
+export function listCapabilities(tx: Transaction, person: string): DeviceCapabilities[] {
+  return tx.list('device-list', { scope: person }).map(row => decodeJson(row.value) as DeviceCapabilities);
+}
+
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller names the record's type
+export function readTransfer<T>(tx: Transaction, name: string): T | undefined {
+  return getJson<T>(tx, 'transfer', name);
+}
+
+export function writeTransfer(tx: Transaction, name: string, value: unknown): void {
+  if (value === undefined) tx.delete('transfer', name);
+  else putJson(tx, 'transfer', name, value);
+}
+
+export type OutboxRow = { readonly id: string; readonly record: OutboxRecord };
+
+export function readOutbox(tx: Transaction, id: string): OutboxRecord | undefined {
+  return getJson(tx, 'outbox', id);
+}
+
+export function writeOutbox(tx: Transaction, id: string, record: OutboxRecord): void {
+  putJson(tx, 'outbox', id, record, record.to);
+}
+
+/** Oldest first: the order in which they must leave. */
+export function listOutbox(tx: Transaction, options: { readonly to?: string; readonly limit: number }): OutboxRow[] {
+  const rows = tx.list('outbox', { limit: options.limit, ...(options.to === undefined ? {} : { scope: options.to }) });
+  return rows.map(row => ({ id: row.key, record: JSON.parse(row.value.toString()) as OutboxRecord }));
+}
+
+export function readUpload(tx: Transaction, id: string): UploadRecord | undefined {
+  return getJson(tx, 'upload', id);
+}
+
+export function writeUpload(tx: Transaction, id: string, record: UploadRecord): void {
+  putJson(tx, 'upload', id, record);
+}
+
+export function deleteUpload(tx: Transaction, id: string): void {
+  tx.delete('upload', id);
+}
+
+/** Oldest first. Few: their number is bounded (`fileOutboxLimits`). */
+export function listUploads(tx: Transaction): UploadRow[] {
+  return tx.list('upload').map(row => ({ id: row.key, record: decodeJson(row.value) as UploadRecord }));
+}
+
+/** Paths of plaintext files that are being written now, or were when the process ended. */
+export function noteSaving(tx: Transaction, path: string, isWritten: boolean): void {
+  // Their ends are random; all of it may be longer than a key.
+  const key = path.slice(-16);
+  if (isWritten) tx.put('saving', key, Buffer.from(path));
+  else tx.delete('saving', key);
+}
+
+export function listSaving(tx: Transaction): string[] {
+  return tx.list('saving').map(row => row.value.toString());
+}
+
+export function readSent(tx: Transaction, stanzaId: string): SentRecord | undefined {
+  return getJson(tx, 'sent', stanzaId);
+}
+
+export function writeSent(tx: Transaction, stanzaId: string, sent: SentRecord): void {
+  putJson(tx, 'sent', stanzaId, sent);
+}
+
+/** `done`: never look at it again. `unread`: it could not be decrypted; the sender may send it once more. */
+export type ReceivedState = 'done' | 'unread';
+
+export function readReceived(tx: Transaction, from: string, stanzaId: string): ReceivedState | undefined {
+  return getJson(tx, 'received', `${from}\n${stanzaId}`);
+}
+
+export function writeReceived(tx: Transaction, from: string, stanzaId: string, state: ReceivedState): void {
+  putJson(tx, 'received', `${from}\n${stanzaId}`, state);
+}
+
+export function writeHeld(tx: Transaction, person: string, held: HeldRecord): void {
+  putJson(tx, 'held', `${held.from}\n${held.stanzaId}`, held, person);
+}
+
+/** Takes the ciphertexts of a person that wait for their identity, oldest first. */
+export function listHeld(tx: Transaction, person: string, limit: number): { key: string; held: HeldRecord }[] {
+  const rows = tx.list('held', { scope: person, limit });
+  return rows.map(row => ({ key: row.key, held: JSON.parse(row.value.toString()) as HeldRecord }));
+}
+
+/** Stanzas that wait to be sent again by their senders share the scope of the retry counts' own table. */
+function unreadKey(from: string, stanzaId: string): string {
+  return `unread\n${from}\n${stanzaId}`;
+}
+
+export function readUnread(tx: Transaction, from: string, stanzaId: string): UnreadRecord | undefined {
+  return getJson(tx, 'retry', unreadKey(from, stanzaId));
+}
+
+export function writeUnread(tx: Transaction, unread: UnreadRecord): void {
+  putJson(tx, 'retry', unreadKey(unread.from, unread.stanzaId), unread, 'unread');
+}
+
+export function deleteUnread(tx: Transaction, from: string, stanzaId: string): void {
+  tx.delete('retry', unreadKey(from, stanzaId));
+}
+
+/** Oldest first. */
+export function listUnread(tx: Transaction, limit: number): UnreadRecord[] {
+  return tx.list('retry', { scope: 'unread', limit }).map(row => JSON.parse(row.value.toString()) as UnreadRecord);
+}
