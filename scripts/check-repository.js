@@ -20,6 +20,15 @@ const files = execFileSync('git', ['ls-files', '-co', '--exclude-standard'], { c
   .split('\n')
   .filter(Boolean);
 
+const named = new Map();
+function exportsOf(name) {
+  if (!named.has(name)) {
+    const text = readFileSync(join(root, 'packages', name, 'package.json'), 'utf8');
+    named.set(name, JSON.parse(text).exports);
+  }
+  return named.get(name);
+}
+
 for (const file of files) {
   if (!/\.(ts|tsx|js|mjs|json|md|yaml|yml|proto|py|html|css)$/.test(file) || file.startsWith('bench/results/'))
     continue;
@@ -32,12 +41,21 @@ for (const file of files) {
   const home = file.match(/^packages\/([a-z0-9]+)\/src\/(.*)$/);
   if (home !== null && file.endsWith('.ts')) {
     const isTest = file.endsWith('.test.ts');
-    for (const [, name] of text.matchAll(/from '@drawbridge\/([a-z0-9]+)\//g)) {
+    for (const [, name] of text.matchAll(/from '@drawbridge\/([a-z0-9]+)['/]/g)) {
       if (name !== home[1] && !allow[home[1]].includes(name))
         problems.push(`${file}: ${home[1]} may not import ${name}`);
     }
     if (home[1] !== 'e2ee' && !isTest && /from '@signalapp\//.test(text))
       problems.push(`${file}: libsignal belongs in packages/e2ee alone`);
+  }
+  // Tests, the harness and benches reach everything through the source condition; what is published, named subpaths only.
+  if (/^(packages|apps)\/[a-z0-9]+\/src\//.test(file) && !/\.test\.ts$|\/testing\//.test(file)) {
+    for (const [, name, path] of text.matchAll(/'@drawbridge\/([a-z0-9]+)(?:\/([^']+))?'/g)) {
+      if (exportsOf(name)[path === undefined ? '.' : `./${path}`] === undefined)
+        problems.push(
+          `${file}: ${name} exports no ./${path ?? ''}; name it in packages/${name}/package.json, or import else`,
+        );
+    }
   }
   if (/from '@drawbridge\/harness\//.test(text) && !file.startsWith('harness/') && !file.startsWith('bench/')) {
     problems.push(`${file}: nothing imports the harness`);

@@ -3,12 +3,19 @@
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
-import { type Chat, type Client, type Message, openClient } from '@drawbridge/client/client';
-import { ClientError, clientErrors } from '@drawbridge/client/errors';
-import type { ClientEvent } from '@drawbridge/client/events';
-import type { FileProgress } from '@drawbridge/client/files/files';
-import type { MessageRecord } from '@drawbridge/client/history/message-log';
-import type { Outgoing, Recipient } from '@drawbridge/client/messenger';
+import {
+  type Chat,
+  type Client,
+  ClientError,
+  type ClientEvent,
+  clientErrors,
+  type FileProgress,
+  type Message,
+  type MessageRecord,
+  openClient,
+  type Outgoing,
+  type Recipient,
+} from '@drawbridge/client';
 import type { AttachmentPointer } from '@drawbridge/e2ee/content-attachment';
 import type { ChatPerson } from './chat.ts';
 import { CommandError } from './command-error.ts';

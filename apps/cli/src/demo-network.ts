@@ -2,7 +2,7 @@
 // that the servers receive. Knows nothing of what is said or shown.
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Client, openClient } from '@drawbridge/client/client';
+import { type Client, openClient } from '@drawbridge/client';
 import { devGatekeeperIssuer, freePorts } from './dev-config.ts';
 import { type DevGatekeeper, startDevGatekeeper, startDevProvider } from './dev-network.ts';
 import { ensureDevPki } from './dev-pki.ts';

@@ -1,7 +1,7 @@
 // The demo without a person: so many messages each way between anna and each gatekeeper's own user, counted, and a search
 // for their texts in every byte that the servers received or stored.
 import { randomBytes } from 'node:crypto';
-import type { Client } from '@drawbridge/client/client';
+import type { Client } from '@drawbridge/client';
 import type { DemoGatekeeper, DemoNetwork } from './demo-network.ts';
 import { nativePerson, providerName, storedFiles } from './demo-network.ts';
 import { countFound } from './plaintext-search.ts';
