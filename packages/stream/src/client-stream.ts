@@ -162,9 +162,8 @@ export class ClientStream<T> {
   #sentSinceAsked = 0;
   /** The peer's `<r/>` that is not answered yet, and until when it may wait. */
   #owed: { readonly sequence: number; readonly byMs: number } | undefined;
+  /** The count that the peer was told last. */
   #told = 0;
-  /** After a resumption: sequence of the next stanza that the peer repeats because we had not resolved it. */
-  #repeatFrom = Number.POSITIVE_INFINITY;
 
   constructor(settings: ClientStreamSettings, nowMs: number, resumption?: Resumption<T>) {
     this.#domain = settings.domain;
@@ -181,7 +180,7 @@ export class ClientStream<T> {
 
   /** Inbound stanzas that the application has not resolved; the owner stops reading when they are too many. */
   get unresolvedCount(): number {
-    return this.#live.management.received - this.#live.management.handledSequence;
+    return this.#live.management.unresolvedCount;
   }
 
   get unacknowledgedCount(): number {
@@ -345,7 +344,8 @@ export class ClientStream<T> {
     const resumption = this.#resumption;
     if (resumption === undefined) return this.#bind();
     this.#state = { kind: 'resuming' };
-    this.#put(element('resume', NS_SM, { previd: resumption.id, h: String(resumption.management.handled) }));
+    this.#told = resumption.management.askToResume();
+    this.#put(element('resume', NS_SM, { previd: resumption.id, h: String(this.#told) }));
   }
 
   #bind(): void {
@@ -377,8 +377,7 @@ export class ClientStream<T> {
     if (delivered === 'handled-count-ahead') return this.#fail({ code: 'handled-count-ahead' });
     this.#resumption = undefined;
     this.#live = { id: resumption.id, management };
-    this.#told = management.handled;
-    this.#repeatFrom = management.handledSequence + 1;
+    management.repeat();
     this.#delivered(delivered);
     // Before `established`: what the owner sends then comes behind what it had sent before.
     for (const outbound of management.unacknowledged) {
@@ -418,6 +417,7 @@ export class ClientStream<T> {
     const resume = attribute(el, 'resume');
     const id = resume === 'true' || resume === '1' ? attribute(el, 'id') : undefined;
     this.#live = { id: id === '' ? undefined : id, management: new StreamManagement() };
+    this.#told = 0;
     this.#establish(jid, false);
   }
 
@@ -432,20 +432,16 @@ export class ClientStream<T> {
     if (el.ns !== NS_CLIENT || (el.name !== 'message' && el.name !== 'presence' && el.name !== 'iq')) {
       return this.#fail({ code: 'protocol-error', condition: 'unsupported-stanza-type' });
     }
-    const ticket = { session: this.#live.management, sequence: this.#sequence() };
+    const { management } = this.#live;
+    const ticket = { session: management, sequence: management.receive() };
+    // The peer repeats what was kept after we had told it our count.
+    if (management.isResolved(ticket.sequence)) return;
     if (el.name === 'message') {
       this.#effects.push({ kind: 'stanza', element: el, ticket });
       return;
     }
     if (el.name === 'iq') this.#iq(el, nowMs);
     this.#resolved(ticket);
-  }
-
-  /** What was received before a resumption and not resolved comes again, in the same order, and keeps its sequence. */
-  #sequence(): number {
-    const { management } = this.#live;
-    if (this.#repeatFrom <= management.received) return this.#repeatFrom++;
-    return management.receive();
   }
 
   #iq(el: Element, nowMs: number): void {
@@ -489,7 +485,7 @@ export class ClientStream<T> {
   /** The peer's `<r/>`: answered when all before it is kept, else as soon as it is, at the latest after `keepMs`. */
   #asked(nowMs: number): void {
     const { management } = this.#live;
-    if (management.handledSequence === management.received) return this.#tell();
+    if (management.handledSequence >= management.received) return this.#tell();
     this.#owed ??= { sequence: management.received, byMs: nowMs + this.#limits.keepMs };
   }
 

@@ -15,7 +15,11 @@ export type HandledCountAhead = 'handled-count-ahead';
  */
 export class StreamManagement<T> {
   #received = 0;
+  /** The highest sequence ever given: above `#received` while the peer repeats what came before a cut. */
+  #highest = 0;
   #handled = 0;
+  /** The count that was told when this side asked for a resumption: the peer repeats from the stanza after it. */
+  #resumesAfter = 0;
   /** Sequences above `#handled` that are resolved out of order; empty in the common case. */
   #resolvedAhead: Set<number> | undefined;
   #acknowledged = 0;
@@ -26,23 +30,36 @@ export class StreamManagement<T> {
   /** Counts start at 0 (XEP-0198 section 4), or, to see what long streams come to, where `startsAt` (below 2^32) says. */
   constructor(startsAt = 0) {
     this.#received = startsAt;
+    this.#highest = startsAt;
     this.#handled = startsAt;
+    this.#resumesAfter = startsAt;
     this.#acknowledged = startsAt;
   }
 
   /** Counts an inbound stanza; gives its sequence, one more than the last. Never wraps here, only on the wire. */
   receive(): number {
-    return ++this.#received;
+    this.#received++;
+    if (this.#received > this.#highest) this.#highest = this.#received;
+    return this.#received;
   }
 
-  /** Inbound stanzas counted so far. */
+  /** Inbound stanzas counted so far, up to the last one that came on this stream. */
   get received(): number {
     return this.#received;
   }
 
+  /** Inbound stanzas that came and are above the count of those resolved without a gap. */
+  get unresolvedCount(): number {
+    return this.#highest - this.#handled;
+  }
+
+  isResolved(sequence: number): boolean {
+    return sequence <= this.#handled || this.#resolvedAhead?.has(sequence) === true;
+  }
+
   /** Says that the inbound stanza with this sequence needs nothing more. Repeats do no harm, nor do sequences never received. */
   resolve(sequence: number): void {
-    if (sequence > this.#received) return;
+    if (sequence > this.#highest) return;
     if (sequence === this.#handled + 1) {
       this.#handled = sequence;
       while (this.#resolvedAhead?.delete(this.#handled + 1) === true) this.#handled++;
@@ -60,10 +77,28 @@ export class StreamManagement<T> {
     return this.#handled % modulus;
   }
 
-  /** Forgets inbound stanzas that are not resolved: after a resumption the peer sends them again (XEP-0198 section 5). */
+  /**
+   * The side that accepts a resumption forgets inbound stanzas that are not resolved: it tells its count in that moment,
+   * the peer sends the rest again (XEP-0198 section 5), and they count as new ones.
+   */
   rewind(): void {
     this.#received = this.#handled;
+    this.#highest = this.#handled;
     this.#resolvedAhead = undefined;
+  }
+
+  /** The side that asks for a resumption: the `h` to ask with. What is resolved from now on doesn't change it. */
+  askToResume(): number {
+    this.#resumesAfter = this.#handled;
+    return this.handled;
+  }
+
+  /**
+   * The peer has agreed and repeats from the stanza after the count of `askToResume`: the same stanzas in the same order.
+   * They get the sequences that they had, and those that were resolved stay resolved.
+   */
+  repeat(): void {
+    this.#received = this.#resumesAfter;
   }
 
   /** Notes an outbound stanza that the peer must acknowledge. */
