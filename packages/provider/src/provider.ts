@@ -19,16 +19,16 @@ import {
   type ProofTransport,
 } from '@drawbridge/identity/ownership-proof';
 import type { KeySource } from '@drawbridge/identity/verify-ownership-proof';
-import { createAttemptBudget } from './attempt-budget.ts';
-import { createRoutes } from './http-routes.ts';
-import { createIssuer } from './issuer.ts';
-import { issuerKeyFile, issuerKeyMemory } from './issuer-key-file.ts';
-import { createMediaOrigin, type MediaOptions, type MediaOrigin } from './media-origin.ts';
+import { createAttemptBudget } from './http/attempt-budget.ts';
+import { createRoutes } from './http/routes.ts';
+import { createIssuer } from './issuer/issuer.ts';
+import { issuerKeyFile, issuerKeyMemory } from './issuer/issuer-key-file.ts';
+import { createMediaOrigin, type MediaOptions, type MediaOrigin } from './media-origin/media-origin.ts';
 import { createEventIds, createSessions, openProviderDatabase, removeExpired } from './provider-database.ts';
-import { createSqliteDirectory } from './sqlite-directory.ts';
-import type { UserDirectory } from './user-directory.ts';
-import { createWakeUpReceiver, type KnownGatekeeper } from './wake-up-receiver.ts';
-import { createWakeUpStreams } from './wake-up-streams.ts';
+import { createSqliteDirectory } from './directory/sqlite-directory.ts';
+import type { UserDirectory } from './directory/user-directory.ts';
+import { createWakeUpReceiver, type KnownGatekeeper } from './wake-ups/receiver.ts';
+import { createWakeUpStreams } from './wake-ups/streams.ts';
 
 /** Named limits. */
 export const providerLimits = {

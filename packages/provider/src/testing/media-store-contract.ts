@@ -4,7 +4,7 @@ import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { MediaStore } from '../media-origin-store.ts';
+import type { MediaStore } from '../media-origin/media-store.ts';
 
 export type MediaStoreUnderTest = {
   readonly store: MediaStore;

@@ -4,8 +4,8 @@
 import { readFileSync } from 'node:fs';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
-import { type MediaStore, MediaStoreError } from './media-origin-store.ts';
-import type { S3Credentials } from './media-origin-s3.ts';
+import { type MediaStore, MediaStoreError } from './media-store.ts';
+import type { S3Credentials } from './s3-store.ts';
 
 /** The form in JSON. Paths are the reader's to resolve. */
 export const mediaStorageSchema = Type.Object(
@@ -118,7 +118,7 @@ export async function openMediaStorage(storage: MediaStorage, options: OpenMedia
   const { endpoint, region, bucket, prefix, pathStyle, credentialsFile, caFile } = storage;
   const credentials = readCredentials(credentialsFile, options.environment);
   // Who keeps files on disk never loads it.
-  const { openS3MediaStore } = await import('./media-origin-s3.ts');
+  const { openS3MediaStore } = await import('./s3-store.ts');
   const store = openS3MediaStore({
     endpoint,
     region,

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { MediaStoreError } from './media-origin-store.ts';
+import { MediaStoreError } from './media-store.ts';
 import { openMediaStorage, parseMediaStorage } from './media-storage.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-media-storage-'));

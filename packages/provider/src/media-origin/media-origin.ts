@@ -10,9 +10,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { discard, pump } from '@drawbridge/identity/body-buffers';
-import { readRange } from './media-origin-range.ts';
-import { createDiskMediaStore, type MediaStore, type MediaWriter } from './media-origin-store.ts';
-import { openUploads, type Upload } from './media-origin-uploads.ts';
+import { readRange } from './range.ts';
+import { createDiskMediaStore, type MediaStore, type MediaWriter } from './media-store.ts';
+import { openUploads, type Upload } from './uploads.ts';
 
 /** Named limits; each may be changed when the origin is made. */
 export type MediaLimits = {

@@ -20,9 +20,9 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import * as fc from 'fast-check';
 import { createMediaOrigin, type MediaLimits, type MediaOrigin, mediaProblems } from './media-origin.ts';
-import { readRange } from './media-origin-range.ts';
-import { createDiskMediaStore, type MediaStore } from './media-origin-store.ts';
-import { createProvider } from './provider.ts';
+import { readRange } from './range.ts';
+import { createDiskMediaStore, type MediaStore } from './media-store.ts';
+import { createProvider } from '../provider.ts';
 
 const folders: string[] = [];
 const open: (() => Promise<void> | void)[] = [];

@@ -32,7 +32,7 @@ import {
   S3ServiceException,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
-import { isMediaName, MediaStoreError, type MediaStore, type MediaWriter, syncFolder } from './media-origin-store.ts';
+import { isMediaName, MediaStoreError, type MediaStore, type MediaWriter, syncFolder } from './media-store.ts';
 
 /** Named limits; each may be changed when the store is opened. */
 export type S3Limits = {

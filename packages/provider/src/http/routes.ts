@@ -8,13 +8,13 @@ import { isUserIdentifier, type ProofTransport } from '@drawbridge/identity/owne
 import { fastify, type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { AttemptBudget } from './attempt-budget.ts';
-import { isPassword, passwordLimits } from './password-hash.ts';
+import { isPassword, passwordLimits } from '../directory/password-hash.ts';
 import { type ProblemCode, problemDetails, problems } from './problems.ts';
-import type { ProofIssue } from './provider.ts';
-import type { Sessions } from './provider-database.ts';
-import type { UserDirectory } from './user-directory.ts';
-import type { WakeUpReceipt } from './wake-up-receiver.ts';
-import type { WakeUpStreams } from './wake-up-streams.ts';
+import type { ProofIssue } from '../provider.ts';
+import type { Sessions } from '../provider-database.ts';
+import type { UserDirectory } from '../directory/user-directory.ts';
+import type { WakeUpReceipt } from '../wake-ups/receiver.ts';
+import type { WakeUpStreams } from '../wake-ups/streams.ts';
 
 export const httpLimits = { maxBodyBytes: 16_384, maxEventBytes: 8_192, jwksMaxAgeSeconds: 300, retrySeconds: 5 };
 

@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { createAttemptBudget } from './attempt-budget.ts';
+import { createAttemptBudget } from '../http/attempt-budget.ts';
 import { createPasswordHasher, isPassword, passwordHashLimits } from './password-hash.ts';
 import {
   createEventIds,
@@ -14,7 +14,7 @@ import {
   openProviderDatabase,
   removeExpired,
   sessionLimits,
-} from './provider-database.ts';
+} from '../provider-database.ts';
 import { createSqliteDirectory } from './sqlite-directory.ts';
 
 const nowMs = 1_795_000_000_000;

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
-import { createDiskMediaStore } from './media-origin-store.ts';
-import { testMediaStore } from './testing/media-store-contract.ts';
+import { createDiskMediaStore } from './media-store.ts';
+import { testMediaStore } from '../testing/media-store-contract.ts';
 
 const folders: string[] = [];
 after(() => {
