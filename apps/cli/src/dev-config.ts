@@ -107,7 +107,7 @@ export function devGatekeeperConfig(options: DevGatekeeperOptions): Config {
       providers: options.providers.map(withMediaOrigin),
       egress: { allowAddresses: loopbackAddresses, caFile: pki.caFile },
       // Everybody has the same address here.
-      limits: { connectionsPerAddress: 100_000, httpConnections: 100_000 },
+      limits: { connectionsPerAddress: 100_000, httpConnections: 100_000, httpConnectionsPerAddress: 100_000 },
       budgets: { unlimited: options.unlimited === true },
     },
     options.folder,

@@ -12,6 +12,7 @@ import {
   type ListenerLog,
   type Tap,
 } from './listeners/admission.ts';
+import { addressKey } from './listeners/network-prefix.ts';
 import { type MailboxLimits, Mailboxes, type MailboxStore, type Codec } from './mailbox/mailbox.ts';
 import type { SessionHost, SessionLimits } from './routing/device-session.ts';
 import type { IqHandlers } from './routing/iq.ts';
@@ -38,6 +39,8 @@ export type CoreDeps = {
     transport: 'xmpp' | 'compact',
     deviceKeyThumbprint?: string,
   ) => Promise<Admission>;
+  /** Whose a WebSocket is, an address key; the socket's when left out. */
+  readonly addressOf?: ListenerHost['addressOf'];
   readonly nowMs: () => number;
   readonly log: ListenerLog;
   readonly tap?: Tap | undefined;
@@ -139,6 +142,7 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     },
     authenticate: deps.authenticate,
     gate: new ConnectionGate(deps.listenerLimits),
+    addressOf: deps.addressOf ?? (request => addressKey(request.socket.remoteAddress ?? '')),
   };
 
   let sweeping: Promise<unknown> = Promise.resolve();

@@ -5,12 +5,13 @@ import type { Config } from './config.ts';
 import type { Control, ControlLog } from './control.ts';
 import type { Core } from './core.ts';
 import { buildAdminHttp } from './http/admin.ts';
+import { proxyCheck } from './http/client-address.ts';
 import { buildPublicHttp, type Endpoints } from './http/public.ts';
 import { type CompactOptions, createCompactListener } from './listeners/compact.ts';
 import type { CompactKeys } from './listeners/compact-keys.ts';
 import { createHttpPort, type HttpPort, type HttpPortOptions } from './listeners/http-port.ts';
 import { createTcpListener, type TlsMaterial } from './listeners/tcp.ts';
-import { attachWebSocket, type WebSocketServices } from './listeners/websocket.ts';
+import { attachWebSocket, upgradeNeeded, type WebSocketServices } from './listeners/websocket.ts';
 import type { Development } from './main.ts';
 import { createMetrics } from './metrics.ts';
 import type { SqliteStore } from './storage/sqlite/store.ts';
@@ -89,7 +90,14 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
       alsoPlain: development.alsoPlain === true,
       tap: development.tap,
       isFull,
-      limits: { maxConnections: config.limits.httpConnections, headersTimeoutMs: 15_000, requestTimeoutMs: 30_000 },
+      isProxy: proxyCheck(config.trustedProxies),
+      limits: {
+        maxConnections: config.limits.httpConnections,
+        maxPerAddress: config.limits.httpConnectionsPerAddress,
+        maxPerSite: config.limits.httpConnectionsPerSite,
+        headersTimeoutMs: 15_000,
+        requestTimeoutMs: 30_000,
+      },
     });
     httpPorts.push(port);
     return port;
@@ -129,7 +137,8 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
     applications.push(publicApi);
     // Ports that several services share by configuration are opened once.
     const webSocketOnly: RequestListener = (_request, response) => {
-      response.writeHead(426, { upgrade: 'websocket', connection: 'close' }).end();
+      const headers = { upgrade: 'websocket', connection: 'close', 'content-type': 'text/plain; charset=utf-8' };
+      response.writeHead(426, headers).end(upgradeNeeded);
     };
     const shared: { at: At; name: 'http' | 'websocket' | 'compactWebsocket'; services: WebSocketServices }[] = [];
     for (const name of ['http', 'websocket', 'compactWebsocket'] as const) {

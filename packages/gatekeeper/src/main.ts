@@ -13,6 +13,7 @@ import { type Control, type ControlLog, createControl, egressOptionsOf } from '.
 import { type Core, openCore } from './core.ts';
 import { connectionRoom, moreFiles, readFileLimit } from './file-limit.ts';
 import { openAdminToken } from './http/admin.ts';
+import { clientAddress } from './http/client-address.ts';
 import { listen, type Listening, type Ports } from './listen.ts';
 import { defaultListenerLimits, type Tap } from './listeners/admission.ts';
 import type { CompactOptions } from './listeners/compact.ts';
@@ -170,6 +171,7 @@ async function openGatekeeperCore(
         nowMs: Date.now(),
         ...(deviceKeyThumbprint === undefined ? {} : { deviceKeyThumbprint }),
       }),
+    addressOf: clientAddress(config.trustedProxies),
     nowMs: Date.now,
     tap,
     log: (event, data) => log('info', event, data ?? {}),
@@ -187,6 +189,8 @@ async function openGatekeeperCore(
     listenerLimits: {
       ...defaultListenerLimits,
       maxUnauthenticatedPerAddress: limits.connectionsPerAddress,
+      maxUnauthenticatedPerSite: limits.connectionsPerSite,
+      maxUnauthenticated: limits.connectionsBeforeLogin,
       maxConnections,
     },
   });

@@ -9,7 +9,8 @@ import { sampleDevice } from '../testing/sample-device.ts';
 import { StoreError } from '../storage/sqlite/store.ts';
 import { domain, type Fixture, gatekeeperIssuer, issuers, openFixture } from '../testing/control-fixture.ts';
 import { buildAdminHttp, openAdminToken } from './admin.ts';
-import { addressKey, clientAddress } from './client-address.ts';
+import { addressKey } from '../listeners/network-prefix.ts';
+import { clientAddress } from './client-address.ts';
 import { buildPublicHttp } from './public.ts';
 
 const closers: (() => unknown)[] = [];

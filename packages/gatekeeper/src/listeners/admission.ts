@@ -1,9 +1,11 @@
 // What every listener needs to let a device in and hand its elements to a session. Knows nothing of encodings.
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Account, Device } from '../enlistment/account.ts';
 import { type Carrier, DeviceSession, type SessionHost } from '../routing/device-session.ts';
 import type { Sessions } from '../routing/sessions.ts';
 import { type LoginStep, LoginTurns } from './login-turns.ts';
+import { PrefixCounts } from './network-prefix.ts';
 
 /** Who a stream belongs to, and the provider's key that vouched for it. */
 export type Admitted = { readonly account: Account; readonly device: Device; readonly keyId: string };
@@ -16,8 +18,9 @@ export type ListenerLimits = {
   /** From connect to an established session. */
   readonly loginMs: number;
   readonly tlsHandshakeMs: number;
-  /** Connections of one address that have not logged in. */
+  /** Connections of one address (IPv4, or the /64 of IPv6) that have not logged in, and of one /48. */
   readonly maxUnauthenticatedPerAddress: number;
+  readonly maxUnauthenticatedPerSite: number;
   /** All connections that have not logged in. */
   readonly maxUnauthenticated: number;
   readonly maxConnections: number;
@@ -39,6 +42,7 @@ export const defaultListenerLimits: ListenerLimits = {
   loginMs: 30_000,
   tlsHandshakeMs: 10_000,
   maxUnauthenticatedPerAddress: 32,
+  maxUnauthenticatedPerSite: 256,
   maxUnauthenticated: 20_000,
   maxConnections: 100_000,
   loginTurnMs: 5,
@@ -72,6 +76,8 @@ export type ListenerHost = {
     deviceKeyThumbprint?: string,
   ) => Promise<Admission>;
   readonly gate: ConnectionGate;
+  /** The address key of whoever opens a WebSocket; behind a reverse proxy that is not the socket's. */
+  readonly addressOf: (request: IncomingMessage) => string;
 };
 
 /** Starts the session of a device that has just logged in; an earlier one of the device is closed. */
@@ -83,10 +89,10 @@ export function beginSession(host: ListenerHost, admitted: Admitted, carrier: Ca
   return session;
 }
 
-/** Bounds connections, in all and, before login, by address; gives logins their turns. */
+/** Bounds connections, in all and, before login, by network prefix; gives logins their turns. */
 export class ConnectionGate {
   readonly #limits: ListenerLimits;
-  readonly #byAddress = new Map<string, number>();
+  readonly #byPrefix: PrefixCounts;
   readonly turns: LoginTurns;
   #unauthenticated = 0;
   #connections = 0;
@@ -95,6 +101,7 @@ export class ConnectionGate {
 
   constructor(limits: ListenerLimits) {
     this.#limits = limits;
+    this.#byPrefix = new PrefixCounts(limits.maxUnauthenticatedPerAddress, limits.maxUnauthenticatedPerSite);
     this.turns = new LoginTurns(limits.loginTurnMs);
   }
 
@@ -115,20 +122,14 @@ export class ConnectionGate {
     return this.#connections + this.#others() >= this.#limits.maxConnections;
   }
 
-  /** A new connection's place, or undefined: refuse it. */
-  enter(address: string): ConnectionPlace | undefined {
-    const waiting = this.#byAddress.get(address) ?? 0;
-    if (
-      waiting >= this.#limits.maxUnauthenticatedPerAddress ||
-      this.#unauthenticated >= this.#limits.maxUnauthenticated ||
-      this.isFull
-    ) {
-      return undefined;
-    }
-    this.#byAddress.set(address, waiting + 1);
+  /** The place of a new connection from this address key, or undefined: refuse it. */
+  enter(key: string): ConnectionPlace | undefined {
+    if (this.#unauthenticated >= this.#limits.maxUnauthenticated || this.isFull) return undefined;
+    if (this.#byPrefix.full(key) !== undefined) return undefined;
+    this.#byPrefix.add(key);
     this.#unauthenticated++;
     this.#connections++;
-    return new Place(this, address);
+    return new Place(this, key);
   }
 
   /** Says these words, if any, to a connection that got no place, and closes it. */
@@ -150,12 +151,10 @@ export class ConnectionGate {
     socket.end(words);
   }
 
-  /** A connection of this address has logged in, or is over before it did. */
-  loggedIn(address: string): void {
+  /** A connection of this address key has logged in, or is over before it did. */
+  loggedIn(key: string): void {
     this.#unauthenticated--;
-    const rest = (this.#byAddress.get(address) ?? 1) - 1;
-    if (rest === 0) this.#byAddress.delete(address);
-    else this.#byAddress.set(address, rest);
+    this.#byPrefix.remove(key);
   }
 
   left(): void {

@@ -4,6 +4,7 @@ import { maxWebSocketMessageBytes } from '@drawbridge/stream/compact-frames';
 import type { CompactServerSettings } from '@drawbridge/stream/compact-server';
 import type { WebSocket } from 'ws';
 import type { ConnectionPlace, ListenerHost } from './admission.ts';
+import { addressKey } from './network-prefix.ts';
 import { type ByteLink, CompactStream, type KeyLog } from './compact-stream.ts';
 
 export const compactPath = '/compact';
@@ -18,7 +19,7 @@ export type CompactOptions = {
 export function createCompactListener(host: ListenerHost, options: CompactOptions): Server {
   const { tcpKeepAliveMs } = host.limits;
   return createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: tcpKeepAliveMs }, socket => {
-    const place = host.gate.enter(socket.remoteAddress ?? '');
+    const place = host.gate.enter(addressKey(socket.remoteAddress ?? ''));
     if (place === undefined) {
       host.log('connection-refused');
       host.gate.refuse(socket);

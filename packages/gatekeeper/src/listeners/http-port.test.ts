@@ -8,16 +8,27 @@ import { WebSocket, WebSocketServer } from 'ws';
 import { createHttpPort, type HttpPort, type HttpPortLimits } from './http-port.ts';
 import type { TlsMaterial } from './tcp.ts';
 
-const limits: HttpPortLimits = { maxConnections: 100, headersTimeoutMs: 400, requestTimeoutMs: 600, idleMs: 700 };
+const limits: HttpPortLimits = {
+  maxConnections: 100,
+  headersTimeoutMs: 400,
+  requestTimeoutMs: 600,
+  idleMs: 700,
+};
 const largeAnswer = Buffer.alloc(64 * 1024 * 1024, 'x');
 
-async function open(t: TestContext, changed: Partial<HttpPortLimits> = {}, isFull = () => false, tls?: TlsMaterial) {
+async function open(
+  t: TestContext,
+  changed: Partial<HttpPortLimits> = {},
+  isFull = () => false,
+  tls?: TlsMaterial,
+  isProxy = (_address: string) => false,
+) {
   const port = createHttpPort(
     (request, response) => {
       request.resume();
       response.end(request.url === '/large' ? largeAnswer : 'hello');
     },
-    { tls, alsoPlain: false, limits: { ...limits, ...changed }, isFull },
+    { tls, alsoPlain: false, limits: { ...limits, ...changed }, isFull, isProxy },
   );
   await new Promise<void>(resolve => port.server.listen(0, '127.0.0.1', resolve));
   t.after(() => port.close());
@@ -69,30 +80,56 @@ test('who does not read the answer is cut', { timeout: 20_000 }, async t => {
   deaf.socket.destroy();
 });
 
-test('those that are too many are cut, also when the gatekeeper as a whole is full', { timeout: 20_000 }, async t => {
+test('whoever is too many makes the longest idle one give way; a request under way never does', {
+  timeout: 20_000,
+}, async t => {
   let isFull = false;
   const { port, number } = await open(
     t,
-    { maxConnections: 2, headersTimeoutMs: 5_000, requestTimeoutMs: 5_000 },
+    { maxConnections: 2, headersTimeoutMs: 5_000, requestTimeoutMs: 5_000, idleMs: 5_000 },
     () => isFull,
   );
-  const [first, second] = [say(number, ''), say(number, '')];
+  const ask = async (): Promise<string> =>
+    await (await fetch(`http://127.0.0.1:${number}/`, { headers: { connection: 'close' } })).text();
+  const first = say(number, '');
+  await settled(port, 1);
+  const second = say(number, '');
   await settled(port, 2);
-  const third = say(number, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n');
-  third.socket.resume();
-  await third.closed;
-  first.socket.destroy();
-  await settled(port, 1);
-  assert.equal(
-    await (await fetch(`http://127.0.0.1:${number}/`, { headers: { connection: 'close' } })).text(),
-    'hello',
-  );
-  await settled(port, 1);
+  assert.equal(await ask(), 'hello');
+  await first.closed;
   isFull = true;
-  const fourth = say(number, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n');
-  fourth.socket.resume();
-  await fourth.closed;
-  second.socket.destroy();
+  assert.equal(await ask(), 'hello');
+  await second.closed;
+  isFull = false;
+  await settled(port, 0);
+  // Both busy: nobody gives way, and the third is cut.
+  const busy = [1, 2].map(() => say(number, 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc'));
+  for (const { socket } of busy) socket.pause();
+  const deaf = [1, 2].map(() => say(number, ''));
+  for (const { socket } of deaf) socket.resume();
+  await settled(port, 2);
+  for (const { socket } of [...busy, ...deaf]) socket.destroy();
+});
+
+test('one address has a share of the port, also over TLS; a reverse proxy has all of it', {
+  timeout: 20_000,
+}, async t => {
+  const authority = createDevelopmentAuthority({ nowMs: Date.now() });
+  const slow = { maxPerAddress: 3, headersTimeoutMs: 5_000, requestTimeoutMs: 5_000, idleMs: 5_000 };
+  for (const tls of [undefined, authority.issue(['localhost'])]) {
+    const { port, number } = await open(t, slow, undefined, tls);
+    const many = Array.from({ length: 20 }, () => say(number, ''));
+    await Promise.race(many.map(each => each.closed));
+    await settled(port, 3);
+    // Another address is served: ::1 is not 127.0.0.1, and the port has places left.
+    assert.ok(port.connections() < limits.maxConnections);
+    for (const { socket } of many) socket.destroy();
+    await settled(port, 0);
+  }
+  const behind = await open(t, slow, undefined, undefined, address => address === '127.0.0.1');
+  const proxied = Array.from({ length: 20 }, () => say(behind.number, ''));
+  await settled(behind.port, 20);
+  for (const { socket } of proxied) socket.destroy();
 });
 
 test('the same with TLS: floods above the limit leave it able to serve', { timeout: 20_000 }, async t => {
@@ -103,9 +140,7 @@ test('the same with TLS: floods above the limit leave it able to serve', { timeo
   await settled(port, 3);
   const flood = Array.from({ length: 50 }, (_, i) => say(number, i % 2 === 0 ? '' : '\u0016\u0003\u0001\u0002'));
   for (const { socket } of flood) socket.resume();
-  await Promise.all(flood.map(each => each.closed));
-  held[0]!.socket.destroy();
-  await settled(port, 2);
+  await Promise.all(held.map(each => each.closed));
   const answer = await new Promise<string>((resolve, reject) => {
     const socket = connectTls({ host: '127.0.0.1', port: number, servername: 'localhost', ca: authority.ca }, () =>
       socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'),
@@ -116,7 +151,7 @@ test('the same with TLS: floods above the limit leave it able to serve', { timeo
     socket.on('error', reject);
   });
   assert.match(answer, /^HTTP\/1\.1 200 /);
-  for (const { socket } of held) socket.destroy();
+  for (const { socket } of flood) socket.destroy();
   await settled(port, 0);
 });
 

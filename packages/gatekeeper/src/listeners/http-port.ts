@@ -10,6 +10,8 @@ import {
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import type { Tap } from './admission.ts';
+import { type HttpPlace, HttpPlaces } from './http-places.ts';
+import { addressKey } from './network-prefix.ts';
 import { minTlsVersion, type TlsMaterial } from './tcp.ts';
 
 export type HttpPort = {
@@ -24,8 +26,11 @@ export type HttpPort = {
 };
 
 export type HttpPortLimits = {
-  /** Connections beyond it are cut; those that have become WebSockets do not count. */
+  /** Connections beyond it make the longest idle one give way; those that have become WebSockets do not count. */
   readonly maxConnections: number;
+  /** Of these, connections of one address (IPv4, or the /64 of IPv6) and of one /48: all when left out. */
+  readonly maxPerAddress?: number;
+  readonly maxPerSite?: number;
   readonly headersTimeoutMs: number;
   /** From the end of the headers until the whole body has come; uploads have limits of their own. */
   readonly requestTimeoutMs: number;
@@ -44,6 +49,8 @@ export type HttpPortOptions = {
   /** Requests whose handler ends them when nothing moves: they take as long as bytes come. None when left out. */
   readonly isUpload?: (request: IncomingMessage) => boolean;
   readonly isFull?: () => boolean;
+  /** Reverse proxies, whose connections are everybody's: no share of one address holds for them. */
+  readonly isProxy?: (address: string) => boolean;
   readonly tap?: Tap | undefined;
 };
 
@@ -51,7 +58,7 @@ export type HttpPortOptions = {
 const tlsHandshakeRecord = 0x16;
 
 export function createHttpPort(handler: RequestListener, options: HttpPortOptions): HttpPort {
-  const { maxConnections, headersTimeoutMs, requestTimeoutMs } = options.limits;
+  const { headersTimeoutMs, requestTimeoutMs } = options.limits;
   const { isUpload } = options;
   const common = {
     headersTimeout: headersTimeoutMs,
@@ -67,14 +74,24 @@ export function createHttpPort(handler: RequestListener, options: HttpPortOption
       : createHttpsServer({ ...common, ...options.tls, minVersion: minTlsVersion, handshakeTimeout: 10_000 }, timed);
   const plain = secure === undefined || options.alsoPlain ? createHttpServer(common, timed) : undefined;
   const servers = [secure, plain].filter(server => server !== undefined);
-  let upgraded = 0;
+  const { maxConnections, maxPerAddress = maxConnections, maxPerSite = maxConnections } = options.limits;
+  const places = new HttpPlaces({ maxConnections, maxPerAddress, maxPerSite });
+  /** By the peer's address and port: TLS puts another socket object in front of the one that was counted. */
+  const placeOf = new Map<string, HttpPlace>();
   for (const server of servers) {
     // Streams that have become WebSockets have rules of their own; media and event streams move at least twice a minute.
     server.timeout = options.limits.idleMs ?? defaultIdleMs;
     server.on('clientError', (_error, socket) => socket.destroy());
+    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      const place = placeOf.get(peerOf(request.socket));
+      if (place === undefined) return;
+      places.requestBegan(place);
+      response.once('close', () => places.requestEnded(place));
+    });
+    // From here it is bounded as a stream: before login by address, refused ones by time.
     server.on('upgrade', (request: IncomingMessage) => {
-      upgraded++;
-      request.socket.once('close', () => upgraded--);
+      const place = placeOf.get(peerOf(request.socket));
+      if (place !== undefined) places.leave(place);
     });
   }
   const { tap } = options;
@@ -83,13 +100,22 @@ export function createHttpPort(handler: RequestListener, options: HttpPortOption
   const server: Server =
     secure !== undefined && plain !== undefined ? createTcpServer({ noDelay: true }, tellApart) : servers[0]!;
   server.prependListener('connection', (socket: Socket) => {
-    if (sockets.size - upgraded >= maxConnections || options.isFull?.() === true) {
+    const address = socket.remoteAddress ?? '';
+    const key = options.isProxy?.(address) === true ? '' : addressKey(address);
+    const place = places.take(key, () => socket.destroy(), options.isFull?.() === true);
+    if (place === undefined) {
       // Not at once: TLS would be put on a socket that is none any more.
       setImmediate(() => socket.destroy());
       return;
     }
+    const peer = peerOf(socket);
+    placeOf.set(peer, place);
     sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
+    socket.once('close', () => {
+      sockets.delete(socket);
+      if (placeOf.get(peer) === place) placeOf.delete(peer);
+      places.leave(place);
+    });
   });
 
   function timed(request: IncomingMessage, response: ServerResponse): void {
@@ -117,7 +143,7 @@ export function createHttpPort(handler: RequestListener, options: HttpPortOption
   return {
     server,
     servers,
-    connections: () => sockets.size - upgraded,
+    connections: () => places.count,
     async close() {
       await new Promise<void>(resolve => {
         server.close(() => resolve());
@@ -125,6 +151,10 @@ export function createHttpPort(handler: RequestListener, options: HttpPortOption
       });
     },
   };
+}
+
+function peerOf(socket: Socket): string {
+  return `${socket.remoteAddress ?? ''} ${socket.remotePort ?? 0}`;
 }
 
 /** Shows address, headers and body of a request, without taking anything from whoever reads it. */

@@ -6,6 +6,7 @@ import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import { streamErrorElement } from '@drawbridge/wire/stream-error';
 import { encodeElement, encodeStreamEnd, encodeStreamHeader } from '@drawbridge/wire/xml-encoder';
 import type { ConnectionPlace, ListenerHost } from './admission.ts';
+import { addressKey } from './network-prefix.ts';
 import { XmppStream, type XmppLink } from './xmpp-stream.ts';
 
 export type TlsMaterial = { readonly cert: string | Buffer; readonly key: string | Buffer };
@@ -27,7 +28,7 @@ export function createTcpListener(host: ListenerHost, tls: TlsMaterial | undefin
   const secureContext = createSecureContext({ ...tls, minVersion: minTlsVersion });
   const { tcpKeepAliveMs } = host.limits;
   return createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: tcpKeepAliveMs }, tcp => {
-    const place = host.gate.enter(tcp.remoteAddress ?? '');
+    const place = host.gate.enter(addressKey(tcp.remoteAddress ?? ''));
     if (place === undefined) {
       host.log('connection-refused');
       // Before a TLS handshake nothing can be said.

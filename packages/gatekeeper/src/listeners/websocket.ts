@@ -3,7 +3,7 @@
 import type { Server as HttpServer, IncomingMessage } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { WebSocket, WebSocketServer } from 'ws';
 import type { ListenerHost } from './admission.ts';
 import { type CompactOptions, compactPath, compactProtocol, serveCompactWebSocket } from './compact.ts';
 import { type XmppLink, XmppStream } from './xmpp-stream.ts';
@@ -11,6 +11,24 @@ import { type XmppLink, XmppStream } from './xmpp-stream.ts';
 export const xmppPath = '/xmpp';
 /** A little more than the largest element, so that the element's own limit speaks first. */
 const maxMessageBytes = 300 * 1024;
+/** WebSocket close code of a message that is too big (RFC 6455 section 7.4.1). */
+const messageTooBig = 1009;
+
+/** For a plain request to a port where only WebSockets are served. */
+export const upgradeNeeded =
+  `Only WebSockets are served here: ${xmppPath} with subprotocol xmpp, ` +
+  `${compactPath} with subprotocol ${compactProtocol}.\n`;
+
+/** RFC 7395 section 3.5: the stream's error goes before the close, also when the WebSocket's own limit spoke. */
+class XmppWebSocket extends WebSocket {
+  /** Makes the words; set once there is a stream. */
+  tooBig: (() => void) | undefined;
+
+  override close(code?: number, data?: string | Buffer): void {
+    if (code === messageTooBig) this.tooBig?.();
+    super.close(code, data);
+  }
+}
 
 export type WebSocketServices = { readonly xmpp: boolean; readonly compact: CompactOptions | undefined };
 
@@ -25,6 +43,7 @@ export function attachWebSocket(
     perMessageDeflate: false,
     maxPayload: maxMessageBytes,
     clientTracking: false,
+    WebSocket: XmppWebSocket,
     handleProtocols: (protocols, request) => {
       const wanted = pathOf(request) === xmppPath ? 'xmpp' : compactProtocol;
       return protocols.has(wanted) ? wanted : false;
@@ -37,15 +56,15 @@ export function attachWebSocket(
     const isXmpp = services.xmpp && path === xmppPath && offered.includes('xmpp');
     const compact = path === compactPath && offered.includes(compactProtocol) ? services.compact : undefined;
     if (!isXmpp && compact === undefined) {
-      socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+      host.gate.refuse(socket, wrongUpgrade(path, services));
       return;
     }
-    const place = host.gate.enter(request.socket.remoteAddress ?? '');
+    const place = host.gate.enter(host.addressOf(request));
     if (place === undefined) {
       host.log('connection-refused');
       host.gate.refuse(
         socket,
-        'HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n',
+        httpAnswer('503 Service Unavailable', 'Too many connections: come again later.', 'Retry-After: 5\r\n'),
       );
       return;
     }
@@ -65,11 +84,32 @@ export function attachWebSocket(
         if (isBinary) webSocket.close(1003);
         else stream.document(data.toString('utf8'));
       });
-      webSocket.on('error', () => webSocket.terminate());
+      webSocket.tooBig = () => stream.refuse('policy-violation');
+      webSocket.on('error', () => setTimeout(() => webSocket.terminate(), host.limits.closeMs).unref());
       webSocket.on('close', () => stream.linkLost());
       request.socket.on('drain', () => stream.drained());
     });
   });
+}
+
+/** What is wrong with an upgrade, in words: the path, or the subprotocol. */
+function wrongUpgrade(path: string, services: WebSocketServices): string {
+  const needed =
+    path === xmppPath && services.xmpp
+      ? 'xmpp'
+      : path === compactPath && services.compact !== undefined
+        ? compactProtocol
+        : undefined;
+  if (needed === undefined) return httpAnswer('404 Not Found', upgradeNeeded);
+  return httpAnswer('400 Bad Request', `Offer the subprotocol ${needed} in Sec-WebSocket-Protocol.`);
+}
+
+function httpAnswer(status: string, words: string, headers = ''): string {
+  const body = Buffer.byteLength(words);
+  return (
+    `HTTP/1.1 ${status}\r\n${headers}Connection: close\r\n` +
+    `Content-Type: text/plain; charset=utf-8\r\nContent-Length: ${body}\r\n\r\n${words}`
+  );
 }
 
 function pathOf(request: IncomingMessage): string {

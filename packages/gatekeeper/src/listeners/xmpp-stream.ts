@@ -211,6 +211,11 @@ export class XmppStream implements Carrier {
     else this.#session.end();
   }
 
+  /** The link refuses what came, before it could be read. */
+  refuse(condition: StreamErrorCondition): void {
+    if (!this.#closed) this.#fail(condition);
+  }
+
   #fail(condition: StreamErrorCondition): void {
     this.#host.log('stream-closed', { condition });
     const session = this.#session;
