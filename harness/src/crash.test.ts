@@ -9,7 +9,7 @@ import { devGatekeeperConfig, devGatekeeperIssuer, freePorts } from '@drawbridge
 import { startDevProvider } from '@drawbridge/cli/dev-network';
 import { ensureDevPki } from '@drawbridge/cli/dev-pki';
 import { forkGatekeeper, type GatekeeperProcess } from '@drawbridge/cli/gatekeeper-process';
-import { type Client, openClient } from '@drawbridge/client/client';
+import { type Client, openClient } from '@drawbridge/client';
 
 const messagesPerWay = 300;
 const kills = 4;
@@ -62,13 +62,13 @@ test('kill -9 in the middle of traffic: nothing acknowledged is lost, nothing is
       ca: pki.caFile,
     });
     t.after(() => client.close());
-    await client.enlist();
+    await client.account.enlist();
     await client.connect();
     return client;
   };
   const anna = await open('anna', provider.issuer);
   const bob = await open('bob', own.issuer);
-  await bob.optIn(1);
+  await bob.account.optIn(1);
 
   const collect = async (client: Client): Promise<string[]> => {
     const texts: string[] = [];
@@ -102,7 +102,7 @@ test('kill -9 in the middle of traffic: nothing acknowledged is lost, nothing is
   assert.deepEqual(await atAnna, expected('anna'));
   // Nothing comes twice afterwards, and every message was reported as delivered.
   await new Promise(resolve => setTimeout(resolve, 500));
-  const history = await bob.history({ limit: 1_000 });
+  const history = await bob.chats.messages({ limit: 1_000 });
   assert.equal(history.filter(({ message }) => message.author === anna.me?.interopId).length, messagesPerWay);
   assert.ok(history.every(({ message }) => message.state !== 'failed' && message.kind === 'text'));
 });

@@ -2,8 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { devEgress, devGatekeeperConfig, type DevPorts } from '@drawbridge/cli/dev-config';
 import type { DevPki } from '@drawbridge/cli/dev-pki';
-import { type Client, type ClientOptions, openClient } from '@drawbridge/client/client';
-import { ClientError } from '@drawbridge/client/errors';
+import { type Client, ClientError, type ClientOptions, openClient } from '@drawbridge/client';
 import { createHttpPort } from '@drawbridge/gatekeeper/listeners/http-port';
 import { startGatekeeper } from '@drawbridge/gatekeeper/main';
 import { createProvider } from '@drawbridge/provider/provider';
@@ -43,7 +42,7 @@ process.on('disconnect', () => process.exit(0));
 let client: Client | undefined;
 if (setup.role === 'device') {
   client = await openClient({ ...setup.options, key: new Uint8Array(32).fill(7) });
-  await client.enlist();
+  await client.account.enlist();
   await client.connect();
 } else await serve(setup);
 
@@ -84,29 +83,29 @@ async function act(call: ChildCall, onProgress: (progress: { bytes: number }) =>
   const device = client!;
   switch (call.kind) {
     case 'opt-in':
-      await device.optIn(call.provider);
+      await device.account.optIn(call.provider);
       return '';
     case 'send':
-      return (await device.sendFile(call.to, { path: call.path, onProgress })).id;
+      return (await device.files.send(call.to, { path: call.path, onProgress })).id;
     case 'settle': {
-      while (device.unsentFiles().length > 0) {
-        const [file] = device.unsentFiles();
+      while (device.files.unsent().length > 0) {
+        const [file] = device.files.unsent();
         if (file?.state === 'failed') throw new ClientError(file.failure!.code);
         await new Promise(resolve => setTimeout(resolve, 20));
       }
-      return (await device.history({ limit: 1 }))[0]?.message.id ?? '';
+      return (await device.chats.messages({ limit: 1 }))[0]?.message.id ?? '';
     }
     case 'save':
       for (;;) {
-        const found = (await device.history({ limit: 100 })).find(({ message }) => message.id === call.id);
+        const found = (await device.chats.messages({ limit: 100 })).find(({ message }) => message.id === call.id);
         if (found !== undefined) {
-          await device.saveFile(found.message, 0, call.path, { onProgress });
+          await device.files.save(found.message, 0, call.path, { onProgress });
           return '';
         }
         await new Promise(resolve => setTimeout(resolve, 20));
       }
     case 'count-files': {
-      const rows = await device.history({ limit: 1_000 });
+      const rows = await device.chats.messages({ limit: 1_000 });
       return String(rows.filter(({ message }) => message.kind === 'attachment').length);
     }
   }

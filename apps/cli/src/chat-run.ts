@@ -70,11 +70,11 @@ export async function runChat(options: ChatOptions): Promise<void> {
   const chat = new Conversation(client, terminal);
   try {
     chat.say(`keys and history: ${folder}`);
-    const me = await client.enlist({ replace: options.replace });
+    const me = await client.account.enlist({ replace: options.replace });
     chat.say(`you are ${identifier}, known to the gatekeeper as ${me.interopId}, device ${me.deviceId}`);
     await client.connect();
     chat.say('connected. /help says what you can type.');
-    for (const { name, state } of client.unsentFiles()) {
+    for (const { name, state } of client.files.unsent()) {
       if (state !== 'failed') chat.say(`  (goes on sending ${harmless(name)})`);
     }
     await chat.run();
@@ -185,7 +185,7 @@ class Conversation {
         if (provider === undefined || name.length === 0)
           this.say('/to PROVIDER NAME, for example: /to citadel.example bob');
         else {
-          const found = await this.#client.find(provider, name.join(' '));
+          const found = await this.#client.contacts.find(provider, name.join(' '));
           this.#peer = { provider, identifier: name.join(' ') };
           this.say(`writing to ${harmless(found.identifier ?? '')} of ${harmless(provider)}: ${disclosure(provider)}`);
         }
@@ -196,15 +196,15 @@ class Conversation {
         return;
       case '/react':
         if (this.#lastTheirs === undefined) this.say('nothing to react to yet');
-        else await this.#client.react(this.#lastTheirs, rest);
+        else await this.#client.chats.react(this.#lastTheirs, rest);
         return;
       case '/edit':
         if (this.#lastOwn === undefined) this.say('nothing of yours to edit yet');
-        else await this.#client.edit(this.#lastOwn, { text: rest });
+        else await this.#client.chats.edit(this.#lastOwn, { text: rest });
         return;
       case '/delete':
         if (this.#lastOwn === undefined) this.say('nothing of yours to delete yet');
-        else await this.#client.delete(this.#lastOwn);
+        else await this.#client.chats.delete(this.#lastOwn);
         return;
       case '/reply':
         if (this.#lastTheirs === undefined) this.say('nothing to answer yet');
@@ -212,13 +212,13 @@ class Conversation {
         return;
       case '/open':
         if (this.#lastTheirs?.kind !== 'view-once') this.say('there is nothing to be seen once');
-        else this.say(`  ${shown(await this.#client.openOnce(this.#lastTheirs))}`);
+        else this.say(`  ${shown(await this.#client.chats.openOnce(this.#lastTheirs))}`);
         return;
       case '/versions':
         if (this.#lastOwn === undefined) this.say('nothing of yours yet');
         else {
           const name = { author: this.#client.me?.interopId ?? '', id: this.#lastOwn };
-          for (const { text, atMs } of await this.#client.versions(name))
+          for (const { text, atMs } of await this.#client.chats.versions(name))
             this.say(`  ${clock(atMs)} ${harmless(text.text)}`);
         }
         return;
@@ -231,14 +231,14 @@ class Conversation {
       case '/vote':
         if (this.#lastPoll === undefined) this.say('there is no poll yet');
         else
-          await this.#client.vote(
+          await this.#client.chats.vote(
             this.#lastPoll,
             words.map(word => Number(word) - 1),
           );
         return;
       case '/close':
         if (this.#lastPoll === undefined) this.say('there is no poll yet');
-        else await this.#client.closePoll(this.#lastPoll.id);
+        else await this.#client.chats.closePoll(this.#lastPoll.id);
         return;
       case '/place': {
         const [latitude, longitude, ...name] = words;
@@ -269,14 +269,14 @@ class Conversation {
         return;
       case '/disappear': {
         const peer = this.#needPeer();
-        if (peer !== undefined) await this.#client.setTimer(peer, Number(rest));
+        if (peer !== undefined) await this.#client.chats.setTimer(peer, Number(rest));
         return;
       }
       case '/search':
         await this.#search(rest);
         return;
       case '/chats':
-        for (const chat of await this.#client.chats()) this.say(`  ${chatLine(chat)}`);
+        for (const chat of await this.#client.chats.list()) this.say(`  ${chatLine(chat)}`);
         return;
       case '/pin':
       case '/mute':
@@ -284,57 +284,58 @@ class Conversation {
         await this.#switch(command);
         return;
       case '/name':
-        await this.#client.setProfile({ displayName: rest });
+        await this.#client.account.setProfile({ displayName: rest });
         return;
       case '/receipts':
-        await this.#client.setDefaults({ sendRead: rest !== 'off', sendPlayed: rest !== 'off' });
+        await this.#client.chats.setDefaults({ sendRead: rest !== 'off', sendPlayed: rest !== 'off' });
         return;
       case '/sync':
-        await this.#client.requestHistory();
+        await this.#client.devices.requestHistory();
         return;
       case '/consent':
-        for (const { name, number, optedIn } of await this.#client.consent()) {
+        for (const { name, number, optedIn } of await this.#client.account.consent()) {
           this.say(`  ${harmless(name)} (${number}): ${optedIn ? 'its people may reach you' : 'off'}`);
         }
         return;
       case '/optin':
-        await this.#client.optIn(rest);
+        await this.#client.account.optIn(rest);
         this.say(
           `people of ${harmless(rest)} can reach you now, and you them. Their service has its own rules for their copies.`,
         );
         return;
       case '/optout':
-        await this.#client.optOut(rest);
+        await this.#client.account.optOut(rest);
         this.say(`people of ${harmless(rest)} can't reach you any more`);
         return;
       case '/safety': {
         const peer = this.#needPeer();
-        if (peer !== undefined) this.say((await this.#client.safetyNumber(peer)).formatted);
+        if (peer !== undefined) this.say((await this.#client.identities.safetyNumber(peer)).formatted);
         return;
       }
       case '/verify': {
         const peer = this.#needPeer();
         if (peer === undefined) return;
-        await this.#client.setVerified(peer, (await this.#client.identity(peer)).identityKey);
+        await this.#client.identities.setVerified(peer, (await this.#client.identities.get(peer)).identityKey);
         this.say('verified: if their key changes, nothing is sent before you accept it');
         return;
       }
       case '/accept': {
         const peer = this.#needPeer();
         if (peer === undefined) return;
-        const { pending } = await this.#client.identity(peer);
+        const { pending } = await this.#client.identities.get(peer);
         if (pending === undefined) this.say('there is no changed key to accept');
-        else await this.#client.acceptIdentity(peer, pending.identityKey);
+        else await this.#client.identities.accept(peer, pending.identityKey);
         return;
       }
       case '/devices':
-        for (const { deviceId } of (await this.#client.enlistmentStatus()).devices) {
+        for (const { deviceId } of await this.#client.devices.list()) {
           this.say(`  device ${deviceId}${deviceId === this.#client.me?.deviceId ? ' (this one)' : ''}`);
         }
         return;
       case '/link':
         if (rest === '') this.say('/link CODE: the code that the new device shows');
-        else this.say(`type this on the new device: ${await this.#client.authoriseLink(rest, { history: true })}`);
+        else
+          this.say(`type this on the new device: ${await this.#client.devices.authoriseLink(rest, { history: true })}`);
         return;
       default:
         this.say(`there is no ${harmless(command)}; /help says what there is`);
@@ -353,7 +354,12 @@ class Conversation {
     if (path === '') this.say(`${command} PATH [CAPTION]`);
     else if (peer !== undefined) {
       const kind = fileCommands[command];
-      const message = await this.#client.sendFile(peer, { path, caption, kind, onProgress: this.#progress('sending') });
+      const message = await this.#client.files.send(peer, {
+        path,
+        caption,
+        kind,
+        onProgress: this.#progress('sending'),
+      });
       this.#lastOwn = message.id;
       const [sent] = message.body?.kind === 'attachment' ? message.body.attachments : [];
       const unseen =
@@ -370,7 +376,7 @@ class Conversation {
     // A slip of the hand must not cost a file.
     else if (existsSync(path)) this.say('there is something at that path already: choose another');
     else {
-      await this.#client.saveFile(this.#lastFiles, Number(number) - 1, path, {
+      await this.#client.files.save(this.#lastFiles, Number(number) - 1, path, {
         onProgress: this.#progress('fetching'),
       });
       this.say(`  (saved: ${harmless(path)})`);
@@ -389,7 +395,7 @@ class Conversation {
 
   async #search(words: string): Promise<void> {
     let found = 0;
-    for await (const { message } of this.#client.search(words)) {
+    for await (const { message } of this.#client.chats.search(words)) {
       this.say(`  ${clock(message.sentAtMs)} ${harmless(message.from.identifier ?? 'somebody')}: ${shown(message)}`);
       if (++found === shownResults) break;
     }
@@ -400,13 +406,16 @@ class Conversation {
   async #switch(command: '/pin' | '/mute' | '/archive'): Promise<void> {
     const peer = this.#needPeer();
     if (peer === undefined) return;
-    const { interopId } = await this.#client.find(peer.provider, peer.identifier);
-    const listed = [...(await this.#client.chats({ limit: 200 })), ...(await this.#client.chats({ archived: true }))];
+    const { interopId } = await this.#client.contacts.find(peer.provider, peer.identifier);
+    const listed = [
+      ...(await this.#client.chats.list({ limit: 200 })),
+      ...(await this.#client.chats.list({ archived: true })),
+    ];
     const chat = listed.find(each => each.with.interopId === interopId);
-    if (command === '/pin') await this.#client.setChat(peer, { pinned: chat?.pinned !== true });
-    if (command === '/archive') await this.#client.setChat(peer, { archived: chat?.archived !== true });
+    if (command === '/pin') await this.#client.chats.set(peer, { pinned: chat?.pinned !== true });
+    if (command === '/archive') await this.#client.chats.set(peer, { archived: chat?.archived !== true });
     if (command === '/mute') {
-      await this.#client.setChat(peer, { mutedUntilMs: chat?.muted === true ? 0 : Number.MAX_SAFE_INTEGER });
+      await this.#client.chats.set(peer, { mutedUntilMs: chat?.muted === true ? 0 : Number.MAX_SAFE_INTEGER });
     }
   }
 
@@ -417,7 +426,10 @@ class Conversation {
 
   async #history(count: number): Promise<void> {
     const limit = Number.isInteger(count) && count > 0 && count <= 500 ? count : 20;
-    const rows = await this.#client.history({ limit, ...(this.#peer === undefined ? {} : { chat: this.#peer }) });
+    const rows = await this.#client.chats.messages({
+      limit,
+      ...(this.#peer === undefined ? {} : { chat: this.#peer }),
+    });
     for (const { message } of rows.toReversed()) {
       const own = message.author === this.#client.me?.interopId;
       const name = own ? 'you' : (message.from.identifier ?? 'somebody');
@@ -455,7 +467,7 @@ class Conversation {
   async #flushed(): Promise<void> {
     const giveUpAtMs = performance.now() + flushMs;
     while (performance.now() < giveUpAtMs) {
-      const rows = await this.#client.history({ limit: 20 });
+      const rows = await this.#client.chats.messages({ limit: 20 });
       if (!rows.some(({ message }) => message.state === 'queued')) return;
       await new Promise(resolve => setTimeout(resolve, 50));
     }

@@ -94,7 +94,7 @@ export async function startDemoNetwork(folder: string, onStep: (step: string) =>
         ca: pki.caFile,
       });
       closers.push(() => client.close());
-      await client.enlist();
+      await client.account.enlist();
       await client.connect();
       return client;
     };
@@ -105,7 +105,7 @@ export async function startDemoNetwork(folder: string, onStep: (step: string) =>
         person(own, server, `${server.issuer}/users`, own),
         person('anna', server, provider.issuer, `anna-at-${name}`),
       ]);
-      await native.optIn(1);
+      await native.account.optIn(1);
       gatekeepers.push({ name, domain: server.domain, server, received, anna, native });
       onStep(`${own} of ${name} has opted in to skylark; anna of skylark is enlisted with ${name}`);
     }

@@ -2,11 +2,15 @@
 // through the real gatekeeper: each kind arrives, and all three devices end in the same state.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { Client, ClientOptions, Message } from '@drawbridge/client/client';
-import type { ClientEvent } from '@drawbridge/client/events';
-import type { MessageRecord } from '@drawbridge/client/history/message-log';
-import type { Outgoing } from '@drawbridge/client/messenger';
-import type { TransportName } from '@drawbridge/client/connection/transports';
+import type {
+  Client,
+  ClientEvent,
+  ClientOptions,
+  Message,
+  MessageRecord,
+  Outgoing,
+  TransportName,
+} from '@drawbridge/client';
 import { type SdkNetwork, type Service, startSdkNetwork } from './sdk-network.ts';
 
 let network: SdkNetwork;
@@ -23,9 +27,9 @@ async function person(
   extra: Partial<ClientOptions> & { device?: string } = {},
 ): Promise<Client> {
   const client = await network.open(identifier, at, extra);
-  await client.enlist();
+  await client.account.enlist();
   await client.connect();
-  if (at === 'citadel') await client.optIn('skylark.example');
+  if (at === 'citadel') await client.account.optIn('skylark.example');
   return client;
 }
 
@@ -38,7 +42,7 @@ async function linked(
   over: TransportName = 'compact',
 ): Promise<Client> {
   const second = await network.open(identifier, at, { device: '-second', transports: [over] });
-  await second.finishLink(await first.authoriseLink(await second.beginLink(), options));
+  await second.devices.finishLink(await first.devices.authoriseLink(await second.devices.beginLink(), options));
   await second.connect();
   return second;
 }
@@ -58,7 +62,7 @@ async function until<T>(look: () => Promise<T | undefined> | T | undefined, what
 }
 
 async function find(client: Client, fits: (message: MessageRecord) => boolean): Promise<Message | undefined> {
-  return (await client.history({ limit: 30 })).find(({ message }) => fits(message))?.message;
+  return (await client.chats.messages({ limit: 30 })).find(({ message }) => fits(message))?.message;
 }
 
 async function message(client: Client, id: string, fits: (message: MessageRecord) => boolean = () => true) {
@@ -87,7 +91,7 @@ function eventOf<K extends ClientEvent['kind']>(
 
 /** What a device shows of a chat, without what is of that device alone: when it came, and how far the sending is. */
 async function shownBy(client: Client): Promise<unknown> {
-  const rows = await client.history({ limit: 500 });
+  const rows = await client.chats.messages({ limit: 500 });
   return rows
     .map(({ message: { from: _f, markRead: _m, receivedAtMs: _r, state: _s, ...rest } }) => rest)
     .map(({ chat: _c, read: _read, ...rest }) => rest)
@@ -158,22 +162,22 @@ for (const [atBob, over, atAnna, overAnna] of pairs) {
     }
     const [text, , , , , poll] = ids.fromAnna;
     const annas = { author: anna.me!.interopId };
-    await bob.react({ ...annas, id: text! }, '👍');
-    await second.edit(text!, { text: 'hello again' });
-    await anna.edit(text!, { text: 'hello for the last time' });
-    await bob.vote({ ...annas, id: poll! }, [0, 2]);
-    await second.vote({ ...annas, id: poll! }, [1]);
-    await assert.rejects(bob.vote({ ...annas, id: poll! }, [0, 1, 2]), { code: 'invalid-argument' });
-    await bob.delete(ids.fromBob[0]!);
+    await bob.chats.react({ ...annas, id: text! }, '👍');
+    await second.chats.edit(text!, { text: 'hello again' });
+    await anna.chats.edit(text!, { text: 'hello for the last time' });
+    await bob.chats.vote({ ...annas, id: poll! }, [0, 2]);
+    await second.chats.vote({ ...annas, id: poll! }, [1]);
+    await assert.rejects(bob.chats.vote({ ...annas, id: poll! }, [0, 1, 2]), { code: 'invalid-argument' });
+    await bob.chats.delete(ids.fromBob[0]!);
     await message(anna, text!, each => each.reactions !== undefined && each.text === 'hello for the last time');
     await message(anna, poll!, each => Object.keys(each.poll!.votes).length === 2);
-    await anna.closePoll(poll!);
+    await anna.chats.closePoll(poll!);
     for (const device of [anna, second, bob]) {
       await message(device, text!, each => each.text === 'hello for the last time' && each.reactions !== undefined);
       const closed = await message(device, poll!, each => each.poll?.closed === true);
       assert.deepEqual(closed.poll?.votes, { [bob.me!.interopId]: [0, 2], [anna.me!.interopId]: [1] });
       await message(device, ids.fromBob[0]!, each => each.kind === 'deleted');
-      const versions = await device.versions({ ...annas, id: text! });
+      const versions = await device.chats.versions({ ...annas, id: text! });
       assert.deepEqual(
         versions.map(each => each.text.text),
         ['hello @bob, see https://a.example/x', 'hello again', 'hello for the last time'],
@@ -184,8 +188,8 @@ for (const [atBob, over, atAnna, overAnna] of pairs) {
       ((await shownBy(anna)) as { text: string }[]).filter(each => each.text !== 'first'),
     );
     assert.deepEqual(await shownBy(bob), await shownBy(anna));
-    await assert.rejects(bob.vote({ ...annas, id: poll! }, [0]), { code: 'unknown-message' });
-    assert.deepEqual(await bob.lacking(toAnna), []);
+    await assert.rejects(bob.chats.vote({ ...annas, id: poll! }, [0]), { code: 'unknown-message' });
+    assert.deepEqual(await bob.chats.lacking(toAnna), []);
     await Promise.all([bob.close(), anna.close(), second.close()]);
   });
 }
@@ -195,12 +199,12 @@ test('a profile goes along with the next message, and is known on one’s own de
   const anna = await person('anna-profile', 'skylark');
   const second = await linked(anna, 'anna-profile');
   const own = eventOf(second, 'profile');
-  await anna.setProfile({ displayName: 'Anna B.', about: 'here', avatar: { ...pointer, kind: 'image' } });
+  await anna.account.setProfile({ displayName: 'Anna B.', about: 'here', avatar: { ...pointer, kind: 'image' } });
   assert.equal((await own).profile.displayName, 'Anna B.');
   const told = eventOf(bob, 'profile');
   await second.send(native('bob-profile'), { text: 'hello' });
-  assert.deepEqual((await told).profile, await anna.profile());
-  assert.equal((await bob.profile(foreign('anna-profile')))?.about, 'here');
+  assert.deepEqual((await told).profile, await anna.contacts.profile());
+  assert.equal((await bob.contacts.profile(foreign('anna-profile')))?.about, 'here');
   await Promise.all([bob.close(), anna.close(), second.close()]);
 });
 
@@ -218,12 +222,12 @@ test('what may be seen once is shown once, and wiped on all devices', async () =
     assert.ok(!JSON.stringify(got).includes('burn'));
   }
   const name = { author: bob.me!.interopId, id: sent.id };
-  assert.equal((await anna.openOnce(name)).text, 'burn this');
-  await assert.rejects(anna.openOnce(name), { code: 'unknown-message' });
+  assert.equal((await anna.chats.openOnce(name)).text, 'burn this');
+  await assert.rejects(anna.chats.openOnce(name), { code: 'unknown-message' });
   await message(second, sent.id, each => each.kind === 'opened');
-  await assert.rejects(second.openOnce(name), { code: 'unknown-message' });
+  await assert.rejects(second.chats.openOnce(name), { code: 'unknown-message' });
   await message(bob, sent.id, each => each.state === 'played');
-  await assert.rejects(bob.openOnce(name), { code: 'unknown-message' });
+  await assert.rejects(bob.chats.openOnce(name), { code: 'unknown-message' });
   await Promise.all([bob.close(), anna.close(), second.close()]);
 });
 
@@ -232,9 +236,9 @@ test('messages disappear at both ends after their time, also over a restart; new
   const anna = await person('anna-gone', 'skylark');
   await anna.send(native('bob-gone'), { text: 'stays' });
   const set = eventOf(bob, 'expiry-timer');
-  await anna.setTimer(native('bob-gone'), 2);
+  await anna.chats.setTimer(native('bob-gone'), 2);
   assert.equal((await set).seconds, 2);
-  assert.equal((await bob.chats())[0]?.timerSeconds, 2);
+  assert.equal((await bob.chats.list())[0]?.timerSeconds, 2);
   const sent = await anna.send(native('bob-gone'), { text: 'vanishes' });
   const got = await message(bob, sent.id);
   assert.equal(got.expiresAtMs, undefined, 'its time begins when it is read');
@@ -250,14 +254,14 @@ test('messages disappear at both ends after their time, also over a restart; new
   await new Promise(resolve => setTimeout(resolve, 1_500));
   bob = await network.open('bob-gone', 'citadel');
   assert.deepEqual(
-    (await bob.history()).map(row => row.message.text),
+    (await bob.chats.messages()).map(row => row.message.text),
     ['stays'],
   );
   const found: string[] = [];
-  for await (const { message: each } of bob.search('vanishes')) found.push(each.text);
+  for await (const { message: each } of bob.chats.search('vanishes')) found.push(each.text);
   assert.deepEqual(found, []);
   await bob.connect();
-  await bob.setTimer(foreign('anna-gone'), 0);
+  await bob.chats.setTimer(foreign('anna-gone'), 0);
   await eventOf(anna, 'expiry-timer');
   assert.equal((await anna.send(native('bob-gone'), { text: 'stays again' })).expiresAfterSeconds, undefined);
   await Promise.all([bob.close(), anna.close()]);
@@ -268,17 +272,20 @@ test('receipts can be switched off for one chat or all; reading is known on one�
   const anna = await person('anna-quiet', 'skylark');
   await bob.send(foreign('anna-quiet'), { text: 'before' });
   const second = await linked(anna, 'anna-quiet');
-  await anna.setDefaults({ sendRead: false });
-  await until(() => (second.defaults().sendRead === false ? true : undefined), 'defaults on the second device');
+  await anna.chats.setDefaults({ sendRead: false });
+  await until(() => (second.chats.defaults().sendRead === false ? true : undefined), 'defaults on the second device');
   const one = await bob.send(foreign('anna-quiet'), { text: 'one' });
   const two = await bob.send(foreign('anna-quiet'), { text: 'two' });
   await message(anna, two.id);
   await message(second, two.id);
-  assert.equal((await second.chats())[0]?.unread, 2);
-  await anna.markChatRead(native('bob-quiet'));
-  await until(async () => ((await second.chats())[0]?.unread === 0 ? true : undefined), 'read on the second device');
-  await second.setChat(native('bob-quiet'), { sendRead: true, pinned: true, mutedUntilMs: Number.MAX_SAFE_INTEGER });
-  const shared = await until(async () => (await anna.chats()).find(chat => chat.pinned), 'settings on the first');
+  assert.equal((await second.chats.list())[0]?.unread, 2);
+  await anna.chats.markRead(native('bob-quiet'));
+  await until(
+    async () => ((await second.chats.list())[0]?.unread === 0 ? true : undefined),
+    'read on the second device',
+  );
+  await second.chats.set(native('bob-quiet'), { sendRead: true, pinned: true, mutedUntilMs: Number.MAX_SAFE_INTEGER });
+  const shared = await until(async () => (await anna.chats.list()).find(chat => chat.pinned), 'settings on the first');
   assert.equal(shared.muted, true);
   const three = await bob.send(foreign('anna-quiet'), { text: 'three' });
   await (await message(anna, three.id)).markRead();
@@ -286,21 +293,21 @@ test('receipts can be switched off for one chat or all; reading is known on one�
   assert.equal((await message(bob, one.id)).state, 'delivered', 'that one was read, and not said so');
   const voice = await bob.send(foreign('anna-quiet'), { kind: 'attachment', attachments: [pointer] });
   const heard = await message(second, voice.id);
-  await second.markPlayed(heard);
-  await second.markPlayed(heard);
+  await second.chats.markPlayed(heard);
+  await second.chats.markPlayed(heard);
   await message(bob, voice.id, each => each.state === 'played');
   await message(anna, voice.id, each => each.read === true);
 
   const hidden = eventOf(second, 'message', event => event.change === 'removed');
-  await anna.hide({ author: bob.me!.interopId, id: one.id });
+  await anna.chats.hide({ author: bob.me!.interopId, id: one.id });
   assert.equal((await hidden).message.id, one.id);
   assert.equal(await find(anna, each => each.id === one.id), undefined);
   assert.equal((await find(bob, each => each.id === one.id))?.text, 'one', 'for oneself alone');
-  await anna.setChat(native('bob-quiet'), { archived: true });
-  assert.equal((await anna.chats()).length, 0);
-  assert.equal((await anna.chats({ archived: true })).length, 1);
-  await anna.setDraft(native('bob-quiet'), 'not yet');
-  assert.equal((await anna.chats({ archived: true }))[0]?.draft, 'not yet');
+  await anna.chats.set(native('bob-quiet'), { archived: true });
+  assert.equal((await anna.chats.list()).length, 0);
+  assert.equal((await anna.chats.list({ archived: true })).length, 1);
+  await anna.chats.setDraft(native('bob-quiet'), 'not yet');
+  assert.equal((await anna.chats.list({ archived: true }))[0]?.draft, 'not yet');
   await Promise.all([bob.close(), anna.close(), second.close()]);
 });
 
@@ -308,8 +315,8 @@ test('a new device gets the history, in order and as it is now, though it is cut
   const count = 400;
   const bob = await person('bob-history', 'citadel');
   let anna = await person('anna-history', 'skylark');
-  await anna.find('citadel.example', 'bob-history');
-  await bob.find('skylark.example', 'anna-history');
+  await anna.contacts.find('citadel.example', 'bob-history');
+  await bob.contacts.find('skylark.example', 'anna-history');
   for (let i = 0; i < count; i++) {
     const outgoing = { text: `${i} ${'x'.repeat(300)}` };
     await (i % 2 === 0 ? anna.send(native('bob-history'), outgoing) : bob.send(foreign('anna-history'), outgoing));
@@ -320,15 +327,15 @@ test('a new device gets the history, in order and as it is now, though it is cut
     async () => ((await find(bob, each => each.text.startsWith(`${count - 2} `))) === undefined ? undefined : true),
     'everything arrived',
   );
-  const [newest] = await anna.history({ limit: 1 });
+  const [newest] = await anna.chats.messages({ limit: 1 });
   assert.ok(newest);
-  await anna.react(newest.message, '🎉');
-  await anna.markChatRead(native('bob-history'));
-  await anna.setChat(native('bob-history'), { pinned: true });
+  await anna.chats.react(newest.message, '🎉');
+  await anna.chats.markRead(native('bob-history'));
+  await anna.chats.set(native('bob-history'), { pinned: true });
   let second = await linked(anna, 'anna-history', { history: true });
   const live = await bob.send(foreign('anna-history'), { text: 'while it comes' });
   const begun = eventOf(second, 'history');
-  await second.requestHistory();
+  await second.devices.requestHistory();
   assert.equal((await begun).finished, false);
   // Both go away in the middle of it, and come back.
   await second.close();
@@ -346,7 +353,7 @@ test('a new device gets the history, in order and as it is now, though it is cut
   const texts = async (client: Client): Promise<string[]> => {
     const all: string[] = [];
     for (let before: number | undefined; ; ) {
-      const rows = await client.history({ limit: 300, ...(before === undefined ? {} : { before }) });
+      const rows = await client.chats.messages({ limit: 300, ...(before === undefined ? {} : { before }) });
       if (rows.length === 0) return all;
       before = rows.at(-1)!.sequence;
       all.push(...rows.map(row => row.message.text));
@@ -354,7 +361,7 @@ test('a new device gets the history, in order and as it is now, though it is cut
   };
   assert.deepEqual(await texts(second), await texts(anna));
   assert.deepEqual((await message(second, newest.message.id)).reactions, { [anna.me!.interopId]: '🎉' });
-  const [chat] = await second.chats();
+  const [chat] = await second.chats.list();
   assert.equal(chat?.pinned, true);
   assert.equal(chat.unread, 1, 'only what came since');
   // What came as history is no news.

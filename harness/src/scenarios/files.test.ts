@@ -20,8 +20,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { startDevProvider } from '@drawbridge/cli/dev-network';
 import { ensureDevPki } from '@drawbridge/cli/dev-pki';
-import type { Client, Message } from '@drawbridge/client/client';
-import type { UnsentFile } from '@drawbridge/client/files/file-outbox';
+import type { Client, Message, UnsentFile } from '@drawbridge/client';
 import { fileLimits, type FileProgress, Files } from '@drawbridge/client/files/files';
 import { MediaCopies } from '@drawbridge/client/files/media-copies';
 import { ProviderSession } from '@drawbridge/client/account/provider-session';
@@ -42,10 +41,10 @@ before(async () => {
   for (const folder of [sent, saved]) mkdirSync(folder);
   [anna, bob] = await Promise.all([network.open('anna', 'skylark'), network.open('bob', 'citadel')]);
   for (const client of [anna, bob]) {
-    await client.enlist();
+    await client.account.enlist();
     await client.connect();
   }
-  await bob.optIn('skylark.example');
+  await bob.account.optIn('skylark.example');
 });
 after(() => network.close());
 
@@ -79,7 +78,7 @@ for (const [size, direction] of [0, 1, 5 * 1_048_576].flatMap(each => [
     const { path, bytes } = made(`${size} ${direction}.bin`, size);
     const up: FileProgress[] = [];
     const down: FileProgress[] = [];
-    const message = await from.sendFile(name, {
+    const message = await from.files.send(name, {
       path,
       name: 'holiday.jpg',
       mimeType: 'image/jpeg',
@@ -95,13 +94,13 @@ for (const [size, direction] of [0, 1, 5 * 1_048_576].flatMap(each => [
       { fileName: 'holiday.jpg', mediaType: 'image/jpeg', kind: 'file', sizeBytes: size },
     );
     const target = join(saved, 'holiday.jpg');
-    await to.saveFile(arrived, 0, target, { onProgress: progress => void down.push(progress) });
+    await to.files.save(arrived, 0, target, { onProgress: progress => void down.push(progress) });
     assert.ok(readFileSync(target).equals(bytes));
     const totalBytes = encryptedSizeBytes(size);
     assert.deepEqual(up.at(-1), { bytes: totalBytes, totalBytes });
     assert.deepEqual(down.at(-1), { bytes: totalBytes, totalBytes });
     // The sender's own copy lies there too.
-    await from.saveFile(message, 0, target);
+    await from.files.save(message, 0, target);
     assert.ok(readFileSync(target).equals(bytes), 'replaced by the same');
     assert.deepEqual(readdirSync(saved), ['holiday.jpg']);
   });
@@ -111,7 +110,7 @@ test('a flipped byte at the origin is refused and leaves nothing', async () => {
   const { path, bytes } = made('flipped', 300_000);
   const origin = join(network.folder, 'skylark', 'media', 'files');
   const before = new Set(readdirSync(origin, { recursive: true, encoding: 'utf8' }));
-  const message = await anna.sendFile(toBob, { path });
+  const message = await anna.files.send(toBob, { path });
   const arrived = await arrival(bob, message.id);
   const stored = readdirSync(origin, { recursive: true, encoding: 'utf8' })
     .filter(each => !before.has(each))
@@ -123,20 +122,20 @@ test('a flipped byte at the origin is refused and leaves nothing', async () => {
   encrypted[200_000]! ^= 1;
   writeFileSync(stored[0]!, encrypted);
   const files = readdirSync(saved);
-  await assert.rejects(bob.saveFile(arrived, 0, join(saved, 'flipped')), { code: 'file-altered' });
+  await assert.rejects(bob.files.save(arrived, 0, join(saved, 'flipped')), { code: 'file-altered' });
   writeFileSync(join(saved, 'kept'), 'what was there');
-  await assert.rejects(bob.saveFile(arrived, 0, join(saved, 'kept')), { code: 'file-altered' });
+  await assert.rejects(bob.files.save(arrived, 0, join(saved, 'kept')), { code: 'file-altered' });
   assert.equal(readFileSync(join(saved, 'kept'), 'utf8'), 'what was there');
   assert.deepEqual(readdirSync(saved), [...files, 'kept'].sort());
   encrypted[200_000]! ^= 1;
   writeFileSync(stored[0]!, encrypted);
-  await bob.saveFile(arrived, 0, join(saved, 'kept'));
+  await bob.files.save(arrived, 0, join(saved, 'kept'));
   assert.ok(readFileSync(join(saved, 'kept')).equals(bytes));
 });
 
 test('what goes wrong has a name, and leaves nothing', async () => {
   const { path } = made('good', 1_000);
-  const arrived = await arrival(bob, (await anna.sendFile(toBob, { path })).id);
+  const arrived = await arrival(bob, (await anna.files.send(toBob, { path })).id);
   const pointer = pointerOf(arrived);
   const as = (changes: Partial<AttachmentPointer>) => ({
     body: { kind: 'attachment' as const, attachments: [{ ...pointer, ...changes }] },
@@ -144,37 +143,37 @@ test('what goes wrong has a name, and leaves nothing', async () => {
   const files = readdirSync(saved);
   const to = join(saved, 'nothing');
   const elsewhere = pointer.url.replace(/[^/]+$/, 'A'.repeat(43));
-  await assert.rejects(bob.saveFile(arrived, 1, to), { code: 'unknown-message' });
-  await assert.rejects(bob.saveFile({}, 0, to), { code: 'unknown-message' });
-  await assert.rejects(bob.saveFile(as({ url: elsewhere }), 0, to), { code: 'file-unavailable' });
-  await assert.rejects(bob.saveFile(as({ url: 'https://elsewhere.example/x' }), 0, to), { code: 'file-unavailable' });
-  await assert.rejects(bob.saveFile(as({ key: new Uint8Array(64) }), 0, to), { code: 'file-altered' });
-  await assert.rejects(bob.saveFile(as({ sizeBytes: Number.MAX_SAFE_INTEGER }), 0, to), { code: 'file-altered' });
-  await assert.rejects(bob.saveFile(arrived, 0, join(saved, 'no folder', 'x')), { code: 'file-not-written' });
-  await assert.rejects(bob.saveFile(arrived, 0, sent), { code: 'file-not-written' });
-  await assert.rejects(bob.saveFile(arrived, 0, ''), { code: 'invalid-argument' });
-  await assert.rejects(bob.saveFile(arrived, 0, to, { signal: AbortSignal.abort() }), { code: 'cancelled' });
-  await assert.rejects(anna.sendFile(toBob, { path: join(sent, 'none') }), { code: 'file-unreadable' });
-  await assert.rejects(anna.sendFile(toBob, { path: sent }), { code: 'file-unreadable' });
-  await assert.rejects(anna.sendFile(toBob, { path: '' }), { code: 'invalid-argument' });
-  await assert.rejects(anna.sendFile(toBob, { path, name: 'n'.repeat(513) }), { code: 'content-refused' });
-  await assert.rejects(anna.sendFile(toBob, { path, signal: AbortSignal.abort() }), { code: 'cancelled' });
+  await assert.rejects(bob.files.save(arrived, 1, to), { code: 'unknown-message' });
+  await assert.rejects(bob.files.save({}, 0, to), { code: 'unknown-message' });
+  await assert.rejects(bob.files.save(as({ url: elsewhere }), 0, to), { code: 'file-unavailable' });
+  await assert.rejects(bob.files.save(as({ url: 'https://elsewhere.example/x' }), 0, to), { code: 'file-unavailable' });
+  await assert.rejects(bob.files.save(as({ key: new Uint8Array(64) }), 0, to), { code: 'file-altered' });
+  await assert.rejects(bob.files.save(as({ sizeBytes: Number.MAX_SAFE_INTEGER }), 0, to), { code: 'file-altered' });
+  await assert.rejects(bob.files.save(arrived, 0, join(saved, 'no folder', 'x')), { code: 'file-not-written' });
+  await assert.rejects(bob.files.save(arrived, 0, sent), { code: 'file-not-written' });
+  await assert.rejects(bob.files.save(arrived, 0, ''), { code: 'invalid-argument' });
+  await assert.rejects(bob.files.save(arrived, 0, to, { signal: AbortSignal.abort() }), { code: 'cancelled' });
+  await assert.rejects(anna.files.send(toBob, { path: join(sent, 'none') }), { code: 'file-unreadable' });
+  await assert.rejects(anna.files.send(toBob, { path: sent }), { code: 'file-unreadable' });
+  await assert.rejects(anna.files.send(toBob, { path: '' }), { code: 'invalid-argument' });
+  await assert.rejects(anna.files.send(toBob, { path, name: 'n'.repeat(513) }), { code: 'content-refused' });
+  await assert.rejects(anna.files.send(toBob, { path, signal: AbortSignal.abort() }), { code: 'cancelled' });
   // What could only not be written is here already, and needs nobody any more.
-  await bob.forgetFile(arrived, 0);
-  await bob.optOut('skylark.example');
-  await assert.rejects(bob.saveFile(arrived, 0, to), { code: 'file-unavailable' });
-  await bob.optIn('skylark.example');
+  await bob.files.forget(arrived, 0);
+  await bob.account.optOut('skylark.example');
+  await assert.rejects(bob.files.save(arrived, 0, to), { code: 'file-unavailable' });
+  await bob.account.optIn('skylark.example');
   await bob.disconnect();
-  await assert.rejects(bob.saveFile(arrived, 0, to), { code: 'not-connected' });
+  await assert.rejects(bob.files.save(arrived, 0, to), { code: 'not-connected' });
   await bob.connect();
-  await bob.saveFile(arrived, 0, to);
+  await bob.files.save(arrived, 0, to);
   assert.deepEqual(readdirSync(saved), [...files, 'nothing'].sort());
 });
 
 test('a cancelled upload goes on where it was; a changed file is sent anew under another key', async () => {
   const { path, bytes } = made('long', 24 * 1_048_576);
   const stop = new AbortController();
-  const sending = anna.sendFile(toBob, {
+  const sending = anna.files.send(toBob, {
     path,
     signal: stop.signal,
     onProgress: ({ bytes: done }) => {
@@ -184,7 +183,7 @@ test('a cancelled upload goes on where it was; a changed file is sent anew under
   await assert.rejects(sending, { code: 'cancelled' });
   const first: number[] = [];
   const again = new AbortController();
-  const resumed = anna.sendFile(toBob, {
+  const resumed = anna.files.send(toBob, {
     path,
     signal: again.signal,
     onProgress: ({ bytes: done }) => {
@@ -194,28 +193,28 @@ test('a cancelled upload goes on where it was; a changed file is sent anew under
   });
   await assert.rejects(resumed, { code: 'cancelled' });
   assert.ok(first[0]! > 1_000_000, `the origin had kept ${first[0]} bytes`);
-  const message = await anna.sendFile(toBob, { path });
+  const message = await anna.files.send(toBob, { path });
   const arrived = await arrival(bob, message.id);
-  await bob.saveFile(arrived, 0, join(saved, 'long'));
+  await bob.files.save(arrived, 0, join(saved, 'long'));
   assert.ok(readFileSync(join(saved, 'long')).equals(bytes));
 
   // Same size and times, another text: the look of it does not tell, the sealing does.
   const times = statSync(path);
   const cut = new AbortController();
-  const broken = anna.sendFile(toBob, { path, signal: cut.signal, onProgress: () => cut.abort() });
+  const broken = anna.files.send(toBob, { path, signal: cut.signal, onProgress: () => cut.abort() });
   await assert.rejects(broken, { code: 'cancelled' });
   bytes[100]! ^= 1;
   writeFileSync(path, bytes);
   utimesSync(path, times.atime, times.mtime);
   if (statSync(path).mtimeMs === times.mtimeMs) {
-    await assert.rejects(anna.sendFile(toBob, { path }), { code: 'file-changed' });
+    await assert.rejects(anna.files.send(toBob, { path }), { code: 'file-changed' });
   }
-  const anew = await arrival(bob, (await anna.sendFile(toBob, { path })).id);
+  const anew = await arrival(bob, (await anna.files.send(toBob, { path })).id);
   assert.notDeepEqual(pointerOf(anew).key, pointerOf(arrived).key);
-  await bob.saveFile(anew, 0, join(saved, 'long'));
+  await bob.files.save(anew, 0, join(saved, 'long'));
   assert.ok(readFileSync(join(saved, 'long')).equals(bytes));
 
-  const growing = anna.sendFile(toBob, {
+  const growing = anna.files.send(toBob, {
     path,
     onProgress: ({ bytes: done }) => {
       if (done < 1_000_000) appendFileSync(path, 'more');
@@ -251,12 +250,12 @@ function flip(path: string, at: number): void {
 
 test('plays while it arrives, from any place; the rest is fetched after a restart', { timeout: 60_000 }, async () => {
   const { path, bytes } = made('film', 24 * 1_048_576 + 5);
-  const { message, stored } = await sentFile(() => anna.sendFile(toBob, { path, kind: 'file' }));
+  const { message, stored } = await sentFile(() => anna.files.send(toBob, { path, kind: 'file' }));
   let arrived = await arrival(bob, message.id);
   const media = join(network.folder, 'people', 'bob', 'media');
   assert.ok(!existsSync(media) || readdirSync(media).length === 0);
 
-  const film = await bob.openFile(arrived, 0);
+  const film = await bob.files.open(arrived, 0);
   assert.equal(film.sizeBytes, bytes.length);
   const [copy] = readdirSync(media);
   const copyBytes = (): number => statSync(join(media, copy!)).size;
@@ -288,25 +287,25 @@ test('plays while it arrives, from any place; the rest is fetched after a restar
   assert.equal(copyBytes(), kept);
   // What is there is not fetched again: at the origin it is spoilt by now.
   flip(stored, 1_000);
-  arrived = (await bob.history({ limit: 1 }))[0]!.message;
+  arrived = (await bob.chats.messages({ limit: 1 }))[0]!.message;
   const target = join(saved, 'film');
-  await bob.saveFile(arrived, 0, target);
+  await bob.files.save(arrived, 0, target);
   assert.ok(readFileSync(target).equals(bytes));
   assert.deepEqual(readdirSync(media), [], 'nothing is kept of a file that was saved');
-  await assert.rejects(bob.saveFile(arrived, 0, target), { code: 'file-altered' });
+  await assert.rejects(bob.files.save(arrived, 0, target), { code: 'file-altered' });
   flip(stored, 1_000);
 
   // A copy that was changed on the disk while nothing ran is fetched anew; a file that is altered leaves no copy.
-  const again = await bob.openFile(arrived, 0);
+  const again = await bob.files.open(arrived, 0);
   await collected(again.read({ endBytes: 1_000_000 }));
   await again.close();
   flip(join(media, readdirSync(media)[0]!), 70_000);
-  await bob.saveFile(arrived, 0, target);
+  await bob.files.save(arrived, 0, target);
   assert.ok(readFileSync(target).equals(bytes));
   flip(stored, 20_000_000);
-  await assert.rejects(bob.saveFile(arrived, 0, join(saved, 'altered')), { code: 'file-altered' });
+  await assert.rejects(bob.files.save(arrived, 0, join(saved, 'altered')), { code: 'file-altered' });
   assert.deepEqual(readdirSync(media), []);
-  const altered = await bob.openFile(arrived, 0);
+  const altered = await bob.files.open(arrived, 0);
   assert.ok((await collected(altered.read({ endBytes: 5_000_000 }))).equals(bytes.subarray(0, 5_000_000)));
   await assert.rejects(collected(altered.read()), { code: 'file-altered' });
   await altered.close();
@@ -314,16 +313,16 @@ test('plays while it arrives, from any place; the rest is fetched after a restar
   flip(stored, 20_000_000);
 
   // Whole, it needs no network any more; forgotten, it does.
-  const whole = await bob.openFile(arrived, 0);
+  const whole = await bob.files.open(arrived, 0);
   assert.ok((await collected(whole.read())).equals(bytes));
   await whole.close();
   await bob.disconnect();
-  const offline = await bob.openFile(arrived, 0);
+  const offline = await bob.files.open(arrived, 0);
   assert.ok((await collected(offline.read({ startBytes: 24_000_000 }))).equals(bytes.subarray(24_000_000)));
   await offline.close();
-  await bob.forgetFile(arrived, 0);
+  await bob.files.forget(arrived, 0);
   assert.deepEqual(readdirSync(media), []);
-  const gone = await bob.openFile(arrived, 0);
+  const gone = await bob.files.open(arrived, 0);
   await assert.rejects(collected(gone.read()), { code: 'not-connected' });
   await gone.close();
   await bob.connect();
@@ -332,7 +331,7 @@ test('plays while it arrives, from any place; the rest is fetched after a restar
 /** Sends a file and closes the client when so many bytes of it have left; the client is opened again, not connected. */
 async function interrupted(path: string, afterBytes: number): Promise<void> {
   const closing = Promise.withResolvers<void>();
-  const sending = anna.sendFile(toBob, {
+  const sending = anna.files.send(toBob, {
     path,
     caption: 'at last',
     onProgress: ({ bytes }) => {
@@ -361,29 +360,33 @@ test('a file that was being sent goes on by itself after a restart, once', { tim
   const { path, bytes } = made('interrupted', 24 * 1_048_576);
   await interrupted(path, 12_000_000);
   assert.deepEqual(
-    anna.unsentFiles().map(({ name, state }) => [name, state]),
+    anna.files.unsent().map(({ name, state }) => [name, state]),
     [['interrupted', 'waiting']],
   );
   const told = await toldOf(anna, () => anna.connect());
   assert.equal(told.at(-1)!.state, 'sent');
   assert.ok(told[0]!.progress!.bytes > 5_000_000, 'where the upload broke off');
-  assert.deepEqual(anna.unsentFiles(), []);
-  const [last] = await anna.history({ limit: 1 });
+  assert.deepEqual(anna.files.unsent(), []);
+  const [last] = await anna.chats.messages({ limit: 1 });
   const arrived = await arrival(bob, last!.message.id);
   assert.equal(arrived.text, 'at last');
-  await bob.saveFile(arrived, 0, join(saved, 'interrupted'));
+  await bob.files.save(arrived, 0, join(saved, 'interrupted'));
   assert.ok(readFileSync(join(saved, 'interrupted')).equals(bytes));
 
   // Who sends the same file again, because they don't know, doesn't send it twice.
   await interrupted(path, 12_000_000);
-  const count = (await anna.history()).length;
+  const count = (await anna.chats.messages()).length;
   await anna.connect();
   const progress: number[] = [];
-  const again = await anna.sendFile(toBob, { path, caption: 'at last', onProgress: each => progress.push(each.bytes) });
+  const again = await anna.files.send(toBob, {
+    path,
+    caption: 'at last',
+    onProgress: each => progress.push(each.bytes),
+  });
   assert.ok(progress[0]! > 5_000_000);
   await arrival(bob, again.id);
-  assert.equal((await anna.history()).length, count + 1);
-  assert.deepEqual(anna.unsentFiles(), []);
+  assert.equal((await anna.chats.messages()).length, count + 1);
+  assert.deepEqual(anna.files.unsent(), []);
 
   // Changed meanwhile: nothing of it is sent, and a person hears of it. Sent anew, it has another key.
   await interrupted(path, 12_000_000);
@@ -393,13 +396,13 @@ test('a file that was being sent goes on by itself after a restart, once', { tim
   const [failed] = await toldOf(anna, () => anna.connect());
   assert.equal(failed!.failure?.code, 'file-changed');
   assert.deepEqual(
-    anna.unsentFiles().map(({ state, failure }) => [state, failure?.code]),
+    anna.files.unsent().map(({ state, failure }) => [state, failure?.code]),
     [['failed', 'file-changed']],
   );
-  const anew = await anna.sendFile(toBob, { path, caption: 'at last' });
-  assert.deepEqual(anna.unsentFiles(), [], 'this is what became of it');
+  const anew = await anna.files.send(toBob, { path, caption: 'at last' });
+  assert.deepEqual(anna.files.unsent(), [], 'this is what became of it');
   assert.notDeepEqual(pointerOf(anew).key, pointerOf(again).key);
-  await bob.saveFile(await arrival(bob, anew.id), 0, join(saved, 'interrupted'));
+  await bob.files.save(await arrival(bob, anew.id), 0, join(saved, 'interrupted'));
   assert.ok(readFileSync(join(saved, 'interrupted')).equals(bytes));
 
   // Gone meanwhile; then given up.
@@ -407,8 +410,8 @@ test('a file that was being sent goes on by itself after a restart, once', { tim
   rmSync(path);
   const [lost] = await toldOf(anna, () => anna.connect());
   assert.equal(lost!.failure?.code, 'file-unreadable');
-  await anna.dropUnsentFile(lost!.id);
-  assert.deepEqual(anna.unsentFiles(), []);
+  await anna.files.dropUnsent(lost!.id);
+  assert.deepEqual(anna.files.unsent(), []);
 });
 
 test('providers without room, without a place, and without sense', async () => {
@@ -478,7 +481,7 @@ test('providers without room, without a place, and without sense', async () => {
 
 test('so many transfers at once, no more', async () => {
   const { path } = made('many', 2_000_000);
-  const sends = Array.from({ length: fileLimits.transfers + 2 }, () => anna.sendFile(toBob, { path }));
+  const sends = Array.from({ length: fileLimits.transfers + 2 }, () => anna.files.send(toBob, { path }));
   const results = await Promise.allSettled(sends);
   const refused = results.filter(each => each.status === 'rejected');
   assert.deepEqual(

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import type { Client, Message } from '@drawbridge/client/client';
+import type { Client, Message } from '@drawbridge/client';
 import type { AttachmentPointer } from '@drawbridge/e2ee/content-attachment';
 import { noisePng, plantedWord, recordedWav } from '../media-files.ts';
 import { type SdkNetwork, startSdkNetwork } from './sdk-network.ts';
@@ -25,10 +25,10 @@ before(async () => {
   [anna, bob] = await Promise.all([network.open('anna', 'skylark'), network.open('bob', 'citadel')]);
   assert.ok(!existsSync(leftover), 'removed when the folder is opened');
   for (const client of [anna, bob]) {
-    await client.enlist();
+    await client.account.enlist();
     await client.connect();
   }
-  await bob.optIn('skylark.example');
+  await bob.account.optIn('skylark.example');
 });
 after(() => network.close());
 
@@ -52,7 +52,7 @@ function pointerOf(message: Message): AttachmentPointer {
 
 async function fetched(client: Client, message: Message): Promise<Buffer> {
   const path = join(files, 'fetched');
-  await client.saveFile(message, 0, path);
+  await client.files.save(message, 0, path);
   return readFileSync(path);
 }
 
@@ -75,7 +75,7 @@ for (const direction of ['anna → bob', 'bob → anna'] as const) {
     const [from, to, name] = ends();
     const path = write('me at home.png', noisePng(300, 200));
     assert.ok(readFileSync(path).includes(plantedWord));
-    const sent = await from.sendFile(name, { path, caption: 'look' });
+    const sent = await from.files.send(name, { path, caption: 'look' });
     const arrived = await arrival(to, sent.id);
     assert.equal(arrived.text, 'look');
     const { kind, mediaType, fileName, width, height, blurhash, thumbnail } = pointerOf(arrived);
@@ -95,7 +95,7 @@ for (const direction of ['anna → bob', 'bob → anna'] as const) {
   test(`a voice message, ${direction}`, { timeout: 60_000 }, async () => {
     const [from, to, name] = ends();
     const path = write('recorded.wav', recordedWav(2));
-    const sent = await from.sendFile(name, { path, kind: 'voice' });
+    const sent = await from.files.send(name, { path, kind: 'voice' });
     const arrived = await arrival(to, sent.id);
     const { kind, mediaType, fileName, durationMs, waveform } = pointerOf(arrived);
     assert.deepEqual({ kind, mediaType, fileName }, { kind: 'voice', mediaType: 'audio/ogg', fileName: 'voice.ogg' });
@@ -111,12 +111,12 @@ for (const direction of ['anna → bob', 'bob → anna'] as const) {
 test('what can’t be cleaned leaves nothing anywhere; as a file it goes as it is', { timeout: 60_000 }, async () => {
   const broken = write('cut.png', noisePng(300, 200).subarray(0, 20_000));
   const before = atOrigin();
-  await assert.rejects(anna.sendFile(toBob, { path: broken }), { code: 'media-unreadable' });
-  await assert.rejects(anna.sendFile(toBob, { path: broken, kind: 'video' }), { code: 'media-unreadable' });
-  await assert.rejects(anna.sendFile(toBob, { path: broken, kind: 'voice' }), { code: 'media-unreadable' });
+  await assert.rejects(anna.files.send(toBob, { path: broken }), { code: 'media-unreadable' });
+  await assert.rejects(anna.files.send(toBob, { path: broken, kind: 'video' }), { code: 'media-unreadable' });
+  await assert.rejects(anna.files.send(toBob, { path: broken, kind: 'voice' }), { code: 'media-unreadable' });
   assert.deepEqual(atOrigin(), before);
   assert.deepEqual(copiesLeft(), []);
-  const sent = await anna.sendFile(toBob, { path: broken, kind: 'file' });
+  const sent = await anna.files.send(toBob, { path: broken, kind: 'file' });
   const arrived = await arrival(bob, sent.id);
   assert.deepEqual([pointerOf(arrived).kind, pointerOf(arrived).fileName], ['file', 'cut.png']);
   assert.ok((await fetched(bob, arrived)).equals(readFileSync(broken)), 'byte for byte');
@@ -125,7 +125,7 @@ test('what can’t be cleaned leaves nothing anywhere; as a file it goes as it i
 test('a cancelled upload of a picture goes on where it was', { timeout: 60_000 }, async () => {
   const path = write('large.png', noisePng(2_048, 2_048));
   const stop = new AbortController();
-  const cut = anna.sendFile(toBob, {
+  const cut = anna.files.send(toBob, {
     path,
     signal: stop.signal,
     onProgress: ({ bytes }) => {
@@ -135,7 +135,7 @@ test('a cancelled upload of a picture goes on where it was', { timeout: 60_000 }
   await assert.rejects(cut, { code: 'cancelled' });
   assert.deepEqual(copiesLeft(), []);
   const seen: number[] = [];
-  const sent = await anna.sendFile(toBob, { path, onProgress: ({ bytes }) => void seen.push(bytes) });
+  const sent = await anna.files.send(toBob, { path, onProgress: ({ bytes }) => void seen.push(bytes) });
   assert.ok(seen[0]! > 1_000_000, `the origin had kept ${seen[0]} bytes`);
   const bytes = await fetched(bob, await arrival(bob, sent.id));
   assert.deepEqual([bytes.readUInt32BE(16), bytes.includes('PLANTED')], [2_048, false]);

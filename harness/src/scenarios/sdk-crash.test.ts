@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { openClient } from '@drawbridge/client/client';
+import { openClient } from '@drawbridge/client';
 import type { CrashJob } from './sdk-crash-child.ts';
 import { startSdkNetwork } from './sdk-network.ts';
 
@@ -68,9 +68,9 @@ test(`${count} messages, ${kills} kills of each side: each arrives once and in o
   const sender = options('anna', network.provider);
   const to = { provider: 'citadel.example', identifier: 'bob' };
   const bob = await openClient({ ...reader, passphrase: 'crash' });
-  await bob.enlist();
+  await bob.account.enlist();
   await bob.connect();
-  await bob.optIn('skylark.example');
+  await bob.account.optIn('skylark.example');
   await bob.close();
 
   const running: ChildProcess[] = [];
@@ -98,13 +98,13 @@ test(`${count} messages, ${kills} kills of each side: each arrives once and in o
     const giveUpAtMs = Date.now() + patienceMs;
     let texts: string[] = [];
     while (texts.length < count && Date.now() < giveUpAtMs) {
-      texts = (await last.history({ limit: 1_000 })).map(({ message }) => message.text).reverse();
+      texts = (await last.chats.messages({ limit: 1_000 })).map(({ message }) => message.text).reverse();
       await new Promise(resolve => setTimeout(resolve, 100));
     }
     await kill(send.child);
     // What came twice would still come.
     await new Promise(resolve => setTimeout(resolve, 300));
-    texts = (await last.history({ limit: 1_000 })).map(({ message }) => message.text).reverse();
+    texts = (await last.chats.messages({ limit: 1_000 })).map(({ message }) => message.text).reverse();
     await last.close();
     assert.deepEqual(
       texts,

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { devGatekeeperIssuer, freePorts } from '@drawbridge/cli/dev-config';
 import { type DevGatekeeper, startDevGatekeeper, startDevProvider } from '@drawbridge/cli/dev-network';
 import { ensureDevPki } from '@drawbridge/cli/dev-pki';
-import { type Client, type ClientOptions, openClient } from '@drawbridge/client/client';
+import { type Client, type ClientOptions, openClient } from '@drawbridge/client';
 
 export type SdkNetwork = {
   readonly folder: string;

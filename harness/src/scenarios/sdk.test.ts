@@ -4,9 +4,14 @@ import assert from 'node:assert/strict';
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { type Client, type ClientOptions, type Message, openClient } from '@drawbridge/client/client';
-import type { ClientEvent } from '@drawbridge/client/events';
-import { defaultTransports } from '@drawbridge/client/connection/transports';
+import {
+  type Client,
+  type ClientEvent,
+  type ClientOptions,
+  defaultTransports,
+  type Message,
+  openClient,
+} from '@drawbridge/client';
 import { type SdkNetwork, startSdkNetwork } from './sdk-network.ts';
 
 let network: SdkNetwork;
@@ -39,7 +44,7 @@ async function stateOf(client: Client, id: string, states: readonly string[]): P
   const later = eventOf(client, event =>
     event.kind === 'message' && event.message.id === id ? fits(event.message.state) : undefined,
   );
-  const row = (await client.history({ limit: 1_000 })).find(each => each.message.id === id);
+  const row = (await client.chats.messages({ limit: 1_000 })).find(each => each.message.id === id);
   const now = fits(row?.message.state);
   if (now === undefined) return later;
   later.catch(() => undefined);
@@ -76,9 +81,9 @@ async function person(
   extra: Partial<ClientOptions> & { device?: string } = {},
 ): Promise<Client> {
   const client = await network.open(identifier, at, extra);
-  await client.enlist();
+  await client.account.enlist();
   await client.connect();
-  if (at === 'citadel') await client.optIn('skylark.example');
+  if (at === 'citadel') await client.account.optIn('skylark.example');
   return client;
 }
 
@@ -91,7 +96,7 @@ test('two people, from nothing to a message each way', async () => {
   const { gatekeeper, ca, folder } = network;
 
   const anna = await openClient({ folder: join(folder, 'anna'), passphrase: 'a long one', gatekeeper, provider, ca });
-  await anna.enlist();
+  await anna.account.enlist();
   await anna.connect();
   await anna.send({ provider: 'citadel.example', identifier: 'bob' }, { text: 'hello' });
 
@@ -173,7 +178,7 @@ test('somebody who is away gets everything once and in order, over restarts of b
   const count = 40;
   let bob = await person('away', 'citadel');
   let anna = await person('busy', 'skylark');
-  await anna.find('citadel.example', 'away');
+  await anna.contacts.find('citadel.example', 'away');
   await bob.close();
   for (let i = 0; i < count / 2; i++) await anna.send(bobOf('away'), { text: String(i) });
   await network.restart();
@@ -225,15 +230,15 @@ test('a second device: linked by codes, gets what is sent to the person and what
   await read(anna, 1);
 
   const second = await network.open('anna-two', 'skylark', { device: '-second' });
-  await assert.rejects(second.enlist(), (error: { code?: string }) =>
+  await assert.rejects(second.account.enlist(), (error: { code?: string }) =>
     ['device-authorisation-required', 'identity-key-differs'].includes(error.code ?? ''),
   );
-  const ticket = await anna.authoriseLink(await second.beginLink());
-  const me = await second.finishLink(ticket);
+  const ticket = await anna.devices.authoriseLink(await second.devices.beginLink());
+  const me = await second.devices.finishLink(ticket);
   assert.equal(me.interopId, anna.me?.interopId);
   assert.equal(me.deviceId, 2);
   await second.connect();
-  assert.equal((await anna.enlistmentStatus()).devices.length, 2);
+  assert.equal((await anna.devices.list()).length, 2);
 
   await bob.send(annaOf('anna-two'), { text: 'to both' });
   assert.equal((await read(anna, 1))[0]?.text, 'to both');
@@ -247,12 +252,12 @@ test('a second device: linked by codes, gets what is sent to the person and what
   assert.equal(copy.chat, bob.me?.interopId);
   assert.equal((await read(bob, 1))[0]?.text, 'from both, in a way');
   assert.deepEqual(
-    (await bob.safetyNumber(annaOf('anna-two'))).digits,
-    (await second.safetyNumber(bobOf('bob-two'))).digits,
+    (await bob.identities.safetyNumber(annaOf('anna-two'))).digits,
+    (await second.identities.safetyNumber(bobOf('bob-two'))).digits,
   );
 
   const gone = eventOf(second, event => (event.kind === 'status' && event.status.kind !== 'online' ? true : undefined));
-  await anna.removeDevice(2);
+  await anna.devices.remove(2);
   await gone;
   await bob.send(annaOf('anna-two'), { text: 'to the first alone' });
   assert.equal((await read(anna, 1))[0]?.text, 'to the first alone');
@@ -265,15 +270,18 @@ test('a new identity under a verified name waits for a person, then everything g
   await anna.send(bobOf('bob-careful'), { text: 'before' });
   await read(bob, 1);
   const numbers = await Promise.all([
-    bob.safetyNumber(annaOf('anna-new-phone')),
-    anna.safetyNumber(bobOf('bob-careful')),
+    bob.identities.safetyNumber(annaOf('anna-new-phone')),
+    anna.identities.safetyNumber(bobOf('bob-careful')),
   ]);
   assert.equal(numbers[0].digits, numbers[1].digits);
-  await bob.setVerified(annaOf('anna-new-phone'), (await bob.identity(annaOf('anna-new-phone'))).identityKey);
+  await bob.identities.setVerified(
+    annaOf('anna-new-phone'),
+    (await bob.identities.get(annaOf('anna-new-phone'))).identityKey,
+  );
   await anna.close();
 
   const fresh = await network.open('anna-new-phone', 'skylark', { device: '-new' });
-  await fresh.enlist({ replace: true });
+  await fresh.account.enlist({ replace: true });
   await fresh.connect();
   const changed = eventOf(bob, event =>
     event.kind === 'identity' && event.identity.kind === 'identity-changed' ? event.identity : undefined,
@@ -283,9 +291,9 @@ test('a new identity under a verified name waits for a person, then everything g
   assert.equal(identity.needsAcceptance, true);
   const waiting = await bob.send(annaOf('anna-new-phone'), { text: 'is it you?' });
   assert.equal(await stateOf(bob, waiting.id, ['held', 'sent']), 'held');
-  const { pending } = await bob.identity(annaOf('anna-new-phone'));
+  const { pending } = await bob.identities.get(annaOf('anna-new-phone'));
   assert.ok(pending);
-  await bob.acceptIdentity(annaOf('anna-new-phone'), pending.identityKey);
+  await bob.identities.accept(annaOf('anna-new-phone'), pending.identityKey);
   assert.equal((await read(bob, 1))[0]?.text, 'it is me');
   assert.equal((await read(fresh, 1))[0]?.text, 'is it you?');
   await Promise.all([bob.close(), fresh.close()]);
@@ -334,38 +342,38 @@ test('reactions, edits, deletions and typing', async () => {
     eventOf(client, event => (event.kind === 'message' && event.change === 'content' ? event.message : undefined));
 
   const reacted = content(anna);
-  await bob.react(got, '\u{1f44d}');
+  await bob.chats.react(got, '\u{1f44d}');
   assert.deepEqual((await reacted).reactions, { [bob.me!.interopId]: '\u{1f44d}' });
   const edited = content(bob);
-  await anna.edit(sent.id, { text: 'hello' });
+  await anna.chats.edit(sent.id, { text: 'hello' });
   const change = await edited;
   assert.equal(change.text, 'hello');
   assert.equal(change.edited, true);
   const typing = eventOf(bob, event => (event.kind === 'typing' ? event : undefined));
-  await anna.typing(bobOf('bob-edits'));
+  await anna.chats.typing(bobOf('bob-edits'));
   assert.deepEqual(await typing, { kind: 'typing', from: anna.me!.interopId, state: 'started' });
   const deleted = content(bob);
-  await anna.delete(sent.id);
+  await anna.chats.delete(sent.id);
   assert.equal((await deleted).kind, 'deleted');
-  const [row] = await bob.history({ chat: annaOf('anna-edits') });
+  const [row] = await bob.chats.messages({ chat: annaOf('anna-edits') });
   assert.equal(row?.message.text, '');
   // Nobody edits what is not theirs.
-  await assert.rejects(bob.edit(got.id, { text: 'forged' }), { code: 'unknown-message' });
+  await assert.rejects(bob.chats.edit(got.id, { text: 'forged' }), { code: 'unknown-message' });
   await Promise.all([anna.close(), bob.close()]);
 });
 
 test('consent: unreachable before, reachable after, and after opting out the sender learns no more than that', async () => {
   const bob = await network.open('bob-private', 'citadel');
-  await bob.enlist();
+  await bob.account.enlist();
   await bob.connect();
   const anna = await person('anna-curious', 'skylark');
-  await assert.rejects(anna.find('citadel.example', 'bob-private'), { code: 'not-found' });
-  await assert.rejects(anna.find('citadel.example', 'nobody'), { code: 'not-found' });
-  await bob.optIn('skylark.example');
-  assert.deepEqual(await bob.consent(), [{ number: 1, name: 'skylark.example', optedIn: true }]);
+  await assert.rejects(anna.contacts.find('citadel.example', 'bob-private'), { code: 'not-found' });
+  await assert.rejects(anna.contacts.find('citadel.example', 'nobody'), { code: 'not-found' });
+  await bob.account.optIn('skylark.example');
+  assert.deepEqual(await bob.account.consent(), [{ number: 1, name: 'skylark.example', optedIn: true }]);
   await anna.send(bobOf('bob-private'), { text: 'hello' });
   await read(bob, 1);
-  await bob.optOut('skylark.example');
+  await bob.account.optOut('skylark.example');
   const refused = await anna.send(bobOf('bob-private'), { text: 'still there?' });
   const failed = await eventOf(anna, event =>
     event.kind === 'message' && event.message.id === refused.id && event.message.state === 'failed'
@@ -393,7 +401,7 @@ test('a folder is open once; a copy of it that connects ends the other stream fo
 test('a server that the authority did not certify is refused', async () => {
   const other = await startSdkNetwork();
   const bob = await network.open('bob-misled', 'citadel', { gatekeeper: other.gatekeeper, device: '-misled' });
-  await assert.rejects(bob.enlist(), { code: 'certificate-refused' });
+  await assert.rejects(bob.account.enlist(), { code: 'certificate-refused' });
   await bob.close();
   await other.close();
 });
@@ -402,7 +410,7 @@ test('wrong arguments and wrong order are refused in words', async () => {
   const client = await network.open('nobody-yet', 'skylark');
   await assert.rejects(client.connect(), { code: 'not-enlisted' });
   await assert.rejects(client.send('x', { text: 'x' }), { code: 'not-enlisted' });
-  await client.enlist();
+  await client.account.enlist();
   await assert.rejects(client.send('x', { text: 'x' }), { code: 'invalid-argument' });
   await assert.rejects(client.send(bobOf('bob'), { text: 'x' }), { code: 'not-connected' });
   await client.connect();
@@ -416,10 +424,10 @@ test('withdrawing deletes the person: nobody finds them, and they may come back 
   const bob = await person('bob-stays', 'citadel');
   const anna = await person('anna-leaves', 'skylark');
   const before = anna.me?.interopId;
-  await bob.find('skylark.example', 'anna-leaves');
-  await anna.withdraw();
+  await bob.contacts.find('skylark.example', 'anna-leaves');
+  await anna.account.withdraw();
   await anna.close();
-  await assert.rejects(bob.find('skylark.example', 'anna-leaves'), { code: 'not-found' });
+  await assert.rejects(bob.contacts.find('skylark.example', 'anna-leaves'), { code: 'not-found' });
   const again = await person('anna-leaves', 'skylark', { device: '-again' });
   assert.notEqual(again.me?.interopId, before);
   await Promise.all([bob.close(), again.close()]);

@@ -14,7 +14,7 @@ export type ClientEvent =
   /** Settings, timer or draft of a chat; without a chat: what holds for all. */
   | { readonly kind: 'chat'; readonly chat: string | undefined }
   | { readonly kind: 'profile'; readonly interopId: string; readonly profile: Profile }
-  /** A new device of this person asks for the history: `Client.sendHistory` gives it. */
+  /** A new device of this person asks for the history: `client.devices.sendHistory` gives it. */
   | { readonly kind: 'history-asked'; readonly deviceId: number }
   /** History goes to, or comes from, another device of this person. */
   | {

@@ -119,18 +119,6 @@ export async function withdrawEnlistment(
   answerOf(await callJson({ method: 'DELETE', url: `${http}/v1/enlistments/${interopId}`, bearer: proof }, trust));
 }
 
-/** Removes one device; `proof` may be of any device of the person. */
-export async function removeDevice(
-  http: string,
-  interopId: string,
-  deviceId: number,
-  proof: string,
-  trust: HttpTrust,
-): Promise<void> {
-  const url = `${http}/v1/enlistments/${interopId}/devices/${deviceId}`;
-  answerOf(await callJson({ method: 'DELETE', url, bearer: proof }, trust));
-}
-
 const knownProblems: ReadonlySet<string> = new Set<ClientErrorCode>([
   'proof-refused',
   'device-authorisation-required',

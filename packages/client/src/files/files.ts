@@ -33,7 +33,7 @@ import type { ProviderSession } from '../account/provider-session.ts';
 export const fileLimits = {
   /** Files that one client sends and saves at once. */
   transfers: 8,
-  /** Files that are open to be read (`openFile`) at once. */
+  /** Files that are open to be read (`open`) at once. */
   openFiles: 8,
 } as const;
 
@@ -72,7 +72,7 @@ export type OpenedFile = {
   /**
    * The bytes from `startBytes` up to but not including `endBytes` (the end of the file when left out), in order. A piece
    * is given as soon as its chunk, and everything before it, has arrived once; no more than a chunk or two are fetched
-   * ahead of what is asked for. Any number of them at once. Ends with the errors of `saveFile`.
+   * ahead of what is asked for. Any number of them at once. Ends with the errors of `save`.
    */
   readonly read: (options?: ReadOptions) => AsyncGenerator<Uint8Array, void, void>;
   /** Ends what is read; what came stays for a while. Repeats do nothing. */

@@ -1,0 +1,68 @@
+// Keeps what the directory has of this device fresh: refills one-time keys, rotates signed ones, one pass after the other.
+// Knows nothing of when; asks the encryption suite what is due.
+// Source: docs/protocol/06-stanzas.md section 6.2.
+import type { E2eeSuite, KeyPublication } from '@drawbridge/e2ee/suite';
+import { countKeys, type KeyCounts, publishKeys, type Request } from '../directory/directory.ts';
+import { ClientError } from '../errors.ts';
+import type { ClientEvent } from '../events.ts';
+import { committed } from '../outbox/outbox.ts';
+import type { EncryptedStore } from '../store/encrypted-store.ts';
+
+/** Rounds of publishing keys for one count: at most 50 of each kind go in one. */
+const maxPublishRounds = 4;
+
+export type KeyUpkeepContext = {
+  readonly store: EncryptedStore;
+  readonly suite: E2eeSuite;
+  readonly request: Request;
+  readonly emit: (event: ClientEvent) => void;
+};
+
+export class KeyUpkeep {
+  readonly #context: KeyUpkeepContext;
+  #work: Promise<void> = Promise.resolve();
+
+  constructor(context: KeyUpkeepContext) {
+    this.#context = context;
+  }
+
+  /** Begins a pass; `counts` spares the question when the gatekeeper has just told them. */
+  keep(counts?: KeyCounts): void {
+    this.#work = this.#work.then(async () => {
+      try {
+        await this.#publishDue(counts);
+      } catch (error) {
+        if (!(error instanceof ClientError)) throw error;
+        if (error.code !== 'not-connected' && error.code !== 'closed') this.#context.emit({ kind: 'problem', error });
+      }
+    });
+  }
+
+  /** Waits for the pass that is under way. */
+  close(): Promise<void> {
+    return this.#work;
+  }
+
+  async #publishDue(known: KeyCounts | undefined): Promise<void> {
+    const { suite, store, request } = this.#context;
+    let counts = known ?? (await countKeys(request));
+    for (let round = 0; round < maxPublishRounds; round++) {
+      const due = await suite.refillKeys(counts, staged =>
+        committed(store.transaction(tx => tx.apply(staged.changes))),
+      );
+      if (!due.ok) throw new ClientError('store-failed', { cause: due.error });
+      if (due.value === undefined) return;
+      await publishKeys(request, due.value);
+      await this.#confirm(due.value);
+      counts = await countKeys(request);
+    }
+  }
+
+  async #confirm(publication: KeyPublication): Promise<void> {
+    const { suite, store } = this.#context;
+    const confirmed = await suite.confirmPublished(publication, staged =>
+      committed(store.transaction(tx => tx.apply(staged.changes))),
+    );
+    if (!confirmed.ok) throw new ClientError('store-failed', { cause: confirmed.error });
+  }
+}

@@ -1,0 +1,36 @@
+// This person's name and picture: told to their own devices at once, and to everybody else with the next message.
+// Knows nothing of what others say of themselves.
+// Source: docs/protocol/09-content.md section 9.9.
+import type { Profile } from '@drawbridge/e2ee/content-kinds';
+import { type Authoring, bytesOf, encoded } from '../history/authoring.ts';
+import { contentPayload } from '../inbox/inbox.ts';
+import type { Outbox } from '../outbox/outbox.ts';
+import type { Transaction } from '../store/encrypted-store.ts';
+import { readChat, readProfile, writeChat } from '../store/records.ts';
+
+export class OwnProfile {
+  readonly #authoring: Authoring;
+  readonly #outbox: Outbox;
+
+  constructor(authoring: Authoring, outbox: Outbox) {
+    this.#authoring = authoring;
+    this.#outbox = outbox;
+  }
+
+  /** The name and picture that go with the next message to each person. */
+  set(profile: Profile): void {
+    const content = this.#authoring.content({ ...profile, kind: 'profile' });
+    this.#authoring.announce(this.#authoring.transaction(tx => this.#authoring.sayToOwn(tx, content)));
+  }
+
+  /** Queues the profile for somebody who does not have it in its present form. */
+  introduce(tx: Transaction, chat: string): void {
+    const known = readProfile(tx, this.#authoring.own);
+    const before = readChat(tx, chat);
+    if (known === undefined || before.profileSent?.id === known.id) return;
+    const { atMs, id, profile } = known;
+    const content = encoded({ messageId: bytesOf(id), sentAtMs: atMs, body: { ...profile, kind: 'profile' } });
+    this.#outbox.add(tx, { to: chat, payload: contentPayload(content), silent: true });
+    writeChat(tx, { ...before, profileSent: { atMs, id } });
+  }
+}

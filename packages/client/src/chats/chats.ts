@@ -1,0 +1,253 @@
+// `client.chats`: the list of chats and how each is set up, the history, search and export, and what a person does with
+// messages that are there.
+// Knows nothing of sending files (`client.files`) or of how anything travels.
+// Source: docs/protocol/09-content.md section 9.9.
+import type { TextBody } from '@drawbridge/e2ee/content';
+import type { Profile } from '@drawbridge/e2ee/content-kinds';
+import type { LocalDevice } from '../account/local-device.ts';
+import type { Lifecycle } from '../connection/lifecycle.ts';
+import type { Contact, Recipient } from '../directory/people.ts';
+import { ClientError } from '../errors.ts';
+import type { Capability } from '../history/capabilities.ts';
+import { type ChatSettings, defaultsKey, settingsOf } from '../history/chat-state.ts';
+import {
+  chatPage,
+  exportMessages,
+  isShown,
+  listMessages,
+  type MessageName,
+  type MessageRow,
+  type ScanContext,
+  searchMessages,
+  searchWords,
+} from '../history/history.ts';
+import type { MessageRecord } from '../history/message-log.ts';
+import { readChat, readProfile } from '../store/records.ts';
+import { type Message, presentMessage } from './presenting.ts';
+
+/** A chat as a list of chats shows it. */
+export type Chat = {
+  readonly with: Contact;
+  readonly profile: Profile | undefined;
+  readonly unread: number;
+  readonly lastAtMs: number;
+  readonly lastMessage: MessageRecord | undefined;
+  readonly draft: string | undefined;
+  readonly pinned: boolean;
+  readonly archived: boolean;
+  /** Muted now. */
+  readonly muted: boolean;
+  /** New messages disappear so long after they were read; 0: they stay. */
+  readonly timerSeconds: number;
+  /** What was set for this chat by itself. */
+  readonly settings: ChatSettings;
+};
+
+/** A row of the history. `sequence` is where the next page begins (`before`). */
+export type ShownMessage = { readonly sequence: number; readonly message: Message };
+
+export const chatLimits = { maxChatsPerPage: 200, maxMessagesPerPage: 1_000 } as const;
+
+export class Chats {
+  readonly #device: LocalDevice;
+  readonly #lifecycle: Lifecycle;
+
+  constructor(device: LocalDevice, lifecycle: Lifecycle) {
+    this.#device = device;
+    this.#lifecycle = lifecycle;
+  }
+
+  // The list, and each chat's settings
+
+  /** Pinned ones first, then by when something was said last; `skip` and `limit` (at most 200) make pages. */
+  async list(
+    options: { readonly skip?: number; readonly limit?: number; readonly archived?: boolean } = {},
+  ): Promise<Chat[]> {
+    const { skip = 0, limit = 50, archived = false } = options;
+    const { own, nowMs } = this.#scan();
+    const page = { skip: Math.max(0, skip), limit: clamp(limit, chatLimits.maxChatsPerPage), archived, nowMs: nowMs() };
+    const rows = this.#device.transaction(tx =>
+      chatPage(tx, own, page).map(row => ({ ...row, profile: readProfile(tx, row.chat.chat)?.profile })),
+    );
+    return Promise.all(
+      rows.map(async ({ chat, lastMessage, profile }) => ({
+        with: await this.#lifecycle.worker().people.contact(chat.chat),
+        profile,
+        unread: chat.unread,
+        lastAtMs: chat.lastAtMs,
+        lastMessage,
+        draft: chat.draft,
+        pinned: chat.settings.pinned?.value ?? false,
+        archived,
+        muted: (chat.settings.mutedUntilMs?.value ?? 0) > page.nowMs,
+        timerSeconds: chat.timer?.seconds ?? 0,
+        settings: settingsOf(chat),
+      })),
+    );
+  }
+
+  /** Pins, mutes, archives, or switches receipts and typing for one chat; fields that are absent stay. On all devices. */
+  async set(chat: Recipient, settings: ChatSettings): Promise<void> {
+    const other = await this.#other(chat);
+    this.#lifecycle.worker().preferences.set(other, settings);
+  }
+
+  /** Switches receipts and typing for all chats that say nothing of their own. On all devices. */
+  async setDefaults(
+    settings: Pick<ChatSettings, 'sendDelivered' | 'sendRead' | 'sendPlayed' | 'sendTyping'>,
+  ): Promise<void> {
+    this.#lifecycle.worker().preferences.set(undefined, settings);
+  }
+
+  defaults(): ChatSettings {
+    return settingsOf(this.#device.transaction(tx => readChat(tx, defaultsKey)));
+  }
+
+  /** Messages from now on disappear, at both ends, so many seconds after they were read (sender: sent); 0: they stay. */
+  async setTimer(chat: Recipient, seconds: number): Promise<void> {
+    const other = await this.#other(chat);
+    this.#lifecycle.worker().preferences.setTimer(other, seconds);
+  }
+
+  /** Text that is not sent yet, at most 32 KiB; of this device. Empty: none. */
+  async setDraft(chat: Recipient, text: string): Promise<void> {
+    const other = await this.#other(chat);
+    this.#lifecycle.worker().preferences.setDraft(other, text);
+  }
+
+  /** What some device of that person can't show; undefined while nothing is known of their devices. */
+  async lacking(chat: Recipient): Promise<Capability[] | undefined> {
+    const other = await this.#other(chat);
+    return this.#lifecycle.worker().preferences.lacking(other);
+  }
+
+  /** Says that one is (no longer) writing. Lost when there is no stream, or nothing was sent to that person before. */
+  async typing(to: Recipient, state: 'started' | 'stopped' = 'started'): Promise<void> {
+    const { people, preferences } = this.#lifecycle.worker();
+    await preferences.typing(await people.resolve(to), state);
+  }
+
+  // The history
+
+  /** A piece of the history, newest first; `before` is the sequence of the last row got. At most 1,000 at once. */
+  async messages(
+    options: { readonly chat?: Recipient; readonly before?: number; readonly limit?: number } = {},
+  ): Promise<ShownMessage[]> {
+    const { before, limit = 50 } = options;
+    const scope = await this.#scope(options.chat);
+    const { own, nowMs } = this.#scan();
+    const most = clamp(limit, chatLimits.maxMessagesPerPage);
+    const shown: MessageRow[] = [];
+    for (let from = before; shown.length < most; ) {
+      const bound = from === undefined ? {} : { before: from };
+      const rows = this.#device.transaction(tx =>
+        listMessages(tx, own, { newest: true, limit: most, ...scope, ...bound }),
+      );
+      if (rows.length === 0) break;
+      from = rows.at(-1)!.sequence;
+      shown.push(...rows.filter(({ message }) => isShown(message, nowMs())));
+    }
+    return Promise.all(shown.slice(0, most).map(row => this.#present(row)));
+  }
+
+  /**
+   * Messages in which all words occur, newest first, as far as it is asked to; case and accents say nothing. `before` is
+   * the sequence of the last row got. Refuses no words, more than 8, or more than 256 bytes with `invalid-argument`.
+   */
+  async *search(
+    query: string,
+    options: { readonly chat?: Recipient; readonly before?: number } = {},
+  ): AsyncGenerator<ShownMessage, void, void> {
+    const words = searchWords(query);
+    if (words === undefined) throw new ClientError('invalid-argument', { detail: 'words' });
+    const bound = options.before === undefined ? {} : { before: options.before };
+    const within = { ...(await this.#scope(options.chat)), ...bound };
+    for await (const row of searchMessages(this.#scan(), words, within)) yield await this.#present(row);
+  }
+
+  /**
+   * One line of JSON for each message, oldest first; bytes are base64. It holds what the history holds, in the open: also
+   * the keys of attachments. What may be seen once is left out.
+   */
+  async *export(options: { readonly chat?: Recipient } = {}): AsyncGenerator<string, void, void> {
+    const { chat } = await this.#scope(options.chat);
+    yield* exportMessages(this.#scan(), chat);
+  }
+
+  // Messages that are there
+
+  /** Reacts to a message; an empty emoji takes it back. */
+  async react(target: MessageName, emoji: string): Promise<void> {
+    await this.#lifecycle.worker().writing.react(target, emoji);
+  }
+
+  async edit(id: string, text: TextBody): Promise<void> {
+    await this.#lifecycle.worker().writing.edit(id, text);
+  }
+
+  /** The texts that a message had, oldest first; the last is the one that is shown. */
+  async versions(target: MessageName): Promise<{ readonly text: TextBody; readonly atMs: number }[]> {
+    return this.#lifecycle.worker().writing.versions(target);
+  }
+
+  /** Takes an own message back, for everybody. */
+  async delete(id: string): Promise<void> {
+    await this.#lifecycle.worker().writing.delete(id);
+  }
+
+  /** Deletes a message for oneself, on all of one's devices. */
+  async hide(target: MessageName): Promise<void> {
+    this.#lifecycle.worker().writing.hide(target);
+  }
+
+  /** Chooses options of a poll by their places; none takes the vote back. */
+  async vote(target: MessageName, options: readonly number[]): Promise<void> {
+    await this.#lifecycle.worker().writing.vote(target, options);
+  }
+
+  /** Ends an own poll. */
+  async closePoll(id: string): Promise<void> {
+    await this.#lifecycle.worker().writing.closePoll(id);
+  }
+
+  /** Gives a message of kind `view-once` as it is; it was wiped before this is fulfilled, on all of one's devices. */
+  async openOnce(target: MessageName): Promise<MessageRecord> {
+    return this.#lifecycle.worker().receipts.openOnce(target);
+  }
+
+  /** Notes everything unread of a chat as read. */
+  async markRead(chat: Recipient): Promise<void> {
+    const other = await this.#other(chat);
+    this.#lifecycle.worker().receipts.markChatRead(other);
+  }
+
+  /** A voice message or video was played. */
+  async markPlayed(target: MessageName): Promise<void> {
+    this.#lifecycle.worker().receipts.markPlayed(target);
+  }
+
+  #scan(): ScanContext {
+    const { clock } = this.#device;
+    return {
+      transaction: work => this.#device.transaction(work),
+      own: this.#device.own(),
+      nowMs: () => clock.nowMs(),
+    };
+  }
+
+  async #scope(chat: Recipient | undefined): Promise<{ readonly chat?: string }> {
+    return chat === undefined ? {} : { chat: await this.#lifecycle.worker().people.resolve(chat) };
+  }
+
+  async #other(chat: Recipient): Promise<string> {
+    return this.#lifecycle.worker().people.other(chat);
+  }
+
+  async #present({ sequence, message }: MessageRow): Promise<ShownMessage> {
+    return { sequence, message: await presentMessage(this.#lifecycle, message) };
+  }
+}
+
+function clamp(limit: number, most: number): number {
+  return Math.max(1, Math.min(limit, most));
+}

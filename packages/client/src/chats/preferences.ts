@@ -1,0 +1,65 @@
+// How a person has set up a chat: pinned, muted, receipts, timer, draft; and whether they are typing.
+// Knows nothing of messages.
+// Source: docs/protocol/09-content.md section 9.9.
+import { MAX_TIMER_VERSION } from '@drawbridge/e2ee/content';
+import { ClientError } from '../errors.ts';
+import type { ClientEvent } from '../events.ts';
+import { type Authoring, encoded } from '../history/authoring.ts';
+import { type Capability, lackingOf } from '../history/capabilities.ts';
+import { type ChatSettings, defaultsKey, isOn } from '../history/chat-state.ts';
+import { historyLimits } from '../history/history.ts';
+import type { Outbox } from '../outbox/outbox.ts';
+import { listCapabilities, readChat, writeChat } from '../store/records.ts';
+
+export class Preferences {
+  readonly #authoring: Authoring;
+  readonly #outbox: Outbox;
+  readonly #emit: (event: ClientEvent) => void;
+
+  constructor(authoring: Authoring, outbox: Outbox, emit: (event: ClientEvent) => void) {
+    this.#authoring = authoring;
+    this.#outbox = outbox;
+    this.#emit = emit;
+  }
+
+  /** Messages of this chat from now on disappear so long after they were read; 0: they stay. For both sides. */
+  setTimer(chat: string, seconds: number): void {
+    const events = this.#authoring.transaction(tx => {
+      const version = Math.min((readChat(tx, chat).timer?.version ?? 0) + 1, MAX_TIMER_VERSION);
+      return this.#authoring.say(tx, chat, this.#authoring.content({ kind: 'expiry-timer', seconds, version }));
+    });
+    this.#authoring.announce(events, chat);
+  }
+
+  /** Without a chat: what holds for all chats that say nothing of their own. */
+  set(chat: string | undefined, settings: ChatSettings): void {
+    const named = chat === undefined ? {} : { chat };
+    const chats = [{ ...named, ...settings }];
+    this.#authoring.announce(this.#authoring.transaction(tx => this.#authoring.sync(tx, { chats })));
+  }
+
+  /** Text that is not sent yet; of this device alone. Empty: none. */
+  setDraft(chat: string, text: string): void {
+    if (Buffer.byteLength(text) > historyLimits.maxDraftBytes) {
+      throw new ClientError('invalid-argument', { detail: 'draft' });
+    }
+    this.#authoring.transaction(tx => {
+      const { draft: _, ...rest } = readChat(tx, chat);
+      writeChat(tx, text === '' ? rest : { ...rest, draft: text });
+    });
+    this.#emit({ kind: 'chat', chat });
+  }
+
+  /** What some device of a person can't show; undefined when nothing is known of their devices. */
+  lacking(chat: string): Capability[] | undefined {
+    return this.#authoring.transaction(tx => lackingOf(listCapabilities(tx, chat), this.#authoring.nowMs()));
+  }
+
+  async typing(to: string, state: 'started' | 'stopped'): Promise<void> {
+    const isSent = this.#authoring.transaction(tx =>
+      isOn('sendTyping', readChat(tx, to), readChat(tx, defaultsKey), true),
+    );
+    if (!isSent) return;
+    await this.#outbox.sendTransient(to, encoded(this.#authoring.content({ kind: 'typing', state })));
+  }
+}

@@ -1,0 +1,129 @@
+// Messages that a person writes, and what they do with messages: answer, react, edit, take back, vote.
+// Knows nothing of streams or encryption; says nothing about what was read (`receipts.ts`).
+// Source: docs/protocol/09-content.md.
+import { randomBytes } from 'node:crypto';
+import { MESSAGE_ID_BYTES, type TextBody } from '@drawbridge/e2ee/content';
+import { contentKindLimits } from '@drawbridge/e2ee/content-kinds';
+import type { OwnProfile } from '../account/own-profile.ts';
+import { ClientError } from '../errors.ts';
+import { type Authoring, bytesOf, refOf } from '../history/authoring.ts';
+import { fallbackFor, lackingOf } from '../history/capabilities.ts';
+import type { MessageName } from '../history/history.ts';
+import { type MessageRecord, type ShownBody, textVersions } from '../history/message-log.ts';
+import type { Transaction } from '../store/encrypted-store.ts';
+import { listCapabilities, readChat, readEntry } from '../store/records.ts';
+
+/** Text, or another kind of message (`kind` says which). */
+export type Outgoing = ((TextBody & { readonly kind?: 'text' }) | ShownBody) & {
+  readonly replyTo?: Pick<MessageRecord, 'id' | 'author' | 'text' | 'sentAtMs'>;
+  /** May be opened once by each reader; its author keeps no copy. */
+  readonly viewOnce?: boolean;
+};
+
+export class Writing {
+  readonly #authoring: Authoring;
+  readonly #profile: OwnProfile;
+
+  constructor(authoring: Authoring, profile: OwnProfile) {
+    this.#authoring = authoring;
+    this.#profile = profile;
+  }
+
+  /**
+   * Puts a message into the outbox and the history, in one transaction (`within` runs in it too). It leaves as soon as
+   * there is a stream.
+   */
+  send(chat: string, outgoing: Outgoing, within: (tx: Transaction) => void = () => {}): MessageRecord {
+    const authoring = this.#authoring;
+    const { replyTo, viewOnce, ...given } = outgoing;
+    const body: ShownBody = given.kind === undefined ? { ...given, kind: 'text' } : given;
+    const messageId = randomBytes(MESSAGE_ID_BYTES);
+    const id = messageId.toString('hex');
+    const events = authoring.transaction(tx => {
+      const { timer } = readChat(tx, chat);
+      const expiry = timer === undefined || timer.seconds === 0 ? {} : { expiresAfterSeconds: timer.seconds };
+      const once = viewOnce === true ? { viewOnce } : {};
+      const lacking = lackingOf(listCapabilities(tx, chat), authoring.nowMs());
+      const words = fallbackFor(body, viewOnce === true, lacking);
+      const fallback = words === undefined ? {} : { fallbackText: words };
+      const sentAtMs = authoring.nowMs();
+      const content = { messageId, sentAtMs, ...quoteOf(replyTo), ...expiry, ...once, ...fallback, body };
+      const said = authoring.say(tx, chat, content, id);
+      within(tx);
+      this.#profile.introduce(tx, chat);
+      return said;
+    });
+    authoring.announce(events, chat);
+    return authoring.needMessage({ author: authoring.own, id });
+  }
+
+  /** An empty emoji takes the reaction back. */
+  react(target: MessageName, emoji: string): Promise<MessageRecord> {
+    return this.#authoring.act(target, message => ({ kind: 'reaction', target: refOf(message), emoji }));
+  }
+
+  /** Changes the words of an own message; what it said before is kept (`versions`). */
+  edit(id: string, text: TextBody): Promise<MessageRecord> {
+    return this.#authoring.act({ author: this.#authoring.own, id }, message => {
+      if (message.kind !== 'text') throw new ClientError('unknown-message');
+      return { kind: 'edit', targetMessageId: bytesOf(id), text };
+    });
+  }
+
+  /** Takes an own message back, here and (as far as they keep to it) at the others. */
+  delete(id: string): Promise<MessageRecord> {
+    const target = { author: this.#authoring.own, id };
+    return this.#authoring.act(target, () => ({ kind: 'delete', targetMessageId: bytesOf(id) }));
+  }
+
+  /** Deletes a message for oneself, on all devices of this person. */
+  hide(target: MessageName): void {
+    const message = this.#authoring.needMessage(target);
+    const hidden = [{ message: refOf(message), chat: message.chat }];
+    this.#authoring.announce(this.#authoring.transaction(tx => this.#authoring.sync(tx, { hidden })));
+  }
+
+  /** Chooses in a poll; no options take the vote back. */
+  vote(target: MessageName, options: readonly number[]): Promise<MessageRecord> {
+    const { own } = this.#authoring;
+    return this.#authoring.act(target, message => {
+      if (message.body?.kind !== 'poll' || message.poll?.closed !== false) throw new ClientError('unknown-message');
+      const { choices = message.body.options.length, options: offered } = message.body;
+      const chosen = [...new Set(options)].sort((a, b) => a - b);
+      if (chosen.length > choices || chosen.some(option => !(option in offered))) {
+        throw new ClientError('invalid-argument', { detail: 'options' });
+      }
+      const before = this.#authoring.transaction(tx => readEntry(tx, target.author, target.id))?.votes?.[own];
+      const version = Math.min((before?.at(-1)?.version ?? 0) + 1, contentKindLimits.maxVoteVersion);
+      return { kind: 'poll-vote', poll: refOf(message), options: chosen, version };
+    });
+  }
+
+  /** Ends an own poll: later votes don't count. */
+  closePoll(id: string): Promise<MessageRecord> {
+    return this.#authoring.act({ author: this.#authoring.own, id }, message => {
+      if (message.kind !== 'poll') throw new ClientError('unknown-message');
+      return { kind: 'poll-close', pollMessageId: bytesOf(id) };
+    });
+  }
+
+  /** The texts that a message had, oldest first. */
+  versions(target: MessageName): ReturnType<typeof textVersions> {
+    const entry = this.#authoring.transaction(tx => readEntry(tx, target.author, target.id));
+    if (entry === undefined) throw new ClientError('unknown-message');
+    return textVersions(entry);
+  }
+}
+
+function quoteOf(replyTo: Outgoing['replyTo']) {
+  if (replyTo === undefined) return {};
+  const { id, author, text, sentAtMs } = replyTo;
+  return { replyTo: { target: { messageId: bytesOf(id), author, sentAtMs }, excerpt: excerptOf(text) } };
+}
+
+const maxExcerptCharacters = 100;
+
+/** The beginning of a text, never half a character. */
+function excerptOf(text: string): string {
+  return Array.from(text).slice(0, maxExcerptCharacters).join('');
+}

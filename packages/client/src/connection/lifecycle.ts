@@ -1,0 +1,186 @@
+// When this device is at work: makes its messenger, connects it over the transports that the gatekeeper offers, waits until
+// it is online, and ends it.
+// Knows nothing of messages. The messenger works without a stream too: outbox and history are on disk.
+// Source: docs/protocol/04-streams.md; order of transports: docs/protocol/05-transports.md.
+import type { DeviceKeys } from '@drawbridge/e2ee/device-keys';
+import type { ReferenceOffer } from '../account/enlist.ts';
+import type { LocalDevice } from '../account/local-device.ts';
+import type { Random } from '../clock.ts';
+import { ClientError } from '../errors.ts';
+import type { ClientEvent } from '../events.ts';
+import { Disappearing } from '../history/disappearing.ts';
+import { Messenger } from '../messenger.ts';
+import { readSetting, writeSetting } from '../store/records.ts';
+import type { ConnectionStatus } from './connection.ts';
+import type { ConnectTransport } from './transport.ts';
+import type { KnownStaticKey } from './transport-compact.ts';
+import { type OfferedTransport, inTurn, offeredTransports, type TransportName } from './transports.ts';
+
+export type LifecycleSettings = {
+  readonly device: LocalDevice;
+  readonly emit: (event: ClientEvent) => void;
+  readonly listen: () => AsyncIterableIterator<ClientEvent>;
+  readonly random: Random;
+  readonly transports: readonly TransportName[];
+  readonly deliveryReceipts: boolean;
+  readonly keyLog: ((line: string) => void) | undefined;
+};
+
+export class Lifecycle {
+  readonly #settings: LifecycleSettings;
+  #messenger: Messenger | undefined;
+  #disappearing: Disappearing | undefined;
+  #turns: ConnectTransport | undefined;
+  #knownStaticKey: KnownStaticKey | undefined;
+
+  constructor(settings: LifecycleSettings) {
+    this.#settings = settings;
+  }
+
+  /** The device has an account, now or from before: timers of messages run from here on. */
+  admitted(): void {
+    const { device } = this.#settings;
+    if (device.account === undefined) return;
+    const { store, clock, account } = device;
+    this.#disappearing ??= new Disappearing({ store, own: account.interopId, clock, emit: this.emit });
+    const known = device.transaction(tx => readSetting(tx, 'static-key'));
+    this.#knownStaticKey = known === undefined ? undefined : decodeStaticKey(known);
+  }
+
+  get status(): ConnectionStatus {
+    return this.#messenger?.status ?? { kind: 'idle' };
+  }
+
+  /** A messenger, connected or not: the outbox and the history work without a stream. */
+  worker(): Messenger {
+    this.#settings.device.enlisted();
+    this.#messenger ??= this.#makeMessenger();
+    return this.#messenger;
+  }
+
+  /** The messenger, with a stream that is up; throws `not-connected`. */
+  live(): Messenger {
+    this.#settings.device.enlisted();
+    if (this.#messenger?.status.kind !== 'online') throw new ClientError('not-connected');
+    return this.#messenger;
+  }
+
+  /** See `Client.connect`. */
+  async connect(timeoutMs: number): Promise<void> {
+    this.#settings.device.enlisted();
+    const kind = this.#messenger?.status.kind;
+    if (kind === undefined || kind === 'idle' || kind === 'stopped') await this.#start();
+    else this.#messenger?.start();
+    await this.#online(timeoutMs);
+  }
+
+  /** Ends the stream in order. What waits stays in the outbox. */
+  async disconnect(): Promise<void> {
+    const messenger = this.#messenger;
+    this.#messenger = undefined;
+    await messenger?.close();
+  }
+
+  async close(): Promise<void> {
+    await this.disconnect();
+    this.#disappearing?.close();
+  }
+
+  /** Tells the application, and starts the timers of messages that begin to run. */
+  readonly emit = (event: ClientEvent): void => {
+    this.#settings.emit(event);
+    if (event.kind === 'message') this.#disappearing?.note(event.message);
+  };
+
+  async #start(): Promise<void> {
+    const { device } = this.#settings;
+    const offer = await device.offer();
+    if (offer.domain !== device.enlisted().account.domain) throw new ClientError('enlisted-elsewhere');
+    const choices = this.#transports(offer, await device.keys());
+    if (choices.length === 0) {
+      throw new ClientError('gatekeeper-refused', { detail: 'it offers no transport that this client wants' });
+    }
+    this.#turns ??= inTurn(choices, {
+      recall: () => decodeTransport(device.transaction(tx => readSetting(tx, 'transport'))),
+      // Only spares failed attempts next time: a store that fails now is told of elsewhere.
+      keep: (name, sinceMs) =>
+        void device.store.transaction(tx => writeSetting(tx, 'transport', JSON.stringify({ name, sinceMs }))),
+      nowMs: () => device.clock.nowMs(),
+    });
+    if (this.#messenger?.status.kind === 'stopped') await this.disconnect();
+    this.worker().start();
+  }
+
+  #makeMessenger(): Messenger {
+    const { device, random, deliveryReceipts } = this.#settings;
+    const { account, suite } = device.enlisted();
+    return new Messenger({
+      store: device.store,
+      suite,
+      account,
+      clock: device.clock,
+      random,
+      deliveryReceipts,
+      emit: this.emit,
+      noted: message => this.#disappearing?.note(message),
+      proof: transport => device.proof(transport),
+      connect: context => this.#turns!(context),
+    });
+  }
+
+  #transports(offer: ReferenceOffer, keys: DeviceKeys): OfferedTransport[] {
+    const { device, transports, keyLog } = this.#settings;
+    return offeredTransports({
+      offer,
+      wanted: transports,
+      trust: device.trust,
+      devicePrivateKey: keys.deviceKey.privateKey,
+      signingKey: device.account?.signingKey,
+      nowMs: () => device.clock.nowMs(),
+      keyLog,
+      knownStaticKey: () => this.#knownStaticKey,
+      keepStaticKey: key => {
+        this.#knownStaticKey = key;
+        const text = key === undefined ? undefined : encodeStaticKey(key);
+        // Only spares a round trip next time: a store that fails now is told of elsewhere.
+        device.store.transaction(tx => writeSetting(tx, 'static-key', text));
+      },
+    });
+  }
+
+  /** Fulfilled when the stream is up; rejects after that time, and when it is stopped for good. */
+  #online(timeoutMs: number): Promise<void> {
+    const { device, listen } = this.#settings;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const events = listen();
+    let last: ClientError | undefined;
+    const cancel = device.clock.after(timeoutMs, () => reject(last ?? new ClientError('timed-out')));
+    const look = (status: ConnectionStatus): void => {
+      if (status.kind === 'online') resolve();
+      if (status.kind === 'waiting') last = status.error;
+      if (status.kind === 'stopped') reject(status.error ?? new ClientError('closed'));
+    };
+    look(this.status);
+    void (async () => {
+      for await (const event of events) if (event.kind === 'status') look(event.status);
+      reject(new ClientError('closed'));
+    })();
+    return promise.finally(() => {
+      cancel();
+      void events.return?.();
+    });
+  }
+}
+
+function decodeTransport(text: string | undefined): { name: string; sinceMs: number } | undefined {
+  return text === undefined ? undefined : (JSON.parse(text) as { name: string; sinceMs: number });
+}
+
+function encodeStaticKey(key: KnownStaticKey): string {
+  return JSON.stringify({ publicKey: Buffer.from(key.publicKey).toString('base64'), notAfter: key.notAfter });
+}
+
+function decodeStaticKey(text: string): KnownStaticKey {
+  const { publicKey, notAfter } = JSON.parse(text) as { publicKey: string; notAfter: number };
+  return { publicKey: Buffer.from(publicKey, 'base64'), notAfter };
+}

@@ -1,0 +1,35 @@
+// `client.contacts`: the people that this person writes with. Finds them by name and says what is known of them.
+// Knows nothing of their keys (`client.identities`) or of chats.
+import type { Profile } from '@drawbridge/e2ee/content-kinds';
+import type { LocalDevice } from '../account/local-device.ts';
+import type { Lifecycle } from '../connection/lifecycle.ts';
+import type { Contact, Recipient } from '../directory/people.ts';
+import { readProfile } from '../store/records.ts';
+
+export class Contacts {
+  readonly #device: LocalDevice;
+  readonly #lifecycle: Lifecycle;
+
+  constructor(device: LocalDevice, lifecycle: Lifecycle) {
+    this.#device = device;
+    this.#lifecycle = lifecycle;
+  }
+
+  /** Looks a name up in the directory. Rejects with `not-found`, the same for unknown and unreachable. */
+  async find(provider: string, identifier: string): Promise<Contact> {
+    const interopId = await this.#lifecycle.live().people.find(provider, identifier);
+    return { interopId, provider, identifier };
+  }
+
+  /** The name of an InteropId, as far as it is known or can be asked for now. */
+  async get(interopId: string): Promise<Contact> {
+    return this.#lifecycle.worker().people.contact(interopId);
+  }
+
+  /** What somebody said of themselves; of oneself without an argument. Never proof of who they are. */
+  async profile(person?: Recipient): Promise<Profile | undefined> {
+    const own = this.#device.own();
+    const interopId = person === undefined ? own : await this.#lifecycle.worker().people.resolve(person);
+    return this.#device.transaction(tx => readProfile(tx, interopId))?.profile;
+  }
+}

@@ -1,0 +1,165 @@
+// `client.files`: sends files to people and reads those that came.
+// Knows nothing of encryption or HTTP: `files.ts` does, and `file-outbox.ts` what survives a restart.
+// Source: docs/protocol/11-media.md.
+import { randomBytes } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isTemporaryPath } from '@drawbridge/e2ee/attachments';
+import type { AttachmentPointer } from '@drawbridge/e2ee/content-attachment';
+import type { LocalDevice } from '../account/local-device.ts';
+import type { ProviderSession } from '../account/provider-session.ts';
+import { type Message, presentMessage } from '../chats/presenting.ts';
+import type { Lifecycle } from '../connection/lifecycle.ts';
+import type { Request } from '../directory/directory.ts';
+import type { Recipient } from '../directory/people.ts';
+import { ClientError } from '../errors.ts';
+import type { MessageRecord } from '../history/message-log.ts';
+import { listSaving, noteSaving, readSetting, writeSetting } from '../store/records.ts';
+import { storeError } from '../store/transact.ts';
+import { FileOutbox, type UnsentFile } from './file-outbox.ts';
+import { Files, type OpenedFile, type SendFileOptions, type TransferOptions } from './files.ts';
+import { MediaCopies } from './media-copies.ts';
+
+export type ClientFilesSettings = {
+  readonly device: LocalDevice;
+  readonly lifecycle: Lifecycle;
+  readonly provider: ProviderSession | undefined;
+  /** The client's folder: copies and preparations lie in it. */
+  readonly folder: string;
+};
+
+export class ClientFiles {
+  readonly #device: LocalDevice;
+  readonly #lifecycle: Lifecycle;
+  readonly #files: Files;
+  readonly #outbox: FileOutbox;
+
+  constructor({ device, lifecycle, provider, folder }: ClientFilesSettings) {
+    this.#device = device;
+    this.#lifecycle = lifecycle;
+    const { store, clock } = device;
+    this.#files = new Files({
+      provider,
+      trust: device.trust,
+      nowMs: () => clock.nowMs(),
+      copies: new MediaCopies({
+        folder: join(folder, 'media'),
+        nameKey: () => mediaNameKey(device),
+        // The file system's clock, not the one that may be given for tests.
+        nowMs: Date.now,
+      }),
+      preparationFolder: join(folder, 'preparation'),
+      noteSaving: (path, isWritten) => {
+        const noted = store.transaction(tx => noteSaving(tx, path, isWritten));
+        // What can't be noted is not written; what stays noted is gone already.
+        if (!noted.ok && isWritten) throw storeError(noted.error);
+      },
+    });
+    this.#outbox = new FileOutbox({
+      store,
+      files: this.#files,
+      clock,
+      emit: lifecycle.emit,
+      deliver: async (to, pointer, { caption = '' }, within) => {
+        const said = caption === '' ? {} : { caption: { text: caption } };
+        const { people, writing } = lifecycle.worker();
+        return writing.send(await people.other(to), { kind: 'attachment', attachments: [pointer], ...said }, within);
+      },
+    });
+  }
+
+  /**
+   * Encrypts a file, uploads it to the own provider's media origin, and sends the message that points to it. Pictures,
+   * videos and voice messages are made anew first, without metadata; what can't be is refused with `media-unreadable`, never
+   * sent as it is. Fulfilled as `Client.send` is; needs the network until then. When the process ends or the client is
+   * closed before, the next `connect` goes on with upload and message by itself, and events of kind `file` tell of it. After
+   * another failure nothing is sent by itself; a file sent again goes on where its upload broke off.
+   * Rejects with the codes of `Client.send` and of `Files.send`: `no-media-origin`, `quota-used-up`, `file-changed`,
+   * `cancelled`, …
+   */
+  async send(to: Recipient, options: SendFileOptions): Promise<Message> {
+    const chat = await this.#lifecycle.worker().people.resolve(to);
+    return presentMessage(this.#lifecycle, await this.#outbox.send(chat, options));
+  }
+
+  /** Files that were to be sent and are no messages yet. Those that failed stay until they are dropped. */
+  unsent(): UnsentFile[] {
+    this.#device.needOpen();
+    return this.#outbox.list();
+  }
+
+  /** Gives up a file that was to be sent. */
+  async dropUnsent(id: string): Promise<void> {
+    this.#device.needOpen();
+    await this.#outbox.drop(id);
+  }
+
+  /**
+   * Fetches attachment `index` (from 0) of a message, and writes it to `path` when all of it is right; otherwise nothing.
+   * Goes on with what came before, across restarts. Rejects with `unknown-message` when there is no such attachment,
+   * `not-connected` when something has to be fetched, and the codes of `Files.save`.
+   */
+  async save(
+    message: Pick<MessageRecord, 'body'>,
+    index: number,
+    path: string,
+    options: TransferOptions = {},
+  ): Promise<void> {
+    this.#device.enlisted();
+    await this.#files.save(pointerOf(message, index), path, this.#request, options);
+  }
+
+  /**
+   * Opens attachment `index` (from 0) of a message to be read, or played, while it arrives. Close it when nothing more is
+   * read. Rejects with `unknown-message`, and the codes of `Files.open`; what is wrong later ends the reading.
+   */
+  async open(message: Pick<MessageRecord, 'body'>, index: number): Promise<OpenedFile> {
+    this.#device.enlisted();
+    return this.#files.open(pointerOf(message, index), this.#request);
+  }
+
+  /** Removes what this device keeps, encrypted, of an attachment that was opened, or not saved to its end. */
+  async forget(message: Pick<MessageRecord, 'body'>, index: number): Promise<void> {
+    this.#device.needOpen();
+    await this.#files.forget(pointerOf(message, index));
+  }
+
+  /** Removes what an earlier process left behind: old copies, and plaintext of a save that was killed. */
+  async sweep(): Promise<void> {
+    await this.#files.sweep();
+    for (const path of this.#device.transaction(listSaving)) {
+      if (isTemporaryPath(path)) await rm(path, { force: true }).catch(() => {});
+      this.#device.transaction(tx => noteSaving(tx, path, false));
+    }
+  }
+
+  /** A stream is up: goes on with what waits. */
+  resume(): void {
+    this.#outbox.resume();
+  }
+
+  close(): void {
+    this.#outbox.close();
+    this.#files.close();
+  }
+
+  /** Asks the gatekeeper on the stream that is up then. */
+  readonly #request: Request = async (type, payload) => this.#lifecycle.live().request(type, payload);
+}
+
+function pointerOf(message: Pick<MessageRecord, 'body'>, index: number): AttachmentPointer {
+  const pointer = message.body?.kind === 'attachment' ? message.body.attachments[index] : undefined;
+  if (pointer === undefined) throw new ClientError('unknown-message', { detail: 'attachment' });
+  return pointer;
+}
+
+/** Made once; names the copies of files in the folder. */
+function mediaNameKey(device: LocalDevice): Uint8Array {
+  return device.transaction(tx => {
+    const kept = readSetting(tx, 'media-names');
+    if (kept !== undefined) return Buffer.from(kept, 'base64');
+    const made = randomBytes(32);
+    writeSetting(tx, 'media-names', made.toString('base64'));
+    return made;
+  });
+}

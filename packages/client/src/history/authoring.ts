@@ -1,0 +1,148 @@
+// What this device says: a content becomes a row of the outbox for its recipient, a copy for one's own other devices, and a
+// change of the history here, all in the caller's transaction.
+// Knows nothing of kinds of messages, nor of how rows leave.
+// Source: docs/protocol/09-content.md sections 9.4 and 9.9.
+import { randomBytes } from 'node:crypto';
+import {
+  type Content,
+  type ContentBody,
+  decodeContent,
+  encodeContent,
+  MESSAGE_ID_BYTES,
+  type MessageRef,
+} from '@drawbridge/e2ee/content';
+import type { DeviceSync } from '@drawbridge/e2ee/content-kinds';
+import type { Clock } from '../clock.ts';
+import { ClientError } from '../errors.ts';
+import type { ClientEvent } from '../events.ts';
+import { contentPayload } from '../inbox/inbox.ts';
+import type { Outbox } from '../outbox/outbox.ts';
+import type { EncryptedStore, Transaction } from '../store/encrypted-store.ts';
+import { transact } from '../store/transact.ts';
+import { take, takeIn } from './conversation.ts';
+import { type MessageName, readMessage } from './history.ts';
+import type { MessageRecord } from './message-log.ts';
+
+export type AuthoringContext = {
+  readonly store: EncryptedStore;
+  /** The InteropId of this person. */
+  readonly own: string;
+  readonly clock: Clock;
+  readonly outbox: Outbox;
+  readonly emit: (event: ClientEvent) => void;
+};
+
+export class Authoring {
+  readonly own: string;
+  readonly #context: AuthoringContext;
+
+  constructor(context: AuthoringContext) {
+    this.#context = context;
+    this.own = context.own;
+  }
+
+  nowMs(): number {
+    return this.#context.clock.nowMs();
+  }
+
+  transaction<T>(work: (tx: Transaction) => T): T {
+    return transact(this.#context.store, work);
+  }
+
+  content(body: ContentBody): Content {
+    return { messageId: randomBytes(MESSAGE_ID_BYTES), sentAtMs: this.nowMs(), body };
+  }
+
+  /** A message that stands in the history. */
+  needMessage(target: MessageName): MessageRecord {
+    const message = this.transaction(tx => readMessage(tx, this.own, target));
+    if (message === undefined || message.kind === 'hidden' || message.kind === 'expired') {
+      throw new ClientError('unknown-message');
+    }
+    return message;
+  }
+
+  /** Says something about a message that is here. */
+  async act(
+    target: MessageName,
+    make: (message: MessageRecord, ref: typeof refOf) => ContentBody,
+  ): Promise<MessageRecord> {
+    const message = this.needMessage(target);
+    if (message.kind === 'lost') throw new ClientError('unknown-message');
+    const content = this.content(make(message, refOf));
+    const isOwn = target.author === this.own;
+    const events = this.transaction(tx => this.say(tx, message.chat, content, isOwn ? target.id : undefined));
+    this.announce(events, message.chat);
+    // oxlint-disable-next-line typescript/return-await -- a refusal is a rejection, as for all of these
+    return this.needMessage(target);
+  }
+
+  /**
+   * A content for somebody, a copy for one's own other devices, and what it changes here. `about` is the own message that
+   * it is, or is about: the copies on their way are wiped with it.
+   */
+  say(tx: Transaction, chat: string, content: Content, about?: string): ClientEvent[] {
+    const { outbox } = this.#context;
+    const bytes = encoded(content);
+    const id = Buffer.from(content.messageId).toString('hex');
+    const isMessage = about === id;
+    const named = isMessage ? { messageId: id } : {};
+    const sent = outbox.add(tx, { to: chat, payload: contentPayload(bytes), silent: false, ...named });
+    const transcript = encoded(this.content({ kind: 'sent-transcript', to: chat, content: bytes }));
+    const copied = outbox.add(tx, { to: this.own, payload: contentPayload(transcript), silent: true });
+    const events = this.#keep(tx, chat, bytes);
+    if (about === undefined) return events;
+    const target = { author: this.own, id: about, chat };
+    const nowMs = this.nowMs();
+    take(tx, this.own, target, { kind: 'carried', stanzas: [sent, copied] }, nowMs);
+    if (!isMessage) return events;
+    take(tx, this.own, target, { kind: 'progress', progress: { state: 'queued' } }, nowMs);
+    const message = readMessage(tx, this.own, target)!;
+    return events.map(event => (event.kind === 'message' ? { ...event, message } : event));
+  }
+
+  /** Done here, and told to the person's other devices. */
+  sync(tx: Transaction, sync: DeviceSync): ClientEvent[] {
+    return this.sayToOwn(tx, this.content({ ...sync, kind: 'device-sync' }));
+  }
+
+  /** For one's own other devices alone, and done here. */
+  sayToOwn(tx: Transaction, content: Content): ClientEvent[] {
+    const bytes = encoded(content);
+    this.#context.outbox.add(tx, { to: this.own, payload: contentPayload(bytes), silent: true });
+    return this.#keep(tx, this.own, bytes);
+  }
+
+  /** After the commit: tells the application, and sends what waits for these people and for one's own devices. */
+  announce(events: readonly ClientEvent[], ...recipients: readonly string[]): void {
+    const { emit, outbox } = this.#context;
+    for (const event of events) emit(event);
+    for (const to of recipients) outbox.wake(to);
+    outbox.wake(this.own);
+  }
+
+  /** What this device says goes the way of what its person's other devices say. */
+  #keep(tx: Transaction, chat: string, bytes: Uint8Array): ClientEvent[] {
+    const content = decodeContent(bytes);
+    if (!content.ok) throw new ClientError('content-refused', { detail: content.error.code });
+    const nowMs = this.nowMs();
+    return takeIn(tx, this.own, { author: this.own, chat, content: content.value, receivedAtMs: nowMs }, nowMs);
+  }
+}
+
+export function refOf({ id, author, sentAtMs }: MessageRecord): MessageRef {
+  return { messageId: bytesOf(id), author, sentAtMs };
+}
+
+/** The bytes of a message id. */
+export function bytesOf(id: string): Uint8Array {
+  return Buffer.from(id, 'hex');
+}
+
+/** Throws `content-refused` for a content that breaks a limit. */
+export function encoded(content: Content): Uint8Array {
+  const result = encodeContent(content);
+  if (result.ok) return result.value;
+  const { error } = result;
+  throw new ClientError('content-refused', { detail: error.code === 'invalid-content' ? error.field : error.code });
+}
