@@ -3,6 +3,8 @@
 export interface Clock {
   /** Milliseconds since 1970. */
   nowMs(): number;
+  /** Milliseconds from any beginning, never set back or ahead; absent in clocks whose `nowMs` is so already. */
+  monotonicMs?(): number;
   /** Calls back once after that time; gives a function that calls it off. */
   after(ms: number, run: () => void): () => void;
 }
@@ -12,6 +14,7 @@ export type Random = () => number;
 
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
   after: (ms, run) => {
     const timer = setTimeout(run, ms);
     return () => clearTimeout(timer);

@@ -15,6 +15,7 @@ export type ClientErrorCode =
   | 'sign-in-refused'
   | 'identifier-taken'
   | 'proof-refused'
+  | 'not-judged'
   | 'proof-source-failed'
   | 'device-authorisation-required'
   | 'identity-key-in-use'
@@ -71,6 +72,10 @@ export const clientErrors: Readonly<Record<ClientErrorCode, { readonly retry: bo
   'proof-refused': {
     retry: false,
     text: "The gatekeeper refused the ownership proof. Check the provider's registration and this machine's clock.",
+  },
+  'not-judged': {
+    retry: true,
+    text: "The gatekeeper can't judge the ownership proof now. It is asked again by itself.",
   },
   'proof-source-failed': { retry: true, text: 'The proof source gave no ownership proof.' },
   'device-authorisation-required': {

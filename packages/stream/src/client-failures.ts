@@ -14,50 +14,85 @@ export type ClientStreamFailureCode =
   | 'mechanism-not-offered'
   | 'proof-unusable'
   | 'not-authorized'
+  | 'temporary-auth-failure'
   | 'login-refused'
   | 'bind-refused'
   | 'management-refused'
   | 'replaced'
   | 'stream-error'
   | 'handled-count-ahead'
+  | 'not-acknowledged'
+  | 'not-kept'
   | 'protocol-error';
 
 /** `condition` is the peer's own word where it gave one (an RFC 6120 condition name), for logs and people. */
 export type ClientStreamFailure = { readonly code: ClientStreamFailureCode; readonly condition?: string };
 
-/**
- * What helps: `back-off` try again with growing pauses; `never` do not try by itself, a person must act.
- * `text` says what happened and what to do.
- */
-export const clientStreamFailures: Record<
-  ClientStreamFailureCode,
-  { readonly retry: 'back-off' | 'never'; readonly text: string }
-> = {
-  disconnected: { retry: 'back-off', text: 'The connection was lost.' },
-  'ended-by-peer': { retry: 'back-off', text: 'The gatekeeper closed the stream.' },
-  'login-timeout': { retry: 'back-off', text: 'The gatekeeper did not finish the login in time.' },
-  'peer-silent': { retry: 'back-off', text: 'The gatekeeper no longer answers.' },
+type ClientStreamFailureData = {
+  /** What helps: `back-off` try again with growing pauses; `never` do not try by itself, a person must act. */
+  readonly retry: 'back-off' | 'never';
+  /** Whether the session may be taken up by the next stream. */
+  readonly resumable: boolean;
+  /** What happened and what to do. */
+  readonly text: string;
+};
+
+export const clientStreamFailures: Record<ClientStreamFailureCode, ClientStreamFailureData> = {
+  disconnected: { retry: 'back-off', resumable: true, text: 'The connection was lost.' },
+  'ended-by-peer': { retry: 'back-off', resumable: true, text: 'The gatekeeper closed the stream.' },
+  'login-timeout': { retry: 'back-off', resumable: true, text: 'The gatekeeper did not finish the login in time.' },
+  'peer-silent': { retry: 'back-off', resumable: true, text: 'The gatekeeper no longer answers.' },
   'tls-not-offered': {
     retry: 'back-off',
+    resumable: true,
     text: 'The peer offers no TLS. Either it is not the gatekeeper or somebody on the path removed the offer.',
   },
-  'tls-refused': { retry: 'back-off', text: 'The peer refused to start TLS.' },
-  'mechanism-not-offered': { retry: 'back-off', text: 'The peer does not offer OAUTHBEARER.' },
-  'proof-unusable': { retry: 'back-off', text: 'The proof source gave something that is not an ownership proof.' },
+  'tls-refused': { retry: 'back-off', resumable: true, text: 'The peer refused to start TLS.' },
+  'mechanism-not-offered': { retry: 'back-off', resumable: true, text: 'The peer does not offer OAUTHBEARER.' },
+  'proof-unusable': {
+    retry: 'back-off',
+    resumable: true,
+    text: 'The proof source gave something that is not an ownership proof.',
+  },
   'not-authorized': {
     retry: 'back-off',
+    resumable: true,
     text: 'The ownership proof was refused. Check that this device is enlisted and that its clock is right.',
   },
-  'login-refused': { retry: 'back-off', text: 'The gatekeeper refused the login.' },
-  'bind-refused': { retry: 'back-off', text: 'The gatekeeper refused to bind the device.' },
+  'temporary-auth-failure': {
+    retry: 'back-off',
+    resumable: true,
+    text: 'The gatekeeper cannot judge the ownership proof now. It is asked again later.',
+  },
+  'login-refused': { retry: 'back-off', resumable: true, text: 'The gatekeeper refused the login.' },
+  'bind-refused': { retry: 'back-off', resumable: true, text: 'The gatekeeper refused to bind the device.' },
   'management-refused': {
     retry: 'back-off',
+    resumable: true,
     text: 'The gatekeeper offers no stream management, which this client needs.',
   },
-  replaced: { retry: 'never', text: 'Another stream of this device took over. Run one client per folder.' },
-  'stream-error': { retry: 'back-off', text: 'The gatekeeper ended the stream with an error.' },
-  'handled-count-ahead': { retry: 'back-off', text: 'The gatekeeper acknowledged what was never sent.' },
-  'protocol-error': { retry: 'back-off', text: 'The peer does not keep to the protocol.' },
+  replaced: {
+    retry: 'never',
+    resumable: false,
+    text: 'Another stream of this device took over. Run one client per folder.',
+  },
+  'stream-error': { retry: 'back-off', resumable: true, text: 'The gatekeeper ended the stream with an error.' },
+  'handled-count-ahead': {
+    retry: 'back-off',
+    resumable: false,
+    text: 'The gatekeeper acknowledged what was never sent.',
+  },
+  'not-acknowledged': {
+    retry: 'back-off',
+    resumable: false,
+    text: 'The gatekeeper acknowledged nothing for too long. A new session is begun.',
+  },
+  'not-kept': {
+    retry: 'back-off',
+    resumable: false,
+    text: 'This client kept nothing of what came for too long. It comes again in a new session.',
+  },
+  'protocol-error': { retry: 'back-off', resumable: true, text: 'The peer does not keep to the protocol.' },
 };
 
 /**
@@ -70,10 +105,10 @@ export function readStreamError(el: Element): ClientStreamFailure {
   return condition === undefined ? { code: 'stream-error' } : { code: 'stream-error', condition };
 }
 
-/** Reads a SASL `<failure/>`: a refused proof, or anything else (`temporary-auth-failure`, …). */
+/** Reads a SASL `<failure/>`: a refused proof, one that can't be judged now (RFC 6120 section 6.5.11), or anything else. */
 export function readSaslFailure(el: Element): ClientStreamFailure {
   const condition = conditionName(el, NS_SASL);
-  if (condition === 'not-authorized') return { code: 'not-authorized', condition };
+  if (condition === 'not-authorized' || condition === 'temporary-auth-failure') return { code: condition, condition };
   return condition === undefined ? { code: 'login-refused' } : { code: 'login-refused', condition };
 }
 

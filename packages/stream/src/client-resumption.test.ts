@@ -44,6 +44,7 @@ class Played {
   line: 'cut' | 'asked' | 'up' = 'cut';
   /** What is on its way to the client: elements, with their place when they are counted. */
   #wire: { readonly el: Element; readonly place: number | undefined }[] = [];
+  #asksToResume = false;
   /** The count that the client resumes with, while it waits for the answer. */
   #asksAfter = 0;
   readonly open: OpenTicket[] = [];
@@ -135,6 +136,7 @@ class Played {
     const login: readonly Input[] =
       this.#carrier === 'secured' ? [...toSuccess, bindFeatures] : [{ kind: 'connected' }];
     this.line = 'asked';
+    this.#asksToResume = resumption !== undefined;
     this.#check(login.flatMap(input => this.#input(input)));
   }
 
@@ -143,7 +145,7 @@ class Played {
     if (this.line !== 'asked') return;
     this.line = 'up';
     const session = this.#session;
-    if (session !== undefined && agrees) {
+    if (session !== undefined && this.#asksToResume && agrees) {
       this.resumptions++;
       session.acknowledged = Math.max(session.acknowledged, this.#asksAfter);
       this.#wire = session.sent.flatMap((sent, place) => (place < this.#asksAfter ? [] : [{ el: sent.el, place }]));
@@ -154,7 +156,7 @@ class Played {
     const fresh: Session = { id: `s${++this.#sessions}`, sent: [], acknowledged: 0, received: [] };
     this.#session = fresh;
     const managed = element('enabled', NS_SM, { id: fresh.id, resume: 'true' });
-    const answers = [...(session === undefined ? [] : [peer(failed)]), bound, peer(managed)];
+    const answers = [...(this.#asksToResume ? [peer(failed)] : []), bound, peer(managed)];
     this.#check(answers.flatMap(input => this.#input(input)));
     // The mailbox gives again what was not acknowledged; the application knows what it has already.
     for (const { el } of session?.sent.slice(session.acknowledged) ?? []) {
@@ -218,7 +220,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   one(10, 'keep', (played, pick) => played.keep(pick)),
   one(3, 'ask', played => played.ask()),
   one(2, 'client acknowledged', played => played.acknowledgeClient()),
-  one(1, 'wait', (played, pick) => played.wait(pick * 3)),
+  one(1, 'wait', (played, pick) => played.wait(pick * 2)),
   one(3, 'cut', played => played.cut()),
   one(5, 'connect', played => {
     if (played.line === 'cut') played.connect();

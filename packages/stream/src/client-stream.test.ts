@@ -82,7 +82,10 @@ test('a login over TCP: TLS is started, the proof goes only inside it, the devic
   assert.deepEqual(words(play(stream, [bindFeatures])), ['<iq set>']);
   assert.deepEqual(words(play(stream, [bound])), ['<enable>']);
   assert.deepEqual(play(stream, [enabled]), [{ kind: 'established', jid, resumed: false }]);
-  assert.deepEqual({ ...stream.resumption, management: undefined }, { id: 's1', jid, management: undefined });
+  assert.deepEqual(
+    { ...stream.resumption, management: undefined },
+    { id: 's1', jid, management: undefined, fruitless: 0 },
+  );
 });
 
 test('a carrier that authenticated by itself begins with binding and stream management in one go', () => {
@@ -116,6 +119,13 @@ test('a token that could break out of the message is not sent', () => {
   const stream = new ClientStream<string>({ domain, carrier: 'secured' }, 0);
   play(stream, toSasl);
   assert.deepEqual(words(play(stream, [{ kind: 'proof', token: 'a\u0001host=x' }]))[0], 'failed proof-unusable');
+});
+
+test('a proof that cannot be judged now is another word than a refused one', () => {
+  const stream = new ClientStream<string>({ domain, carrier: 'secured' }, 0);
+  play(stream, [...toSasl, { kind: 'proof', token: 'a.b.c' }]);
+  const failure = element('failure', NS_SASL, {}, [element('temporary-auth-failure', NS_SASL)]);
+  assert.equal(words(play(stream, [peer(failure)]))[0], 'failed temporary-auth-failure temporary-auth-failure');
 });
 
 test("another host's header is refused", () => {
@@ -229,6 +239,89 @@ test('a quiet peer is asked, and given up when it stays quiet', () => {
   assert.equal(stream.deadlineMs, until);
   assert.deepEqual(words(stream.handle({ kind: 'time' }, until)), ['failed peer-silent', 'send-end', 'close']);
   assert.ok(stream.resumption, 'the session may still be resumed');
+});
+
+test('a gatekeeper that acknowledges nothing for too long: the session is given up for a new one', () => {
+  const { progressMs, idleMs } = clientStreamLimits;
+  const stream = established();
+  play(stream, [send('1'), send('2'), acknowledge(1)], 1_000);
+  // It speaks, and answers every question, but its count stands.
+  for (let nowMs = 1_000; nowMs < 1_000 + progressMs; nowMs += idleMs / 10) {
+    assert.deepEqual(words(play(stream, [{ kind: 'time' }, acknowledge(1)], nowMs)).includes('close'), false);
+  }
+  const effects = words(stream.handle({ kind: 'time' }, 1_000 + progressMs));
+  assert.deepEqual(effects, ['failed not-acknowledged', 'send-end', 'close']);
+  assert.equal(stream.resumption, undefined);
+});
+
+test('an application that keeps nothing for too long: the session is given up, so that everything comes again', () => {
+  const { progressMs, keepMs } = clientStreamLimits;
+  const stream = established();
+  const first = ticketOf(play(stream, [peer(message('a'))]));
+  ticketOf(play(stream, [peer(message('b')), request], 10));
+  play(stream, [{ kind: 'resolved', ticket: first }], 1_000);
+  play(stream, [{ kind: 'time' }], 1_000 + keepMs);
+  play(stream, [request, acknowledge(0)], progressMs);
+  const effects = words(stream.handle({ kind: 'time' }, 1_000 + progressMs));
+  assert.deepEqual(effects, ['failed not-kept', 'send-end', 'close']);
+  assert.equal(stream.resumption, undefined);
+});
+
+test('a stream with nothing open is not given up', () => {
+  const stream = established();
+  const ticket = ticketOf(play(stream, [peer(message('a')), send('1')]));
+  play(stream, [{ kind: 'resolved', ticket }, acknowledge(1)]);
+  for (let nowMs = 0; nowMs < 600_000; nowMs += 10_000) play(stream, [{ kind: 'time' }, acknowledge(1)], nowMs);
+  assert.equal(stream.state, 'established');
+});
+
+// Whatever a gatekeeper says to <resume/> in place of an answer: the second time, the next stream binds.
+const oddAnswers: Record<string, Input[]> = {
+  'a stream error': [streamError('internal-server-error')],
+  'its end': [{ kind: 'ended' }],
+  'a cut': [{ kind: 'disconnected' }],
+  '<enabled/>': [enabled],
+  'another session': [peer(element('resumed', NS_SM, { previd: 'other', h: '0' }))],
+  '<resumed/> without a count': [peer(element('resumed', NS_SM, { previd: 's1' }))],
+  'a stanza': [peer(message('m'))],
+  nonsense: [peer(element('x', 'urn:x'))],
+  bytes: [{ kind: 'undecodable' }],
+  silence: [],
+};
+
+for (const [name, odd] of Object.entries(oddAnswers)) {
+  for (const carrier of ['secured', 'authenticated'] as const) {
+    test(`<resume/> answered by ${name} (${carrier}): asked once more, then bound`, () => {
+      const login: readonly Input[] = carrier === 'secured' ? [...toSuccess, bindFeatures] : [{ kind: 'connected' }];
+      let { resumption } = established();
+      const last: (string | undefined)[] = [];
+      for (let attempt = 0; attempt < 3; attempt++) {
+        const stream = new ClientStream<string>({ domain, carrier }, 0, resumption);
+        last.push(words(play(stream, login)).find(word => word.startsWith('<resume') || word === '<iq set>'));
+        play(stream, odd);
+        stream.handle({ kind: 'time' }, clientStreamLimits.loginMs);
+        assert.equal(stream.state, 'closed');
+        resumption = stream.resumption;
+      }
+      assert.deepEqual(last, ['<resume h=0>', '<resume h=0>', '<iq set>']);
+    });
+  }
+}
+
+test('resumptions that bring nothing are given up too, those that bring something are not', () => {
+  for (const brings of [false, true]) {
+    const first = established();
+    play(first, [send('1'), send('2'), send('3'), send('4')]);
+    let { resumption } = first;
+    for (let attempt = 1; attempt < 4; attempt++) {
+      const stream = new ClientStream<string>({ domain, carrier: 'authenticated' }, 0, resumption);
+      const asked = words(play(stream, [{ kind: 'connected' }]));
+      assert.equal(asked[0], brings || attempt < 3 ? '<resume h=0>' : '<iq set>');
+      play(stream, [resumed(brings ? attempt - 1 : 0), ...(brings ? [acknowledge(attempt)] : [])]);
+      play(stream, [{ kind: 'disconnected' }]);
+      resumption = stream.resumption;
+    }
+  }
 });
 
 test('a login that takes too long is given up', () => {

@@ -14,7 +14,7 @@ import {
   NS_STREAM,
   NS_TLS,
 } from '@drawbridge/wire/namespaces';
-import { type ClientStreamFailure, readSaslFailure, readStreamError } from './client-failures.ts';
+import { type ClientStreamFailure, clientStreamFailures, readSaslFailure, readStreamError } from './client-failures.ts';
 import { encodeOauthBearer, isBearerToken, oauthBearerFailureAnswer } from './oauthbearer.ts';
 import { StreamManagement } from './stream-management.ts';
 
@@ -35,6 +35,11 @@ export type ClientStreamLimits = {
   readonly maxUnacknowledged: number;
   /** Waiting for the peer's end of stream after ours. */
   readonly closeMs: number;
+  /**
+   * While stanzas are open, in either direction, one of them must be acknowledged or kept within this time; else the
+   * session is given up for a new one. Longer than a store that fails is tried, and than a gatekeeper needs to resolve.
+   */
+  readonly progressMs: number;
 };
 
 export const clientStreamLimits: ClientStreamLimits = {
@@ -46,7 +51,11 @@ export const clientStreamLimits: ClientStreamLimits = {
   keepMs: 2_000,
   maxUnacknowledged: 1_024,
   closeMs: 3_000,
+  progressMs: 60_000,
 };
+
+/** After so many streams in a row that asked for a resumption and brought nothing, the next one binds. */
+export const maxFruitlessResumptions = 2;
 
 export type ClientStreamSettings = {
   /** The gatekeeper's domain, which its header must name. */
@@ -71,6 +80,8 @@ export type Resumption<T> = {
   readonly id: string;
   readonly jid: string;
   readonly management: StreamManagement<Outbound<T>>;
+  /** Streams in a row that asked for this resumption and ended without progress. */
+  readonly fruitless: number;
 };
 
 export type ClientStreamInput<T> =
@@ -162,6 +173,11 @@ export class ClientStream<T> {
   #sentSinceAsked = 0;
   /** The peer's `<r/>` that is not answered yet, and until when it may wait. */
   #owed: { readonly sequence: number; readonly byMs: number } | undefined;
+  /** Until when a stanza must be acknowledged, or kept, while any is open. */
+  #acknowledgeByMs: number | undefined;
+  #keepByMs: number | undefined;
+  /** As in `Resumption`, with this stream counted until it brings progress. */
+  #fruitless = 0;
   /** The count that the peer was told last. */
   #told = 0;
 
@@ -170,6 +186,7 @@ export class ClientStream<T> {
     this.#carrier = settings.carrier;
     this.#limits = settings.limits ?? clientStreamLimits;
     this.#resumption = resumption;
+    this.#fruitless = resumption?.fruitless ?? 0;
     this.#deadlineMs = nowMs + this.#limits.loginMs;
     this.#heardMs = nowMs;
   }
@@ -190,8 +207,10 @@ export class ClientStream<T> {
   /** What the next stream may resume; undefined when there was no session, it can't be resumed, or it was closed in order. */
   get resumption(): Resumption<T> | undefined {
     const { id, management } = this.#live;
-    if (id !== undefined) return { id, jid: this.#jid, management };
-    return this.#resumption;
+    if (this.#fruitless >= maxFruitlessResumptions) return undefined;
+    const fruitless = this.#fruitless;
+    if (id !== undefined) return { id, jid: this.#jid, management, fruitless };
+    return this.#resumption === undefined ? undefined : { ...this.#resumption, fruitless };
   }
 
   /** When a `time` input is due, in the clock of `nowMs`; undefined when never. */
@@ -201,7 +220,8 @@ export class ClientStream<T> {
         return undefined;
       case 'established': {
         const peer = this.#answerByMs ?? Math.min(this.#heardMs + this.#limits.idleMs, this.#askAtMs ?? Infinity);
-        return Math.min(peer, this.#owed?.byMs ?? Infinity);
+        const progress = Math.min(this.#acknowledgeByMs ?? Infinity, this.#keepByMs ?? Infinity);
+        return Math.min(peer, progress, this.#owed?.byMs ?? Infinity);
       }
       default:
         return this.#deadlineMs;
@@ -219,7 +239,7 @@ export class ClientStream<T> {
   #input(input: ClientStreamInput<T>, nowMs: number): void {
     const state = this.#state;
     if (input.kind === 'send') return this.#send(input.stanza, input.handle, nowMs);
-    if (input.kind === 'resolved') return this.#resolved(input.ticket);
+    if (input.kind === 'resolved') return this.#resolved(input.ticket, nowMs);
     if (state.kind === 'closed') return;
     switch (input.kind) {
       case 'connected':
@@ -344,6 +364,8 @@ export class ClientStream<T> {
     const resumption = this.#resumption;
     if (resumption === undefined) return this.#bind();
     this.#state = { kind: 'resuming' };
+    // Taken back as soon as the session goes on.
+    this.#fruitless++;
     this.#told = resumption.management.askToResume();
     this.#put(element('resume', NS_SM, { previd: resumption.id, h: String(this.#told) }));
   }
@@ -367,6 +389,7 @@ export class ClientStream<T> {
       // The session is gone; a count says what of it had arrived (XEP-0198 section 5).
       if (handled !== undefined) this.#delivered(resumption.management.acknowledge(handled));
       this.#resumption = undefined;
+      this.#fruitless = 0;
       return this.#bind();
     }
     if (el.name !== 'resumed' || handled === undefined || attribute(el, 'previd') !== resumption.id) {
@@ -384,6 +407,10 @@ export class ClientStream<T> {
       this.#put(outbound.stanza);
       this.#sentSinceAsked++;
     }
+    const isOpen = management.unacknowledgedCount > 0 || management.unresolvedCount > 0;
+    if (delivered.length > 0 || !isOpen) this.#fruitless = 0;
+    if (management.unacknowledgedCount > 0) this.#acknowledgeByMs = nowMs + this.#limits.progressMs;
+    if (management.unresolvedCount > 0) this.#keepByMs = nowMs + this.#limits.progressMs;
     this.#establish(resumption.jid, true);
     if (this.#sentSinceAsked > 0) this.#ask(nowMs);
   }
@@ -436,12 +463,13 @@ export class ClientStream<T> {
     const ticket = { session: management, sequence: management.receive() };
     // The peer repeats what was kept after we had told it our count.
     if (management.isResolved(ticket.sequence)) return;
+    this.#keepByMs ??= nowMs + this.#limits.progressMs;
     if (el.name === 'message') {
       this.#effects.push({ kind: 'stanza', element: el, ticket });
       return;
     }
     if (el.name === 'iq') this.#iq(el, nowMs);
-    this.#resolved(ticket);
+    this.#resolved(ticket, nowMs);
   }
 
   #iq(el: Element, nowMs: number): void {
@@ -471,6 +499,10 @@ export class ClientStream<T> {
     const delivered = management.acknowledge(handled);
     if (delivered === 'handled-count-ahead') return this.#fail({ code: 'handled-count-ahead' });
     this.#answerByMs = undefined;
+    if (delivered.length > 0) {
+      this.#fruitless = 0;
+      this.#acknowledgeByMs = management.unacknowledgedCount > 0 ? nowMs + this.#limits.progressMs : undefined;
+    }
     this.#delivered(delivered);
     if (this.#sentSinceAsked > 0) this.#ask(nowMs);
     else this.#askAtMs = management.unacknowledgedCount > 0 ? nowMs + this.#limits.askAgainMs : undefined;
@@ -496,15 +528,20 @@ export class ClientStream<T> {
     this.#put(element('a', NS_SM, { h: String(management.handled) }));
   }
 
-  #resolved(ticket: Ticket): void {
+  #resolved(ticket: Ticket, nowMs: number): void {
     const { management } = this.#live;
     if (ticket.session !== management) {
       // Between a dropped stream and its resumption the count goes on in what will be resumed.
       if (ticket.session === this.#resumption?.management) this.#resumption.management.resolve(ticket.sequence);
       return;
     }
+    const before = management.handledSequence;
     management.resolve(ticket.sequence);
     if (this.#state.kind !== 'established') return;
+    if (management.handledSequence > before) {
+      this.#fruitless = 0;
+      this.#keepByMs = management.unresolvedCount > 0 ? nowMs + this.#limits.progressMs : undefined;
+    }
     if (this.#owed !== undefined && this.#owed.sequence <= management.handledSequence) this.#tell();
   }
 
@@ -519,6 +556,7 @@ export class ClientStream<T> {
       return;
     }
     management.sent({ stanza, handle });
+    this.#acknowledgeByMs ??= nowMs + this.#limits.progressMs;
     this.#put(stanza);
     if (++this.#sentSinceAsked >= this.#limits.askEvery) this.#ask(nowMs);
   }
@@ -542,6 +580,9 @@ export class ClientStream<T> {
       return;
     }
     if (this.#answerByMs !== undefined && nowMs >= this.#answerByMs) return this.#fail({ code: 'peer-silent' });
+    if (this.#acknowledgeByMs !== undefined && nowMs >= this.#acknowledgeByMs)
+      return this.#fail({ code: 'not-acknowledged' });
+    if (this.#keepByMs !== undefined && nowMs >= this.#keepByMs) return this.#fail({ code: 'not-kept' });
     if (this.#owed !== undefined && nowMs >= this.#owed.byMs) this.#tell();
     if (nowMs >= this.#heardMs + this.#limits.idleMs || (this.#askAtMs !== undefined && nowMs >= this.#askAtMs))
       this.#ask(nowMs);
@@ -575,9 +616,7 @@ export class ClientStream<T> {
 
   #fail(failure: ClientStreamFailure): void {
     const state = this.#state.kind;
-    // A session that our peer broke, or that another stream took over, is not taken up again.
-    const resumable = failure.code !== 'replaced' && failure.code !== 'handled-count-ahead';
-    if (!resumable) this.#forgetSession();
+    if (!clientStreamFailures[failure.code].resumable) this.#forgetSession();
     this.#effects.push({ kind: 'failed', failure });
     if (failure.code !== 'disconnected' && state !== 'connecting' && state !== 'tls-starting') {
       this.#effects.push({ kind: 'send-end' });

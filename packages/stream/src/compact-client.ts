@@ -22,6 +22,7 @@ import {
   compactPrologue,
   encodeLogin,
   isRefusal,
+  isTemporaryRefusal,
   noisePrologue,
   parseCertificate,
   type StaticKeyCertificate,
@@ -55,6 +56,8 @@ export type CompactClientFailure =
   | 'gatekeeper-not-certified'
   /** The proof was refused. */
   | 'refused'
+  /** The proof can't be judged now. */
+  | 'temporary-auth-failure'
   | FrameErrorCode;
 
 export type CompactClientEvent =
@@ -174,7 +177,9 @@ export class CompactClient {
   }
 
   #heardFrom(elements: readonly Element[], before: CompactClientEvent[]): CompactClientEvent[] {
-    if (!this.#heard && isRefusal(elements[0]!)) return [...before, ...this.#fail('refused')];
+    const first = elements[0]!;
+    if (!this.#heard && isRefusal(first)) return [...before, ...this.#fail('refused')];
+    if (!this.#heard && isTemporaryRefusal(first)) return [...before, ...this.#fail('temporary-auth-failure')];
     this.#heard = true;
     return [...before, { kind: 'elements', elements }];
   }

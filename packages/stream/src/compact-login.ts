@@ -72,6 +72,9 @@ export function parseCertificate(payload: Uint8Array, context: CompactContext): 
 /** The one word that a refused peer gets. */
 export const refusal = element('refused', NS_LOGIN);
 
+/** The one word for a proof that can't be judged now, as RFC 6120 section 6.5.11 has it: come again later. */
+export const temporaryRefusal = element('temporary-auth-failure', NS_LOGIN);
+
 /** The end of a session in good order: nothing is kept to be resumed. */
 export const goodbye = element('close', NS_LOGIN);
 
@@ -81,6 +84,10 @@ export function isGoodbye(el: Element): boolean {
 
 export function isRefusal(el: Element): boolean {
   return el.ns === NS_LOGIN && el.name === 'refused';
+}
+
+export function isTemporaryRefusal(el: Element): boolean {
+  return el.ns === NS_LOGIN && el.name === 'temporary-auth-failure';
 }
 
 function parseSeconds(text: string | undefined): number | undefined {

@@ -19,7 +19,7 @@ import {
   openFrame,
   sealStanzas,
 } from './compact-frames.ts';
-import { compactPrologue, noisePrologue, parseLogin, refusal } from './compact-login.ts';
+import { compactPrologue, noisePrologue, parseLogin, refusal, temporaryRefusal } from './compact-login.ts';
 
 /** Bytes that a client may send ahead while its proof is verified. */
 const maxAheadBytes = 128 * 1024;
@@ -103,10 +103,10 @@ export class CompactServer {
     return [{ kind: 'send', bytes: sent }, ...this.#proceed()];
   }
 
-  /** Tells the peer the one word; close the connection when it is sent. */
-  refuse(): Uint8Array {
+  /** Tells the peer the one word, of two: refused, or not to be judged now. Close the connection when it is sent. */
+  refuse(word: 'refused' | 'temporary-auth-failure' = 'refused'): Uint8Array {
     if (this.#state.kind !== 'verifying') return new Uint8Array(0);
-    const sent = this.#answer([refusal]);
+    const sent = this.#answer([word === 'refused' ? refusal : temporaryRefusal]);
     this.#state = { kind: 'closed' };
     return sent ?? new Uint8Array(0);
   }

@@ -327,23 +327,146 @@ test('a proof source that says no stops it, one that fails is asked again', asyn
   );
 });
 
-test('a proof that the gatekeeper refuses again and again stops it', async () => {
+/** A login up to the proof, which this SASL failure answers. */
+async function refuse(played: Played, condition: string): Promise<ConnectionStatus> {
+  const transport = played.last();
+  transport.context.emit({ kind: 'connected' });
+  transport.header();
+  transport.element(sasl);
+  await settle();
+  transport.element(element('failure', NS_SASL, {}, [element(condition, NS_SASL)]));
+  return played.connection.status;
+}
+
+test('a proof that is refused again and again is tried slowly, and the client logs in when it is taken', async () => {
   const played = play();
   played.connection.start();
-  for (let i = 0; i < connectionLimits.maxRefusals; i++) {
-    const transport = played.last();
+  for (let i = 1; i < 10; i++) {
+    const status = await refuse(played, 'not-authorized');
+    assert.ok(status.kind === 'waiting' && status.error.code === 'proof-refused');
+    const { refusedPauseMs, maxPauseMs } = reconnectionLimits;
+    if (i < connectionLimits.maxRefusals) assert.ok(status.retryInMs <= maxPauseMs);
+    else assert.equal(status.retryInMs, refusedPauseMs * 0.75);
+    played.clock.advance(status.retryInMs);
+  }
+  await played.last().login();
+  assert.equal(played.connection.status.kind, 'online');
+});
+
+test('a proof that cannot be judged now is no refusal: the pauses stay those of a gatekeeper that is not there', async () => {
+  const played = play(undefined, 0.999_999);
+  played.connection.start();
+  for (let i = 0; i < 12; i++) {
+    const status = await refuse(played, 'temporary-auth-failure');
+    assert.ok(status.kind === 'waiting' && status.error.code === 'not-judged');
+    assert.ok(status.retryInMs <= reconnectionLimits.maxPauseMs);
+    played.clock.advance(status.retryInMs);
+  }
+  await played.last().login();
+  assert.equal(played.connection.status.kind, 'online');
+});
+
+const sasl = element('features', NS_STREAM, {}, [
+  element('mechanisms', NS_SASL, {}, [element('mechanism', NS_SASL, {}, ['OAUTHBEARER'])]),
+]);
+
+/** How far a gatekeeper goes before it answers oddly. Resuming ones have a session from before. */
+const logins: Record<string, (transport: PlayedTransport) => Promise<void> | void> = {
+  'before the connection': () => undefined,
+  'for a header': ({ context }) => context.emit({ kind: 'connected' }),
+  'for the first features': transport => {
     transport.context.emit({ kind: 'connected' });
     transport.header();
-    transport.element(
-      element('features', NS_STREAM, {}, [
-        element('mechanisms', NS_SASL, {}, [element('mechanism', NS_SASL, {}, ['OAUTHBEARER'])]),
-      ]),
-    );
+  },
+  'to the proof': async transport => {
+    transport.context.emit({ kind: 'connected' });
+    transport.header();
+    transport.element(sasl);
     await settle();
-    transport.element(element('failure', NS_SASL, {}, [element('not-authorized', NS_SASL)]));
-    if (played.connection.status.kind === 'waiting') played.clock.advance(played.connection.status.retryInMs);
+  },
+  'for the second header': async transport => {
+    await logins['to the proof']!(transport);
+    transport.element(element('success', NS_SASL));
+  },
+  'for the second features': async transport => {
+    await logins['for the second header']!(transport);
+    transport.header();
+  },
+  'to <resume/>': transport => transport.login(() => undefined),
+  'to <bind/> after <resume/>': transport => transport.login(() => transport.element(element('failed', NS_SM))),
+  'to <enable/>': transport =>
+    transport.login(() => {
+      const bind = element('bind', NS_BIND, {}, [element('jid', NS_BIND, {}, [jid])]);
+      transport.element(element('failed', NS_SM));
+      transport.element(element('iq', NS_CLIENT, { type: 'result', id: 'bind' }, [bind]));
+    }),
+};
+
+const odd: Record<string, (transport: PlayedTransport) => void> = {
+  'a stream error': transport =>
+    transport.element(element('error', NS_STREAM, {}, [element('internal-server-error', NS_STREAMS)])),
+  silence: () => undefined,
+  'its end': ({ context }) => context.emit({ kind: 'ended' }),
+  'a cut': ({ context }) => context.emit({ kind: 'disconnected' }),
+  'undecodable bytes': ({ context }) => context.emit({ kind: 'undecodable' }),
+  '<resumed/> of another session': transport => transport.element(element('resumed', NS_SM, { previd: 'x', h: '0' })),
+  '<enable/>': transport => transport.element(element('enable', NS_SM)),
+  '<failure/> without a condition': transport => transport.element(element('failure', NS_SASL)),
+  'a stanza of nobody': transport => transport.element(element('iq', 'urn:x', { type: 'result' })),
+  'a bind error': transport => transport.element(element('iq', NS_CLIENT, { type: 'error', id: 'bind' })),
+};
+
+for (const [state, login] of Object.entries(logins)) {
+  for (const [name, answer] of Object.entries(odd)) {
+    test(`${state} × ${name}: pauses grow to a minute, and the login that is answered right is taken, by binding`, async () => {
+      const played = play(undefined, 0.999_999);
+      played.connection.start();
+      await played.last().login();
+      played.last().context.emit({ kind: 'disconnected' });
+      const pauses: number[] = [];
+      const wait = (): void => {
+        const { status } = played.connection;
+        assert.ok(status.kind === 'waiting', status.kind);
+        pauses.push(status.retryInMs);
+        played.clock.advance(status.retryInMs);
+      };
+      wait();
+      for (let i = 0; i < 9; i++) {
+        const transport = played.last();
+        await login(transport);
+        if (played.transports.at(-1) === transport && !transport.closed) answer(transport);
+        if (!transport.closed) played.clock.advance(30_000 - 1);
+        if (!transport.closed) played.clock.advance(1);
+        assert.ok(transport.closed, 'a login that leads to nothing ends');
+        wait();
+      }
+      assert.deepEqual(pauses.slice(-3), [60_000, 60_000, 60_000]);
+      await played.last().login(transport => {
+        if (transport.sent.some(el => el.name === 'resume')) transport.element(element('failed', NS_SM));
+        bindSession(transport);
+      });
+      assert.deepEqual(played.connection.status, { kind: 'online', jid, resumed: false });
+      const asked = played.transports.map(({ sent }) => sent.filter(el => el.name === 'resume').length);
+      assert.ok(asked.reduce((sum, count) => sum + count) <= 2 || !state.startsWith('to <resume/>'));
+    });
   }
-  assert.ok(played.connection.status.kind === 'stopped' && played.connection.status.error?.code === 'proof-refused');
+}
+
+test('a pause is short again only after a stream that lived for 30 s', async () => {
+  for (const [livedMs, pauseMs] of [
+    [connectionLimits.stableMs - 1, 1_000],
+    [connectionLimits.stableMs, 500],
+  ] as const) {
+    const played = play(undefined, 0.999_999);
+    played.connection.start();
+    played.last().context.emit({ kind: 'disconnected' });
+    played.clock.advance(500);
+    await played.last().login();
+    played.clock.advance(livedMs);
+    played.last().context.emit({ kind: 'disconnected' });
+    const { status } = played.connection;
+    assert.ok(status.kind === 'waiting' && status.retryInMs === pauseMs);
+  }
 });
 
 test('requests: results, errors, time, loss; answers of others are not taken', async () => {

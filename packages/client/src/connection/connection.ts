@@ -14,8 +14,8 @@ import { attribute, type Element } from '@drawbridge/wire/element';
 import { iqGet, iqSet, parseIq } from '@drawbridge/wire/stanza';
 import { type StanzaError, parseStanzaError } from '@drawbridge/wire/stanza-error';
 import type { Clock, Random } from '../clock.ts';
-import { ClientError } from '../errors.ts';
-import { isBusyCondition, pauseBeforeRetryMs } from './reconnection.ts';
+import { ClientError, type ClientErrorCode } from '../errors.ts';
+import { isBusyCondition, pauseBeforeRetryMs, pauseWhenRefusedMs } from './reconnection.ts';
 import type { ConnectTransport, Transport } from './transport.ts';
 
 export const connectionLimits = {
@@ -25,7 +25,7 @@ export const connectionLimits = {
   maxRequests: 64,
   /** Inbound messages being kept; reading stops above, and goes on below half of it. */
   maxUnresolved: 64,
-  /** Refusals of the proof in a row after which a person must look. */
+  /** Refusals in a row after which the pauses are long: a person may have to look, and may not have to. */
   maxRefusals: 5,
 } as const;
 
@@ -75,6 +75,9 @@ export type ConnectionHandlers<T> = {
   readonly status: (status: ConnectionStatus) => void;
 };
 
+/** What only the person in front of this client can mend. Everything else is tried again, if slowly. */
+const mendable: ReadonlySet<ClientErrorCode> = new Set(['sign-in-refused', 'invalid-argument', 'closed']);
+
 type Pending = {
   readonly resolve: (payload: Element | undefined) => void;
   readonly reject: (error: ClientError) => void;
@@ -96,7 +99,7 @@ export class Connection<T> {
   #resumption: Resumption<T> | undefined;
   #attempt = 0;
   #refusals = 0;
-  #onlineSinceMs = 0;
+  #onlineSinceMs: number | undefined;
   #failure: ClientStreamFailure | undefined;
   #proof: Promise<string> | undefined;
   #proofError: ClientError | undefined;
@@ -134,7 +137,7 @@ export class Connection<T> {
   send(stanza: Element, handle: T): boolean {
     const { stream } = this.#current ?? {};
     if (stream?.state !== 'established') return false;
-    const effects = stream.handle({ kind: 'send', stanza, handle }, this.#settings.clock.nowMs());
+    const effects = stream.handle({ kind: 'send', stanza, handle }, this.#nowMs());
     this.#carryOut(effects);
     this.#flushSoon();
     return !effects.some(effect => effect.kind === 'not-sent');
@@ -160,7 +163,7 @@ export class Connection<T> {
     );
     this.#pending.set(id, { resolve, reject, cancelTimer });
     const stanza = type === 'get' ? iqGet(id, payload) : iqSet(id, payload);
-    const effects = stream.handle({ kind: 'send', stanza }, this.#settings.clock.nowMs());
+    const effects = stream.handle({ kind: 'send', stanza }, this.#nowMs());
     if (effects.some(effect => effect.kind === 'not-sent'))
       this.#settle(id)?.reject(new ClientError('too-many-requests'));
     this.#carryOut(effects);
@@ -185,7 +188,7 @@ export class Connection<T> {
   #connect(): void {
     this.#clearTimer();
     this.#setStatus({ kind: 'connecting' });
-    const { domain, clock, streamLimits } = this.#settings;
+    const { domain, streamLimits } = this.#settings;
     this.#failure = undefined;
     this.#proofError = undefined;
     const transport = this.#settings.connect({
@@ -201,7 +204,7 @@ export class Connection<T> {
     const limits = streamLimits === undefined ? {} : { limits: streamLimits };
     const stream = new ClientStream<T>(
       { domain, carrier: transport.carrier, ...limits },
-      clock.nowMs(),
+      this.#nowMs(),
       this.#resumption,
     );
     this.#current = { stream, transport };
@@ -222,7 +225,7 @@ export class Connection<T> {
   #input(input: ClientStreamInput<T>): void {
     const current = this.#current;
     if (current === undefined) return;
-    this.#carryOut(current.stream.handle(input, this.#settings.clock.nowMs()));
+    this.#carryOut(current.stream.handle(input, this.#nowMs()));
     this.#relieve();
     this.#arm();
   }
@@ -285,7 +288,7 @@ export class Connection<T> {
   }
 
   #established(jid: string, resumed: boolean): void {
-    this.#onlineSinceMs = this.#settings.clock.nowMs();
+    this.#onlineSinceMs = this.#nowMs();
     this.#refusals = 0;
     // What was asked on a session that is gone may have been done or not; its answer will never come.
     if (!resumed) this.#rejectAll(new ClientError('not-connected', { detail: 'the stream was lost' }));
@@ -296,7 +299,7 @@ export class Connection<T> {
     return () => {
       const stream = this.#current?.stream ?? this.#last;
       if (stream === undefined) return;
-      this.#carryOut(stream.handle({ kind: 'resolved', ticket }, this.#settings.clock.nowMs()));
+      this.#carryOut(stream.handle({ kind: 'resolved', ticket }, this.#nowMs()));
       this.#relieve();
       this.#arm();
     };
@@ -341,18 +344,21 @@ export class Connection<T> {
     if (this.#closing !== undefined) return this.#stop(undefined);
     const failure: ClientStreamFailure = this.#failure ?? { code: 'disconnected' };
     const error = this.#proofError ?? errorOf(failure, transport);
-    if (error.code === 'proof-refused') this.#refusals++;
-    const final =
-      clientStreamFailures[failure.code].retry === 'never' ||
-      this.#refusals >= connectionLimits.maxRefusals ||
-      error.code === 'sign-in-refused' ||
-      (this.#proofError !== undefined && !this.#proofError.retry);
-    if (final) return this.#stop(error);
-    const { clock, random } = this.#settings;
-    if (this.#onlineSinceMs > 0 && clock.nowMs() - this.#onlineSinceMs >= connectionLimits.stableMs) this.#attempt = 0;
-    this.#onlineSinceMs = 0;
-    const retryInMs = pauseBeforeRetryMs(this.#attempt++, isBusyCondition(failure.condition), random());
-    this.#setTimer(clock.nowMs() + retryInMs, () => this.#connect());
+    const isMendable = clientStreamFailures[failure.code].retry === 'never' || mendable.has(error.code);
+    if (isMendable) return this.#stop(error);
+    const isProofError = error === this.#proofError && !error.retry;
+    if (error.code === 'proof-refused' || isProofError) this.#refusals++;
+    else if (error.code === 'not-judged') this.#refusals = 0;
+    const { random } = this.#settings;
+    const nowMs = this.#nowMs();
+    if (this.#onlineSinceMs !== undefined && nowMs - this.#onlineSinceMs >= connectionLimits.stableMs)
+      this.#attempt = 0;
+    this.#onlineSinceMs = undefined;
+    const retryInMs =
+      this.#refusals >= connectionLimits.maxRefusals
+        ? pauseWhenRefusedMs(random())
+        : pauseBeforeRetryMs(this.#attempt++, isBusyCondition(failure.condition), random());
+    this.#setTimer(nowMs + retryInMs, () => this.#connect());
     this.#setStatus({ kind: 'waiting', retryInMs, error });
   }
 
@@ -403,11 +409,17 @@ export class Connection<T> {
     this.#clearTimer();
     const { clock } = this.#settings;
     this.#timerMs = atMs;
-    this.#cancelTimer = clock.after(Math.max(0, atMs - clock.nowMs()), () => {
+    this.#cancelTimer = clock.after(Math.max(0, atMs - this.#nowMs()), () => {
       this.#timerMs = undefined;
       this.#cancelTimer = undefined;
       run();
     });
+  }
+
+  /** Time that no change of the wall clock moves, where the clock gives it. */
+  #nowMs(): number {
+    const { clock } = this.#settings;
+    return clock.monotonicMs?.() ?? clock.nowMs();
   }
 
   #clearTimer(): void {
@@ -434,10 +446,15 @@ function errorOf(failure: ClientStreamFailure, transport: Transport): ClientErro
       return new ClientError('replaced');
     case 'not-authorized':
       return new ClientError('proof-refused', { detail });
+    case 'temporary-auth-failure':
+      return new ClientError('not-judged', { detail });
+    case 'not-kept':
+      return new ClientError('store-failed', { detail });
     case 'proof-unusable':
       return new ClientError('proof-source-failed', { detail });
     case 'login-timeout':
     case 'peer-silent':
+    case 'not-acknowledged':
       return new ClientError('timed-out', { detail });
     case 'disconnected':
     case 'ended-by-peer':

@@ -7,6 +7,8 @@ export const reconnectionLimits = {
   maxPauseMs: 60_000,
   /** The least span from which a pause is drawn when the gatekeeper has said that it is full or goes down. */
   busyPauseMs: 5_000,
+  /** The longest pause when the proof was refused again and again. */
+  refusedPauseMs: 600_000,
 } as const;
 
 /** Conditions of a stream's end that everybody has been told at once, or that ask for time. */
@@ -26,4 +28,10 @@ export function pauseBeforeRetryMs(attempt: number, busy: boolean, random: numbe
   const { firstPauseMs, maxPauseMs, busyPauseMs } = reconnectionLimits;
   const span = Math.min(maxPauseMs, firstPauseMs * 2 ** Math.min(attempt, 10));
   return Math.round(random * (busy ? Math.max(span, busyPauseMs) : span));
+}
+
+/** The pause of a client whose proof is refused again and again: long, but it goes on, since a provider may mend it. */
+export function pauseWhenRefusedMs(random: number): number {
+  const { refusedPauseMs } = reconnectionLimits;
+  return Math.round(refusedPauseMs / 2 + (random * refusedPauseMs) / 2);
 }

@@ -89,7 +89,8 @@ function gatekeeper(signedBy = pin.privateKey, notAfter = statement.notAfter, fr
       for (const event of events) {
         if (event.kind === 'send') socket.write(event.bytes);
         else if (event.kind === 'login' && event.proof === 'a.b.c') take(half.admit(event.stanzas));
-        else if (event.kind === 'login') socket.end(half.refuse());
+        else if (event.kind === 'login')
+          socket.end(half.refuse(event.proof === 'later' ? 'temporary-auth-failure' : 'refused'));
         else if (event.kind === 'elements') {
           frames.push([...event.elements]);
           socket.write(half.send(event.elements)!);
@@ -161,6 +162,13 @@ test('a key that the pin did not sign, or that has ended: certificate-refused, a
     assert.deepEqual(kept, []);
     assert.ok(events.every(event => event.kind !== 'element'));
   }
+});
+
+test('a proof that the gatekeeper cannot judge now: not-judged', async () => {
+  const later = (): Promise<string> => Promise.resolve('later');
+  const { transport, events } = await run(gatekeeper(), {}, () => {}, later);
+  assert.equal(transport.failure?.code, 'not-judged');
+  assert.deepEqual(events.at(-1), { kind: 'disconnected' });
 });
 
 test('a refused proof: proof-refused; no proof: what its source said', async () => {

@@ -217,6 +217,7 @@ class CompactTransport implements Transport {
 
   #failed(code: CompactClientFailure): void {
     if (code === 'refused') this.failure ??= new ClientError('proof-refused', { detail: code });
+    else if (code === 'temporary-auth-failure') this.failure ??= new ClientError('not-judged', { detail: code });
     else if (code === 'gatekeeper-not-certified')
       this.failure ??= new ClientError('certificate-refused', { detail: code });
     else if (code === 'frame-too-long' && !this.#open)
