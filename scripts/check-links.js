@@ -39,7 +39,7 @@ function lineOf(text, index) {
 
 // Only what looks like a file of this repository: begins with one of its folders, or is a document at the root.
 const repositoryPath =
-  /^(?:(?:packages|apps|docs|harness|bench|schema|vectors|scripts|LICENSES|\.ci)\/[A-Za-z0-9._/-]*|[A-Z][A-Z]+(?:\.md)?)$/;
+  /^(?:(?:packages|apps|docs|examples|harness|bench|schema|vectors|scripts|LICENSES|\.ci)\/[A-Za-z0-9._/-]*|[A-Z][A-Z]+(?:\.md)?)$/;
 
 for (const file of files) {
   const text = readFileSync(join(root, file), 'utf8');

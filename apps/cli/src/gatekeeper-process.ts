@@ -21,10 +21,11 @@ export type GatekeeperProcess = {
 
 /** Starts the process; it loads its code while the caller prepares the rest. What it logs goes to standard error. */
 export function forkGatekeeper(environment: Readonly<Record<string, string>> = {}): GatekeeperProcess {
-  const file = import.meta.url.endsWith('.ts') ? './sandbox-gatekeeper.ts' : './sandbox-gatekeeper.js';
+  const fromSource = import.meta.url.endsWith('.ts');
+  const file = fromSource ? './sandbox-gatekeeper.ts' : './sandbox-gatekeeper.js';
   const child: ChildProcess = fork(fileURLToPath(new URL(file, import.meta.url)), [], {
-    // The second as in bin/drawbridge.js.
-    execArgv: ['--conditions=drawbridge-source', '--no-allocation-site-pretenuring'],
+    // The last as in bin/drawbridge.js.
+    execArgv: [...(fromSource ? ['--conditions=drawbridge-source'] : []), '--no-allocation-site-pretenuring'],
     env: { ...process.env, ...environment },
     serialization: 'advanced',
     stdio: ['ignore', 2, 2, 'ipc'],

@@ -64,9 +64,8 @@ type MediaKind = keyof typeof stems;
 
 const hashedBytes = 1_048_576;
 
-const processFile = fileURLToPath(
-  new URL(import.meta.url.endsWith('.ts') ? './media-process.ts' : './media-process.js', import.meta.url),
-);
+const fromSource = import.meta.url.endsWith('.ts');
+const processFile = fileURLToPath(new URL(fromSource ? './media-process.ts' : './media-process.js', import.meta.url));
 
 export class MediaPreparation {
   readonly #folder: string;
@@ -219,7 +218,7 @@ function inMediaProcess(job: MediaJob, folder: string, timeoutMs: number, signal
   const { promise, resolve, reject } = Promise.withResolvers<MediaAnswer>();
   const child = fork(processFile, [], {
     execArgv: [
-      '--conditions=drawbridge-source',
+      ...(fromSource ? ['--conditions=drawbridge-source'] : []),
       `--max-old-space-size=${preparationLimits.heapMegabytes}`,
       '--permission',
       '--allow-addons',

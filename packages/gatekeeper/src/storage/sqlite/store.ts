@@ -47,6 +47,8 @@ export type WorkerResult =
 export type WorkerData = { readonly file: string; readonly mode: 'write' | 'read'; readonly diskReserveBytes: number };
 export type WorkerCommand = { readonly command: string; readonly args: unknown };
 
+const fromSource = import.meta.url.endsWith('.ts');
+
 class CommandWorker {
   readonly #worker: Worker;
   #queue: WorkerCommand[] = [];
@@ -60,14 +62,11 @@ class CommandWorker {
   readonly #exited: Promise<void>;
 
   constructor(data: WorkerData) {
-    this.#worker = new Worker(
-      new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url),
-      {
-        workerData: data,
-        execArgv: ['--conditions=drawbridge-source'],
-        name: `store-${data.mode}`,
-      },
-    );
+    this.#worker = new Worker(new URL(fromSource ? './worker.ts' : './worker.js', import.meta.url), {
+      workerData: data,
+      execArgv: fromSource ? ['--conditions=drawbridge-source'] : [],
+      name: `store-${data.mode}`,
+    });
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.ready = promise;
     this.#worker.on('message', (reply: WorkerReply) => {
