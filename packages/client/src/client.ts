@@ -23,7 +23,8 @@ import { isShown } from './history/history.ts';
 import { Identities } from './identities/identities.ts';
 import { MessageReader } from './inbox/message-reader.ts';
 import { type CheckedOptions, checkOptions, type ClientOptions, openKeyLog } from './options.ts';
-import { type EncryptedStore, openEncryptedStore } from './store/encrypted-store.ts';
+import { openEncryptedStore } from './store/encrypted-store.ts';
+import type { EncryptedStore } from './store/store.ts';
 import type { AccountRecord } from './store/records.ts';
 import { storeError } from './store/transact.ts';
 

@@ -18,7 +18,7 @@ import { HistoryTransfer } from './history/history-transfer.ts';
 import type { MessageRecord } from './history/message-log.ts';
 import { Inbox } from './inbox/inbox.ts';
 import { Outbox, type Sending } from './outbox/outbox.ts';
-import type { EncryptedStore } from './store/encrypted-store.ts';
+import type { EncryptedStore } from './store/store.ts';
 import type { AccountRecord } from './store/records.ts';
 import { transact } from './store/transact.ts';
 

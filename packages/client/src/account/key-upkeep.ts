@@ -6,7 +6,7 @@ import { countKeys, type KeyCounts, publishKeys, type Request } from '../directo
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { committed } from '../outbox/outbox.ts';
-import type { EncryptedStore } from '../store/encrypted-store.ts';
+import type { EncryptedStore } from '../store/store.ts';
 
 /** Rounds of publishing keys for one count: at most 50 of each kind go in one. */
 const maxPublishRounds = 4;

@@ -5,7 +5,7 @@ import type { Profile } from '@drawbridge/e2ee/content-kinds';
 import { type Authoring, bytesOf, encoded } from '../history/authoring.ts';
 import { contentPayload } from '../inbox/inbox.ts';
 import type { Outbox } from '../outbox/outbox.ts';
-import type { Transaction } from '../store/encrypted-store.ts';
+import type { Transaction } from '../store/store.ts';
 import { readChat, readProfile, writeChat } from '../store/records.ts';
 
 export class OwnProfile {

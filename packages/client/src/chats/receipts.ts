@@ -11,7 +11,7 @@ import { take } from '../history/conversation.ts';
 import { historyLimits, listMessages, type MessageName } from '../history/history.ts';
 import { type MessageRecord, type ReceiptKind, viewOf } from '../history/message-log.ts';
 import { type Outbox, outboxLimits } from '../outbox/outbox.ts';
-import type { Transaction } from '../store/encrypted-store.ts';
+import type { Transaction } from '../store/store.ts';
 import { readChat, readEntry } from '../store/records.ts';
 
 export class Receipts {

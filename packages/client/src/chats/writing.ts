@@ -10,7 +10,7 @@ import { type Authoring, bytesOf, refOf } from '../history/authoring.ts';
 import { fallbackFor, lackingOf } from '../history/capabilities.ts';
 import type { MessageName } from '../history/history.ts';
 import { type MessageRecord, type ShownBody, textVersions } from '../history/message-log.ts';
-import type { Transaction } from '../store/encrypted-store.ts';
+import type { Transaction } from '../store/store.ts';
 import { listCapabilities, readChat, readEntry } from '../store/records.ts';
 
 /** Text, or another kind of message (`kind` says which). */

@@ -5,7 +5,7 @@
 import { isInteropId, parseJid } from '@drawbridge/wire/jid';
 import type { ConnectionStatus } from '../connection/connection.ts';
 import { ClientError } from '../errors.ts';
-import type { EncryptedStore } from '../store/encrypted-store.ts';
+import type { EncryptedStore } from '../store/store.ts';
 import { type ContactRecord, findContact, forgetContact, readContact, writeContact } from '../store/records.ts';
 import { transact } from '../store/transact.ts';
 import { identify, lookUp, type Request } from './directory.ts';

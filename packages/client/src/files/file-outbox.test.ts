@@ -10,7 +10,8 @@ import { FileOutbox, fileOutboxLimits } from './file-outbox.ts';
 import { Files } from './files.ts';
 import { MediaCopies } from './media-copies.ts';
 import { listUploads, type UploadRecord, writeUpload } from '../store/records.ts';
-import { type EncryptedStore, openEncryptedStore } from '../store/encrypted-store.ts';
+import { openEncryptedStore } from '../store/encrypted-store.ts';
+import type { EncryptedStore } from '../store/store.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-file-outbox-'));
 const path = join(folder, 'file');

@@ -20,7 +20,7 @@ import {
   type UploadRow,
   writeUpload,
 } from '../store/records.ts';
-import type { EncryptedStore, Transaction } from '../store/encrypted-store.ts';
+import type { EncryptedStore, Transaction } from '../store/store.ts';
 
 export const fileOutboxLimits = {
   /** Files that wait to be sent; one that failed gives way, otherwise a further one is refused. */

@@ -17,7 +17,7 @@ import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { contentPayload } from '../inbox/inbox.ts';
 import type { Outbox } from '../outbox/outbox.ts';
-import type { EncryptedStore, Transaction } from '../store/encrypted-store.ts';
+import type { EncryptedStore, Transaction } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
 import { take, takeIn } from './conversation.ts';
 import { type MessageName, readMessage } from './history.ts';

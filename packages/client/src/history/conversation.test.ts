@@ -10,7 +10,8 @@ import { takeIn } from './conversation.ts';
 import { exportMessages, historyLimits, listMessages, readMessage, searchMessages, searchWords } from './history.ts';
 import type { MessageRecord } from './message-log.ts';
 import { readChat, readProfile } from '../store/records.ts';
-import { type EncryptedStore, openEncryptedStore, type Transaction } from '../store/encrypted-store.ts';
+import { openEncryptedStore } from '../store/encrypted-store.ts';
+import type { EncryptedStore, Transaction } from '../store/store.ts';
 
 const anna = `1-${'a'.repeat(26)}`;
 const bob = `0-${'b'.repeat(26)}`;

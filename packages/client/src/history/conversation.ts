@@ -8,7 +8,7 @@ import type { ClientEvent, MessageChange } from '../events.ts';
 import { isShown, type MessageName, record, wipeSent } from './history.ts';
 import { type Fact, isLater, type Posted, type PostedBody, type Stamp } from './message-log.ts';
 import { readChat, readProfile, writeChat, writeProfile } from '../store/records.ts';
-import type { Transaction } from '../store/encrypted-store.ts';
+import type { Transaction } from '../store/store.ts';
 
 export const conversationLimits = {
   /** A timer that its sender's clock puts further ahead is not taken: nobody could ever set another. */

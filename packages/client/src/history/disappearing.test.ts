@@ -10,7 +10,8 @@ import type { ClientEvent } from '../events.ts';
 import { readMessage, record } from './history.ts';
 import type { MessageRecord } from './message-log.ts';
 import { readChat, readOutbox, readSent, writeOutbox, writeSent } from '../store/records.ts';
-import { type EncryptedStore, openEncryptedStore, type Transaction } from '../store/encrypted-store.ts';
+import { openEncryptedStore } from '../store/encrypted-store.ts';
+import type { EncryptedStore, Transaction } from '../store/store.ts';
 
 const own = `1-${'a'.repeat(26)}`;
 const bob = `0-${'b'.repeat(26)}`;

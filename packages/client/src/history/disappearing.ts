@@ -7,7 +7,7 @@ import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import type { MessageRecord } from './message-log.ts';
 import { deleteExpiry, type ExpiryRecord, listExpiries, messageKey, readEntry } from '../store/records.ts';
-import type { EncryptedStore } from '../store/encrypted-store.ts';
+import type { EncryptedStore } from '../store/store.ts';
 
 export const disappearingLimits = {
   /** Wiped in one transaction. */

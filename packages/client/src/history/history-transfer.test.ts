@@ -14,7 +14,8 @@ import { HistoryTransfer } from './history-transfer.ts';
 import type { MessageRecord, Posted } from './message-log.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import { readChat, readProfile, writeChat, writeProfile } from '../store/records.ts';
-import { type EncryptedStore, openEncryptedStore, type Transaction } from '../store/encrypted-store.ts';
+import { openEncryptedStore } from '../store/encrypted-store.ts';
+import type { EncryptedStore, Transaction } from '../store/store.ts';
 
 const own = `1-${'a'.repeat(26)}`;
 const bob = `0-${'b'.repeat(26)}`;

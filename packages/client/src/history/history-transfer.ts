@@ -20,7 +20,7 @@ import { isShown } from './history.ts';
 import { type LogEntry, type MessageRecord, type Quote, type Stamp, viewOf } from './message-log.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import { listChats, listEntries, readProfile, readTransfer, writeTransfer } from '../store/records.ts';
-import type { Transaction } from '../store/encrypted-store.ts';
+import type { Transaction } from '../store/store.ts';
 
 export const transferLimits = {
   /** Contents in one piece; the rest of its 61,440 bytes is for what stands around them. */

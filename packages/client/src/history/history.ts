@@ -25,7 +25,7 @@ import {
   writeExpiry,
   writeOrphan,
 } from '../store/records.ts';
-import { MAX_LIST, type Transaction } from '../store/encrypted-store.ts';
+import { MAX_LIST, type Transaction } from '../store/store.ts';
 
 export const historyLimits = {
   /** Messages of one chat that facts wait for. */

@@ -34,7 +34,7 @@ import {
   writeReceived,
   writeUnread,
 } from '../store/records.ts';
-import type { EncryptedStore, Transaction } from '../store/encrypted-store.ts';
+import type { EncryptedStore, Transaction } from '../store/store.ts';
 
 export const inboxLimits = {
   /** A stanza that was not sent again within this time is lost. */

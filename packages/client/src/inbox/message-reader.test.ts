@@ -7,7 +7,8 @@ import { test } from 'node:test';
 import { MessageReader } from './message-reader.ts';
 import { record as recordFact } from '../history/history.ts';
 import type { Fact } from '../history/message-log.ts';
-import { type EncryptedStore, openEncryptedStore, type Transaction } from '../store/encrypted-store.ts';
+import { openEncryptedStore } from '../store/encrypted-store.ts';
+import type { EncryptedStore, Transaction } from '../store/store.ts';
 
 async function withStore(work: (store: EncryptedStore) => Promise<void>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-reader-'));

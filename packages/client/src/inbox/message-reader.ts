@@ -3,7 +3,7 @@
 import { listMessages, type MessageRow, readMessage } from '../history/history.ts';
 import type { MessageRecord } from '../history/message-log.ts';
 import { readCursor, writeCursor } from '../store/records.ts';
-import type { Transaction } from '../store/encrypted-store.ts';
+import type { Transaction } from '../store/store.ts';
 
 /** Rows read at once. */
 const rowsPerRead = 64;

@@ -24,7 +24,7 @@ import {
   writeOutbox,
   writeSent,
 } from '../store/records.ts';
-import type { EncryptedStore, Transaction } from '../store/encrypted-store.ts';
+import type { EncryptedStore, Transaction } from '../store/store.ts';
 
 export const outboxLimits = {
   /** Rows that may wait in all; a further `send` is refused. */

@@ -1,7 +1,7 @@
 // What the store remembers for a while only: stanzas that came, and content that went out, for retries.
 // Knows nothing of streams; what it forgets first is in `tableLimits` (encrypted-store.ts).
 // Source: docs/protocol/09-content.md section 9.7; delivery is at least once, so stanza ids deduplicate.
-import type { Transaction } from './encrypted-store.ts';
+import type { Transaction } from './store.ts';
 
 /** Content sent longer ago than this is not sent again. */
 export const SENT_KEPT_MS: number = 14 * 86_400_000;

@@ -10,14 +10,9 @@ import { DatabaseSync } from 'node:sqlite';
 import { createDevice } from '@drawbridge/e2ee/device-keys';
 import { openSignalSuite } from '@drawbridge/e2ee/sessions';
 import { findSent, recallSent, rememberReceived, rememberSent, SENT_KEPT_MS } from './bounded.ts';
-import {
-  type EncryptedStore,
-  MAX_VALUE_BYTES,
-  openEncryptedStore,
-  SCHEMA_VERSION,
-  type StoreTable,
-  tableLimits,
-} from './encrypted-store.ts';
+import { openEncryptedStore } from './encrypted-store.ts';
+import { SCHEMA_VERSION } from './migrations.ts';
+import { type EncryptedStore, MAX_VALUE_BYTES, type StoreTable, tableLimits } from './store.ts';
 import type { KeySource } from './store-keys.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-store-'));

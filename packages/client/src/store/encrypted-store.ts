@@ -1,4 +1,4 @@
-// The SDK's store: one SQLite file in which values are encrypted and lookups are keyed hashes. Whoever has the file without
+// The store port on SQLite: one file in which values are encrypted and lookups are keyed hashes. Whoever has the file without
 // its key sees how many rows of each kind there are, their order of writing and rough sizes, and nothing else.
 // Knows nothing of what the values mean, of streams or of libsignal; serves as the store of the encryption suite.
 // Source: docs/protocol/09-content.md section 9.8; https://www.sqlite.org/wal.html.
@@ -6,106 +6,22 @@ import assert from 'node:assert/strict';
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import type { E2eeStore, E2eeTable, StoreChange } from '@drawbridge/e2ee/stores';
+import { migrate, SCHEMA_VERSION } from './migrations.ts';
 import { createStoreKeys, type KeyHeader, type KeySource, openStoreKeys, type StoreKeys } from './store-keys.ts';
 import { faultOf, StoreFault, type StoreResult } from './store-errors.ts';
+import {
+  type EncryptedStore,
+  MAX_KEY_BYTES,
+  MAX_LIST,
+  MAX_VALUE_BYTES,
+  type StoreTable,
+  tableLimits,
+  tables,
+  type Transaction,
+} from './store.ts';
 
-/**
- * The tables and their numbers in the file, which never change their meaning.
- *
- * `setting` (account, preferences), the suite's own tables, `contact`, `device-list`, `outbox` (in order of writing),
- * `message` (history, in order of writing, scope = chat), `held` (ciphertexts that wait for an acceptance, scope = person),
- * `received` (stanzas seen, bounded), `sent` (content kept for retries, bounded), `retry` (retry counts), `chat`, `orphan`
- * (facts about messages that have not come, scope = chat), `expiry` (running timers), `profile`, `transfer` (of history), `upload` (files to be
- * sent), `saving` (plaintext files that are being written).
- */
-const tables = {
-  setting: 1,
-  device: 2,
-  session: 3,
-  identity: 4,
-  prekey: 5,
-  'signed-prekey': 6,
-  'kem-prekey': 7,
-  'last-resort-kem-prekey': 8,
-  'kem-base-key': 9,
-  'sender-key': 10,
-  contact: 11,
-  'device-list': 12,
-  outbox: 13,
-  message: 14,
-  held: 15,
-  received: 16,
-  sent: 17,
-  retry: 18,
-  chat: 19,
-  orphan: 20,
-  expiry: 21,
-  profile: 22,
-  transfer: 23,
-  upload: 24,
-  saving: 25,
-} as const satisfies Record<string, number> & Record<E2eeTable, number>;
-
-export type StoreTable = keyof typeof tables;
-
-/** Newest rows kept, give or take a sixteenth; older ones are forgotten. Tables without an entry are the SDK's to bound. */
-export const tableLimits: { readonly [Table in StoreTable]?: number } = {
-  received: 50_000,
-  sent: 1_000,
-  retry: 2_000,
-  held: 2_000,
-  orphan: 2_000,
-};
-export const MAX_VALUE_BYTES = 1_048_576;
-export const MAX_KEY_BYTES = 1_024;
-/** Rows that one `list` gives back at most. */
-export const MAX_LIST = 1_000;
 /** Plaintext lengths are rounded up to this, so that the file tells only rough sizes. */
 const SIZE_STEP_BYTES = 128;
-
-export const SCHEMA_VERSION = 1;
-
-/** `sequence` grows with each new key of the whole store (`putFirst`: falls); a rewritten row keeps its own. */
-export type Row = { readonly sequence: number; readonly key: string; readonly value: Buffer };
-
-/** All of them see and make one state; they throw `StoreFault` alone, which ends the transaction. */
-export type Transaction = {
-  get(table: StoreTable, key: string): Buffer | undefined;
-  put(table: StoreTable, key: string, value: Uint8Array, scope?: string): void;
-  /** As `put`; a new row stands before all others of the store. */
-  putFirst(table: StoreTable, key: string, value: Uint8Array, scope?: string): void;
-  /** Whether the row was there. */
-  delete(table: StoreTable, key: string): boolean;
-  deleteScope(table: StoreTable, scope: string): void;
-  /** Oldest first, after `after` (exclusive); with `newest`, newest first, before `before` (exclusive). */
-  list(table: StoreTable, options?: ListOptions): Row[];
-  count(table: StoreTable, scope?: string): number;
-  /** Carries out what the encryption suite staged. */
-  apply(changes: readonly StoreChange[]): void;
-};
-
-export type ListOptions = {
-  readonly scope?: string;
-  readonly after?: number;
-  readonly before?: number;
-  readonly newest?: boolean;
-  readonly limit?: number;
-};
-
-export type EncryptedStore = {
-  /** For `openSignalSuite` and `readDeviceKeys`. Its reads throw `StoreFault`. */
-  readonly e2ee: E2eeStore;
-  /**
-   * Runs `work` in one transaction: durable (synchronous=FULL) when it gives back `ok`, not done at all otherwise.
-   * `work` is synchronous and must not open another one. What it throws besides `StoreFault` undoes the transaction and is
-   * thrown on: broken code.
-   */
-  transaction<T>(work: (tx: Transaction) => T): StoreResult<T>;
-  /** Wraps the data key for another passphrase, key or key file; rows stay as they are. */
-  changeKey(source: KeySource): Promise<StoreResult<void>>;
-  close(): void;
-};
 
 /**
  * Opens the store, or makes it (folder 0700, file 0600). One process at a time; the operating system frees the lock when
@@ -124,12 +40,13 @@ export async function openEncryptedStore(options: {
       const made = await createStoreKeys(options.key);
       keys = made.keys;
       inTransaction(db, () => {
-        migrate(db!, version);
+        migrate(db!, version, () => createTransaction(prepare(db!), keys));
         writeHeader(db!, made.header);
       });
     } else {
       keys = await openStoreKeys(options.key, header);
-      if (version < SCHEMA_VERSION) inTransaction(db, () => migrate(db!, version));
+      if (version < SCHEMA_VERSION)
+        inTransaction(db, () => migrate(db!, version, () => createTransaction(prepare(db!), keys)));
     }
     return { ok: true, value: createStore(db, keys) };
   } catch (error) {
@@ -139,21 +56,6 @@ export async function openEncryptedStore(options: {
     return { ok: false, error: fault };
   }
 }
-
-/** One step for each version; a store of version n runs steps n, n + 1, … in one transaction. */
-const migrations: readonly ((db: DatabaseSync) => void)[] = [
-  db =>
-    db.exec(`
-      CREATE TABLE header (id INTEGER PRIMARY KEY CHECK (id = 1), kdf TEXT NOT NULL, salt BLOB NOT NULL,
-        memory_kib INTEGER NOT NULL, passes INTEGER NOT NULL, wrapped BLOB NOT NULL) STRICT;
-      CREATE TABLE row (sequence INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL, key BLOB NOT NULL,
-        scope BLOB, value BLOB NOT NULL) STRICT;
-      CREATE UNIQUE INDEX row_key ON row (kind, key);
-      CREATE INDEX row_scope ON row (kind, scope, sequence);
-      CREATE INDEX row_kind ON row (kind, sequence);
-    `),
-];
-assert.equal(migrations.length, SCHEMA_VERSION);
 
 function openDatabase(path: string): DatabaseSync {
   const folder = dirname(path);
@@ -201,11 +103,6 @@ function writeHeader(db: DatabaseSync, header: KeyHeader): void {
   db.prepare(
     'INSERT OR REPLACE INTO header (id, kdf, salt, memory_kib, passes, wrapped) VALUES (1, ?, ?, ?, ?, ?)',
   ).run(header.kdf, header.salt, header.memoryKib, header.passes, header.wrapped);
-}
-
-function migrate(db: DatabaseSync, from: number): void {
-  for (const step of migrations.slice(from)) step(db);
-  db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
 }
 
 function inTransaction<T>(db: DatabaseSync, work: () => T): T {

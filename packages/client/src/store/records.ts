@@ -6,7 +6,7 @@ import { type ChatRecord, newChat, type ProfileRecord } from '../history/chat-st
 import type { ClientErrorCode } from '../errors.ts';
 import type { SendFileOptions } from '../files/files.ts';
 import type { LogEntry, ReceiptKind } from '../history/message-log.ts';
-import { MAX_VALUE_BYTES, type StoreTable, type Transaction } from './encrypted-store.ts';
+import { MAX_VALUE_BYTES, type StoreTable, type Transaction } from './store.ts';
 
 /** This device's place at its gatekeeper. */
 export type AccountRecord = {

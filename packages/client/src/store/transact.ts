@@ -1,7 +1,7 @@
 // One transaction of the store, for calls of a person: a failure of the store is a `ClientError` that unwinds.
 // Knows nothing of what is read or written.
 import { ClientError } from '../errors.ts';
-import type { EncryptedStore, Transaction } from './encrypted-store.ts';
+import type { EncryptedStore, Transaction } from './store.ts';
 import type { StoreFault } from './store-errors.ts';
 
 /** Runs `work` in one transaction. Throws `closed`, or `store-failed` with the store's code as `detail`; nothing is changed then. */

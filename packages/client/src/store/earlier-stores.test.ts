@@ -1,0 +1,68 @@
+// Folders that earlier code made, on disk in `testing/stores`: today's code opens them and shows everything.
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import { openClient } from '../client.ts';
+import { SCHEMA_VERSION } from './migrations.ts';
+
+const stores = [
+  { file: '0.1.0-flat-messages.db', gatekeeper: 'https://localhost:45191', version: 1, digits: '346560307599983956' },
+  { file: '0.1.0-log-entries.db', gatekeeper: 'https://localhost:36045', version: 1, digits: '256041880823697091' },
+];
+
+function versionOf(path: string): number {
+  using db = new DatabaseSync(path);
+  return Number(db.prepare('PRAGMA user_version').get()?.['user_version']);
+}
+
+for (const { file, gatekeeper, version, digits } of stores) {
+  test(`a folder of an earlier version shows all its messages: ${file}`, async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'drawbridge-earlier-'));
+    const path = join(folder, 'drawbridge.db');
+    copyFileSync(join(import.meta.dirname, '../testing/stores', file), path);
+    assert.equal(versionOf(path), version);
+    // The second opening finds a store that is migrated already.
+    for (const opening of [1, 2]) {
+      const bob = await openClient({ folder, passphrase: 'a long passphrase', gatekeeper });
+      try {
+        const shown = (await bob.chats.messages({ limit: 1_000 })).map(({ message }) => message).reverse();
+        assert.equal(shown.length, 60, `opening ${opening}`);
+        const texts = Array.from({ length: 15 }, (_, i) => [
+          `anna ${i}`,
+          i === 4 ? 'to anna 4, edited' : `to anna ${i}`,
+          `carla ${i}`,
+          i === 5 ? '' : `to carla ${i}`,
+        ]).flat();
+        assert.deepEqual(
+          shown.map(({ text }) => text),
+          texts,
+        );
+        const said = (text: string) => shown.find(message => message.text === text)!;
+        assert.equal(shown[23]!.kind, 'deleted');
+        assert.equal(said('to anna 4, edited').edited, true);
+        assert.deepEqual(Object.values(said('anna 3').reactions ?? {}), ['👍']);
+        assert.deepEqual(Object.values(said('to carla 2').reactions ?? {}), ['🎉']);
+        assert.equal(said('to anna 1').state, 'delivered');
+        assert.equal(said('anna 9').read, true);
+        assert.equal(said('anna 10').read, undefined);
+        const chats = await bob.chats.list();
+        const listed = chats.map(chat => [chat.with.identifier, chat.unread, chat.lastMessage?.text]);
+        assert.deepEqual(listed, [
+          ['carla', 15, 'to carla 14'],
+          ['anna', 5, 'to anna 14'],
+        ]);
+        const anna = { provider: 'skylark.example', identifier: 'anna' };
+        assert.equal((await bob.identities.get(anna)).verified, true);
+        assert.ok((await bob.identities.safetyNumber(anna)).digits.startsWith(digits));
+        assert.equal((await bob.messages().next()).value?.text, 'anna 0', 'nothing was consumed');
+      } finally {
+        await bob.close();
+      }
+      assert.equal(versionOf(path), SCHEMA_VERSION);
+    }
+    rmSync(folder, { recursive: true });
+  });
+}

@@ -1,0 +1,32 @@
+// What a store of an earlier version needs before this code may use it: one step for each version, all of them in one
+// transaction, whenever the store is opened.
+// Knows nothing of keys; a step gets rows that are opened already. Every step has a store in `testing/stores`.
+import type { DatabaseSync } from 'node:sqlite';
+import { toLogEntries } from './to-log-entries.ts';
+import type { Transaction } from './store.ts';
+
+/** `rows` reads and writes the tables of version 1. */
+type Migration = (db: DatabaseSync, rows: () => Transaction) => void;
+
+/** A store of version n runs steps n, n + 1, … */
+const migrations: readonly Migration[] = [
+  db =>
+    db.exec(`
+      CREATE TABLE header (id INTEGER PRIMARY KEY CHECK (id = 1), kdf TEXT NOT NULL, salt BLOB NOT NULL,
+        memory_kib INTEGER NOT NULL, passes INTEGER NOT NULL, wrapped BLOB NOT NULL) STRICT;
+      CREATE TABLE row (sequence INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL, key BLOB NOT NULL,
+        scope BLOB, value BLOB NOT NULL) STRICT;
+      CREATE UNIQUE INDEX row_key ON row (kind, key);
+      CREATE INDEX row_scope ON row (kind, scope, sequence);
+      CREATE INDEX row_kind ON row (kind, sequence);
+    `),
+  (_, rows) => toLogEntries(rows()),
+];
+
+export const SCHEMA_VERSION: number = migrations.length;
+
+/** Within a transaction of the caller. */
+export function migrate(db: DatabaseSync, from: number, rows: () => Transaction): void {
+  for (const step of migrations.slice(from)) step(db, rows);
+  db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
+}

@@ -1,0 +1,99 @@
+// The store port: what the SDK asks of the place where it keeps keys, sessions, history and outbox. SQLite on Node is the
+// adapter that ships (`encrypted-store.ts`).
+// Knows nothing of how rows are kept or encrypted, nor of what values mean.
+// Source: docs/protocol/09-content.md section 9.8; docs/decisions/0026-the-sdk-s-store-is-a-port-with-short-transactions.md.
+import type { E2eeStore, E2eeTable, StoreChange } from '@drawbridge/e2ee/stores';
+import type { StoreResult } from './store-errors.ts';
+import type { KeySource } from './store-keys.ts';
+
+/**
+ * The tables and their numbers in the file, which never change their meaning.
+ *
+ * `setting` (account, preferences), the suite's own tables, `contact`, `device-list`, `outbox` (in order of writing),
+ * `message` (history, in order of writing, scope = chat), `held` (ciphertexts that wait for an acceptance, scope = person),
+ * `received` (stanzas seen, bounded), `sent` (content kept for retries, bounded), `retry` (retry counts), `chat`, `orphan`
+ * (facts about messages that have not come, scope = chat), `expiry` (running timers), `profile`, `transfer` (of history), `upload` (files to be
+ * sent), `saving` (plaintext files that are being written).
+ */
+export const tables = {
+  setting: 1,
+  device: 2,
+  session: 3,
+  identity: 4,
+  prekey: 5,
+  'signed-prekey': 6,
+  'kem-prekey': 7,
+  'last-resort-kem-prekey': 8,
+  'kem-base-key': 9,
+  'sender-key': 10,
+  contact: 11,
+  'device-list': 12,
+  outbox: 13,
+  message: 14,
+  held: 15,
+  received: 16,
+  sent: 17,
+  retry: 18,
+  chat: 19,
+  orphan: 20,
+  expiry: 21,
+  profile: 22,
+  transfer: 23,
+  upload: 24,
+  saving: 25,
+} as const satisfies Record<string, number> & Record<E2eeTable, number>;
+
+export type StoreTable = keyof typeof tables;
+
+/** Newest rows kept, give or take a sixteenth; older ones are forgotten. Tables without an entry are the SDK's to bound. */
+export const tableLimits: { readonly [Table in StoreTable]?: number } = {
+  received: 50_000,
+  sent: 1_000,
+  retry: 2_000,
+  held: 2_000,
+  orphan: 2_000,
+};
+export const MAX_VALUE_BYTES = 1_048_576;
+export const MAX_KEY_BYTES = 1_024;
+/** Rows that one `list` gives back at most. */
+export const MAX_LIST = 1_000;
+/** `sequence` grows with each new key of the whole store (`putFirst`: falls); a rewritten row keeps its own. */
+export type Row = { readonly sequence: number; readonly key: string; readonly value: Buffer };
+
+/** All of them see and make one state; they throw `StoreFault` alone, which ends the transaction. */
+export type Transaction = {
+  get(table: StoreTable, key: string): Buffer | undefined;
+  put(table: StoreTable, key: string, value: Uint8Array, scope?: string): void;
+  /** As `put`; a new row stands before all others of the store. */
+  putFirst(table: StoreTable, key: string, value: Uint8Array, scope?: string): void;
+  /** Whether the row was there. */
+  delete(table: StoreTable, key: string): boolean;
+  deleteScope(table: StoreTable, scope: string): void;
+  /** Oldest first, after `after` (exclusive); with `newest`, newest first, before `before` (exclusive). */
+  list(table: StoreTable, options?: ListOptions): Row[];
+  count(table: StoreTable, scope?: string): number;
+  /** Carries out what the encryption suite staged. */
+  apply(changes: readonly StoreChange[]): void;
+};
+
+export type ListOptions = {
+  readonly scope?: string;
+  readonly after?: number;
+  readonly before?: number;
+  readonly newest?: boolean;
+  readonly limit?: number;
+};
+
+export type EncryptedStore = {
+  /** For `openSignalSuite` and `readDeviceKeys`. Its reads throw `StoreFault`. */
+  readonly e2ee: E2eeStore;
+  /**
+   * Runs `work` in one transaction: durable (synchronous=FULL) when it gives back `ok`, not done at all otherwise.
+   * `work` is synchronous and must not open another one. What it throws besides `StoreFault` undoes the transaction and is
+   * thrown on: broken code.
+   */
+  transaction<T>(work: (tx: Transaction) => T): StoreResult<T>;
+  /** Wraps the data key for another passphrase, key or key file; rows stay as they are. */
+  changeKey(source: KeySource): Promise<StoreResult<void>>;
+  close(): void;
+};
