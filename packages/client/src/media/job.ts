@@ -30,10 +30,19 @@ export type MediaRefusal = {
   readonly detail: string;
 };
 
-export type MediaAnswer = { readonly kind: 'prepared'; readonly facts: MediaFacts } | MediaRefusal;
+export type MediaAnswer =
+  | { readonly kind: 'prepared'; readonly facts: MediaFacts }
+  /** A container of the kind that videos come in, with sound alone. */
+  | { readonly kind: 'sound-only' }
+  | MediaRefusal;
 
 export function refused(detail: string, code: MediaRefusal['code'] = 'media-unreadable'): MediaRefusal {
   return { kind: 'refused', code, detail };
+}
+
+/** Why a kind of picture can't be made anew here, and what its owner can do. */
+export function pictureAdvice(what: string): string {
+  return `${what} can’t be cleaned here: send it as JPEG or PNG, or as a file with all that it says of maker, place and time`;
 }
 
 /**
@@ -47,6 +56,7 @@ export function parseAnswer(value: unknown): MediaAnswer {
     const { detail } = value;
     return refused(typeof detail === 'string' ? detail.slice(0, maxDetailCharacters) : '', code);
   }
+  if (value['kind'] === 'sound-only') return { kind: 'sound-only' };
   const { kind, facts } = value;
   if (kind !== 'prepared' || !isRecord(facts) || typeof facts['mediaType'] !== 'string') {
     return refused('its decoder gave no answer');

@@ -16,11 +16,12 @@ import {
   type MediaQuality,
   type MediaRefusal,
   parseAnswer,
+  pictureAdvice,
   refused,
 } from './job.ts';
 import { pictureLimits, videoLimits, voiceLimits } from './media-limits.ts';
 import { firstFrame } from './first-frame.ts';
-import { type RecognisedFormat, recogniseFormat, recognitionBytes } from './recognition.ts';
+import { mayMove, type RecognisedFormat, recogniseFormat, recognitionBytes } from './recognition.ts';
 
 export const preparationLimits = {
   /** The media process is killed after so long, and so much longer for each MiB. Files of one client wait for each other. */
@@ -61,6 +62,7 @@ const extensions: Readonly<Record<string, string>> = {
 };
 const stems = { image: 'picture', video: 'video', voice: 'voice' } as const;
 type MediaKind = keyof typeof stems;
+type Lane = MediaKind | 'moving';
 
 const hashedBytes = 1_048_576;
 
@@ -71,7 +73,8 @@ export class MediaPreparation {
   readonly #folder: string;
   readonly #ffmpeg: string;
   readonly #timeoutMs: number;
-  #last: Promise<unknown> = Promise.resolve();
+  /** What is prepared last of each lane: a film or a moving picture, which take long, keeps no photograph waiting. */
+  readonly #last = new Map<Lane, Promise<unknown>>();
 
   /**
    * The folder is this object's alone: what a crash left in it is removed here. `ffmpeg` is the program that is asked for a
@@ -102,21 +105,27 @@ export class MediaPreparation {
       [Symbol.asyncDispose]: async () => {},
     };
     if (wanted === 'file') return asItIs;
-    const { format, sizeBytes } = await look(path);
+    const { format, sizeBytes, moves } = await look(path);
     const kind = wanted ?? kindOf(format);
     if (kind === 'file') return asItIs;
-    const made = this.#last.then(() => this.#make(kind, format, sizeBytes, media, signal));
-    this.#last = made.catch(() => {});
-    return made;
+    const lane = kind === 'image' && moves ? 'moving' : kind;
+    const before = this.#last.get(lane) ?? Promise.resolve();
+    const made = before.then(() => this.#make(kind, format, sizeBytes, media, signal));
+    this.#last.set(
+      lane,
+      made.catch(() => {}),
+    );
+    return (await made) ?? asItIs;
   }
 
+  /** Gives undefined for sound in a video's container that nobody said was a video: it goes as it is. */
   async #make(
     kind: MediaKind,
     format: RecognisedFormat | undefined,
     sizeBytes: number,
-    { path, quality }: MediaToSend,
+    { path, kind: wanted, quality }: MediaToSend,
     signal: AbortSignal,
-  ): Promise<PreparedMedia> {
+  ): Promise<PreparedMedia | undefined> {
     signal.throwIfAborted();
     const to = join(this.#folder, randomUUID());
     const job = jobFor(kind, format, sizeBytes, { from: path, to, quality });
@@ -126,6 +135,11 @@ export class MediaPreparation {
       await makePrivate(this.#folder, to);
       const answer = await inMediaProcess(job, this.#folder, this.#timeoutFor(sizeBytes), signal);
       if (answer.kind === 'refused') throw new ClientError(answer.code, { detail: answer.detail });
+      if (answer.kind === 'sound-only') {
+        await removeCopy();
+        if (wanted === undefined) return undefined;
+        throw new ClientError('media-unreadable', { detail: 'there is no picture track in it' });
+      }
       const facts = { ...answer.facts, ...(kind === 'video' ? await this.#preview(to, answer.facts, signal) : {}) };
       const fileName = `${stems[kind]}.${extensions[facts.mediaType] ?? 'bin'}`;
       const sha256 = await sha256Of(to);
@@ -150,20 +164,24 @@ export class MediaPreparation {
       this.#timeoutFor(picture.length),
       signal,
     );
-    if (answer.kind === 'refused') return {};
+    if (answer.kind !== 'prepared') return {};
     const { thumbnail, blurhash } = answer.facts;
     return { ...(thumbnail === undefined ? {} : { thumbnail }), ...(blurhash === undefined ? {} : { blurhash }) };
   }
 }
 
-async function look(path: string): Promise<{ format: RecognisedFormat | undefined; sizeBytes: number }> {
+type Look = { readonly format: RecognisedFormat | undefined; readonly sizeBytes: number; readonly moves: boolean };
+
+async function look(path: string): Promise<Look> {
   try {
     await using file = await open(path, 'r');
     const found = await file.stat();
     // A pipe or a device would never end: sealing says so in its own words.
-    if (!found.isFile()) return { format: undefined, sizeBytes: 0 };
+    if (!found.isFile()) return { format: undefined, sizeBytes: 0, moves: false };
     const { buffer, bytesRead } = await file.read(Buffer.alloc(recognitionBytes), 0, recognitionBytes, 0);
-    return { format: recogniseFormat(buffer.subarray(0, bytesRead)), sizeBytes: found.size };
+    const head = buffer.subarray(0, bytesRead);
+    const format = recogniseFormat(head);
+    return { format, sizeBytes: found.size, moves: format !== undefined && mayMove(head, format.format) };
   } catch (cause) {
     throw new ClientError('file-unreadable', { cause });
   }
@@ -174,6 +192,14 @@ function kindOf(format: RecognisedFormat | undefined): 'file' | 'image' | 'video
   if (format?.family === 'picture') return 'image';
   return format?.family === 'video' ? 'video' : 'file';
 }
+
+/** Pictures that no decoder here reads. */
+const unreadable: Readonly<Partial<Record<RecognisedFormat['format'], string>>> = {
+  heif: 'HEIC',
+  jxl: 'JPEG XL',
+  raw: 'a raw photograph',
+  'avif-sequence': 'a moving AVIF',
+};
 
 /** What is asked of the media process, or why nothing is. */
 function jobFor(
@@ -186,7 +212,8 @@ function jobFor(
     refused(`more than ${Math.floor(maxInputBytes / 1_048_576)} MiB`, 'media-too-large');
   switch (kind) {
     case 'image':
-      if (format?.family !== 'picture') return refused('it is no picture of a form that is known here');
+      if (format?.family !== 'picture') return refused('it is not a picture of a form that is known here');
+      if (unreadable[format.format] !== undefined) return refused(pictureAdvice(unreadable[format.format]!));
       return sizeBytes > pictureLimits.maxInputBytes
         ? tooLarge(pictureLimits.maxInputBytes)
         : { kind: 'picture', ...rest };

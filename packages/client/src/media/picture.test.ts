@@ -269,6 +269,109 @@ test('bombs, broken and unknown pictures are refused, and leave nothing', async 
   assert.equal(unknown.kind, 'file');
 });
 
+/** A little-endian TIFF index: each entry a tag and one 32-bit value. */
+function tiffIndex(at: number, entries: readonly (readonly [tag: number, value: number])[], nextAt = 0): Buffer {
+  const index = Buffer.alloc(2 + 12 * entries.length + 4);
+  index.writeUInt16LE(entries.length);
+  for (const [number, [tag, value]] of entries.entries()) {
+    const place = 2 + 12 * number;
+    index.writeUInt16LE(tag, place);
+    index.writeUInt16LE(4, place + 2);
+    index.writeUInt32LE(1, place + 4);
+    index.writeUInt32LE(value, place + 8);
+  }
+  index.writeUInt32LE(nextAt, 2 + 12 * entries.length);
+  assert.ok(at % 2 === 0);
+  return index;
+}
+
+/** What a camera's DNG is: a small picture in front, and the photograph behind `SubIFDs`. */
+function rawPhotograph(): Buffer {
+  const entries = (width: number, stripAt: number, more: readonly (readonly [number, number])[]) =>
+    [
+      [254, 1],
+      [256, width],
+      [257, width],
+      [258, 8],
+      [259, 1],
+      [262, 1],
+      [273, stripAt],
+      [277, 1],
+      [278, width],
+      [279, width * width],
+      ...more,
+    ] as const;
+  const firstAt = 8;
+  const subAt = firstAt + 2 + 12 * 11 + 4;
+  const stripAt = subAt + 2 + 12 * 10 + 4;
+  const head = Buffer.from('II*\0\x08\0\0\0', 'latin1');
+  const first = tiffIndex(firstAt, entries(16, stripAt, [[330, subAt]]));
+  const sub = tiffIndex(subAt, entries(64, stripAt + 256, []));
+  return Buffer.concat([head, first, sub, Buffer.alloc(256 + 64 * 64, 0x80)]);
+}
+
+test('what would lose its pixels or its movement is refused in words, and can go as a file', async () => {
+  const head = (text: string): Buffer => Buffer.concat([Buffer.from(text, 'latin1'), Buffer.alloc(64)]);
+  const moving = Buffer.from('\0\0\0\x02\0\0\0\0', 'latin1');
+  const still = await halves(16, 16).png().toBuffer();
+  const cases = [
+    ['moving.png', Buffer.concat([still.subarray(0, 33), pngChunk('acTL', moving), still.subarray(33)]), /moving PNG/],
+    ['camera.dng', rawPhotograph(), /raw photograph/],
+    ['camera.cr2', head('II*\0\x10\0\0\0CR\x02\0'), /raw photograph/],
+    ['camera.cr3', head('\0\0\0\x18ftypcrx \0\0\0\x01crx isom'), /raw photograph/],
+    ['phone.heic', head('\0\0\0\x18ftypheic\0\0\0\0mif1heic'), /HEIC/],
+    ['phone.heif', head('\0\0\0\x18ftypmif1\0\0\0\0mif1heic'), /HEIC/],
+    ['moving.avif', head('\0\0\0\x18ftypavif\0\0\0\0avisavif'), /moving AVIF/],
+    ['new.jxl', head('\0\0\0\x0cJXL \r\n\x87\n'), /JPEG XL/],
+  ] as const;
+  for (const [name, bytes, words] of cases) {
+    const path = write(name, bytes);
+    await assert.rejects(prepare(path), (error: unknown) => {
+      assert.ok(error instanceof ClientError, String(error));
+      assert.deepEqual([error.code, words.test(error.message)], ['media-unreadable', true], error.message);
+      return true;
+    });
+    await using plain = await prepare(path, { kind: 'file' });
+    assert.equal(plain.path, path);
+  }
+  assert.deepEqual(leftovers(), []);
+});
+
+/** A GIF of few bytes and many pixels: each frame changes one pixel of the whole. */
+function gif(edge: number, frames: number): Buffer {
+  const screen = Buffer.from('GIF89a\0\0\0\0\x80\0\0\xff\0\0\0\0\xff', 'latin1');
+  screen.writeUInt16LE(edge, 6);
+  screen.writeUInt16LE(edge, 8);
+  const parts = [screen];
+  for (let at = 0; at < frames; at += 1) {
+    const frame = Buffer.from('!\xf9\x04\0\x0a\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0', 'latin1');
+    frame.writeUInt16LE(at % edge, 9);
+    parts.push(frame);
+  }
+  return Buffer.concat([...parts, Buffer.from(';')]);
+}
+
+test('a moving picture of too many pixels is refused, and no photograph waits for one', async () => {
+  const path = write('many.gif', gif(1_000, 70));
+  assert.equal((await sharp(path).metadata()).pages, 70);
+  await assert.rejects(
+    prepare(path),
+    (error: unknown) => error instanceof ClientError && error.code === 'media-too-large',
+  );
+
+  const order: string[] = [];
+  const slow = prepare(write('slow.gif', gif(1_000, 50))).then(made => {
+    order.push('moving');
+    return made[Symbol.asyncDispose]();
+  });
+  const quick = prepare(write('quick.png', await halves(16, 16).png().toBuffer())).then(made => {
+    order.push('still');
+    return made[Symbol.asyncDispose]();
+  });
+  await Promise.all([slow, quick]);
+  assert.deepEqual(order, ['still', 'moving']);
+});
+
 test('cancelling ends the process and leaves nothing; a crash leaves what the next start removes', async () => {
   const path = write('large.png', await withEverything(4_000, 4_000, 'png'));
   const stop = new AbortController();

@@ -1,10 +1,10 @@
 // Pictures, made anew from their pixels: nothing that isn't a pixel gets into what leaves.
 // Runs in the media process alone. Knows nothing of people, keys or uploads.
 // Source: docs/protocol/11-media.md section 11.7.
-import { writeFile } from 'node:fs/promises';
+import { open as openFile, writeFile } from 'node:fs/promises';
 import { encode as encodeBlurhash } from 'blurhash';
 import sharp, { type Metadata, type Sharp } from 'sharp';
-import { type MediaAnswer, type MediaFacts, type MediaQuality, refused } from './job.ts';
+import { type MediaAnswer, type MediaFacts, type MediaQuality, pictureAdvice, refused } from './job.ts';
 import { pictureLimits } from './media-limits.ts';
 
 const lossyQuality: Readonly<Record<MediaQuality, number>> = { standard: 80, high: 85, original: 92 };
@@ -23,9 +23,14 @@ function open(from: string | Uint8Array, pages = 1): Sharp {
 export async function preparePicture(from: string, to: string, quality: MediaQuality): Promise<MediaAnswer> {
   const found = await open(from).metadata();
   const { width, height, format, pages = 1 } = found;
+  if (format === 'png' && (await isAnimatedPng(from))) return refused(pictureAdvice('a moving PNG'));
+  if ((found.subifds ?? 0) > 0) return refused(pictureAdvice('a raw photograph'));
   const animated = pages > 1 && (format === 'gif' || format === 'webp');
   if (width * height * (animated ? pages : 1) > pictureLimits.maxPixels || pages > pictureLimits.maxFrames) {
     return refused(`more than ${pictureLimits.maxPixels / 1e6} megapixels`, 'media-too-large');
+  }
+  if (animated && width * (found.pageHeight ?? height) * pages > pictureLimits.maxMovingPixels) {
+    return refused(`more than ${pictureLimits.maxMovingPixels / 1e6} megapixels in all its frames`, 'media-too-large');
   }
   if (format === 'tiff' && pages > 1) return refused('a TIFF of several pages');
   const edge = pictureLimits.maxEdgePixels[quality];
@@ -89,4 +94,17 @@ export async function previewOf(from: string | Uint8Array): Promise<Pick<MediaFa
     if (thumbnail.length <= maxThumbnailBytes) return { thumbnail: Uint8Array.from(thumbnail), blurhash };
   }
   return { blurhash };
+}
+
+/** Whether `acTL` stands before the pixels (APNG): the decoder takes the first frame and says nothing. */
+async function isAnimatedPng(path: string): Promise<boolean> {
+  await using file = await openFile(path, 'r');
+  const head = Buffer.alloc(8);
+  for (let at = 8; ; ) {
+    const { bytesRead } = await file.read(head, 0, 8, at);
+    const type = head.toString('latin1', 4, 8);
+    if (bytesRead < 8 || type === 'IDAT') return false;
+    if (type === 'acTL') return true;
+    at += 12 + head.readUInt32BE(0);
+  }
 }

@@ -10,6 +10,8 @@ export type RecognisedFormat = {
     | 'gif'
     | 'webp'
     | 'tiff'
+    | 'avif'
+    | 'avif-sequence'
     | 'heif'
     | 'jxl'
     | 'raw'
@@ -19,15 +21,18 @@ export type RecognisedFormat = {
     | 'wav';
 };
 
-/** So many first bytes are enough. */
-export const recognitionBytes = 64;
+/** The first bytes that are looked at. */
+export const recognitionBytes = 128;
 
 const heifBrands = new Set(
-  'avif avis heic heix heim heis hevc hevx hevm hevs mif1 mif2 msf1 miaf jpeg jpgs j2ki avci'.split(' '),
+  'heic heix heim heis hevc hevx hevm hevs mif1 mif2 msf1 miaf jpeg jpgs j2ki avci'.split(' '),
 );
 const audioBrands = new Set(['M4A ', 'M4B ', 'M4P ']);
 /** QuickTime files of before `ftyp`. */
 const quickTimeBoxes = new Set(['moov', 'mdat', 'wide', 'pnot']);
+
+/** Canon CR2, Olympus ORF, Panasonic RW2, Fujifilm RAF. Others are TIFFs, and are told by what the index holds. */
+const rawPhoto = /^(?:II\*\0.{4}CR|IIR[OS]|MMOR|IIU\0|FUJIFILMCCD-RAW)/s;
 
 const picture = (format: RecognisedFormat['format']): RecognisedFormat => ({ family: 'picture', format });
 
@@ -37,6 +42,7 @@ export function recogniseFormat(head: Uint8Array): RecognisedFormat | undefined 
   if (text.startsWith('\xff\xd8\xff')) return picture('jpeg');
   if (text.startsWith('\x89PNG\r\n\x1a\n')) return picture('png');
   if (text.startsWith('GIF87a') || text.startsWith('GIF89a')) return picture('gif');
+  if (rawPhoto.test(text)) return picture('raw');
   if (/^(?:II[*+]\0|MM\0[*+])/.test(text)) return picture('tiff');
   if (text.startsWith('\xff\x0a') || text.startsWith('\0\0\0\x0cJXL ')) return picture('jxl');
   if (text.startsWith('RIFF')) {
@@ -52,7 +58,23 @@ export function recogniseFormat(head: Uint8Array): RecognisedFormat | undefined 
 
 function ofBrands(text: string): RecognisedFormat {
   const major = text.slice(8, 12);
+  const brands = [major, ...brandsOf(text)];
+  if (brands.includes('avis')) return picture('avif-sequence');
+  // `mif1` says only that it is some picture of the family: the compatible brands say which.
+  if (major === 'avif' || (heifBrands.has(major) && brands.includes('avif'))) return picture('avif');
   if (heifBrands.has(major)) return picture('heif');
   if (major === 'crx ') return picture('raw');
   return { family: audioBrands.has(major) ? 'audio' : 'video', format: 'isobmff' };
+}
+
+function brandsOf(text: string): string[] {
+  const sizeBytes = Math.min(Buffer.from(text.slice(0, 4), 'latin1').readUInt32BE(0), text.length);
+  return text.slice(16, sizeBytes).match(/.{4}/gs) ?? [];
+}
+
+/** Whether a GIF or WebP may hold more than one frame, by its first bytes alone: moving pictures take longer. */
+export function mayMove(head: Uint8Array, format: RecognisedFormat['format']): boolean {
+  if (format === 'gif') return true;
+  const isExtended = Buffer.from(head.subarray(12, 16)).toString('latin1') === 'VP8X';
+  return format === 'webp' && isExtended && ((head[20] ?? 0) & 0x02) !== 0;
 }

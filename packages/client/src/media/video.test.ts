@@ -9,6 +9,7 @@ import { after, test } from 'node:test';
 import { isBlurhashValid } from 'blurhash';
 import fc from 'fast-check';
 import {
+  EncodedAudioPacketSource,
   EncodedPacket,
   EncodedVideoPacketSource,
   FilePathSource,
@@ -148,6 +149,92 @@ test('a WebM stays one, and says nothing', async () => {
   assert.equal(again.sha256, prepared.sha256);
 });
 
+/** Three seconds, red, green and blue, of which an edit list shows `parts`, in milliseconds of the film. */
+async function edited(name: string, parts: readonly (readonly [atMs: number, lengthMs: number])[], rate = 1) {
+  const path = await makeVideo(name, new Mp4OutputFormat({ fastStart: false }), false);
+  const bytes = readFileSync(path);
+  const moov = boxes(bytes).at(-1)!;
+  const inside = bytes.subarray(moov.at + 8);
+  const header = boxes(inside).find(each => each.type === 'mvhd')!;
+  const track = boxes(inside).find(each => each.type === 'trak')!;
+  const media = inside.subarray(track.at + 8);
+  const timescale = (at: number): number => inside.readUInt32BE(at + 8 + 12);
+  const mdhd = media.indexOf('mdhd');
+  const list = Buffer.alloc(8 + 12 * parts.length);
+  list.writeUInt32BE(parts.length, 4);
+  for (const [entry, [atMs, lengthMs]] of parts.entries()) {
+    const at = 8 + 12 * entry;
+    list.writeUInt32BE((lengthMs * timescale(header.at)) / 1_000, at);
+    list.writeInt32BE(atMs < 0 ? -1 : (atMs * media.readUInt32BE(mdhd + 4 + 12)) / 1_000, at + 4);
+    list.writeInt32BE(rate * 0x1_0000, at + 8);
+  }
+  const edits = box('edts', box('elst', list));
+  inside.writeUInt32BE(track.size + edits.length, track.at);
+  bytes.writeUInt32BE(moov.size + edits.length, moov.at);
+  const end = moov.at + 8 + track.at + track.size;
+  writeFileSync(path, Buffer.concat([bytes.subarray(0, end), edits, bytes.subarray(end)]));
+  return path;
+}
+
+test('what an edit list hides does not leave', async () => {
+  // Refusals first: their check wants no copy of another test step.
+  assert.equal(
+    await refusal(
+      await edited('two.mp4', [
+        [0, 1_000],
+        [2_000, 1_000],
+      ]),
+    ),
+    'media-unreadable',
+  );
+  assert.equal(await refusal(await edited('slow.mp4', [[0, 3_000]], 0.5)), 'media-unreadable');
+  const frames = await Promise.all(['red', 'green', 'blue'].map(keyFrame));
+  await using trimmed = await prepare(await edited('trimmed.mp4', [[1_000, 1_000]]));
+  assert.deepEqual([trimmed.facts.durationMs, trimmed.kind], [1_000, 'video']);
+  const held = readFileSync(trimmed.path);
+  assert.deepEqual(
+    frames.map(frame => held.includes(frame)),
+    [false, true, false],
+  );
+
+  await using delayed = await prepare(
+    await edited('delayed.mp4', [
+      [-1, 500],
+      [2_000, 1_000],
+    ]),
+  );
+  const later = readFileSync(delayed.path);
+  assert.deepEqual(
+    frames.map(frame => later.includes(frame)),
+    [false, false, true],
+  );
+
+  await using whole = await prepare(await edited('whole.mp4', [[0, 3_000]]));
+  assert.equal(whole.facts.durationMs, 3_000);
+});
+
+test('sound alone in a video’s container goes as a file, and is refused as a video', async () => {
+  for (const [name, format] of [
+    ['sound.mp4', new Mp4OutputFormat()],
+    ['sound.webm', new WebMOutputFormat()],
+  ] as const) {
+    const path = join(folder, name);
+    const output = new Output({ format, target: new FilePathTarget(path) });
+    const source = new EncodedAudioPacketSource('opus');
+    output.addAudioTrack(source);
+    await output.start();
+    const decoderConfig = { codec: 'opus', sampleRate: 48_000, numberOfChannels: 1 };
+    for (let at = 0; at < 10; at += 1) {
+      const silence = Uint8Array.of(0xf8, 0xff, 0xfe);
+      await source.add(new EncodedPacket(silence, 'key', at / 50, 1 / 50), { decoderConfig });
+    }
+    await output.finalize();
+    await using prepared = await prepare(path);
+    assert.deepEqual([prepared.kind, prepared.path], ['file', path]);
+    assert.equal(await refusal(path, { kind: 'video' }), 'media-unreadable');
+  }
+});
+
 const hasFfmpeg = spawnSync('ffmpeg', ['-version']).status === 0 && spawnSync('ffprobe', ['-version']).status === 0;
 
 test('ffmpeg gives the first frame, and can play all of it', {
@@ -168,6 +255,32 @@ test('ffmpeg gives the first frame, and can play all of it', {
     const said = spawnSync('ffprobe', ['-v', 'error', ...entries, prepared.path], { encoding: 'utf8' }).stdout;
     assert.doesNotMatch(said, /creation_time|location|title|PLANTED|deu/);
   }
+});
+
+test('ffmpeg: a trimmed H.264 film begins with the first picture that stands by itself', {
+  skip: hasFfmpeg ? false : 'no ffmpeg here',
+}, async () => {
+  const make = (name: string, ...args: string[]): string => {
+    const path = join(folder, name);
+    const made = spawnSync('ffmpeg', ['-v', 'error', '-y', ...args, path], { encoding: 'utf8' });
+    assert.equal(made.stderr, '');
+    return path;
+  };
+  const test = ['-f', 'lavfi', '-i', 'testsrc=size=160x120:rate=25:duration=12'];
+  const sound = ['-f', 'lavfi', '-i', 'sine=duration=12', '-c:a', 'aac', '-shortest', '-c:v', 'libx264'];
+  const film = make('film.mp4', ...test, ...sound, '-g', '12');
+  const rarely = make('rarely.mp4', ...test, ...sound, '-g', '250');
+  const cut = make('cut-rarely.mp4', '-ss', '3.2', '-i', rarely, '-t', '5', '-c', 'copy');
+  assert.equal(await refusal(cut), 'media-unreadable');
+
+  await using prepared = await prepare(make('cut-film.mp4', '-ss', '3.2', '-i', film, '-t', '5', '-c', 'copy'));
+  assert.ok(Math.abs(prepared.facts.durationMs! - 5_000) < 300, String(prepared.facts.durationMs));
+  const entries = ['-show_entries', 'packet=pts_time,stream_index', '-of', 'csv=p=0', '-ignore_editlist', '1'];
+  const packets = spawnSync('ffprobe', ['-v', 'error', ...entries, prepared.path], { encoding: 'utf8' }).stdout;
+  const pictures = packets.split('\n').filter(line => line.startsWith('0,'));
+  assert.ok(pictures.length <= 126 && pictures.length >= 115, `${pictures.length} pictures`);
+  const played = spawnSync('ffmpeg', ['-v', 'error', '-i', prepared.path, '-f', 'null', '-'], { encoding: 'utf8' });
+  assert.equal(played.stderr, '');
 });
 
 async function refusal(path: string, options: Partial<MediaToSend> = {}): Promise<string> {

@@ -193,6 +193,26 @@ async function refusal(path: string): Promise<{ code: string; message: string }>
   return error;
 }
 
+test('a long message: only parts are listened to, and its waveform is right all the same', async () => {
+  const source = wav(420, 8_000, 1, moment => (moment < 0.5 ? 0.1 : 0.8));
+  await using prepared = await prepare(write('long.wav', source));
+  const { durationMs = 0, waveform = new Uint8Array() } = prepared.facts;
+  assert.ok(Math.abs(durationMs - 420_000) < 100, String(durationMs));
+  const packets = 420 * 50;
+  assert.ok(
+    packets > voiceLimits.waveformSteps * voiceLimits.maxPacketsPerStep,
+    'it is longer than what is listened to',
+  );
+  assert.ok(
+    waveform.subarray(1, 31).every(step => step > 20 && step < 45),
+    waveform.join(' '),
+  );
+  assert.ok(
+    waveform.subarray(33, 63).every(step => step > 225),
+    waveform.join(' '),
+  );
+});
+
 test('other sound is refused with the command that makes the right one', async () => {
   const mp3 = await refusal(write('a.mp3', Buffer.from('ID3\x04\0\0')));
   assert.equal(mp3.code, 'media-unreadable');
