@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Content, decodeContent, encodeContent } from './content.ts';
+import { type Content, decodeContent, encodeContent } from './content/content.ts';
 import { createDevice, type NewDevice } from './device-keys.ts';
 import { decryptErrorAction } from './errors.ts';
 import { createMemoryStore, type MemoryStore } from './memory-store.ts';

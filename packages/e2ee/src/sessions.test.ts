@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as Signal from '@signalapp/libsignal-client';
 import type { DeviceAddress } from './addresses.ts';
-import { MAX_CONTENT_BYTES } from './content.ts';
+import { MAX_CONTENT_BYTES } from './content/content.ts';
 import { createDevice, type NewDevice } from './device-keys.ts';
 import { decryptErrorAction } from './errors.ts';
 import { createMemoryStore, type MemoryStore } from './memory-store.ts';

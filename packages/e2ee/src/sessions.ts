@@ -14,7 +14,7 @@ import {
   MAX_DEVICE_ID,
   MAX_REGISTRATION_ID,
 } from './addresses.ts';
-import { MAX_CONTENT_BYTES } from './content.ts';
+import { MAX_CONTENT_BYTES } from './content/content.ts';
 import { confirm, MAX_PREKEY_ID, readDeviceKeys, refill } from './device-keys.ts';
 import {
   adoptIdentity,

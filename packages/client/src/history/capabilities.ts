@@ -1,10 +1,11 @@
 // What a person's devices can show, as far as they have said, and what to send along for those that can't.
 // Pure. Knows nothing of storage or sending.
 // Source: docs/protocol/09-content.md section 9.3 (capability bits, `fallback_text`).
-import { capability, MAX_FALLBACK_BYTES } from '@drawbridge/e2ee/content';
+import { type Capability, capability, MAX_FALLBACK_BYTES } from '@drawbridge/e2ee/content';
+import { capabilityFor } from '@drawbridge/e2ee/content-kinds';
 import { inWords, type ShownBody } from './message-log.ts';
 
-export type Capability = keyof typeof capability;
+export type { Capability };
 
 /** What a device of somebody said with its last content. */
 export type DeviceCapabilities = { readonly capabilities: number; readonly seenAtMs: number };
@@ -20,15 +21,6 @@ export function lackingOf(devices: readonly DeviceCapabilities[], nowMs: number)
   return (Object.keys(capability) as Capability[]).filter(name => (all & capability[name]) === 0);
 }
 
-const neededFor: Readonly<Record<ShownBody['kind'], Capability>> = {
-  text: 'text',
-  attachment: 'attachments',
-  contacts: 'contacts',
-  location: 'locations',
-  sticker: 'stickers',
-  poll: 'polls',
-};
-
 /**
  * Words to show in place of a message where some device may not be able to show it; undefined when all can. What may be
  * seen once is never put into words: they would stay.
@@ -38,7 +30,9 @@ export function fallbackFor(
   viewOnce: boolean,
   lacking: readonly Capability[] | undefined,
 ): string | undefined {
-  if (viewOnce || body.kind === 'text' || lacking?.includes(neededFor[body.kind]) === false) return undefined;
+  if (viewOnce || body.kind === 'text') return undefined;
+  const needed = capabilityFor(body.kind);
+  if (needed === undefined || lacking?.includes(needed) === false) return undefined;
   const words: string[] = [];
   let bytes = 0;
   for (const character of inWords(body)) {

@@ -3,6 +3,7 @@
 // Knows nothing of streams, encryption, receipts to be sent, or history transfer.
 // Source: docs/protocol/09-content.md sections 9.3 and 9.9.
 import { type DecodedContent, encodeContent } from '@drawbridge/e2ee/content';
+import { isQuietCase } from '@drawbridge/e2ee/content-kinds';
 import { applySettings, applyTimer, defaultsKey } from './chat-state.ts';
 import type { ClientEvent, MessageChange } from '../events.ts';
 import { isShown, type MessageName, record, wipeSent } from './history.ts';
@@ -58,7 +59,7 @@ export function factsOf({ author, chat, content, receivedAtMs }: Said, own: stri
     case 'poll':
       return [{ target: { author, id }, fact: posted(content, body, receivedAtMs, own, author) }];
     case 'unsupported': {
-      if (content.quiet === true || (body.name !== undefined && silentKinds.has(body.name))) return [];
+      if (content.quiet === true || (body.name !== undefined && isQuietCase(body.name))) return [];
       const shown = { kind: 'unsupported', text: content.fallbackText ?? '' } as const;
       return [{ target: { author, id }, fact: posted(content, shown, receivedAtMs, own, author) }];
     }
@@ -85,9 +86,6 @@ export function factsOf({ author, chat, content, receivedAtMs }: Said, own: stri
       return [];
   }
 }
-
-/** Bodies of a known name whose value is of a later version, and that were never meant to be shown. */
-const silentKinds: ReadonlySet<string> = new Set(['receipt', 'typing']);
 
 function posted(
   content: DecodedContent,

@@ -10,7 +10,7 @@ import {
   encodeContent,
   MESSAGE_ID_BYTES,
 } from '@drawbridge/e2ee/content';
-import type { HistoryItem, KindBody } from '@drawbridge/e2ee/content-kinds';
+import type { HistoryItem } from '@drawbridge/e2ee/content-kinds';
 import { type ChatRecord, type ChatSettings, defaultsKey } from './chat-state.ts';
 import type { Clock } from '../clock.ts';
 import { takeIn } from './conversation.ts';
@@ -63,8 +63,8 @@ type Arriving = {
   readonly finished?: boolean;
 };
 
-type Piece = Extract<KindBody, { kind: 'history-piece' }>;
-type HistoryQuestion = Extract<KindBody, { kind: 'history-request' }>;
+type Piece = ContentBody<'history-piece'>;
+type HistoryQuestion = ContentBody<'history-request'>;
 
 export type TransferContext = {
   readonly own: string;

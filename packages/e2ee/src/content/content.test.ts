@@ -9,11 +9,11 @@ import {
   encodeContent,
   MAX_CONTENT_BYTES,
   MAX_EXPIRY_SECONDS,
-  MAX_TEXT_BYTES,
   ownCapabilities,
 } from './content.ts';
-import { type AttachmentPointer, pointerMessage } from './content-attachment.ts';
-import { type AttachmentKind as AttachmentKindCode, ContentSchema, ReceiptKind, Style } from './gen/content_pb.ts';
+import { MAX_TEXT_BYTES } from './text.ts';
+import { type AttachmentPointer, pointerMessage } from './attachment-pointer.ts';
+import { type AttachmentKind as AttachmentKindCode, ContentSchema, ReceiptKind, Style } from '../gen/content_pb.ts';
 
 const person = `3-${'q'.repeat(26)}`;
 const id = (fill: number): Uint8Array => new Uint8Array(16).fill(fill);

@@ -2,12 +2,12 @@
 // Knows nothing of files, uploads or decryption.
 // Source: docs/protocol/09-content.md section 9.3, schema/content.proto `AttachmentPointer`.
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { isText, need, time, uint32 } from './content-checks.ts';
+import { isText, need, time, uint32 } from './checks.ts';
 import {
   AttachmentKind as KindCode,
   type AttachmentPointer as PointerMessage,
   type AttachmentPointerSchema,
-} from './gen/content_pb.ts';
+} from '../gen/content_pb.ts';
 
 export const attachmentPointerLimits = {
   maxUrlBytes: 2_048,

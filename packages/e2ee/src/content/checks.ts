@@ -2,9 +2,9 @@
 // Knows nothing of what the parts mean.
 // Source: docs/protocol/09-content.md section 9.3.
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { isInteropId, type InteropId } from './addresses.ts';
-import type { MessageRef as MessageRefMessage, MessageRefSchema } from './gen/content_pb.ts';
-import type { Result } from './suite.ts';
+import { isInteropId, type InteropId } from '../addresses.ts';
+import type { MessageRef as MessageRefMessage, MessageRefSchema } from '../gen/content_pb.ts';
+import type { Result } from '../suite.ts';
 
 export const MESSAGE_ID_BYTES = 16;
 

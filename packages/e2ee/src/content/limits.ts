@@ -1,0 +1,19 @@
+// Named limits of the kinds of content other than text.
+
+export const contentKindLimits = {
+  maxNameBytes: 256,
+  maxAboutBytes: 1_024,
+  maxContacts: 20,
+  /** Telephone numbers, and addresses, of one contact. */
+  maxContactEntries: 20,
+  maxContactEntryBytes: 256,
+  maxPlaceBytes: 512,
+  maxEmojiBytes: 64,
+  maxQuestionBytes: 1_024,
+  maxOptions: 20,
+  maxOptionBytes: 512,
+  maxVoteVersion: 1_000_000,
+  /** Reads, hidden messages, and chats in one sync: each. */
+  maxSyncEntries: 200,
+  maxHistoryItems: 500,
+} as const;

@@ -1,0 +1,201 @@
+// Kinds that go between a person's own devices alone: copies of what was sent, what was done, and history.
+// Knows nothing of how devices agree, or of how history is cut into pieces.
+// Source: docs/protocol/09-content.md sections 9.3, 9.9 and 9.10, schema/content.proto.
+import { isInteropId, type InteropId } from '../addresses.ts';
+import { checkRef, identifier, type MessageRef, need, readRef, refMessage, time, uint32 } from './checks.ts';
+import { type BodyInit, type BodyValue, type KindRow, reads } from './kind.ts';
+import { contentKindLimits as limits } from './limits.ts';
+
+/** Content that has a transcript: leaves room for the transcript around it. */
+export const MAX_TRANSCRIBED_BYTES = 57_344;
+
+export type ChatSettingsChange = {
+  /** Absent: for all chats that say nothing of their own. */
+  readonly chat?: InteropId;
+  readonly pinned?: boolean;
+  /** 0: not muted. */
+  readonly mutedUntilMs?: number;
+  readonly archived?: boolean;
+  readonly sendDelivered?: boolean;
+  readonly sendRead?: boolean;
+  readonly sendPlayed?: boolean;
+  readonly sendTyping?: boolean;
+};
+
+export type DeviceSync = {
+  readonly reads?: readonly {
+    readonly message: MessageRef;
+    readonly chat: InteropId;
+    readonly readAtMs: number;
+    readonly opened?: boolean;
+  }[];
+  readonly hidden?: readonly { readonly message: MessageRef; readonly chat: InteropId }[];
+  readonly chats?: readonly ChatSettingsChange[];
+};
+
+export type HistoryItem = {
+  readonly author: InteropId;
+  readonly chat: InteropId;
+  readonly receivedAtMs: number;
+  /** Serialised Content. */
+  readonly content: Uint8Array;
+};
+
+export type OwnDeviceBodies = {
+  /** `content` is the serialised Content as it was sent. */
+  readonly 'sent-transcript': { readonly to: InteropId; readonly content: Uint8Array };
+  readonly 'device-sync': DeviceSync;
+  readonly 'history-piece': {
+    readonly transferId: Uint8Array;
+    readonly index: number;
+    readonly items: readonly HistoryItem[];
+    readonly messagesDone: number;
+    readonly messagesTotal: number;
+    readonly last: boolean;
+  };
+  /** Without a transfer id: begin. */
+  readonly 'history-request': { readonly transferId?: Uint8Array; readonly nextIndex: number };
+};
+
+function checkSync(sync: DeviceSync): void {
+  const { reads = [], hidden = [], chats = [] } = sync;
+  for (const entries of [reads, hidden, chats]) need(entries.length <= limits.maxSyncEntries, 'deviceSync');
+  for (const { message, chat } of [...reads, ...hidden]) {
+    checkRef(message, 'deviceSync.message');
+    need(isInteropId(chat), 'deviceSync.chat');
+  }
+  for (const { readAtMs } of reads) time(readAtMs, 'deviceSync.readAtMs');
+  for (const { chat, mutedUntilMs } of chats) {
+    if (chat !== undefined) need(isInteropId(chat), 'deviceSync.chat');
+    time(mutedUntilMs ?? 0, 'deviceSync.mutedUntilMs');
+  }
+}
+
+function writeSync({ reads: read = [], hidden = [], chats = [] }: DeviceSync): BodyInit {
+  return {
+    case: 'deviceSync',
+    value: {
+      reads: read.map(({ message, chat, readAtMs, opened = false }) => ({
+        message: refMessage(message),
+        chat,
+        readAtMs: BigInt(readAtMs),
+        opened,
+      })),
+      hidden: hidden.map(({ message, chat }) => ({ message: refMessage(message), chat })),
+      chats: chats.map(({ chat = '', mutedUntilMs, ...rest }) => ({
+        chat,
+        ...rest,
+        ...(mutedUntilMs === undefined ? {} : { mutedUntilMs: BigInt(mutedUntilMs) }),
+      })),
+    },
+  };
+}
+
+function readSync(sync: BodyValue<'deviceSync'>): DeviceSync {
+  const read = sync.reads.map(({ message, chat, readAtMs, opened }) => ({
+    message: readRef(message, 'deviceSync.message'),
+    chat,
+    readAtMs: time(readAtMs, 'deviceSync.readAtMs'),
+    ...(opened ? { opened } : {}),
+  }));
+  const hidden = sync.hidden.map(({ message, chat }) => ({ message: readRef(message, 'deviceSync.message'), chat }));
+  const chats = sync.chats.map(({ chat, mutedUntilMs, ...each }): ChatSettingsChange => {
+    const { pinned, archived, sendDelivered, sendRead, sendPlayed, sendTyping } = each;
+    return {
+      ...(chat === '' ? {} : { chat }),
+      ...(pinned === undefined ? {} : { pinned }),
+      ...(mutedUntilMs === undefined ? {} : { mutedUntilMs: time(mutedUntilMs, 'deviceSync.mutedUntilMs') }),
+      ...(archived === undefined ? {} : { archived }),
+      ...(sendDelivered === undefined ? {} : { sendDelivered }),
+      ...(sendRead === undefined ? {} : { sendRead }),
+      ...(sendPlayed === undefined ? {} : { sendPlayed }),
+      ...(sendTyping === undefined ? {} : { sendTyping }),
+    };
+  });
+  return {
+    ...(read.length === 0 ? {} : { reads: read }),
+    ...(hidden.length === 0 ? {} : { hidden }),
+    ...(chats.length === 0 ? {} : { chats }),
+  };
+}
+
+function checkPiece(piece: OwnDeviceBodies['history-piece']): void {
+  identifier(piece.transferId, 'historyPiece.transferId');
+  for (const count of [piece.index, piece.messagesDone, piece.messagesTotal]) uint32(count, 'historyPiece');
+  need(piece.items.length <= limits.maxHistoryItems, 'historyPiece.items');
+  for (const item of piece.items) {
+    need(isInteropId(item.author) && isInteropId(item.chat), 'historyPiece.items');
+    time(item.receivedAtMs, 'historyPiece.items');
+  }
+}
+
+export const ownDeviceKinds: { readonly [K in keyof OwnDeviceBodies]: KindRow<OwnDeviceBodies[K]> } = {
+  'sent-transcript': {
+    case: 'sentTranscript',
+    isQuiet: true,
+    isOwnOnly: true,
+    check: ({ to, content }) => {
+      need(isInteropId(to), 'sentTranscript.to');
+      need(content.length > 0 && content.length <= MAX_TRANSCRIBED_BYTES, 'sentTranscript.content');
+    },
+    write: ({ to, content }) => ({ case: 'sentTranscript', value: { to, content } }),
+    read: reads('sentTranscript', ({ to, content }) => ({ to, content })),
+  },
+  'device-sync': {
+    case: 'deviceSync',
+    isQuiet: true,
+    isOwnOnly: true,
+    check: checkSync,
+    write: writeSync,
+    read: reads('deviceSync', readSync),
+  },
+  'history-piece': {
+    case: 'historyPiece',
+    capability: 'history',
+    isQuiet: true,
+    isOwnOnly: true,
+    check: checkPiece,
+    write: ({ items, transferId, index, messagesDone, messagesTotal, last }) => ({
+      case: 'historyPiece',
+      value: {
+        transferId,
+        index,
+        items: items.map(({ receivedAtMs, ...item }) => ({ ...item, receivedAtMs: BigInt(receivedAtMs) })),
+        messagesDone,
+        messagesTotal,
+        last,
+      },
+    }),
+    read: reads('historyPiece', ({ transferId, index, items, messagesDone, messagesTotal, last }) => ({
+      transferId,
+      index,
+      items: items.map(({ author, chat, receivedAtMs, content }) => ({
+        author,
+        chat,
+        receivedAtMs: time(receivedAtMs, 'historyPiece.items'),
+        content,
+      })),
+      messagesDone,
+      messagesTotal,
+      last,
+    })),
+  },
+  'history-request': {
+    case: 'historyRequest',
+    capability: 'history',
+    isQuiet: true,
+    isOwnOnly: true,
+    check: ({ transferId, nextIndex }) => {
+      if (transferId !== undefined) identifier(transferId, 'historyRequest.transferId');
+      uint32(nextIndex, 'historyRequest.nextIndex');
+    },
+    write: ({ transferId = new Uint8Array(), nextIndex }) => ({
+      case: 'historyRequest',
+      value: { transferId, nextIndex },
+    }),
+    read: reads('historyRequest', ({ transferId, nextIndex }) => ({
+      ...(transferId.length === 0 ? {} : { transferId }),
+      nextIndex,
+    })),
+  },
+};

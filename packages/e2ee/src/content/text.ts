@@ -1,0 +1,134 @@
+// Words: text with styles, mentions and a link preview; and the kinds that are nothing but words.
+// Knows nothing of who says them, or of what an edit concerns.
+// Source: docs/protocol/09-content.md section 9.3, schema/content.proto `Text`, `Edit`.
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { isInteropId, type InteropId } from '../addresses.ts';
+import { Style, type Text as TextMessage, type TextSchema } from '../gen/content_pb.ts';
+import { type AttachmentPointer, checkPointer, pointerMessage, readPointer } from './attachment-pointer.ts';
+import { identifier, isText, need, range } from './checks.ts';
+import { type KindRow, reads } from './kind.ts';
+
+export const MAX_TEXT_BYTES = 32_768;
+export const MAX_STYLES = 500;
+export const MAX_MENTIONS = 100;
+export const MAX_PREVIEW_BYTES = 2_048;
+
+export type TextStyle = 'bold' | 'italic' | 'strikethrough' | 'monospace' | 'spoiler';
+/** `start` and `length` count UTF-16 code units and lie within the text. */
+export type StyleRange = { readonly start: number; readonly length: number; readonly style: TextStyle };
+export type Mention = { readonly start: number; readonly length: number; readonly interopId: InteropId };
+export type LinkPreview = {
+  readonly url: string;
+  readonly title: string;
+  readonly description: string;
+  readonly image?: AttachmentPointer;
+};
+
+export type TextBody = {
+  readonly text: string;
+  readonly styles?: readonly StyleRange[];
+  readonly mentions?: readonly Mention[];
+  readonly preview?: LinkPreview;
+};
+
+/** An edit names no author: it concerns the sender's own message by its form. */
+export type TextBodies = {
+  readonly text: TextBody;
+  readonly edit: { readonly targetMessageId: Uint8Array; readonly text: TextBody };
+};
+
+const styleCodes: Readonly<Record<TextStyle, Style>> = {
+  bold: Style.BOLD,
+  italic: Style.ITALIC,
+  strikethrough: Style.STRIKETHROUGH,
+  monospace: Style.MONOSPACE,
+  spoiler: Style.SPOILER,
+};
+const styleNames = new Map<number, TextStyle>(
+  (Object.keys(styleCodes) as TextStyle[]).map(name => [styleCodes[name], name]),
+);
+
+export function checkText(body: TextBody): void {
+  need(body.text.length > 0 && isText(body.text, MAX_TEXT_BYTES), 'text');
+  need((body.styles?.length ?? 0) <= MAX_STYLES, 'text.styles');
+  need((body.mentions?.length ?? 0) <= MAX_MENTIONS, 'text.mentions');
+  for (const each of body.styles ?? []) range(each.start, each.length, body.text, 'text.styles');
+  for (const each of body.mentions ?? []) {
+    range(each.start, each.length, body.text, 'text.mentions');
+    need(isInteropId(each.interopId), 'text.mentions');
+  }
+  if (body.preview === undefined) return;
+  need(isSoundPreview(body.preview, body.text), 'text.preview');
+  if (body.preview.image !== undefined) checkPointer(body.preview.image, 'text.preview');
+}
+
+/** A preview shows only a web link that stands in the text: it can't take the reader somewhere else. */
+function isSoundPreview(preview: Omit<LinkPreview, 'image'>, text: string): boolean {
+  return (
+    /^https?:/.test(preview.url) &&
+    URL.canParse(preview.url) &&
+    text.includes(preview.url) &&
+    [preview.url, preview.title, preview.description].every(part => isText(part, MAX_PREVIEW_BYTES))
+  );
+}
+
+function previewMessage({
+  image,
+  ...preview
+}: LinkPreview): NonNullable<MessageInitShape<typeof TextSchema>['preview']> {
+  return image === undefined ? preview : { ...preview, image: pointerMessage(image) };
+}
+
+export function textMessage(body: TextBody): MessageInitShape<typeof TextSchema> {
+  return {
+    text: body.text,
+    styles: (body.styles ?? []).map(({ start, length, style }) => ({ start, length, style: styleCodes[style] })),
+    mentions: (body.mentions ?? []).map(({ start, length, interopId }) => ({ start, length, interopId })),
+    ...(body.preview === undefined ? {} : { preview: previewMessage(body.preview) }),
+  };
+}
+
+export function readText(message: TextMessage | undefined): TextBody {
+  need(message !== undefined, 'text');
+  const { text, preview } = message;
+  // A style of a later version is left out: the words stay readable.
+  const styles = message.styles.flatMap(({ start, length, style }) => {
+    const name = styleNames.get(style);
+    return name === undefined ? [] : [{ start, length, style: name }];
+  });
+  const mentions = message.mentions.map(({ start, length, interopId }) => ({ start, length, interopId }));
+  return {
+    text,
+    ...(styles.length === 0 ? {} : { styles }),
+    ...(mentions.length === 0 ? {} : { mentions }),
+    // A preview that does not belong to the text is a trick or a mistake: the words are shown without it.
+    ...(preview !== undefined && isSoundPreview(preview, text) ? { preview: readPreview(preview) } : {}),
+  };
+}
+
+function readPreview({ url, title, description, image }: NonNullable<TextMessage['preview']>): LinkPreview {
+  return { url, title, description, ...(image === undefined ? {} : { image: readPointer(image, 'text.preview') }) };
+}
+
+export const textKinds: { readonly [K in keyof TextBodies]: KindRow<TextBodies[K]> } = {
+  text: {
+    case: 'text',
+    capability: 'text',
+    check: checkText,
+    write: body => ({ case: 'text', value: textMessage(body) }),
+    read: reads('text', readText),
+  },
+  edit: {
+    case: 'edit',
+    capability: 'edits',
+    check: body => {
+      identifier(body.targetMessageId, 'edit.target');
+      checkText(body.text);
+    },
+    write: body => ({
+      case: 'edit',
+      value: { targetMessageId: body.targetMessageId, text: textMessage(body.text) },
+    }),
+    read: reads('edit', ({ targetMessageId, text }) => ({ targetMessageId, text: readText(text) })),
+  },
+};
