@@ -12,8 +12,9 @@ import type { Account, Accounts } from '@drawbridge/gatekeeper/enlistment/accoun
 import { defaultListenerLimits } from '@drawbridge/gatekeeper/listeners/admission';
 import { CompactStream } from '@drawbridge/gatekeeper/listeners/compact-stream';
 import { XmppStream } from '@drawbridge/gatekeeper/listeners/xmpp-stream';
-import { defaultMailboxLimits, type MailboxStore, type StoredEntry } from '@drawbridge/gatekeeper/mailbox/mailbox';
-import { createStanzaCodec } from '@drawbridge/gatekeeper/mailbox/sqlite-mailbox';
+import { defaultMailboxLimits } from '@drawbridge/gatekeeper/mailbox/mailbox';
+import type { MailboxStore, StoredEntry } from '@drawbridge/gatekeeper/mailbox/mailbox-store';
+import { createStanzaCodec } from '@drawbridge/gatekeeper/mailbox/stanza-codec';
 import { defaultSessionLimits } from '@drawbridge/gatekeeper/routing/device-session';
 import { generateKeyPair, nodeSuite } from '@drawbridge/noise/node-crypto';
 import { CompactClient } from '@drawbridge/stream/compact-client';
@@ -45,6 +46,7 @@ const accounts: readonly Account[] = [1, 0].map((provider, index) => ({
   identifier: `u${index}`,
   status: 'active',
   devices: [{ row: index + 1, id: 1, registrationId: 1, thumbprint: `t${index}` }],
+  version: 1,
   optIns: new Set([1]),
 }));
 const people: readonly Person[] = accounts.map((account, index) => ({
@@ -86,16 +88,18 @@ class CountedStore implements MailboxStore {
     return Promise.resolve(entries.sort((a, b) => a.seq - b.seq).slice(0, maxCount));
   };
   state: MailboxStore['state'] = () => Promise.resolve({ count: 0, bytes: 0, lastSeq: 0 });
+  sweepOrphans: MailboxStore['sweepOrphans'] = () => Promise.resolve();
   devices: MailboxStore['devices'] = () => Promise.resolve([]);
   expire: MailboxStore['expire'] = () => Promise.resolve({ count: 0, bytes: 0 });
 }
 
 async function openCountedCore(store: CountedStore): Promise<Core> {
-  const find: Accounts['find'] = interopId => accounts.find(account => account.interopId === interopId);
+  const peek: Accounts['peek'] = interopId => accounts.find(account => account.interopId === interopId);
+  const find: Accounts['find'] = interopId => Promise.resolve(peek(interopId));
   const unlimited = Number.MAX_SAFE_INTEGER;
   return await openCore({
     domain,
-    accounts: { find, findByIdentifier: () => undefined },
+    accounts: { peek, find, findAfresh: find, findByIdentifier: () => Promise.resolve(undefined) },
     mailboxStore: store,
     codec: createStanzaCodec(domain),
     iqHandlers: new Map(),

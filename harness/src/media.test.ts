@@ -100,7 +100,7 @@ before(async () => {
   const api = await buildPublicHttp({
     config: fixture.config,
     control: fixture.control,
-    store: fixture.store,
+    people: fixture.stores.accounts,
     log: () => {},
     nowMs: () => fixture.clock.nowMs,
     endpoints: () => ({ http: fixture.config.issuer }),
@@ -125,7 +125,7 @@ async function locate(url: string, sizeBytes: number): Promise<string> {
   // The pointer names the provider; the proxy reaches it on a line of its own.
   const seen = url.replace(`:${upLine.port}/`, `:${originLine.port}/`);
   const payload = element('grant', NS_MEDIA, { url: seen, size: String(sizeBytes) });
-  const account = fixture.control.accounts.find(anna.account.interopId)!;
+  const account = (await fixture.control.accounts.find(anna.account.interopId))!;
   const request = { type: 'get', payload, account, device: anna.device, nowMs: fixture.clock.nowMs } as const;
   const answer = await fixture.control.iqHandlers.get(iqKey('get', NS_MEDIA, 'grant'))!(request);
   assert(answer.kind === 'result' && answer.payload !== undefined, JSON.stringify(answer));

@@ -10,7 +10,8 @@ import { defaultListenerLimits, type ListenerLimits } from '@drawbridge/gatekeep
 import { createTcpListener } from '@drawbridge/gatekeeper/listeners/tcp';
 import { attachWebSocket } from '@drawbridge/gatekeeper/listeners/websocket';
 import { defaultMailboxLimits, type MailboxLimits } from '@drawbridge/gatekeeper/mailbox/mailbox';
-import { createSqliteMailbox, createStanzaCodec } from '@drawbridge/gatekeeper/mailbox/sqlite-mailbox';
+import { createStanzaCodec } from '@drawbridge/gatekeeper/mailbox/stanza-codec';
+import { createSqliteMailbox } from '@drawbridge/gatekeeper/storage/sqlite/sqlite-mailbox';
 import { defaultSessionLimits, type SessionLimits } from '@drawbridge/gatekeeper/routing/device-session';
 import {
   domain,
@@ -134,7 +135,7 @@ export class RawNetwork {
     const request = { provider, identifier, device: parseDevice(sample.json)!, replace: false };
     const result = await control.enlistment.enlist(request, clock.nowMs);
     if (result.kind === 'refused') throw new Error(result.code);
-    const account = control.accounts.find(result.interopId)!;
+    const account = (await control.accounts.find(result.interopId))!;
     const device = account.devices.find(each => each.id === result.deviceId)!;
     const bareJid = `${account.interopId}@${domain}`;
     return { provider, identifier, account, device, sample, bareJid, fullJid: `${bareJid}/${device.id}` };

@@ -461,7 +461,7 @@ test('an unknown, a not opted-in, a suspended and a foreign recipient: the same 
   from.send(envelope(stranger, bob.bareJid, 'in'));
   assert.equal(await from.acknowledged(), jids.length + 4 + 1);
   assert.equal(await network.stored(bob), 1);
-  const account = network.fixture.control.accounts.find(bob.account.interopId)!;
+  const account = (await network.fixture.control.accounts.find(bob.account.interopId))!;
   await network.fixture.control.enlistment.setOptIn(account, 1, false);
   const to = await network.login(bob);
   await to.ping();

@@ -48,7 +48,7 @@ async function enlist(list: readonly BulkEnlistment[], optIn: number): Promise<B
   await Promise.all(
     results.map(async (result, index) => {
       if (result.kind !== 'enlisted' || list[index]!.provider !== 0) return;
-      const account = control.accounts.find(result.interopId);
+      const account = await control.accounts.find(result.interopId);
       if (account !== undefined) await control.enlistment.setOptIn(account, optIn, true);
     }),
   );

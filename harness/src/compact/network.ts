@@ -14,7 +14,8 @@ import { type CompactOptions, createCompactListener } from '@drawbridge/gatekeep
 import { type CompactKeys, loadCompactKeys, rotateCompactKeys } from '@drawbridge/gatekeeper/listeners/compact-keys';
 import { attachWebSocket } from '@drawbridge/gatekeeper/listeners/websocket';
 import { defaultMailboxLimits } from '@drawbridge/gatekeeper/mailbox/mailbox';
-import { createSqliteMailbox, createStanzaCodec } from '@drawbridge/gatekeeper/mailbox/sqlite-mailbox';
+import { createStanzaCodec } from '@drawbridge/gatekeeper/mailbox/stanza-codec';
+import { createSqliteMailbox } from '@drawbridge/gatekeeper/storage/sqlite/sqlite-mailbox';
 import { defaultSessionLimits } from '@drawbridge/gatekeeper/routing/device-session';
 import { domain, type Fixture, issuers, openFixture } from '@drawbridge/gatekeeper/testing/control-fixture';
 import { thumbprintX25519 } from '@drawbridge/identity/jwk';
@@ -167,7 +168,7 @@ export class CompactNetwork {
     const request = { provider: 0, identifier: name, device: parsed, replace: false };
     const result = await control.enlistment.enlist(request, clock.nowMs);
     if (result.kind === 'refused') throw new Error(result.code);
-    const account = control.accounts.find(result.interopId)!;
+    const account = (await control.accounts.find(result.interopId))!;
     const device = account.devices.find(each => each.id === result.deviceId)!;
     const jkt = thumbprintX25519(deviceKeyPair.publicKey);
     return { account, device, deviceKeyPair, proof: () => this.fixture.proof(issuers.own, name, jkt) };

@@ -12,8 +12,9 @@ import type { Config } from './config.ts';
 import { mayReach } from './consent/may-reach.ts';
 import type { Account, AccountEvent, Device } from './enlistment/account.ts';
 import { createAccountEvents } from './enlistment/account-events.ts';
-import { StoredAccounts } from './enlistment/accounts.ts';
-import { createEnlistment, type EnlistRefusal, type Enlistment } from './enlistment/enlistment.ts';
+import { accountTurnMs, CachedAccounts } from './enlistment/accounts.ts';
+import type { EnlistRefusal } from './enlistment/account-store.ts';
+import { createEnlistment, type Enlistment } from './enlistment/enlistment.ts';
 import { createLogin, createProofVerifier, type Login, type VerifyProof } from './enlistment/login.ts';
 import { clientAddress } from './http/client-address.ts';
 import { createIqHandlers } from './iq-handlers.ts';
@@ -21,7 +22,7 @@ import { type DeviceJson, parseDevice } from './keys/device-keys.ts';
 import { createMedia, type Media } from './media/media.ts';
 import { createRegistry, type Registry } from './providers/registry.ts';
 import type { IqHandlers } from './routing/iq.ts';
-import type { SqliteStore } from './storage/sqlite/store.ts';
+import type { Stores } from './storage/stores.ts';
 import { type EventKeys, openEventKeys } from './wakeup/event-keys.ts';
 import { createWakeUps, type WakeUps } from './wakeup/wake-ups.ts';
 
@@ -34,7 +35,7 @@ export type ControlLog = (
 
 export type ControlDeps = {
   readonly config: Config;
-  readonly store: SqliteStore;
+  readonly stores: Stores;
   readonly egress: Egress;
   readonly log: ControlLog;
   /** Wall clock, milliseconds since 1970. */
@@ -56,7 +57,7 @@ export type BulkResult =
   | { readonly kind: 'refused'; readonly code: EnlistRefusal | 'device-keys-refused' | 'identifier-refused' };
 
 export type Control = {
-  readonly accounts: StoredAccounts;
+  readonly accounts: CachedAccounts;
   readonly login: Login;
   readonly verifyProof: VerifyProof;
   readonly iqHandlers: IqHandlers;
@@ -103,13 +104,13 @@ export function egressOptionsOf(config: Config): EgressOptions {
  * embedded issuer says: nothing would work then, and each message says what to do.
  */
 export async function createControl(deps: ControlDeps): Promise<Control> {
-  const { config, store, egress, log, nowMs } = deps;
+  const { config, stores, egress, log, nowMs } = deps;
   const monotonicMs = deps.monotonicMs ?? (() => performance.now());
   mkdirSync(config.dataFolder, { recursive: true, mode: 0o700 });
   const signingKeys = openEventKeys(config.dataFolder);
   const events = createAccountEvents();
   const budgets = createBudgets(config.budgets);
-  const accounts = new StoredAccounts(store.reads, config.limits.accountCacheEntries);
+  const accounts = new CachedAccounts(stores.accounts, config.limits.accountCacheEntries, monotonicMs);
 
   let ownUsers: OwnUsers | undefined;
   if (config.ownUsers.kind === 'embedded') {
@@ -142,7 +143,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
   try {
     registry = await createRegistry({
       config,
-      store,
+      states: stores.providers,
       egressFetch: egress.fetch,
       ownUserKeys: ownUsers?.keySource,
       events,
@@ -155,7 +156,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
       },
     });
     wakeUps = await createWakeUps({
-      store,
+      kept: stores.wakeUps,
       registry,
       egressFetch: egress.fetch,
       signingKey: signingKeys.current,
@@ -172,8 +173,13 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     if (event.kind === 'account-withdrawn') wakeUps.forget(event.interopId);
   });
 
-  const enlistment = createEnlistment({ store, accounts, registry, limits: config.limits, events });
-  const verifyProof = createProofVerifier({ audience: config.issuer, registry, store, monotonicMs });
+  const enlistment = createEnlistment({ store: stores.accounts, accounts, registry, limits: config.limits, events });
+  const verifyProof = createProofVerifier({
+    audience: config.issuer,
+    registry,
+    proofIds: stores.proofIds,
+    monotonicMs,
+  });
   const login = createLogin({
     verifyProof,
     accounts,
@@ -193,7 +199,8 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
   });
   const iqHandlers = createIqHandlers({
     domain: config.domain,
-    store,
+    people: stores.accounts,
+    keys: stores.keys,
     accounts,
     registry,
     enlistment,
@@ -205,17 +212,10 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
   });
 
   async function sweep(): Promise<void> {
-    for (const command of ['proofSweep', 'deviceAuthorisationSweep'] as const) {
-      // Each round is a small transaction, so that messages need not wait for a long one.
-      while ((await store.run(command, { nowMs: nowMs(), limit: sweepRows })) === sweepRows);
-    }
-    for (let afterRow = 0; ; ) {
-      const devices = await store.read('mailboxDevices', { afterRow, limit: 1_000 });
-      const last = devices.at(-1);
-      if (last === undefined) break;
-      await store.run('mailboxSweepOrphans', { devices });
-      afterRow = last;
-    }
+    // Each round is a small transaction, so that messages need not wait for a long one.
+    while ((await stores.proofIds.sweep(nowMs(), sweepRows)) === sweepRows);
+    while ((await stores.accounts.sweepAuthorisations(nowMs(), sweepRows)) === sweepRows);
+    await stores.mailboxes.sweepOrphans();
   }
   let sweeping: Promise<void> | undefined;
   const timer = setInterval(() => {
@@ -226,6 +226,8 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
       });
   }, sweepIntervalMs);
   timer.unref();
+  const ageing = setInterval(() => accounts.turn(), accountTurnMs);
+  ageing.unref();
 
   return {
     accounts,
@@ -264,6 +266,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     },
     async close() {
       clearInterval(timer);
+      clearInterval(ageing);
       await sweeping;
       media.proxy.close();
       registry.close();

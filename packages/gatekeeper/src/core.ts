@@ -6,6 +6,7 @@ import { parseJid } from '@drawbridge/wire/jid';
 import type { Account, AccountEvent, Accounts } from './enlistment/account.ts';
 import {
   type Admission,
+  type Admitted,
   ConnectionGate,
   type ListenerHost,
   type ListenerLimits,
@@ -13,7 +14,8 @@ import {
   type Tap,
 } from './listeners/admission.ts';
 import { addressKey } from './listeners/network-prefix.ts';
-import { type MailboxLimits, Mailboxes, type MailboxStore, type Codec } from './mailbox/mailbox.ts';
+import { type Codec, type MailboxLimits, Mailboxes } from './mailbox/mailbox.ts';
+import type { MailboxStore } from './mailbox/mailbox-store.ts';
 import type { SessionHost, SessionLimits } from './routing/device-session.ts';
 import type { IqHandlers } from './routing/iq.ts';
 import { Router, type RouterCounters } from './routing/router.ts';
@@ -105,14 +107,20 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     route: (session, el, sequence) => router.route(session, el, sequence),
     stillWanted: (session, el) => {
       const sender = parseJid(attribute(el, 'from') ?? '');
-      const to = deps.accounts.find(session.interopId);
-      if (sender === undefined || to === undefined) return false;
-      if (sender.local === session.interopId) return true;
-      const from = deps.accounts.find(sender.local);
-      if (from === undefined || from.status !== 'active') return false;
-      if (!deps.mayReach(from, to)) return false;
+      if (sender === undefined) return false;
+      const { accounts } = deps;
       const suite = attribute(childElement(el, 'envelope', 'urn:drawbridge:e2ee:1') ?? el, 'suite') ?? '';
-      return deps.suiteAdmitted(from.provider, suite) && deps.suiteAdmitted(to.provider, suite);
+      const decide = (from: Account | undefined, to: Account | undefined): boolean => {
+        if (to === undefined) return false;
+        if (sender.local === session.interopId) return true;
+        if (from === undefined || from.status !== 'active') return false;
+        if (!deps.mayReach(from, to)) return false;
+        return deps.suiteAdmitted(from.provider, suite) && deps.suiteAdmitted(to.provider, suite);
+      };
+      const from = accounts.peek(sender.local);
+      const to = accounts.peek(session.interopId);
+      if (from !== undefined && to !== undefined) return decide(from, to);
+      return Promise.all([accounts.find(sender.local), accounts.find(session.interopId)]).then(both => decide(...both));
     },
     flushSoon: session => sessions.flushSoon(session),
     flushLater: session => sessions.flushLater(session),
@@ -123,6 +131,12 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     pausedByCongestion: session => sessions.pausedByCongestion(session),
   };
 
+  /** An account that may not even reach itself is suspended, or its provider is. */
+  const isAdmitted = (account: Account, { device, keyId }: Admitted): boolean =>
+    deps.mayReach(account, account) &&
+    deps.keyStands(account.provider, keyId) &&
+    account.devices.some(each => each.row === device.row);
+
   const listenerHost: ListenerHost = {
     domain: deps.domain,
     tap: deps.tap,
@@ -130,15 +144,16 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     sessions,
     sessionHost,
     log: deps.log,
-    stillAdmitted: ({ account, device, keyId }) => {
-      const now = deps.accounts.find(account.interopId);
-      // Who may not even reach themselves is suspended, or their provider is.
-      return (
-        now !== undefined &&
-        deps.mayReach(now, now) &&
-        deps.keyStands(now.provider, keyId) &&
-        now.devices.some(each => each.row === device.row)
-      );
+    stillAdmitted: admitted => {
+      const { interopId } = admitted.account;
+      const now = deps.accounts.peek(interopId);
+      if (now !== undefined) return isAdmitted(now, admitted);
+      // Not in memory any more: admitted as it was when the proof was checked, and the session ends if that has changed.
+      const end = (): void => sessions.ofDevice(admitted.device)?.end('not-authorized');
+      deps.accounts.find(interopId).then(found => {
+        if (found === undefined || !isAdmitted(found, admitted)) end();
+      }, end);
+      return isAdmitted(admitted.account, admitted);
     },
     authenticate: deps.authenticate,
     gate: new ConnectionGate(deps.listenerLimits),

@@ -29,7 +29,7 @@ async function ask(
 ): Promise<IqAnswer> {
   const handler = fixture.control.iqHandlers.get(iqKey(type, payload.ns, payload.name));
   assert(handler !== undefined, payload.name);
-  const now = fixture.control.accounts.find(account.interopId)!;
+  const now = (await fixture.control.accounts.find(account.interopId))!;
   return await handler({ type, payload, account: now, device, nowMs: fixture.clock.nowMs });
 }
 function result(answer: IqAnswer): Element {

@@ -4,19 +4,21 @@ import type { Budgets, Charge } from './budgets.ts';
 import type { Limits } from './config.ts';
 import { consentIqHandlers } from './consent/consent-iq.ts';
 import type { Account, Device } from './enlistment/account.ts';
-import type { StoredAccounts } from './enlistment/accounts.ts';
+import type { CachedAccounts } from './enlistment/accounts.ts';
 import { deviceIqHandlers } from './enlistment/device-iq.ts';
+import type { AccountStore } from './enlistment/account-store.ts';
 import type { Enlistment } from './enlistment/enlistment.ts';
+import type { KeyDirectory } from './keys/key-directory.ts';
 import { keyIqHandlers } from './keys/key-iq.ts';
 import type { Registry } from './providers/registry.ts';
 import type { IqHandler, IqHandlers } from './routing/iq.ts';
-import { prepared } from './storage/sqlite/prepared.ts';
-import { type SqliteStore, StoreError } from './storage/sqlite/store.ts';
+import { StoreError } from './storage/store-error.ts';
 
 export type IqHandlerDeps = {
   readonly domain: string;
-  readonly store: SqliteStore;
-  readonly accounts: StoredAccounts;
+  readonly people: AccountStore;
+  readonly keys: KeyDirectory;
+  readonly accounts: CachedAccounts;
   readonly registry: Registry;
   readonly enlistment: Enlistment;
   readonly budgets: Budgets;
@@ -28,7 +30,7 @@ export type IqHandlerDeps = {
 };
 
 export type IqDeps = IqHandlerDeps & {
-  readonly identityKeyOf: (account: number) => Uint8Array | undefined;
+  readonly identityKeyOf: (account: number) => Promise<Uint8Array | undefined>;
   /** What a directory question costs: the asker, and the asker's provider when it is a third party. */
   readonly lookupCharges: (account: Account) => Charge[];
   /** How much one thing takes from a budget of this provider: ten times as much on trial. */
@@ -36,15 +38,12 @@ export type IqDeps = IqHandlerDeps & {
 };
 
 export function createIqHandlers(given: IqHandlerDeps): IqHandlers {
-  const { registry, store } = given;
+  const { registry, people } = given;
   const providerCost = (provider: number): number => (registry.find(provider)?.trustClass === 'trial' ? 10 : 1);
   const deps: IqDeps = {
     ...given,
     providerCost,
-    identityKeyOf: account => {
-      const select = prepared(store.reads, 'SELECT identity_key AS identityKey FROM account WHERE row = ?');
-      return (select.get(account) as { identityKey: Uint8Array } | undefined)?.identityKey;
-    },
+    identityKeyOf: account => people.readIdentityKey(account),
     lookupCharges: ({ row, provider }) => {
       const own: Charge = { budget: 'lookupsPerRequester', key: String(row) };
       if (provider === 0) return [own];

@@ -14,7 +14,7 @@ import { createTcpListener, type TlsMaterial } from './listeners/tcp.ts';
 import { attachWebSocket, upgradeNeeded, type WebSocketServices } from './listeners/websocket.ts';
 import type { Development } from './main.ts';
 import { createMetrics } from './metrics.ts';
-import type { SqliteStore } from './storage/sqlite/store.ts';
+import type { Stores } from './storage/stores.ts';
 
 /** After the last goodbye, sockets that have not closed are cut. */
 const goodbyeMs = 500;
@@ -47,7 +47,7 @@ export type ListenDeps = {
   readonly config: Config;
   readonly control: Control;
   readonly core: Core;
-  readonly store: SqliteStore;
+  readonly stores: Stores;
   readonly tls: TlsMaterial | undefined;
   readonly compact: CompactOptions;
   readonly compactKeys: CompactKeys;
@@ -60,7 +60,7 @@ type At = { readonly host: string; readonly port: number };
 
 /** Opens all ports of the configuration. Rejects, with none open, when one can't be had. */
 export async function listen(deps: ListenDeps): Promise<Listening> {
-  const { config, control, core, store, tls, compact, development, log } = deps;
+  const { config, control, core, stores, tls, compact, development, log } = deps;
   const host = core.listenerHost;
   const wanted = config.listeners;
   const servers: Server[] = [];
@@ -128,7 +128,7 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
     const publicApi = await buildPublicHttp({
       config,
       control,
-      store,
+      people: stores.accounts,
       log,
       nowMs: Date.now,
       endpoints: () => endpointsOf(config, ports),
@@ -168,8 +168,8 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
 
     const adminApi = await buildAdminHttp({
       control,
-      store,
-      metrics: createMetrics(core, control, store),
+      stores,
+      metrics: createMetrics(core, control, stores),
       log,
       nowMs: Date.now,
       token: deps.adminToken,

@@ -21,9 +21,11 @@ import { type CompactKeys, loadCompactKeys } from './listeners/compact-keys.ts';
 import { openKeyLog } from './listeners/key-log.ts';
 import type { TlsMaterial } from './listeners/tcp.ts';
 import { defaultMailboxLimits } from './mailbox/mailbox.ts';
-import { createSqliteMailbox, createStanzaCodec } from './mailbox/sqlite-mailbox.ts';
+import { createStanzaCodec } from './mailbox/stanza-codec.ts';
 import { defaultSessionLimits } from './routing/device-session.ts';
+import { sqliteStores } from './storage/sqlite/sqlite-stores.ts';
 import { openSqliteStore } from './storage/sqlite/store.ts';
+import type { Stores } from './storage/stores.ts';
 
 const oneDayMs = 86_400_000;
 /** How often the static keys of the compact transport are read again, and replaced when their time is over. */
@@ -78,13 +80,14 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
     const tls = readTls(config);
     const store = await openSqliteStore(join(config.dataFolder, 'gatekeeper.sqlite'));
     closers.push(() => store.close());
+    const stores = sqliteStores(store);
     const egress = createEgress(egressOptionsOf(config));
     closers.push(() => egress.close());
 
     let core: Core | undefined;
     const control = await createControl({
       config,
-      store,
+      stores,
       egress,
       log,
       nowMs: Date.now,
@@ -95,7 +98,7 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
       },
     });
     closers.push(() => control.close());
-    const running = await openGatekeeperCore(config, control, store, log, development.tap, room.connections);
+    const running = await openGatekeeperCore(config, control, stores, log, development.tap, room.connections);
     core = running;
     closers.push(control.onEvent(event => running.onAccountEvent(event)));
 
@@ -125,7 +128,7 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
       config,
       control,
       core: running,
-      store,
+      stores,
       tls,
       compact,
       compactKeys,
@@ -149,7 +152,7 @@ function readTls(config: Config): TlsMaterial | undefined {
 async function openGatekeeperCore(
   config: Config,
   control: Control,
-  store: Awaited<ReturnType<typeof openSqliteStore>>,
+  stores: Stores,
   log: ControlLog,
   tap: Tap | undefined,
   maxConnections: number,
@@ -158,7 +161,7 @@ async function openGatekeeperCore(
   return await openCore({
     domain: config.domain,
     accounts: control.accounts,
-    mailboxStore: createSqliteMailbox(store),
+    mailboxStore: stores.mailboxes,
     codec: createStanzaCodec(config.domain),
     iqHandlers: control.iqHandlers,
     mayReach: control.mayReach,

@@ -2,9 +2,9 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import type { Control } from './control.ts';
 import type { Core } from './core.ts';
-import type { SqliteStore } from './storage/sqlite/store.ts';
+import type { Stores } from './storage/stores.ts';
 
-export function createMetrics(core: Core, control: Control, store: SqliteStore): Registry {
+export function createMetrics(core: Core, control: Control, stores: Stores): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry, prefix: 'drawbridge_' });
   const gauge = (name: string, help: string, value: () => number): void => {
@@ -39,7 +39,7 @@ export function createMetrics(core: Core, control: Control, store: SqliteStore):
     () => core.listenerHost.gate.unauthenticated,
   );
   gauge('logins_waiting', 'Steps of logins that wait for their turn', () => core.listenerHost.gate.turns.waiting);
-  gauge('storage_waiting', 'Storage commands accepted and not yet durable', () => store.waiting);
+  gauge('storage_waiting', 'Storage commands accepted and not yet durable', () => stores.waiting());
   gauge('wake_ups_waiting', 'Wake-ups not yet delivered to their provider', () => control.wakeUps.waiting());
   counter('messages_routed_total', 'Messages taken for delivery', () => core.counters.routed);
   counter('messages_refused_total', 'Messages refused with an error', () => core.counters.refused);

@@ -15,7 +15,7 @@ export function consentIqHandlers(deps: IqDeps): IqHandlers {
     return to !== undefined && deps.mayReach(from, to);
   }
 
-  function lookup({ payload, account, nowMs }: IqRequest): IqAnswer {
+  async function lookup({ payload, account, nowMs }: IqRequest): Promise<IqAnswer> {
     const attributes = readAttributes(payload, ['provider', 'identifier']);
     if (attributes === undefined || payload.children.length > 0) return badRequest;
     const { provider, identifier } = attributes as { provider: string; identifier: string };
@@ -23,7 +23,7 @@ export function consentIqHandlers(deps: IqDeps): IqHandlers {
     const waitSeconds = budgets.take(deps.lookupCharges(account), nowMs);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     // No provider has number -1: the reads are made all the same.
-    const person = accounts.findByIdentifierAfresh(
+    const person = await accounts.findByIdentifierAfresh(
       registry.findByName(provider)?.number ?? -1,
       identifier,
       account.row,
@@ -32,13 +32,13 @@ export function consentIqHandlers(deps: IqDeps): IqHandlers {
     return { kind: 'result', payload: element('lookup', NS_DIRECTORY, { jid: `${person.interopId}@${domain}` }) };
   }
 
-  function identify({ payload, account, nowMs }: IqRequest): IqAnswer {
+  async function identify({ payload, account, nowMs }: IqRequest): Promise<IqAnswer> {
     const attributes = readAttributes(payload, ['jid']);
     if (attributes === undefined || payload.children.length > 0) return badRequest;
     const waitSeconds = budgets.take(deps.lookupCharges(account), nowMs);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     const jid = attributes['jid']!;
-    const person = accounts.findAfresh(readPerson(jid, domain) ?? '', account.row);
+    const person = await accounts.findAfresh(readPerson(jid, domain) ?? '', account.row);
     const provider = visible(account, person) ? registry.find(person.provider) : undefined;
     if (person === undefined || provider === undefined) return notFound;
     return {

@@ -5,7 +5,16 @@ import type { Account } from '../enlistment/account.ts';
 import { mayReach, type ReachPolicy } from './may-reach.ts';
 
 function person(row: number, provider: number, optIns: readonly number[] = [], status: Account['status'] = 'active') {
-  return { row, interopId: '', provider, identifier: '', status, devices: [], optIns: new Set(optIns) } as Account;
+  return {
+    row,
+    interopId: '',
+    provider,
+    identifier: '',
+    status,
+    devices: [],
+    optIns: new Set(optIns),
+    version: 1,
+  } as Account;
 }
 const open: ReachPolicy = { isLive: () => true, admitsPair: () => false };
 

@@ -21,13 +21,22 @@ export type Account = {
   readonly devices: readonly Device[];
   /** Providers whose users this person (an own user) lets in. */
   readonly optIns: ReadonlySet<number>;
+  /** Grows with every change of the account, its devices and opt-ins. */
+  readonly version: number;
 };
 
-/** Read access to accounts; synchronous and cached, because every routed stanza asks. */
+/** Read access to accounts. Every routed stanza asks, so what is in memory answers at once. */
 export interface Accounts {
-  /** The account, or undefined for an unknown or withdrawn one. */
-  find(interopId: string): Account | undefined;
-  findByIdentifier(provider: number, identifier: string): Account | undefined;
+  /** The account when it is in memory and young enough; undefined says nothing: `find` knows. */
+  peek(interopId: string): Account | undefined;
+  /**
+   * The account, or undefined for an unknown or withdrawn one. With `askerRow` a read takes as long for an unknown one.
+   * Rejects with StoreError alone.
+   */
+  find(interopId: string, askerRow?: number): Promise<Account | undefined>;
+  /** From storage itself, in the same time whether there is such a person or not: for questions of strangers. */
+  findAfresh(interopId: string, askerRow: number): Promise<Account | undefined>;
+  findByIdentifier(provider: number, identifier: string): Promise<Account | undefined>;
 }
 
 /** What the shell must act on: streams to close, caches to refresh. Emitted after the change is durable. */

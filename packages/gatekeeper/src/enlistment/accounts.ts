@@ -1,66 +1,34 @@
-// Accounts as routing reads them: synchronous, from a bounded cache over the store.
+// Accounts as routing reads them: from memory at once, from storage when they aren't there. Bounded in number and age.
 // Knows nothing of who changes them; whoever does calls `invalidate` after the change is durable.
-import type { DatabaseSync } from 'node:sqlite';
-import { devicesOf } from '../storage/sqlite/account-commands.ts';
-import { prepared } from '../storage/sqlite/prepared.ts';
 import type { Account, Accounts } from './account.ts';
+import type { AccountStore } from './account-store.ts';
+import { GenerationCache } from './generation-cache.ts';
 
 /**
- * Holds at most about `max` values in two generations: when the young one is full it becomes the old one, and what was
- * in neither hand since is forgotten. A hit costs one look-up and never reorders anything.
+ * An account is read again when it was read this long ago; it may be half as long again. A change made elsewhere is seen
+ * by then, whatever became of the message that tells of it.
  */
-class GenerationCache<V> {
-  readonly #half: number;
-  #young = new Map<string, V>();
-  #old = new Map<string, V>();
+export const accountMaxAgeMs = 60_000;
+/** How often `turn` is to be called. */
+export const accountTurnMs = accountMaxAgeMs / 2;
 
-  constructor(max: number) {
-    this.#half = Math.max(1, max >> 1);
-  }
+type Known = { readonly account: Account; readonly readAtMs: number };
 
-  get size(): number {
-    return this.#young.size + this.#old.size;
-  }
-
-  get(key: string): V | undefined {
-    const young = this.#young.get(key);
-    if (young !== undefined) return young;
-    const old = this.#old.get(key);
-    if (old !== undefined) {
-      this.#old.delete(key);
-      this.set(key, old);
-    }
-    return old;
-  }
-
-  set(key: string, value: V): void {
-    if (this.#young.size >= this.#half) {
-      this.#old = this.#young;
-      this.#young = new Map();
-    }
-    this.#young.set(key, value);
-  }
-
-  delete(key: string): void {
-    this.#young.delete(key);
-    this.#old.delete(key);
-  }
-}
-
-const noOptIns: ReadonlySet<number> = new Set();
-
-const columns = 'row, interop_id AS interopId, provider, identifier, status FROM account WHERE';
-
-export class StoredAccounts implements Accounts {
-  readonly #reads: DatabaseSync;
-  readonly #cache: GenerationCache<Account>;
+export class CachedAccounts implements Accounts {
+  readonly #store: AccountStore;
+  readonly #monotonicMs: () => number;
+  readonly #cache: GenerationCache<Known>;
   /** User-visible identifier to InteropId; checked against the account when used, so it may be out of date. */
   readonly #names: GenerationCache<string>;
+  /** Reads under way that nothing has overtaken: those who ask meanwhile share them. */
+  readonly #reading = new Map<string, Promise<Account | undefined>>();
 
-  constructor(reads: DatabaseSync, maxEntries: number) {
-    this.#reads = reads;
-    this.#cache = new GenerationCache(maxEntries);
-    this.#names = new GenerationCache(maxEntries);
+  constructor(store: AccountStore, maxEntries: number, monotonicMs: () => number) {
+    this.#store = store;
+    this.#monotonicMs = monotonicMs;
+    const isYoung = ({ readAtMs }: Known): boolean => monotonicMs() - readAtMs < accountMaxAgeMs;
+    this.#cache = new GenerationCache(maxEntries, isYoung);
+    this.#names = new GenerationCache(maxEntries, () => true);
   }
 
   /** Accounts in memory. Unknown ones are never kept: strangers can't fill it. */
@@ -68,53 +36,73 @@ export class StoredAccounts implements Accounts {
     return this.#cache.size;
   }
 
-  find(interopId: string): Account | undefined {
-    const cached = this.#cache.get(interopId);
-    if (cached !== undefined) return cached;
-    const account = this.#read(`SELECT ${columns} interop_id = ?`, [interopId]);
-    if (account !== undefined) this.#cache.set(interopId, account);
-    return account;
+  peek(interopId: string): Account | undefined {
+    return this.#cache.get(interopId)?.account;
   }
 
-  findByIdentifier(provider: number, identifier: string): Account | undefined {
+  async find(interopId: string, askerRow?: number): Promise<Account | undefined> {
+    return this.peek(interopId) ?? (await this.#read(interopId, askerRow));
+  }
+
+  async findByIdentifier(provider: number, identifier: string): Promise<Account | undefined> {
     const name = `${provider} ${identifier}`;
     const interopId = this.#names.get(name);
-    const named = interopId === undefined ? undefined : this.find(interopId);
+    const named = interopId === undefined ? undefined : await this.find(interopId);
     if (named !== undefined) return named;
-    const account = this.#read(`SELECT ${columns} provider = ? AND identifier = ?`, [provider, identifier]);
+    const account = await this.#store.findByIdentifier(provider, identifier);
     if (account === undefined) {
       this.#names.delete(name);
       return undefined;
     }
     this.#names.set(name, account.interopId);
-    this.#cache.set(account.interopId, account);
-    return account;
+    // By its own name, so that a change that was made during the read is not missed.
+    return await this.find(account.interopId);
   }
 
-  /**
-   * The same answer from the store itself, by the same reads whether the account is there or not (then of the asker's
-   * own rows): for questions of strangers, whom the time of the answer must not tell who exists or was asked for before.
-   */
-  findAfresh(interopId: string, askerRow: number): Account | undefined {
-    return this.#read(`SELECT ${columns} interop_id = ?`, [interopId], askerRow);
+  findAfresh(interopId: string, askerRow: number): Promise<Account | undefined> {
+    return this.#store.find(interopId, askerRow);
   }
 
-  findByIdentifierAfresh(provider: number, identifier: string, askerRow: number): Account | undefined {
-    return this.#read(`SELECT ${columns} provider = ? AND identifier = ?`, [provider, identifier], askerRow);
+  findByIdentifierAfresh(provider: number, identifier: string, askerRow: number): Promise<Account | undefined> {
+    return this.#store.findByIdentifier(provider, identifier, askerRow);
   }
 
+  /** Forgets an account, and lets no read that began before this bring its old form back. */
   invalidate(interopId: string): void {
     this.#cache.delete(interopId);
+    this.#reading.delete(interopId);
   }
 
-  #read(sql: string, args: readonly (string | number)[], otherwiseRow = 0): Account | undefined {
-    const found = prepared(this.#reads, sql).get(...args) as Omit<Account, 'devices' | 'optIns'> | undefined;
-    const row = found?.row ?? otherwiseRow;
-    const devices = devicesOf(this.#reads, row);
-    const optIns = prepared(this.#reads, 'SELECT provider FROM opt_in WHERE account = ?').all(row) as unknown as {
-      provider: number;
-    }[];
-    if (found === undefined) return undefined;
-    return { ...found, devices, optIns: optIns.length === 0 ? noOptIns : new Set(optIns.map(each => each.provider)) };
+  /** Ages what is in memory. */
+  turn(): void {
+    this.#cache.turn();
+  }
+
+  #read(interopId: string, askerRow?: number): Promise<Account | undefined> {
+    const underWay = this.#reading.get(interopId);
+    if (underWay !== undefined) return underWay;
+    const readAtMs = this.#monotonicMs();
+    const isStanding = (): boolean => this.#reading.get(interopId) === reading;
+    const reading = this.#store.find(interopId, askerRow).then(
+      account => {
+        if (!isStanding()) return account;
+        this.#reading.delete(interopId);
+        if (account !== undefined) this.#keep({ account, readAtMs });
+        return account;
+      },
+      (error: unknown) => {
+        if (isStanding()) this.#reading.delete(interopId);
+        throw error;
+      },
+    );
+    this.#reading.set(interopId, reading);
+    return reading;
+  }
+
+  /** A read that was slow never takes the place of a later version. */
+  #keep(known: Known): void {
+    const { interopId, version } = known.account;
+    const kept = this.#cache.get(interopId);
+    if (kept === undefined || kept.account.version <= version) this.#cache.set(interopId, known);
   }
 }

@@ -66,8 +66,8 @@ test('a second device needs an authorisation, and its own identity key is refuse
   await control.enlistment.authorise(account, second.thumbprint, clock.nowMs);
   const joined = await control.enlistment.enlist({ ...anna, device: second, joins: account.interopId }, clock.nowMs);
   assert(joined.kind === 'enlisted' && joined.deviceId === 2 && joined.change === 'device-added');
-  assert.equal(control.accounts.find(account.interopId)?.devices.length, 2);
-  await control.enlistment.removeDevice(control.accounts.find(account.interopId)!, 2);
+  assert.equal((await control.accounts.find(account.interopId))?.devices.length, 2);
+  await control.enlistment.removeDevice((await control.accounts.find(account.interopId))!, 2);
   assert.deepEqual(
     await enlistSecond(),
     { kind: 'refused', code: 'device-authorisation-required' },
@@ -88,7 +88,7 @@ test('replacing starts again under the same InteropId: other devices, their keys
     { kind: 'device-removed', interopId: account.interopId, device: old },
     { kind: 'account-changed', interopId: account.interopId },
   ]);
-  const [only, ...more] = control.accounts.find(account.interopId)!.devices;
+  const [only, ...more] = (await control.accounts.find(account.interopId))!.devices;
   assert(only !== undefined && more.length === 0 && only.row > old.row);
   assert.deepEqual(await store.read('mailboxState', { device: old.row }), { count: 0, bytes: 0, lastSeq: 0 });
   assert.deepEqual(await store.read('keysCount', { device: old.row }), { prekeys: 0, kemPrekeys: 0 });
@@ -100,7 +100,7 @@ test('device ids are never used twice until all 127 were', async () => {
   const ids: number[] = [];
   for (let i = 0; i < 128; i++) {
     const device = parseDevice(sampleDevice({ identity: sample.identity }).json)!;
-    const now = control.accounts.find(account.interopId)!;
+    const now = (await control.accounts.find(account.interopId))!;
     await control.enlistment.authorise(now, device.thumbprint, clock.nowMs);
     const result = await control.enlistment.enlist({ ...anna, device }, clock.nowMs);
     assert(result.kind === 'enlisted');
@@ -111,7 +111,7 @@ test('device ids are never used twice until all 127 were', async () => {
       const refused = await control.enlistment.enlist({ ...anna, device: third }, clock.nowMs);
       assert.deepEqual(refused, { kind: 'refused', code: 'device-limit' });
     }
-    await control.enlistment.removeDevice(control.accounts.find(account.interopId)!, result.deviceId);
+    await control.enlistment.removeDevice((await control.accounts.find(account.interopId))!, result.deviceId);
   }
   assert.deepEqual(
     ids.slice(0, 126),
@@ -133,8 +133,8 @@ test('withdrawal leaves nothing of the person in any table, also after a restart
 
   assert.equal(await control.enlistment.withdraw(account), 'withdrawn');
   assert.deepEqual(first.events.at(-1), { kind: 'account-withdrawn', interopId: account.interopId, devices: [device] });
-  assert.equal(control.accounts.find(account.interopId), undefined);
-  assert.equal(control.accounts.findByIdentifier(0, 'anna-the-person'), undefined);
+  assert.equal(await control.accounts.find(account.interopId), undefined);
+  assert.equal(await control.accounts.findByIdentifier(0, 'anna-the-person'), undefined);
   const again = await first.restart();
   opened.push(again);
   assert.deepEqual(rowsWith(again, 'anna-the-person', sample.identity.publicKey), []);
@@ -192,7 +192,7 @@ test('a suspended person stays suspended: neither enlisting again nor withdrawin
   assert.equal(await first.control.enlistment.withdraw(account), 'enlistment-suspended');
   const second = await first.restart();
   opened.push(second);
-  assert.equal(second.control.accounts.find(account.interopId)?.status, 'suspended');
+  assert.equal((await second.control.accounts.find(account.interopId))?.status, 'suspended');
   const audit = await second.store.read('auditPage', { afterSeq: 0, limit: 100 });
   assert.deepEqual(audit.at(-1), {
     seq: audit.length,
@@ -225,20 +225,20 @@ test('the cache is bounded, holds no unknown people, and sees every change', asy
   const { control, enlist, clock } = await open({ config: { limits: { accountCacheEntries: 10 } } });
   const people = [];
   for (let i = 0; i < 30; i++) people.push(await enlist(0, `user ${i}`));
-  for (const { account } of people) assert.equal(control.accounts.find(account.interopId)?.row, account.row);
+  for (const { account } of people) assert.equal((await control.accounts.find(account.interopId))?.row, account.row);
   assert(control.accounts.cached <= 10);
   const before = control.accounts.cached;
-  for (let i = 0; i < 1_000; i++) assert.equal(control.accounts.findByIdentifier(0, `nobody ${i}`), undefined);
+  for (let i = 0; i < 1_000; i++) assert.equal(await control.accounts.findByIdentifier(0, `nobody ${i}`), undefined);
   assert(control.accounts.cached <= before);
   const { account } = people[0]!;
   await control.enlistment.setOptIn(account, 2, true);
-  assert.deepEqual([...control.accounts.find(account.interopId)!.optIns], [2]);
+  assert.deepEqual([...(await control.accounts.find(account.interopId))!.optIns], [2]);
   assert.deepEqual(
-    control.accounts.findAfresh(account.interopId, account.row),
-    control.accounts.find(account.interopId),
+    await control.accounts.findAfresh(account.interopId, account.row),
+    await control.accounts.find(account.interopId),
   );
   await control.enlistment.setStatus(account.interopId, 'suspended', 'admin', clock.nowMs);
-  assert.equal(control.accounts.findByIdentifier(0, 'user 0')?.status, 'suspended');
+  assert.equal((await control.accounts.findByIdentifier(0, 'user 0'))?.status, 'suspended');
 });
 
 test('many people at once are checked like one', async () => {

@@ -5,13 +5,10 @@ import { randomBytes } from 'node:crypto';
 import { encodeInteropId } from '@drawbridge/wire/jid';
 import type { Limits } from '../config.ts';
 import type { Registry } from '../providers/registry.ts';
-import type { EnlistArgs, EnlistResult, NewDevice } from '../storage/sqlite/account-commands.ts';
-import type { SqliteStore } from '../storage/sqlite/store.ts';
 import type { Account } from './account.ts';
 import type { AccountEvents } from './account-events.ts';
-import type { StoredAccounts } from './accounts.ts';
-
-export type { EnlistRefusal, EnlistResult } from '../storage/sqlite/account-commands.ts';
+import type { AccountStore, EnlistArgs, EnlistResult, NewDevice } from './account-store.ts';
+import type { CachedAccounts } from './accounts.ts';
 
 export type EnlistRequest = {
   readonly provider: number;
@@ -51,8 +48,8 @@ export type Enlistment = {
 const enlistmentsPerTransaction = 500;
 
 export function createEnlistment(deps: {
-  readonly store: SqliteStore;
-  readonly accounts: StoredAccounts;
+  readonly store: AccountStore;
+  readonly accounts: CachedAccounts;
   readonly registry: Registry;
   readonly limits: Limits;
   readonly events: AccountEvents;
@@ -81,7 +78,7 @@ export function createEnlistment(deps: {
 
   return {
     async enlist(request, nowMs) {
-      const result = await store.run('accountEnlist', argsOf(request, nowMs));
+      const result = await store.enlist(argsOf(request, nowMs));
       changed(result);
       return result;
     },
@@ -90,7 +87,7 @@ export function createEnlistment(deps: {
       const results: EnlistResult[] = [];
       for (let i = 0; i < requests.length; i += enlistmentsPerTransaction) {
         const list = requests.slice(i, i + enlistmentsPerTransaction).map(request => argsOf(request, nowMs));
-        const done = await store.run('accountEnlistMany', list);
+        const done = await store.enlistMany(list);
         for (const result of done) changed(result);
         results.push(...done);
       }
@@ -98,7 +95,7 @@ export function createEnlistment(deps: {
     },
 
     authorise: (account, thumbprint, nowMs) =>
-      store.run('deviceAuthorise', {
+      store.authoriseDevice({
         account: account.row,
         thumbprint,
         nowMs,
@@ -107,7 +104,7 @@ export function createEnlistment(deps: {
       }),
 
     async removeDevice({ row, interopId }, deviceId) {
-      const device = await store.run('deviceRemove', { account: row, deviceId });
+      const device = await store.removeDevice(row, deviceId);
       if (device === undefined) return false;
       accounts.invalidate(interopId);
       events.emit({ kind: 'device-removed', interopId, device });
@@ -115,7 +112,7 @@ export function createEnlistment(deps: {
     },
 
     async withdraw({ row, interopId }) {
-      const result = await store.run('accountWithdraw', { account: row });
+      const result = await store.withdraw(row);
       if (result.kind === 'refused') return result.code;
       accounts.invalidate(interopId);
       events.emit({ kind: 'account-withdrawn', interopId, devices: result.devices });
@@ -123,7 +120,7 @@ export function createEnlistment(deps: {
     },
 
     async setStatus(interopId, status, actor, nowMs) {
-      const result = await store.run('accountSetStatus', { interopId, status, actor, nowMs });
+      const result = await store.setStatus({ interopId, status, actor, nowMs });
       if (result !== 'changed') return result;
       accounts.invalidate(interopId);
       events.emit({ kind: status === 'suspended' ? 'account-suspended' : 'account-changed', interopId });
@@ -131,7 +128,7 @@ export function createEnlistment(deps: {
     },
 
     async setOptIn({ row, interopId }, provider, optedIn) {
-      const there = await store.run('optInSet', { account: row, provider, optedIn });
+      const there = await store.setOptIn(row, provider, optedIn);
       if (!there) return false;
       accounts.invalidate(interopId);
       events.emit({ kind: 'account-changed', interopId });

@@ -5,8 +5,8 @@ import { maxProofLifetimeSeconds, type ProofTransport } from '@drawbridge/identi
 import type { ProofErrorCode } from '@drawbridge/identity/proof-errors';
 import { type ProofVerdict, verifyOwnershipProof } from '@drawbridge/identity/verify-ownership-proof';
 import type { Registry } from '../providers/registry.ts';
-import type { SqliteStore } from '../storage/sqlite/store.ts';
 import type { Account, Accounts, Device } from './account.ts';
+import type { ProofIds } from './proof-ids.ts';
 import { createUsedProofs } from './used-proofs.ts';
 
 /** For the operator's log; the peer learns one word (docs/protocol/02). */
@@ -15,6 +15,8 @@ export type LoginErrorCode =
   | 'provider-suspended'
   | 'device-key-mismatch'
   | 'account-unknown'
+  /** Storage could not be read: nothing is known of the account. */
+  | 'account-unread'
   | 'account-suspended'
   | 'device-unknown';
 
@@ -52,11 +54,11 @@ export type VerifyProof = (token: string, transport: ProofTransport, nowMs: numb
 export function createProofVerifier(deps: {
   readonly audience: string;
   readonly registry: Registry;
-  readonly store: SqliteStore;
+  readonly proofIds: ProofIds;
   readonly monotonicMs: () => number;
 }): VerifyProof {
   const { audience, registry } = deps;
-  const usedProofs = createUsedProofs(deps.store, deps.monotonicMs);
+  const usedProofs = createUsedProofs(deps.proofIds, deps.monotonicMs);
   return (token, transport, nowMs) =>
     verifyOwnershipProof(token, {
       audience,
@@ -90,9 +92,15 @@ export function createLogin(deps: {
     const { proof } = verdict;
     const bound = transport === 'compact' || deviceKeyThumbprint !== undefined;
     if (bound && deviceKeyThumbprint !== proof.jkt) return refused('device-key-mismatch');
-    // Everything below is read after the last wait: nothing can have changed when the caller goes on.
     if (!registry.isLive(proof.providerNumber)) return refused('provider-suspended');
-    const account = accounts.findByIdentifier(proof.providerNumber, proof.subject);
+    let account: Account | undefined;
+    try {
+      account = await accounts.findByIdentifier(proof.providerNumber, proof.subject);
+    } catch {
+      return refused('account-unread');
+    }
+    // Again after the last wait.
+    if (!registry.isLive(proof.providerNumber)) return refused('provider-suspended');
     if (account === undefined) return refused('account-unknown');
     if (account.status !== 'active') return refused('account-suspended');
     const device = account.devices.find(known => known.thumbprint === proof.jkt);

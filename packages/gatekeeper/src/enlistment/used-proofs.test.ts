@@ -5,25 +5,29 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { openSqliteStore, type SqliteStore } from '../storage/sqlite/store.ts';
+import { sqliteStores } from '../storage/sqlite/sqlite-stores.ts';
+import { openSqliteStore } from '../storage/sqlite/store.ts';
+import type { ProofIds } from './proof-ids.ts';
 import { createUsedProofs, maxProofsPerCommit, proofCommitIntervalMs } from './used-proofs.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-used-proofs-'));
-const store = await openSqliteStore(join(folder, 'gatekeeper.sqlite'));
+const sqlite = await openSqliteStore(join(folder, 'gatekeeper.sqlite'));
+const store = sqliteStores(sqlite).proofIds;
 after(async () => {
-  await store.close();
+  await sqlite.close();
   rmSync(folder, { recursive: true, force: true });
 });
 
 /** The real store, and how many ids each commit had. */
-function counting(): { readonly sizes: number[]; readonly store: Pick<SqliteStore, 'run'> } {
+function counting(): { readonly sizes: number[]; readonly store: ProofIds } {
   const sizes: number[] = [];
   return {
     sizes,
     store: {
-      run: (command, args) => {
-        sizes.push((args as { ids: readonly Uint8Array[] }).ids.length);
-        return store.run(command, args);
+      ...store,
+      take: (ids, times) => {
+        sizes.push(ids.length);
+        return store.take(ids, times);
       },
     },
   };
@@ -66,13 +70,14 @@ test('a commit has a greatest size', async () => {
 test('all of a commit that fails are refused, and none of them is taken', async () => {
   const ids = Array.from({ length: 3 }, () => randomBytes(32));
   let fails = true;
-  const breaking: Pick<SqliteStore, 'run'> = {
+  const breaking: ProofIds = {
+    ...store,
     // The second id breaks the command in the storage worker itself: what came before it is rolled back.
-    run: (command, args) => {
-      const { ids: given, expiresAtMs: times } = args as { ids: Uint8Array[]; expiresAtMs: number[] };
-      const broken = { ids: given, expiresAtMs: times.map((time, index) => (index === 1 && fails ? 0.5 : time)) };
-      return store.run(command, broken as typeof args);
-    },
+    take: (given, times) =>
+      store.take(
+        given,
+        times.map((time, index) => (index === 1 && fails ? 0.5 : time)),
+      ),
   };
   const used = createUsedProofs(breaking, () => 1_000);
   assert.equal(await used.take(randomBytes(32), expiresAtMs), true);

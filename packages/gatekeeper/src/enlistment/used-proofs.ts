@@ -1,7 +1,7 @@
 // Takes the ids of ownership proofs, each once and for good: logins that come together share one commit.
 // Knows nothing of tokens or accounts.
 // Source: docs/protocol/02 (`jti` is taken once within the proof's lifetime); why gathered: docs/decisions/0017.
-import type { SqliteStore } from '../storage/sqlite/store.ts';
+import type { ProofIds } from './proof-ids.ts';
 
 /** The least time between two commits of proofs: what a login may wait at most beside the commit itself. */
 export const proofCommitIntervalMs = 10;
@@ -26,7 +26,7 @@ export type UsedProofs = {
  * The first after a pause is committed at once; those that follow within the interval wait for its end together.
  * `monotonicMs` only goes forward.
  */
-export function createUsedProofs(store: Pick<SqliteStore, 'run'>, monotonicMs: () => number): UsedProofs {
+export function createUsedProofs(store: ProofIds, monotonicMs: () => number): UsedProofs {
   let batch: Batch | undefined;
   let committedAtMs = Number.NEGATIVE_INFINITY;
   let timer: NodeJS.Timeout | undefined;
@@ -37,7 +37,7 @@ export function createUsedProofs(store: Pick<SqliteStore, 'run'>, monotonicMs: (
     const { ids, expiresAtMs, waiting } = batch!;
     batch = undefined;
     committedAtMs = monotonicMs();
-    store.run('proofsTake', { ids, expiresAtMs }).then(
+    store.take(ids, expiresAtMs).then(
       taken => {
         for (const [index, each] of waiting.entries()) each.resolve(taken[index]!);
       },

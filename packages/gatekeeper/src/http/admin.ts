@@ -8,13 +8,13 @@ import { join } from 'node:path';
 import type { Registry as MetricsRegistry } from 'prom-client';
 import { Type } from 'typebox';
 import type { Control, ControlLog } from '../control.ts';
-import type { SqliteStore } from '../storage/sqlite/store.ts';
+import type { Stores } from '../storage/stores.ts';
 import { writeSecretFile } from '../wakeup/event-keys.ts';
 import { createApp, problem } from './app.ts';
 
 export type AdminHttpDeps = {
   readonly control: Control;
-  readonly store: SqliteStore;
+  readonly stores: Stores;
   readonly metrics: MetricsRegistry;
   readonly log: ControlLog;
   readonly nowMs: () => number;
@@ -67,7 +67,7 @@ const auditQuery = Type.Object(
 
 /** Builds the handler; it serves until `close`. */
 export async function buildAdminHttp(deps: AdminHttpDeps): Promise<AdminHttp> {
-  const { control, store, log, nowMs } = deps;
+  const { control, stores, log, nowMs } = deps;
   const { registry, enlistment } = control;
   const app = createApp(code => log('error', 'admin-http-failed', { code }));
   // Digests have one length, and comparing them tells nothing about the token.
@@ -86,13 +86,7 @@ export async function buildAdminHttp(deps: AdminHttpDeps): Promise<AdminHttp> {
   app.get('/healthz', (_request, reply) => reply.send({ status: 'ok' }));
 
   app.get('/readyz', (_request, reply) => {
-    let storage = true;
-    try {
-      store.reads.prepare('SELECT 1').get();
-    } catch {
-      storage = false;
-    }
-    const ready = storage && deps.isReady();
+    const ready = stores.isReadable() && deps.isReady();
     // A provider that can't be reached is that provider's trouble: counted here, but no reason to be taken out of service.
     const body = { status: ready ? 'ready' : 'not-ready', providersWithoutKeys: registry.withoutKeys() };
     return reply.code(ready ? 200 : 503).send(body);
@@ -117,10 +111,7 @@ export async function buildAdminHttp(deps: AdminHttpDeps): Promise<AdminHttp> {
 
   app.get('/admin/v1/audit', { schema: { querystring: auditQuery } }, async (request, reply) => {
     const { after, limit } = request.query;
-    const entries = await store.read('auditPage', {
-      afterSeq: Number(after ?? 0),
-      limit: Number(limit ?? 100),
-    });
+    const entries = await stores.audit.page(Number(after ?? 0), Number(limit ?? 100));
     return reply.send({
       entries: entries.map(({ atMs, ...entry }) => ({ ...entry, at: new Date(atMs).toISOString() })),
     });

@@ -3,7 +3,7 @@ import { parseStrictJson } from '@drawbridge/identity/strict-json';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { fastify, type FastifyError, type FastifyReply } from 'fastify';
 import { Type } from 'typebox';
-import { StoreError } from '../storage/sqlite/store.ts';
+import { StoreError } from '../storage/store-error.ts';
 import { type ProblemCode, problemDetails } from './problems.ts';
 
 /** The largest body of any request (docs/protocol/03). */

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Registry } from 'prom-client';
 import { sampleDevice } from '../testing/sample-device.ts';
-import { StoreError } from '../storage/sqlite/store.ts';
+import { StoreError } from '../storage/store-error.ts';
 import { domain, type Fixture, gatekeeperIssuer, issuers, openFixture } from '../testing/control-fixture.ts';
 import { buildAdminHttp, openAdminToken } from './admin.ts';
 import { addressKey } from '../listeners/network-prefix.ts';
@@ -47,7 +47,7 @@ async function open(config: Record<string, unknown> = {}): Promise<Fixture & { a
   const api = await buildPublicHttp({
     config: fixture.config,
     control: fixture.control,
-    store: fixture.store,
+    people: fixture.stores.accounts,
     log: (level, event, data) => fixture.logLines.push(JSON.stringify({ level, event, ...data })),
     nowMs: () => fixture.clock.nowMs,
     endpoints: () => ({ http: gatekeeperIssuer, xmpp: { host: domain, port: 5222 } }),
@@ -104,7 +104,7 @@ test('a life of an enlistment: enlist, repeat, look, add a device, remove it, wi
   const join = async () =>
     ask('POST', `${path}/devices`, { proof: await proof(issuers.skylark, 'anna', second.jkt), device: second.json });
   isProblem(await join(), 409, 'device-authorisation-required');
-  await control.enlistment.authorise(control.accounts.find(interopId)!, second.jkt, clock.nowMs);
+  await control.enlistment.authorise((await control.accounts.find(interopId))!, second.jkt, clock.nowMs);
   const joined = await join();
   assert.deepEqual([joined.status, joined.json['deviceId']], [201, 2]);
   const stranger = sampleDevice();
@@ -261,7 +261,7 @@ test('own users register, get a proof and enlist through the same handler', asyn
   const enlisted = await ask('POST', '/v1/enlistments', { proof: issued.json['proof'], device: sample.json });
   assert.equal(enlisted.status, 201, JSON.stringify(enlisted.json));
   assert.match(enlisted.json['interopId'] as string, /^0-/);
-  assert.equal(control.accounts.findByIdentifier(0, 'anna')?.devices.length, 1);
+  assert.equal((await control.accounts.findByIdentifier(0, 'anna'))?.devices.length, 1);
   const discovery = await ask('GET', '/users/.well-known/openid-configuration');
   assert.equal(discovery.json['issuer'], `${gatekeeperIssuer}/users`);
   isProblem(await ask('GET', '/usersx/v1/users'), 404, 'not-found');
@@ -297,7 +297,7 @@ test('storage that fails is our trouble: 503 with the time to wait', async () =>
 test('the admin API asks for its credential, suspends, resumes and tells', async () => {
   const fixture = await openFixture();
   closers.push(() => fixture.close());
-  const { control, store, clock, logLines, enlist } = fixture;
+  const { control, stores, clock, logLines, enlist } = fixture;
   const token = openAdminToken(fixture.folder);
   const file = join(fixture.folder, 'admin-token');
   assert.equal(statSync(file).mode & 0o777, 0o600);
@@ -305,7 +305,7 @@ test('the admin API asks for its credential, suspends, resumes and tells', async
   let ready = false;
   const admin = await buildAdminHttp({
     control,
-    store,
+    stores,
     metrics: new Registry(),
     log: (level, event, data) => logLines.push(JSON.stringify({ level, event, ...data })),
     nowMs: () => clock.nowMs,
@@ -331,7 +331,7 @@ test('the admin API asks for its credential, suspends, resumes and tells', async
   const person = `/admin/v1/enlistments/${account.interopId}`;
   assert.equal((await call('POST', '/admin/v1/providers/1/suspend')).json['status'], 'suspended');
   assert.equal((await call('POST', `${person}/suspend`)).json['status'], 'suspended');
-  assert.equal(control.accounts.find(account.interopId)?.status, 'suspended');
+  assert.equal((await control.accounts.find(account.interopId))?.status, 'suspended');
   assert.equal((await call('POST', `${person}/resume`)).status, 200);
   assert.equal((await call('POST', '/admin/v1/providers/1/resume')).status, 200);
   assert.equal((await call('POST', '/admin/v1/providers/1/resume')).status, 200, 'again changes nothing');

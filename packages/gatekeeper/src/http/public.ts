@@ -13,8 +13,7 @@ import type { Config } from '../config.ts';
 import type { Control, ControlLog } from '../control.ts';
 import type { Account } from '../enlistment/account.ts';
 import { type DeviceJson, parseDevice } from '../keys/device-keys.ts';
-import { prepared } from '../storage/sqlite/prepared.ts';
-import type { SqliteStore } from '../storage/sqlite/store.ts';
+import type { AccountStore } from '../enlistment/account-store.ts';
 import { createApp, maxBodyBytes, problem, problemResponses, storageRetrySeconds } from './app.ts';
 import { clientAddress } from './client-address.ts';
 import type { ProblemCode } from './problems.ts';
@@ -32,7 +31,7 @@ export type Endpoints = {
 export type PublicHttpDeps = {
   readonly config: Config;
   readonly control: Control;
-  readonly store: SqliteStore;
+  readonly people: AccountStore;
   readonly log: ControlLog;
   readonly nowMs: () => number;
   /** Asked at each request, so that listeners with port 0 may be named after they listen. */
@@ -109,7 +108,7 @@ const encryptedFile = Type.String({ format: 'binary' });
 
 /** Builds the handler; it serves until `close`. */
 export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp> {
-  const { config, control, store, log, nowMs } = deps;
+  const { config, control, people, log, nowMs } = deps;
   const { registry, enlistment, accounts, budgets } = control;
   const addressOf = clientAddress(config.trustedProxies);
   const app = createApp(code => log('error', 'http-failed', { code }));
@@ -155,7 +154,7 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
     const token = /^Bearer ([A-Za-z0-9._-]{1,8192})$/i.exec(request.headers.authorization ?? '')?.[1];
     const proof = token === undefined ? 'proof-refused' : await proven(token);
     if (typeof proof === 'string') return proof;
-    const account = accounts.findByIdentifier(proof.providerNumber, proof.subject);
+    const account = await accounts.findByIdentifier(proof.providerNumber, proof.subject);
     if (account?.interopId !== interopId) return 'enlistment-unknown';
     return account.devices.some(device => device.thumbprint === proof.jkt) ? { account, proof } : 'proof-refused';
   }
@@ -311,15 +310,15 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
       const found = await authorised(request, request.params.interopId);
       if (typeof found === 'string') return problem(reply, found);
       const { row, interopId, identifier, provider, status } = found.account;
-      const devices = prepared(store.reads, 'SELECT id, enlisted_at AS atMs FROM device WHERE account = ? ORDER BY id');
+      const devices = await people.listDevices(row);
       return reply.send({
         interopId,
         identifier,
         provider: registry.find(provider)!.name,
         status,
-        devices: (devices.all(row) as unknown as { id: number; atMs: number }[]).map(({ id, atMs }) => ({
+        devices: devices.map(({ id, enlistedAtMs }) => ({
           deviceId: id,
-          enlistedAt: new Date(atMs).toISOString(),
+          enlistedAt: new Date(enlistedAtMs).toISOString(),
         })),
       });
     },

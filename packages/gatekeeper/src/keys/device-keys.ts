@@ -2,8 +2,8 @@
 // Knows nothing of who sends them. Source: docs/protocol/03 (Device) and 06 section 6.2.
 import { thumbprintX25519 } from '@drawbridge/identity/jwk';
 import { maxRegistrationId } from '@drawbridge/wire/limits';
-import type { NewDevice, SignedKeyRow } from '../storage/sqlite/account-commands.ts';
-import type { OneTimeKeyRow } from '../storage/sqlite/key-commands.ts';
+import type { NewDevice } from '../enlistment/account-store.ts';
+import type { OneTimeKeyRow, SignedKeyRow } from './key-directory.ts';
 import { signatureCheck } from './signed-key.ts';
 
 export const maxKeyId = 16_777_215;

@@ -7,9 +7,8 @@ import type { Charge } from '../budgets.ts';
 import type { Account, Device } from '../enlistment/account.ts';
 import type { IqDeps } from '../iq-handlers.ts';
 import { type IqAnswer, type IqHandler, type IqHandlers, iqKey, type IqRequest } from '../routing/iq.ts';
-import type { SignedKeyRow } from '../storage/sqlite/account-commands.ts';
-import { type BundleRow, countsOf, type KeyCounts, type OneTimeKeyRow } from '../storage/sqlite/key-commands.ts';
 import { isKeyUpload, type KeyUpload } from './device-keys.ts';
+import type { BundleRow, KeyCounts, OneTimeKeyRow, SignedKeyRow } from './key-directory.ts';
 import {
   badRequest,
   emptyResult,
@@ -23,40 +22,40 @@ import {
 } from './strict-payload.ts';
 
 export function keyIqHandlers(deps: IqDeps): IqHandlers {
-  const { accounts, budgets, store, limits, domain } = deps;
+  const { accounts, budgets, keys: directory, limits, domain } = deps;
 
   async function publish({ payload, account, device, nowMs }: IqRequest): Promise<IqAnswer> {
     const upload = readUpload(payload, limits.oneTimeKeysPerCall);
     if (upload === undefined) return badRequest;
     const waitSeconds = budgets.take([{ budget: 'publishesPerDevice', key: String(device.row) }], nowMs);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
-    const identityKey = deps.identityKeyOf(account.row);
+    const identityKey = await deps.identityKeyOf(account.row);
     if (identityKey === undefined || !isKeyUpload(identityKey, upload)) return badRequest;
-    const result = await store.run('keysPublish', { device: device.row, ...upload, maxKept: limits.oneTimeKeysKept });
+    const result = await directory.publish({ device: device.row, ...upload, maxKept: limits.oneTimeKeysKept });
     if (result === 'key-conflict') return { kind: 'error', condition: 'conflict' };
     if (result === 'too-many-keys') return { kind: 'error', condition: 'resource-constraint', type: 'cancel' };
     return result === 'published' ? emptyResult : notFound;
   }
 
-  function count({ payload, device }: IqRequest): IqAnswer {
+  async function count({ payload, device }: IqRequest): Promise<IqAnswer> {
     if (readAttributes(payload, []) === undefined || payload.children.length > 0) return badRequest;
-    return { kind: 'result', payload: countElement('count', countsOf(store.reads, device.row)) };
+    return { kind: 'result', payload: countElement('count', await directory.countOneTimeKeys(device.row)) };
   }
 
   /** The person asked for, when the asker may know of them; the same work for everybody else. */
-  function reachable(from: Account, jid: string): Account | undefined {
+  async function reachable(from: Account, jid: string): Promise<Account | undefined> {
     const person = readPerson(jid, domain);
-    const to = accounts.findAfresh(person ?? '', from.row);
+    const to = await accounts.findAfresh(person ?? '', from.row);
     return to !== undefined && deps.mayReach(from, to) ? to : undefined;
   }
 
-  function devices({ payload, account, nowMs }: IqRequest): IqAnswer {
+  async function devices({ payload, account, nowMs }: IqRequest): Promise<IqAnswer> {
     const attributes = readAttributes(payload, ['jid']);
     if (attributes === undefined || payload.children.length > 0) return badRequest;
     const waitSeconds = budgets.take(deps.lookupCharges(account), nowMs);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     const jid = attributes['jid']!;
-    const person = reachable(account, jid);
+    const person = await reachable(account, jid);
     if (person === undefined) return notFound;
     const list = person.devices.map(({ id, registrationId }) =>
       element('device', NS_KEYS, { id: String(id), registration: String(registrationId) }),
@@ -72,7 +71,7 @@ export function keyIqHandlers(deps: IqDeps): IqHandlers {
     if (wanted !== undefined && id === undefined) return badRequest;
     const asked = budgets.take([{ budget: 'bundlesPerRequester', key: String(account.row) }], nowMs);
     if (asked > 0) return waitAnswer(asked);
-    const person = reachable(account, jid);
+    const person = await reachable(account, jid);
     // One's own device needs no session with itself; a one-time key would be lost on it.
     const targets = person?.devices.filter(each => each.row !== device.row && (id === undefined || each.id === id));
     if (person === undefined || targets === undefined || targets.length === 0) return notFound;
@@ -81,7 +80,7 @@ export function keyIqHandlers(deps: IqDeps): IqHandlers {
       nowMs,
     );
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
-    const bundles = await store.run('keysTake', { devices: targets.map(each => each.row) });
+    const bundles = await directory.takeBundles(targets.map(each => each.row));
     const list: Element[] = [];
     for (const keys of bundles) {
       const target = targets.find(each => each.row === keys.device)!;

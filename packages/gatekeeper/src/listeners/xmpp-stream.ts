@@ -270,7 +270,8 @@ export class XmppStream implements Carrier {
     const admission = await this.#host.authenticate(token, 'xmpp');
     if (this.#closed) return;
     if (admission.kind === 'refused' || !this.#host.stillAdmitted(admission)) {
-      const notJudged = admission.kind === 'refused' && admission.code === 'replay-check-failed';
+      const code = admission.kind === 'refused' ? admission.code : undefined;
+      const notJudged = code === 'replay-check-failed' || code === 'account-unread';
       this.#negotiate({ kind: notJudged ? 'not-judged' : 'refused' });
       return;
     }

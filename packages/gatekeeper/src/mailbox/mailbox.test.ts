@@ -77,11 +77,23 @@ class Session implements LiveDevice {
     return !this.suspended && this.unacknowledged.length < this.room;
   }
 
-  deliver(entry: Entry, el: Element, waited: boolean): void {
-    this.#model.note(() => this.#take(entry, el, waited));
+  /** Every third answer has to be waited for. */
+  wants(el: Element): boolean | Promise<boolean> {
+    const number = numberOf(el);
+    this.#model.note(() => assert(this.#model.messages[number]!.keep, 'what is not kept never waits'));
+    const wanted = !isUnwanted(number);
+    if (!wanted) {
+      this.#model.messages[number]!.done.add(this.device);
+      this.seen.push(number);
+    }
+    return number % 3 === 0 ? Promise.resolve(wanted) : wanted;
   }
 
-  #take(entry: Entry, el: Element, waited: boolean): void {
+  deliver(entry: Entry, el: Element): void {
+    this.#model.note(() => this.#take(entry, el));
+  }
+
+  #take(entry: Entry, el: Element): void {
     const model = this.#model;
     const number = numberOf(el);
     const message = model.messages[number]!;
@@ -96,18 +108,13 @@ class Session implements LiveDevice {
         !message.done.has(this.device) || model.mayRepeat.has(message),
         `${number} comes again after its acknowledgement`,
       );
-    } else assert(!waited, 'what is not kept never waits');
+    }
     for (let i = (this.seen.at(-1) ?? -1) + 1; i < number; i++) {
       const skipped = model.messages[i]!;
       if (skipped.keep && skipped.devices.includes(this.device) && !skipped.done.has(this.device))
         this.passedOver.push(skipped);
     }
     this.seen.push(number);
-    if (waited && isUnwanted(number)) {
-      message.done.add(this.device);
-      model.mailboxes.acknowledge(entry);
-      return;
-    }
     this.unacknowledged.push(entry);
     this.numbers.set(entry, number);
     if (this.room === Number.POSITIVE_INFINITY) model.toAcknowledge.push(this);
@@ -513,6 +520,7 @@ function scene(t: { readonly after: (done: () => void) => void }, store = new Me
       const numbers: number[] = [];
       const device: LiveDevice = {
         hasRoom: () => entries.length < room,
+        wants: () => true,
         deliver(entry, el) {
           entries.push(entry);
           numbers.push(numberOf(el));

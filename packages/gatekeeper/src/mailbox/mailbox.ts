@@ -4,26 +4,8 @@
 // Knows nothing of encodings on the wire, sockets, accounts or consent.
 // Source: docs/protocol/04-streams.md section 4.2, docs/decisions/0010.
 import { attribute, type Element } from '@drawbridge/wire/element';
+import type { MailboxRow, MailboxStore, StoredEntry } from './mailbox-store.ts';
 import { SenderShares } from './sender-shares.ts';
-
-/** What storage must do. `append` is atomic and durable when it resolves; `page` sees all that was appended before. */
-export interface MailboxStore {
-  /** Rejects, with nothing written, also when a row with that device and sequence is there already. */
-  append(rows: readonly MailboxRow[]): Promise<void>;
-  remove(ranges: readonly { device: number; first: number; last: number }[]): Promise<void>;
-  page(device: number, afterSeq: number, maxCount: number, maxBytes: number): Promise<readonly StoredEntry[]>;
-  state(device: number): Promise<{ count: number; bytes: number; lastSeq: number }>;
-  devices(): Promise<readonly number[]>;
-  /** Removes entries of one device that expired at or before `nowMs`, oldest first, at most `limit`; gives what went. */
-  expire(device: number, nowMs: number, limit: number): Promise<{ count: number; bytes: number }>;
-}
-export type MailboxRow = {
-  readonly device: number;
-  readonly seq: number;
-  readonly expiresAtMs: number;
-  readonly stanza: Uint8Array;
-};
-export type StoredEntry = { readonly seq: number; readonly expiresAtMs: number; readonly stanza: Uint8Array };
 
 export type MailboxLimits = {
   /**
@@ -69,8 +51,9 @@ export type Receipt = {
 export interface LiveDevice {
   /** Whether another entry may be handed over now. When it turns true again, call `Mailboxes.roomAgain`. */
   hasRoom(): boolean;
-  /** `waited`: the entry comes from disk, so that it must be asked again whether the device wants it. */
-  deliver(entry: Entry, element: Element, waited: boolean): void;
+  /** Asked about what comes from storage, before it is delivered: opt-outs and suspensions may have come since. */
+  wants(element: Element): boolean | Promise<boolean>;
+  deliver(entry: Entry, element: Element): void;
 }
 
 type EntryState = 'volatile' | 'writing' | 'durable' | 'acknowledged' | 'dropped';
@@ -448,7 +431,7 @@ export class Mailboxes {
           sharedBy: undefined,
           receipt: undefined,
         };
-        live.device.deliver(entry, element, false);
+        live.device.deliver(entry, element);
       }
       settle(receipt);
       return;
@@ -477,7 +460,7 @@ export class Mailboxes {
         this.#watchTimer ??= setTimeout(() => this.#writeOverdue(), this.#limits.writeAfterMs);
       }
       live.cursor = entry.seq;
-      live.device.deliver(entry, element, false);
+      live.device.deliver(entry, element);
     } else {
       if (live?.mode === 'live') {
         live.mode = 'draining';
@@ -645,10 +628,14 @@ export class Mailboxes {
       if (box.writing === 0 && isCounted) readable = box.lastSeq;
       return this.#store.page(box.row, live.cursor, pageEntries, pageBytes);
     });
+    let page: readonly StoredEntry[] = [];
+    const delivered = read.then(stored => {
+      page = stored;
+      return this.#deliverPage(box, live, page, removed, 0);
+    });
     this.#track(
-      read.then(
-        page => {
-          if (box.live === live) this.#deliverPage(box, live, page, removed);
+      delivered.then(
+        () => {
           live.reading = false;
           if (page.length === 0) live.cursor = Math.max(live.cursor, readable);
           // Rows still being written are read when their write is done, so that order holds; and before the state has
@@ -669,37 +656,57 @@ export class Mailboxes {
     live: Live,
     page: readonly StoredEntry[],
     removed: ReadonlySet<number> | undefined,
-  ): void {
+    from: number,
+  ): Promise<void> | undefined {
     const nowMs = this.#nowMs();
-    for (const stored of page) {
-      if (!live.device.hasRoom()) return;
-      live.cursor = stored.seq;
-      if (removed?.has(stored.seq) === true) continue;
+    for (let i = from; i < page.length; i++) {
+      const stored = page[i]!;
+      if (box.live !== live || !live.device.hasRoom()) return undefined;
+      if (removed?.has(stored.seq) === true) {
+        live.cursor = stored.seq;
+        continue;
+      }
       const sinceMs = stored.expiresAtMs - this.#limits.ttlMs;
       const element = stored.expiresAtMs <= nowMs ? undefined : this.#codec.decode(stored.stanza, sinceMs);
       if (element === undefined) {
         if (stored.expiresAtMs > nowMs) this.#events.damaged();
+        live.cursor = stored.seq;
         box.count--;
         box.bytes -= stored.stanza.length;
         box.shares = undefined;
         this.#scheduleRemoval(box, stored.seq);
         continue;
       }
-      const sizeBytes = stored.stanza.length;
-      const entry: Entry = {
-        mailbox: box,
-        seq: stored.seq,
-        element: undefined,
-        sizeBytes,
-        countedBytes: sizeBytes,
-        sinceMs,
-        queuedAtMs: 0,
-        state: 'durable',
-        sharedBy: senderOf(element),
-        receipt: undefined,
-      };
-      live.device.deliver(entry, element, true);
+      const wanted = live.device.wants(element);
+      if (typeof wanted !== 'boolean') {
+        return wanted.then(decided => {
+          if (box.live !== live || !live.device.hasRoom()) return undefined;
+          if (removed?.has(stored.seq) !== true) this.#handOver(box, live, stored, element, decided);
+          return this.#deliverPage(box, live, page, removed, i + 1);
+        });
+      }
+      this.#handOver(box, live, stored, element, wanted);
     }
+    return undefined;
+  }
+
+  #handOver(box: DeviceMailbox, live: Live, stored: StoredEntry, element: Element, wanted: boolean): void {
+    live.cursor = stored.seq;
+    const sizeBytes = stored.stanza.length;
+    const entry: Entry = {
+      mailbox: box,
+      seq: stored.seq,
+      element: undefined,
+      sizeBytes,
+      countedBytes: sizeBytes,
+      sinceMs: stored.expiresAtMs - this.#limits.ttlMs,
+      queuedAtMs: 0,
+      state: 'durable',
+      sharedBy: senderOf(element),
+      receipt: undefined,
+    };
+    if (wanted) live.device.deliver(entry, element);
+    else this.acknowledge(entry);
   }
 
   #scheduleRemoval(box: DeviceMailbox, seq: number): void {

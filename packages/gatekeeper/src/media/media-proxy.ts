@@ -2,7 +2,7 @@
 // person's address from the origin, stores nothing, follows nothing, and fetches nothing without a grant.
 // Knows nothing of the HTTP framework in front of it, nor of what is in a file.
 // Source: docs/protocol/11-media.md section 11.6; threat 5 of the threat model.
-import { pipeline, Readable, Transform } from 'node:stream';
+import { pipeline, Readable, Transform, type TransformCallback } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Egress, EgressErrorCode } from '@drawbridge/identity/egress';
 import type { MediaOrigin } from '@drawbridge/provider/media-origin';
@@ -72,8 +72,8 @@ export function createMediaProxy(deps: MediaProxyDeps): MediaProxy {
   let active = 0;
   let closed = false;
 
-  function allowed(grant: MediaGrant, provider: number): Account | undefined {
-    const account = deps.accounts.find(grant.interopId);
+  async function allowed(grant: MediaGrant, provider: number): Promise<Account | undefined> {
+    const account = await deps.accounts.find(grant.interopId);
     const known = account?.devices.some(device => device.id === grant.deviceId) === true;
     return known && mayFetch(account, provider, policy) ? account : undefined;
   }
@@ -134,18 +134,25 @@ export function createMediaProxy(deps: MediaProxyDeps): MediaProxy {
         if (leftBytes < 0) return done(new Error('the origin sent more than it said'));
         if (uncheckedBytes >= recheckBytes) {
           uncheckedBytes = 0;
-          if (allowed(grant, place.provider) === undefined)
-            return done(new Error('the person may not reach it any more'));
-        }
-        const pass = (): void => {
-          paidBytes -= chunk.length;
-          done(null, chunk);
-        };
-        if (paidBytes >= chunk.length) pass();
-        else void pay(chunk.length).then(pass);
+          void allowed(grant, place.provider).then(
+            account => {
+              if (account === undefined) body.destroy(new Error('the person may not reach it any more'));
+              else passOn(chunk, done);
+            },
+            (error: Error) => body.destroy(error),
+          );
+        } else passOn(chunk, done);
       },
       flush: done => done(leftBytes > 0 ? new Error('the origin sent less than it said') : null),
     });
+    const passOn = (chunk: Buffer, done: TransformCallback): void => {
+      const pass = (): void => {
+        paidBytes -= chunk.length;
+        done(null, chunk);
+      };
+      if (paidBytes >= chunk.length) pass();
+      else void pay(chunk.length).then(pass);
+    };
     return body;
   }
 
@@ -168,7 +175,7 @@ export function createMediaProxy(deps: MediaProxyDeps): MediaProxy {
     const { grant } = opened;
     // Asked again: origins may have been taken off the list since, people opted out, devices removed.
     const place = deps.findPlace(grant.url);
-    const account = place === undefined ? undefined : allowed(grant, place.provider);
+    const account = place === undefined ? undefined : await allowed(grant, place.provider);
     if (place === undefined || account === undefined) return problem('media-not-allowed');
     const range = method === 'HEAD' ? 'whole' : readRange(rangeHeader, grant.sizeBytes);
     if (range === 'unsatisfiable') {

@@ -111,7 +111,7 @@ async function world(
   const api = await buildPublicHttp({
     config: fixture.config,
     control: { ...fixture.control, media },
-    store: fixture.store,
+    people: fixture.stores.accounts,
     log: () => {},
     nowMs: () => fixture.clock.nowMs,
     endpoints: () => ({ http: gatekeeperIssuer }),
@@ -131,7 +131,7 @@ async function world(
   await fixture.control.enlistment.setOptIn(anna.account, 1, true);
   const ask = async (person: Person, url: string, size: string): Promise<IqAnswer> => {
     const payload = element('grant', NS_MEDIA, { url, size });
-    const account = fixture.control.accounts.find(person.account.interopId)!;
+    const account = (await fixture.control.accounts.find(person.account.interopId))!;
     const handler = fixture.control.iqHandlers.get(iqKey('get', NS_MEDIA, 'grant'))!;
     return await handler({ type: 'get', payload, account, device: person.device, nowMs: fixture.clock.nowMs });
   };
@@ -301,14 +301,14 @@ test('nothing is fetched without a grant, after its end, or when the person may 
 
   answers.length = 0;
   await tryIt(foreign);
-  await control.enlistment.setOptIn(control.accounts.find(anna.account.interopId)!, 1, false);
+  await control.enlistment.setOptIn((await control.accounts.find(anna.account.interopId))!, 1, false);
   await tryIt(sealed);
-  await control.enlistment.setOptIn(control.accounts.find(anna.account.interopId)!, 1, true);
+  await control.enlistment.setOptIn((await control.accounts.find(anna.account.interopId))!, 1, true);
   await control.registry.setStatus(1, 'suspended', 'test', fixture.clock.nowMs);
   await tryIt(sealed);
   await control.registry.setStatus(1, 'live', 'test', fixture.clock.nowMs);
   const berts = (await grant(bert, `${media.url}/x`, file.length)).slice('/media/'.length);
-  await control.enlistment.withdraw(control.accounts.find(bert.account.interopId)!);
+  await control.enlistment.withdraw((await control.accounts.find(bert.account.interopId))!);
   await tryIt(berts);
   fixture.clock.nowMs += 3_600_000;
   await tryIt(sealed);
@@ -560,7 +560,7 @@ test('bytes have a budget: above it slower, never refused; consent is asked for 
   const second = await generous.grant(generous.anna, `${media.url}/x`, size);
   const fetched = await generous.fixture.control.media.fetch(second.slice('/media/'.length), 'GET', undefined);
   assert.ok(fetched.kind === 'answer' && fetched.body !== undefined);
-  const account = generous.fixture.control.accounts.find(generous.anna.account.interopId)!;
+  const account = (await generous.fixture.control.accounts.find(generous.anna.account.interopId))!;
   await generous.fixture.control.enlistment.setOptIn(account, 1, false);
   let bytes = 0;
   await assert.rejects(async () => {

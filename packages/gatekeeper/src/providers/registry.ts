@@ -7,8 +7,7 @@ import type { KeySource, TrustedIssuer } from '@drawbridge/identity/verify-owner
 import type { Config } from '../config.ts';
 import type { ReachPolicy } from '../consent/may-reach.ts';
 import type { AccountEvents } from '../enlistment/account-events.ts';
-import type { ProviderStatus } from '../storage/sqlite/operations-commands.ts';
-import type { SqliteStore } from '../storage/sqlite/store.ts';
+import type { ProviderStates, ProviderStatus } from './provider-states.ts';
 
 export type Provider = {
   readonly number: number;
@@ -58,7 +57,7 @@ export class RegistryError extends Error {
 
 export type RegistryDeps = {
   readonly config: Config;
-  readonly store: SqliteStore;
+  readonly states: ProviderStates;
   readonly egressFetch: EgressFetch;
   /** The embedded issuer's keys; needed when `config.ownUsers.kind` is `embedded`. */
   readonly ownUserKeys: KeySource | undefined;
@@ -78,7 +77,7 @@ type Entry = {
 
 /** Registers the configured providers and starts fetching their keys. Rejects with RegistryError or StoreError. */
 export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
-  const { config, store } = deps;
+  const { config, states } = deps;
   const own = config.ownUsers;
   const wanted = [
     {
@@ -94,10 +93,10 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
     },
     ...config.providers.toSorted((a, b) => a.number - b.number),
   ];
-  const registered = await store.run('providersRegister', {
-    providers: wanted.map(({ number, name }) => ({ number, name })),
-    nowMs: deps.nowMs(),
-  });
+  const registered = await states.register(
+    wanted.map(({ number, name }) => ({ number, name })),
+    deps.nowMs(),
+  );
   if (registered.kind === 'refused') {
     throw new RegistryError(
       `provider ${registered.number}: the data folder knows number ${registered.storedNumber} as ` +
@@ -158,7 +157,7 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
       const entry = entries.get(number);
       if (entry === undefined) return 'unknown';
       if (entry.heldByConfig && status === 'live') return 'suspended-by-configuration';
-      const result = await store.run('providerSetStatus', { number, status, actor, nowMs });
+      const result = await states.setStatus({ number, status, actor, nowMs });
       if (result === 'changed') {
         entry.provider = { ...entry.provider, status };
         if (status === 'suspended') deps.events.emit({ kind: 'provider-suspended', provider: number });
@@ -175,7 +174,7 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
       const before = deps.monotonicMs();
       await set.refresh();
       if ((set.fetchedAtMs() ?? Number.NEGATIVE_INFINITY) < before) return 'not-fetched';
-      await store.run('providerKeysRevoked', { number, actor, nowMs });
+      await states.noteKeysRevoked({ number, actor, nowMs });
       deps.events.emit({ kind: 'keys-replaced', provider: number, stands: keyId => set.holds(keyId) });
       return 'revoked';
     },

@@ -57,7 +57,7 @@ export type SessionHost = {
   /** Routes one stanza; the session resolves `sequence` when told. */
   route(session: DeviceSession, el: Element, sequence: number): void;
   /** Whether this entry, which waited, may still be delivered (opt-outs and suspensions since). */
-  stillWanted(session: DeviceSession, el: Element): boolean;
+  stillWanted(session: DeviceSession, el: Element): boolean | Promise<boolean>;
   /** Flush this session at the end of this turn. */
   flushSoon(session: DeviceSession): void;
   /** Flush this session after a few milliseconds. */
@@ -67,6 +67,8 @@ export type SessionHost = {
   readonly congested: boolean;
   pausedByCongestion(session: DeviceSession): void;
 };
+
+export type HeldStanza = { readonly el: Element; readonly sequence: number };
 
 export class DeviceSession implements LiveDevice {
   readonly interopId: string;
@@ -88,6 +90,8 @@ export class DeviceSession implements LiveDevice {
   #unacknowledgedBytes = 0;
   /** IQs of this device that wait for an answer. */
   openRequests = 0;
+  /** Stanzas of this device that wait for an account to be read, in their order; nothing more is read meanwhile. */
+  readonly held: HeldStanza[] = [];
   /** In the list of sessions to flush at the end of this turn. */
   flushPending = false;
 
@@ -157,12 +161,18 @@ export class DeviceSession implements LiveDevice {
     this.#readOrWait();
   }
 
+  /** Nothing is held any more. */
+  heldOver(): void {
+    this.#readOrWait();
+  }
+
   /** Reads on when nothing speaks against it: storage that lags, a sender above its rate, a peer that reads nothing. */
   #readOrWait(): void {
     const carrier = this.#carrier;
     if (carrier === undefined) return;
     if (this.#host.congested) this.#host.pausedByCongestion(this);
-    if (this.#host.congested || this.#throttle !== undefined || carrier.congested) carrier.pause();
+    if (this.#host.congested || this.#throttle !== undefined || carrier.congested || this.held.length > 0)
+      carrier.pause();
     else carrier.resume();
   }
 
@@ -188,11 +198,11 @@ export class DeviceSession implements LiveDevice {
     );
   }
 
-  deliver(entry: Entry, element: Element, waited: boolean): void {
-    if (waited && !this.#host.stillWanted(this, element)) {
-      this.#host.mailboxes.acknowledge(entry);
-      return;
-    }
+  wants(element: Element): boolean | Promise<boolean> {
+    return this.#host.stillWanted(this, element);
+  }
+
+  deliver(entry: Entry, element: Element): void {
     this.core.send(element, entry);
     this.#unacknowledgedBytes += entry.sizeBytes;
     if (!this.flushPending) this.#host.flushSoon(this);

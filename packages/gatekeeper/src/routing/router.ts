@@ -24,6 +24,7 @@ import { iqResult, parseIq, parsePresence, stanzaRefusalElement } from '@drawbri
 import { errorReply, isStanzaErrorCondition, stanzaErrorElement } from '@drawbridge/wire/stanza-error';
 import type { Account, Accounts, Device } from '../enlistment/account.ts';
 import type { Mailboxes, Receipt } from '../mailbox/mailbox.ts';
+import { StoreError } from '../storage/store-error.ts';
 import type { DeviceSession } from './device-session.ts';
 import { type IqAnswer, type IqHandlers, iqKey } from './iq.ts';
 
@@ -42,6 +43,12 @@ export type RouterDeps = {
   readonly maxOpenRequests: number;
   readonly counters: RouterCounters;
 };
+
+/** Who sends and who receives, as read; undefined: there is nobody (any more). */
+type Parties = { readonly from: Account | undefined; readonly to: Account | undefined };
+
+/** Stanzas of one device that wait for an account; one read holds fewer, and none is read meanwhile. */
+export const maxHeldStanzas = 10_000;
 
 /** What operators count; no labels that name anybody. */
 export type RouterCounters = { routed: number; refused: number; storageRefused: number; dropped: number };
@@ -92,21 +99,64 @@ export class Router {
     this.#deps = deps;
   }
 
+  /** Routes at once when the accounts are in memory; else holds this stanza, and what follows it, until they are read. */
   route(session: DeviceSession, el: Element, sequence: number): void {
+    const { held } = session;
+    if (held.length === 0 && this.#route(session, el, sequence, undefined)) return;
+    if (held.length >= maxHeldStanzas) {
+      this.#answer(session, el, tooManyRequests);
+      session.resolve(sequence);
+      return;
+    }
+    held.push({ el, sequence });
+    if (held.length === 1) void this.#routeHeld(session);
+  }
+
+  async #routeHeld(session: DeviceSession): Promise<void> {
+    const { held } = session;
+    for (let next = held[0]; next !== undefined; next = held[0]) {
+      const { el, sequence } = next;
+      try {
+        this.#route(session, el, sequence, await this.#read(session, el));
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        this.storageRefused(session, el);
+        session.resolve(sequence);
+      }
+      held.shift();
+    }
+    session.heldOver();
+  }
+
+  /** The sender, and for a message its recipient: by the same reads whether there is such a person, or one within reach. */
+  async #read(session: DeviceSession, el: Element): Promise<Parties> {
+    const { accounts, mayReach } = this.#deps;
+    const from = await accounts.find(session.interopId);
+    const isThere = from?.devices.some(device => device.row === session.device.row) === true;
+    if (!isThere) return { from: undefined, to: undefined };
+    const local = el.name === 'message' ? parseJid(attribute(el, 'to') ?? '')?.local : undefined;
+    if (local === undefined) return { from, to: undefined };
+    if (local === from.interopId) return { from, to: from };
+    const known = accounts.peek(local);
+    if (known === undefined) return { from, to: await accounts.find(local, from.row) };
+    return { from, to: mayReach(from, known) ? known : await accounts.findAfresh(local, from.row) };
+  }
+
+  /** False: nothing was done, the accounts must be read first. Never false when they are given. */
+  #route(session: DeviceSession, el: Element, sequence: number, parties: Parties | undefined): boolean {
     switch (el.name) {
       case 'message':
-        this.#message(session, el, sequence);
-        return;
+        return this.#message(session, el, sequence, parties);
       case 'iq':
-        this.#iq(session, el, sequence);
-        return;
+        return this.#iq(session, el, sequence, parties);
       case 'presence':
-        this.#presence(session, el);
+        if (!this.#presence(session, el, parties)) return false;
         session.resolve(sequence);
-        return;
+        return true;
       default:
         this.#answer(session, el, stanzaErrorElement('bad-request', { type: 'modify' }));
         session.resolve(sequence);
+        return true;
     }
   }
 
@@ -115,32 +165,43 @@ export class Router {
     this.#answer(session, stanza, mailboxFull);
   }
 
-  #message(session: DeviceSession, el: Element, sequence: number): void {
+  #message(session: DeviceSession, el: Element, sequence: number, parties: Parties | undefined): boolean {
     const message = parseEnvelopeMessage(el);
     if (message.kind === 'refused') {
       const error = envelopeRefusalElement(message.code);
       if (error === undefined) this.#deps.counters.dropped++;
       else this.#refuse(session, el, error);
       session.resolve(sequence);
-      return;
+      return true;
     }
-    const error = this.#deliver(session, message, sequence);
-    if (error === undefined) return;
+    const error = this.#deliver(session, message, sequence, parties);
+    if (error === 'accounts-unread') return false;
+    if (error === undefined) return true;
     this.#refuse(session, el, error);
     session.resolve(sequence);
+    return true;
   }
 
   /** Puts a message into the mailboxes of all its devices, or of none: then gives the error for its sender. */
-  #deliver(session: DeviceSession, message: EnvelopeMessage, sequence: number): Element | undefined {
+  #deliver(
+    session: DeviceSession,
+    message: EnvelopeMessage,
+    sequence: number,
+    parties: Parties | undefined,
+  ): Element | 'accounts-unread' | undefined {
     const deps = this.#deps;
     if (message.fromDevice !== session.device.id) return wrongFromDevice;
-    const from = deps.accounts.find(session.interopId);
+    const from = parties === undefined ? deps.accounts.peek(session.interopId) : parties.from;
+    if (from === undefined && parties === undefined) return 'accounts-unread';
     if (from === undefined || from.status !== 'active') return unavailable;
     if (!deps.suiteAdmitted(from.provider, message.suite)) return notAdmitted;
     if (message.to.domain !== deps.domain) return unavailable;
-    const to = deps.accounts.find(message.to.local);
+    const to = parties === undefined ? deps.accounts.peek(message.to.local) : parties.to;
     const own = message.to.local === from.interopId;
-    if (to === undefined || to.status !== 'active' || (!own && !deps.mayReach(from, to))) return unavailable;
+    if (to === undefined || to.status !== 'active' || (!own && !deps.mayReach(from, to))) {
+      // One out of reach costs the same read as one who doesn't exist.
+      return parties === undefined ? 'accounts-unread' : unavailable;
+    }
     if (!deps.suiteAdmitted(to.provider, message.suite)) return notAdmitted;
 
     const wrong = this.#wrongDevices(message, to.devices, own ? session.device.id : 0);
@@ -200,17 +261,17 @@ export class Router {
     return deviceListError({ missing, extra, stale });
   }
 
-  #iq(session: DeviceSession, el: Element, sequence: number): void {
+  #iq(session: DeviceSession, el: Element, sequence: number, parties: Parties | undefined): boolean {
     const iq = parseIq(el);
     if (iq.kind === 'refused') {
       this.#answer(session, el, stanzaRefusalElement(iq.code));
       session.resolve(sequence);
-      return;
+      return true;
     }
     if (iq.kind !== 'request') {
       this.#deps.counters.dropped++;
       session.resolve(sequence);
-      return;
+      return true;
     }
     const to = iq.to;
     const local = to?.local ?? '';
@@ -219,18 +280,19 @@ export class Router {
     if (!forUs) {
       this.#answer(session, el, unavailable);
       session.resolve(sequence);
-      return;
+      return true;
     }
     if (session.openRequests >= this.#deps.maxOpenRequests) {
       this.#answer(session, el, tooManyRequests);
       session.resolve(sequence);
-      return;
+      return true;
     }
-    const answer = this.#answerIq(session, iq.type, iq.payload);
+    const answer = this.#answerIq(session, iq.type, iq.payload, parties);
+    if (answer === 'accounts-unread') return false;
     if (!(answer instanceof Promise)) {
       this.#sendIqAnswer(session, el, answer);
       session.resolve(sequence);
-      return;
+      return true;
     }
     session.openRequests++;
     void answer
@@ -240,12 +302,19 @@ export class Router {
         this.#sendIqAnswer(session, el, done);
         session.resolve(sequence);
       });
+    return true;
   }
 
-  #answerIq(session: DeviceSession, type: 'get' | 'set', payload: Element): IqAnswer | Promise<IqAnswer> {
+  #answerIq(
+    session: DeviceSession,
+    type: 'get' | 'set',
+    payload: Element,
+    parties: Parties | undefined,
+  ): IqAnswer | Promise<IqAnswer> | 'accounts-unread' {
     const handler = this.#deps.iqHandlers.get(iqKey(type, payload.ns, payload.name));
     if (handler !== undefined) {
-      const account = this.#deps.accounts.find(session.interopId);
+      const account = parties === undefined ? this.#deps.accounts.peek(session.interopId) : parties.from;
+      if (account === undefined && parties === undefined) return 'accounts-unread';
       if (account === undefined) return { kind: 'error', condition: 'forbidden' };
       return handler({ type, payload, account, device: session.device, nowMs: this.#deps.nowMs() });
     }
@@ -292,25 +361,26 @@ export class Router {
   }
 
   /** Presence goes to the person's own devices, without children, and to nobody else. */
-  #presence(session: DeviceSession, el: Element): void {
+  #presence(session: DeviceSession, el: Element, parties: Parties | undefined): boolean {
     session.startDelivery();
     const presence = parsePresence(el);
     if (presence.kind === 'refused') {
       this.#answer(session, el, stanzaRefusalElement(presence.code));
-      return;
+      return true;
     }
     if (presence.to !== undefined || (presence.type !== 'available' && presence.type !== 'unavailable')) {
       this.#deps.counters.dropped++;
-      return;
+      return true;
     }
-    const account = this.#deps.accounts.find(session.interopId);
-    if (account === undefined) return;
+    const account = parties === undefined ? this.#deps.accounts.peek(session.interopId) : parties.from;
+    if (account === undefined) return parties !== undefined;
     const type = presence.type === 'unavailable' ? { type: 'unavailable' } : {};
     for (const other of this.#deps.sessionsOf(account)) {
       // A device that reads slowly does without: presence is of the moment, and nothing may pile up for it.
       if (!other.hasRoom()) continue;
       other.send(element('presence', NS_CLIENT, { from: session.fullJid, to: other.fullJid, ...type }));
     }
+    return true;
   }
 
   #refuse(session: DeviceSession, el: Element, error: Element): void {

@@ -12,7 +12,9 @@ import { type Control, createControl } from '../control.ts';
 import type { Account, AccountEvent, Device } from '../enlistment/account.ts';
 import { type SampleDevice, sampleDevice, type SampleKeys, type SampleIdentity } from './sample-device.ts';
 import { parseDevice } from '../keys/device-keys.ts';
+import { sqliteStores } from '../storage/sqlite/sqlite-stores.ts';
 import { openSqliteStore, type SqliteStore } from '../storage/sqlite/store.ts';
+import type { Stores } from '../storage/stores.ts';
 
 export const gatekeeperIssuer = 'https://citadel.example';
 export const domain = 'citadel.example';
@@ -77,7 +79,9 @@ export type FixtureOptions = {
 export type Fixture = {
   readonly config: Config;
   readonly control: Control;
+  /** The embedded store, for looks behind the ports. */
   readonly store: SqliteStore;
+  readonly stores: Stores;
   readonly world: FakeWorld;
   readonly folder: string;
   readonly clock: { nowMs: number };
@@ -128,13 +132,14 @@ export async function openFixture(options: FixtureOptions = {}): Promise<Fixture
   if (parsed.kind === 'refused') throw new Error(JSON.stringify(parsed.errors));
   const { config } = parsed;
   const store = await openSqliteStore(join(folder, 'gatekeeper.sqlite'));
+  const stores = sqliteStores(store);
   const clock = { nowMs: 1_790_000_000_000 };
   const notices: Fixture['notices'] = [];
   const logLines: string[] = [];
   const events: AccountEvent[] = [];
   const control = await createControl({
     config,
-    store,
+    stores,
     egress: world.egress,
     nowMs: () => clock.nowMs,
     monotonicMs: () => clock.nowMs - 1_789_000_000_000,
@@ -155,6 +160,7 @@ export async function openFixture(options: FixtureOptions = {}): Promise<Fixture
     config,
     control,
     store,
+    stores,
     world,
     folder,
     clock,
@@ -178,7 +184,7 @@ export async function openFixture(options: FixtureOptions = {}): Promise<Fixture
       const device = parseDevice(sample.json)!;
       const result = await control.enlistment.enlist({ provider, identifier, device, replace: false }, clock.nowMs);
       if (result.kind === 'refused') throw new Error(result.code);
-      const account = control.accounts.find(result.interopId)!;
+      const account = (await control.accounts.find(result.interopId))!;
       return { account, device: account.devices.find(each => each.id === result.deviceId)!, sample };
     },
     async restart() {

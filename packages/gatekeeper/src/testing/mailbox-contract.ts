@@ -1,7 +1,7 @@
 // What every mailbox store must do, as tests. Knows nothing of any store.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { MailboxRow, MailboxStore } from '../mailbox/mailbox.ts';
+import type { MailboxRow, MailboxStore } from '../mailbox/mailbox-store.ts';
 
 export type OpenStore = () => Promise<{ readonly store: MailboxStore; readonly close: () => Promise<void> }>;
 

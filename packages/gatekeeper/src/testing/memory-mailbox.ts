@@ -2,7 +2,7 @@
 // when each operation takes effect and when its outcome is told, as two storage threads would, only worse.
 // Passes the port's contract (mailbox-contract.ts).
 import assert from 'node:assert/strict';
-import type { MailboxRow, MailboxStore, StoredEntry } from '../mailbox/mailbox.ts';
+import type { MailboxRow, MailboxStore, StoredEntry } from '../mailbox/mailbox-store.ts';
 
 type Operation = {
   readonly name: string;
@@ -94,6 +94,10 @@ export class MemoryMailboxStore implements MailboxStore {
       const bytes = rows.reduce((sum, row) => sum + row.stanza.length, 0);
       return { count: rows.length, bytes, lastSeq: rows.at(-1)?.seq ?? 0 };
     });
+  }
+
+  sweepOrphans(): Promise<void> {
+    return this.#add('sweep', true, () => {});
   }
 
   devices(): Promise<readonly number[]> {

@@ -7,8 +7,7 @@ import { issueSecurityEvent } from '@drawbridge/identity/security-event';
 import type { Limits } from '../config.ts';
 import type { Account } from '../enlistment/account.ts';
 import type { Registry } from '../providers/registry.ts';
-import type { WakeUpWrite } from '../storage/sqlite/operations-commands.ts';
-import type { SqliteStore } from '../storage/sqlite/store.ts';
+import type { WakeUpQueue, WakeUpWrite } from './wake-up-queue.ts';
 
 /** Pauses after failures in a row, per provider: one person's failure says nothing about that person. */
 export const wakeUpBackOffMs = [1_000, 5_000, 15_000, 60_000, 300_000] as const;
@@ -36,7 +35,7 @@ export type WakeUps = {
 };
 
 export type WakeUpDeps = {
-  readonly store: SqliteStore;
+  readonly kept: WakeUpQueue;
   readonly registry: Registry;
   readonly egressFetch: EgressFetch;
   readonly signingKey: SigningKey;
@@ -70,7 +69,7 @@ const tickMs = 500;
 
 /** Starts with what waited before the restart. Rejects with StoreError. */
 export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
-  const { store, registry, limits, nowMs, monotonicMs } = deps;
+  const { kept, registry, limits, nowMs, monotonicMs } = deps;
   const counters: WakeUpCounters = { requested: 0, sent: 0, givenUp: 0, failed: 0, dropped: 0 };
   const queues = new Map<number, Queue>();
   /** People who were woken less than an interval ago and are to be woken again. */
@@ -102,7 +101,7 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
         const list = writes;
         writes = [];
         try {
-          await store.run('wakeUpsWrite', list);
+          await kept.write(list);
         } catch {
           counters.failed += list.length;
         }
@@ -216,7 +215,7 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
   }
 
   for (let afterAccount = 0; ; ) {
-    const page = await store.read('wakeUpsPending', { afterAccount, limit: 1_000 });
+    const page = await kept.page(afterAccount, 1_000);
     for (const { provider, ...rest } of page) {
       const queue = queueOf(provider);
       queue.ready.set(rest.interopId, { queue, ...rest });

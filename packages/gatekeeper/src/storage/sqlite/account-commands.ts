@@ -1,59 +1,16 @@
 // Accounts, devices, opt-ins and device authorisations: every rule that must hold at once is one command here.
 // Runs in the storage workers. Knows nothing of proofs, streams or HTTP; its arguments were checked at the edge.
 import type { DatabaseSync } from 'node:sqlite';
-import type { Device } from '../../enlistment/account.ts';
-import { addOneTimeKeys, type OneTimeKeyRow, removeKeys } from './key-commands.ts';
+import type { Account, Device } from '../../enlistment/account.ts';
+import type {
+  EnlistArgs,
+  EnlistRefusal,
+  EnlistResult,
+  NewDevice,
+  WithdrawnAccount,
+} from '../../enlistment/account-store.ts';
+import { addOneTimeKeys, removeKeys } from './key-commands.ts';
 import { prepared } from './prepared.ts';
-
-/** A key with the identity key's signature over it (libsignal's serialised forms). */
-export type SignedKeyRow = { readonly id: number; readonly publicKey: Uint8Array; readonly signature: Uint8Array };
-
-export type NewDevice = {
-  readonly registrationId: number;
-  readonly thumbprint: string;
-  readonly identityKey: Uint8Array;
-  readonly signedPrekey: SignedKeyRow;
-  readonly lastResortKemPrekey: SignedKeyRow;
-  readonly prekeys: readonly OneTimeKeyRow[];
-  readonly kemPrekeys: readonly OneTimeKeyRow[];
-};
-
-export type EnlistArgs = {
-  /** Used when the person is new; 128 random bits, so that it is never one that is there. */
-  readonly interopId: string;
-  readonly provider: number;
-  readonly identifier: string;
-  readonly device: NewDevice;
-  /** Removes the devices that are there, in favour of this one. */
-  readonly replace: boolean;
-  /** Only as a further device of this enlistment. */
-  readonly joins?: string;
-  readonly maxDevices: number;
-  /** Enlistments that the provider may have. */
-  readonly maxEnlistments: number;
-  readonly nowMs: number;
-};
-
-export type EnlistRefusal =
-  | 'device-authorisation-required'
-  | 'identity-key-in-use'
-  | 'identity-key-differs'
-  | 'device-limit'
-  | 'enlistment-suspended'
-  | 'enlistment-unknown'
-  | 'provider-quota'
-  | 'provider-unknown';
-
-export type EnlistResult =
-  | {
-      readonly kind: 'enlisted';
-      readonly interopId: string;
-      readonly deviceId: number;
-      /** `same`: this device key was there already and nothing changed. */
-      readonly change: 'same' | 'account-added' | 'device-added';
-      readonly removed: readonly Device[];
-    }
-  | { readonly kind: 'refused'; readonly code: EnlistRefusal };
 
 type AccountRow = { row: number; interopId: string; status: string; lastDeviceId: number; identityKey: Uint8Array };
 
@@ -78,6 +35,11 @@ function nextDeviceId(account: AccountRow, devices: readonly Device[]): number |
   const used = new Set(devices.map(device => device.id));
   for (let id = 1; id <= 127; id++) if (!used.has(id)) return id;
   return undefined;
+}
+
+/** Whoever holds an older version of this account must read it again. */
+function raiseVersion(db: DatabaseSync, account: number): void {
+  prepared(db, 'UPDATE account SET version = version + 1 WHERE row = ?').run(account);
 }
 
 function removeDevice(db: DatabaseSync, row: number): void {
@@ -109,7 +71,10 @@ function insertDevice(db: DatabaseSync, account: number, id: number, device: New
   const row = Number(lastInsertRowid);
   addOneTimeKeys(db, row, 0, device.prekeys);
   addOneTimeKeys(db, row, 1, device.kemPrekeys);
-  prepared(db, 'UPDATE account SET last_device_id = max(last_device_id, ?) WHERE row = ?').run(id, account);
+  prepared(db, 'UPDATE account SET last_device_id = max(last_device_id, ?), version = version + 1 WHERE row = ?').run(
+    id,
+    account,
+  );
 }
 
 /** Takes an authorisation of this device key that has not expired: true once. */
@@ -195,7 +160,9 @@ export const accountWrites = {
   /** Removes a device with its keys and its mailbox; gives back what it was, undefined when it isn't there. */
   deviceRemove(db: DatabaseSync, args: { account: number; deviceId: number }): Device | undefined {
     const device = devicesOf(db, args.account).find(known => known.id === args.deviceId);
-    if (device !== undefined) removeDevice(db, device.row);
+    if (device === undefined) return undefined;
+    removeDevice(db, device.row);
+    raiseVersion(db, args.account);
     return device;
   },
 
@@ -234,12 +201,7 @@ export const accountWrites = {
   },
 
   /** Deletes everything that is kept of a person; gives back the devices that were. Refuses a suspended one. */
-  accountWithdraw(
-    db: DatabaseSync,
-    args: { account: number },
-  ):
-    | { readonly kind: 'withdrawn'; readonly devices: readonly Device[] }
-    | { readonly kind: 'refused'; readonly code: 'enlistment-unknown' | 'enlistment-suspended' } {
+  accountWithdraw(db: DatabaseSync, args: { account: number }): WithdrawnAccount {
     const account = prepared(db, 'SELECT status, provider FROM account WHERE row = ?').get(args.account) as
       | { status: string; provider: number }
       | undefined;
@@ -266,7 +228,7 @@ export const accountWrites = {
       | undefined;
     if (account === undefined) return 'unknown';
     if (account.status === args.status) return 'same';
-    prepared(db, 'UPDATE account SET status = ? WHERE row = ?').run(args.status, account.row);
+    prepared(db, 'UPDATE account SET status = ?, version = version + 1 WHERE row = ?').run(args.status, account.row);
     prepared(db, 'INSERT INTO audit (at, actor, action, subject) VALUES (?, ?, ?, ?)').run(
       args.nowMs,
       args.actor,
@@ -283,7 +245,8 @@ export const accountWrites = {
     const sql = args.optedIn
       ? 'INSERT OR IGNORE INTO opt_in (account, provider) VALUES (?, ?)'
       : 'DELETE FROM opt_in WHERE account = ? AND provider = ?';
-    prepared(db, sql).run(args.account, args.provider);
+    const { changes } = prepared(db, sql).run(args.account, args.provider);
+    if (Number(changes) > 0) raiseVersion(db, args.account);
     return true;
   },
 
@@ -296,5 +259,51 @@ export const accountWrites = {
     );
     for (const device of args.devices) changes += Number(remove.run(device).changes);
     return changes;
+  },
+};
+
+const noOptIns: ReadonlySet<number> = new Set();
+const columns = 'row, interop_id AS interopId, provider, identifier, status, version FROM account WHERE';
+
+/** One account; with `otherwise`, an account that isn't there costs the same reads, of that row. */
+function readAccount(
+  db: DatabaseSync,
+  condition: string,
+  args: readonly (string | number)[],
+  otherwise: number | undefined,
+): Account | undefined {
+  const found = prepared(db, `SELECT ${columns} ${condition}`).get(...args) as
+    | Omit<Account, 'devices' | 'optIns'>
+    | undefined;
+  const row = found?.row ?? otherwise;
+  if (row === undefined) return undefined;
+  const devices = devicesOf(db, row);
+  const optIns = prepared(db, 'SELECT provider FROM opt_in WHERE account = ?').all(row) as unknown as {
+    provider: number;
+  }[];
+  if (found === undefined) return undefined;
+  return { ...found, devices, optIns: optIns.length === 0 ? noOptIns : new Set(optIns.map(each => each.provider)) };
+}
+
+export const accountReads = {
+  accountFind(db: DatabaseSync, args: { interopId: string; askerRow: number | undefined }): Account | undefined {
+    return readAccount(db, 'interop_id = ?', [args.interopId], args.askerRow);
+  },
+
+  accountFindByIdentifier(
+    db: DatabaseSync,
+    args: { provider: number; identifier: string; askerRow: number | undefined },
+  ): Account | undefined {
+    return readAccount(db, 'provider = ? AND identifier = ?', [args.provider, args.identifier], args.askerRow);
+  },
+
+  accountIdentityKey(db: DatabaseSync, args: { account: number }): Uint8Array | undefined {
+    const row = prepared(db, 'SELECT identity_key AS identityKey FROM account WHERE row = ?').get(args.account);
+    return (row as { identityKey: Uint8Array } | undefined)?.identityKey;
+  },
+
+  accountDevices(db: DatabaseSync, args: { account: number }): { id: number; enlistedAtMs: number }[] {
+    const select = prepared(db, 'SELECT id, enlisted_at AS enlistedAtMs FROM device WHERE account = ? ORDER BY id');
+    return select.all(args.account).map(row => ({ ...(row as { id: number; enlistedAtMs: number }) }));
   },
 };

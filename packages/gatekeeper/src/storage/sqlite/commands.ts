@@ -1,12 +1,12 @@
 // All named storage commands, from the domains' files. The worker runs them; `SqliteStore.run` and `.read` name them.
-import { accountWrites } from './account-commands.ts';
+import { accountReads, accountWrites } from './account-commands.ts';
 import { keyReads, keyWrites } from './key-commands.ts';
 import { mailboxReads, mailboxWrites } from './mailbox-commands.ts';
 import { operationsReads, operationsWrites } from './operations-commands.ts';
 import { proofWrites } from './proof-commands.ts';
 
 export const writeCommands = { ...mailboxWrites, ...accountWrites, ...keyWrites, ...proofWrites, ...operationsWrites };
-export const readCommands = { ...mailboxReads, ...keyReads, ...operationsReads };
+export const readCommands = { ...mailboxReads, ...accountReads, ...keyReads, ...operationsReads };
 
 export type WriteCommands = typeof writeCommands;
 export type ReadCommands = typeof readCommands;

@@ -2,25 +2,11 @@
 // Runs in the storage workers. Knows nothing of who may ask or of signatures.
 import { createHash } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
-import type { SignedKeyRow } from './account-commands.ts';
+import type { BundleRow, KeyCounts, KeyPublication, OneTimeKeyRow, SignedKeyRow } from '../../keys/key-directory.ts';
 import { prepared } from './prepared.ts';
 
-/** A one-time key: kind 0 an X25519 prekey (no signature), kind 1 a KEM prekey (signed). */
-export type OneTimeKeyRow = { readonly id: number; readonly publicKey: Uint8Array; readonly signature?: Uint8Array };
+/** 0: an X25519 prekey, 1: a KEM prekey. */
 type Kind = 0 | 1;
-
-export type KeyCounts = { readonly prekeys: number; readonly kemPrekeys: number };
-
-/** What another device needs to start a session with this one. Without a one-time KEM prekey: the last-resort one. */
-export type BundleRow = {
-  readonly device: number;
-  readonly identityKey: Uint8Array;
-  readonly signedPrekey: SignedKeyRow;
-  readonly prekey: OneTimeKeyRow | undefined;
-  readonly kemPrekey: SignedKeyRow;
-  /** One-time keys left after this. */
-  readonly left: KeyCounts;
-};
 
 /** Digests of keys that were given out are kept for this many keys of a device, so that a repeated upload can't bring one back. */
 export const givenKeysKept = 2_000;
@@ -111,17 +97,7 @@ export const keyWrites = {
    * Replaces the signed prekey and the last-resort key when given and adds one-time keys. All or nothing.
    * A key that is there already, or was given out before, is passed over: a repeated upload changes nothing.
    */
-  keysPublish(
-    db: DatabaseSync,
-    args: {
-      device: number;
-      signedPrekey?: SignedKeyRow;
-      lastResortKemPrekey?: SignedKeyRow;
-      prekeys: readonly OneTimeKeyRow[];
-      kemPrekeys: readonly OneTimeKeyRow[];
-      maxKept: number;
-    },
-  ): 'published' | 'key-conflict' | 'too-many-keys' | 'device-gone' {
+  keysPublish(db: DatabaseSync, args: KeyPublication): 'published' | 'key-conflict' | 'too-many-keys' | 'device-gone' {
     const { device, signedPrekey, lastResortKemPrekey } = args;
     if (prepared(db, 'SELECT 1 FROM device WHERE row = ?').get(device) === undefined) return 'device-gone';
     const prekeys = newKeys(db, device, 0, args.prekeys);

@@ -1,36 +1,9 @@
 // Provider states, wake-ups that wait, and the audit log. Runs in the storage workers.
 import type { DatabaseSync } from 'node:sqlite';
+import type { AuditEntry } from '../../audit/audit-log.ts';
+import type { ProviderStatus, RegisterResult } from '../../providers/provider-states.ts';
+import type { PendingWakeUp, WakeUpWrite } from '../../wakeup/wake-up-queue.ts';
 import { prepared } from './prepared.ts';
-
-export type ProviderStatus = 'live' | 'suspended';
-
-export type AuditEntry = {
-  readonly seq: number;
-  readonly atMs: number;
-  /** Who did it: `configuration` or `admin`. */
-  readonly actor: string;
-  readonly action:
-    | 'provider-registered'
-    | 'provider-suspended'
-    | 'provider-resumed'
-    | 'provider-keys-revoked'
-    | 'enlistment-suspended'
-    | 'enlistment-resumed';
-  /** A provider number or an InteropId; never a user-visible identifier. */
-  readonly subject: string;
-};
-
-export type PendingWakeUp = {
-  readonly account: number;
-  readonly interopId: string;
-  readonly provider: number;
-  readonly identifier: string;
-  readonly tokenId: string;
-  readonly requestedAtMs: number;
-};
-
-/** With `requestedAtMs`: keep; without: remove. */
-export type WakeUpWrite = { readonly account: number; readonly tokenId: string; readonly requestedAtMs?: number };
 
 function audit(db: DatabaseSync, atMs: number, actor: string, action: AuditEntry['action'], subject: string): void {
   prepared(db, 'INSERT INTO audit (at, actor, action, subject) VALUES (?, ?, ?, ?)').run(atMs, actor, action, subject);
@@ -44,14 +17,7 @@ export const operationsWrites = {
   providersRegister(
     db: DatabaseSync,
     args: { providers: readonly { number: number; name: string }[]; nowMs: number },
-  ):
-    | { readonly kind: 'registered'; readonly statuses: readonly ProviderStatus[] }
-    | {
-        readonly kind: 'refused';
-        readonly number: number;
-        readonly storedName: string;
-        readonly storedNumber: number;
-      } {
+  ): RegisterResult {
     const select = prepared(db, 'SELECT number, name, status FROM provider WHERE number = ? OR name = ?');
     const known = args.providers.map(
       ({ number, name }) =>

@@ -93,6 +93,9 @@ const steps: readonly string[] = [
    ) STRICT;
    CREATE TRIGGER audit_keeps BEFORE DELETE ON audit BEGIN SELECT raise(ABORT, 'the audit log only grows'); END;
    CREATE TRIGGER audit_stays BEFORE UPDATE ON audit BEGIN SELECT raise(ABORT, 'the audit log only grows'); END;`,
+
+  // A version names what a cache holds: every change of an account raises it.
+  `ALTER TABLE account ADD COLUMN version INTEGER NOT NULL DEFAULT 1;`,
 ];
 
 /** Brings the file to this version's tables. Throws when a newer version wrote it. */

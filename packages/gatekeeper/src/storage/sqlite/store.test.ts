@@ -8,8 +8,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { StoreError } from '../store-error.ts';
 import { migrate } from './schema.ts';
-import { maxWaitingCommands, openSqliteStore, type SqliteStore, StoreError, type StoreOptions } from './store.ts';
+import { maxWaitingCommands, openSqliteStore, type SqliteStore, type StoreOptions } from './store.ts';
 
 function folderFor(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-store-'));

@@ -4,18 +4,8 @@
 import { DatabaseSync } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
 import type { ReadCommands, WriteCommands } from './commands.ts';
+import { StoreError, type StoreErrorCode } from '../store-error.ts';
 import { defaultDiskReserveBytes } from './disk-reserve.ts';
-
-export type StoreErrorCode = 'disk-full' | 'store-failed' | 'store-closed' | 'store-overloaded';
-
-/** A storage failure. Nothing of the failed command was written. */
-export class StoreError extends Error {
-  readonly code: StoreErrorCode;
-  constructor(code: StoreErrorCode, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
 
 /** Commands waiting for the writer beyond this are refused with `store-overloaded`: callers slow their peers down first. */
 export const maxWaitingCommands = 100_000;

@@ -6,7 +6,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { readCommands, writeCommands } from './commands.ts';
 import { DiskReserveReached, keepDiskReserve } from './disk-reserve.ts';
 import { migrate } from './schema.ts';
-import type { StoreErrorCode, WorkerCommand, WorkerData, WorkerResult } from './store.ts';
+import type { StoreErrorCode } from '../store-error.ts';
+import type { WorkerCommand, WorkerData, WorkerResult } from './store.ts';
 
 const port = parentPort!;
 const { file, mode, diskReserveBytes } = workerData as WorkerData;

@@ -1,26 +1,9 @@
-// The mailbox's port on the embedded store (real file, real workers), and the stored form of a stanza.
+// The stored form of a stanza.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { childElement, element } from '@drawbridge/wire/element';
 import { NS_CLIENT, NS_DELAY, NS_E2EE } from '@drawbridge/wire/namespaces';
-import { openSqliteStore } from '../storage/sqlite/store.ts';
-import { testMailboxStore } from '../testing/mailbox-contract.ts';
-import { createSqliteMailbox, createStanzaCodec } from './sqlite-mailbox.ts';
-
-testMailboxStore('sqlite', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-mailbox-'));
-  const store = await openSqliteStore(join(folder, 'store.sqlite'));
-  return {
-    store: createSqliteMailbox(store),
-    async close() {
-      await store.close();
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
-});
+import { createStanzaCodec } from './stanza-codec.ts';
 
 const codec = createStanzaCodec('citadel.example');
 const stanza = element('message', NS_CLIENT, { from: '1-aaaaaaaaaaaaaaaaaaaaaaaaaa@citadel.example/1', id: 'm1' }, [

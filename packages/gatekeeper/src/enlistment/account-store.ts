@@ -1,0 +1,100 @@
+// The port for people and their devices. Every rule that must hold at once is one call. Knows no store, no proofs and no
+// streams; arguments were checked at the edge.
+import type { OneTimeKeyRow, SignedKeyRow } from '../keys/key-directory.ts';
+import type { Account, Device } from './account.ts';
+
+export type NewDevice = {
+  readonly registrationId: number;
+  readonly thumbprint: string;
+  readonly identityKey: Uint8Array;
+  readonly signedPrekey: SignedKeyRow;
+  readonly lastResortKemPrekey: SignedKeyRow;
+  readonly prekeys: readonly OneTimeKeyRow[];
+  readonly kemPrekeys: readonly OneTimeKeyRow[];
+};
+
+export type EnlistArgs = {
+  /** Used when the person is new; 128 random bits, so that it is never one that is there. */
+  readonly interopId: string;
+  readonly provider: number;
+  readonly identifier: string;
+  readonly device: NewDevice;
+  /** Removes the devices that are there, in favour of this one. */
+  readonly replace: boolean;
+  /** Only as a further device of this enlistment. */
+  readonly joins?: string;
+  readonly maxDevices: number;
+  /** Enlistments that the provider may have. */
+  readonly maxEnlistments: number;
+  readonly nowMs: number;
+};
+
+export type EnlistRefusal =
+  | 'device-authorisation-required'
+  | 'identity-key-in-use'
+  | 'identity-key-differs'
+  | 'device-limit'
+  | 'enlistment-suspended'
+  | 'enlistment-unknown'
+  | 'provider-quota'
+  | 'provider-unknown';
+
+export type EnlistResult =
+  | {
+      readonly kind: 'enlisted';
+      readonly interopId: string;
+      readonly deviceId: number;
+      /** `same`: this device key was there already and nothing changed. */
+      readonly change: 'same' | 'account-added' | 'device-added';
+      readonly removed: readonly Device[];
+    }
+  | { readonly kind: 'refused'; readonly code: EnlistRefusal };
+
+export type WithdrawnAccount =
+  | { readonly kind: 'withdrawn'; readonly devices: readonly Device[] }
+  | { readonly kind: 'refused'; readonly code: 'enlistment-unknown' | 'enlistment-suspended' };
+
+/**
+ * Every write is one transaction, durable when it resolves, and raises the version of the account that it changes; one
+ * that changes nothing leaves it. A device that is removed takes its keys and its mailbox along in the same transaction.
+ * Reads see every write that had resolved when they began. Rejects with StoreError alone, and then nothing was changed.
+ */
+export interface AccountStore {
+  /**
+   * With `askerRow` there are the same reads whether the account is there or not (then of the asker's own rows): the time
+   * of the answer doesn't tell who exists.
+   */
+  find(interopId: string, askerRow?: number): Promise<Account | undefined>;
+  findByIdentifier(provider: number, identifier: string, askerRow?: number): Promise<Account | undefined>;
+  readIdentityKey(account: number): Promise<Uint8Array | undefined>;
+  /** When each active device was enlisted, in ascending device id. */
+  listDevices(account: number): Promise<readonly { readonly id: number; readonly enlistedAtMs: number }[]>;
+
+  /** Enlists, adds an authorised device, or starts again; idempotent by device key. */
+  enlist(args: EnlistArgs): Promise<EnlistResult>;
+  /** Many at once; each stands alone, answers in the order of the list. */
+  enlistMany(list: readonly EnlistArgs[]): Promise<readonly EnlistResult[]>;
+  /** Lets a device key join once until then; a repeat renews the time. Counts towards `max` what has not expired. */
+  authoriseDevice(authorisation: {
+    readonly account: number;
+    readonly thumbprint: string;
+    readonly nowMs: number;
+    readonly expiresAtMs: number;
+    readonly max: number;
+  }): Promise<'authorised' | 'full' | 'account-gone'>;
+  /** Gives back what was removed; undefined when it isn't there (any more). */
+  removeDevice(account: number, deviceId: number): Promise<Device | undefined>;
+  /** Deletes everything that is kept of a person; gives back the devices that were. Refuses a suspended one. */
+  withdraw(account: number): Promise<WithdrawnAccount>;
+  /** With the audit entry in the same transaction; `same` writes none. */
+  setStatus(change: {
+    readonly interopId: string;
+    readonly status: Account['status'];
+    readonly actor: string;
+    readonly nowMs: number;
+  }): Promise<'changed' | 'same' | 'unknown'>;
+  /** Opts a person in to a provider, or out. False: the account is gone. Idempotent. */
+  setOptIn(account: number, provider: number, optedIn: boolean): Promise<boolean>;
+  /** Removes expired authorisations, at most `limit`; gives back how many. Idempotent. */
+  sweepAuthorisations(nowMs: number, limit: number): Promise<number>;
+}

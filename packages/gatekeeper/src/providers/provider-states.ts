@@ -1,0 +1,27 @@
+// The port for what is kept of providers: number, name and status. Knows no store, no keys and no configuration.
+
+export type ProviderStatus = 'live' | 'suspended';
+
+export type RegisterResult =
+  | { readonly kind: 'registered'; readonly statuses: readonly ProviderStatus[] }
+  | { readonly kind: 'refused'; readonly number: number; readonly storedName: string; readonly storedNumber: number };
+
+/** Each call is one transaction with its audit entry, durable when it resolves; rejects with StoreError alone. */
+export interface ProviderStates {
+  /**
+   * Makes the configured providers known and gives back the stored status of each, in their order. A number or name that
+   * belongs to another provider already is refused, and nothing is written. Idempotent.
+   */
+  register(
+    providers: readonly { readonly number: number; readonly name: string }[],
+    nowMs: number,
+  ): Promise<RegisterResult>;
+  setStatus(change: {
+    readonly number: number;
+    readonly status: ProviderStatus;
+    readonly actor: string;
+    readonly nowMs: number;
+  }): Promise<'changed' | 'same' | 'unknown'>;
+  /** Notes in the audit log that the provider's keys were revoked. Not idempotent: each call is an entry. */
+  noteKeysRevoked(note: { readonly number: number; readonly actor: string; readonly nowMs: number }): Promise<void>;
+}

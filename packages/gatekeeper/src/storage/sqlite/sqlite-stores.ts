@@ -1,0 +1,53 @@
+// All storage ports on one embedded store. Knows no rules: each call is one named command.
+import type { Stores } from '../stores.ts';
+import { createSqliteMailbox } from './sqlite-mailbox.ts';
+import type { SqliteStore } from './store.ts';
+
+export function sqliteStores(store: SqliteStore): Stores {
+  return {
+    accounts: {
+      find: (interopId, askerRow) => store.read('accountFind', { interopId, askerRow }),
+      findByIdentifier: (provider, identifier, askerRow) =>
+        store.read('accountFindByIdentifier', { provider, identifier, askerRow }),
+      readIdentityKey: account => store.read('accountIdentityKey', { account }),
+      listDevices: account => store.read('accountDevices', { account }),
+      enlist: args => store.run('accountEnlist', args),
+      enlistMany: list => store.run('accountEnlistMany', list),
+      authoriseDevice: authorisation => store.run('deviceAuthorise', authorisation),
+      removeDevice: (account, deviceId) => store.run('deviceRemove', { account, deviceId }),
+      withdraw: account => store.run('accountWithdraw', { account }),
+      setStatus: change => store.run('accountSetStatus', change),
+      setOptIn: (account, provider, optedIn) => store.run('optInSet', { account, provider, optedIn }),
+      sweepAuthorisations: (nowMs, limit) => store.run('deviceAuthorisationSweep', { nowMs, limit }),
+    },
+    keys: {
+      publish: keys => store.run('keysPublish', keys),
+      takeBundles: devices => store.run('keysTake', { devices }),
+      countOneTimeKeys: device => store.read('keysCount', { device }),
+    },
+    proofIds: {
+      take: (ids, expiresAtMs) => store.run('proofsTake', { ids, expiresAtMs }),
+      sweep: (nowMs, limit) => store.run('proofSweep', { nowMs, limit }),
+    },
+    providers: {
+      register: (providers, nowMs) => store.run('providersRegister', { providers, nowMs }),
+      setStatus: change => store.run('providerSetStatus', change),
+      noteKeysRevoked: note => store.run('providerKeysRevoked', note),
+    },
+    wakeUps: {
+      write: list => store.run('wakeUpsWrite', list),
+      page: (afterAccount, limit) => store.read('wakeUpsPending', { afterAccount, limit }),
+    },
+    audit: { page: (afterSeq, limit) => store.read('auditPage', { afterSeq, limit }) },
+    mailboxes: createSqliteMailbox(store),
+    waiting: () => store.waiting,
+    isReadable: () => {
+      try {
+        store.reads.prepare('SELECT 1').get();
+        return true;
+      } catch {
+        return false;
+      }
+    },
+  };
+}

@@ -1,0 +1,22 @@
+// Everything that is kept, as ports: what an adapter has to offer, and all that the rest of the gatekeeper sees of it.
+import type { AuditLog } from '../audit/audit-log.ts';
+import type { AccountStore } from '../enlistment/account-store.ts';
+import type { ProofIds } from '../enlistment/proof-ids.ts';
+import type { KeyDirectory } from '../keys/key-directory.ts';
+import type { MailboxStore } from '../mailbox/mailbox-store.ts';
+import type { ProviderStates } from '../providers/provider-states.ts';
+import type { WakeUpQueue } from '../wakeup/wake-up-queue.ts';
+
+export type Stores = {
+  readonly accounts: AccountStore;
+  readonly keys: KeyDirectory;
+  readonly proofIds: ProofIds;
+  readonly providers: ProviderStates;
+  readonly wakeUps: WakeUpQueue;
+  readonly audit: AuditLog;
+  readonly mailboxes: MailboxStore;
+  /** Writes accepted and not yet durable. */
+  readonly waiting: () => number;
+  /** Whether storage answers a read just now. Never throws. */
+  readonly isReadable: () => boolean;
+};
