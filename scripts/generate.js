@@ -45,7 +45,8 @@ try {
       const before = readdirSync(committed).includes(name) ? readFileSync(join(committed, name), 'utf8') : undefined;
       if (now === before) continue;
       differences++;
-      console.log(`${check ? 'differs' : now === undefined ? 'removed' : 'written'}: ${folder}/${name}`);
+      const outcome = now === undefined ? 'removed' : 'written';
+      console.log(`${check ? 'differs' : outcome}: ${folder}/${name}`);
       if (check) continue;
       if (now === undefined) rmSync(join(committed, name));
       else writeFileSync(join(committed, name), now);

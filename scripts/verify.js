@@ -1,20 +1,31 @@
-// `npm run verify`: what to run before a commit. Format, types, lint, generated files, repository rules, unit tests.
+// `npm run verify`: what to run before a commit; `-- --no-tests` leaves the unit tests out. Stops at the first that fails.
 import { ownNode, run } from './node.js';
 
+const node = ownNode();
 const steps = [
   ['format', 'biome', ['format', '.']],
   ['types', 'tsc', ['-p', 'tsconfig.json']],
   ['lint', 'oxlint', ['--type-aware', '--quiet']],
-  ['generated files', ownNode(), ['scripts/generate.js', '--check']],
-  ['repository rules', ownNode(), ['scripts/check-repository.js']],
-  ['links', ownNode(), ['scripts/check-links.js']],
-  ['unit tests', ownNode(), ['scripts/test.js', 'unit']],
+  ['habits', node, ['scripts/check-habits.js']],
+  ['generated files', node, ['scripts/generate.js', '--check']],
+  ['repository rules', node, ['scripts/check-repository.js']],
+  ['links', node, ['scripts/check-links.js']],
+  ['unit tests', node, ['scripts/test.js', 'unit']],
 ];
-
 if (process.argv.includes('--no-tests')) steps.pop();
-for (const [name, command, args] of steps) {
-  const started = Date.now();
+
+const started = Date.now();
+const seconds = since => `${((Date.now() - since) / 1000).toFixed(1)} s`;
+console.log(`verify: ${steps.length} checks: ${steps.map(([name]) => name).join(', ')}`);
+for (const [index, [name, command, args]] of steps.entries()) {
+  const from = Date.now();
   const status = await run(command, args);
-  console.log(`${status === 0 ? 'ok  ' : 'FAIL'} ${name} (${((Date.now() - started) / 1000).toFixed(1)} s)`);
-  if (status !== 0) process.exit(status);
+  console.log(`${status === 0 ? 'ok  ' : 'FAIL'} ${name} (${seconds(from)})`);
+  if (status === 0) continue;
+  const left = steps.slice(index + 1).map(([each]) => each);
+  console.log(
+    `verify failed: ${name}, after ${seconds(started)}${left.length === 0 ? '' : `; not run: ${left.join(', ')}`}`,
+  );
+  process.exit(status);
 }
+console.log(`verify: all ${steps.length} checks passed in ${seconds(started)}`);

@@ -45,4 +45,7 @@ child.on('error', error => {
   console.error(`drawbridge can't start ${node}: ${error.message}`);
   process.exit(1);
 });
-child.on('exit', (code, signal) => process.exit(signal === null ? code : signal === 'SIGINT' ? 130 : 1));
+child.on('exit', (code, signal) => {
+  if (signal === null) process.exit(code);
+  process.exit(signal === 'SIGINT' ? 130 : 1);
+});

@@ -259,7 +259,6 @@ const configSchema = closed({
 
 export { configSchema };
 export type Config = Static<typeof configSchema>;
-export type ProviderConfig = Static<typeof providerSchema>;
 export type Limits = Config['limits'];
 export type BudgetConfig = Config['budgets'];
 

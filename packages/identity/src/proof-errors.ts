@@ -34,13 +34,6 @@ export type ProofErrorEntry = {
   readonly text: string;
 };
 
-/** The peer learns this and no more, whatever the code. */
-export const proofRefusal = {
-  sasl: 'not-authorized',
-  compact: 'proof-refused',
-  http: { status: 401, code: 'proof-refused' },
-} as const;
-
 /** One entry for each code. */
 export const proofErrors: Readonly<Record<ProofErrorCode, ProofErrorEntry>> = {
   'too-large': { level: 'info', retry: false, text: 'The token is longer than 8,192 bytes.' },

@@ -127,6 +127,11 @@ function withFallback(pattern: HandshakePattern): HandshakePattern | undefined {
     ...pattern,
     initiatorPre: pattern.responderPre,
     responderPre: [...pattern.initiatorPre, ...known],
-    messages: rest.map(tokens => tokens.map(token => (token === 'es' ? 'se' : token === 'se' ? 'es' : token))),
+    messages: rest.map(tokens => tokens.map(swapMixed)),
   };
+}
+
+function swapMixed(token: Token): Token {
+  if (token === 'es') return 'se';
+  return token === 'se' ? 'es' : token;
 }

@@ -97,7 +97,6 @@ function parseSeconds(text: string | undefined): number | undefined {
 function bytesOf(el: Element | undefined, length: number): Uint8Array | undefined {
   const child = el?.children.length === 1 ? el.children[0] : undefined;
   if (child === undefined) return undefined;
-  const bytes =
-    typeof child === 'string' ? Buffer.from(child, 'base64') : child instanceof Uint8Array ? child : undefined;
-  return bytes?.length === length ? bytes : undefined;
+  const bytes = typeof child === 'string' ? Buffer.from(child, 'base64') : child;
+  return bytes instanceof Uint8Array && bytes.length === length ? bytes : undefined;
 }

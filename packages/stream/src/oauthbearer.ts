@@ -14,9 +14,6 @@ export type OauthBearer = { readonly token: string; readonly authorizationId?: s
 /** What a client answers to the server's JSON challenge after a failure: one %x01 (RFC 7628 section 3.2.3). */
 export const oauthBearerFailureAnswer: Uint8Array = Uint8Array.of(1);
 
-/** The server's challenge after a refused token (RFC 7628 section 3.2.2): one word, whatever the reason was. */
-export const oauthBearerChallenge: Uint8Array = new TextEncoder().encode('{"status":"invalid_token"}');
-
 const kvsep = '\u0001';
 const bearerToken = /^[A-Za-z0-9\-._~+/]+=*$/;
 /** RFC 7628 section 3.1: value = VCHAR / SP / HTAB / CR / LF. */

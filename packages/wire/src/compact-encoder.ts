@@ -145,7 +145,7 @@ export class CompactWriter {
     const size = (text.length >>> 2) * 3;
     this.reserve(size + fixedValueBytes);
     this.bytes[this.end++] = form.base64;
-    this.varint(text.endsWith('==') ? size - 2 : text.endsWith('=') ? size - 1 : size);
+    this.varint(size - paddingOf(text));
     this.end += this.bytes.write(text, this.end, 'base64');
   }
 
@@ -172,7 +172,7 @@ export class CompactWriter {
     const childCount = countChildren(children);
     const isText =
       childCount === 1 && (children.length === 1 ? !isElementChild(children[0]!) : !children.some(isElementChild));
-    const few = childCount === 0 ? content.none : childCount <= maxShortCount ? childCount + 1 : content.counted;
+    const few = countCode(childCount);
     this.reserve(fixedValueBytes);
     this.bytes[this.end++] = (Math.min(attributeCount, manyAttributes) << 3) | (isText ? content.text : few);
     if (attributeCount >= manyAttributes) this.varint(attributeCount - manyAttributes);
@@ -425,4 +425,15 @@ function countChildren(children: readonly Child[]): number {
     }
   }
   return count;
+}
+
+/** Characters that pad base64 at its end. */
+function paddingOf(base64: string): number {
+  if (base64.endsWith('==')) return 2;
+  return base64.endsWith('=') ? 1 : 0;
+}
+
+function countCode(children: number): number {
+  if (children === 0) return content.none;
+  return children <= maxShortCount ? children + 1 : content.counted;
 }

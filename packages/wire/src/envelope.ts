@@ -341,8 +341,9 @@ function payloadSize(payload: string | Uint8Array): number {
   if (typeof payload !== 'string') return payload.length;
   const length = payload.length;
   if (length === 0) return 0;
-  const padding = payload.charCodeAt(length - 1) !== equals ? 0 : payload.charCodeAt(length - 2) !== equals ? 1 : 2;
-  return (length / 4) * 3 - padding;
+  const whole = (length / 4) * 3;
+  if (payload.charCodeAt(length - 1) !== equals) return whole;
+  return payload.charCodeAt(length - 2) === equals ? whole - 2 : whole - 1;
 }
 
 function isSuiteName(text: string): boolean {

@@ -88,5 +88,3 @@ export function createApp(onError: (code: string) => void) {
   });
   return app;
 }
-
-export type App = ReturnType<typeof createApp>;

@@ -10,7 +10,6 @@ export const maxKeyId = 16_777_215;
 /** libsignal's serialised public keys: a type byte (0x05 X25519, 0x08 Kyber-1024) and the key. */
 export const curveKeyBytes = 33;
 export const kemKeyBytes = 1569;
-export const signatureBytes = 64;
 
 /** Keys as uploaded, before anything about them is known; the two optional ones replace what is there. */
 export type KeyUpload = {

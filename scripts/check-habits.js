@@ -1,0 +1,55 @@
+// Habits that a tool finds: no import cycle (of types neither), no function over 80 lines, no nested ternary, no export that
+// nothing uses. scripts/habits.json lists, with a reason, what offends today: the list only shrinks. An entry that no longer
+// offends is an error too. Tests, harness and benches may have long functions: a scenario reads from top to bottom.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from './node.js';
+import { unusedExports } from './unused-exports.js';
+
+const words = {
+  'eslint(max-lines-per-function)': 'function over 80 lines',
+  'eslint(no-nested-ternary)': 'nested ternary',
+  'import(no-cycle)': 'import cycle',
+};
+const folders = ['packages', 'apps', 'harness', 'bench', 'scripts', 'examples'].filter(name =>
+  existsSync(join(root, name)),
+);
+const oxlint = join(root, 'node_modules/.bin/oxlint');
+const args = ['-c', join(root, 'scripts/habits.oxlintrc.json'), '-f', 'json', ...folders];
+const ran = spawnSync(oxlint, args, { cwd: root, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 });
+if (!ran.stdout?.startsWith('{')) {
+  console.error(`oxlint did not answer: ${ran.error?.message ?? ran.stderr}${ran.stdout}`);
+  process.exit(1);
+}
+
+/** Offences by `file: habit`; several of one kind in a file are one entry. */
+const found = new Map();
+for (const { filename, code, message, labels } of JSON.parse(ran.stdout).diagnostics) {
+  const entry = `${filename}: ${words[code] ?? code}`;
+  const line = labels[0]?.span?.line;
+  found.set(entry, [...(found.get(entry) ?? []), `${filename}:${line}: ${words[code] ?? code}. ${message}`]);
+}
+for (const { file, name } of unusedExports()) {
+  found.set(`${file}: unused export`, [`${file}: nothing uses the export ${name}; remove it`]);
+}
+
+const listed = JSON.parse(readFileSync(join(root, 'scripts/habits.json'), 'utf8'));
+if (process.argv.includes('--print')) {
+  console.log(
+    JSON.stringify(
+      Object.fromEntries([...found.keys()].toSorted((a, b) => (a < b ? -1 : 1)).map(e => [e, listed[e] ?? ''])),
+      undefined,
+      2,
+    ),
+  );
+  process.exit(0);
+}
+const problems = [...found].filter(([entry]) => listed[entry] === undefined).flatMap(([, lines]) => lines);
+for (const entry of Object.keys(listed)) {
+  if (!found.has(entry)) problems.push(`${entry}: no longer offends; remove it from scripts/habits.json`);
+}
+for (const problem of problems) console.error(problem);
+const known = Object.keys(listed).length;
+console.log(problems.length === 0 ? `habits hold; ${known} known offences wait` : `${problems.length} problems`);
+process.exit(problems.length === 0 ? 0 : 1);
