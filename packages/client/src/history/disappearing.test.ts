@@ -153,7 +153,7 @@ test('an own message leaves the outbox and what is kept for retries, too', () =>
           waits: 0,
           notBeforeMs: 0,
         });
-        writeSent(tx, id, { to: bob, content });
+        writeSent(tx, id, { to: bob, content, sentAtMs: 0 });
       }
     });
     const message = write(store, 'own', own, 0, 1);
@@ -164,8 +164,8 @@ test('an own message leaves the outbox and what is kept for retries, too', () =>
     clock.moveTo(1_000);
     inStore(store, tx => {
       for (const id of ['s1', 's1~3', 's2']) assert.equal(readOutbox(tx, id), undefined, id);
-      for (const id of ['s1', 's2']) assert.equal(readSent(tx, id), undefined, id);
-      assert.ok(readOutbox(tx, 'other') !== undefined && readSent(tx, 'other') !== undefined);
+      for (const id of ['s1', 's2']) assert.equal(readSent(tx, id, 0), undefined, id);
+      assert.ok(readOutbox(tx, 'other') !== undefined && readSent(tx, 'other', 0) !== undefined);
     });
     watch.close();
   }));

@@ -22,6 +22,7 @@ import type { HistoryTransfer } from '../history/history-transfer.ts';
 import { committed, type Outbox, repeatId } from '../outbox/outbox.ts';
 import {
   deleteUnread,
+  forgetSent,
   listHeld,
   listUnread,
   readCapabilities,
@@ -119,11 +120,12 @@ export class Inbox {
     }
   }
 
-  /** Turns what nobody sent again into placeholders. */
+  /** Turns what nobody sent again into placeholders, and forgets what is kept to be sent again. */
   sweep(): void {
     const { store, clock } = this.#context;
     const followup = newFollowup();
     const result = store.transaction(tx => {
+      forgetSent(tx, clock.nowMs(), inboxLimits.sweepRows);
       for (const { from, stanzaId, sinceMs } of listUnread(tx, inboxLimits.sweepRows)) {
         if (clock.nowMs() - sinceMs < inboxLimits.retryWaitMs) continue;
         deleteUnread(tx, from, stanzaId);
@@ -262,7 +264,7 @@ export class Inbox {
     const failed = readDecryptionError(request.decryptionError);
     if (!failed.ok || failed.value.deviceId !== suite.local.deviceId || failed.value.tag !== stanzaTag(stanzaId))
       return;
-    const sent = readSent(tx, stanzaId);
+    const sent = readSent(tx, stanzaId, clock.nowMs());
     if (sent === undefined || sent.to !== interopId || !outbox.hasRoom(tx)) return;
     const decision = decideRetry('resend', from, stanzaId, clock.nowMs(), key => tx.get('retry', key));
     for (const { key, value } of decision.rows) tx.put('retry', key, value);

@@ -370,7 +370,7 @@ export class Outbox {
     content: Uint8Array,
     mergedIds: readonly string[],
   ): Promise<Readiness | 'no-session'> {
-    const { suite, store } = this.#context;
+    const { suite, store, clock } = this.#context;
     let ready: OutboxRecord | undefined;
     const commit = ({ ciphertexts, changes }: Encrypted): void => {
       const encrypted: OutboxRecord = {
@@ -389,7 +389,8 @@ export class Outbox {
           if (readOutbox(tx, id) === undefined) throw new ClientError('unknown-message');
           tx.apply(changes);
           writeOutbox(tx, id, encrypted);
-          if (record.toDevice === undefined) writeSent(tx, id, { to: record.to, content: base64(content) });
+          if (record.toDevice === undefined)
+            writeSent(tx, id, { to: record.to, content: base64(content), sentAtMs: clock.nowMs() });
           for (const mergedId of mergedIds) tx.delete('outbox', mergedId);
         }),
       );

@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { openClient } from '../client.ts';
+import { openEncryptedStore } from './encrypted-store.ts';
 import { SCHEMA_VERSION } from './migrations.ts';
+import { forgetSent, sentKeptMs } from './records.ts';
 
 const stores = [
   { file: '0.1.0-flat-messages.db', gatekeeper: 'https://localhost:45191', version: 1, digits: '346560307599983956' },
@@ -16,6 +18,21 @@ const stores = [
 function versionOf(path: string): number {
   using db = new DatabaseSync(path);
   return Number(db.prepare('PRAGMA user_version').get()?.['user_version']);
+}
+
+/** Content that was kept for retries without a time counts from its migration. */
+async function keepsWhatWasSent(path: string): Promise<void> {
+  const store = await openEncryptedStore({ path, key: { kind: 'passphrase', passphrase: 'a long passphrase' } });
+  assert(store.ok);
+  const counts = store.value.transaction(tx => {
+    const before = tx.count('sent');
+    forgetSent(tx, Date.now() + sentKeptMs - 60_000, 1_000);
+    const within = tx.count('sent');
+    forgetSent(tx, Date.now() + sentKeptMs + 60_000, 1_000);
+    return [before === within, before > 60, tx.count('sent')];
+  });
+  assert.deepEqual(counts, { ok: true, value: [true, true, 0] });
+  store.value.close();
 }
 
 for (const { file, gatekeeper, version, digits } of stores) {
@@ -63,6 +80,7 @@ for (const { file, gatekeeper, version, digits } of stores) {
       }
       assert.equal(versionOf(path), SCHEMA_VERSION);
     }
+    await keepsWhatWasSent(path);
     rmSync(folder, { recursive: true });
   });
 }

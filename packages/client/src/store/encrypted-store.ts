@@ -30,8 +30,11 @@ const SIZE_STEP_BYTES = 128;
 export async function openEncryptedStore(options: {
   readonly path: string;
   readonly key: KeySource;
+  /** For what an earlier version kept without a time. */
+  readonly nowMs?: () => number;
 }): Promise<StoreResult<EncryptedStore>> {
   let db: DatabaseSync | undefined;
+  const nowMs = (options.nowMs ?? Date.now)();
   try {
     db = openDatabase(options.path);
     const { header, version } = readHeader(db);
@@ -40,13 +43,13 @@ export async function openEncryptedStore(options: {
       const made = await createStoreKeys(options.key);
       keys = made.keys;
       inTransaction(db, () => {
-        migrate(db!, version, () => createTransaction(prepare(db!), keys));
+        migrate(db!, version, () => createTransaction(prepare(db!), keys), nowMs);
         writeHeader(db!, made.header);
       });
     } else {
       keys = await openStoreKeys(options.key, header);
       if (version < SCHEMA_VERSION)
-        inTransaction(db, () => migrate(db!, version, () => createTransaction(prepare(db!), keys)));
+        inTransaction(db, () => migrate(db!, version, () => createTransaction(prepare(db!), keys), nowMs));
     }
     return { ok: true, value: createStore(db, keys) };
   } catch (error) {

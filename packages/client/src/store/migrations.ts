@@ -2,11 +2,12 @@
 // transaction, whenever the store is opened.
 // Knows nothing of keys; a step gets rows that are opened already. Every step has a store in `testing/stores`.
 import type { DatabaseSync } from 'node:sqlite';
+import { addSentTimes } from './records.ts';
 import { toLogEntries } from './to-log-entries.ts';
 import type { Transaction } from './store.ts';
 
 /** `rows` reads and writes the tables of version 1. */
-type Migration = (db: DatabaseSync, rows: () => Transaction) => void;
+type Migration = (db: DatabaseSync, rows: () => Transaction, nowMs: number) => void;
 
 /** A store of version n runs steps n, n + 1, … */
 const migrations: readonly Migration[] = [
@@ -21,12 +22,13 @@ const migrations: readonly Migration[] = [
       CREATE INDEX row_kind ON row (kind, sequence);
     `),
   (_, rows) => toLogEntries(rows()),
+  (_, rows, nowMs) => addSentTimes(rows(), nowMs),
 ];
 
 export const SCHEMA_VERSION: number = migrations.length;
 
 /** Within a transaction of the caller. */
-export function migrate(db: DatabaseSync, from: number, rows: () => Transaction): void {
-  for (const step of migrations.slice(from)) step(db, rows);
+export function migrate(db: DatabaseSync, from: number, rows: () => Transaction, nowMs: number): void {
+  for (const step of migrations.slice(from)) step(db, rows, nowMs);
   db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
 }

@@ -53,8 +53,11 @@ export type OutboxRecord = {
   readonly ciphertexts?: readonly OutboxCiphertext[];
 };
 
-/** What was sent, for a recipient who could not read it; the key is the stanza's id. */
-export type SentRecord = { readonly to: string; readonly content: string };
+/** What was sent, for a recipient who could not read it; the key is the stanza's id. Bounded by `tableLimits` and by time. */
+export type SentRecord = { readonly to: string; readonly content: string; readonly sentAtMs: number };
+
+/** Content sent longer ago than this is not sent again, and forgotten (docs/protocol/09-content.md section 9.7). */
+export const sentKeptMs: number = 14 * 86_400_000;
 
 /** An upload that is under way or broke off, and the message that waits for it. */
 export type UploadRecord = {
@@ -344,12 +347,34 @@ export function listSaving(tx: Transaction): string[] {
   return tx.list('saving').map(row => row.value.toString());
 }
 
-export function readSent(tx: Transaction, stanzaId: string): SentRecord | undefined {
-  return getJson(tx, 'sent', stanzaId);
+/** Undefined: never sent, or too long ago. */
+export function readSent(tx: Transaction, stanzaId: string, nowMs: number): SentRecord | undefined {
+  const sent = getJson<SentRecord>(tx, 'sent', stanzaId);
+  return sent === undefined || nowMs - sent.sentAtMs > sentKeptMs ? undefined : sent;
 }
 
 export function writeSent(tx: Transaction, stanzaId: string, sent: SentRecord): void {
   putJson(tx, 'sent', stanzaId, sent);
+}
+
+/** Forgets what was sent too long ago, of the oldest `limit` rows. */
+export function forgetSent(tx: Transaction, nowMs: number, limit: number): void {
+  for (const { key, value } of tx.list('sent', { limit })) {
+    const { sentAtMs } = decodeJson(value) as SentRecord;
+    if (nowMs - sentAtMs > sentKeptMs) tx.delete('sent', key);
+  }
+}
+
+/** Version 2 to 3: what was kept without a time counts from now. At most as many as `tableLimits` lets stand. */
+export function addSentTimes(tx: Transaction, nowMs: number): void {
+  for (let after: number | undefined; ; ) {
+    const rows = tx.list('sent', after === undefined ? {} : { after });
+    for (const { key, value } of rows) {
+      putJson(tx, 'sent', key, { sentAtMs: nowMs, ...(decodeJson(value) as Omit<SentRecord, 'sentAtMs'>) });
+    }
+    if (rows.length === 0) return;
+    after = rows.at(-1)!.sequence;
+  }
 }
 
 /** `done`: never look at it again. `unread`: it could not be decrypted; the sender may send it once more. */
