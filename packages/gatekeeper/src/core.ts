@@ -13,7 +13,7 @@ import {
   type ListenerLog,
   type Tap,
 } from './listeners/admission.ts';
-import { addressKey } from './listeners/network-prefix.ts';
+import { addressKey } from '@drawbridge/identity/network-prefix';
 import { type Codec, type MailboxLimits, Mailboxes } from './mailbox/mailbox.ts';
 import type { MailboxStore } from './mailbox/mailbox-store.ts';
 import type { SessionHost, SessionLimits } from './routing/device-session.ts';

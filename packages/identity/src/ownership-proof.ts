@@ -53,12 +53,16 @@ export type OwnershipProofClaims = {
   readonly region?: 'covered';
 };
 
-const unsafeInIdentifier = /[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/u;
+// What a reader can't see or an XML stream can't carry: two names that look alike must be one name. U+FFF9-FFFB are
+// invisible annotation marks that Unicode does not count as default-ignorable.
+const unsafeInIdentifier =
+  /[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\uFFF9-\uFFFB]/u;
 const spaceAtEnd = /^\p{White_Space}|\p{White_Space}$/u;
 
 /**
  * True for a user-visible identifier (docs/protocol/01): 1..128 characters (code points) in normal form C, without
- * control, bidi-control or line-separator characters and without space at either end.
+ * control, bidi-control, line-separator, invisible (zero-width and other default-ignorable) or noncharacter code points
+ * and without space at either end. Issuers, directories, enlistment and wake-ups all ask this one function.
  */
 export function isUserIdentifier(value: unknown): value is string {
   if (typeof value !== 'string' || value.length === 0 || value.length > 256) return false;

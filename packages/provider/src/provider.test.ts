@@ -259,20 +259,20 @@ test('closed registration is the default', async () => {
   assert.deepEqual([answer.status, answer.body['code']], [403, 'registration-closed']);
 });
 
-test('guessing is slowed down for known and unknown names alike, and does not stop sessions that are open', async () => {
+test('guessing is stopped for known and unknown names alike, where it comes from and nowhere else', async () => {
   const { call, sessionOf, gate } = await world({
-    // Each guess from another address, as a botnet would.
     clientAddress: request => String(request.headers['x-test-address'] ?? ''),
   });
   const authorization = await sessionOf('mia');
   for (const identifier of ['mia', 'nobody']) {
     const statuses: number[] = [];
-    for (let n = 0; n <= providerLimits.identifierAttempts.burst; n++) {
+    for (let n = 0; n <= providerLimits.pairAttempts.burst; n++) {
       const answer = await call(
         'POST',
         '/v1/sessions',
         { identifier, password: 'wrong horse' },
-        { 'x-test-address': `${n}` },
+        // Each guess from another address of one /64, which one customer has.
+        { 'x-test-address': `2001:db8:0:1::${n.toString(16)}` },
       );
       statuses.push(answer.status);
       if (answer.status === 429) {
@@ -282,6 +282,13 @@ test('guessing is slowed down for known and unknown names alike, and does not st
     }
     assert.deepEqual(statuses.slice(-2), [401, 429]);
   }
+  const owner = await call(
+    'POST',
+    '/v1/sessions',
+    { identifier: 'mia', password: 'correct horse' },
+    { 'x-test-address': '2001:db8:0:2::1' },
+  );
+  assert.equal(owner.status, 201);
   const proof = await call(
     'POST',
     '/v1/ownership-proofs',

@@ -9,10 +9,12 @@ import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createEgress, type EgressOptions } from '@drawbridge/identity/egress';
 import { issueOwnershipProof } from '@drawbridge/identity/issue-ownership-proof';
 import { isThumbprint, type PublicSigningJwk, type SignatureAlgorithm } from '@drawbridge/identity/jwk';
 import { localKeySource } from '@drawbridge/identity/key-set';
+import { addressKey } from '@drawbridge/identity/network-prefix';
 import {
   isUserIdentifier,
   issuedProofLifetimeSeconds,
@@ -20,6 +22,7 @@ import {
 } from '@drawbridge/identity/ownership-proof';
 import type { KeySource } from '@drawbridge/identity/verify-ownership-proof';
 import { createAttemptBudget } from './http/attempt-budget.ts';
+import { createLoginAttempts } from './http/login-attempts.ts';
 import { createRoutes } from './http/routes.ts';
 import { createIssuer } from './issuer/issuer.ts';
 import { issuerKeyFile, issuerKeyMemory } from './issuer/issuer-key-file.ts';
@@ -34,8 +37,12 @@ import { createWakeUpStreams } from './wake-ups/streams.ts';
 export const providerLimits = {
   /** Logins and registrations from one address: 100, refilled in 15 minutes. */
   addressAttempts: { burst: 100, refillMs: 900_000, maxKeys: 50_000 },
-  /** Logins with one identifier since the last success: 20, refilled in 15 minutes. */
-  identifierAttempts: { burst: 20, refillMs: 900_000, maxKeys: 50_000 },
+  /** Logins from one address with one identifier since the last success: 20, refilled in 15 minutes. */
+  pairAttempts: { burst: 20, refillMs: 900_000, maxKeys: 50_000 },
+  /** Logins with one identifier from all addresses together: from the 101st within 15 minutes on each is slowed down. */
+  identifierAttempts: { burst: 100, refillMs: 900_000, maxKeys: 50_000 },
+  /** How long a login waits that is slowed down, and how many may wait at once. */
+  slowedAttempts: { delayMs: 2_000, maxWaiting: 1_000 },
   /** Proofs for one person: 120, refilled in a minute. */
   proofs: { burst: 120, refillMs: 60_000, maxKeys: 50_000 },
   maxConnections: 20_000,
@@ -190,6 +197,7 @@ export async function createProvider(options: ProviderOptions): Promise<Provider
 
   const keySet = (): { readonly keys: readonly PublicSigningJwk[] } => ({ keys: issuer.published() });
   const mediaUrl = options.media === undefined ? undefined : (options.media.url ?? `${options.issuer}/media`);
+  const addresses = createAttemptBudget(providerLimits.addressAttempts, monotonicMs);
   const routes = await createRoutes({
     issuer: options.issuer,
     pathPrefix,
@@ -198,12 +206,15 @@ export async function createProvider(options: ProviderOptions): Promise<Provider
     mediaUrl,
     sessions,
     streams,
-    budgets: {
-      addresses: createAttemptBudget(providerLimits.addressAttempts, monotonicMs),
+    budgets: { addresses, proofs: createAttemptBudget(providerLimits.proofs, monotonicMs) },
+    attempts: createLoginAttempts({
+      addresses,
+      pairs: createAttemptBudget(providerLimits.pairAttempts, monotonicMs),
       identifiers: createAttemptBudget(providerLimits.identifierAttempts, monotonicMs),
-      proofs: createAttemptBudget(providerLimits.proofs, monotonicMs),
-    },
-    clientAddress: options.clientAddress ?? socketAddress,
+      ...providerLimits.slowedAttempts,
+      wait: async ms => await sleep(ms, undefined, { ref: false }),
+    }),
+    clientAddress: request => addressOf(options.clientAddress?.(request) ?? request.socket.remoteAddress ?? ''),
     keySet,
     issueProof,
     receiveWakeUp,
@@ -306,14 +317,7 @@ function closeServer(server: Server): Promise<void> {
   });
 }
 
-/** One budget for an IPv4 address, and one for the /64 of an IPv6 address: that much belongs to one customer. */
-function socketAddress(request: IncomingMessage): string {
-  const address = request.socket.remoteAddress ?? '';
-  if (address.startsWith('::ffff:')) return address.slice(7);
-  if (!address.includes(':')) return address;
-  const [head = '', tail] = address.split('::', 2);
-  const groups = head === '' ? [] : head.split(':');
-  const after = tail === undefined || tail === '' ? 0 : tail.split(':').length;
-  while (groups.length + after < 8) groups.push('0');
-  return groups.slice(0, 4).join(':');
+/** One budget for an IPv4 address, and one for the /64 of an IPv6 address; what is no address is a key as it stands. */
+function addressOf(text: string): string {
+  return addressKey(text) || text;
 }

@@ -2,7 +2,7 @@
 // logged.
 import type { IncomingMessage } from 'node:http';
 import { BlockList, isIPv4 } from 'node:net';
-import { addressKey, plainAddress } from '../listeners/network-prefix.ts';
+import { addressKey, plainAddress } from '@drawbridge/identity/network-prefix';
 
 /** Whether an address is one of these reverse proxies. */
 export function proxyCheck(trustedProxies: readonly string[]): (address: string) => boolean {

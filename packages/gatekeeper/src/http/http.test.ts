@@ -9,7 +9,7 @@ import { sampleDevice } from '../testing/sample-device.ts';
 import { StoreError } from '../storage/store-error.ts';
 import { domain, type Fixture, gatekeeperIssuer, issuers, openFixture } from '../testing/control-fixture.ts';
 import { buildAdminHttp, openAdminToken } from './admin.ts';
-import { addressKey } from '../listeners/network-prefix.ts';
+import { addressKey } from '@drawbridge/identity/network-prefix';
 import { clientAddress } from './client-address.ts';
 import { buildPublicHttp } from './public.ts';
 

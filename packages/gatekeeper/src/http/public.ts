@@ -4,6 +4,7 @@
 import type { IncomingMessage, RequestListener } from 'node:http';
 import { pump } from '@drawbridge/identity/body-buffers';
 import { maxProofLifetimeSeconds, type OwnershipProof } from '@drawbridge/identity/ownership-proof';
+import { rangeAsked } from '@drawbridge/provider/media-origin-range';
 import { maxCiphertextBytes, maxDeviceId, maxEnvelopeBytes, maxRegistrationId } from '@drawbridge/wire/limits';
 import swagger from '@fastify/swagger';
 import type { FastifyRequest } from 'fastify';
@@ -382,7 +383,7 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
     handler: async (request, reply) => {
       const method = request.method === 'HEAD' ? 'HEAD' : 'GET';
       const { grant } = request.params;
-      const answer = await control.media.fetch(grant, method, request.headers.range);
+      const answer = await control.media.fetch(grant, method, rangeAsked(request.headers));
       if (answer.headers !== undefined) void reply.headers(answer.headers);
       if (answer.kind === 'problem') {
         return problem(reply, answer.code, answer.code === 'busy' ? { retryAfterSeconds: storageRetrySeconds } : {});

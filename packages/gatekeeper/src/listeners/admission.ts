@@ -5,7 +5,7 @@ import type { Account, Device } from '../enlistment/account.ts';
 import { type Carrier, DeviceSession, type SessionHost } from '../routing/device-session.ts';
 import type { Sessions } from '../routing/sessions.ts';
 import { type LoginStep, LoginTurns } from './login-turns.ts';
-import { PrefixCounts } from './network-prefix.ts';
+import { PrefixCounts } from '@drawbridge/identity/network-prefix';
 
 /** Who a stream belongs to, and the provider's key that vouched for it. */
 export type Admitted = { readonly account: Account; readonly device: Device; readonly keyId: string };

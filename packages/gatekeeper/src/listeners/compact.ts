@@ -4,7 +4,7 @@ import { maxWebSocketMessageBytes } from '@drawbridge/stream/compact-frames';
 import type { CompactServerSettings } from '@drawbridge/stream/compact-server';
 import type { WebSocket } from 'ws';
 import type { ConnectionPlace, ListenerHost } from './admission.ts';
-import { addressKey } from './network-prefix.ts';
+import { addressKey } from '@drawbridge/identity/network-prefix';
 import { type ByteLink, CompactStream, type KeyLog } from './compact-stream.ts';
 
 export const compactPath = '/compact';

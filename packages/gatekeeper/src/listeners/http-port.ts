@@ -11,7 +11,7 @@ import { createServer as createHttpsServer, type Server as HttpsServer } from 'n
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import type { Tap } from './admission.ts';
 import { type HttpPlace, HttpPlaces } from './http-places.ts';
-import { addressKey } from './network-prefix.ts';
+import { addressKey } from '@drawbridge/identity/network-prefix';
 import { minTlsVersion, type TlsMaterial } from './tcp.ts';
 
 export type HttpPort = {

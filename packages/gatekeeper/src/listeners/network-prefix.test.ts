@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConnectionGate, defaultListenerLimits } from './admission.ts';
 import { HttpPlaces } from './http-places.ts';
-import { addressKey, PrefixCounts, siteKey } from './network-prefix.ts';
+import { addressKey, PrefixCounts, siteKey } from '@drawbridge/identity/network-prefix';
 
 test('a party is an IPv4 address or a /64; a site is a /48; translated IPv4 addresses are told apart', () => {
   for (const [address, key, site] of [

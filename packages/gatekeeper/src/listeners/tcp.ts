@@ -6,7 +6,7 @@ import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import { streamErrorElement } from '@drawbridge/wire/stream-error';
 import { encodeElement, encodeStreamEnd, encodeStreamHeader } from '@drawbridge/wire/xml-encoder';
 import type { ConnectionPlace, ListenerHost } from './admission.ts';
-import { addressKey } from './network-prefix.ts';
+import { addressKey } from '@drawbridge/identity/network-prefix';
 import { XmppStream, type XmppLink } from './xmpp-stream.ts';
 
 export type TlsMaterial = { readonly cert: string | Buffer; readonly key: string | Buffer };

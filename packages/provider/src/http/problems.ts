@@ -39,7 +39,8 @@ export const problems: Readonly<
   'identifier-refused': {
     status: 400,
     title: 'Identifier refused',
-    detail: 'Choose 1 to 128 characters in normal form C, without control characters or space at the ends.',
+    detail:
+      'Choose 1 to 128 characters in normal form C, without control or invisible characters or space at the ends.',
   },
   'password-refused': { status: 400, title: 'Password refused', detail: 'Choose 8 characters to 512 bytes.' },
   'identifier-taken': { status: 409, title: 'Identifier taken', detail: 'Choose another identifier.' },

@@ -8,6 +8,7 @@ import { isUserIdentifier, type ProofTransport } from '@drawbridge/identity/owne
 import { fastify, type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { AttemptBudget } from './attempt-budget.ts';
+import type { LoginAttempts } from './login-attempts.ts';
 import { isPassword, passwordLimits } from '../directory/password-hash.ts';
 import { type ProblemCode, problemDetails, problems } from './problems.ts';
 import type { ProofIssue } from '../provider.ts';
@@ -27,11 +28,8 @@ export type RouteContext = {
   readonly mediaUrl: string | undefined;
   readonly sessions: Sessions;
   readonly streams: WakeUpStreams;
-  readonly budgets: {
-    readonly addresses: AttemptBudget;
-    readonly identifiers: AttemptBudget;
-    readonly proofs: AttemptBudget;
-  };
+  readonly budgets: { readonly addresses: AttemptBudget; readonly proofs: AttemptBudget };
+  readonly attempts: LoginAttempts;
   readonly clientAddress: (request: FastifyRequest['raw']) => string;
   readonly keySet: () => { readonly keys: readonly PublicSigningJwk[] };
   readonly issueProof: (
@@ -125,17 +123,17 @@ export async function createRoutes(context: RouteContext): Promise<FastifyInstan
 
       routes.post('/v1/sessions', { schema: { body: Credentials } }, async (request, reply) => {
         const { identifier, password } = request.body;
-        // Counted before anything is checked, for names that exist and names that don't.
-        const waitSeconds =
-          budgets.addresses.take(context.clientAddress(request.raw)) || budgets.identifiers.take(identifier);
-        if (waitSeconds > 0) return problem(reply, 'too-many-attempts', waitSeconds);
+        const address = context.clientAddress(request.raw);
+        const admission = await context.attempts.admit(address, identifier);
+        if (admission.kind === 'refused') return problem(reply, 'too-many-attempts', admission.waitSeconds);
+        if (admission.kind === 'busy') return problem(reply, 'busy', httpLimits.retrySeconds);
         const authentication = await directory.authenticate(identifier, password);
         if (authentication.kind === 'busy') return problem(reply, 'busy', httpLimits.retrySeconds);
         if (authentication.kind === 'refused') {
           context.log('session-refused', 'credentials-refused');
           return problem(reply, 'credentials-refused');
         }
-        budgets.identifiers.restore(identifier);
+        context.attempts.succeeded(address, identifier);
         return reply.code(201).send({
           session: sessions.begin(identifier),
           ...(context.mediaUrl === undefined ? {} : { media: context.mediaUrl }),

@@ -20,7 +20,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import * as fc from 'fast-check';
 import { createMediaOrigin, type MediaLimits, type MediaOrigin, mediaProblems } from './media-origin.ts';
-import { readRange } from './range.ts';
+import { rangeAsked, readRange } from './range.ts';
 import { createDiskMediaStore, type MediaStore } from './media-store.ts';
 import { createProvider } from '../provider.ts';
 
@@ -158,6 +158,8 @@ test('an upload of one piece, read whole, in ranges and by its head', async () =
     assert.equal(part.headers['content-range'], `bytes ${start}-${end - 1}/300000`);
     assert.ok(part.body.equals(bytes.subarray(start, end)));
   }
+  const unknownTag = await call('GET', url, { headers: { range: 'bytes=0-9', 'if-range': '"some-tag"' } });
+  assert.deepEqual([unknownTag.status, unknownTag.body.length], [200, 300_000]);
   const behind = await call('GET', url, { headers: { range: 'bytes=300000-' } });
   assert.equal(behind.status, 416);
   assert.equal(behind.headers['content-range'], 'bytes */300000');
@@ -480,6 +482,8 @@ test('ranges', () => {
       else assert.deepEqual(range, { startBytes: first, endBytes: last === null ? size : Math.min(last + 1, size) });
     }),
   );
+  assert.equal(rangeAsked({ range: 'bytes=0-1' }), 'bytes=0-1');
+  assert.equal(rangeAsked({ range: 'bytes=0-1', 'if-range': '"x"' }), undefined);
   assert.equal(readRange('bytes=-0', 10), 'unsatisfiable');
   assert.equal(readRange('bytes=0-1,3-4', 10), 'whole');
 });

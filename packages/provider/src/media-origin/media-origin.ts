@@ -10,7 +10,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { discard, pump } from '@drawbridge/identity/body-buffers';
-import { readRange } from './range.ts';
+import { rangeAsked, readRange } from './range.ts';
 import { createDiskMediaStore, type MediaStore, type MediaWriter } from './media-store.ts';
 import { openUploads, type Upload } from './uploads.ts';
 
@@ -385,7 +385,7 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
     if (file === undefined) throw new Refusal('not-found');
     if (answering.size >= limits.transfers) throw new Refusal('busy');
     const { sizeBytes } = file;
-    const range = readRange(request.headers.range, sizeBytes);
+    const range = readRange(rangeAsked(request.headers), sizeBytes);
     if (range === 'unsatisfiable') {
       response.setHeader('content-range', `bytes */${sizeBytes}`);
       throw new Refusal('range-refused');
