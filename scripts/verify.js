@@ -1,4 +1,5 @@
-// `npm run verify`: what to run before a commit; `-- --no-tests` leaves the unit tests out. Stops at the first that fails.
+// `npm run verify`: what to run before a commit; `-- --no-tests` leaves out the API reports, which
+// need a build, and the unit tests. Stops at the first that fails.
 import { ownNode, run } from './node.js';
 
 const node = ownNode();
@@ -10,9 +11,10 @@ const steps = [
   ['generated files', node, ['scripts/generate.js', '--check']],
   ['repository rules', node, ['scripts/check-repository.js']],
   ['links', node, ['scripts/check-links.js']],
+  ['API reports', node, ['scripts/api.js', '--check']],
   ['unit tests', node, ['scripts/test.js', 'unit']],
 ];
-if (process.argv.includes('--no-tests')) steps.pop();
+if (process.argv.includes('--no-tests')) steps.splice(-2);
 
 const started = Date.now();
 const seconds = since => `${((Date.now() - since) / 1000).toFixed(1)} s`;
