@@ -22,6 +22,7 @@ import { ClientFiles } from './files/client-files.ts';
 import { isShown } from './history/history.ts';
 import { Identities } from './identities/identities.ts';
 import { MessageReader } from './inbox/message-reader.ts';
+import { Notices } from './notices/notices.ts';
 import { type CheckedOptions, checkOptions, type ClientOptions, openKeyLog } from './options.ts';
 import { openEncryptedStore } from './store/encrypted-store.ts';
 import type { EncryptedStore } from './store/store.ts';
@@ -60,6 +61,8 @@ export class Client {
   /** Chats and what is in them. */
   readonly chats: Chats;
   readonly files: ClientFiles;
+  /** Changes that nobody may miss, until they are acknowledged. */
+  readonly notices: Notices;
   readonly #device: LocalDevice;
   readonly #lifecycle: Lifecycle;
   readonly #hub = new EventHub();
@@ -93,6 +96,7 @@ export class Client {
     this.devices = new Devices({ device, lifecycle, account: this.account, identifier: known?.identifier });
     this.contacts = new Contacts(device, lifecycle);
     this.identities = new Identities(device, lifecycle);
+    this.notices = new Notices(device);
     this.chats = new Chats(device, lifecycle);
     this.files = new ClientFiles({ device, lifecycle, provider, folder });
   }

@@ -74,7 +74,7 @@ export class Messenger {
     });
     this.#outbox = outbox;
     const authoring = new Authoring({ store, own, clock, outbox, emit });
-    this.people = new People({ store, own, domain, request, status: () => this.status });
+    this.people = new People({ store, own, domain, request, clock, status: () => this.status });
     this.profile = new OwnProfile(authoring, outbox);
     this.writing = new Writing(authoring, this.profile);
     this.receipts = new Receipts(authoring, outbox);

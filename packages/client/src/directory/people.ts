@@ -3,8 +3,10 @@
 // Knows nothing of messages, nor of identity keys.
 // Source: docs/protocol/06-stanzas.md section 6.3.
 import { isInteropId, parseJid } from '@drawbridge/wire/jid';
+import type { Clock } from '../clock.ts';
 import type { ConnectionStatus } from '../connection/connection.ts';
 import { ClientError } from '../errors.ts';
+import { addNotice } from '../notices/notice-records.ts';
 import type { EncryptedStore } from '../store/store.ts';
 import { type ContactRecord, findContact, forgetContact, readContact, writeContact } from '../store/records.ts';
 import { transact } from '../store/transact.ts';
@@ -29,6 +31,7 @@ export type PeopleContext = {
   readonly own: string;
   readonly domain: string;
   readonly request: Request;
+  readonly clock: Clock;
   readonly status: () => ConnectionStatus;
 };
 
@@ -65,12 +68,18 @@ export class People {
 
   /** Asks the directory, even when the name is known already: people move. */
   async find(provider: string, identifier: string): Promise<string> {
-    const { store, request, domain } = this.#context;
+    const { store, request, domain, clock } = this.#context;
     try {
       const jid = await lookUp(request, provider, identifier, domain);
       const interopId = parseJid(jid)!.local;
       const providerNumber = Number(interopId.split('-')[0]);
-      transact(store, tx => writeContact(tx, interopId, { provider, providerNumber, identifier }));
+      transact(store, tx => {
+        const before = findContact(tx, provider, identifier);
+        if (before !== undefined && before !== interopId) {
+          addNotice(tx, { kind: 'contact-moved', provider, identifier, before, interopId }, clock.nowMs());
+        }
+        writeContact(tx, interopId, { provider, providerNumber, identifier });
+      });
       return interopId;
     } catch (error) {
       if (error instanceof ClientError && error.code === 'not-found') {

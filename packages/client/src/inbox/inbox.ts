@@ -35,6 +35,7 @@ import {
   writeReceived,
   writeUnread,
 } from '../store/records.ts';
+import { addIdentityNotices, addNotice } from '../notices/notice-records.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 
 export const inboxLimits = {
@@ -189,6 +190,7 @@ export class Inbox {
     tx.apply(outcome.changes);
     if (heldKey !== undefined) tx.delete('held', heldKey);
     if (outcome.kind !== 'retry-request') {
+      addIdentityNotices(tx, outcome.events, this.#context.clock.nowMs());
       for (const identity of outcome.events) followup.events.push({ kind: 'identity', identity });
     }
     switch (outcome.kind) {
@@ -330,6 +332,10 @@ export class Inbox {
   #noteCapabilities(tx: Transaction, person: string, deviceId: number, capabilities: number): void {
     const nowMs = this.#context.clock.nowMs();
     const before = readCapabilities(tx, person, deviceId);
+    const { local } = this.#context.suite;
+    if (before === undefined && person === local.interopId) {
+      addNotice(tx, { kind: 'own-device-appeared', deviceId }, nowMs);
+    }
     const isFresh = before !== undefined && nowMs - before.seenAtMs < inboxLimits.capabilitiesAgeMs;
     if (isFresh && before.capabilities === capabilities) return;
     writeCapabilities(tx, person, deviceId, { capabilities, seenAtMs: nowMs });

@@ -24,6 +24,7 @@ import {
   writeOutbox,
   writeSent,
 } from '../store/records.ts';
+import { addIdentityNotices } from '../notices/notice-records.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 
 export const outboxLimits = {
@@ -425,7 +426,7 @@ export class Outbox {
 
   /** Gives the code of what stood in the way, or undefined. Throws what the directory refuses. */
   async #startSession(person: string, deviceId: number): Promise<string | undefined> {
-    const { suite, store, request, domain, emit } = this.#context;
+    const { suite, store, request, domain, emit, clock } = this.#context;
     let bundle: RemoteBundle;
     try {
       bundle = await fetchBundle(request, `${person}@${domain}`, deviceId);
@@ -434,7 +435,13 @@ export class Outbox {
       if (error instanceof ClientError && error.code === 'not-found') return 'no-such-device';
       throw error;
     }
-    const commit = (staged: SessionStarted): void => committed(store.transaction(tx => tx.apply(staged.changes)));
+    const commit = (staged: SessionStarted): void =>
+      committed(
+        store.transaction(tx => {
+          tx.apply(staged.changes);
+          addIdentityNotices(tx, staged.events, clock.nowMs());
+        }),
+      );
     const started = await suite.startSession(bundle, commit);
     if (started.ok) {
       for (const identity of started.value.events) emit({ kind: 'identity', identity });

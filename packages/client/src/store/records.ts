@@ -106,7 +106,7 @@ function putJson(tx: Transaction, table: StoreTable, key: string, value: unknown
 const bytesName = '$base64';
 
 /** JSON in which bytes are kept as base64. */
-function encodeJson(value: unknown): Buffer {
+export function encodeJson(value: unknown): Buffer {
   return Buffer.from(
     // Buffers turn themselves into something else before a replacer sees them: it looks at what they were.
     JSON.stringify(value, function replace(this: Record<string, unknown>, key, each: unknown) {
@@ -116,7 +116,7 @@ function encodeJson(value: unknown): Buffer {
   );
 }
 
-function decodeJson(value: Buffer): unknown {
+export function decodeJson(value: Buffer): unknown {
   const text = value.toString();
   if (!text.includes(bytesName)) return JSON.parse(text);
   return JSON.parse(text, (_, each: unknown) =>

@@ -13,7 +13,8 @@ import type { KeySource } from './store-keys.ts';
  * `message` (history, in order of writing, scope = chat), `held` (ciphertexts that wait for an acceptance, scope = person),
  * `received` (stanzas seen, bounded), `sent` (content kept for retries, bounded), `retry` (retry counts), `chat`, `orphan`
  * (facts about messages that have not come, scope = chat), `expiry` (running timers), `profile`, `transfer` (of history), `upload` (files to be
- * sent), `saving` (plaintext files that are being written).
+ * sent), `saving` (plaintext files that are being written), `notice` (changes that the application
+ * has not taken yet).
  */
 export const tables = {
   setting: 1,
@@ -41,6 +42,7 @@ export const tables = {
   transfer: 23,
   upload: 24,
   saving: 25,
+  notice: 26,
 } as const satisfies Record<string, number> & Record<E2eeTable, number>;
 
 export type StoreTable = keyof typeof tables;
@@ -52,6 +54,7 @@ export const tableLimits: { readonly [Table in StoreTable]?: number } = {
   retry: 2_000,
   held: 2_000,
   orphan: 2_000,
+  notice: 10_000,
 };
 export const MAX_VALUE_BYTES = 1_048_576;
 export const MAX_KEY_BYTES = 1_024;
