@@ -132,7 +132,6 @@ function issuerUrl(name: string, url: string, development: boolean): string {
 export async function runProvider({ provider: options, host, port, tls, mediaStorage }: ProviderRun): Promise<void> {
   const log = createOperatorLog(process.stdout);
   mkdirSync(options.dataFolder, { recursive: true, mode: 0o700 });
-  const unlock = lockFolder(options.dataFolder, 'provider');
   const stopped = untilStopped();
   const start = async (): Promise<Provider> => {
     const warn = (event: string, code: string): void => log('warn', event, { code });
@@ -159,7 +158,6 @@ export async function runProvider({ provider: options, host, port, tls, mediaSto
     await stopped;
   } finally {
     await closeWithin(closeMs, provider.close);
-    unlock();
   }
   log('info', 'stopped', {});
   process.exit(exitCodes.ok);

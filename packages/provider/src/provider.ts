@@ -27,8 +27,9 @@ import { createRoutes } from './http/routes.ts';
 import { createIssuer } from './issuer/issuer.ts';
 import { issuerKeyFile, issuerKeyMemory } from './issuer/issuer-key-file.ts';
 import { createMediaOrigin, type MediaOptions, type MediaOrigin } from './media-origin/media-origin.ts';
-import { createEventIds, createSessions, openProviderDatabase, removeExpired } from './provider-database.ts';
+import { createEventIds, createSessions, openProviderDatabase, removeExpired } from './storage/provider-database.ts';
 import { createSqliteDirectory } from './directory/sqlite-directory.ts';
+import { lockDataFolder } from './storage/folder-lock.ts';
 import type { UserDirectory } from './directory/user-directory.ts';
 import { createWakeUpReceiver, type KnownGatekeeper } from './wake-ups/receiver.ts';
 import { createWakeUpStreams } from './wake-ups/streams.ts';
@@ -140,6 +141,7 @@ export async function createProvider(options: ProviderOptions): Promise<Provider
 
   const inMemory = options.dataFolder === ':memory:';
   if (!inMemory) mkdirSync(options.dataFolder, { recursive: true, mode: 0o700 });
+  const unlock = inMemory ? () => {} : lockDataFolder(options.dataFolder);
   const issuer = await createIssuer({
     store: inMemory ? issuerKeyMemory() : issuerKeyFile(join(options.dataFolder, 'signing-keys.json')),
     nowMs,
@@ -267,6 +269,7 @@ export async function createProvider(options: ProviderOptions): Promise<Provider
     egress.close();
     directory.close?.();
     database.close();
+    unlock();
   }
 
   return {

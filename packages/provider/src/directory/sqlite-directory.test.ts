@@ -14,7 +14,7 @@ import {
   openProviderDatabase,
   removeExpired,
   sessionLimits,
-} from '../provider-database.ts';
+} from '../storage/provider-database.ts';
 import { createSqliteDirectory } from './sqlite-directory.ts';
 
 const nowMs = 1_795_000_000_000;
@@ -148,7 +148,7 @@ test('sessions: only hashes are kept, they end, and there are at most 32', () =>
     const later = new DatabaseSync(path);
     later.exec('PRAGMA user_version = 2');
     later.close();
-    assert.throws(() => openProviderDatabase(path), /another version/);
+    assert.throws(() => openProviderDatabase(path), /run the newer program/);
   } finally {
     rmSync(folder, { recursive: true });
   }

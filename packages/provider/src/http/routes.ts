@@ -12,7 +12,7 @@ import type { LoginAttempts } from './login-attempts.ts';
 import { isPassword, passwordLimits } from '../directory/password-hash.ts';
 import { type ProblemCode, problemDetails, problems } from './problems.ts';
 import type { ProofIssue } from '../provider.ts';
-import type { Sessions } from '../provider-database.ts';
+import type { Sessions } from '../storage/provider-database.ts';
 import type { UserDirectory } from '../directory/user-directory.ts';
 import type { WakeUpReceipt } from '../wake-ups/receiver.ts';
 import type { WakeUpStreams } from '../wake-ups/streams.ts';

@@ -19,7 +19,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import * as fc from 'fast-check';
-import { createMediaOrigin, type MediaLimits, type MediaOrigin, mediaProblems } from './media-origin.ts';
+import type { DiskFigures } from './disk-room.ts';
+import { createMediaOrigin, type MediaLimits, type MediaOrigin } from './media-origin.ts';
+import { mediaProblems } from './media-problems.ts';
 import { rangeAsked, readRange } from './range.ts';
 import { createDiskMediaStore, type MediaStore } from './media-store.ts';
 import { createProvider } from '../provider.ts';
@@ -48,7 +50,13 @@ type World = {
 };
 
 async function world(
-  more: { limits?: Partial<MediaLimits>; folder?: string; store?: MediaStore; clock?: { nowMs: number } } = {},
+  more: {
+    limits?: Partial<MediaLimits>;
+    folder?: string;
+    store?: MediaStore;
+    clock?: { nowMs: number };
+    disk?: DiskFigures;
+  } = {},
 ): Promise<World> {
   const folder = more.folder ?? newFolder();
   const clock = more.clock ?? { nowMs: 1_790_000_000_000 };
@@ -69,6 +77,7 @@ async function world(
     nowMs: () => clock.nowMs,
     log: (event, code) => log.push(`${event} ${code}`),
     ...(more.limits === undefined ? {} : { limits: more.limits }),
+    disk: async () => more.disk ?? { freeBytes: 1e12, sizeBytes: 1e12 },
     ...(more.store === undefined ? {} : { store: more.store }),
   });
   const close = async (): Promise<void> => {
@@ -432,6 +441,28 @@ test('a full disk is said so, and the upload goes on when there is room', async 
   roomBytes = Number.POSITIVE_INFINITY;
   assert.equal((await append(url, offset, bytes.subarray(offset))).status, 204);
   assert.ok((await call('GET', url)).body.equals(bytes));
+});
+
+test('files leave the reserve of the disk free: when an upload begins, next to others, and while bytes come', async () => {
+  const disk = { freeBytes: 100_000_000, sizeBytes: 400_000_000 };
+  // A small disk keeps a fifth: 80 MB of 400, so 20 MB are left.
+  const at = await world({ disk });
+  const create = (sizeBytes: number): Promise<Answer> =>
+    call('POST', at.url, { user: 'user-anna', headers: { ...tus, 'upload-length': String(sizeBytes) } });
+  const tooLarge = await create(20_000_001);
+  assert.deepEqual([tooLarge.status, codeOf(tooLarge)], [507, 'storage-full']);
+  const url = await begin(at, 15_000_000);
+  assert.equal((await create(5_000_001)).status, 507, 'what an upload was promised is taken');
+  const other = await begin(at, 5_000_000);
+  // Something else fills the disk meanwhile.
+  disk.freeBytes = 80_500_000;
+  const refused = await append(url, 0, randomBytes(2_000_000)).catch(() => undefined);
+  assert.ok(refused === undefined || refused.status === 507);
+  disk.freeBytes = 79_000_000;
+  assert.equal((await create(0)).status, 507);
+  disk.freeBytes = 200_000_000;
+  assert.equal((await append(other, 0, randomBytes(5_000_000))).status, 204);
+  assert.ok(at.log.includes('media-refused storage-full'));
 });
 
 test('a sender or reader that stops is let go, others go on', async () => {

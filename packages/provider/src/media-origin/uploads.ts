@@ -3,8 +3,7 @@
 // Source: docs/protocol/11-media.md section 11.5.
 
 import { createHash, randomBytes } from 'node:crypto';
-import { chmodSync, closeSync, openSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
+import { openDatabaseFile } from '../storage/database-file.ts';
 
 export type UploadQuota = {
   /** Bytes of one person's uploads that have not expired, begun ones at their full size. */
@@ -36,6 +35,8 @@ export type Uploads = {
   /** False when it was removed meanwhile. */
   readonly advance: (name: string, offsetBytes: number, complete: boolean, expiresAtMs: number) => boolean;
   readonly remove: (name: string) => void;
+  /** What uploads that have begun have still to send. */
+  readonly promisedBytes: () => number;
   /** Names that have expired, at most `limit`. */
   readonly expired: (limit: number) => readonly string[];
   readonly has: (name: string) => boolean;
@@ -43,26 +44,21 @@ export type Uploads = {
   readonly close: () => void;
 };
 
-const schemaVersion = 1;
-const schema = `
-  CREATE TABLE uploads (
+const versions = [
+  // 0.1.0
+  `CREATE TABLE uploads (
     name TEXT PRIMARY KEY, owner TEXT NOT NULL, size_bytes INTEGER NOT NULL, offset_bytes INTEGER NOT NULL,
     complete INTEGER NOT NULL, expires_at_ms INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX uploads_of ON uploads (owner, expires_at_ms, size_bytes);
-  CREATE INDEX uploads_end ON uploads (expires_at_ms);
-`;
+  CREATE INDEX uploads_end ON uploads (expires_at_ms)`,
+  // What begun uploads were promised is added up before each new one.
+  'CREATE INDEX uploads_begun ON uploads (expires_at_ms, size_bytes, offset_bytes) WHERE complete = 0',
+];
 
-/** Opens the file, made with mode 0600. Throws on a file of another version: that needs a person. */
+/** Opens the file, made with mode 0600. Throws a DatabaseVersionError on a file of a later version. */
 export function openUploads(path: string, quota: UploadQuota, nowMs: () => number): Uploads {
-  closeSync(openSync(path, 'a', 0o600));
-  chmodSync(path, 0o600);
-  const database = new DatabaseSync(path);
-  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000;');
-  const version = database.prepare('PRAGMA user_version').get()?.['user_version'];
-  if (version === 0) database.exec(`BEGIN IMMEDIATE; ${schema} PRAGMA user_version = ${schemaVersion}; COMMIT;`);
-  else if (version !== schemaVersion) throw new Error('The media database was made by another version.');
-
+  const database = openDatabaseFile(path, 'media', versions);
   const used = database.prepare(
     'SELECT count(*) AS uploads, coalesce(sum(size_bytes), 0) AS bytes FROM uploads WHERE owner = ? AND expires_at_ms > ?',
   );
@@ -76,6 +72,9 @@ export function openUploads(path: string, quota: UploadQuota, nowMs: () => numbe
   const expired = database.prepare('SELECT name FROM uploads WHERE expires_at_ms <= ? LIMIT ?');
   const known = database.prepare('SELECT 1 FROM uploads WHERE name = ?');
   const removeAll = database.prepare('DELETE FROM uploads WHERE owner = ? RETURNING name');
+  const promised = database.prepare(
+    'SELECT coalesce(sum(size_bytes - offset_bytes), 0) AS bytes FROM uploads WHERE complete = 0 AND expires_at_ms > ?',
+  );
   const namesOf = (rows: readonly Record<string, unknown>[]): string[] => rows.map(row => String(row['name']));
 
   return {
@@ -99,6 +98,7 @@ export function openUploads(path: string, quota: UploadQuota, nowMs: () => numbe
     advance: (name, offsetBytes, complete, expiresAtMs) =>
       update.run(offsetBytes, complete ? 1 : 0, expiresAtMs, name).changes === 1,
     remove: name => void remove.run(name),
+    promisedBytes: () => Number(promised.get(nowMs())?.['bytes']),
     expired: limit => namesOf(expired.all(nowMs(), limit)),
     has: name => known.get(name) !== undefined,
     removeAllOf: owner => namesOf(removeAll.all(owner)),

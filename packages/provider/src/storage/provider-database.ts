@@ -3,14 +3,14 @@
 // Source: docs/protocol/03 (Provider HTTP).
 
 import { createHash, randomBytes } from 'node:crypto';
-import { chmodSync, closeSync, openSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync } from 'node:sqlite';
+import { openDatabaseFile } from './database-file.ts';
 
 export const sessionLimits = { lifetimeMs: 30 * 86_400_000, maxPerUser: 32 };
 
-const schemaVersion = 1;
-const schema = `
-  CREATE TABLE users (
+const versions = [
+  // 0.1.0
+  `CREATE TABLE users (
     identifier TEXT PRIMARY KEY, password_hash TEXT NOT NULL, created_at_ms INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE sessions (
@@ -21,21 +21,12 @@ const schema = `
   CREATE TABLE event_ids (
     issuer TEXT NOT NULL, jti TEXT NOT NULL, expires_at_ms INTEGER NOT NULL, PRIMARY KEY (issuer, jti)
   ) STRICT, WITHOUT ROWID;
-  CREATE INDEX event_ids_end ON event_ids (expires_at_ms);
-`;
+  CREATE INDEX event_ids_end ON event_ids (expires_at_ms)`,
+];
 
-/** Opens the file, made with mode 0600, or `:memory:`. Throws on a file of a later version: that needs a person. */
+/** Opens the file, made with mode 0600, or `:memory:`. Throws a DatabaseVersionError on a file of a later version. */
 export function openProviderDatabase(path: string): DatabaseSync {
-  if (path !== ':memory:') {
-    closeSync(openSync(path, 'a', 0o600));
-    chmodSync(path, 0o600);
-  }
-  const database = new DatabaseSync(path);
-  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000;');
-  const version = database.prepare('PRAGMA user_version').get()?.['user_version'];
-  if (version === 0) database.exec(`BEGIN IMMEDIATE; ${schema} PRAGMA user_version = ${schemaVersion}; COMMIT;`);
-  else if (version !== schemaVersion) throw new Error('The provider database was made by another version.');
-  return database;
+  return openDatabaseFile(path, 'provider', versions);
 }
 
 export type Sessions = {
