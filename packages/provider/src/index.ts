@@ -1,7 +1,12 @@
 // What a provider's service imports: `import { createProvider } from '@drawbridge/provider'`. Each name here is a promise;
 // everything else in this package may change. Knows nothing: it only names.
 export { createProvider } from './provider.ts';
-export type { ListenOptions, ProofIssue, Provider, ProviderLogEntry, ProviderOptions } from './provider.ts';
+export type { Provider, SessionBeginning } from './provider.ts';
+export { ProviderOptionsError } from './provider-options.ts';
+export type { ProviderLogEntry, ProviderOptions } from './provider-options.ts';
+export type { ListenOptions } from './http/server.ts';
+export type { ProofIssue, WantedProof } from './issuer/proofs.ts';
+export type { WakeUpHook } from './wake-ups/push-queue.ts';
 export type { Authentication, Registration, UserDirectory } from './directory/user-directory.ts';
 export type { MediaLimits, MediaOptions, MediaOrigin } from './media-origin/media-origin.ts';
 export { openMediaStorage, parseMediaStorage } from './media-origin/media-storage.ts';

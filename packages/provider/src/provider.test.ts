@@ -530,3 +530,31 @@ test('options that cannot work are refused at the start', async () => {
     await assert.rejects(createProvider({ issuer, gatekeepers: [], dataFolder: ':memory:' }), issuer);
   }
 });
+
+test('a service with a login of its own begins sessions: proofs and media without a password', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-own-login-'));
+  const users = new Set(['otto']);
+  const { provider, call, gate } = await world({
+    media: { folder },
+    directory: { authenticate: async () => ({ kind: 'refused' }), exists: async identifier => users.has(identifier) },
+  });
+  const begun = await provider.beginSession('otto');
+  assert.ok(begun.kind === 'begun');
+  assert.equal(begun.mediaUrl, `${provider.issuer}/media`);
+  const authorization = `Bearer ${begun.session}`;
+  const proof = await call(
+    'POST',
+    '/v1/ownership-proofs',
+    { audience: gate.issuer, jkt, transport: 'compact' },
+    { authorization },
+  );
+  assert.equal(proof.status, 200);
+  const upload = { 'tus-resumable': '1.0.0', 'upload-length': '0', authorization };
+  assert.equal((await fetch(begun.mediaUrl, { method: 'POST', headers: upload })).status, 201);
+  provider.endSessions('otto');
+  assert.equal((await fetch(begun.mediaUrl, { method: 'POST', headers: upload })).status, 401);
+  assert.deepEqual(await provider.beginSession('nobody'), { kind: 'refused', code: 'identifier-unknown' });
+  assert.deepEqual(await provider.beginSession(' otto'), { kind: 'refused', code: 'identifier-refused' });
+  await provider.close();
+  rmSync(folder, { recursive: true, force: true });
+});

@@ -1,7 +1,7 @@
 // Guessing passwords from one place, from one network and from everywhere; the owner gets in all the same.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { providerLimits } from '../provider.ts';
+import { providerLimits } from '../provider-limits.ts';
 import { createAttemptBudget } from './attempt-budget.ts';
 import { createLoginAttempts, type LoginAttempts } from './login-attempts.ts';
 

@@ -4,14 +4,14 @@
 
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { PublicSigningJwk } from '@drawbridge/identity/jwk';
-import { isUserIdentifier, type ProofTransport } from '@drawbridge/identity/ownership-proof';
+import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import { fastify, type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { AttemptBudget } from './attempt-budget.ts';
 import type { LoginAttempts } from './login-attempts.ts';
 import { isPassword, passwordLimits } from '../directory/password-hash.ts';
 import { type ProblemCode, problemDetails, problems } from './problems.ts';
-import type { ProofIssue } from '../provider.ts';
+import type { ProofIssue, WantedProof } from '../issuer/proofs.ts';
 import type { Sessions } from '../storage/provider-database.ts';
 import type { UserDirectory } from '../directory/user-directory.ts';
 import type { WakeUpReceipt } from '../wake-ups/receiver.ts';
@@ -32,10 +32,7 @@ export type RouteContext = {
   readonly attempts: LoginAttempts;
   readonly clientAddress: (request: FastifyRequest['raw']) => string;
   readonly keySet: () => { readonly keys: readonly PublicSigningJwk[] };
-  readonly issueProof: (
-    identifier: string,
-    wanted: { readonly audience: string; readonly jkt: string; readonly transport: ProofTransport },
-  ) => Promise<ProofIssue>;
+  readonly issueProof: (identifier: string, wanted: WantedProof) => Promise<ProofIssue>;
   readonly receiveWakeUp: (token: string) => Promise<WakeUpReceipt>;
   readonly log: (event: string, code: string) => void;
 };

@@ -1,0 +1,58 @@
+// Listens on ports of the provider's own, with and without TLS, and closes them. Knows nothing of what is served.
+
+import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { providerLimits } from '../provider-limits.ts';
+
+export type ListenOptions = {
+  readonly host: string;
+  readonly port: number;
+  readonly tls?: { readonly key: string; readonly cert: string };
+};
+
+export type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
+export type Servers = {
+  readonly listen: (options: ListenOptions) => Promise<{ readonly host: string; readonly port: number }>;
+  /** Lets running requests finish for a while, then closes everything. */
+  readonly close: () => Promise<void>;
+};
+
+export function createServers(handler: Handler): Servers {
+  const servers: Server[] = [];
+  return {
+    async listen({ host, port, tls }) {
+      const limits = {
+        maxHeaderSize: providerLimits.maxHeaderBytes,
+        // Each handler has its own.
+        requestTimeout: 0,
+        headersTimeout: providerLimits.requestTimeoutMs,
+        keepAliveTimeout: providerLimits.keepAliveTimeoutMs,
+      };
+      const server =
+        tls === undefined
+          ? createHttpServer(limits, handler)
+          : createHttpsServer({ ...limits, ...tls, minVersion: 'TLSv1.2' }, handler);
+      server.maxConnections = providerLimits.maxConnections;
+      servers.push(server);
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(port, host, () => resolve());
+      });
+      return { host, port: (server.address() as AddressInfo).port };
+    },
+    close: async () => void (await Promise.all(servers.map(closeServer))),
+  };
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise(resolve => {
+    const force = setTimeout(() => server.closeAllConnections(), providerLimits.closeTimeoutMs);
+    server.close(() => {
+      clearTimeout(force);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}

@@ -1,0 +1,21 @@
+// The provider's named limits. Values only.
+
+/** Named limits. */
+export const providerLimits = {
+  /** Logins and registrations from one address: 100, refilled in 15 minutes. */
+  addressAttempts: { burst: 100, refillMs: 900_000, maxKeys: 50_000 },
+  /** Logins from one address with one identifier since the last success: 20, refilled in 15 minutes. */
+  pairAttempts: { burst: 20, refillMs: 900_000, maxKeys: 50_000 },
+  /** Logins with one identifier from all addresses together: from the 101st within 15 minutes on each is slowed down. */
+  identifierAttempts: { burst: 100, refillMs: 900_000, maxKeys: 50_000 },
+  /** How long a login waits that is slowed down, and how many may wait at once. */
+  slowedAttempts: { delayMs: 2_000, maxWaiting: 1_000 },
+  /** Proofs for one person: 120, refilled in a minute. */
+  proofs: { burst: 120, refillMs: 60_000, maxKeys: 50_000 },
+  maxConnections: 20_000,
+  maxHeaderBytes: 16_384,
+  requestTimeoutMs: 15_000,
+  keepAliveTimeoutMs: 5_000,
+  closeTimeoutMs: 5_000,
+  housekeepingMs: 300_000,
+} as const;
