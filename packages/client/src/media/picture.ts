@@ -104,7 +104,10 @@ async function isAnimatedPng(path: string): Promise<boolean> {
     const { bytesRead } = await file.read(head, 0, 8, at);
     const type = head.toString('latin1', 4, 8);
     if (bytesRead < 8 || type === 'IDAT') return false;
-    if (type === 'acTL') return true;
+    if (type === 'acTL') {
+      await file.read(head, 0, 4, at + 8);
+      return head.readUInt32BE(0) > 1;
+    }
     at += 12 + head.readUInt32BE(0);
   }
 }

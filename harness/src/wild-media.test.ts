@@ -1,0 +1,125 @@
+// 300 files from the wild, each prepared for sending: it arrives right, or is refused with words that say why.
+// Judges share no code with the SDK: Pillow says what a picture is and how it stands, ExifTool what is left in what leaves.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { extname, join } from 'node:path';
+import { after, test } from 'node:test';
+import { ClientError } from '@drawbridge/client/errors';
+import { pictureLimits } from '@drawbridge/client/media/media-limits';
+import { MediaPreparation } from '@drawbridge/client/media/media-preparation';
+import { fetchWildFiles } from './wild-media-files.ts';
+
+const python = '/usr/bin/python3';
+const judges =
+  spawnSync(python, ['-c', 'import PIL']).status === 0 &&
+  spawnSync('exiftool', ['-ver'], { stdio: 'ignore' }).status === 0;
+const folder = mkdtempSync(join(tmpdir(), 'drawbridge-wild-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+const files = judges
+  ? fetchWildFiles(folder, 300)
+  : 'apt-get install --no-install-recommends python3-pil libimage-exiftool-perl dpkg-dev';
+const skip = typeof files === 'string' ? `SKIPPED: ${files}` : false;
+
+type Judged = {
+  readonly path: string;
+  readonly error?: string;
+  readonly format?: string;
+  readonly frames?: number;
+  readonly turned?: readonly [number, number];
+};
+type Outcome =
+  | { readonly kind: 'sent'; readonly as: string; readonly copy: string; readonly size: readonly [number, number] }
+  | { readonly kind: 'refused'; readonly code: string; readonly words: string };
+
+/** What every reader shows in the same way; the others may be refused. */
+const everyday = new Set(['JPEG', 'PNG', 'GIF', 'WEBP']);
+/** Groups of ExifTool's that describe pixels and containers, not people, places and devices. */
+const structural =
+  /^(?:ExifTool|System|File|Composite|PNG|PNG-pHYs|JFIF|GIF|RIFF|QuickTime|Track\d+|Ogg|Opus|Matroska|EBML|Info|Vorbis|SourceFile)$/;
+const telling =
+  /^(?:Comment|Artist|Author|Copyright|Software|Description|Title|Make|Model|.*GPS.*|.*Serial.*|XMP|.*Location.*)$/;
+
+function judge(paths: readonly string[]): Map<string, Judged> {
+  const answer = spawnSync(python, [join(import.meta.dirname, 'wild-media.py')], {
+    input: paths.join('\n'),
+    encoding: 'utf8',
+    maxBuffer: 67_108_864,
+  });
+  const rows = answer.stdout
+    .split('\n')
+    .filter(Boolean)
+    .map(line => JSON.parse(line) as Judged);
+  return new Map(rows.map(row => [row.path, row]));
+}
+
+async function send(preparation: MediaPreparation, path: string, copies: string, number: number): Promise<Outcome> {
+  try {
+    await using made = await preparation.prepare(
+      { path, kind: undefined, quality: 'standard' },
+      new AbortController().signal,
+    );
+    if (made.kind === 'file') return { kind: 'sent', as: 'file', copy: path, size: [0, 0] };
+    const copy = join(copies, `${number}${extname(made.fileName ?? '')}`);
+    copyFileSync(made.path, copy);
+    return { kind: 'sent', as: made.kind, copy, size: [made.facts.width ?? 0, made.facts.height ?? 0] };
+  } catch (error) {
+    assert.ok(error instanceof ClientError, `${path}: ${String(error)}`);
+    return { kind: 'refused', code: error.code, words: error.message };
+  }
+}
+
+test('files from the wild arrive right or are refused in words', { skip, timeout: 580_000 }, async () => {
+  assert.ok(Array.isArray(files));
+  assert.ok(files.length >= 200, `${files.length} files`);
+  const copies = join(folder, 'copies');
+  mkdirSync(copies);
+  // Each prepares one picture at a time: two of them use what cores there are.
+  const preparations = [0, 1].map(number => new MediaPreparation(join(folder, `preparation-${number}`)));
+  const judged = judge(files);
+  const outcomes = await Promise.all(
+    files.map(async (path, number) => ({ path, outcome: await send(preparations[number % 2]!, path, copies, number) })),
+  );
+  const wrong: string[] = [];
+  for (const { path, outcome } of outcomes) {
+    const fault = faultOf(judged.get(path), outcome);
+    if (fault !== undefined)
+      wrong.push(`${path.slice(folder.length)}: ${fault} ${JSON.stringify([judged.get(path), outcome])}`);
+  }
+  const counted = Object.entries(
+    Object.groupBy(outcomes, ({ outcome }) => (outcome.kind === 'sent' ? outcome.as : outcome.code)),
+  );
+  console.log(counted.map(([kind, each]) => `${each!.length} ${kind}`).join(', '));
+  assert.deepEqual(wrong, []);
+
+  const said = spawnSync('exiftool', ['-j', '-G1', '-a', '-u', copies], { encoding: 'utf8', maxBuffer: 67_108_864 });
+  const left = (JSON.parse(said.stdout) as Readonly<Record<string, unknown>>[]).flatMap(tags =>
+    Object.keys(tags)
+      .filter(key => {
+        const [group = '', tag = ''] = key.split(':');
+        return !structural.test(group) || telling.test(tag);
+      })
+      .map(key => `${String(tags['SourceFile'])} ${key} ${JSON.stringify(tags[key])}`),
+  );
+  assert.deepEqual(left, []);
+  for (const number of [0, 1]) assert.deepEqual(readdirSync(join(folder, `preparation-${number}`)), []);
+});
+
+/** Why an outcome is wrong; undefined when it is right. */
+function faultOf(found: Judged | undefined, outcome: Outcome): string | undefined {
+  if (outcome.kind === 'refused') {
+    if (outcome.words.length < 20) return 'it is refused without words';
+    const isEveryday =
+      found?.format !== undefined && everyday.has(found.format) && !(found.format === 'PNG' && found.frames! > 1);
+    // A moving PNG, however broken its index is.
+    if (outcome.words.includes('a moving PNG') && readFileSync(found!.path).includes('acTL')) return undefined;
+    return isEveryday && outcome.code !== 'media-too-large' ? 'every reader shows it, and it is refused' : undefined;
+  }
+  if (outcome.as !== 'image' || found?.turned === undefined) return undefined;
+  const [width, height] = found.turned;
+  const scale = Math.min(1, pictureLimits.maxEdgePixels.standard / Math.max(width, height));
+  const expected = [width, height].map(edge => Math.max(1, Math.round(edge * scale)));
+  const isRight = outcome.size.every((edge, at) => Math.abs(edge - expected[at]!) <= 1);
+  return isRight ? undefined : `it should be ${expected.join(' × ')}`;
+}
