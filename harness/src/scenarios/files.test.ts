@@ -423,7 +423,7 @@ test('providers without room, without a place, and without sense', async () => {
   const { path } = made('anything', 3_000);
   const account = { identifier: 'carol', password: 'correct horse' };
   const sendAt = async (url: string, password = account.password): Promise<unknown> => {
-    const files = new Files({ provider: new ProviderSession({ ...account, url, password }, trust), ...common });
+    const files = new Files({ place: new ProviderSession({ ...account, url, password }, trust), ...common });
     return files.send({ path }, async pointer => pointer).finally(() => files.close());
   };
   for (const [media, code] of [
@@ -467,7 +467,7 @@ test('providers without room, without a place, and without sense', async () => {
     odd.closeAllConnections();
   }
 
-  const files = new Files({ provider: undefined, ...common });
+  const files = new Files({ place: undefined, ...common });
   await assert.rejects(
     files.send({ path }, async pointer => pointer),
     { code: 'no-media-origin' },

@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { Account } from './account/account.ts';
 import { LocalDevice } from './account/local-device.ts';
+import { mediaPlaceOf } from './account/media-session.ts';
 import { providerProofs } from './account/provider-proofs.ts';
 import { ProviderSession } from './account/provider-session.ts';
 import { Chats } from './chats/chats.ts';
@@ -98,7 +99,8 @@ export class Client {
     this.identities = new Identities(device, lifecycle);
     this.notices = new Notices(device);
     this.chats = new Chats(device, lifecycle);
-    this.files = new ClientFiles({ device, lifecycle, provider, folder });
+    const place = options.mediaSession === undefined ? provider : mediaPlaceOf(options.mediaSession);
+    this.files = new ClientFiles({ device, lifecycle, place, folder });
   }
 
   /** Reads what the folder knows. `openClient` calls it. */

@@ -5,6 +5,7 @@ export type { Client } from './client.ts';
 export type { ClientOptions } from './options.ts';
 export type { Account } from './account/account.ts';
 export type { DeviceRecord, Enlistment, EnlistmentStatus, ReferenceOffer } from './account/enlist.ts';
+export type { MediaSession, MediaSessionSource } from './account/media-session.ts';
 export type { ProofRequest, ProofSource, ProviderAccount } from './account/provider-session.ts';
 export type { Chat, Chats, ShownMessage } from './chats/chats.ts';
 export type { Message } from './chats/presenting.ts';

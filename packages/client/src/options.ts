@@ -1,6 +1,7 @@
 // What an application says when it opens a client, and what is checked before anything else happens.
 // Knows nothing of stores or networks.
 import { appendFileSync, readFileSync } from 'node:fs';
+import type { MediaSessionSource } from './account/media-session.ts';
 import type { ProofSource, ProviderAccount } from './account/provider-session.ts';
 import type { Clock, Random } from './clock.ts';
 import { type HttpTrust, isHttpsUrl } from './connection/http.ts';
@@ -21,6 +22,8 @@ export type ClientOptions = {
   readonly provider?: ProviderAccount & { readonly signUp?: boolean };
   /** For other providers: gives ownership proofs. */
   readonly proofSource?: ProofSource;
+  /** Beside `proofSource`: the session for files, for a service that has a login of its own. */
+  readonly mediaSession?: MediaSessionSource;
   /** Development: path of a PEM file, or PEM text, of the authority that is trusted instead of the system's. */
   readonly ca?: string;
   /** The transports to try, in order. */

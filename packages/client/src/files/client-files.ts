@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { isTemporaryPath } from '@drawbridge/e2ee/attachments';
 import type { AttachmentPointer } from '@drawbridge/e2ee/content-attachment';
 import type { LocalDevice } from '../account/local-device.ts';
-import type { ProviderSession } from '../account/provider-session.ts';
+import type { MediaPlace } from '../account/media-session.ts';
 import { type Message, presentMessage } from '../chats/presenting.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import type { Request } from '../directory/directory.ts';
@@ -23,7 +23,7 @@ import { MediaCopies } from './media-copies.ts';
 export type ClientFilesSettings = {
   readonly device: LocalDevice;
   readonly lifecycle: Lifecycle;
-  readonly provider: ProviderSession | undefined;
+  readonly place: MediaPlace | undefined;
   /** The client's folder: copies and preparations lie in it. */
   readonly folder: string;
 };
@@ -34,12 +34,12 @@ export class ClientFiles {
   readonly #files: Files;
   readonly #outbox: FileOutbox;
 
-  constructor({ device, lifecycle, provider, folder }: ClientFilesSettings) {
+  constructor({ device, lifecycle, place, folder }: ClientFilesSettings) {
     this.#device = device;
     this.#lifecycle = lifecycle;
     const { store, clock } = device;
     this.#files = new Files({
-      provider,
+      place,
       trust: device.trust,
       nowMs: () => clock.nowMs(),
       copies: new MediaCopies({

@@ -30,7 +30,7 @@ before(async () => {
   // Without a provider everything fails for good, after it was accepted.
   const preparationFolder = join(folder, 'preparation');
   files = new Files({
-    provider: undefined,
+    place: undefined,
     trust: {},
     nowMs: Date.now,
     copies,

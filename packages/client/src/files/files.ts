@@ -28,7 +28,7 @@ import {
   MediaTransferFailure,
   uploadAttachment,
 } from './media-transfer.ts';
-import type { ProviderSession } from '../account/provider-session.ts';
+import type { MediaPlace } from '../account/media-session.ts';
 
 export const fileLimits = {
   /** Files that one client sends and saves at once. */
@@ -83,7 +83,7 @@ export type ReadOptions = { readonly startBytes?: number; readonly endBytes?: nu
 
 export type FilesSettings = {
   /** Whose media origin is uploaded to; undefined: there is none, and nothing can be sent. */
-  readonly provider: ProviderSession | undefined;
+  readonly place: MediaPlace | undefined;
   /** Where copies lie while they are sent; nothing else may be in it. */
   readonly preparationFolder: string;
   readonly trust: HttpTrust;
@@ -149,9 +149,9 @@ export class Files {
       if (!isPath(options.path)) throw new ClientError('invalid-argument', { detail: 'path' });
       const path = resolve(options.path);
       const said = describe(options, path);
-      const { provider } = this.#settings;
-      const endpoint = await provider?.mediaEndpoint();
-      if (provider === undefined || endpoint === undefined) throw new ClientError('no-media-origin');
+      const { place } = this.#settings;
+      const endpoint = await place?.mediaEndpoint();
+      if (place === undefined || endpoint === undefined) throw new ClientError('no-media-origin');
       const { looks } = await lookAt(path);
       if (begun !== undefined && begun.looks !== looks) throw new ClientError('file-changed');
       const { kind, quality = 'standard', name } = options;
@@ -160,7 +160,7 @@ export class Files {
       const described = { ...said, ...prepared.facts, kind: prepared.kind, fileName };
       const upload = await seal(prepared, begun, signal);
       const keep = begun?.keep ?? (() => {});
-      const url = await this.#upload(provider, endpoint, prepared.path, upload, keep, options, signal);
+      const url = await this.#upload(place, endpoint, prepared.path, upload, keep, options, signal);
       const { key, digest, incrementalMac, incrementalMacChunkBytes, sizeBytes } = upload.sealed;
       const secrets = { key, digest, incrementalMac, incrementalMacChunkBytes, sizeBytes };
       return await deliver({ ...secrets, ...described, url, uploadedAtMs: this.#settings.nowMs() });
@@ -339,7 +339,7 @@ export class Files {
   }
 
   async #upload(
-    provider: ProviderSession,
+    place: MediaPlace,
     endpoint: string,
     path: string,
     upload: SealedUpload,
@@ -354,7 +354,7 @@ export class Files {
     const result = await uploadAttachment({
       endpoint,
       session: renew =>
-        provider.session(renew).catch((error: unknown) => {
+        place.session(renew).catch((error: unknown) => {
           failure = error;
           throw error;
         }),
