@@ -1,0 +1,263 @@
+// Two people write to each other and send files over a line that is bad as a seed says, to a gatekeeper that is started
+// again in between; then the line heals. What each was shown is compared with what the other sent.
+// The comparison knows nothing of the SDK's own books: only what `send` took and what `messages` gave.
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { devGatekeeperIssuer, freePorts } from '@drawbridge/cli/dev-config';
+import { type DevGatekeeper, startDevGatekeeper, startDevProvider } from '@drawbridge/cli/dev-network';
+import { ensureDevPki } from '@drawbridge/cli/dev-pki';
+import { type Client, type Message, openClient } from '@drawbridge/client';
+import { ClientError } from '@drawbridge/client/errors';
+import type { TransportName } from '@drawbridge/client/connection/transports';
+import { type Random, seededRandom } from '../durability/random.ts';
+import { type FlakyLine, openFlakyLine } from './line.ts';
+
+export type FlakyOptions = {
+  readonly seed: number;
+  readonly transport: TransportName;
+  /** How long the line is bad. */
+  readonly badMs: number;
+  /** Until everything must be there after the line has healed. */
+  readonly healMs: number;
+  /** Whether connections may be lost for ever without a word; then a quiet client needs 80 s to see it. */
+  readonly mayLose: boolean;
+  readonly print?: (line: string) => void;
+};
+
+export type FlakyOutcome = {
+  readonly sent: number;
+  readonly files: number;
+  readonly faults: string;
+  readonly healedMs: number;
+};
+
+/** The gatekeeper's own address, so that its ports on 127.0.0.1 are the line's. */
+const hiddenHost = '127.0.0.2';
+const maxFileBytes = 200_000;
+const maxFiles = 20;
+
+type Person = {
+  readonly name: string;
+  readonly client: Client;
+  readonly other: { readonly provider: string; readonly identifier: string };
+  /** What `send` took, in order. */
+  readonly sent: string[];
+  readonly shown: string[];
+  /** Files by name: the hash of what was sent, and the messages that showed it. */
+  readonly files: Map<string, string>;
+  readonly shownFiles: Map<string, Message[]>;
+  readonly refused: string[];
+};
+
+/** Throws when something is missing, twice or out of order after `healMs`. */
+export async function playFlaky(options: FlakyOptions): Promise<FlakyOutcome> {
+  const random = seededRandom(options.seed);
+  const network = await startNetwork(options, random);
+  try {
+    const people = await network.people();
+    const readers = people.map(person => showTo(person));
+    network.lines.forEach(line => (line.bad = true));
+    const endMs = performance.now() + options.badMs;
+    await Promise.all([
+      ...people.map(person => talk(person, endMs, random, network.folder)),
+      trouble(network, endMs, random),
+    ]);
+    network.lines.forEach(line => line.heal());
+    const healedAtMs = performance.now();
+    const [anna, bob] = people as [Person, Person];
+    const isThere = (): boolean =>
+      people.every(({ shown }, i) => shown.length >= people[1 - i]!.sent.length) &&
+      people.every(({ shownFiles }, i) => shownFiles.size >= people[1 - i]!.files.size);
+    while (!isThere() && performance.now() < healedAtMs + options.healMs) await pause(50);
+    const healedMs = performance.now() - healedAtMs;
+    // Whatever comes twice comes now.
+    await pause(300);
+    compare(anna, bob);
+    compare(bob, anna);
+    await compareFiles(anna, bob, network.folder);
+    await compareFiles(bob, anna, network.folder);
+    await Promise.all(people.map(({ client }) => client.close()));
+    await Promise.all(readers);
+    const faults = network.lines.reduce<Record<string, number>>((sum, line) => {
+      for (const [kind, count] of Object.entries(line.faults)) sum[kind] = (sum[kind] ?? 0) + count;
+      return sum;
+    }, {});
+    const sent = anna.sent.length + bob.sent.length;
+    const files = anna.files.size + bob.files.size;
+    return { sent, files, faults: JSON.stringify(faults), healedMs };
+  } finally {
+    await network.close();
+  }
+}
+
+function compare(from: Person, to: Person): void {
+  const status = `${from.name} is ${from.client.status.kind}, ${to.name} is ${to.client.status.kind}`;
+  assert.deepEqual(to.shown, from.sent, `what ${to.name} was shown is what ${from.name} sent (${status})`);
+  assert.deepEqual(from.refused, [], 'nothing of an account in order is refused');
+}
+
+/** Every file once, with the bytes that were sent. */
+async function compareFiles(from: Person, to: Person, folder: string): Promise<void> {
+  for (const [name, hash] of from.files) {
+    const shown = to.shownFiles.get(name) ?? [];
+    assert.equal(shown.length, 1, `${name} is shown once`);
+    const target = join(folder, `got ${name}`);
+    await to.client.files.save(shown[0]!, 0, target);
+    assert.equal(hashOf(readFileSync(target)), hash, `${name} is what was sent`);
+  }
+}
+
+type Network = {
+  readonly folder: string;
+  readonly lines: readonly FlakyLine[];
+  people(): Promise<Person[]>;
+  restart(): Promise<void>;
+  close(): Promise<void>;
+};
+
+async function startNetwork({ transport, mayLose }: FlakyOptions, random: Random): Promise<Network> {
+  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-flaky-'));
+  const pki = await ensureDevPki(join(folder, 'pki'), ['citadel.example', 'skylark.example']);
+  const [http, xmpp, xmpps, websocket, compact] = (await freePorts(5)) as [number, number, number, number, number];
+  const provider = await startDevProvider({
+    folder: join(folder, 'skylark'),
+    pki,
+    gatekeepers: [devGatekeeperIssuer(http)],
+  });
+  const start = (): Promise<DevGatekeeper> =>
+    startDevGatekeeper({
+      folder: join(folder, 'citadel'),
+      pki,
+      host: hiddenHost,
+      domain: 'citadel.example',
+      ports: { http, xmpp, xmpps, websocket, compact },
+      providers: [{ number: 1, name: 'skylark.example', issuer: provider.issuer, wakeUpUrl: provider.wakeUpUrl }],
+      unlimited: true,
+    });
+  let gatekeeper = await start();
+  const lines: FlakyLine[] = [];
+  for (const port of [http, xmpp, xmpps, websocket, compact])
+    lines.push(await openFlakyLine(port, { host: hiddenHost, port }, random, mayLose));
+  const clients: Client[] = [];
+  const open = async (identifier: string, url: string): Promise<Client> => {
+    const client = await openClient({
+      folder: join(folder, 'people', identifier),
+      key: new Uint8Array(32).fill(9),
+      gatekeeper: gatekeeper.issuer,
+      provider: { url, identifier, password: `the password of ${identifier}`, signUp: true },
+      ca: pki.caFile,
+      transports: [transport],
+    });
+    clients.push(client);
+    await client.account.enlist();
+    await client.connect();
+    return client;
+  };
+  const person = (name: string, client: Client, provider: string, identifier: string): Person => {
+    const someone: Person = {
+      name,
+      client,
+      other: { provider, identifier },
+      sent: [],
+      shown: [],
+      files: new Map(),
+      shownFiles: new Map(),
+      refused: [],
+    };
+    void watch(someone);
+    return someone;
+  };
+  return {
+    folder,
+    lines,
+    async people() {
+      const bob = await open('bob', `${gatekeeper.issuer}/users`);
+      await bob.account.optIn('skylark.example');
+      const anna = await open('anna', provider.issuer);
+      // The names are looked up while the line is good: asking for them is no matter of streams.
+      await anna.contacts.find('citadel.example', 'bob');
+      await bob.contacts.find('skylark.example', 'anna');
+      return [person('anna', anna, 'citadel.example', 'bob'), person('bob', bob, 'skylark.example', 'anna')];
+    },
+    async restart() {
+      await gatekeeper.close();
+      gatekeeper = await start();
+    },
+    async close() {
+      for (const client of clients) await client.close();
+      for (const line of lines) await line.close();
+      await gatekeeper.close();
+      await provider.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Notes what the SDK gave up of what this person sent. */
+async function watch({ client, refused, name }: Person): Promise<void> {
+  for await (const event of client.events()) {
+    if (event.kind !== 'message' || event.message.state !== 'failed') continue;
+    refused.push(`${name}: ${event.message.text} ${event.message.failure?.code} ${event.message.failure?.detail}`);
+  }
+}
+
+async function talk(person: Person, endMs: number, random: Random, folder: string): Promise<void> {
+  const { client, name, other, sent } = person;
+  for (let number = 0; performance.now() < endMs; number++) {
+    const text = `${name} ${number}`;
+    sent.push(text);
+    await client.send(other, { text });
+    if (person.files.size < maxFiles && random.share() < 0.03) sendFile(person, `${text}.bin`, folder, random);
+    await pause(random.share() < 0.05 ? random.integer(100, 900) : random.integer(0, 25));
+  }
+}
+
+/** As a person does it: a file that fails is sent again, until it is a message. */
+function sendFile({ client, other, files }: Person, name: string, folder: string, random: Random): void {
+  const bytes = randomBytes(random.integer(1, maxFileBytes));
+  const path = join(folder, name);
+  writeFileSync(path, bytes);
+  files.set(name, hashOf(bytes));
+  const send = async (): Promise<void> => {
+    for (;;) {
+      const sent = await client.files.send(other, { path, name, kind: 'file' }).catch((error: unknown) => error);
+      if (!(sent instanceof ClientError) || sent.code === 'closed') return;
+      await pause(500);
+    }
+  };
+  void send();
+}
+
+/** Shows a person their messages, as an application does. */
+async function showTo({ client, shown, shownFiles }: Person): Promise<void> {
+  for await (const message of client.messages()) {
+    const name = message.body?.kind === 'attachment' ? message.body.attachments[0]?.fileName : undefined;
+    if (name === undefined) shown.push(message.text);
+    else shownFiles.set(name, [...(shownFiles.get(name) ?? []), message]);
+  }
+}
+
+/** Partitions, restarts and resets of everything, now and then. */
+async function trouble(network: Network, endMs: number, random: Random): Promise<void> {
+  while (performance.now() < endMs) {
+    await pause(random.integer(200, 3_000));
+    const share = random.share();
+    if (share < 0.2) await network.restart();
+    else if (share < 0.5) network.lines.forEach(line => line.resetAll());
+    else if (share < 0.8) {
+      network.lines.forEach(line => (line.partitioned = true));
+      await pause(random.integer(50, 2_500));
+      network.lines.forEach(line => {
+        line.heal();
+        line.bad = true;
+      });
+    }
+  }
+}
+
+const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));
+
+const hashOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
