@@ -97,6 +97,7 @@ const help = `  /to PROVIDER NAME     write to somebody: /to citadel.example bob
   /chats                whom you talk to; /pin, /mute, /archive switch that for the one you write to
   /reply TEXT           answer their last message; /react EMOJI reacts to it; /open shows one that is to be seen once
   /edit TEXT, /delete   change your own last message; /versions shows what it said before
+  /failed               your messages that could not be sent; /resend N sends the Nth again, /drop N lets it go
   /poll Q | A | B …     ask; /vote 1 2 … chooses in the last poll; /close ends your own
   /place LAT LON [NAME] send a place; /once TEXT sends what may be seen once
   /photo PATH [CAPTION] send a picture without what it says of its maker, place and time; /video and /voice likewise
@@ -206,6 +207,18 @@ class Conversation {
         if (this.#lastOwn === undefined) this.say('nothing of yours to delete yet');
         else await this.#client.chats.delete(this.#lastOwn);
         return;
+      case '/failed':
+        for (const [index, { text, failure }] of (await this.#failed()).entries())
+          this.say(`  ${index + 1}  ${harmless(text)} (${failure?.code}: ${harmless(failure?.detail ?? '')})`);
+        return;
+      case '/resend':
+      case '/drop': {
+        const message = (await this.#failed())[Number(words[0] ?? 1) - 1];
+        if (message === undefined) this.say('there is no such message: /failed lists them');
+        else if (command === '/resend') await this.#client.chats.resend(message.id);
+        else await this.#client.chats.drop(message.id);
+        return;
+      }
       case '/reply':
         if (this.#lastTheirs === undefined) this.say('nothing to answer yet');
         else await this.#send(this.#lastTheirs.from, { text: rest, replyTo: this.#lastTheirs });
@@ -417,6 +430,12 @@ class Conversation {
     if (command === '/mute') {
       await this.#client.chats.set(peer, { mutedUntilMs: chat?.muted === true ? 0 : Number.MAX_SAFE_INTEGER });
     }
+  }
+
+  /** Own messages that could not be sent, newest first. */
+  async #failed(): Promise<Message[]> {
+    const rows = await this.#client.chats.messages({ limit: 500 });
+    return rows.map(({ message }) => message).filter(({ state }) => state === 'failed');
   }
 
   #needPeer(): Peer | undefined {

@@ -10,7 +10,6 @@ import { devGatekeeperIssuer, freePorts } from '@drawbridge/cli/dev-config';
 import { type DevGatekeeper, startDevGatekeeper, startDevProvider } from '@drawbridge/cli/dev-network';
 import { ensureDevPki } from '@drawbridge/cli/dev-pki';
 import { type Client, type Message, openClient } from '@drawbridge/client';
-import { ClientError } from '@drawbridge/client/errors';
 import type { TransportName } from '@drawbridge/client/connection/transports';
 import { type Random, seededRandom } from '../durability/random.ts';
 import { type FlakyLine, openFlakyLine } from './line.ts';
@@ -50,14 +49,17 @@ type Person = {
   readonly files: Map<string, string>;
   readonly shownFiles: Map<string, Message[]>;
   readonly refused: string[];
+  /** They are about to close: what failed is not tried again. */
+  over: boolean;
 };
 
 /** Throws when something is missing, twice or out of order after `healMs`. */
 export async function playFlaky(options: FlakyOptions): Promise<FlakyOutcome> {
   const random = seededRandom(options.seed);
   const network = await startNetwork(options, random);
+  let people: Person[] = [];
   try {
-    const people = await network.people();
+    people = await network.people();
     const readers = people.map(person => showTo(person));
     network.lines.forEach(line => (line.bad = true));
     const endMs = performance.now() + options.badMs;
@@ -79,6 +81,7 @@ export async function playFlaky(options: FlakyOptions): Promise<FlakyOutcome> {
     compare(bob, anna);
     await compareFiles(anna, bob, network.folder);
     await compareFiles(bob, anna, network.folder);
+    people.forEach(person => (person.over = true));
     await Promise.all(people.map(({ client }) => client.close()));
     await Promise.all(readers);
     const faults = network.lines.reduce<Record<string, number>>((sum, line) => {
@@ -89,6 +92,7 @@ export async function playFlaky(options: FlakyOptions): Promise<FlakyOutcome> {
     const files = anna.files.size + bob.files.size;
     return { sent, files, faults: JSON.stringify(faults), healedMs };
   } finally {
+    people.forEach(person => (person.over = true));
     await network.close();
   }
 }
@@ -166,6 +170,7 @@ async function startNetwork({ transport, mayLose }: FlakyOptions, random: Random
       files: new Map(),
       shownFiles: new Map(),
       refused: [],
+      over: false,
     };
     void watch(someone);
     return someone;
@@ -216,16 +221,19 @@ async function talk(person: Person, endMs: number, random: Random, folder: strin
 }
 
 /** As a person does it: a file that fails is sent again, until it is a message. */
-function sendFile({ client, other, files }: Person, name: string, folder: string, random: Random): void {
+function sendFile(person: Person, name: string, folder: string, random: Random): void {
+  const { client, other, files } = person;
   const bytes = randomBytes(random.integer(1, maxFileBytes));
   const path = join(folder, name);
   writeFileSync(path, bytes);
   files.set(name, hashOf(bytes));
   const send = async (): Promise<void> => {
-    for (;;) {
-      const sent = await client.files.send(other, { path, name, kind: 'file' }).catch((error: unknown) => error);
-      if (!(sent instanceof ClientError) || sent.code === 'closed') return;
-      await pause(500);
+    for (let isSent = false; !isSent && !person.over; ) {
+      isSent = await client.files.send(other, { path, name, kind: 'file' }).then(
+        () => true,
+        () => false,
+      );
+      if (!isSent) await pause(500);
     }
   };
   void send();

@@ -97,6 +97,7 @@ export class Messenger {
       {
         message: (element, resolve) => this.#inbox.receive(element, resolve),
         delivered: sendings => outbox.delivered(sendings),
+        suspected: (sending, condition) => outbox.suspected(sending, condition),
         status: status => this.#status(status),
       },
     );

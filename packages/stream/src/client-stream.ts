@@ -204,6 +204,11 @@ export class ClientStream<T> {
     return this.#live.management.unacknowledgedCount;
   }
 
+  /** Whose stanza is the first that the peer has not acknowledged, where it has an owner. */
+  get firstUnacknowledged(): T | undefined {
+    return this.#live.management.firstUnacknowledged?.handle;
+  }
+
   /** What the next stream may resume; undefined when there was no session, it can't be resumed, or it was closed in order. */
   get resumption(): Resumption<T> | undefined {
     const { id, management } = this.#live;

@@ -111,6 +111,11 @@ export class StreamManagement<T> {
     return this.#unacknowledged.length - this.#head;
   }
 
+  /** The oldest outbound stanza that is not yet acknowledged. */
+  get firstUnacknowledged(): T | undefined {
+    return this.#unacknowledged[this.#head];
+  }
+
   /** Outbound stanzas not yet acknowledged, oldest first; to be sent again after a resumption. */
   get unacknowledged(): readonly T[] {
     return this.#unacknowledged.slice(this.#head) as T[];

@@ -195,6 +195,16 @@ export class Chats {
     await this.#lifecycle.worker().writing.delete(id);
   }
 
+  /** Sends an own message of state `failed` once more; the new message stands in its place. */
+  async resend(id: string): Promise<Message> {
+    return presentMessage(this.#lifecycle, this.#lifecycle.worker().writing.resend(id));
+  }
+
+  /** Lets an own message of state `failed` go, on all of one's devices. */
+  async drop(id: string): Promise<void> {
+    this.#lifecycle.worker().writing.drop(id);
+  }
+
   /** Deletes a message for oneself, on all of one's devices. */
   async hide(target: MessageName): Promise<void> {
     this.#lifecycle.worker().writing.hide(target);

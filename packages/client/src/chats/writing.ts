@@ -57,6 +57,37 @@ export class Writing {
     return authoring.needMessage({ author: authoring.own, id });
   }
 
+  /** Sends an own message that failed once more, as a new message in place of the old one. */
+  resend(id: string): MessageRecord {
+    const failed = this.#needFailed(id);
+    const { kind, text, styles, mentions, preview, body, replyTo } = failed;
+    if (kind !== 'text' && body === undefined) throw new ClientError('unknown-message');
+    const said: Outgoing = body ?? {
+      text,
+      ...(styles === undefined ? {} : { styles }),
+      ...(mentions === undefined ? {} : { mentions }),
+      ...(preview === undefined ? {} : { preview }),
+    };
+    const quoted =
+      replyTo === undefined
+        ? {}
+        : { replyTo: { id: replyTo.id, author: replyTo.author, text: replyTo.excerpt, sentAtMs: 0 } };
+    const message = this.send(failed.chat, { ...said, ...quoted });
+    this.hide(failed);
+    return message;
+  }
+
+  /** Lets an own message that failed go, on all devices of this person. */
+  drop(id: string): void {
+    this.hide(this.#needFailed(id));
+  }
+
+  #needFailed(id: string): MessageRecord {
+    const message = this.#authoring.needMessage({ author: this.#authoring.own, id });
+    if (message.state !== 'failed') throw new ClientError('unknown-message', { detail: 'it has not failed' });
+    return message;
+  }
+
   /** An empty emoji takes the reaction back. */
   react(target: MessageName, emoji: string): Promise<MessageRecord> {
     return this.#authoring.act(target, message => ({ kind: 'reaction', target: refOf(message), emoji }));

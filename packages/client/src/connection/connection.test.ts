@@ -118,6 +118,8 @@ type Played = {
   messages: { element: Element; resolve: () => void }[];
   onStatus: (status: ConnectionStatus) => void;
   onDelivered: () => void;
+  suspected: string[];
+  setAside: boolean;
   last: () => PlayedTransport;
   kinds: () => string[];
 };
@@ -150,6 +152,10 @@ function play(proof: () => Promise<string> = () => Promise.resolve('a.b.c'), ran
         statuses.push(status);
         played.onStatus(status);
       },
+      suspected: (handle, condition) => {
+        played.suspected.push(`${handle} ${condition}`);
+        return played.setAside;
+      },
     },
   );
   const played: Played = {
@@ -161,6 +167,8 @@ function play(proof: () => Promise<string> = () => Promise.resolve('a.b.c'), ran
     messages,
     onStatus: () => undefined,
     onDelivered: () => undefined,
+    suspected: [],
+    setAside: false,
     last: () => transports.at(-1)!,
     kinds: () => statuses.map(status => status.kind),
   };
@@ -451,6 +459,33 @@ for (const [state, login] of Object.entries(logins)) {
     });
   }
 }
+
+test('the first in line when the gatekeeper ends a stream is named; set aside, the next stream binds', async () => {
+  const played = play();
+  const end = async (condition: string): Promise<void> => {
+    played.last().element(element('error', NS_STREAM, {}, [element(condition, NS_STREAMS)]));
+    const { status } = played.connection;
+    assert.ok(status.kind === 'waiting');
+    played.clock.advance(status.retryInMs);
+  };
+  played.connection.start();
+  await played.last().login();
+  played.connection.send(message('1'), 'one');
+  played.connection.send(message('2'), 'two');
+  played.last().element(element('a', NS_SM, { h: '1' }));
+  await end('policy-violation');
+  assert.deepEqual(played.suspected, ['two policy-violation']);
+  // A gatekeeper that goes down says nothing of a stanza.
+  await played.last().login(transport => transport.element(element('resumed', NS_SM, { previd: 's1', h: '1' })));
+  await end('system-shutdown');
+  assert.equal(played.suspected.length, 1);
+  played.setAside = true;
+  await played.last().login(transport => transport.element(element('resumed', NS_SM, { previd: 's1', h: '1' })));
+  await end('policy-violation');
+  await played.last().login();
+  assert.deepEqual(played.connection.status, { kind: 'online', jid, resumed: false });
+  assert.ok(!played.last().log.includes('message'));
+});
 
 test('a pause is short again only after a stream that lived for 30 s', async () => {
   for (const [livedMs, pauseMs] of [

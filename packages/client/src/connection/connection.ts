@@ -73,6 +73,11 @@ export type ConnectionHandlers<T> = {
   /** The gatekeeper has taken these over. */
   readonly delivered: (handles: readonly T[]) => void;
   readonly status: (status: ConnectionStatus) => void;
+  /**
+   * The gatekeeper ended the stream with this error, and this stanza was the first that it had not acknowledged. True when
+   * the stanza must not be sent again: then the next stream binds.
+   */
+  readonly suspected?: (handle: T, condition: string) => boolean;
 };
 
 /** What only the person in front of this client can mend. Everything else is tried again, if slowly. */
@@ -343,6 +348,11 @@ export class Connection<T> {
     transport.close();
     if (this.#closing !== undefined) return this.#stop(undefined);
     const failure: ClientStreamFailure = this.#failure ?? { code: 'disconnected' };
+    const suspect = stream.firstUnacknowledged;
+    if (failure.code === 'stream-error' && !isBusyCondition(failure.condition) && suspect !== undefined) {
+      const isSetAside = this.#handlers.suspected?.(suspect, failure.condition ?? 'stream-error') === true;
+      if (isSetAside) this.#resumption = undefined;
+    }
     const error = this.#proofError ?? errorOf(failure, transport);
     const isMendable = clientStreamFailures[failure.code].retry === 'never' || mendable.has(error.code);
     if (isMendable) return this.#stop(error);

@@ -7,6 +7,9 @@ import { encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import type { E2eeSuite, Encrypted, KnownDevice, RemoteBundle, SessionStarted } from '@drawbridge/e2ee/suite';
 import type { Element } from '@drawbridge/wire/element';
 import { encodeEnvelopeMessage } from '@drawbridge/wire/envelope';
+import { encodeElement } from '@drawbridge/wire/xml-encoder';
+import { xmlLimitsAfterLogin } from '@drawbridge/wire/limits';
+import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import type { StanzaError } from '@drawbridge/wire/stanza-error';
 import type { Clock, Random } from '../clock.ts';
 import { RequestRefused } from '../connection/connection.ts';
@@ -38,6 +41,10 @@ export const outboxLimits = {
   maxWaits: 40,
   firstWaitMs: 1_000,
   maxWaitMs: 300_000,
+  /** Streams that the gatekeeper may end while a row is first in line; then the row is set aside. */
+  maxEndedStreams: 2,
+  /** A stanza as XML, its longest form: what a gatekeeper takes in one element. */
+  maxStanzaBytes: xmlLimitsAfterLogin.elementBytes,
   /** Receipts that are put into one message. */
   maxReceipts: 100,
   /** Rounds of fetching bundles for one encryption. */
@@ -54,7 +61,7 @@ export type Sending = { readonly id: string; readonly to: string; readonly numbe
 
 export type OutboxContext = {
   readonly store: EncryptedStore;
-  readonly suite: E2eeSuite;
+  readonly suite: Pick<E2eeSuite, 'name' | 'local' | 'encryptFor' | 'startSession'>;
   readonly domain: string;
   readonly clock: Clock;
   readonly random: Random;
@@ -187,6 +194,22 @@ export class Outbox {
     return true;
   }
 
+  /**
+   * The gatekeeper ended a stream while this was the first in line. The second time it is set aside, so that the others go
+   * on; true then.
+   */
+  suspected({ id }: Sending, condition: string): boolean {
+    const isSetAside = this.#transaction(tx => {
+      const record = readOutbox(tx, id);
+      if (record === undefined) return false;
+      const endedStreams = (record.endedStreams ?? 0) + 1;
+      writeOutbox(tx, id, { ...record, endedStreams });
+      return endedStreams >= outboxLimits.maxEndedStreams;
+    });
+    if (isSetAside === true) this.#fail(id, 'request-refused', condition.slice(0, 64));
+    return isSetAside === true;
+  }
+
   #findInFlight(stanzaId: string): { id: string; lane: Lane } | undefined {
     for (const lane of this.#lanes.values()) {
       for (const id of lane.inFlight.keys()) if (stanzaIdOf(id) === stanzaId) return { id, lane };
@@ -290,9 +313,14 @@ export class Outbox {
       return false;
     }
     if (!this.#online) return false;
+    const stanza = this.#stanza(row.id, readiness.record);
+    if (Buffer.byteLength(encodeElement(stanza, NS_CLIENT)) > outboxLimits.maxStanzaBytes) {
+      this.#fail(row.id, 'content-refused', 'with a copy for each of the devices it is larger than a stanza may be');
+      return true;
+    }
     const number = ++this.#sendings;
     lane.inFlight.set(row.id, number);
-    const sent = this.#context.send(this.#stanza(row.id, readiness.record), { id: row.id, to: lane.to, number });
+    const sent = this.#context.send(stanza, { id: row.id, to: lane.to, number });
     if (!sent) {
       // The stream has as much to be acknowledged as it takes: any acknowledgement makes room.
       lane.inFlight.delete(row.id);
@@ -540,6 +568,7 @@ export class Outbox {
       tx.delete('outbox', id);
       return this.#setState(tx, record, 'failed', detail === undefined ? { code } : { code, detail });
     });
+    for (const lane of this.#lanes.values()) lane.inFlight.delete(id);
     this.#announce(changed ?? []);
   }
 

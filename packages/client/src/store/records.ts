@@ -49,6 +49,8 @@ export type OutboxRecord = {
   /** Refusals of type `wait` so far, and when to try again. */
   readonly waits: number;
   readonly notBeforeMs: number;
+  /** Streams that the gatekeeper ended with an error while this was the first that it had not taken over. */
+  readonly endedStreams?: number;
   /** Encrypted, and exactly this leaves the device, as often as needed; absent: not encrypted yet. */
   readonly ciphertexts?: readonly OutboxCiphertext[];
 };
