@@ -9,7 +9,8 @@ import type { EncryptTarget, E2eeSuite } from '@drawbridge/e2ee/suite';
 import { attribute, element } from '@drawbridge/wire/element';
 import { NS_KEYS } from '@drawbridge/wire/namespaces';
 import { systemClock } from '../clock.ts';
-import { type EncryptedStore, openEncryptedStore } from '../store/encrypted-store.ts';
+import { openEncryptedStore } from '../store/encrypted-store.ts';
+import type { EncryptedStore } from '../store/store.ts';
 import { Outbox, type Sending } from './outbox.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-outbox-'));
