@@ -109,8 +109,10 @@ class Wire {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#held = [];
-    this.#inner.resetAndDestroy();
-    this.#outer.resetAndDestroy();
+    // A socket that is ending can't be reset: its handle would stay open.
+    for (const socket of [this.#inner, this.#outer])
+      if (socket.writableEnded) socket.destroy();
+      else socket.resetAndDestroy();
     this.ended();
   }
 
