@@ -1,7 +1,7 @@
 // Budgets: how often one party may do what costs others something. Bounded in memory; time is an argument.
 // Knows nothing of what is asked for. Source: threats 6 and 7 of docs/threat-model.md.
 // The generic cell rate algorithm (ITU-T I.371): a party is one number, the time at which its bucket is full again.
-import type { BudgetConfig } from './config.ts';
+import type { BudgetConfig } from './config-schema.ts';
 
 export type BudgetRate = { readonly burst: number; readonly refillSeconds: number };
 

@@ -8,7 +8,7 @@ import { openMediaStorage } from '@drawbridge/provider/media-storage';
 import { createProvider, type Provider as OwnUsers } from '@drawbridge/provider/provider';
 import type { Element } from '@drawbridge/wire/element';
 import { type Budgets, createBudgets } from './budgets.ts';
-import type { Config } from './config.ts';
+import type { Config } from './config-schema.ts';
 import { mayReach } from './consent/may-reach.ts';
 import type { Account, AccountEvent, Device } from './enlistment/account.ts';
 import { createAccountEvents } from './enlistment/account-events.ts';

@@ -1,7 +1,7 @@
 // All IQ handlers of the domains in one table, and what they share. Knows nothing of streams or encodings.
 import type { Element } from '@drawbridge/wire/element';
 import type { Budgets, Charge } from './budgets.ts';
-import type { Limits } from './config.ts';
+import type { Limits } from './config-schema.ts';
 import { consentIqHandlers } from './consent/consent-iq.ts';
 import type { Account, Device } from './enlistment/account.ts';
 import type { CachedAccounts } from './enlistment/accounts.ts';

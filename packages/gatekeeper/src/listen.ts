@@ -1,7 +1,7 @@
 // Opens the configured ports and closes them. Knows nothing of what is said on them.
 import type { RequestListener } from 'node:http';
 import type { Server, Socket } from 'node:net';
-import type { Config } from './config.ts';
+import type { Config } from './config-schema.ts';
 import type { Control, ControlLog } from './control.ts';
 import type { Core } from './core.ts';
 import { buildAdminHttp } from './http/admin.ts';

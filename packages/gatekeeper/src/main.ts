@@ -8,7 +8,7 @@ import type { CompactServerSettings } from '@drawbridge/stream/compact-server';
 import { compactContext } from '@drawbridge/wire/compact-value';
 import { element } from '@drawbridge/wire/element';
 import { NS_CLIENT } from '@drawbridge/wire/namespaces';
-import type { Config } from './config.ts';
+import type { Config } from './config-schema.ts';
 import { type Control, type ControlLog, createControl, egressOptionsOf } from './control.ts';
 import { type Core, openCore } from './core.ts';
 import { connectionRoom, moreFiles, readFileLimit } from './file-limit.ts';

@@ -3,7 +3,7 @@
 // Source: docs/protocol/03 and 06 section 6.4.
 import { randomBytes } from 'node:crypto';
 import { encodeInteropId } from '@drawbridge/wire/jid';
-import type { Limits } from '../config.ts';
+import type { Limits } from '../config-schema.ts';
 import type { Registry } from '../providers/registry.ts';
 import type { Account } from './account.ts';
 import type { AccountEvents } from './account-events.ts';

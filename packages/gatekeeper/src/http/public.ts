@@ -10,7 +10,7 @@ import swagger from '@fastify/swagger';
 import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import type { Charge } from '../budgets.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config-schema.ts';
 import type { Control, ControlLog } from '../control.ts';
 import type { Account } from '../enlistment/account.ts';
 import { type DeviceJson, parseDevice } from '../keys/device-keys.ts';

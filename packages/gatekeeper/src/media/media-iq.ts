@@ -3,7 +3,7 @@
 import { element } from '@drawbridge/wire/element';
 import { NS_MEDIA } from '@drawbridge/wire/namespaces';
 import type { Budgets } from '../budgets.ts';
-import type { Limits } from '../config.ts';
+import type { Limits } from '../config-schema.ts';
 import type { ReachPolicy } from '../consent/may-reach.ts';
 import { badRequest, notFound, readAttributes, waitAnswer } from '../keys/strict-payload.ts';
 import { type IqAnswer, type IqHandler, type IqHandlers, iqKey, type IqRequest } from '../routing/iq.ts';

@@ -1,6 +1,6 @@
 // Which provider a file's URL belongs to, by the registered media origins, and who may have it fetched.
 // Knows nothing of grants or fetching. Source: docs/protocol/11-media.md section 11.6.
-import type { Config } from '../config.ts';
+import type { Config } from '../config-schema.ts';
 import type { Account } from '../enlistment/account.ts';
 import type { ReachPolicy } from '../consent/may-reach.ts';
 

@@ -8,7 +8,7 @@ import type { Egress, EgressErrorCode } from '@drawbridge/identity/egress';
 import type { MediaOrigin } from '@drawbridge/provider/media-origin';
 import { readRange } from '@drawbridge/provider/media-origin-range';
 import type { Budgets } from '../budgets.ts';
-import type { Limits } from '../config.ts';
+import type { Limits } from '../config-schema.ts';
 import type { ReachPolicy } from '../consent/may-reach.ts';
 import type { Account, Accounts } from '../enlistment/account.ts';
 import type { ProblemCode } from '../http/problems.ts';

@@ -2,7 +2,7 @@
 import { createEgress, type EgressOptions } from '@drawbridge/identity/egress';
 import type { MediaOrigin } from '@drawbridge/provider/media-origin';
 import type { Budgets } from '../budgets.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config-schema.ts';
 import type { ReachPolicy } from '../consent/may-reach.ts';
 import type { Accounts } from '../enlistment/account.ts';
 import type { IqHandlers } from '../routing/iq.ts';

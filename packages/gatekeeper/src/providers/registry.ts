@@ -4,7 +4,7 @@ import type { EgressFetch } from '@drawbridge/identity/egress';
 import { createKeySet, type KeySet, type KeySetEvent } from '@drawbridge/identity/key-set';
 import { keepFresh } from '@drawbridge/identity/key-set-timer';
 import type { KeySource, TrustedIssuer } from '@drawbridge/identity/verify-ownership-proof';
-import type { Config } from '../config.ts';
+import type { Config } from '../config-schema.ts';
 import type { ReachPolicy } from '../consent/may-reach.ts';
 import type { AccountEvents } from '../enlistment/account-events.ts';
 import type { ProviderStates, ProviderStatus } from './provider-states.ts';

@@ -211,7 +211,7 @@ export class Router {
     for (const ciphertext of ciphertexts) {
       const device = to.devices.find(candidate => candidate.id === ciphertext.deviceId)!;
       if (!message.noStore && !deps.mailboxes.hasSpace(device.row, sizeOf(ciphertext))) return mailboxFull;
-      if (!message.noStore && !own && !deps.mailboxes.hasShare(device.row, sizeOf(ciphertext), from.interopId))
+      if (!message.noStore && !deps.mailboxes.hasShare(device.row, sizeOf(ciphertext), from.interopId))
         return senderShareFull;
       targets.push(device);
     }

@@ -1,6 +1,6 @@
 // The configuration reference, made from the schema: run it to print it.
 // docs/operations/configuration.md holds the same text; a test compares them.
-import { configSchema } from '../config.ts';
+import { configSchema } from '../config-schema.ts';
 
 type Schema = {
   readonly type?: string;

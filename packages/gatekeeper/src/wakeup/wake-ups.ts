@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import type { EgressFetch } from '@drawbridge/identity/egress';
 import type { SigningKey } from '@drawbridge/identity/jwk';
 import { issueSecurityEvent } from '@drawbridge/identity/security-event';
-import type { Limits } from '../config.ts';
+import type { Limits } from '../config-schema.ts';
 import type { Account } from '../enlistment/account.ts';
 import type { Registry } from '../providers/registry.ts';
 import type { WakeUpQueue, WakeUpWrite } from './wake-up-queue.ts';

@@ -1,0 +1,257 @@
+// The shape of the gatekeeper's configuration: every key with its bounds, its default and a sentence for operators.
+// Knows nothing of files or of what the values do; docs/operations/configuration.md is made from this schema.
+import { mediaStorageSchema } from '@drawbridge/provider/media-storage';
+import { type Static, type TProperties, Type } from 'typebox';
+
+type Options = { readonly description?: string; readonly default?: unknown };
+
+/** An object that has exactly these members. */
+function closed<P extends TProperties>(properties: P, options: Options = {}) {
+  return Type.Object(properties, { additionalProperties: false, ...options });
+}
+
+function count(value: number, maximum: number, description: string) {
+  return Type.Integer({ minimum: 1, maximum, default: value, description });
+}
+
+/** `burst` at once, then one more every `refillSeconds`. */
+function budget(burst: number, refillSeconds: number, description: string) {
+  return closed(
+    {
+      burst: Type.Integer({ minimum: 1, maximum: 1_000_000, default: burst, description: 'how many at once' }),
+      refillSeconds: Type.Number({
+        minimum: 0.0001,
+        maximum: 86_400,
+        default: refillSeconds,
+        description: 'then one more every so many seconds',
+      }),
+    },
+    { description, default: {} },
+  );
+}
+
+const hostText = 'address or name to listen on';
+const url = (description: string) => Type.String({ minLength: 8, maxLength: 2048, pattern: '^https?://', description });
+
+function listener(description: string, defaultHost = '::') {
+  return closed(
+    {
+      host: Type.String({ minLength: 1, maxLength: 255, default: defaultHost, description: hostText }),
+      port: Type.Integer({ minimum: 0, maximum: 65535, description: 'TCP port; 0 (any free one) in development only' }),
+    },
+    { description },
+  );
+}
+
+const suites = Type.Array(Type.String({ pattern: '^[a-z0-9][a-z0-9.-]{0,31}$' }), {
+  minItems: 1,
+  maxItems: 16,
+  uniqueItems: true,
+  default: ['signal-1'],
+  description: 'end-to-end encryption suites that its users may send (docs/suites.md)',
+});
+const keySetOrigins = Type.Array(url('origin'), {
+  maxItems: 4,
+  default: [],
+  description: "origins besides the issuer's own where its key set may lie",
+});
+const mediaOrigins = Type.Array(url('origin'), {
+  maxItems: 16,
+  default: [],
+  description: 'origins where the encrypted files of its users lie; the media proxy fetches from nowhere else',
+});
+const wakeUpUrl = Type.Optional(url('where wake-ups are posted; none are sent without it'));
+
+const providerSchema = closed({
+  number: Type.Integer({ minimum: 1, maximum: 65535, description: 'its number for ever; never given to another' }),
+  name: Type.String({ minLength: 1, maxLength: 253, description: 'its DNS name' }),
+  issuer: url('its issuer URL, exactly as in its proofs; no slash at the end'),
+  keySetOrigins,
+  mediaOrigins,
+  wakeUpUrl,
+  suites,
+  status: Type.Union([Type.Literal('live'), Type.Literal('suspended')], {
+    default: 'live',
+    description: '`suspended` here can not be lifted by the admin API',
+  }),
+  trustClass: Type.Union([Type.Literal('standard'), Type.Literal('trial')], {
+    default: 'standard',
+    description: "`trial`: a tenth of every provider's budget",
+  }),
+  quotas: closed(
+    { enlistments: count(10_000_000, 1_000_000_000, 'people of this provider that may be enlisted') },
+    { default: {}, description: 'what this provider may use up' },
+  ),
+});
+
+export const embeddedUsers = closed({
+  kind: Type.Literal('embedded', { description: 'the provider kit inside this process is their issuer, at `/users`' }),
+  registration: Type.Union([Type.Literal('open'), Type.Literal('closed')], {
+    default: 'closed',
+    description: '`open`: anybody may make a user over HTTP; `closed`: the operator makes them',
+  }),
+  wakeUps: Type.Boolean({ default: true, description: "wake own users through the kit's wake-up stream" }),
+  suites,
+  mediaStorage: Type.Optional(mediaStorageSchema),
+});
+export const issuedUsers = closed({
+  kind: Type.Literal('issuer', { description: "the operator's own OpenID issuer" }),
+  issuer: url('issuer URL'),
+  keySetOrigins,
+  mediaOrigins,
+  wakeUpUrl,
+  suites,
+});
+
+export const configSchema = closed({
+  mode: Type.Union([Type.Literal('production'), Type.Literal('development')], {
+    default: 'production',
+    description: '`development` allows plain HTTP, loopback addresses, port 0 and unlimited budgets',
+  }),
+  domain: Type.String({ minLength: 1, maxLength: 253, description: 'DNS name that stands in every JID' }),
+  issuer: url("this gatekeeper's issuer URL: the `aud` of every ownership proof; no slash at the end"),
+  dataFolder: Type.String({ minLength: 1, default: 'data', description: 'database, keys, admin token' }),
+  publicHost: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 253, description: 'name that clients connect to; the domain when absent' }),
+  ),
+  terms: Type.Optional(url('terms and reference offer for people and providers')),
+  tls: Type.Optional(
+    closed(
+      {
+        certFile: Type.String({ minLength: 1, description: 'PEM, with the intermediate certificates' }),
+        keyFile: Type.String({ minLength: 1, description: 'PEM' }),
+      },
+      { description: 'certificate of all listeners but `admin` and `compact`; needed in production' },
+    ),
+  ),
+  listeners: closed(
+    {
+      xmpp: Type.Optional(listener('XMPP with STARTTLS; usually 5222')),
+      xmpps: Type.Optional(listener('XMPP with direct TLS; usually 5223')),
+      websocket: Type.Optional(listener('XMPP over WebSocket, path /xmpp; may be the same as `http`')),
+      compact: Type.Optional(listener('compact transport over TCP')),
+      compactWebsocket: Type.Optional(listener('compact transport over WebSocket; may be the same as `http`')),
+      http: listener('enlistment API and well-known documents'),
+      admin: closed(
+        {
+          host: Type.String({ minLength: 1, maxLength: 255, default: '127.0.0.1', description: hostText }),
+          port: Type.Integer({ minimum: 0, maximum: 65535, default: 9320, description: 'TCP port' }),
+        },
+        { description: 'admin API, metrics, health; plain HTTP, keep it off the Internet', default: {} },
+      ),
+    },
+    { description: 'absent ones do not listen' },
+  ),
+  trustedProxies: Type.Array(Type.String(), {
+    maxItems: 32,
+    default: [],
+    description: 'addresses of reverse proxies whose X-Forwarded-For is believed; none by default',
+  }),
+  ownUsers: Type.Union([embeddedUsers, issuedUsers], {
+    default: { kind: 'embedded' },
+    description: "who vouches for the gatekeeper's own users (provider 0)",
+  }),
+  providers: Type.Array(providerSchema, { maxItems: 4096, default: [], description: 'third-party providers' }),
+  policy: closed(
+    {
+      admittedPairs: Type.Array(
+        Type.Tuple([Type.Integer({ minimum: 1, maximum: 65535 }), Type.Integer({ minimum: 1, maximum: 65535 })]),
+        {
+          maxItems: 4096,
+          default: [],
+          description: 'pairs of third-party providers whose users may reach each other here; [n, n] within one',
+        },
+      ),
+    },
+    { default: {}, description: 'who may reach whom' },
+  ),
+  egress: closed(
+    {
+      allowAddresses: Type.Array(Type.String(), {
+        maxItems: 16,
+        default: [],
+        description: 'addresses that are not public and may be reached all the same; development only',
+      }),
+      allowPlainHttpOrigins: Type.Array(url('origin'), {
+        maxItems: 64,
+        default: [],
+        description: 'loopback origins that may be reached without TLS; development only',
+      }),
+      caFile: Type.Optional(
+        Type.String({ minLength: 1, description: "PEM, trusted instead of the system's authorities" }),
+      ),
+    },
+    { default: {}, description: 'outgoing requests' },
+  ),
+  limits: closed(
+    {
+      devicesPerAccount: count(16, 64, 'devices that one person may have at once'),
+      oneTimeKeysPerCall: count(50, 100, 'one-time keys of each kind in one `publish`'),
+      oneTimeKeysPerEnlistment: count(100, 100, 'one-time keys of each kind in one enlistment'),
+      oneTimeKeysKept: count(200, 1_000, 'one-time keys of each kind kept for a device'),
+      lowKeysNotice: count(20, 100, 'below this many one-time keys, the device is told'),
+      authorisationsPerAccount: count(10, 100, 'device authorisations that wait to be used'),
+      authorisationLifetimeSeconds: count(600, 86_400, 'life of a device authorisation'),
+      mailboxEntries: count(200_000, 10_000_000, 'messages that may wait for one device'),
+      mailboxBytes: count(268_435_456, 17_179_869_184, 'bytes that may wait for one device'),
+      mailboxEntriesPerSender: count(50_000, 10_000_000, 'of these, messages of one person'),
+      mailboxBytesPerSender: count(67_108_864, 17_179_869_184, 'of these, bytes of one person'),
+      mailboxDays: count(30, 365, 'days until a waiting message expires'),
+      connectionsPerAddress: count(32, 100_000, 'connections of one address (IPv4, or /64 of IPv6) before login'),
+      connectionsPerSite: count(256, 100_000, 'connections of one /48 of IPv6 before login'),
+      connectionsBeforeLogin: count(20_000, 10_000_000, 'all connections before login'),
+      streams: count(
+        200_000,
+        10_000_000,
+        'connections of clients in this process, HTTP included; each needs an open file',
+      ),
+      httpConnections: count(2_048, 100_000, 'open connections of each HTTP listener, WebSockets not counted'),
+      httpConnectionsPerAddress: count(
+        128,
+        100_000,
+        'of these, connections of one address (IPv4, or /64 of IPv6); `trustedProxies` are exempt',
+      ),
+      httpConnectionsPerSite: count(512, 100_000, 'of these, connections of one /48 of IPv6'),
+      accountCacheEntries: count(100_000, 10_000_000, 'accounts held in memory'),
+      wakeUpIntervalSeconds: count(30, 3_600, 'at most one wake-up per person in this time'),
+      wakeUpsWaiting: count(100_000, 10_000_000, 'wake-ups that may wait to be sent'),
+      wakeUpLifetimeSeconds: count(3_600, 86_400, 'a wake-up that could not be sent for so long is given up'),
+      wakeUpsAtOnce: count(8, 256, 'wake-ups under way to one provider'),
+      mediaFileBytes: count(
+        2_170_552_320,
+        1_099_511_627_776,
+        'largest encrypted file that the media proxy passes on; the default fits a file of 2 GiB',
+      ),
+      mediaFetches: count(256, 10_000, 'fetches under way in the media proxy'),
+      mediaFetchesPerAccount: count(8, 1_000, 'fetches under way for one person'),
+      mediaFetchSeconds: count(3_600, 86_400, 'longest time of one fetch; the client goes on with a range'),
+      mediaIdleSeconds: count(30, 3_600, 'a fetch in which nothing moves for so long is ended'),
+      mediaGrantSeconds: count(3_600, 86_400, 'life of a media grant'),
+    },
+    { default: {}, description: 'sizes and counts' },
+  ),
+  budgets: closed(
+    {
+      unlimited: Type.Boolean({ default: false, description: 'no budgets at all, for load tests; development only' }),
+      keysTracked: count(100_000, 10_000_000, 'parties remembered by each budget'),
+      bundlesPerPair: budget(6, 600, 'prekey bundles of one device for one person'),
+      bundlesPerRequester: budget(100, 10, 'prekey bundles for one person'),
+      bundlesPerTarget: budget(200, 30, 'prekey bundles of one device for all'),
+      bundlesPerTargetAndProvider: budget(60, 60, 'prekey bundles of one device for all people of one provider'),
+      lookupsPerRequester: budget(60, 10, 'directory questions of one person'),
+      lookupsPerProvider: budget(3_000, 0.05, 'directory questions of all people of one third-party provider'),
+      publishesPerDevice: budget(30, 60, 'key uploads of one device'),
+      changesPerAccount: budget(30, 60, 'consent changes, authorisations and removals by one person'),
+      mediaGrantsPerAccount: budget(300, 1, 'media grants for one person'),
+      mediaMebibytesPerAccount: budget(8_192, 0.02, 'MiB through the media proxy for one person; above it, slower'),
+      enlistmentsPerProvider: budget(2_000, 0.05, 'enlistments of one provider'),
+      enlistmentsPerAddress: budget(60, 10, 'enlistments from one address'),
+      requestsPerAddress: budget(300, 0.1, 'HTTP requests from one address'),
+    },
+    { default: {}, description: 'rates; each says `wait` and when to come again' },
+  ),
+});
+
+export type Config = Static<typeof configSchema>;
+export type Limits = Config['limits'];
+export type BudgetConfig = Config['budgets'];

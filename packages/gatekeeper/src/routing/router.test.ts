@@ -1,0 +1,160 @@
+// Routing without sockets: stanzas that wait for an account keep their order, and nobody's share is passed by.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { attribute, childElement, type Element, element } from '@drawbridge/wire/element';
+import { NS_CLIENT, NS_E2EE, NS_PING } from '@drawbridge/wire/namespaces';
+import type { Account, Accounts } from '../enlistment/account.ts';
+import { defaultMailboxLimits, Mailboxes } from '../mailbox/mailbox.ts';
+import { createStanzaCodec } from '../mailbox/stanza-codec.ts';
+import { StoreError } from '../storage/store-error.ts';
+import { MemoryMailboxStore } from '../testing/memory-mailbox.ts';
+import { type Carrier, defaultSessionLimits, DeviceSession } from './device-session.ts';
+import { iqKey } from './iq.ts';
+import { Router } from './router.ts';
+
+const domain = 'citadel.example';
+const device = { row: 1, id: 1, registrationId: 1, thumbprint: 't' };
+const anna: Account = {
+  row: 1,
+  interopId: `0-${'a'.repeat(26)}`,
+  provider: 0,
+  identifier: 'anna',
+  status: 'active',
+  devices: [device],
+  optIns: new Set(),
+  version: 1,
+};
+const question = (id: string, ns: string): Element =>
+  element('iq', NS_CLIENT, { type: 'get', id }, [element(ns === NS_PING ? 'ping' : 'ask', ns)]);
+
+function scene(cached?: Account) {
+  const written: string[] = [];
+  const reads: PromiseWithResolvers<Account | undefined>[] = [];
+  let paused = false;
+  const find: Accounts['find'] = () => {
+    const read = Promise.withResolvers<Account | undefined>();
+    reads.push(read);
+    return read.promise;
+  };
+  const mailboxes = new Mailboxes({
+    store: new MemoryMailboxStore(),
+    codec: createStanzaCodec(domain),
+    nowMs: () => 0,
+    monotonicMs: () => 0,
+    limits: { ...defaultMailboxLimits, maxEntriesPerSender: 2 },
+    events: { congested: () => {}, damaged: () => {} },
+  });
+  const router = new Router({
+    domain,
+    accounts: { peek: () => cached, find, findAfresh: find, findByIdentifier: () => Promise.resolve(undefined) },
+    mailboxes,
+    iqHandlers: new Map([[iqKey('get', 'urn:example', 'ask'), () => ({ kind: 'result' })]]),
+    mayReach: () => true,
+    suiteAdmitted: () => true,
+    wakeUp: () => {},
+    isConnected: () => false,
+    sessionsOf: () => [],
+    nowMs: () => 0,
+    maxOpenRequests: 64,
+    counters: { routed: 0, refused: 0, storageRefused: 0, dropped: 0 },
+  });
+  const host = {
+    domain,
+    limits: defaultSessionLimits,
+    mailboxes,
+    monotonicMs: () => 0,
+    newId: () => 'id',
+    route: (session: DeviceSession, el: Element, sequence: number) => router.route(session, el, sequence),
+    stillWanted: () => true,
+    flushSoon: () => {},
+    flushLater: () => {},
+    ended: () => {},
+    congested: false,
+    pausedByCongestion: () => {},
+  };
+  const carrier: Carrier = {
+    write: elements => {
+      for (const el of elements) written.push(`${attribute(el, 'id')} ${attribute(el, 'type')}`);
+      for (const el of elements) if (childElement(el, 'error', NS_CLIENT) !== undefined) written.push('error');
+    },
+    congested: false,
+    pause: () => {
+      paused = true;
+    },
+    resume: () => {
+      paused = false;
+    },
+    close: () => {},
+  };
+  const session = new DeviceSession(host, anna, device, 'k');
+  session.carryOn(carrier);
+  const settled = async (): Promise<void> => {
+    for (let i = 0; i < 20; i++) await Promise.resolve();
+    session.flush();
+  };
+  return { session, written, reads, settled, isPaused: () => paused };
+}
+
+test('what follows a held stanza waits for it, and reading stops until then', async () => {
+  const { session, written, reads, settled, isPaused } = scene();
+  session.receive(question('1', 'urn:example'));
+  session.receive(question('2', NS_PING));
+  session.receive(question('3', 'urn:example'));
+  session.afterInput();
+  await settled();
+  assert.deepEqual(written, []);
+  assert.equal(isPaused(), true);
+  reads[0]!.resolve(anna);
+  await settled();
+  assert.deepEqual(written, ['1 result']);
+  // The ping needs no account, yet it is behind one that was read for it all the same.
+  for (let i = 1; i < 3; i++) {
+    reads[i]?.resolve(anna);
+    await settled();
+  }
+  assert.deepEqual(written, ['1 result', '2 result', '3 result']);
+  assert.equal(isPaused(), false);
+  assert.equal(session.core.handled, 3);
+});
+
+test('storage that cannot be read is told as `wait`, and the stream goes on', async () => {
+  const { session, written, reads, settled } = scene();
+  session.receive(question('1', 'urn:example'));
+  session.receive(question('2', NS_PING));
+  session.afterInput();
+  await settled();
+  reads[0]!.reject(new StoreError('store-failed', 'gone'));
+  await settled();
+  reads[1]?.resolve(anna);
+  await settled();
+  assert.deepEqual(
+    written.filter(line => line !== 'error'),
+    ['1 error', '2 result'],
+  );
+});
+
+test('a device that is removed while its stanza waits gets nothing through', async () => {
+  const { session, written, reads, settled } = scene();
+  session.receive(question('1', 'urn:example'));
+  session.afterInput();
+  reads[0]!.resolve({ ...anna, devices: [] });
+  await settled();
+  assert.deepEqual(
+    written.filter(line => line !== 'error'),
+    ['1 error'],
+  );
+});
+
+test("messages to one's own devices count in the sender's share too", async () => {
+  const { session, written, settled } = scene({ ...anna, devices: [device, { ...device, row: 2, id: 2 }] });
+  for (const id of ['1', '2', '3']) {
+    const ciphertext = element('ciphertext', NS_E2EE, { device: '2', kind: 'session' }, ['AAECAwQFBgc=']);
+    session.receive(
+      element('message', NS_CLIENT, { type: 'chat', id, to: `${anna.interopId}@${domain}` }, [
+        element('envelope', NS_E2EE, { suite: 'signal-1', 'from-device': '1' }, [ciphertext]),
+      ]),
+    );
+  }
+  await settled();
+  assert.deepEqual(written, ['3 error', 'error']);
+});

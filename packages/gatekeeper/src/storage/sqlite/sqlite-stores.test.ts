@@ -1,0 +1,59 @@
+// The storage ports on the embedded store: real files, real workers. And a file that version 0.1.0 wrote.
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
+import { testStores } from '../../testing/stores-contract.ts';
+import type { Stores } from '../stores.ts';
+import { sqliteStores } from './sqlite-stores.ts';
+import { openSqliteStore } from './store.ts';
+
+async function open(bytes?: Uint8Array): Promise<{ stores: Stores; close: () => Promise<void> }> {
+  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-stores-'));
+  const file = join(folder, 'gatekeeper.sqlite');
+  if (bytes !== undefined) writeFileSync(file, bytes);
+  const store = await openSqliteStore(file);
+  return {
+    stores: sqliteStores(store),
+    async close() {
+      await store.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+testStores('sqlite', open);
+
+test('a store of version 0.1.0 is migrated: people, keys, mail and all else are there', async t => {
+  const released = new URL('../../testing/store-0.1.0.sqlite.gz', import.meta.url);
+  const { stores, close } = await open(gunzipSync(readFileSync(released)));
+  t.after(close);
+  const anna = (await stores.accounts.findByIdentifier(0, 'anna'))!;
+  assert.equal(anna.version, 1);
+  assert.deepEqual([...anna.optIns], [1]);
+  assert.equal(anna.devices.length, 1);
+  const { row: device } = anna.devices[0]!;
+  assert.deepEqual(await stores.keys.countOneTimeKeys(device), { prekeys: 1, kemPrekeys: 0 });
+  const waiting = await stores.mailboxes.page(device, 0, 10, 1_000);
+  assert.deepEqual(
+    waiting.map(({ seq, stanza }) => [seq, stanza.length, stanza[0]]),
+    [
+      [1_001, 11, 1],
+      [1_002, 12, 2],
+      [1_003, 13, 3],
+    ],
+  );
+  assert.equal((await stores.accounts.findByIdentifier(1, 'carl'))?.status, 'suspended');
+  const bert = (await stores.accounts.findByIdentifier(1, 'bert'))!;
+  assert.deepEqual(
+    (await stores.wakeUps.page(0, 10)).map(({ account, tokenId }) => [account, tokenId]),
+    [[bert.row, 'token']],
+  );
+  assert.deepEqual(await stores.proofIds.take([new Uint8Array(32).fill(7)], [1_790_000_060_000]), [false]);
+  assert.equal((await stores.audit.page(0, 10)).at(-1)?.action, 'enlistment-suspended');
+  // And it goes on from there.
+  assert.equal(await stores.accounts.setOptIn(anna.row, 2, true), true);
+  assert.equal((await stores.accounts.find(anna.interopId))?.version, 2);
+});

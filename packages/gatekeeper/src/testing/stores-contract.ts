@@ -1,0 +1,254 @@
+// What every adapter of the storage ports must do, as tests (mailboxes have their own: mailbox-contract.ts). Knows no
+// store.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { EnlistArgs } from '../enlistment/account-store.ts';
+import type { Stores } from '../storage/stores.ts';
+
+export type OpenStores = () => Promise<{ readonly stores: Stores; readonly close: () => Promise<void> }>;
+
+const nowMs = 1_800_000_000_000;
+const key = (id: number, seed = id) => ({ id, publicKey: new Uint8Array(33).fill(seed) });
+const signedKey = (id: number, seed = id) => ({ ...key(id, seed), signature: new Uint8Array(64).fill(seed) });
+
+/** Somebody new of provider 1, named by one letter. */
+function person(letter: string, more: Partial<EnlistArgs> = {}): EnlistArgs {
+  const seed = letter.charCodeAt(0);
+  return {
+    interopId: `1-${letter.repeat(26)}`,
+    provider: 1,
+    identifier: letter,
+    device: {
+      registrationId: seed,
+      thumbprint: letter.repeat(43),
+      identityKey: new Uint8Array(33).fill(seed),
+      signedPrekey: signedKey(1),
+      lastResortKemPrekey: signedKey(9),
+      prekeys: [key(1), key(2)],
+      kemPrekeys: [signedKey(3)],
+    },
+    replace: false,
+    maxDevices: 2,
+    maxEnlistments: 3,
+    nowMs,
+    ...more,
+  };
+}
+
+/** Runs the contract of every port against stores that `open` makes, each of them empty. */
+export function testStores(name: string, open: OpenStores): void {
+  const contract = (what: string, check: (stores: Stores) => Promise<void>): void => {
+    void test(`${name}: ${what}`, async () => {
+      const { stores, close } = await open();
+      try {
+        await stores.providers.register([{ number: 1, name: 'skylark.example' }], nowMs);
+        await check(stores);
+      } finally {
+        await close();
+      }
+    });
+  };
+  const enlisted = async (stores: Stores, letter: string): Promise<{ row: number; device: number; id: string }> => {
+    const result = await stores.accounts.enlist(person(letter));
+    assert.equal(result.kind, 'enlisted');
+    const account = (await stores.accounts.findByIdentifier(1, letter))!;
+    return { row: account.row, device: account.devices[0]!.row, id: account.interopId };
+  };
+
+  contract(
+    'an account is found by both names, with its devices; an unknown one is not, also for an asker',
+    async stores => {
+      const { row, device, id } = await enlisted(stores, 'a');
+      const expected = {
+        row,
+        interopId: id,
+        provider: 1,
+        identifier: 'a',
+        status: 'active',
+        devices: [{ row: device, id: 1, registrationId: 97, thumbprint: 'a'.repeat(43) }],
+        optIns: new Set<number>(),
+      };
+      for (const found of [
+        await stores.accounts.find(id),
+        await stores.accounts.find(id, 77),
+        await stores.accounts.findByIdentifier(1, 'a'),
+        await stores.accounts.findByIdentifier(1, 'a', 77),
+      ]) {
+        const { version, ...account } = found!;
+        assert.deepEqual(account, expected);
+        assert(version >= 1);
+      }
+      assert.equal(await stores.accounts.find('1-nobody'), undefined);
+      assert.equal(await stores.accounts.find('1-nobody', row), undefined);
+      assert.equal(await stores.accounts.findByIdentifier(2, 'a', row), undefined);
+      assert.deepEqual(await stores.accounts.readIdentityKey(row), new Uint8Array(33).fill(97));
+      assert.deepEqual(await stores.accounts.listDevices(row), [{ id: 1, enlistedAtMs: nowMs }]);
+    },
+  );
+
+  contract('enlisting is idempotent by device key, and keeps its rules', async stores => {
+    const { accounts } = stores;
+    await enlisted(stores, 'a');
+    assert.deepEqual(await accounts.enlist(person('a')), {
+      kind: 'enlisted',
+      interopId: `1-${'a'.repeat(26)}`,
+      deviceId: 1,
+      change: 'same',
+      removed: [],
+    });
+    const refusal = async (args: EnlistArgs): Promise<string> => {
+      const result = await accounts.enlist(args);
+      return result.kind === 'refused' ? result.code : 'enlisted';
+    };
+    assert.equal(await refusal(person('b', { provider: 5 })), 'provider-unknown');
+    assert.equal(await refusal(person('b', { maxEnlistments: 1 })), 'provider-quota');
+    assert.equal(await refusal(person('b', { device: person('a').device })), 'identity-key-in-use');
+    assert.equal(await refusal(person('b', { joins: '1-other' })), 'enlistment-unknown');
+    const outcomes = await accounts.enlistMany([person('b'), person('b', { joins: '1-other' }), person('c')]);
+    assert.deepEqual(
+      outcomes.map(outcome => outcome.kind),
+      ['enlisted', 'refused', 'enlisted'],
+    );
+  });
+
+  contract('every change raises the version, what changes nothing does not', async stores => {
+    const { accounts } = stores;
+    const { row, id } = await enlisted(stores, 'a');
+    const version = async (): Promise<number> => (await accounts.find(id))!.version;
+    let before = await version();
+    const raises = async (what: string, change: () => Promise<unknown>): Promise<void> => {
+      await change();
+      const after = await version();
+      assert(after > before, what);
+      before = after;
+    };
+    await raises('opt-in', () => accounts.setOptIn(row, 3, true));
+    await accounts.setOptIn(row, 3, true);
+    assert.equal(await version(), before);
+    await raises('opt-out', () => accounts.setOptIn(row, 3, false));
+    const second = { ...person('a').device, thumbprint: 'z'.repeat(43) };
+    const authorisation = { account: row, thumbprint: 'z'.repeat(43), nowMs, expiresAtMs: nowMs + 1, max: 1 };
+    assert.equal(await accounts.authoriseDevice(authorisation), 'authorised');
+    assert.equal(await accounts.authoriseDevice({ ...authorisation, thumbprint: 'y'.repeat(43) }), 'full');
+    await raises('device added', () => accounts.enlist(person('a', { device: second })));
+    await raises('device removed', () => accounts.removeDevice(row, 2));
+    assert.equal(await accounts.removeDevice(row, 2), undefined);
+    assert.equal(await version(), before);
+    const suspension = { interopId: id, status: 'suspended', actor: 'admin', nowMs } as const;
+    await raises('suspended', () => accounts.setStatus(suspension));
+    assert.equal(await accounts.setStatus(suspension), 'same');
+    assert.equal(await version(), before);
+    assert.deepEqual(await accounts.withdraw(row), { kind: 'refused', code: 'enlistment-suspended' });
+    await raises('resumed', () => accounts.setStatus({ ...suspension, status: 'active' }));
+    assert.equal((await accounts.withdraw(row)).kind, 'withdrawn');
+    assert.equal(await accounts.find(id), undefined);
+    assert.equal(await accounts.setOptIn(row, 3, true), false);
+    assert.equal(await accounts.authoriseDevice(authorisation), 'account-gone');
+    assert.deepEqual(await accounts.withdraw(row), { kind: 'refused', code: 'enlistment-unknown' });
+  });
+
+  contract('authorisations are swept when they have expired, up to a limit', async stores => {
+    const { row } = await enlisted(stores, 'a');
+    for (const letter of ['x', 'y', 'z']) {
+      const thumbprint = letter.repeat(43);
+      await stores.accounts.authoriseDevice({ account: row, thumbprint, nowMs, expiresAtMs: nowMs + 10, max: 9 });
+    }
+    assert.equal(await stores.accounts.sweepAuthorisations(nowMs + 9, 2), 0);
+    assert.equal(await stores.accounts.sweepAuthorisations(nowMs + 10, 2), 2);
+    assert.equal(await stores.accounts.sweepAuthorisations(nowMs + 10, 2), 1);
+  });
+
+  contract('a one-time key is given once, also to askers at the same time, and never comes back', async stores => {
+    const { keys } = stores;
+    const { device } = await enlisted(stores, 'a');
+    const taken = await Promise.all([1, 2, 3].map(async () => (await keys.takeBundles([device, 999]))[0]!));
+    assert.deepEqual(new Set(taken.map(bundle => bundle.prekey?.id)), new Set([1, 2, undefined]));
+    assert.deepEqual(
+      taken.map(bundle => bundle.kemPrekey.id).toSorted((a, b) => a - b),
+      [3, 9, 9],
+      'then the last-resort key',
+    );
+    assert.deepEqual(await keys.countOneTimeKeys(device), { prekeys: 0, kemPrekeys: 0 });
+    const upload = { device, prekeys: [key(1), key(7)], kemPrekeys: [], maxKept: 2 };
+    assert.equal(await keys.publish(upload), 'published');
+    assert.equal(await keys.publish(upload), 'published');
+    assert.deepEqual(await keys.countOneTimeKeys(device), { prekeys: 1, kemPrekeys: 0 });
+    assert.equal(await keys.publish({ ...upload, prekeys: [key(7, 8)] }), 'key-conflict');
+    assert.equal(await keys.publish({ ...upload, prekeys: [key(20), key(21)] }), 'too-many-keys');
+    assert.deepEqual(await keys.countOneTimeKeys(device), { prekeys: 1, kemPrekeys: 0 }, 'all or nothing');
+    assert.equal(await keys.publish({ ...upload, device: 999 }), 'device-gone');
+  });
+
+  contract('a proof id has one taker, and is forgotten when it has expired', async stores => {
+    const { proofIds } = stores;
+    const id = (seed: number): Uint8Array => new Uint8Array(32).fill(seed);
+    const both = [proofIds.take([id(1), id(2)], [nowMs, nowMs]), proofIds.take([id(2), id(3)], [nowMs, nowMs])];
+    assert.deepEqual(await Promise.all(both), [
+      [true, true],
+      [false, true],
+    ]);
+    assert.equal(await proofIds.sweep(nowMs - 1, 10), 0);
+    assert.equal(await proofIds.sweep(nowMs, 2), 2);
+    assert.equal(await proofIds.sweep(nowMs, 2), 1);
+    assert.deepEqual(await proofIds.take([id(1)], [nowMs]), [true]);
+  });
+
+  contract('a provider keeps its number and name; what operators do is in the audit log, once', async stores => {
+    const { providers, audit } = stores;
+    const listed = [
+      { number: 1, name: 'skylark.example' },
+      { number: 2, name: 'heron.example' },
+    ];
+    assert.deepEqual(await providers.register(listed, nowMs), { kind: 'registered', statuses: ['live', 'live'] });
+    assert.equal((await providers.register([{ number: 1, name: 'other.example' }], nowMs)).kind, 'refused');
+    assert.equal((await providers.register([{ number: 3, name: 'heron.example' }], nowMs)).kind, 'refused');
+    const suspension = { number: 2, status: 'suspended', actor: 'admin', nowMs: nowMs + 5 } as const;
+    assert.equal(await providers.setStatus(suspension), 'changed');
+    assert.equal(await providers.setStatus(suspension), 'same');
+    assert.equal(await providers.setStatus({ ...suspension, number: 9 }), 'unknown');
+    assert.deepEqual(await providers.register(listed, nowMs), { kind: 'registered', statuses: ['live', 'suspended'] });
+    await providers.noteKeysRevoked({ number: 1, actor: 'admin', nowMs });
+    const entries = await audit.page(0, 10);
+    assert.deepEqual(
+      entries.map(({ action, subject, actor }) => `${actor} ${action} ${subject}`),
+      [
+        'configuration provider-registered 1',
+        'configuration provider-registered 2',
+        'admin provider-suspended 2',
+        'admin provider-keys-revoked 1',
+      ],
+    );
+    assert.deepEqual(await audit.page(entries[1]!.seq, 1), [entries[2]]);
+  });
+
+  contract('an account has one wake-up, removed only under its own token', async stores => {
+    const { wakeUps } = stores;
+    const { row } = await enlisted(stores, 'a');
+    await wakeUps.write([
+      { account: row, tokenId: 'one', requestedAtMs: 1 },
+      { account: row, tokenId: 'two', requestedAtMs: 2 },
+      { account: row, tokenId: 'one' },
+      { account: 999, tokenId: 'gone', requestedAtMs: 3 },
+    ]);
+    const [waiting, ...more] = await wakeUps.page(0, 10);
+    assert.deepEqual(more, []);
+    assert.equal(waiting?.tokenId, 'two');
+    assert.equal(waiting?.identifier, 'a');
+    assert.deepEqual(await wakeUps.page(row, 10), []);
+    await wakeUps.write([{ account: row, tokenId: 'two' }]);
+    assert.deepEqual(await wakeUps.page(0, 10), []);
+  });
+
+  contract('a removed device takes its keys and its mailbox along', async stores => {
+    const { row, device } = await enlisted(stores, 'a');
+    await stores.mailboxes.append([{ device, seq: 1, expiresAtMs: nowMs, stanza: new Uint8Array(1) }]);
+    await stores.accounts.removeDevice(row, 1);
+    assert.deepEqual(await stores.mailboxes.devices(), []);
+    assert.deepEqual(await stores.keys.takeBundles([device]), []);
+  });
+
+  contract('it is readable, and nothing waits when everything was answered', async stores => {
+    assert.equal(stores.isReadable(), true);
+    assert.equal(stores.waiting(), 0);
+  });
+}
