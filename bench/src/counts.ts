@@ -71,7 +71,7 @@ class CountedStore implements MailboxStore {
       if (entries === undefined) this.#rows.set(device, (entries = new Map()));
       entries.set(entry.seq, entry);
     }
-    return Promise.resolve();
+    return Promise.resolve(rows.map(() => 'stored'));
   };
   remove: MailboxStore['remove'] = ranges => {
     this.transactions++;
@@ -88,7 +88,6 @@ class CountedStore implements MailboxStore {
     return Promise.resolve(entries.sort((a, b) => a.seq - b.seq).slice(0, maxCount));
   };
   state: MailboxStore['state'] = () => Promise.resolve({ count: 0, bytes: 0, lastSeq: 0 });
-  sweepOrphans: MailboxStore['sweepOrphans'] = () => Promise.resolve();
   devices: MailboxStore['devices'] = () => Promise.resolve([]);
   expire: MailboxStore['expire'] = () => Promise.resolve({ count: 0, bytes: 0 });
 }

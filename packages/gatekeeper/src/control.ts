@@ -215,7 +215,6 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     // Each round is a small transaction, so that messages need not wait for a long one.
     while ((await stores.proofIds.sweep(nowMs(), sweepRows)) === sweepRows);
     while ((await stores.accounts.sweepAuthorisations(nowMs(), sweepRows)) === sweepRows);
-    await stores.mailboxes.sweepOrphans();
   }
   let sweeping: Promise<void> | undefined;
   const timer = setInterval(() => {

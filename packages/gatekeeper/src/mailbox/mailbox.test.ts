@@ -8,9 +8,13 @@ import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import * as fc from 'fast-check';
 import { testMailboxStore } from '../testing/mailbox-contract.ts';
 import { MemoryMailboxStore } from '../testing/memory-mailbox.ts';
-import { type Codec, type Entry, type LiveDevice, Mailboxes, type MailboxLimits, type Receipt } from './mailbox.ts';
+import type { Entry, LiveDevice, Receipt } from './device-mailbox.ts';
+import { type Codec, Mailboxes, type MailboxLimits } from './mailbox.ts';
 
-testMailboxStore('memory', async () => ({ store: new MemoryMailboxStore(), close: async () => {} }));
+testMailboxStore('memory', async () => {
+  const store = new MemoryMailboxStore();
+  return { store, removeDevice: async device => store.removeDevice(device), close: async () => {} };
+});
 
 const turn = setImmediate;
 /** All promises that can settle have. */
@@ -531,6 +535,24 @@ function scene(t: { readonly after: (done: () => void) => void }, store = new Me
     },
   };
 }
+
+test('what comes for a device that storage has removed is settled, and nothing of it stays', async t => {
+  const { append, mailboxes, outcomes, store, pass } = scene(t);
+  append(1);
+  await pass(60);
+  store.removeDevice(1);
+  append(2);
+  await pass(60);
+  assert.deepEqual(
+    [...outcomes],
+    [
+      [1, 'settled'],
+      [2, 'settled'],
+    ],
+  );
+  assert.equal(mailboxes.unwrittenBytes, 0);
+  assert.deepEqual(await store.devices(), []);
+});
 
 test('a device that acknowledges within 40 ms never costs a write', async t => {
   const { attach, append, mailboxes, outcomes, store, pass } = scene(t);

@@ -4,7 +4,9 @@
 // Knows nothing of encodings on the wire, sockets, accounts or consent.
 // Source: docs/protocol/04-streams.md section 4.2, docs/decisions/0010.
 import { attribute, type Element } from '@drawbridge/wire/element';
-import type { MailboxRow, MailboxStore, StoredEntry } from './mailbox-store.ts';
+import { type DeviceMailbox, type Entry, type Live, type LiveDevice, type Receipt, settle } from './device-mailbox.ts';
+import type { AppendOutcome, MailboxRow, MailboxStore, StoredEntry } from './mailbox-store.ts';
+import { Removals } from './removals.ts';
 import { SenderShares } from './sender-shares.ts';
 
 export type MailboxLimits = {
@@ -37,81 +39,8 @@ export const defaultMailboxLimits: MailboxLimits = {
   pageBytes: 512 * 1024,
 };
 
-/** The sender's side of one stanza: how many devices are still open, and what to do when none is. */
-export type Receipt = {
-  remaining: number;
-  /** Called once, when every device has it. */
-  readonly settled: () => void;
-  /** Called once, before `settled`, when storage refused it for at least one device. */
-  readonly refused: () => void;
-  failed: boolean;
-};
-
-/** A live stream of a device, as the mailbox sees it. */
-export interface LiveDevice {
-  /** Whether another entry may be handed over now. When it turns true again, call `Mailboxes.roomAgain`. */
-  hasRoom(): boolean;
-  /** Asked about what comes from storage, before it is delivered: opt-outs and suspensions may have come since. */
-  wants(element: Element): boolean | Promise<boolean>;
-  deliver(entry: Entry, element: Element): void;
-}
-
-type EntryState = 'volatile' | 'writing' | 'durable' | 'acknowledged' | 'dropped';
-
-export type Entry = {
-  readonly mailbox: DeviceMailbox;
-  readonly seq: number;
-  /** What to write; let go as soon as it is acknowledged or on disk, so that a busy mailbox holds no trees. */
-  element: Element | undefined;
-  readonly sizeBytes: number;
-  /** What the mailbox counts for it: `sizeBytes`, and from when it goes to the writer the stored form's length. */
-  countedBytes: number;
-  /** When it came, wall clock (milliseconds since 1970). */
-  readonly sinceMs: number;
-  /** When it came, monotonic clock. */
-  readonly queuedAtMs: number;
-  state: EntryState;
-  /** Whose share it counts in, with `countedBytes`, while it waits on disk. */
-  sharedBy: string | undefined;
-  receipt: Receipt | undefined;
-};
-
-type Live = { readonly device: LiveDevice; cursor: number; mode: 'draining' | 'live'; reading: boolean };
-
-export type DeviceMailbox = {
-  readonly row: number;
-  lastSeq: number;
-  count: number;
-  bytes: number;
-  live: Live | undefined;
-  /** Of what was written since this process knows the mailbox; what was there before is nobody's. */
-  shares: SenderShares | undefined;
-  /** Entries handed to the writer and not yet durable. */
-  writing: number;
-  /** Entries in memory only, oldest first, the first not acknowledged; empty unless a live stream has them. */
-  volatile: Entry[];
-  /** Among those that are looked at for overdue entries. */
-  watched: boolean;
-  /**
-   * What waits until the state has been read from disk after a restart; called with false when it can't be read. Until
-   * then `count` and `bytes` lack what is read, and nothing is removed from disk; what is there is delivered already.
-   */
-  loading: ((readable: boolean) => void)[] | undefined;
-  /**
-   * Entries that are over although their row is or may come to be on disk: pages leave them out. Replaced, not emptied,
-   * when rows are gone, for a page that was asked for earlier may still hold them.
-   */
-  removed: Set<number> | undefined;
-  /** The device is gone: what is still being written is removed again. */
-  discarded: boolean;
-};
-
-type Range = { device: number; first: number; last: number };
-
-/** Storage that could not be read, or rows that could not be removed, are tried again after this. */
+/** Storage that could not be read is tried again after this. */
 const retryMs = 1_000;
-/** Removals of this time go to storage together. */
-const removeAfterMs = 50;
 
 /** Marks the stored form of entries drained later, so that they carry when they came (XEP-0203). */
 export type Codec = {
@@ -145,8 +74,7 @@ export class Mailboxes {
   #writeScheduled = false;
   #unwrittenBytes = 0;
   #congested = false;
-  #removals = new Map<DeviceMailbox, Range[]>();
-  #removalTimer: NodeJS.Timeout | undefined;
+  readonly #removals: Removals;
   #inFlight = new Set<Promise<void>>();
   /** The device whose expired entries are being removed: its counts are not to be trusted until then. */
   #sweeping: { readonly device: number | undefined; readonly done: Promise<void> } | undefined;
@@ -161,6 +89,14 @@ export class Mailboxes {
     limits: MailboxLimits;
   }) {
     this.#store = deps.store;
+    const isClosing = (): boolean => this.#closing;
+    this.#removals = new Removals(deps.store, {
+      get closing() {
+        return isClosing();
+      },
+      track: work => this.#track(work),
+      removed: box => this.#forgetWhenEmpty(box),
+    });
     this.#limits = deps.limits;
     this.#codec = deps.codec;
     this.#nowMs = deps.nowMs;
@@ -180,7 +116,7 @@ export class Mailboxes {
     for (const box of this.#boxes.values()) this.#writeVolatile(box);
     for (;;) {
       this.#flushWrites();
-      this.#flushRemovals();
+      this.#removals.flush();
       if (this.#inFlight.size === 0) return;
       // A write that ends may bring removals, a state that has been read writes.
       await Promise.allSettled([...this.#inFlight]);
@@ -290,7 +226,7 @@ export class Mailboxes {
     if (before === 'volatile') {
       this.#unwrittenBytes -= entry.countedBytes;
       this.#trimVolatile(box);
-    } else if (before === 'durable') this.#scheduleRemoval(box, entry.seq);
+    } else if (before === 'durable') this.#removals.schedule(box, entry.seq);
     else (box.removed ??= new Set()).add(entry.seq);
     this.#settle(entry);
     if (box.live?.mode === 'draining') this.#drain(box);
@@ -539,14 +475,19 @@ export class Mailboxes {
     if (rows.length === 0) return;
     this.#track(
       this.#store.append(rows).then(
-        () => this.#written(entries),
+        outcomes => this.#written(entries, outcomes),
         () => this.#notWritten(entries),
       ),
     );
   }
 
-  #written(entries: readonly Entry[]): void {
-    for (const entry of entries) {
+  #written(entries: readonly Entry[], outcomes: readonly AppendOutcome[]): void {
+    for (let i = 0; i < entries.length; i++) {
+      const entry = entries[i]!;
+      if (outcomes[i] === 'device-gone') {
+        this.#leftOut(entry);
+        continue;
+      }
       entry.mailbox.writing--;
       this.#unwrittenBytes -= entry.countedBytes;
       if (entry.state === 'writing') {
@@ -554,9 +495,23 @@ export class Mailboxes {
         this.#settle(entry);
         if (!entry.mailbox.discarded) continue;
       }
-      this.#scheduleRemoval(entry.mailbox, entry.seq);
+      this.#removals.schedule(entry.mailbox, entry.seq);
     }
     this.#afterWrite(entries);
+  }
+
+  /** The device was removed before this was written: there is nobody to keep it for, as if it had been discarded. */
+  #leftOut(entry: Entry): void {
+    const box = entry.mailbox;
+    box.writing--;
+    box.removed?.delete(entry.seq);
+    this.#unwrittenBytes -= entry.countedBytes;
+    if (entry.state !== 'writing') return;
+    entry.state = 'dropped';
+    box.count--;
+    box.bytes -= entry.countedBytes;
+    this.#leaveShare(entry);
+    this.#settle(entry);
   }
 
   #notWritten(entries: readonly Entry[]): void {
@@ -674,7 +629,7 @@ export class Mailboxes {
         box.count--;
         box.bytes -= stored.stanza.length;
         box.shares = undefined;
-        this.#scheduleRemoval(box, stored.seq);
+        this.#removals.schedule(box, stored.seq);
         continue;
       }
       const wanted = live.device.wants(element);
@@ -709,49 +664,6 @@ export class Mailboxes {
     else this.acknowledge(entry);
   }
 
-  #scheduleRemoval(box: DeviceMailbox, seq: number): void {
-    (box.removed ??= new Set()).add(seq);
-    let ranges = this.#removals.get(box);
-    if (ranges === undefined) this.#removals.set(box, (ranges = []));
-    const last = ranges.at(-1);
-    if (last !== undefined && last.last === seq - 1) last.last = seq;
-    else ranges.push({ device: box.row, first: seq, last: seq });
-    this.#removalTimer ??= setTimeout(() => this.#flushRemovals(), removeAfterMs);
-  }
-
-  #flushRemovals(): void {
-    clearTimeout(this.#removalTimer);
-    this.#removalTimer = undefined;
-    if (this.#removals.size === 0) return;
-    const batch = this.#removals;
-    this.#removals = new Map();
-    // What is being counted stays until it has been.
-    for (const [box, ranges] of batch) {
-      if (box.loading === undefined) continue;
-      batch.delete(box);
-      this.#removals.set(box, ranges);
-      this.#removalTimer ??= setTimeout(() => this.#flushRemovals(), removeAfterMs);
-    }
-    if (batch.size === 0) return;
-    this.#track(
-      this.#store.remove([...batch.values()].flat()).then(
-        () => {
-          for (const [box, ranges] of batch) {
-            const removed = new Set(box.removed);
-            for (const { first, last } of ranges) for (let seq = first; seq <= last; seq++) removed.delete(seq);
-            box.removed = removed.size === 0 ? undefined : removed;
-            this.#forgetWhenEmpty(box);
-          }
-        },
-        () => {
-          if (this.#closing) return;
-          for (const [box, ranges] of batch) this.#removals.set(box, [...ranges, ...(this.#removals.get(box) ?? [])]);
-          this.#removalTimer ??= setTimeout(() => this.#flushRemovals(), retryMs);
-        },
-      ),
-    );
-  }
-
   #checkCongestion(): void {
     const high = this.#limits.maxUnwrittenBytes;
     if (!this.#congested && this.#unwrittenBytes > high) {
@@ -783,9 +695,4 @@ function senderOf(element: Element | undefined): string | undefined {
   const from = element === undefined ? undefined : attribute(element, 'from');
   const at = from?.indexOf('@') ?? -1;
   return at < 0 ? undefined : from?.slice(0, at);
-}
-
-/** One device fewer to wait for; settles the sender's stanza at the last. */
-export function settle(receipt: Receipt): void {
-  if (--receipt.remaining === 0) receipt.settled();
 }

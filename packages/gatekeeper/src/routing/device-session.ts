@@ -4,7 +4,8 @@ import type { Element } from '@drawbridge/wire/element';
 import type { StreamErrorCondition } from '@drawbridge/wire/stream-error';
 import { ServerSession } from '@drawbridge/stream/server-session';
 import type { Device } from '../enlistment/account.ts';
-import type { Entry, LiveDevice, Mailboxes } from '../mailbox/mailbox.ts';
+import type { Entry, LiveDevice } from '../mailbox/device-mailbox.ts';
+import type { Mailboxes } from '../mailbox/mailbox.ts';
 
 /** What moves elements to and from one device: an XML stream, a WebSocket, a compact connection. */
 export interface Carrier {

@@ -23,7 +23,8 @@ import {
 import { iqResult, parseIq, parsePresence, stanzaRefusalElement } from '@drawbridge/wire/stanza';
 import { errorReply, isStanzaErrorCondition, stanzaErrorElement } from '@drawbridge/wire/stanza-error';
 import type { Account, Accounts, Device } from '../enlistment/account.ts';
-import type { Mailboxes, Receipt } from '../mailbox/mailbox.ts';
+import type { Receipt } from '../mailbox/device-mailbox.ts';
+import type { Mailboxes } from '../mailbox/mailbox.ts';
 import { StoreError } from '../storage/store-error.ts';
 import type { DeviceSession } from './device-session.ts';
 import { type IqAnswer, type IqHandlers, iqKey } from './iq.ts';

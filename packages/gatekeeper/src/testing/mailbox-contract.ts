@@ -3,7 +3,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MailboxRow, MailboxStore } from '../mailbox/mailbox-store.ts';
 
-export type OpenStore = () => Promise<{ readonly store: MailboxStore; readonly close: () => Promise<void> }>;
+export type OpenStore = () => Promise<{
+  /** Empty; devices 1 to 2,500 are there. */
+  readonly store: MailboxStore;
+  readonly removeDevice: (device: number) => Promise<void>;
+  readonly close: () => Promise<void>;
+}>;
 
 const row = (device: number, seq: number, length = 10, expiresAtMs = 1_000): MailboxRow => ({
   device,
@@ -16,11 +21,14 @@ const seqs = (entries: readonly { readonly seq: number }[]): number[] => entries
 
 /** Runs the port's contract against stores that `open` makes, each of them empty. */
 export function testMailboxStore(name: string, open: OpenStore): void {
-  const contract = (what: string, check: (store: MailboxStore) => Promise<void>): void => {
+  const contract = (
+    what: string,
+    check: (store: MailboxStore, removeDevice: (device: number) => Promise<void>) => Promise<void>,
+  ): void => {
     void test(`${name}: ${what}`, async () => {
-      const { store, close } = await open();
+      const { store, removeDevice, close } = await open();
       try {
-        await check(store);
+        await check(store, removeDevice);
       } finally {
         await close();
       }
@@ -99,6 +107,15 @@ export function testMailboxStore(name: string, open: OpenStore): void {
       (await store.page(1, 0, 10, 1_000)).map(entry => entry.stanza.length),
       [7],
     );
+  });
+
+  contract('a device that is gone keeps nothing, and each row has its outcome', async (store, removeDevice) => {
+    assert.deepEqual(await store.append([row(1, 1), row(2, 1)]), ['stored', 'stored']);
+    await removeDevice(2);
+    assert.deepEqual(await store.append([row(2, 2), row(1, 2), row(2, 3)]), ['device-gone', 'stored', 'device-gone']);
+    assert.deepEqual(await store.devices(), [1]);
+    assert.deepEqual(seqs(await store.page(1, 0, 10, 1_000)), [1, 2]);
+    assert.deepEqual(seqs(await store.page(2, 0, 10, 1_000)), []);
   });
 
   contract('reads see all writes that were done', async store => {

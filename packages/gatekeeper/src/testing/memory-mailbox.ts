@@ -2,7 +2,7 @@
 // when each operation takes effect and when its outcome is told, as two storage threads would, only worse.
 // Passes the port's contract (mailbox-contract.ts).
 import assert from 'node:assert/strict';
-import type { MailboxRow, MailboxStore, StoredEntry } from '../mailbox/mailbox-store.ts';
+import type { AppendOutcome, MailboxRow, MailboxStore, StoredEntry } from '../mailbox/mailbox-store.ts';
 
 type Operation = {
   readonly name: string;
@@ -16,12 +16,19 @@ type Operation = {
 export class MemoryMailboxStore implements MailboxStore {
   /** Device to sequence to row; what survives a crash. */
   readonly rows: Map<number, Map<number, MailboxRow>>;
+  readonly #gone = new Set<number>();
   #inSteps: boolean;
   #operations: Operation[] = [];
 
   constructor(rows = new Map<number, Map<number, MailboxRow>>(), inSteps = false) {
     this.rows = rows;
     this.#inSteps = inSteps;
+  }
+
+  /** As when the device is removed: its rows go, and none is written any more. */
+  removeDevice(device: number): void {
+    this.#gone.add(device);
+    this.rows.delete(device);
   }
 
   /** From now on every operation, also those that wait, happens and answers at once. */
@@ -53,16 +60,18 @@ export class MemoryMailboxStore implements MailboxStore {
     return `${operation.name} answers`;
   }
 
-  append(rows: readonly MailboxRow[]): Promise<void> {
+  append(rows: readonly MailboxRow[]): Promise<readonly AppendOutcome[]> {
     return this.#add('append', true, () => {
       for (const { device, seq } of rows) {
         if (this.rows.get(device)?.has(seq) === true) throw new Error('a row with this sequence is there');
       }
       assert.equal(new Set(rows.map(row => `${row.device} ${row.seq}`)).size, rows.length);
-      for (const row of rows) {
+      return rows.map((row): AppendOutcome => {
+        if (this.#gone.has(row.device)) return 'device-gone';
         if (!this.rows.has(row.device)) this.rows.set(row.device, new Map());
         this.rows.get(row.device)!.set(row.seq, { ...row, stanza: Uint8Array.from(row.stanza) });
-      }
+        return 'stored';
+      });
     });
   }
 
@@ -94,10 +103,6 @@ export class MemoryMailboxStore implements MailboxStore {
       const bytes = rows.reduce((sum, row) => sum + row.stanza.length, 0);
       return { count: rows.length, bytes, lastSeq: rows.at(-1)?.seq ?? 0 };
     });
-  }
-
-  sweepOrphans(): Promise<void> {
-    return this.#add('sweep', true, () => {});
   }
 
   devices(): Promise<readonly number[]> {

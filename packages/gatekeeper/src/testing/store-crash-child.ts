@@ -1,8 +1,11 @@
 // Run by store.test.ts as a process of its own, to be killed: appends without end and says on stdout what is durable.
 import { writeSync } from 'node:fs';
 import { openSqliteStore } from '../storage/sqlite/store.ts';
+import { addDevices } from './add-devices.ts';
 
-const store = await openSqliteStore(process.argv[2]!);
+const file = process.argv[2]!;
+const store = await openSqliteStore(file);
+addDevices(file, 4);
 let seq = 0;
 
 async function appendForEver(device: number): Promise<never> {

@@ -249,17 +249,6 @@ export const accountWrites = {
     if (Number(changes) > 0) raiseVersion(db, args.account);
     return true;
   },
-
-  /** Removes mailbox entries whose device is gone (written while it was being removed); gives back how many. */
-  mailboxSweepOrphans(db: DatabaseSync, args: { devices: readonly number[] }): number {
-    let changes = 0;
-    const remove = prepared(
-      db,
-      'DELETE FROM mailbox WHERE device = ?1 AND NOT EXISTS (SELECT 1 FROM device WHERE row = ?1)',
-    );
-    for (const device of args.devices) changes += Number(remove.run(device).changes);
-    return changes;
-  },
 };
 
 const noOptIns: ReadonlySet<number> = new Set();

@@ -1,26 +1,27 @@
 // Mailbox rows: append, read a page, remove, expire. Runs in the storage workers.
 import type { DatabaseSync } from 'node:sqlite';
+import type { AppendOutcome, MailboxRow } from '../../mailbox/mailbox-store.ts';
 import { takeRoom } from './disk-reserve.ts';
 import { prepared } from './prepared.ts';
-
-/** `seq` grows by one per entry and device; `stanza` is the compact encoding of what the device will receive. */
-export type MailboxRow = {
-  readonly device: number;
-  readonly seq: number;
-  readonly expiresAtMs: number;
-  readonly stanza: Uint8Array;
-};
 
 /** About what a row takes beside its stanza. */
 const rowBytes = 40;
 
 export const mailboxWrites = {
-  mailboxAppend(db: DatabaseSync, rows: readonly MailboxRow[]): void {
+  mailboxAppend(db: DatabaseSync, rows: readonly MailboxRow[]): AppendOutcome[] {
     const sizeBytes = rows.reduce((sum, row) => sum + row.stanza.length + rowBytes, 0);
     takeRoom(db, sizeBytes, performance.now());
     // Never a replacement: what a sender was told is kept must not go because of a sequence given twice.
     const insert = prepared(db, 'INSERT INTO mailbox (device, seq, expires_at, stanza) VALUES (?, ?, ?, ?)');
-    for (const row of rows) insert.run(row.device, row.seq, row.expiresAtMs, row.stanza);
+    const select = prepared(db, 'SELECT 1 FROM device WHERE row = ?');
+    const known = new Map<number, boolean>();
+    return rows.map(({ device, seq, expiresAtMs, stanza }) => {
+      let isThere = known.get(device);
+      if (isThere === undefined) known.set(device, (isThere = select.get(device) !== undefined));
+      if (!isThere) return 'device-gone';
+      insert.run(device, seq, expiresAtMs, stanza);
+      return 'stored';
+    });
   },
 
   /** Removes the entries from `first` to `last` inclusive, for each device. */

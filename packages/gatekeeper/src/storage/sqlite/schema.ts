@@ -96,6 +96,9 @@ const steps: readonly string[] = [
 
   // A version names what a cache holds: every change of an account raises it.
   `ALTER TABLE account ADD COLUMN version INTEGER NOT NULL DEFAULT 1;`,
+
+  // From now on an entry is written only while its device is there: what outlived its device goes once and for all.
+  `DELETE FROM mailbox WHERE NOT EXISTS (SELECT 1 FROM device WHERE device.row = mailbox.device);`,
 ];
 
 /** Brings the file to this version's tables. Throws when a newer version wrote it. */

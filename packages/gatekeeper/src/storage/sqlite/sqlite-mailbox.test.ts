@@ -3,14 +3,20 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openSqliteStore } from './store.ts';
+import { addDevices } from '../../testing/add-devices.ts';
 import { testMailboxStore } from '../../testing/mailbox-contract.ts';
 import { createSqliteMailbox } from './sqlite-mailbox.ts';
 
 testMailboxStore('sqlite', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-mailbox-'));
-  const store = await openSqliteStore(join(folder, 'store.sqlite'));
+  const file = join(folder, 'store.sqlite');
+  const store = await openSqliteStore(file);
+  addDevices(file, 2_500);
   return {
     store: createSqliteMailbox(store),
+    async removeDevice(device) {
+      await store.run('deviceRemove', { account: device, deviceId: 1 });
+    },
     async close() {
       await store.close();
       rmSync(folder, { recursive: true, force: true });

@@ -7,15 +7,6 @@ const devicesPerRead = 1_000;
 
 export function createSqliteMailbox(store: SqliteStore): MailboxStore {
   return {
-    async sweepOrphans() {
-      for (let afterRow = 0; ; ) {
-        const devices = await store.read('mailboxDevices', { afterRow, limit: devicesPerRead });
-        const last = devices.at(-1);
-        if (last === undefined) return;
-        await store.run('mailboxSweepOrphans', { devices });
-        afterRow = last;
-      }
-    },
     append: rows => store.run('mailboxAppend', rows),
     remove: ranges => store.run('mailboxRemove', ranges),
     page: (device, afterSeq, maxCount, maxBytes) => store.read('mailboxPage', { device, afterSeq, maxCount, maxBytes }),

@@ -36,6 +36,7 @@ test('a store of version 0.1.0 is migrated: people, keys, mail and all else are 
   assert.equal(anna.devices.length, 1);
   const { row: device } = anna.devices[0]!;
   assert.deepEqual(await stores.keys.countOneTimeKeys(device), { prekeys: 1, kemPrekeys: 0 });
+  assert.deepEqual(await stores.mailboxes.devices(), [device], 'what outlived its device is gone');
   const waiting = await stores.mailboxes.page(device, 0, 10, 1_000);
   assert.deepEqual(
     waiting.map(({ seq, stanza }) => [seq, stanza.length, stanza[0]]),

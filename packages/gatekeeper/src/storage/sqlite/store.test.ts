@@ -2,12 +2,13 @@
 // and of the process.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { addDevices } from '../../testing/add-devices.ts';
 import { StoreError } from '../store-error.ts';
 import { migrate } from './schema.ts';
 import { maxWaitingCommands, openSqliteStore, type SqliteStore, type StoreOptions } from './store.ts';
@@ -23,7 +24,9 @@ async function openFor(
   file = join(folderFor(t), 'store.sqlite'),
   options: StoreOptions = {},
 ): Promise<SqliteStore> {
+  const isThere = existsSync(file);
   const store = await openSqliteStore(file, options);
+  if (!isThere) addDevices(file, 4);
   t.after(() => store.close());
   return store;
 }
@@ -128,7 +131,8 @@ test('a full disk is said to be full, nothing of the batch is kept, and room mak
     t.skip('needs the right to mount a tmpfs');
     return;
   }
-  const store = await openFor(t, join(disk, 'store.sqlite'), { diskReserveBytes: 0 });
+  // Without a look at the room beforehand: the disk itself refuses.
+  const store = await openFor(t, join(disk, 'store.sqlite'), { diskReserveBytes: Number.NEGATIVE_INFINITY });
   let stored = 0;
   let failure: unknown;
   for (let i = 0; failure === undefined && i < 1_000; i++) {
@@ -200,6 +204,7 @@ async function smallDisk(t: TestContext, sizeMiB = 4): Promise<string | undefine
 test('closing waits for what was accepted and refuses what comes after', async t => {
   const file = join(folderFor(t), 'store.sqlite');
   const store = await openSqliteStore(file);
+  addDevices(file, 1);
   const accepted = Array.from({ length: 50 }, (_, i) => store.run('mailboxAppend', [row(1, i + 1)]));
   const closed = store.close();
   await assert.rejects(store.run('mailboxAppend', [row(1, 99)]), isStoreError('store-closed'));
@@ -243,6 +248,7 @@ test('opening again changes nothing; the tables are made once', async t => {
   const file = join(folderFor(t), 'store.sqlite');
   for (let i = 1; i <= 3; i++) {
     const store = await openSqliteStore(file);
+    if (i === 1) addDevices(file, 1);
     await store.run('mailboxAppend', [row(1, i)]);
     assert.equal(await count(store, 1), i);
     await store.close();
@@ -255,6 +261,7 @@ test('opening again changes nothing; the tables are made once', async t => {
 test('a clean close leaves one file', async t => {
   const folder = folderFor(t);
   const store = await openSqliteStore(join(folder, 'store.sqlite'));
+  addDevices(join(folder, 'store.sqlite'), 1);
   await store.run('mailboxAppend', [row(1, 1)]);
   await store.close();
   assert.deepEqual(readdirSync(folder), ['store.sqlite']);
