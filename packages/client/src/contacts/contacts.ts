@@ -4,7 +4,7 @@ import type { Profile } from '@drawbridge/e2ee/content-kinds';
 import type { LocalDevice } from '../account/local-device.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import type { Contact, Recipient } from '../directory/people.ts';
-import { readProfile } from '../store/records.ts';
+import { listContacts, readProfile } from '../store/records.ts';
 
 export class Contacts {
   readonly #device: LocalDevice;
@@ -24,6 +24,11 @@ export class Contacts {
   /** The name of an InteropId, as far as it is known or can be asked for now. */
   async get(interopId: string): Promise<Contact> {
     return this.#lifecycle.worker().people.contact(interopId);
+  }
+
+  /** Everybody whose name is known here, also those who were only looked up. */
+  list(): { readonly provider: string; readonly identifier: string; readonly interopId: string }[] {
+    return this.#device.transaction(listContacts);
   }
 
   /** What somebody said of themselves; of oneself without an argument. Never proof of who they are. */

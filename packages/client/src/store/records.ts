@@ -170,6 +170,20 @@ export function writeContact(tx: Transaction, interopId: string, contact: Contac
   putJson(tx, 'contact', nameKey(contact.provider, contact.identifier), interopId);
 }
 
+/** Everybody whose name is known, in the order in which they became known. */
+export function listContacts(tx: Transaction): (ContactRecord & { readonly interopId: string })[] {
+  const found: (ContactRecord & { readonly interopId: string })[] = [];
+  for (let after: number | undefined; ; ) {
+    const rows = tx.list('contact', after === undefined ? {} : { after });
+    for (const { key, value } of rows) {
+      // The other rows lead from a name to an InteropId.
+      if (!key.startsWith('@')) found.push({ ...(decodeJson(value) as ContactRecord), interopId: key });
+    }
+    if (rows.length === 0) return found;
+    after = rows.at(-1)!.sequence;
+  }
+}
+
 export function forgetContact(tx: Transaction, provider: string, identifier: string): void {
   tx.delete('contact', nameKey(provider, identifier));
 }

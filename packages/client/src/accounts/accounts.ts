@@ -1,0 +1,109 @@
+// Several accounts of one person, at several gatekeepers and providers: one folder and one passphrase, one list of people,
+// one stream of messages, one close.
+// Knows nothing of what an account does: each is a `Client` in a folder of its own.
+import { join } from 'node:path';
+import { type Client, openClient } from '../client.ts';
+import type { Message } from '../chats/presenting.ts';
+import { ClientError } from '../errors.ts';
+import type { ClientOptions } from '../options.ts';
+
+export type AccountsOptions = Pick<ClientOptions, 'folder' | 'passphrase' | 'key' | 'keyFile'> & {
+  /** By a name of the application's: 1 to 64 of `a-z`, `0-9`, `-`; it names the folder within `folder`. At most 16. */
+  readonly accounts: Readonly<Record<string, Omit<ClientOptions, 'folder' | 'passphrase' | 'key' | 'keyFile'>>>;
+};
+
+/** Somebody, and through which accounts they can be written to. */
+export type MergedContact = {
+  readonly provider: string;
+  readonly identifier: string;
+  readonly reachedBy: readonly { readonly account: string; readonly interopId: string }[];
+};
+
+export type AccountMessage = { readonly account: string; readonly message: Message };
+
+export const accountsLimits = { maxAccounts: 16 } as const;
+const nameForm = /^[a-z0-9-]{1,64}$/;
+
+/** Opens all of them, or none. Rejects as `openClient`; `invalid-argument` for names that are none, or too many. */
+export async function openAccounts(options: AccountsOptions): Promise<Accounts> {
+  const { folder, passphrase, key, keyFile, accounts } = options;
+  const entries = Object.entries(accounts);
+  if (entries.length > accountsLimits.maxAccounts || entries.some(([name]) => !nameForm.test(name))) {
+    throw new ClientError('invalid-argument', { detail: 'accounts' });
+  }
+  const opener = {
+    ...(passphrase === undefined ? {} : { passphrase }),
+    ...(key === undefined ? {} : { key }),
+    ...(keyFile === undefined ? {} : { keyFile }),
+  };
+  const clients = new Map<string, Client>();
+  try {
+    for (const [name, each] of entries) {
+      clients.set(name, await openClient({ ...each, ...opener, folder: join(folder, name) }));
+    }
+  } catch (error) {
+    for (const client of clients.values()) await client.close();
+    throw error;
+  }
+  return new Accounts(clients);
+}
+
+export class Accounts {
+  readonly #clients: ReadonlyMap<string, Client>;
+
+  /** Use `openAccounts`. */
+  constructor(clients: ReadonlyMap<string, Client>) {
+    this.#clients = clients;
+  }
+
+  names(): string[] {
+    return [...this.#clients.keys()];
+  }
+
+  /** One account. Throws `invalid-argument` for a name that was not opened. */
+  get(name: string): Client {
+    const client = this.#clients.get(name);
+    if (client === undefined) throw new ClientError('invalid-argument', { detail: 'account' });
+    return client;
+  }
+
+  /** Everybody whose name some account knows: people of one provider and identifier are one. */
+  contacts(): MergedContact[] {
+    const merged = new Map<string, MergedContact>();
+    for (const [account, client] of this.#clients) {
+      for (const { provider, identifier, interopId } of client.contacts.list()) {
+        const key = JSON.stringify([provider, identifier]);
+        const reachedBy = [...(merged.get(key)?.reachedBy ?? []), { account, interopId }];
+        merged.set(key, { provider, identifier, reachedBy });
+      }
+    }
+    return [...merged.values()];
+  }
+
+  /**
+   * Incoming messages of all accounts, each as `Client.messages` gives them: asking for the next consumes the one before.
+   * Accounts take turns when several have messages. Ends when all are closed.
+   */
+  async *messages(): AsyncGenerator<AccountMessage, void, void> {
+    const readers = new Map([...this.#clients].map(([account, client]) => [account, client.messages()]));
+    const next = async (account: string) => ({ account, result: await readers.get(account)!.next() });
+    const waiting = new Map(this.names().map(account => [account, next(account)]));
+    try {
+      while (waiting.size > 0) {
+        const { account, result } = await Promise.race(waiting.values());
+        waiting.delete(account);
+        if (result.done === true) continue;
+        yield { account, message: result.value };
+        // To the end of the line: an account with many messages does not hide the others.
+        waiting.set(account, next(account));
+      }
+    } finally {
+      for (const reader of readers.values()) reader.end();
+    }
+  }
+
+  /** Closes all of them. Repeats do nothing. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#clients.values()].map(client => client.close()));
+  }
+}
