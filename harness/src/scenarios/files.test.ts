@@ -106,6 +106,33 @@ for (const [size, direction] of [0, 1, 5 * 1_048_576].flatMap(each => [
   });
 }
 
+test('an app whose service has a login of its own sends files: it brings proofs and the session', async () => {
+  // Stands for the app's service, which would ask the kit for `issueProof` and `beginSession`.
+  const service = new ProviderSession(
+    { url: network.provider, identifier: 'dora', password: 'correct horse' },
+    { ca: readFileSync(network.ca, 'utf8') },
+  );
+  await service.signUp();
+  const asked: boolean[] = [];
+  const dora = await network.open('dora', 'skylark', {
+    proofSource: request => service.fetchProof(request),
+    mediaSession: async ({ renew }) => {
+      asked.push(renew);
+      // The first has ended meanwhile, as sessions do.
+      const session = renew ? await service.session() : 'A'.repeat(43);
+      return { session, mediaUrl: (await service.mediaEndpoint())! };
+    },
+  });
+  await dora.account.enlist();
+  await dora.connect();
+  const { path, bytes } = made('own login', 100_000);
+  const arrived = await arrival(bob, (await dora.files.send(toBob, { path })).id);
+  await bob.files.save(arrived, 0, join(saved, 'own login'));
+  assert.ok(readFileSync(join(saved, 'own login')).equals(bytes));
+  assert.deepEqual(asked, [false, true]);
+  rmSync(join(saved, 'own login'));
+});
+
 test('a flipped byte at the origin is refused and leaves nothing', async () => {
   const { path, bytes } = made('flipped', 300_000);
   const origin = join(network.folder, 'skylark', 'media', 'files');
