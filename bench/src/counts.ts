@@ -16,7 +16,7 @@ import { defaultMailboxLimits } from '@drawbridge/gatekeeper/mailbox/mailbox';
 import type { MailboxStore, StoredEntry } from '@drawbridge/gatekeeper/mailbox/mailbox-store';
 import { createStanzaCodec } from '@drawbridge/gatekeeper/mailbox/stanza-codec';
 import { defaultSessionLimits } from '@drawbridge/gatekeeper/routing/device-session';
-import { generateKeyPair, nodeSuite } from '@drawbridge/noise/node-crypto';
+import { platformCrypto } from '@drawbridge/noise/platform-crypto';
 import { CompactClient } from '@drawbridge/stream/compact-client';
 import { encodeCertificate } from '@drawbridge/stream/compact-login';
 import { compactContext } from '@drawbridge/wire/compact-value';
@@ -179,8 +179,8 @@ async function openXml(core: Core, index: number): Promise<End> {
   };
 }
 
-const suite = nodeSuite('AESGCM', 'SHA256');
-const gatekeeper = generateKeyPair();
+const suite = platformCrypto.suite('ChaChaPoly', 'SHA256');
+const gatekeeper = platformCrypto.generateKeyPair();
 
 async function openCompact(core: Core, index: number): Promise<End> {
   const link = new CountedLink();
@@ -188,7 +188,7 @@ async function openCompact(core: Core, index: number): Promise<End> {
   const client = new CompactClient({
     domain,
     suite,
-    deviceKeyPair: generateKeyPair(),
+    deviceKeyPair: platformCrypto.generateKeyPair(),
     knownStaticKey: gatekeeper.publicKey,
     isCertified: () => true,
     proof: `a.b.${index}`,
@@ -200,7 +200,7 @@ async function openCompact(core: Core, index: number): Promise<End> {
   const place = core.listenerHost.gate.enter('127.0.0.1')!;
   const settings = {
     domain,
-    suite,
+    suites: [suite],
     staticKeyPairs: [gatekeeper] as const,
     certificate: encodeCertificate(certificate, compactContext(domain)),
   };

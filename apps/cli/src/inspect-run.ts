@@ -2,6 +2,7 @@
 // Knows nothing of options. What is end-to-end encrypted stays so: these keys open the transport alone.
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
+import type { CipherName, Suite } from '@drawbridge/noise/crypto';
 import { nodeSuite } from '@drawbridge/noise/node-crypto';
 import { type CaptureEvent, type CaptureSide, CompactCapture } from '@drawbridge/stream/compact-capture';
 import { type CompactSessionKeys, parseKeyLog } from '@drawbridge/stream/compact-key-log';
@@ -20,8 +21,15 @@ const maxProxied = 1_000;
 /** An end logs its keys a moment after the bytes have passed. */
 const keysWithinMs = 300;
 
-const suite = nodeSuite('AESGCM', 'SHA256');
-const patternNames: Readonly<Record<number, string>> = { 1: 'XX', 2: 'IK', 3: 'XXfallback' };
+const suite = (cipher: CipherName): Suite => nodeSuite(cipher, 'SHA256');
+const patternNames: Readonly<Record<number, string>> = {
+  0x01: 'XX',
+  0x02: 'IK',
+  0x03: 'XXfallback',
+  0x11: 'XX with ChaChaPoly',
+  0x12: 'IK with ChaChaPoly',
+  0x13: 'XXfallback with ChaChaPoly',
+};
 
 export type Print = (line: string) => void;
 

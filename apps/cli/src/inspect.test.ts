@@ -29,8 +29,8 @@ const ack = 16;
 
 /** One connection's bytes and key log line. */
 function connection(text: string): { sent: CompactPair['sent']; line: string } {
-  const recorder = new CompactKeyRecorder(nodeSuite('AESGCM', 'SHA256'));
-  const pair = new CompactPair({ suite: recorder.suite }).run();
+  const recorder = new CompactKeyRecorder();
+  const pair = new CompactPair({ suite: recorder.watch(nodeSuite('ChaChaPoly', 'SHA256')) }).run();
   const message = (id: string) => element('message', NS_CLIENT, { id }, [element('body', NS_CLIENT, {}, [text])]);
   pair.clientSends([message('from-client')]);
   pair.serverSends([message('from-server'), element('r', 'urn:xmpp:sm:3')]);
@@ -135,8 +135,8 @@ test('every link type and time format: stanzas with direction and time', () => {
     const words = lines.map(line => line.replace(/^.*#1 /, '').replace(/, \d+ bytes/, ''));
     assert.match(words[0]!, format.version === 4 ? /^127.0.0.1:40000 → 127.0.0.2:5224$/ : /:40000 → \[.*\]:5224$/);
     assert.deepEqual(words.slice(1), [
-      'C→S [handshake XX]',
-      'S→C [handshake XX]',
+      'C→S [handshake XX with ChaChaPoly]',
+      'S→C [handshake XX with ChaChaPoly]',
       'C→S [login: sealed by the handshake]',
       "C→S <message id='from-client'><body>hello</body></message>",
       "S→C <message id='from-server'><body>hello</body></message>",

@@ -3,7 +3,7 @@
 import { type KeyObject, randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { importPinnedKey, isStaticKeyCertified } from '@drawbridge/identity/static-key-certificate';
-import { keyPairFromPrivateKey, nodeSuite } from '@drawbridge/noise/node-crypto';
+import { platformCrypto } from '@drawbridge/noise/platform-crypto';
 import type { PipePattern } from '@drawbridge/noise/pipes';
 import { CompactClient, type CompactClientEvent } from '@drawbridge/stream/compact-client';
 import type { StaticKeyCertificate } from '@drawbridge/stream/compact-login';
@@ -22,7 +22,7 @@ import {
 } from './target.ts';
 
 const turn = new Turn();
-const suite = nodeSuite('AESGCM', 'SHA256');
+const suite = platformCrypto.suite('ChaChaPoly', 'SHA256');
 const ackRequest = element('r', NS_SM);
 
 /** What clients pin: the gatekeeper's long-term key, from its reference offer. */
@@ -86,7 +86,7 @@ export class CompactLoadClient implements LoadClient {
     this.#handled = options.resume?.handled ?? 0;
     const sizes = ciphertextBytes[options.payload];
     this.#ciphertexts = { text: randomBytes(sizes.text), receipt: randomBytes(sizes.receipt) };
-    const deviceKeyPair = keyPairFromPrivateKey(options.person.devicePrivateKey ?? new Uint8Array(0));
+    const deviceKeyPair = platformCrypto.keyPairFromPrivateKey(options.person.devicePrivateKey ?? new Uint8Array(0));
     if (deviceKeyPair === undefined || options.proof === undefined) throw new LoginFailed('no device key or proof');
     this.#client = new CompactClient({
       domain,

@@ -102,7 +102,7 @@ export class CompactNetwork {
         const { staticKeyPairs, certificate } = network?.keys ?? keys;
         return {
           domain,
-          suite,
+          suites: [suite, nodeSuite('ChaChaPoly', 'SHA256')],
           staticKeyPairs,
           certificate: encodeCertificate(certificate, compactContext(domain)),
         };

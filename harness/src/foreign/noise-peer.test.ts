@@ -118,7 +118,7 @@ for (const pattern of ['XX', 'IK', 'XXfallback'] as const) {
       prologue: prologue.toString('hex'),
       remoteStatic: known && Buffer.from(known).toString('hex'),
     });
-    const responder = must(startResponder({ suite, staticKeyPairs: [ours.pair], prologue }));
+    const responder = must(startResponder({ suites: [suite], staticKeyPairs: [ours.pair], prologue }));
     const message = await peer.call('write', pattern === 'XX' ? new Uint8Array(0) : payload);
     const step = must(responder.read(Buffer.concat([Buffer.from([pattern === 'XX' ? 1 : 2]), message])));
     assert.ok(step.kind !== 'established');

@@ -2,8 +2,8 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createEgress } from '@drawbridge/identity/egress';
-import { nodeSuite } from '@drawbridge/noise/node-crypto';
-import { encodeCertificate } from '@drawbridge/stream/compact-login';
+import { platformCrypto, sodiumAbsence } from '@drawbridge/noise/platform-crypto';
+import { compactCiphers, encodeCertificate } from '@drawbridge/stream/compact-login';
 import type { CompactServerSettings } from '@drawbridge/stream/compact-server';
 import { compactContext } from '@drawbridge/wire/compact-value';
 import { element } from '@drawbridge/wire/element';
@@ -102,6 +102,8 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
     core = running;
     closers.push(control.onEvent(event => running.onAccountEvent(event)));
 
+    // Everything works without it; a login and a message on the compact transport then cost more.
+    if (sodiumAbsence !== undefined) log('info', 'libsodium-not-used', { reason: sodiumAbsence });
     const compactKeysFile = join(config.dataFolder, 'compact-keys.json');
     const compactKeys = loadCompactKeys(compactKeysFile, config.domain, Date.now());
     let compactSettings = compactSettingsOf(config, compactKeys);
@@ -202,8 +204,8 @@ async function openGatekeeperCore(
 function compactSettingsOf(config: Config, keys: CompactKeys): CompactServerSettings {
   return {
     domain: config.domain,
-    suite: nodeSuite('AESGCM', 'SHA256'),
+    suites: compactCiphers.map(cipher => platformCrypto.suite(cipher, 'SHA256')),
     staticKeyPairs: keys.staticKeyPairs,
-    certificate: encodeCertificate(keys.certificate, compactContext(config.domain)),
+    certificate: encodeCertificate({ ...keys.certificate, ciphers: compactCiphers }, compactContext(config.domain)),
   };
 }

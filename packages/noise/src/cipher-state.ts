@@ -19,7 +19,8 @@ const maximumNonce = 2n ** 64n - 1n;
 
 export class CipherState {
   readonly #suite: Suite;
-  #aead: Aead;
+  /** Undefined once closed. */
+  #aead: Aead | undefined;
   // The nonce in two halves: exact to the last value without bigint arithmetic per frame.
   #high = 0;
   #low = 0;
@@ -47,13 +48,14 @@ export class CipherState {
    * Seals `plaintext` (at most 65,519 bytes) into `out` at `offset`; gives back the number of bytes written, 16 more
    * than the plaintext has. `plaintext` may lie within `out`.
    *
-   * Refuses `nonce-exhausted`, `message-too-long` and `output-too-small`, each without a change.
+   * Refuses `nonce-exhausted`, `message-too-long` and `output-too-small`, each without a change, and `closed`.
    */
   encryptInto(plaintext: Uint8Array, out: Uint8Array, offset: number, ad: Uint8Array = noBytes): number | NoiseError {
     const length = plaintext.length + tagBytes;
     if (length > maximumMessageBytes) return noiseError('message-too-long');
     if (!(offset >= 0 && offset + length <= out.length)) return noiseError('output-too-small');
     if (this.#high === maximum32 && this.#low === maximum32) return noiseError('nonce-exhausted');
+    if (this.#aead === undefined) return noiseError('closed');
     this.#aead.seal(this.#high, this.#low, ad, plaintext, out, offset);
     this.#step();
     return length;
@@ -70,7 +72,7 @@ export class CipherState {
   /**
    * Opens one message (16..65,535 bytes) into a new buffer.
    *
-   * Refuses `decryption-failed`, `message-truncated`, `message-too-long` and `nonce-exhausted`, each without a change:
+   * Refuses `decryption-failed`, `message-truncated`, `message-too-long`, `nonce-exhausted` and `closed`, each without a change:
    * the session could go on, but whoever carries frames over an ordered stream closes it, for the peer is broken or
    * somebody else is writing.
    */
@@ -78,16 +80,28 @@ export class CipherState {
     if (message.length > maximumMessageBytes) return noiseError('message-too-long');
     if (message.length < tagBytes) return noiseError('message-truncated');
     if (this.#high === maximum32 && this.#low === maximum32) return noiseError('nonce-exhausted');
+    if (this.#aead === undefined) return noiseError('closed');
     const plaintext = this.#aead.open(this.#high, this.#low, ad, message);
     if (plaintext === undefined) return noiseError('decryption-failed');
     this.#step();
     return plaintext;
   }
 
-  /** Replaces the key by a one-way function of it (section 11.3); the nonce goes on. Both sides must do it together. */
+  /** Wipes the key. From then on everything is refused with `closed`. */
+  close(): void {
+    this.#aead?.close();
+    this.#aead = undefined;
+  }
+
+  /**
+   * Replaces the key by a one-way function of it (section 11.3) and wipes it; the nonce goes on. Both sides must do it
+   * together. A closed state stays closed.
+   */
   rekey(): void {
+    if (this.#aead === undefined) return;
     const sealed = new Uint8Array(symmetricKeyBytes + tagBytes);
     this.#aead.seal(maximum32, maximum32, noBytes, new Uint8Array(symmetricKeyBytes), sealed, 0);
+    this.#aead.close();
     this.#aead = this.#suite.aead(sealed.subarray(0, symmetricKeyBytes));
     wipe(sealed);
   }

@@ -14,9 +14,11 @@ export type KeyPair = {
   readonly publicKey: Uint8Array;
   /** DH (section 4.1) with a 32-byte public key; a new buffer of 32 bytes, or undefined when the result is all zero. */
   agree(remotePublicKey: Uint8Array): Uint8Array | undefined;
+  /** Wipes the private half, where this code holds it; the pair must not be used any more. */
+  close(): void;
 };
 
-/** One AEAD key. The nonce is the 64-bit counter as two unsigned halves; how it is laid out is the cipher's affair. */
+/** One AEAD key, whose bytes it owns. The nonce is the 64-bit counter as two unsigned halves; how it is laid out is the cipher's affair. */
 export type Aead = {
   /** Writes ciphertext and tag (`plaintext.length + 16` bytes) to `out` at `offset`. */
   seal(
@@ -29,6 +31,8 @@ export type Aead = {
   ): void;
   /** A new buffer with the plaintext, or undefined when ciphertext, tag, data or nonce are not what was sealed. */
   open(nonceHigh: number, nonceLow: number, ad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined;
+  /** Wipes the key; nothing can be sealed or opened any more. */
+  close(): void;
 };
 
 export type CipherName = 'AESGCM' | 'ChaChaPoly';
@@ -37,6 +41,7 @@ export type HashName = 'SHA256' | 'SHA512' | 'BLAKE2s' | 'BLAKE2b';
 export type Suite = {
   /** The tail of the protocol name, `25519_AESGCM_SHA256`. */
   readonly name: `25519_${CipherName}_${HashName}`;
+  readonly cipher: CipherName;
   readonly hashBytes: 32 | 64;
   generateKeyPair(): KeyPair;
   /** HASH(first || second). */
@@ -47,6 +52,16 @@ export type Suite = {
   aead(key: Uint8Array): Aead;
 };
 
+/** What brings the primitives: `node-crypto`, `sodium-crypto`, or what fits this machine, `platform-crypto`. */
+export type NoiseCrypto = {
+  /** The primitives of `Noise_*_25519_<cipher>_<hash>`. Cheap to call, but one per process and name is enough. */
+  suite(cipher: CipherName, hash: HashName): Suite;
+  /** A new X25519 key pair. */
+  generateKeyPair(): KeyPair;
+  /** The key pair of a stored 32-byte private key; undefined when it isn't 32 bytes. The bytes may be wiped after the call. */
+  keyPairFromPrivateKey(privateKey: Uint8Array): KeyPair | undefined;
+};
+
 export const noBytes = new Uint8Array(0);
 
 /** A copy of one's own. Not `bytes.slice()`: on a Buffer that is a view of the same memory. */
@@ -54,7 +69,7 @@ export function copyBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes);
 }
 
-/** Wipes secrets as well as JavaScript can: buffers of ours are zeroed, key objects are left to their finalisers. */
+/** Wipes secrets as well as JavaScript can: buffers of ours are zeroed. */
 export function wipe(...secrets: readonly (Uint8Array | undefined)[]): void {
   for (const secret of secrets) secret?.fill(0);
 }

@@ -12,6 +12,7 @@ export const noiseErrors = {
   'unexpected-pattern': { text: 'The pattern byte is unknown, or does not answer what was sent.', logLevel: 'info' },
   'nonce-exhausted': { text: 'All 2^64 - 1 nonces of this key are used.', logLevel: 'error' },
   'nonce-refused': { text: 'A nonce may only be moved forward, to at most 2^64 - 1.', logLevel: 'error' },
+  closed: { text: 'The session was closed, and its key is wiped.', logLevel: 'error' },
   'output-too-small': { text: 'The sealed message does not fit in the given buffer.', logLevel: 'error' },
   'out-of-turn': { text: 'The handshake is over, or it is the other side that must act now.', logLevel: 'error' },
   'key-missing': { text: 'The pattern needs a key that was not given.', logLevel: 'error' },

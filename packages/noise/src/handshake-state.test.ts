@@ -138,7 +138,7 @@ test('sides that differ in prologue, pattern, pre-shared key or expected key do 
 
 test('keys that a pattern lacks, has no use for, or that are no keys are refused at the start', () => {
   const short = new Uint8Array(31);
-  const badPair: KeyPair = { publicKey: short, agree: () => undefined };
+  const badPair: KeyPair = { publicKey: short, agree: () => undefined, close() {} };
   for (const name of names) {
     const pattern = parsePattern(name)!;
     for (const role of ['initiator', 'responder'] as const) {
@@ -202,6 +202,7 @@ test('secrets in buffers of ours are zero after the handshake, also after failed
         if (secret !== undefined) secrets.push(secret);
         return secret;
       },
+      close() {},
     });
     const watching: Suite = {
       ...suite,

@@ -28,7 +28,7 @@ export type HandshakeOptions = {
   readonly staticKeyPair?: KeyPair | undefined;
   /** The peer's static key, when the pattern has it as a pre-message. */
   readonly remoteStatic?: Uint8Array | undefined;
-  /** For fallback patterns, whose pre-message is an ephemeral key of an earlier message. */
+  /** For fallback patterns, whose pre-message is an ephemeral key of an earlier message, and whose handshake wipes it. */
   readonly ephemeralKeyPair?: KeyPair | undefined;
   readonly remoteEphemeral?: Uint8Array | undefined;
   /** 32 bytes each, in the order of their tokens. */
@@ -102,6 +102,8 @@ export class HandshakeState {
   readonly #staticKeyPair: KeyPair | undefined;
   readonly #psks: readonly Uint8Array[];
   #keys: Keys;
+  /** The ephemeral pair that this handshake has made: it is wiped with it, one that was given is not. */
+  #ownEphemeral: KeyPair | undefined;
   #next = 0;
 
   /** Use `createHandshake`, which checks the keys. */
@@ -215,6 +217,8 @@ export class HandshakeState {
   close(): void {
     this.#keys.symmetric.wipe();
     wipe(...this.#psks);
+    this.#ownEphemeral?.close();
+    this.#ownEphemeral = undefined;
     this.#keys.ephemeral = undefined;
     this.#next = this.#pattern.messages.length;
   }
@@ -226,9 +230,11 @@ export class HandshakeState {
     const error = step(keys);
     if (error !== undefined) {
       keys.symmetric.wipe();
+      if (keys.ephemeral !== before.ephemeral) keys.ephemeral?.close();
       return error;
     }
-    before.symmetric.wipe();
+    keys.symmetric.takeOver(before.symmetric);
+    if (keys.ephemeral !== before.ephemeral) this.#ownEphemeral = keys.ephemeral;
     this.#keys = keys;
     this.#next += 1;
     if (this.#next < this.#pattern.messages.length) return undefined;

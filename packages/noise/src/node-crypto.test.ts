@@ -66,13 +66,13 @@ test('points of low order are refused wherever a peer can send one', () => {
   const own = generateKeyPair();
   for (const point of lowOrder) {
     // An attacker who sends such a key knows the "secret" beforehand: zeros.
-    const evil: KeyPair = { publicKey: point, agree: () => new Uint8Array(32) };
+    const evil: KeyPair = { publicKey: point, agree: () => new Uint8Array(32), close() {} };
     const evilEphemeral = { ...suite, generateKeyPair: () => evil };
     const refused = noiseError('low-order-point');
 
     // As the ephemeral key of message 1, in XX and in IK.
     const xx = must(startInitiator({ suite: evilEphemeral, staticKeyPair: own, prologue, payload }));
-    const responder = must(startResponder({ suite, staticKeyPairs: [own], prologue }));
+    const responder = must(startResponder({ suites: [suite], staticKeyPairs: [own], prologue }));
     must(responder.read(xx.message));
     assert.equal(responder.reply(payload), refused);
     const ik = startInitiator({
@@ -82,13 +82,19 @@ test('points of low order are refused wherever a peer can send one', () => {
       prologue,
       payload,
     });
-    assert.equal(must(startResponder({ suite, staticKeyPairs: [own], prologue })).read(must(ik).message), refused);
+    assert.equal(
+      must(startResponder({ suites: [suite], staticKeyPairs: [own], prologue })).read(must(ik).message),
+      refused,
+    );
 
     // As the static key, in message 1 of IK and in message 3 of XX.
     const thief = startInitiator({ suite, staticKeyPair: evil, remoteStatic: own.publicKey, prologue, payload });
-    assert.equal(must(startResponder({ suite, staticKeyPairs: [own], prologue })).read(must(thief).message), refused);
+    assert.equal(
+      must(startResponder({ suites: [suite], staticKeyPairs: [own], prologue })).read(must(thief).message),
+      refused,
+    );
     const late = must(startInitiator({ suite, staticKeyPair: evil, prologue, payload }));
-    const victim = must(startResponder({ suite, staticKeyPairs: [own], prologue }));
+    const victim = must(startResponder({ suites: [suite], staticKeyPairs: [own], prologue }));
     must(victim.read(late.message));
     must(late.initiator.read(must(victim.reply(payload)).message));
     assert.equal(victim.read(must(late.initiator.confirm()).message), refused);
@@ -99,7 +105,7 @@ test('points of low order are refused wherever a peer can send one', () => {
       [suite, evil],
     ] as const) {
       const began = must(startInitiator({ suite, staticKeyPair: own, prologue, payload }));
-      const server = must(startResponder({ suite: evilSuite, staticKeyPairs: [evilStatic], prologue }));
+      const server = must(startResponder({ suites: [evilSuite], staticKeyPairs: [evilStatic], prologue }));
       must(server.read(began.message));
       assert.equal(began.initiator.read(must(server.reply(payload)).message), refused);
     }

@@ -1,4 +1,4 @@
-// The primitives on node:crypto. The only file of this package, besides the vector command, that imports node: modules.
+// The primitives on node:crypto: everywhere, and where sodium-native has no binary (platform-crypto.ts).
 // Measured choices: AES keys in the form that this Node takes fastest (`keyForm`), public keys as JWK (SPKI costs twice
 // as much or more), one-shot hashes, HKDF of plain bytes.
 
@@ -21,6 +21,7 @@ import {
   type CipherName,
   type HashName,
   type KeyPair,
+  type NoiseCrypto,
   noBytes,
   publicKeyBytes,
   type Suite,
@@ -35,11 +36,12 @@ const hashes = {
   BLAKE2b: { digest: 'blake2b512', hashBytes: 64 },
 } as const satisfies Record<HashName, { readonly digest: string; readonly hashBytes: 32 | 64 }>;
 
-/** The primitives of `Noise_*_25519_<cipher>_<hash>`. Cheap to call, but one per process and name is enough. */
+/** As `NoiseCrypto.suite`. */
 export function nodeSuite(cipher: CipherName, hashName: HashName): Suite {
   const { digest, hashBytes } = hashes[hashName];
   return {
     name: `25519_${cipher}_${hashName}`,
+    cipher,
     hashBytes,
     generateKeyPair,
     hash: (first, second) => hash(digest, Buffer.concat([first, second]), 'buffer'),
@@ -67,7 +69,8 @@ const keyForm: (key: Uint8Array) => KeyObject | Uint8Array =
 /** A class, not closures: two of these stand in every connection. */
 class NodeAead implements Aead {
   private readonly cipher: 'aes-256-gcm' | 'chacha20-poly1305';
-  private readonly key: KeyObject | Uint8Array;
+  /** Undefined once closed. */
+  private key: KeyObject | Uint8Array | undefined;
 
   constructor(cipher: 'aes-256-gcm' | 'chacha20-poly1305', key: Uint8Array) {
     this.cipher = cipher;
@@ -76,13 +79,24 @@ class NodeAead implements Aead {
 
   seal(high: number, low: number, ad: Uint8Array, plaintext: Uint8Array, out: Uint8Array, offset: number): void {
     this.setNonce(high, low);
-    const cipher = createCipheriv(this.cipher as 'aes-256-gcm', this.key, iv, options);
+    const cipher = createCipheriv(this.cipher as 'aes-256-gcm', this.opened(), iv, options);
     sealWith(cipher, ad, plaintext, out, offset);
   }
 
   open(high: number, low: number, ad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined {
     this.setNonce(high, low);
-    return openWith(createDecipheriv(this.cipher as 'aes-256-gcm', this.key, iv, options), ad, sealed);
+    return openWith(createDecipheriv(this.cipher as 'aes-256-gcm', this.opened(), iv, options), ad, sealed);
+  }
+
+  close(): void {
+    // A key object wipes itself when it is collected.
+    if (this.key instanceof Uint8Array) wipe(this.key);
+    this.key = undefined;
+  }
+
+  private opened(): KeyObject | Uint8Array {
+    if (this.key === undefined) throw new Error('the key is closed');
+    return this.key;
   }
 
   private setNonce(high: number, low: number): void {
@@ -141,7 +155,7 @@ const pkcs8Prefix = Buffer.from('302e020100300506032b656e04220420', 'hex');
 const basePoint = Buffer.alloc(publicKeyBytes);
 basePoint[0] = 9;
 
-/** The key pair of a stored 32-byte private key; undefined when it isn't 32 bytes. The bytes may be wiped after the call. */
+/** As `NoiseCrypto.keyPairFromPrivateKey`. */
 export function keyPairFromPrivateKey(privateKey: Uint8Array): KeyPair | undefined {
   if (privateKey.length !== publicKeyBytes) return undefined;
   const der = Buffer.concat([pkcs8Prefix, privateKey]);
@@ -152,7 +166,8 @@ export function keyPairFromPrivateKey(privateKey: Uint8Array): KeyPair | undefin
 }
 
 function keyPair(publicKey: Uint8Array, privateKey: KeyObject): KeyPair {
-  return { publicKey, agree: remotePublicKey => agree(privateKey, remotePublicKey) };
+  // The key object wipes its private half when it is collected.
+  return { publicKey, agree: remotePublicKey => agree(privateKey, remotePublicKey), close() {} };
 }
 
 function agree(privateKey: KeyObject, remotePublicKey: Uint8Array): Uint8Array | undefined {
@@ -170,3 +185,5 @@ function agree(privateKey: KeyObject, remotePublicKey: Uint8Array): Uint8Array |
   for (const byte of shared) any |= byte;
   return any === 0 ? undefined : shared;
 }
+
+export const nodeCrypto: NoiseCrypto = { suite: nodeSuite, generateKeyPair, keyPairFromPrivateKey };

@@ -33,7 +33,7 @@ function begin(remoteStatic?: Uint8Array, options: { prologue?: Uint8Array; payl
 }
 
 function respond(staticKeyPairs: readonly [KeyPair, ...KeyPair[]] = [current, previous]): PipeResponder {
-  return must(startResponder({ suite, staticKeyPairs, prologue }));
+  return must(startResponder({ suites: [suite], staticKeyPairs, prologue }));
 }
 
 /** A whole handshake between honest sides, checking each step against `pattern`. */
@@ -193,9 +193,9 @@ test('a pattern byte that does not answer is refused, and the true answer is sti
 
 test('limits: key pairs, payloads, message lengths', () => {
   const five = [current, previous, forgotten, device, current] as const;
-  assert.equal(startResponder({ suite, staticKeyPairs: five, prologue }), noiseError('key-unexpected'));
-  const short: KeyPair = { publicKey: new Uint8Array(3), agree: () => undefined };
-  assert.equal(startResponder({ suite, staticKeyPairs: [short], prologue }), noiseError('key-malformed'));
+  assert.equal(startResponder({ suites: [suite], staticKeyPairs: five, prologue }), noiseError('key-unexpected'));
+  const short: KeyPair = { publicKey: new Uint8Array(3), agree: () => undefined, close() {} };
+  assert.equal(startResponder({ suites: [suite], staticKeyPairs: [short], prologue }), noiseError('key-malformed'));
   assert.equal(startInitiator({ suite, staticKeyPair: short, prologue, payload }), noiseError('key-malformed'));
   const remoteStatic = current.publicKey;
   const long = Buffer.alloc(65_535);

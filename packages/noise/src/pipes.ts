@@ -4,15 +4,32 @@
 // Source: Noise Protocol Framework revision 34, section 10.4; docs/protocol/08-noise.md for the pattern byte and order.
 
 import type { CipherState } from './cipher-state.ts';
-import { copyBytes, type KeyPair, maximumMessageBytes, publicKeyBytes, type Suite } from './crypto.ts';
+import { type CipherName, copyBytes, type KeyPair, maximumMessageBytes, publicKeyBytes, type Suite } from './crypto.ts';
 import { isNoiseError, type NoiseError, noiseError } from './errors.ts';
 import { createHandshake, type HandshakeState, type ReadStep, type Split } from './handshake-state.ts';
 import { type HandshakePattern, parsePattern } from './patterns.ts';
 
 export type PipePattern = 'XX' | 'IK' | 'XXfallback';
 
-/** The first byte of the first message of each side. */
-export const patternBytes: Readonly<Record<PipePattern, number>> = { XX: 0x01, IK: 0x02, XXfallback: 0x03 };
+const patternNumbers: Readonly<Record<PipePattern, number>> = { XX: 0x01, IK: 0x02, XXfallback: 0x03 };
+const cipherNumbers: Readonly<Record<CipherName, number>> = { AESGCM: 0x00, ChaChaPoly: 0x10 };
+
+/** The first byte of the first message of each side. Nothing has to protect it: the protocol's name is in the transcript. */
+export function patternByte(pattern: PipePattern, cipher: CipherName): number {
+  return cipherNumbers[cipher] | patternNumbers[pattern];
+}
+
+/** The cipher that a pattern byte names; undefined when the byte is none. */
+export function cipherOf(byte: number | undefined): CipherName | undefined {
+  return pipeNames.get(byte)?.cipher;
+}
+
+const pipeNames: ReadonlyMap<number | undefined, { readonly pattern: PipePattern; readonly cipher: CipherName }> =
+  new Map(
+    (['AESGCM', 'ChaChaPoly'] as const).flatMap(cipher =>
+      (['XX', 'IK', 'XXfallback'] as const).map(pattern => [patternByte(pattern, cipher), { pattern, cipher }]),
+    ),
+  );
 
 /** A handshake message with its pattern byte. */
 export const maximumPipeMessageBytes = maximumMessageBytes + 1;
@@ -90,7 +107,7 @@ export function startInitiator(
   const written = handshake.writeMessage(pattern === 'IK' ? options.payload : new Uint8Array(0));
   if (isNoiseError(written)) return written;
   const initiator = new PipeInitiator({ ...options, prologue: copyBytes(prologue) }, pattern, handshake);
-  return { kind: 'started', message: withPatternByte(pattern, written.message), initiator };
+  return { kind: 'started', message: withPatternByte(pattern, suite, written.message), initiator };
 }
 
 /** The initiator after its first message. A refused message changes nothing; the caller closes the connection. */
@@ -109,7 +126,7 @@ export class PipeInitiator {
   /** Reads the responder's message. Refuses `unexpected-pattern` and what `readMessage` refuses. */
   read(message: Uint8Array): InitiatorStep | NoiseError {
     if (this.#handshake.turn !== 'read') return noiseError('out-of-turn');
-    const pattern = patternOf(message);
+    const pattern = patternOf(message, this.#options.suite);
     let handshake = this.#handshake;
     if (pattern === 'XXfallback' && this.#pattern === 'IK') {
       // The responder has read the ephemeral key of message 1 and starts from there, with itself as Noise's initiator.
@@ -160,7 +177,8 @@ export class PipeInitiator {
 }
 
 export type ResponderOptions = {
-  readonly suite: Suite;
+  /** One for each cipher that initiators may choose. */
+  readonly suites: readonly Suite[];
   /** The current key pair, then previous ones that initiators may still know: 1..4. */
   readonly staticKeyPairs: readonly [KeyPair, ...KeyPair[]];
   readonly prologue: Uint8Array;
@@ -201,7 +219,7 @@ export function startResponder(options: ResponderOptions): PipeResponder | Noise
 /** A responder. A refused message changes nothing; the caller closes the connection. */
 export class PipeResponder {
   readonly #options: ResponderOptions;
-  #running: { readonly pattern: PipePattern; readonly handshake: HandshakeState } | undefined;
+  #running: { readonly pattern: PipePattern; readonly suite: Suite; readonly handshake: HandshakeState } | undefined;
 
   /** Use `startResponder`. */
   constructor(options: ResponderOptions) {
@@ -226,10 +244,10 @@ export class PipeResponder {
   /** Answers the first message: with a certificate in XX and XXfallback. Refuses what `writeMessage` refuses. */
   reply(payload: Uint8Array): ResponderReply | NoiseError {
     if (this.#running === undefined) return noiseError('out-of-turn');
-    const { pattern, handshake } = this.#running;
+    const { pattern, suite, handshake } = this.#running;
     const written = handshake.writeMessage(payload);
     if (isNoiseError(written)) return written;
-    const message = withPatternByte(pattern, written.message);
+    const message = withPatternByte(pattern, suite, written.message);
     if (written.kind === 'continue') return { kind: 'awaiting-initiator', message };
     return { kind: 'established', message, transport: transportOf(written.split) };
   }
@@ -240,16 +258,19 @@ export class PipeResponder {
   }
 
   #readFirst(message: Uint8Array): ResponderStep | NoiseError {
-    const pattern = patternOf(message);
+    const cipher = cipherOf(message[0]);
+    const suite = this.#options.suites.find(each => each.cipher === cipher);
+    if (suite === undefined) return noiseError('unexpected-pattern');
+    const pattern = patternOf(message, suite);
     const body = message.subarray(1);
     const [current] = this.#options.staticKeyPairs;
     if (pattern === 'XX') {
-      const step = this.#tryFirst('XX', current, body);
+      const step = this.#tryFirst('XX', suite, current, body);
       return isNoiseError(step) ? step : { kind: 'present', pattern: 'XX', staticKeyPair: current };
     }
     if (pattern !== 'IK') return noiseError('unexpected-pattern');
     for (const staticKeyPair of this.#options.staticKeyPairs) {
-      const step = this.#tryFirst('IK', staticKeyPair, body);
+      const step = this.#tryFirst('IK', suite, staticKeyPair, body);
       if (!isNoiseError(step)) {
         const remoteStatic = copyBytes(this.#running!.handshake.remoteStatic!);
         return { kind: 'initiator-presented', pattern: 'IK', staticKeyPair, remoteStatic, payload: step.payload };
@@ -257,7 +278,7 @@ export class PipeResponder {
       if (step.code !== 'decryption-failed') return step;
     }
     const handshake = createHandshake({
-      suite: this.#options.suite,
+      suite,
       staticKeyPair: current,
       remoteEphemeral: body.subarray(0, publicKeyBytes),
       prologue: this.#options.prologue,
@@ -265,12 +286,12 @@ export class PipeResponder {
       role: 'initiator',
     });
     if (isNoiseError(handshake)) return handshake;
-    this.#running = { pattern: 'XXfallback', handshake };
+    this.#running = { pattern: 'XXfallback', suite, handshake };
     return { kind: 'present', pattern: 'XXfallback', staticKeyPair: current };
   }
 
-  #tryFirst(pattern: 'XX' | 'IK', staticKeyPair: KeyPair, body: Uint8Array): ReadStep | NoiseError {
-    const { suite, prologue } = this.#options;
+  #tryFirst(pattern: 'XX' | 'IK', suite: Suite, staticKeyPair: KeyPair, body: Uint8Array): ReadStep | NoiseError {
+    const { prologue } = this.#options;
     const handshake = createHandshake({
       suite,
       staticKeyPair,
@@ -281,27 +302,20 @@ export class PipeResponder {
     if (isNoiseError(handshake)) return handshake;
     const read = handshake.readMessage(body);
     if (isNoiseError(read)) handshake.close();
-    else this.#running = { pattern, handshake };
+    else this.#running = { pattern, suite, handshake };
     return read;
   }
 }
 
-function patternOf(message: Uint8Array): PipePattern | undefined {
-  switch (message[0]) {
-    case patternBytes.XX:
-      return 'XX';
-    case patternBytes.IK:
-      return 'IK';
-    case patternBytes.XXfallback:
-      return 'XXfallback';
-    default:
-      return undefined;
-  }
+/** Undefined when the message names no pattern, or another cipher. */
+function patternOf(message: Uint8Array, suite: Suite): PipePattern | undefined {
+  const named = pipeNames.get(message[0]);
+  return named?.cipher === suite.cipher ? named.pattern : undefined;
 }
 
-function withPatternByte(pattern: PipePattern, message: Uint8Array): Uint8Array {
+function withPatternByte(pattern: PipePattern, suite: Suite, message: Uint8Array): Uint8Array {
   const framed = Buffer.allocUnsafe(message.length + 1);
-  framed[0] = patternBytes[pattern];
+  framed[0] = patternByte(pattern, suite.cipher);
   framed.set(message, 1);
   return framed;
 }

@@ -9,6 +9,8 @@ export class SymmetricState {
   #chainingKey: Uint8Array;
   #hash: Uint8Array;
   #aead: Aead | undefined;
+  /** The key belongs to the state that this one was forked from, until it takes over. */
+  #isBorrowed = false;
   // A handshake seals a handful of values under one key, so that 32 bits of nonce are more than enough here.
   #nonce = 0;
 
@@ -26,12 +28,20 @@ export class SymmetricState {
     return new SymmetricState(suite, copyBytes(hash), hash);
   }
 
-  /** A copy to try a message on; the loser of the two is wiped. */
+  /** A copy to try a message on: in the end it takes over, or is wiped. */
   fork(): SymmetricState {
     const copy = new SymmetricState(this.#suite, copyBytes(this.#chainingKey), this.#hash);
     copy.#aead = this.#aead;
+    copy.#isBorrowed = true;
     copy.#nonce = this.#nonce;
     return copy;
+  }
+
+  /** Takes the place of the state that it was forked from, which is wiped. */
+  takeOver(from: SymmetricState): void {
+    if (this.#isBorrowed) from.#aead = undefined;
+    this.#isBorrowed = false;
+    from.wipe();
   }
 
   get keyed(): boolean {
@@ -100,12 +110,19 @@ export class SymmetricState {
 
   wipe(): void {
     wipe(this.#chainingKey);
+    this.#dropKey();
+  }
+
+  #dropKey(): void {
+    if (!this.#isBorrowed) this.#aead?.close();
     this.#aead = undefined;
+    this.#isBorrowed = false;
   }
 
   #replaceKeys(chainingKey: Uint8Array, key: Uint8Array): void {
     wipe(this.#chainingKey);
     this.#chainingKey = chainingKey;
+    this.#dropKey();
     this.#aead = this.#suite.aead(key.subarray(0, symmetricKeyBytes));
     this.#nonce = 0;
     wipe(key);

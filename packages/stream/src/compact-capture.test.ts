@@ -1,6 +1,7 @@
 // A capture of a connection is read with the keys that either end logged, and with no others.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { CipherName } from '@drawbridge/noise/crypto';
 import { generateKeyPair, nodeSuite } from '@drawbridge/noise/node-crypto';
 import { element } from '@drawbridge/wire/element';
 import { NS_CLIENT } from '@drawbridge/wire/namespaces';
@@ -8,7 +9,8 @@ import { CompactCapture, type CaptureEvent } from './compact-capture.ts';
 import { CompactKeyRecorder, type CompactSessionKeys, parseKeyLog } from './compact-key-log.ts';
 import { CompactPair, domain, type PairOptions } from './testing/compact-pair.ts';
 
-const suite = nodeSuite('AESGCM', 'SHA256');
+const suiteOf = (cipher: CipherName) => nodeSuite(cipher, 'SHA256');
+const suite = suiteOf('AESGCM');
 const known = generateKeyPair();
 const patterns: Readonly<Record<string, PairOptions>> = {
   XX: {},
@@ -20,11 +22,11 @@ const message = (id: string, size = 10) =>
 
 /** One connection whose suite is recorded on that side, with stanzas both ways; and what it logged. */
 function recorded(options: PairOptions, side: 'client' | 'server') {
-  const recorder = new CompactKeyRecorder(suite);
-  const clientSuite = side === 'client' ? recorder.suite : suite;
+  const recorder = new CompactKeyRecorder();
+  const clientSuite = side === 'client' ? recorder.watch(suite) : suite;
   const pair = new CompactPair({
     ...options,
-    suite: side === 'server' ? recorder.suite : suite,
+    suite: side === 'server' ? recorder.watch(suite) : suite,
     client: { ...options.client, suite: clientSuite },
   }).run();
   pair.clientSends([message('c1'), message('c2', 70_000)]);
@@ -36,7 +38,7 @@ function recorded(options: PairOptions, side: 'client' | 'server') {
 }
 
 function read(pair: CompactPair, keys: readonly CompactSessionKeys[]): CaptureEvent[] {
-  const capture = new CompactCapture(suite, ephemeral =>
+  const capture = new CompactCapture(suiteOf, ephemeral =>
     keys.find(each => Buffer.compare(each.clientEphemeral, ephemeral) === 0),
   );
   return pair.sent.flatMap(({ from, bytes }) => capture.feed(from, bytes));
@@ -76,7 +78,7 @@ test("another session's keys, or none, read nothing", () => {
 });
 
 test('what is not compact is said to be that', () => {
-  const capture = new CompactCapture(suite, () => undefined);
+  const capture = new CompactCapture(suiteOf, () => undefined);
   assert.deepEqual(capture.feed('client', Buffer.from('GET / HTTP/1.1')), [
     { kind: 'unreadable', from: 'client', code: 'not-compact' },
   ]);

@@ -3,7 +3,8 @@
 // its answer) stays closed: session keys come into being after it.
 // Source: docs/protocol/05-compact.md.
 import { CipherState } from '@drawbridge/noise/cipher-state';
-import type { Suite } from '@drawbridge/noise/crypto';
+import type { CipherName, Suite } from '@drawbridge/noise/crypto';
+import { cipherOf } from '@drawbridge/noise/pipes';
 import { type CompactContext, compactContext } from '@drawbridge/wire/compact-value';
 import type { Element } from '@drawbridge/wire/element';
 import { xmlLimitsAfterLogin } from '@drawbridge/wire/limits';
@@ -35,15 +36,19 @@ type Side = { readonly reader: FrameReader; step: 'prologue' | 'handshake' | 'lo
 type Opened = { readonly context: CompactContext; readonly client: CipherState; readonly server: CipherState };
 
 export class CompactCapture {
-  readonly #suite: Suite;
+  readonly #suite: (cipher: CipherName) => Suite;
   /** The keys of the session whose client began with this ephemeral key; undefined while they are not known. */
   readonly #keysOf: (clientEphemeral: Uint8Array) => CompactSessionKeys | undefined;
   readonly #client: Side = { reader: new FrameReader(maxFrameBytes), step: 'prologue' };
   readonly #server: Side = { reader: new FrameReader(maxFrameBytes), step: 'handshake' };
   #ephemeral: Uint8Array | undefined;
+  #cipher: CipherName | undefined;
   #opened: Opened | undefined;
 
-  constructor(suite: Suite, keysOf: (clientEphemeral: Uint8Array) => CompactSessionKeys | undefined) {
+  constructor(
+    suite: (cipher: CipherName) => Suite,
+    keysOf: (clientEphemeral: Uint8Array) => CompactSessionKeys | undefined,
+  ) {
     this.#suite = suite;
     this.#keysOf = keysOf;
   }
@@ -71,7 +76,10 @@ export class CompactCapture {
 
   #frame(side: Side, from: CaptureSide, frame: Uint8Array): CaptureEvent {
     if (side.step === 'handshake') {
-      if (from === 'client') this.#ephemeral = frame.slice(1, 33);
+      if (from === 'client') {
+        this.#ephemeral = frame.slice(1, 33);
+        this.#cipher = cipherOf(frame[0]);
+      }
       side.step = from === 'client' ? 'login' : 'transport';
       return { kind: 'handshake', from, pattern: frame[0] ?? 0, sizeBytes: frame.length };
     }
@@ -93,11 +101,12 @@ export class CompactCapture {
   #open(): Opened | undefined {
     if (this.#opened !== undefined || this.#ephemeral === undefined) return this.#opened;
     const keys = this.#keysOf(this.#ephemeral);
-    if (keys === undefined) return undefined;
+    if (keys === undefined || this.#cipher === undefined) return undefined;
+    const suite = this.#suite(this.#cipher);
     this.#opened = {
       context: compactContext(keys.domain),
-      client: new CipherState(this.#suite, keys.fromClient),
-      server: new CipherState(this.#suite, keys.fromServer),
+      client: new CipherState(suite, keys.fromClient),
+      server: new CipherState(suite, keys.fromServer),
     };
     return this.#opened;
   }

@@ -25,6 +25,7 @@ import {
   isTemporaryRefusal,
   noisePrologue,
   parseCertificate,
+  preferredCipher,
   type StaticKeyCertificate,
 } from './compact-login.ts';
 
@@ -33,6 +34,7 @@ const handshakeOverheadBytes = 1 + 32 + 48 + 16;
 
 export type CompactClientSettings = {
   readonly domain: string;
+  /** Of the cipher that the gatekeeper is known to offer (`preferredCipher`). */
   readonly suite: Suite;
   /** The device key: its thumbprint stands in the proof. */
   readonly deviceKeyPair: KeyPair;
@@ -54,6 +56,11 @@ export type CompactClientFailure =
   | 'handshake-failed'
   /** The gatekeeper's key is not certified by the pinned one: somebody is in between, or the pin is out of date. */
   | 'gatekeeper-not-certified'
+  /**
+   * The certificate offers a better cipher than was used: what the client was told before is out of date, or somebody
+   * has changed it. Nothing was revealed; connect again with the better one, not by another transport.
+   */
+  | 'cipher-downgraded'
   /** The proof was refused. */
   | 'refused'
   /** The proof can't be judged now. */
@@ -139,6 +146,10 @@ export class CompactClient {
 
   close(): void {
     if (this.#state.kind === 'handshake') this.#state.initiator.close();
+    if (this.#state.kind === 'open') {
+      this.#state.transport.send.close();
+      this.#state.transport.receive.close();
+    }
     this.#state = { kind: 'closed' };
   }
 
@@ -161,6 +172,8 @@ export class CompactClient {
     const certificate = parseCertificate(step.payload, this.#context);
     const fits = certificate !== undefined && Buffer.compare(certificate.publicKey, step.remoteStatic) === 0;
     if (!fits || !this.#settings.isCertified(certificate)) return this.#fail('gatekeeper-not-certified');
+    const { cipher } = this.#settings.suite;
+    if (cipher === 'AESGCM' && preferredCipher(certificate.ciphers) !== cipher) return this.#fail('cipher-downgraded');
     const confirmed = initiator.confirm();
     if (isNoiseError(confirmed)) return this.#fail('handshake-failed');
     this.#open(confirmed.transport);

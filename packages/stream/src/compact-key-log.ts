@@ -8,14 +8,13 @@ import { compactPrologue } from './compact-login.ts';
 export const ephemeralOffset = compactPrologue.length + 3 + 1;
 const ephemeralBytes = 32;
 
-/** Watches one connection's keys being made. Use `suite` in its handshake and show it the client's bytes. */
+/** Watches one connection's keys being made. Use the suites that `watch` gives in its handshake and show it the client's bytes. */
 export class CompactKeyRecorder {
-  readonly suite: Suite;
   #clientBytes: Uint8Array = new Uint8Array(0);
   #keys: Uint8Array[] = [];
 
-  constructor(suite: Suite) {
-    this.suite = {
+  watch(suite: Suite): Suite {
+    return {
       ...suite,
       aead: key => {
         // The last two keys that a handshake makes are those of the transport, the first sender's first (Split).

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
+import type { CipherName, Suite } from '@drawbridge/noise/crypto';
 import { generateKeyPair, nodeSuite } from '@drawbridge/noise/node-crypto';
 import { compactContext } from '@drawbridge/wire/compact-value';
 import { type Element, element } from '@drawbridge/wire/element';
@@ -9,7 +10,7 @@ import { NS_BIND, NS_CLIENT, NS_SM } from '@drawbridge/wire/namespaces';
 import * as fc from 'fast-check';
 import { type Alter, CompactPair, domain, goodProof, type PairOptions } from './testing/compact-pair.ts';
 import type { CompactClientEvent } from './compact-client.ts';
-import { encodeLogin, encodeCertificate, parseCertificate, parseLogin } from './compact-login.ts';
+import { compactCiphers, encodeLogin, encodeCertificate, parseCertificate, parseLogin } from './compact-login.ts';
 import { CompactServer, type CompactServerEvent } from './compact-server.ts';
 
 const bind = element('iq', NS_CLIENT, { type: 'set', id: 'bind' }, [element('bind', NS_BIND)]);
@@ -382,4 +383,142 @@ test('a server that has failed stays silent', () => {
   assert.deepEqual(server.admit(answers), []);
   assert.deepEqual(server.refuse(), new Uint8Array(0));
   assert.ok(server instanceof CompactServer);
+});
+
+/** A suite that counts the keys that live: made and not closed. */
+function counted(cipher: CipherName): {
+  readonly suite: Suite;
+  readonly live: () => number;
+  readonly made: () => number;
+} {
+  const plain = nodeSuite(cipher, 'SHA256');
+  let [made, closed] = [0, 0];
+  const once = (close: () => void) => {
+    made++;
+    let isOpen = true;
+    return () => {
+      if (isOpen) closed++;
+      isOpen = false;
+      close();
+    };
+  };
+  const suite: Suite = {
+    ...plain,
+    generateKeyPair: () => {
+      const pair = plain.generateKeyPair();
+      return { publicKey: pair.publicKey, agree: remote => pair.agree(remote), close: once(() => pair.close()) };
+    },
+    aead: key => {
+      const aead = plain.aead(key);
+      return {
+        seal: (...args) => aead.seal(...args),
+        open: (...args) => aead.open(...args),
+        close: once(() => aead.close()),
+      };
+    },
+  };
+  return { suite, live: () => made - closed, made: () => made };
+}
+
+test('an open connection holds its two keys and no other; a closed one holds none, however it ended', () => {
+  const endings: readonly ((pair: CompactPair) => void)[] = [
+    pair => pair.client.close(),
+    pair => pair.client.receive(Buffer.from([0, 0, 17, ...new Uint8Array(17)])),
+  ];
+  for (const options of Object.values(patterns)) {
+    for (const end of endings) {
+      const [client, server] = [counted('ChaChaPoly'), counted('ChaChaPoly')];
+      const pair = new CompactPair({
+        ...options,
+        serverSuites: [server.suite],
+        client: { ...options.client, suite: client.suite },
+      }).run();
+      assert.equal(pair.clientFailure, undefined);
+      assert.deepEqual([client.live(), server.live()], [2, 2]);
+      end(pair);
+      pair.server.close();
+      assert.deepEqual([client.live(), server.live()], [0, 0]);
+      assert.ok(client.made() > 3 && server.made() > 3);
+    }
+  }
+});
+
+test('a handshake that goes wrong at any byte leaves no key behind', () => {
+  for (const options of Object.values(patterns)) {
+    for (let moment = 0; moment < 3; moment++) {
+      for (const how of ['changed', 'refused', 'cut'] as const) {
+        const [client, server] = [counted('ChaChaPoly'), counted('ChaChaPoly')];
+        let moves = 0;
+        const pair = new CompactPair({
+          ...options,
+          serverSuites: [server.suite],
+          client: { ...options.client, suite: client.suite, ...(how === 'refused' ? { proof: 'a.b.c' } : {}) },
+          alter: sent => {
+            if (moves++ !== moment || how === 'refused') return [sent];
+            const changed = Uint8Array.from(sent);
+            changed[changed.length - 1]! ^= 1;
+            return how === 'cut' ? [] : [changed];
+          },
+        }).run();
+        pair.client.close();
+        pair.server.close();
+        assert.deepEqual([client.live(), server.live()], [0, 0], `${how} at ${moment}`);
+      }
+    }
+  }
+});
+
+const bothSuites = (['AESGCM', 'ChaChaPoly'] as const).map(cipher => nodeSuite(cipher, 'SHA256'));
+
+test('one server speaks with clients of both ciphers, in every pattern', () => {
+  for (const options of Object.values(patterns)) {
+    for (const suite of bothSuites) {
+      const pair = new CompactPair({ ...options, suite, serverSuites: bothSuites, answers: () => [message(7)] }).run();
+      assert.equal(pair.clientFailure, undefined);
+      assert.equal(pair.clientElements.length, 1);
+      const frame = pair.sent[0]!.bytes;
+      assert.equal(frame[7]! >>> 4, suite.cipher === 'AESGCM' ? 0 : 1);
+    }
+  }
+});
+
+test('whoever changes the cipher that a handshake names ends it', () => {
+  for (const options of Object.values(patterns)) {
+    for (const suite of bothSuites) {
+      for (let moment = 0; moment < 2; moment++) {
+        let moves = 0;
+        const pair = new CompactPair({
+          ...options,
+          suite,
+          serverSuites: bothSuites,
+          alter: sent => {
+            const changed = Uint8Array.from(sent);
+            if (moves++ === moment) changed[moment === 0 ? 7 : 3]! ^= 0x10;
+            return [changed];
+          },
+        }).run();
+        assert.equal(pair.established, undefined);
+        // Message 1 of IK is read before its answer is changed; the client then never finishes.
+        if (moment === 0) assert.equal(pair.login, undefined);
+      }
+    }
+  }
+});
+
+test('a certificate that offers a better cipher than was used stops the client before it reveals itself', () => {
+  for (const [ciphers, suite, stops] of [
+    [compactCiphers, bothSuites[0]!, true],
+    [compactCiphers, bothSuites[1]!, false],
+    [['AESGCM'], bothSuites[0]!, false],
+    [['AESGCM', 'ChaChaPoly-of-a-later-version'], bothSuites[0]!, false],
+    [undefined, bothSuites[0]!, false],
+    [['AESGCM'], bothSuites[1]!, false],
+  ] as const) {
+    for (const options of [patterns.XX, patterns.XXfallback]) {
+      const pair = new CompactPair({ ...options, suite, serverSuites: bothSuites, certificate: { ciphers } }).run();
+      assert.equal(pair.clientFailure, stops ? 'cipher-downgraded' : undefined);
+      assert.equal(pair.login === undefined, stops);
+      if (!stops) assert.deepEqual(pair.established?.certificate?.ciphers, ciphers);
+    }
+  }
 });

@@ -1,6 +1,7 @@
 // What the handshake's payloads say: the login (ownership proof and first stanzas), the gatekeeper's certificate for
 // its static key, a refusal. All are compact stanzas, so that one strict decoder reads everything.
 // Knows nothing of Noise, of keys' meaning or of who is admitted. Source: docs/protocol/05-compact.md section 5.3.
+import type { CipherName } from '@drawbridge/noise/crypto';
 import { decodeCompactFrame } from '@drawbridge/wire/compact-decoder';
 import type { CompactContext } from '@drawbridge/wire/compact-value';
 import { attribute, childElement, type Element, element } from '@drawbridge/wire/element';
@@ -15,6 +16,17 @@ export const compactPrologue = Uint8Array.of(0x44, 0x42, 1, 1);
 /** The Noise prologue: the connection's first bytes and the domain that both sides mean. */
 export function noisePrologue(domain: string): Uint8Array {
   return Buffer.concat([compactPrologue, Buffer.from(domain, 'latin1')]);
+}
+
+/** The ciphers of this protocol version, as the reference offer and certificates name them; the client chooses. */
+export const compactCiphers: readonly CipherName[] = ['ChaChaPoly', 'AESGCM'];
+/** A gatekeeper that names none is of version 0.1.0. */
+const ciphersOfOld: readonly string[] = ['AESGCM'];
+const maxCipherNames = 8;
+
+/** What a client uses with a gatekeeper that offers these. Both are as strong; ChaChaPoly costs both sides less. */
+export function preferredCipher(offered: readonly string[] = ciphersOfOld): CipherName {
+  return compactCiphers.find(cipher => offered.includes(cipher)) ?? 'AESGCM';
 }
 
 export type Login = {
@@ -46,11 +58,16 @@ export type StaticKeyCertificate = {
   readonly notAfter: number;
   /** Ed25519, 64 bytes; whoever pinned the key verifies it. */
   readonly signature: Uint8Array;
+  /**
+   * The ciphers that the gatekeeper offers, in no order; undefined from one of version 0.1.0. Not signed: the handshake
+   * authenticates it with the certified key, as it does the whole payload.
+   */
+  readonly ciphers?: readonly string[] | undefined;
 };
 
 export function encodeCertificate(certificate: StaticKeyCertificate, context: CompactContext): Uint8Array {
-  const { publicKey, notBefore, notAfter, signature } = certificate;
-  const attrs = { 'not-before': String(notBefore), 'not-after': String(notAfter) };
+  const { publicKey, notBefore, notAfter, signature, ciphers } = certificate;
+  const attrs = { 'not-before': String(notBefore), 'not-after': String(notAfter), ciphers: ciphers?.join(' ') };
   const children = [element('key', NS_LOGIN, {}, [publicKey]), element('signature', NS_LOGIN, {}, [signature])];
   return encodeStanzas([element('certificate', NS_LOGIN, attrs, children)], context);
 }
@@ -66,7 +83,8 @@ export function parseCertificate(payload: Uint8Array, context: CompactContext): 
   const signature = bytesOf(childElement(el, 'signature', NS_LOGIN), 64);
   if (notBefore === undefined || notAfter === undefined || publicKey === undefined || signature === undefined)
     return undefined;
-  return { publicKey, notBefore, notAfter, signature };
+  const ciphers = attribute(el, 'ciphers')?.split(' ', maxCipherNames);
+  return { publicKey, notBefore, notAfter, signature, ...(ciphers === undefined ? {} : { ciphers }) };
 }
 
 /** The one word that a refused peer gets. */

@@ -28,7 +28,8 @@ const maxReplyBytes = 24 * 1024;
 
 export type CompactServerSettings = {
   readonly domain: string;
-  readonly suite: Suite;
+  /** One for each cipher that clients may choose. */
+  readonly suites: readonly Suite[];
   /** The current static key, then those it replaced and clients may still know. */
   readonly staticKeyPairs: readonly [KeyPair, ...KeyPair[]];
   /** The handshake payload that certifies the current static key (`encodeCertificate`). */
@@ -107,7 +108,7 @@ export class CompactServer {
   refuse(word: 'refused' | 'temporary-auth-failure' = 'refused'): Uint8Array {
     if (this.#state.kind !== 'verifying') return new Uint8Array(0);
     const sent = this.#answer([word === 'refused' ? refusal : temporaryRefusal]);
-    this.#state = { kind: 'closed' };
+    this.close();
     return sent ?? new Uint8Array(0);
   }
 
@@ -117,8 +118,11 @@ export class CompactServer {
   }
 
   close(): void {
-    if (this.#state.kind === 'handshake' || this.#state.kind === 'verifying') this.#state.responder.close();
+    const state = this.#state;
     this.#state = { kind: 'closed' };
+    if (state.kind === 'handshake' || state.kind === 'verifying') state.responder.close();
+    if (state.kind === 'open') closeKeys(state);
+    if (state.kind === 'verifying' && state.transport !== undefined) closeKeys(state.transport);
   }
 
   /** In IK the answer travels in the handshake's reply; in XX and XXfallback in the first frame. */
@@ -160,7 +164,7 @@ export class CompactServer {
           return this.#fail('version-unsupported', events);
         }
         const responder = startResponder({
-          suite: this.#settings.suite,
+          suites: this.#settings.suites,
           staticKeyPairs: this.#settings.staticKeyPairs,
           prologue: noisePrologue(this.#settings.domain),
         });
@@ -210,4 +214,9 @@ export class CompactServer {
     events.push({ kind: 'failed', code });
     return events;
   }
+}
+
+function closeKeys({ send, receive }: { readonly send: CipherState; readonly receive: CipherState }): void {
+  send.close();
+  receive.close();
 }

@@ -22,6 +22,8 @@ export type ReferenceOffer = {
   };
   /** The gatekeeper's long-term Ed25519 key, base64url of 32 bytes; absent when compact is not offered. */
   readonly signingKey?: string;
+  /** What the compact transport may be encrypted with; absent from gatekeepers of version 0.1.0. */
+  readonly compactCiphers?: readonly string[];
   readonly suites: readonly string[];
   readonly providers: readonly { readonly number: number; readonly name: string }[];
 };
@@ -177,6 +179,7 @@ function readOffer(body: unknown): ReferenceOffer | undefined {
   const websocket = readWebsocket(endpoints['websocket']);
   const compactWebsocket = readWebsocket(endpoints['compactWebsocket']);
   const signingKey = readSigningKey(compactKeys);
+  const compactCiphers = readCiphers(compactKeys);
   return {
     version: 1,
     issuer,
@@ -190,6 +193,7 @@ function readOffer(body: unknown): ReferenceOffer | undefined {
       ...(compactWebsocket === undefined ? {} : { compactWebsocket }),
     },
     ...(signingKey === undefined ? {} : { signingKey }),
+    ...(compactCiphers === undefined ? {} : { compactCiphers }),
     suites: Array.isArray(suites) ? suites.filter(suite => typeof suite === 'string') : [],
     providers: Array.isArray(providers)
       ? providers.flatMap(provider => {
@@ -211,6 +215,11 @@ function readHostPort(value: unknown): HostPort | undefined {
 function readWebsocket(value: unknown): string | undefined {
   if (typeof value !== 'string' || !URL.canParse(value)) return undefined;
   return new URL(value).protocol === 'wss:' ? value : undefined;
+}
+
+function readCiphers(value: unknown): readonly string[] | undefined {
+  const ciphers = isRecord(value) ? value['ciphers'] : undefined;
+  return Array.isArray(ciphers) ? ciphers.filter(cipher => typeof cipher === 'string') : undefined;
 }
 
 function readSigningKey(value: unknown): string | undefined {

@@ -177,10 +177,10 @@ function decodeTransport(text: string | undefined): { name: string; sinceMs: num
 }
 
 function encodeStaticKey(key: KnownStaticKey): string {
-  return JSON.stringify({ publicKey: Buffer.from(key.publicKey).toString('base64'), notAfter: key.notAfter });
+  return JSON.stringify({ ...key, publicKey: Buffer.from(key.publicKey).toString('base64') });
 }
 
 function decodeStaticKey(text: string): KnownStaticKey {
-  const { publicKey, notAfter } = JSON.parse(text) as { publicKey: string; notAfter: number };
-  return { publicKey: Buffer.from(publicKey, 'base64'), notAfter };
+  const stored = JSON.parse(text) as { publicKey: string; notAfter: number; cipher?: KnownStaticKey['cipher'] };
+  return { ...stored, publicKey: Buffer.from(stored.publicKey, 'base64') };
 }

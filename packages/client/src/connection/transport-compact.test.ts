@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { certifyStaticKey } from '@drawbridge/identity/static-key-certificate';
+import type { CipherName } from '@drawbridge/noise/crypto';
 import { generateKeyPair, nodeSuite } from '@drawbridge/noise/node-crypto';
 import { encodeCertificate } from '@drawbridge/stream/compact-login';
 import { CompactServer } from '@drawbridge/stream/compact-server';
@@ -76,14 +77,19 @@ async function run(
 }
 
 /** The server half: admits everybody who says `a.b.c`, and echoes. */
-function gatekeeper(signedBy = pin.privateKey, notAfter = statement.notAfter, frames: Element[][] = []) {
+function gatekeeper(
+  signedBy = pin.privateKey,
+  notAfter = statement.notAfter,
+  frames: Element[][] = [],
+  offered: readonly CipherName[] = ['AESGCM'],
+) {
   return (socket: Socket): void => {
     const certificate = certifyStaticKey(domain, { ...statement, notAfter }, signedBy);
     const half = new CompactServer({
       domain,
-      suite: nodeSuite('AESGCM', 'SHA256'),
+      suites: offered.map(cipher => nodeSuite(cipher, 'SHA256')),
       staticKeyPairs: [staticKeyPair],
-      certificate: encodeCertificate(certificate, compactContext(domain)),
+      certificate: encodeCertificate({ ...certificate, ciphers: offered }, compactContext(domain)),
     });
     const take = (events: ReturnType<CompactServer['receive']>): void => {
       for (const event of events) {
@@ -128,7 +134,7 @@ test('what the stream says first travels with the login; a turn is one frame; th
 test('a known static key is used until its certificate ends', async () => {
   const patternOf = async (notAfter: number): Promise<number | undefined> => {
     let first: Buffer | undefined;
-    const known = { publicKey: staticKeyPair.publicKey, notAfter };
+    const known = { publicKey: staticKeyPair.publicKey, notAfter, cipher: 'AESGCM' } as const;
     await run(
       socket => {
         socket.on('data', (chunk: Buffer) => (first ??= chunk));
@@ -227,3 +233,91 @@ test('a key log needs the word development, and a file that can be written', asy
     rmSync(folder, { recursive: true, force: true });
   }
 });
+
+const both: readonly CipherName[] = ['ChaChaPoly', 'AESGCM'];
+
+test('the offered cipher is used, and kept with the key that a certificate named it for', async () => {
+  for (const [offeredCiphers, offered, cipher] of [
+    [both, both, 'ChaChaPoly'],
+    [undefined, ['AESGCM'], 'AESGCM'],
+    [['AESGCM', 'of-a-later-version'], ['AESGCM', 'of-a-later-version'], 'AESGCM'],
+  ] as const) {
+    const { kept, transport } = await run(
+      gatekeeper(undefined, undefined, [], offered.filter(isKnown)),
+      { offeredCiphers },
+      ({ transport: open, events }) => {
+        if (events.at(-1)?.kind === 'element') open.sendEnd();
+      },
+    );
+    assert.equal(transport.failure, undefined);
+    assert.deepEqual(
+      kept.map(key => key?.cipher),
+      [cipher],
+    );
+  }
+});
+
+test('a key that was certified for another cipher than the offer names is certified again', async () => {
+  for (const cipher of [undefined, 'AESGCM', 'ChaChaPoly'] as const) {
+    const known = { publicKey: staticKeyPair.publicKey, notAfter: statement.notAfter, cipher };
+    const { kept, transport } = await run(
+      gatekeeper(undefined, undefined, [], both),
+      { offeredCiphers: both, knownStaticKey: () => known },
+      ({ transport: open, events }) => {
+        if (events.at(-1)?.kind === 'element') open.sendEnd();
+      },
+    );
+    assert.equal(transport.failure, undefined);
+    assert.equal(kept.length, cipher === 'ChaChaPoly' ? 0 : 1);
+  }
+});
+
+test('an offer whose better cipher was taken out is noticed before anything is revealed, and mended', async () => {
+  const connections: number[] = [];
+  const frames: Element[][] = [];
+  const serve = gatekeeper(undefined, undefined, frames, both);
+  let proofs = 0;
+  const sockets: Socket[] = [];
+  const server = createServer(socket => {
+    socket.on('error', () => {});
+    sockets.push(socket);
+    socket.once('data', (chunk: Buffer) => connections.push(chunk[7]!));
+    serve(socket);
+  });
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  const connect = compactTransport({
+    target: { host: '127.0.0.1', port: (server.address() as AddressInfo).port },
+    deviceKeyPair: generateKeyPair(),
+    pinnedKey: pin.publicKey,
+    offeredCiphers: ['AESGCM'],
+    knownStaticKey: () => undefined,
+    keepStaticKey: () => {},
+    nowMs: () => nowMs,
+  });
+  const attempt = async (): Promise<Transport> => {
+    const ended = Promise.withResolvers<void>();
+    const transport: Transport = connect({
+      domain,
+      proof: () => Promise.resolve(proofs++ >= 0 ? 'a.b.c' : ''),
+      emit: event => {
+        if (event.kind === 'connected') transport.send(bind);
+        if (event.kind === 'element') transport.sendEnd();
+        if (event.kind === 'disconnected') ended.resolve();
+      },
+    });
+    await ended.promise;
+    return transport;
+  };
+  const first = await attempt();
+  assert.equal(first.failure?.code, 'protocol-error');
+  assert.equal(first.failure?.detail, 'cipher-downgraded');
+  const second = await attempt();
+  assert.equal(second.failure, undefined);
+  assert.deepEqual(connections, [0x01, 0x11]);
+  for (const socket of sockets) socket.destroy();
+  await new Promise(resolve => server.close(resolve));
+});
+
+function isKnown(cipher: string): cipher is CipherName {
+  return cipher === 'AESGCM' || cipher === 'ChaChaPoly';
+}

@@ -4,12 +4,12 @@
 import type { KeyObject } from 'node:crypto';
 import { connect as connectTcp } from 'node:net';
 import { isStaticKeyCertified } from '@drawbridge/identity/static-key-certificate';
-import type { KeyPair, Suite } from '@drawbridge/noise/crypto';
-import { nodeSuite } from '@drawbridge/noise/node-crypto';
+import type { CipherName, KeyPair } from '@drawbridge/noise/crypto';
+import { platformCrypto } from '@drawbridge/noise/platform-crypto';
 import { CompactClient, type CompactClientEvent, type CompactClientFailure } from '@drawbridge/stream/compact-client';
 import { maxWebSocketMessageBytes } from '@drawbridge/stream/compact-frames';
 import { CompactKeyRecorder } from '@drawbridge/stream/compact-key-log';
-import { goodbye, type StaticKeyCertificate } from '@drawbridge/stream/compact-login';
+import { goodbye, preferredCipher, type StaticKeyCertificate } from '@drawbridge/stream/compact-login';
 import type { Element } from '@drawbridge/wire/element';
 import { WebSocket } from 'ws';
 import { ClientError } from '../errors.ts';
@@ -17,7 +17,12 @@ import { type HttpTrust, networkError } from './http.ts';
 import type { ConnectTransport, Transport, TransportContext } from './transport.ts';
 
 /** The gatekeeper's static key as certified last; with it the login needs one round trip less. */
-export type KnownStaticKey = { readonly publicKey: Uint8Array; readonly notAfter: number };
+export type KnownStaticKey = {
+  readonly publicKey: Uint8Array;
+  readonly notAfter: number;
+  /** The cipher to use with it, by its certificate; undefined when version 0.1.0 kept it: then it is certified again. */
+  readonly cipher?: CipherName | undefined;
+};
 
 export type CompactOptions = HttpTrust & {
   readonly target: { readonly host: string; readonly port: number } | { readonly url: string };
@@ -25,6 +30,8 @@ export type CompactOptions = HttpTrust & {
   readonly deviceKeyPair: KeyPair;
   /** The gatekeeper's long-term key, pinned at enlistment. */
   readonly pinnedKey: KeyObject;
+  /** By the reference offer; undefined from a gatekeeper of version 0.1.0. */
+  readonly offeredCiphers?: readonly string[] | undefined;
   readonly knownStaticKey: () => KnownStaticKey | undefined;
   /** Keeps a newly certified key, or forgets the known one. */
   readonly keepStaticKey: (key: KnownStaticKey | undefined) => void;
@@ -37,7 +44,6 @@ export type CompactOptions = HttpTrust & {
 const connectTimeoutMs = 5_000;
 const answerTimeoutMs = 10_000;
 const lingerMs = 2_000;
-const suite = nodeSuite('AESGCM', 'SHA256');
 
 /**
  * A transport whose handshake carries proof and first stanzas. When it ends with a `failure` of code `unreachable` or
@@ -45,8 +51,13 @@ const suite = nodeSuite('AESGCM', 'SHA256');
  * gatekeeper's word, or that of somebody who pretends to be it.
  */
 export function compactTransport(options: CompactOptions): ConnectTransport {
-  return context => new CompactTransport(options, context);
+  // A certificate knows better than the offer, which may have been fetched long ago.
+  const choice: CipherChoice = { cipher: preferredCipher(options.offeredCiphers) };
+  return context => new CompactTransport(options, choice, context);
 }
+
+/** The cipher of the next connection. */
+type CipherChoice = { cipher: CipherName };
 
 /** What carries the bytes. */
 type Carrier = {
@@ -68,6 +79,7 @@ class CompactTransport implements Transport {
   readonly carrier = 'authenticated';
   failure: ClientError | undefined;
   readonly #options: CompactOptions;
+  readonly #choice: CipherChoice;
   readonly #context: TransportContext;
   readonly #carrier: Carrier;
   #client: CompactClient | undefined;
@@ -79,8 +91,9 @@ class CompactTransport implements Transport {
   #open = false;
   #done = false;
 
-  constructor(options: CompactOptions, context: TransportContext) {
+  constructor(options: CompactOptions, choice: CipherChoice, context: TransportContext) {
     this.#options = options;
+    this.#choice = choice;
     this.#context = context;
     const events: CarrierEvents = {
       connected: () => void this.#logIn(),
@@ -153,13 +166,16 @@ class CompactTransport implements Transport {
     this.#context.emit({ kind: 'connected' });
     if (this.#done) return;
     const known = knownStaticKey();
-    if (this.#options.keyLog !== undefined) this.#recorder = new CompactKeyRecorder(suite);
-    const chosen: Suite = this.#recorder?.suite ?? suite;
+    if (this.#options.keyLog !== undefined) this.#recorder = new CompactKeyRecorder();
+    const { cipher } = this.#choice;
+    const suite = platformCrypto.suite(cipher, 'SHA256');
+    // Where offer and certificate differ, XX brings a new certificate, and that decides.
+    const isUsable = known !== undefined && known.notAfter * 1_000 > nowMs() && known.cipher === cipher;
     this.#client = new CompactClient({
       domain: this.#context.domain,
-      suite: chosen,
+      suite: this.#recorder?.watch(suite) ?? suite,
       deviceKeyPair,
-      knownStaticKey: known === undefined || known.notAfter * 1_000 <= nowMs() ? undefined : known.publicKey,
+      knownStaticKey: isUsable ? known.publicKey : undefined,
       isCertified: certificate => this.#isCertified(certificate),
       proof,
       stanzas: this.#outgoing,
@@ -197,7 +213,10 @@ class CompactTransport implements Transport {
           }
           const { certificate, staticKey } = event;
           if (certificate !== undefined) {
-            this.#options.keepStaticKey({ publicKey: Uint8Array.from(staticKey), notAfter: certificate.notAfter });
+            const { notAfter, ciphers } = certificate;
+            this.#choice.cipher = preferredCipher(ciphers);
+            const { cipher } = this.#choice;
+            this.#options.keepStaticKey({ publicKey: Uint8Array.from(staticKey), notAfter, cipher });
           }
           this.#flush();
           break;
@@ -224,6 +243,8 @@ class CompactTransport implements Transport {
       // Whatever answers there, a proxy for example, it does not speak the protocol.
       this.failure ??= new ClientError('unreachable', { detail: code });
     else this.failure ??= new ClientError('protocol-error', { detail: code });
+    // The next connection uses the better cipher; another transport would be what somebody in between may want.
+    if (code === 'cipher-downgraded') this.#choice.cipher = 'ChaChaPoly';
     if (code === 'key-refused' || code === 'handshake-failed') this.#options.keepStaticKey(undefined);
     this.#carrier.destroy();
   }

@@ -1,6 +1,6 @@
 // Which transports a gatekeeper offers, in the order in which a client tries them. The next one is tried when a connection
 // could not be made. Knows nothing of how any of them works.
-import { keyPairFromPrivateKey } from '@drawbridge/noise/node-crypto';
+import { platformCrypto } from '@drawbridge/noise/platform-crypto';
 import { importPinnedKey } from '@drawbridge/identity/static-key-certificate';
 import type { ReferenceOffer } from '../account/enlist.ts';
 import type { HttpTrust } from './http.ts';
@@ -72,9 +72,20 @@ function overCompact(
 ): ConnectTransport | undefined {
   const { trust, knownStaticKey, keepStaticKey, nowMs, keyLog } = options;
   const pinnedKey = options.signingKey === undefined ? undefined : importPinnedKey(options.signingKey);
-  const deviceKeyPair = keyPairFromPrivateKey(options.devicePrivateKey);
+  const deviceKeyPair = platformCrypto.keyPairFromPrivateKey(options.devicePrivateKey);
   if (pinnedKey === undefined || deviceKeyPair === undefined) return undefined;
-  return compactTransport({ target, deviceKeyPair, pinnedKey, knownStaticKey, keepStaticKey, nowMs, keyLog, ...trust });
+  const offeredCiphers = options.offer.compactCiphers;
+  return compactTransport({
+    target,
+    deviceKeyPair,
+    pinnedKey,
+    offeredCiphers,
+    knownStaticKey,
+    keepStaticKey,
+    nowMs,
+    keyLog,
+    ...trust,
+  });
 }
 
 /** Which transport got through last instead of the first, and since when; kept over restarts. */

@@ -221,7 +221,7 @@ test('the well-known documents and OpenAPI say what is there', async () => {
     issuer: gatekeeperIssuer,
     domain,
     endpoints: { http: gatekeeperIssuer, xmpp: { host: domain, port: 5222 } },
-    compactKeys: { signingKey: { kty: 'OKP', crv: 'Ed25519', x: 'key' } },
+    compactKeys: { signingKey: { kty: 'OKP', crv: 'Ed25519', x: 'key' }, ciphers: ['ChaChaPoly', 'AESGCM'] },
     suites: ['signal-1'],
     jwksUri: `${gatekeeperIssuer}/.well-known/jwks.json`,
     providers: [{ number: 1, name: 'skylark.example' }],

@@ -5,6 +5,7 @@ import type { IncomingMessage, RequestListener } from 'node:http';
 import { pump } from '@drawbridge/identity/body-buffers';
 import { maxProofLifetimeSeconds, type OwnershipProof } from '@drawbridge/identity/ownership-proof';
 import { rangeAsked } from '@drawbridge/provider/media-origin-range';
+import { compactCiphers } from '@drawbridge/stream/compact-login';
 import { maxCiphertextBytes, maxDeviceId, maxEnvelopeBytes, maxRegistrationId } from '@drawbridge/wire/limits';
 import swagger from '@fastify/swagger';
 import type { FastifyRequest } from 'fastify';
@@ -223,7 +224,9 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
         issuer: config.issuer,
         domain: config.domain,
         endpoints: deps.endpoints(),
-        ...(deps.compactSigningKey === undefined ? {} : { compactKeys: { signingKey: deps.compactSigningKey } }),
+        ...(deps.compactSigningKey === undefined
+          ? {}
+          : { compactKeys: { signingKey: deps.compactSigningKey, ciphers: compactCiphers } }),
         suites: [...new Set(registry.list().flatMap(provider => [...provider.suites]))],
         limits: {
           httpBodyBytes: maxBodyBytes,

@@ -5,7 +5,8 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject 
 import { chmodSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { type CertifiedStaticKey, certifyStaticKey } from '@drawbridge/identity/static-key-certificate';
 import type { KeyPair } from '@drawbridge/noise/crypto';
-import { generatePrivateKey, keyPairFromPrivateKey } from '@drawbridge/noise/node-crypto';
+import { generatePrivateKey } from '@drawbridge/noise/node-crypto';
+import { platformCrypto } from '@drawbridge/noise/platform-crypto';
 
 /** How long a static key is the current one, and how long its certificate is valid: clients that know it may return. */
 export const staticKeyUseMs = 30 * 86_400_000;
@@ -70,7 +71,9 @@ function replaceStaticKey(file: string, domain: string, stored: StoredKeys, nowM
 
 function compactKeysOf(file: string, domain: string, stored: StoredKeys): CompactKeys {
   const signingKey = importSigningKey(file, stored.signingKey);
-  const pairs = stored.staticKeys.map(key => keyPairFromPrivateKey(Buffer.from(key.privateKey, 'base64')));
+  const pairs = stored.staticKeys.map(key =>
+    platformCrypto.keyPairFromPrivateKey(Buffer.from(key.privateKey, 'base64')),
+  );
   const [first, ...rest] = pairs.filter(pair => pair !== undefined);
   if (first === undefined || rest.length + 1 < pairs.length) throw damaged(file);
   const { notBefore, notAfter } = stored.staticKeys[0]!;

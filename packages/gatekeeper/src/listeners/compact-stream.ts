@@ -57,8 +57,10 @@ export class CompactStream implements Carrier {
     this.#link = link;
     this.#place = options.place;
     const { keyLog, settings } = options;
-    if (keyLog !== undefined) this.#recorder = { keyLog, keys: new CompactKeyRecorder(settings.suite) };
-    this.#server = new CompactServer({ ...settings, suite: this.#recorder?.keys.suite ?? settings.suite });
+    const keys = keyLog === undefined ? undefined : new CompactKeyRecorder();
+    if (keyLog !== undefined && keys !== undefined) this.#recorder = { keyLog, keys };
+    const suites = keys === undefined ? settings.suites : settings.suites.map(suite => keys.watch(suite));
+    this.#server = new CompactServer({ ...settings, suites });
     this.#negotiation = new ServerNegotiation({ domain: host.domain, carrier: 'authenticated' });
     this.#deadline = setTimeout(() => this.#cut('login-too-slow'), host.limits.loginMs);
   }

@@ -5,8 +5,9 @@
 import type { CipherState } from '../cipher-state.ts';
 import type { KeyPair, Suite } from '../crypto.ts';
 import { isNoiseError, type NoiseError } from '../errors.ts';
-import { keyPairFromPrivateKey, nodeSuite } from '../node-crypto.ts';
+import { keyPairFromPrivateKey } from '../node-crypto.ts';
 import { type PipeTransport, startInitiator, startResponder } from '../pipes.ts';
+import { platformCrypto } from '../platform-crypto.ts';
 
 type Random = (below: number) => number;
 
@@ -66,23 +67,24 @@ function corrupted(random: Random, message: Uint8Array, other: Uint8Array): Uint
 /** Runs `iterations` sessions; the same seed gives the same attacks. Throws when a law is broken. */
 export function fuzzNoise(seed: number, iterations: number): void {
   const random = randomOf(seed);
-  const plain = nodeSuite('AESGCM', 'SHA256');
   const newKeyPair = (): KeyPair => keyPairFromPrivateKey(bytes(random, 32))!;
-  const suite: Suite = { ...plain, generateKeyPair: newKeyPair };
+  const suites = (['AESGCM', 'ChaChaPoly'] as const).map(
+    (cipher): Suite => ({ ...platformCrypto.suite(cipher, 'SHA256'), generateKeyPair: newKeyPair }),
+  );
   const initiatorKey = newKeyPair();
   const current = newKeyPair();
   const previous = newKeyPair();
   const forgotten = newKeyPair();
   let other: Uint8Array = bytes(random, 96);
-  for (let i = 0; i < iterations; i++) other = session();
+  for (let i = 0; i < iterations; i++) other = session(suites[i % 2]!);
 
-  function session(): Uint8Array {
+  function session(suite: Suite): Uint8Array {
     const prologue = bytes(random, random(8));
     const payload = bytes(random, random(64));
     const certificate = bytes(random, random(64));
     const remoteStatic = [undefined, current, previous, forgotten][random(4)]?.publicKey;
     const began = startInitiator({ suite, staticKeyPair: initiatorKey, remoteStatic, prologue, payload });
-    const responder = startResponder({ suite, staticKeyPairs: [current, previous], prologue });
+    const responder = startResponder({ suites, staticKeyPairs: [current, previous], prologue });
     law(!isNoiseError(began) && !isNoiseError(responder), 'a session with good keys begins');
     const { initiator, message: message1 } = began;
     // A changed message that is taken, because nothing in it is authenticated yet, makes the session a lost one.

@@ -32,7 +32,9 @@ function bytesOf(random: Random, length: number): Uint8Array {
 export function fuzzCompactConnection(seed: number, iterations: number): void {
   const random = randomOf(seed);
   const newKeyPair = (): KeyPair => keyPairFromPrivateKey(bytesOf(random, 32))!;
-  const suite: Suite = { ...nodeSuite('AESGCM', 'SHA256'), generateKeyPair: newKeyPair };
+  const suites = (['AESGCM', 'ChaChaPoly'] as const).map(
+    (cipher): Suite => ({ ...nodeSuite(cipher, 'SHA256'), generateKeyPair: newKeyPair }),
+  );
   const current = newKeyPair();
   const previous = newKeyPair();
   const forgotten = newKeyPair();
@@ -41,7 +43,7 @@ export function fuzzCompactConnection(seed: number, iterations: number): void {
 
   for (let round = 0; round < iterations; round++) {
     try {
-      const sent = connection();
+      const sent = connection(suites[round % 2]!);
       if (sent.length > 0) recorded = sent;
     } catch (error) {
       throw new Error(
@@ -53,13 +55,14 @@ export function fuzzCompactConnection(seed: number, iterations: number): void {
     }
   }
 
-  function connection(): Uint8Array[] {
+  function connection(suite: Suite): Uint8Array[] {
     const knownStaticKey = [undefined, current, previous, forgotten][random(4)]?.publicKey;
     const proof = random(5) === 0 ? 'not.a.proof' : goodProof;
     const first = stanzas('f', random(4));
     const answers = stanzas('a', random(4));
     const pair = new CompactPair({
       suite,
+      serverSuites: suites,
       staticKeyPairs: [current, previous],
       client: { knownStaticKey, deviceKeyPair, proof, stanzas: first },
       answers: () => answers,

@@ -19,7 +19,9 @@ export const honest: Alter = bytes => [bytes];
 
 export type PairOptions = {
   readonly serverDomain?: string;
+  /** The client's, and the only one of the server unless `serverSuites` says more. */
   readonly suite?: Suite;
+  readonly serverSuites?: readonly Suite[];
   readonly staticKeyPairs?: readonly [KeyPair, ...KeyPair[]];
   /** What the server's certificate says, when not the truth. */
   readonly certificate?: Partial<StaticKeyCertificate>;
@@ -65,7 +67,7 @@ export class CompactPair {
     };
     this.server = new CompactServer({
       domain: serverDomain,
-      suite,
+      suites: options.serverSuites ?? [suite],
       staticKeyPairs,
       certificate: encodeCertificate(certificate, compactContext(serverDomain)),
       opened: transport => {
