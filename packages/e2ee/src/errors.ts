@@ -5,9 +5,10 @@ import type { DecryptError } from './suite.ts';
 /**
  * - `drop`: acknowledge and forget (a repeat, or something that no honest sender makes).
  * - `retry`: ask the sender to send it again, within the bounds of `retry.ts`.
+ * - `lose`: acknowledge, and show that something could not be read; nobody is asked to send it again.
  * - `hold`: keep the ciphertext; a person's acceptance makes it readable.
  */
-export type DecryptErrorAction = 'drop' | 'retry' | 'hold';
+export type DecryptErrorAction = 'drop' | 'lose' | 'retry' | 'hold';
 
 export const decryptErrorTable: Readonly<
   Record<
@@ -31,6 +32,17 @@ export const decryptErrorTable: Readonly<
   'unknown-prekey': { action: 'retry', logLevel: 'info', text: 'The message was encrypted for a prekey that is gone.' },
   undecryptable: { action: 'retry', logLevel: 'info', text: 'The message can not be decrypted.' },
   'bad-padding': { action: 'drop', logLevel: 'warn', text: 'The decrypted content is not padded as the suite says.' },
+  misbound: {
+    action: 'lose',
+    logLevel: 'warn',
+    text: 'The content is bound to another author, device, recipient or gatekeeper.',
+  },
+  'session-too-large': { action: 'lose', logLevel: 'warn', text: 'The session grew too large and was ended.' },
+  'identity-of-another': {
+    action: 'lose',
+    logLevel: 'warn',
+    text: "The sender's identity key belongs to another person.",
+  },
   'untrusted-identity': {
     action: 'hold',
     logLevel: 'warn',

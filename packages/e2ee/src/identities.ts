@@ -51,6 +51,22 @@ export function putIdentity(
   store.put('identity', interopId, toBinary(IdentityRecordSchema, create(IdentityRecordSchema, fields)));
 }
 
+/** Whose identity key this is as far as is known: one key is one person's. */
+export async function ownerOf(store: StagedStore, identityKey: Uint8Array): Promise<InteropId | undefined> {
+  const bytes = await store.read('identity', ownerKey(identityKey));
+  return bytes === undefined ? undefined : Buffer.from(bytes).toString();
+}
+
+/** Remembers whose key it is; keys of stores of 0.1.0 are noted when they are seen next. */
+export async function noteOwner(store: StagedStore, interopId: InteropId, identityKey: Uint8Array): Promise<void> {
+  if ((await ownerOf(store, identityKey)) === interopId) return;
+  store.put('identity', ownerKey(identityKey), new TextEncoder().encode(interopId));
+}
+
+function ownerKey(identityKey: Uint8Array): string {
+  return `key ${identityFingerprint(identityKey)}`;
+}
+
 /** What a key means for a person whose record is known. */
 export type Trust = 'first-seen' | 'same' | 'changed' | 'changed-after-verification';
 

@@ -5,7 +5,15 @@
 import * as Signal from '@signalapp/libsignal-client';
 import { encodeDeviceAddress, type InteropId } from './addresses.ts';
 import { MAX_LAST_RESORT_USES } from './device-keys.ts';
-import { adoptIdentity, judgeIdentity, readIdentityRecord, recordPending, sameKey } from './identities.ts';
+import {
+  adoptIdentity,
+  judgeIdentity,
+  noteOwner,
+  ownerOf,
+  readIdentityRecord,
+  recordPending,
+  sameKey,
+} from './identities.ts';
 import type { StagedStore } from './staged.ts';
 import type { StoreChange } from './stores.ts';
 import type { IdentityEvent } from './suite.ts';
@@ -26,14 +34,21 @@ function keyOf(address: Signal.ProtocolAddress): string {
   return encodeDeviceAddress({ interopId: address.name(), deviceId: address.deviceId() });
 }
 
+/** A session record beyond this is ended: libsignal keeps the keys of skipped messages in it. */
+export const MAX_SESSION_BYTES = 524_288;
+
 export class Sessions extends Signal.SessionStore {
   readonly #store: StagedStore;
+  /** A session grew beyond `MAX_SESSION_BYTES`: nothing of this operation may be kept. */
+  isTooLarge = false;
   constructor(store: StagedStore) {
     super();
     this.#store = store;
   }
   override async saveSession(address: Signal.ProtocolAddress, record: Signal.SessionRecord): Promise<void> {
-    this.#store.put('session', keyOf(address), record.serialize(), address.name());
+    const bytes = record.serialize();
+    this.isTooLarge ||= bytes.length > MAX_SESSION_BYTES;
+    this.#store.put('session', keyOf(address), bytes, address.name());
   }
   override async getSession(address: Signal.ProtocolAddress): Promise<Signal.SessionRecord | null> {
     const bytes = await this.#store.read('session', keyOf(address), address.name());
@@ -61,6 +76,8 @@ export class Identities extends Signal.IdentityKeyStore {
   readonly #nowMs: number;
   readonly #mayChange: boolean;
   readonly events: IdentityEvent[] = [];
+  /** The key is another person's: not trusted, and no person will be asked. */
+  isOfAnother = false;
   /** A key that was not trusted, and what to remember of it. */
   refused:
     | { identityKey: Uint8Array; pending?: { change: StoreChange; event: IdentityEvent }; awaitsAcceptance: boolean }
@@ -91,6 +108,11 @@ export class Identities extends Signal.IdentityKeyStore {
       this.refused = { identityKey, awaitsAcceptance: false };
       return false;
     }
+    const owner = await ownerOf(this.#store, identityKey);
+    if ((owner !== undefined && owner !== address.name()) || sameKey(identityKey, this.#local.publicKey)) {
+      this.isOfAnother = true;
+      return false;
+    }
     const record = await readIdentityRecord(this.#store, address.name());
     const trust = judgeIdentity(record, identityKey);
     if (trust === 'same' || (this.#mayChange && trust !== 'changed-after-verification')) return true;
@@ -105,6 +127,7 @@ export class Identities extends Signal.IdentityKeyStore {
   override async saveIdentity(address: Signal.ProtocolAddress, key: Signal.PublicKey): Promise<Signal.IdentityChange> {
     if (address.name() === this.#local.interopId) return Signal.IdentityChange.NewOrUnchanged;
     const identityKey = key.serialize();
+    await noteOwner(this.#store, address.name(), identityKey);
     const record = await readIdentityRecord(this.#store, address.name());
     if (judgeIdentity(record, identityKey) === 'same') return Signal.IdentityChange.NewOrUnchanged;
     this.events.push(adoptIdentity(this.#store, address.name(), record, identityKey, this.#nowMs));

@@ -14,6 +14,7 @@ import {
   MAX_DEVICE_ID,
   MAX_REGISTRATION_ID,
 } from './addresses.ts';
+import type { Misbound } from './content/binding.ts';
 import { MAX_CONTENT_BYTES } from './content/content.ts';
 import { confirm, MAX_PREKEY_ID, readDeviceKeys, refill } from './device-keys.ts';
 import {
@@ -211,6 +212,7 @@ function createSuite(
         await Signal.processPreKeyBundle(parsed, remote, here, new Sessions(store), identities, new Date(now));
       } catch (error) {
         if (store.failure !== undefined || !(error instanceof Signal.LibSignalErrorBase)) throw error;
+        if (identities.isOfAnother) return { ok: false, error: { code: 'identity-of-another' } };
         const { refused } = identities;
         if (refused === undefined) return { ok: false, error: { code: 'invalid-bundle' } };
         if (refused.pending !== undefined) {
@@ -228,6 +230,7 @@ function createSuite(
   async function decrypt(
     incoming: IncomingCiphertext,
     commit: Commit<DecryptOutcome>,
+    inspect: (content: Uint8Array) => Misbound | undefined = () => undefined,
   ): Promise<Result<DecryptOutcome, StoreError>> {
     const { from, kind, bytes } = incoming;
     const refused = (
@@ -274,6 +277,7 @@ function createSuite(
         }
       } catch (error) {
         if (store.failure !== undefined || !(error instanceof Signal.LibSignalErrorBase)) throw error;
+        if (identities.isOfAnother) return settle(commit, refused({ code: 'identity-of-another' }));
         // Nothing of the failed attempt is kept, except an identity key that a person must look at.
         const untrusted = identities.refused;
         if (untrusted !== undefined) {
@@ -292,10 +296,16 @@ function createSuite(
         const duplicate = error.code === Signal.ErrorCode.DuplicatedMessage;
         return settle(commit, refused({ code: duplicate ? 'duplicate' : 'undecryptable' }));
       }
+      if (sessions.isTooLarge) {
+        const reset: StoreChange = { op: 'delete', table: 'session', key: encodeDeviceAddress(from) };
+        return settle(commit, refused({ code: 'session-too-large' }, [reset]));
+      }
       const content = unpadContent(padded);
       const { changes } = store;
       // Authentic, so the ratchet has moved: committed even though there is nothing to show.
       if (content === undefined) return settle(commit, refused({ code: 'bad-padding' }, changes, identities.events));
+      const part = inspect(content);
+      if (part !== undefined) return settle(commit, refused({ code: 'misbound', part }));
       return settle(commit, { kind: 'content', from, content, changes, events: identities.events });
     });
   }

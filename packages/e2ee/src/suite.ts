@@ -1,8 +1,11 @@
 // The interface of an end-to-end encryption suite. `signal-1` (sessions.ts) is one; another may take its place.
 // Types only: knows nothing of libsignal, stanzas, streams or storage.
 // Source: docs/protocol/06-stanzas.md (envelope, key directory), docs/protocol/09-content.md.
+import type { Misbound } from './content/binding.ts';
 import type { DeviceAddress, InteropId } from './addresses.ts';
 import type { Commit, StoreChange } from './stores.ts';
+
+export type { DeviceAddress };
 
 export type Result<T, E> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: E };
 
@@ -113,6 +116,12 @@ export type DecryptError =
   | { readonly code: 'unknown-prekey' }
   | { readonly code: 'undecryptable' }
   | { readonly code: 'bad-padding' }
+  /** Bound to another author, device, recipient or gatekeeper, or not bound. Nothing of it is kept, its identity key above all. */
+  | { readonly code: 'misbound'; readonly part: Misbound }
+  /** The session grew beyond what is stored (`MAX_SESSION_BYTES`, libsignal-stores.ts): it is ended, this message is lost. */
+  | { readonly code: 'session-too-large' }
+  /** This identity key is another person's. */
+  | { readonly code: 'identity-of-another' }
   | { readonly code: 'untrusted-identity'; readonly fingerprint: string; readonly awaitsAcceptance: boolean };
 
 /** The store refused to be read, or the caller's commit failed: nothing happened, the operation may be repeated. */
@@ -136,6 +145,8 @@ export type SessionError =
   | { readonly code: 'invalid-address' }
   /** A field has a wrong shape or a signature does not hold. */
   | { readonly code: 'invalid-bundle' }
+  /** The identity key in it is another person's. */
+  | { readonly code: 'identity-of-another' }
   | { readonly code: 'untrusted-identity'; readonly interopId: InteropId; readonly fingerprint: string };
 
 export type IdentityState = {
@@ -196,9 +207,14 @@ export interface E2eeSuite {
 
   /**
    * Decrypts one ciphertext. `commit` is called once for every outcome, readable or refused, so that the caller stores
-   * the message (or what it will do about it) and the ratchet together before it acknowledges.
+   * the message (or what it will do about it) and the ratchet together before it acknowledges. `inspect` looks at the content
+   * before anything of it counts: `misbound` when it names a fault.
    */
-  decrypt(incoming: IncomingCiphertext, commit: Commit<DecryptOutcome>): Promise<Result<DecryptOutcome, StoreError>>;
+  decrypt(
+    incoming: IncomingCiphertext,
+    commit: Commit<DecryptOutcome>,
+    inspect?: (content: Uint8Array) => Misbound | undefined,
+  ): Promise<Result<DecryptOutcome, StoreError>>;
 
   /** Forgets the session with one device (it was removed), or with all devices of a person. */
   endSessions(

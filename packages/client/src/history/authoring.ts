@@ -12,12 +12,14 @@ import {
   type MessageRef,
 } from '@drawbridge/e2ee/content';
 import type { DeviceSync } from '@drawbridge/e2ee/content-kinds';
+import { nextStamp } from '@drawbridge/e2ee/hybrid-clock';
 import type { Clock } from '../clock.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { contentPayload } from '../inbox/inbox.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
+import { readStamp, writeStamp } from '../store/records.ts';
 import { transact } from '../store/transact.ts';
 import { take, takeIn } from './conversation.ts';
 import { type MessageName, readMessage } from './history.ts';
@@ -83,11 +85,12 @@ export class Authoring {
    */
   say(tx: Transaction, chat: string, content: Content, about?: string): ClientEvent[] {
     const { outbox } = this.#context;
-    const bytes = encoded(content);
+    const payload = outbox.bound(tx, chat, contentPayload(encoded(stamped(tx, content))));
+    const bytes = Buffer.from(payload.content, 'base64');
     const id = Buffer.from(content.messageId).toString('hex');
     const isMessage = about === id;
     const named = isMessage ? { messageId: id } : {};
-    const sent = outbox.add(tx, { to: chat, payload: contentPayload(bytes), silent: false, ...named });
+    const sent = outbox.add(tx, { to: chat, payload, silent: false, ...named });
     const transcript = encoded(this.content({ kind: 'sent-transcript', to: chat, content: bytes }));
     const copied = outbox.add(tx, { to: this.own, payload: contentPayload(transcript), silent: true });
     const events = this.#keep(tx, chat, bytes);
@@ -108,7 +111,7 @@ export class Authoring {
 
   /** For one's own other devices alone, and done here. */
   sayToOwn(tx: Transaction, content: Content): ClientEvent[] {
-    const bytes = encoded(content);
+    const bytes = encoded(stamped(tx, content));
     this.#context.outbox.add(tx, { to: this.own, payload: contentPayload(bytes), silent: true });
     return this.#keep(tx, this.own, bytes);
   }
@@ -128,6 +131,13 @@ export class Authoring {
     const nowMs = this.nowMs();
     return takeIn(tx, this.own, { author: this.own, chat, content: content.value, receivedAtMs: nowMs }, nowMs);
   }
+}
+
+/** A content with its hybrid logical stamp: after everything that was said or heard here, whatever the clock says. */
+function stamped(tx: Transaction, content: Content): Content {
+  const stampMs = nextStamp(content.sentAtMs, readStamp(tx));
+  writeStamp(tx, stampMs);
+  return { ...content, stampMs };
 }
 
 export function refOf({ id, author, sentAtMs }: MessageRecord): MessageRef {

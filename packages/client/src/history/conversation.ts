@@ -34,7 +34,7 @@ type About = { readonly target: MessageName; readonly fact: Fact };
 export function factsOf({ author, chat, content, receivedAtMs }: Said, own: string): About[] {
   const { body, sentAtMs } = content;
   const id = hex(content.messageId);
-  const stamp = { atMs: sentAtMs, id };
+  const stamp = stampOf(content);
   const isOurs = (person: string): boolean => person === own || person === chat;
   const named = (ref: { readonly author: string; readonly messageId: Uint8Array }): MessageName => {
     return { author: ref.author, id: hex(ref.messageId) };
@@ -87,6 +87,11 @@ export function factsOf({ author, chat, content, receivedAtMs }: Said, own: stri
   }
 }
 
+/** What orders contents that change one thing: the author's hybrid logical stamp, then the id. */
+function stampOf({ stampMs, sentAtMs, messageId }: DecodedContent): { readonly atMs: number; readonly id: string } {
+  return { atMs: stampMs ?? sentAtMs, id: hex(messageId) };
+}
+
 function posted(
   content: DecodedContent,
   body: PostedBody,
@@ -127,7 +132,7 @@ function saysAll({ raw, body, ...fields }: DecodedContent): boolean {
 export function takeIn(tx: Transaction, own: string, said: Said, nowMs: number, first = false): ClientEvent[] {
   const { author, chat, content } = said;
   const { body } = content;
-  const stamp = { atMs: content.sentAtMs, id: hex(content.messageId) };
+  const stamp = stampOf(content);
   // Between one's own devices: nothing is said to oneself.
   if (author === own && chat === own && body.kind !== 'profile') {
     return body.kind === 'device-sync' ? takeInSync(tx, own, body, stamp, nowMs) : [];

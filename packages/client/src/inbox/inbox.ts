@@ -4,9 +4,11 @@
 // Source: docs/protocol/06-stanzas.md, docs/protocol/09-content.md.
 import { createHash, randomBytes } from 'node:crypto';
 import { type DecodedContent, decodeContent, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
-import { decryptErrorAction } from '@drawbridge/e2ee/errors';
+import { type Misbound, verifyBinding } from '@drawbridge/e2ee/binding';
+import { decryptErrorAction, decryptErrorTable } from '@drawbridge/e2ee/errors';
+import { heardStamp } from '@drawbridge/e2ee/hybrid-clock';
 import { decideRetry, makeDecryptionError, readDecryptionError, stanzaTag } from '@drawbridge/e2ee/retry';
-import type { DecryptOutcome, E2eeSuite, IncomingCiphertext } from '@drawbridge/e2ee/suite';
+import type { DecryptOutcome, DeviceAddress, E2eeSuite, IncomingCiphertext } from '@drawbridge/e2ee/suite';
 import { attribute, type Element } from '@drawbridge/wire/element';
 import { type DeviceMessage, parseDeviceMessage } from '@drawbridge/wire/envelope';
 import { parseStanzaError } from '@drawbridge/wire/stanza-error';
@@ -29,10 +31,12 @@ import {
   readChat,
   readReceived,
   readSent,
+  readStamp,
   readUnread,
   writeCapabilities,
   writeHeld,
   writeReceived,
+  writeStamp,
   writeUnread,
 } from '../store/records.ts';
 import { addIdentityNotices, addNotice } from '../notices/notice-records.ts';
@@ -168,10 +172,14 @@ export class Inbox {
       if (seen.ok && seen.value === 'done' && incoming.heldKey === undefined) return true;
       let followup = newFollowup();
       if (seen.ok) {
-        const decrypted = await suite.decrypt(incoming.ciphertext, outcome => {
-          followup = newFollowup();
-          committed(store.transaction(tx => this.#keep(tx, incoming, outcome, followup)));
-        });
+        const decrypted = await suite.decrypt(
+          incoming.ciphertext,
+          outcome => {
+            followup = newFollowup();
+            committed(store.transaction(tx => this.#keep(tx, incoming, outcome, followup)));
+          },
+          bytes => this.#misbound(incoming.ciphertext.from, bytes),
+        );
         if (decrypted.ok) {
           this.#follow(followup);
           return true;
@@ -181,6 +189,20 @@ export class Inbox {
       await new Promise<void>(resume => clock.after(inboxLimits.storePauseMs, resume));
     }
     return false;
+  }
+
+  /** Whether a content is what it came as; one that can't be read is judged later. */
+  #misbound(author: DeviceAddress, bytes: Uint8Array): Misbound | undefined {
+    const { suite, domain } = this.#context;
+    const own = suite.local.interopId;
+    const content = decodeContent(bytes);
+    if (!content.ok) return undefined;
+    const misbound = verifyBinding(content.value, { author, recipient: own, domain });
+    const { body } = content.value;
+    if (misbound !== undefined || body.kind !== 'sent-transcript' || author.interopId !== own) return misbound;
+    // A transcript holds what was sent, as it was: bound to the one it was sent to.
+    const sent = decodeContent(body.content);
+    return sent.ok ? verifyBinding(sent.value, { author, recipient: body.to, domain }) : undefined;
   }
 
   /** Everything that one ciphertext changes, in the transaction of its session state. */
@@ -214,6 +236,14 @@ export class Inbox {
               writeReceived(tx, from, stanzaId, 'unread');
               return;
             }
+            break;
+          case 'lose':
+            deleteUnread(tx, from, stanzaId);
+            this.#lose(tx, from, incoming.ciphertext.from.interopId, stanzaId, followup);
+            followup.events.push({
+              kind: 'problem',
+              error: new ClientError('protocol-error', { detail: decryptErrorTable[outcome.error.code].text }),
+            });
             break;
           case 'drop':
             break;
@@ -286,6 +316,7 @@ export class Inbox {
     const content = decoded.value;
     this.#noteCapabilities(tx, author, deviceId, content.capabilities ?? 0);
     const receivedAtMs = clock.nowMs();
+    writeStamp(tx, heardStamp(receivedAtMs, readStamp(tx), content.stampMs ?? content.sentAtMs));
     if (content.body.kind === 'retry-request') return this.#sendAgain(tx, incoming, content.body, followup);
     if (author !== own) return this.#said(tx, author, content, followup);
     // From one's own other devices: copies of what they sent, what was done there, and history.

@@ -16,6 +16,7 @@ import { RequestRefused } from '../connection/connection.ts';
 import { fetchBundle, fetchDevices, type Request } from '../directory/directory.ts';
 import { ClientError, type ClientErrorCode } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
+import { bound, boundUncounted, type BindingContext } from './binding.ts';
 import { take } from '../history/conversation.ts';
 import type { Progress } from '../history/message-log.ts';
 import {
@@ -108,8 +109,23 @@ export class Outbox {
   ): string {
     if (!this.hasRoom(tx)) throw new ClientError('outbox-full');
     const rowId = id ?? newStanzaId();
-    writeOutbox(tx, rowId, { ...record, corrections: 0, waits: 0, notBeforeMs: 0 });
+    const { payload: given } = record;
+    const payload = given.kind === 'content' ? this.bound(tx, record.to, given) : given;
+    writeOutbox(tx, rowId, { ...record, payload, corrections: 0, waits: 0, notBeforeMs: 0 });
     return rowId;
+  }
+
+  /** A content as it will be sent: bound to its recipient and counted there, unless it was before. */
+  bound(
+    tx: Transaction,
+    to: string,
+    payload: { readonly kind: 'content'; readonly content: string },
+  ): { readonly kind: 'content'; readonly content: string } {
+    return { kind: 'content', content: base64(bound(tx, this.#bindingContext(), to, contentBytes(payload))) };
+  }
+
+  #bindingContext(): BindingContext {
+    return { author: this.#context.suite.local, domain: this.#context.domain };
   }
 
   hasRoom(tx: Transaction): boolean {
@@ -243,7 +259,8 @@ export class Outbox {
     const devices = this.#devices.get(to)?.devices;
     if (!this.#online || devices === undefined || devices.length === 0) return;
     const commit = (staged: Encrypted): void => committed(store.transaction(tx => tx.apply(staged.changes)));
-    const encrypted = await suite.encryptFor([{ to, devices, content }], commit);
+    const said = boundUncounted(this.#bindingContext(), to, content);
+    const encrypted = await suite.encryptFor([{ to, devices, content: said }], commit);
     if (!encrypted.ok || !this.#online) return;
     const id = newStanzaId();
     const ciphertexts = encrypted.value.ciphertexts.map(({ deviceId, registrationId, kind, bytes }) => ({
@@ -360,7 +377,11 @@ export class Outbox {
     const { id, record } = row;
     const merged =
       record.payload.kind === 'receipt' ? mergeReceipts(row, queue, this.#context.clock.nowMs()) : undefined;
-    const content = merged?.content ?? contentOf(record);
+    // Rows of 0.1.0, and receipts, which are put together only now, are not bound yet.
+    const content = this.#transaction(tx =>
+      bound(tx, this.#bindingContext(), record.to, merged?.content ?? contentOf(record)),
+    );
+    if (content === undefined) return { kind: 'later' };
     try {
       if (record.freshSession === true) return await this.#renewSession(id, record);
       for (let round = 0; round < outboxLimits.maxSessionRounds; round++) {
@@ -632,7 +653,11 @@ function base64(bytes: Uint8Array): string {
 }
 
 function contentOf(record: OutboxRecord): Uint8Array {
-  return record.payload.kind === 'content' ? Buffer.from(record.payload.content, 'base64') : Buffer.alloc(0);
+  return record.payload.kind === 'content' ? contentBytes(record.payload) : Buffer.alloc(0);
+}
+
+function contentBytes({ content }: { readonly content: string }): Buffer {
+  return Buffer.from(content, 'base64');
 }
 
 /** One receipt for this row and those right behind it that say the same about other messages. */

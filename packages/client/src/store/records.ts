@@ -156,6 +156,24 @@ export function writeCursor(tx: Transaction, sequence: number): void {
   putJson(tx, 'setting', 'cursor', sequence);
 }
 
+/** The number of the last content that this device has said to somebody. */
+export function readSaidNumber(tx: Transaction, to: string): number {
+  return getJson<number>(tx, 'setting', `said ${to}`) ?? 0;
+}
+
+export function writeSaidNumber(tx: Transaction, to: string, number: number): void {
+  putJson(tx, 'setting', `said ${to}`, number);
+}
+
+/** The last hybrid logical stamp given or heard. */
+export function readStamp(tx: Transaction): number {
+  return getJson<number>(tx, 'setting', 'stamp') ?? 0;
+}
+
+export function writeStamp(tx: Transaction, stampMs: number): void {
+  putJson(tx, 'setting', 'stamp', stampMs);
+}
+
 export function readContact(tx: Transaction, interopId: string): ContactRecord | undefined {
   return getJson(tx, 'contact', interopId);
 }

@@ -2,7 +2,7 @@
 // Knows nothing of files, uploads or decryption.
 // Source: docs/protocol/09-content.md section 9.3, schema/content.proto `AttachmentPointer`.
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { isText, need, time, uint32 } from './checks.ts';
+import { isText, need, time, uint32, wholeNumber } from './checks.ts';
 import {
   AttachmentKind as KindCode,
   type AttachmentPointer as PointerMessage,
@@ -74,7 +74,7 @@ export function checkPointer(pointer: AttachmentPointer, field: string): void {
     `${field}.incrementalMac`,
   );
   uint32(pointer.incrementalMacChunkBytes, `${field}.incrementalMacChunkBytes`);
-  time(pointer.sizeBytes, `${field}.sizeBytes`);
+  wholeNumber(pointer.sizeBytes, `${field}.sizeBytes`);
   need(isText(pointer.mediaType, limits.maxMediaTypeBytes), `${field}.mediaType`);
   need(isText(fileName, limits.maxNameBytes), `${field}.fileName`);
   need(isText(caption, limits.maxCaptionBytes), `${field}.caption`);
@@ -100,7 +100,7 @@ export function readPointer(message: PointerMessage, field: string): AttachmentP
     digest,
     incrementalMac,
     incrementalMacChunkBytes,
-    sizeBytes: time(message.sizeBytes, `${field}.sizeBytes`),
+    sizeBytes: wholeNumber(message.sizeBytes, `${field}.sizeBytes`),
     // A kind of a later version is still a file.
     kind: kindNames.get(message.kind) ?? 'file',
     mediaType,

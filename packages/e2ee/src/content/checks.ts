@@ -38,8 +38,17 @@ export function identifier(bytes: Uint8Array, field: string): void {
   need(bytes.length === MESSAGE_ID_BYTES, field);
 }
 
+/** The end of the year 9999: every time up to here can be written as a date. */
+export const MAX_TIME_MS = 253_402_300_799_999;
+
 export function time(ms: number | bigint, field: string): number {
-  const value = Number(ms);
+  const value = wholeNumber(ms, field);
+  need(value <= MAX_TIME_MS, field);
+  return value;
+}
+
+export function wholeNumber(given: number | bigint, field: string): number {
+  const value = Number(given);
   need(Number.isSafeInteger(value) && value >= 0, field);
   return value;
 }

@@ -201,7 +201,7 @@ test('unknown fields, bodies and styles are kept or left out, never misread', ()
     value: { attachments: [{ ...pointerMessage(pointer), kind: 99 as AttachmentKindCode }] },
   });
   assert(kind.ok && kind.value.body.kind === 'attachment' && kind.value.body.attachments[0]?.kind === 'file');
-  const newer = make({ case: 'text', value: { text: 'from the future' } }, 2);
+  const newer = make({ case: 'text', value: { text: 'from the future' } }, 3);
   assert(newer.ok && newer.value.body.kind === 'unsupported');
   const style = make({
     case: 'text',

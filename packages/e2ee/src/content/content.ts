@@ -6,6 +6,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type Content as ContentMessage, ContentSchema } from '../gen/content_pb.ts';
 import type { Result } from '../suite.ts';
 import { type Capability, capability, ownCapabilities } from './capabilities.ts';
+import { bindContent, type Binding, checkBinding, MAX_BINDING_BYTES, readBinding } from './binding.ts';
 import {
   checkRef,
   type ContentError,
@@ -44,7 +45,7 @@ export {
 };
 
 /** The version of this document that this code shows rightly. */
-export const CONTENT_VERSION = 1;
+export const CONTENT_VERSION = 2;
 /** Any serialised content; with padding and a prekey message around it, it stays below 64 KiB (docs/protocol/06). */
 export const MAX_CONTENT_BYTES = 61_440;
 export const MAX_EXCERPT_BYTES = 512;
@@ -59,6 +60,10 @@ type ContentFields = {
   readonly messageId: Uint8Array;
   readonly sentAtMs: number;
   readonly capabilities?: number;
+  /** The author's hybrid logical stamp (hybrid-clock.ts): orders what changes one thing. Absent: `sentAtMs`. Never lower. */
+  readonly stampMs?: number;
+  /** Where it belongs (binding.ts); what comes from another device must have it. */
+  readonly binding?: Binding;
   /** 16..32 bytes, groups only. */
   readonly chatId?: Uint8Array;
   readonly expiresAfterSeconds?: number;
@@ -78,6 +83,8 @@ export type DecodedContent = ContentFields & { readonly body: ContentBody | Unsu
 function checkFields(content: ContentFields): void {
   identifier(content.messageId, 'messageId');
   time(content.sentAtMs, 'sentAtMs');
+  need(time(content.stampMs ?? content.sentAtMs, 'stampMs') >= content.sentAtMs, 'stampMs');
+  if (content.binding !== undefined) checkBinding(content.binding);
   uint32(content.capabilities ?? 0, 'capabilities');
   need(uint32(content.expiresAfterSeconds ?? 0, 'expiresAfterSeconds') <= MAX_EXPIRY_SECONDS, 'expiresAfterSeconds');
   need(isText(content.fallbackText ?? '', MAX_FALLBACK_BYTES), 'fallbackText');
@@ -93,11 +100,12 @@ export function encodeContent(content: Content): Result<Uint8Array, ContentError
   return guarded(() => {
     checkFields(content);
     checkBody(content.body);
-    const bytes = toBinary(
+    const unbound = toBinary(
       ContentSchema,
       create(ContentSchema, {
         messageId: content.messageId,
         sentAtMs: BigInt(content.sentAtMs),
+        stampAheadMs: BigInt((content.stampMs ?? content.sentAtMs) - content.sentAtMs),
         capabilities: content.capabilities ?? ownCapabilities,
         chatId: content.chatId ?? new Uint8Array(),
         expiresAfterSeconds: content.expiresAfterSeconds ?? 0,
@@ -111,7 +119,9 @@ export function encodeContent(content: Content): Result<Uint8Array, ContentError
       }),
     );
     const maxBytes = isOwnOnly(content.body.kind) ? MAX_CONTENT_BYTES : MAX_TRANSCRIBED_BYTES;
-    if (bytes.length > maxBytes) throw new Refusal({ code: 'content-too-large', maxBytes });
+    const { binding } = content;
+    if (unbound.length > maxBytes - MAX_BINDING_BYTES) throw new Refusal({ code: 'content-too-large', maxBytes });
+    const bytes = binding === undefined ? unbound : bindContent(unbound, binding);
     return bytes;
   });
 }
@@ -131,10 +141,13 @@ export function decodeContent(raw: Uint8Array): Result<DecodedContent, ContentEr
     } catch {
       throw refusal('encoding');
     }
-    const { replyTo } = message;
+    const { replyTo, binding } = message;
+    const sentAtMs = time(message.sentAtMs, 'sentAtMs');
     const fields: ContentFields = {
       messageId: message.messageId,
-      sentAtMs: time(message.sentAtMs, 'sentAtMs'),
+      sentAtMs,
+      ...(message.stampAheadMs === 0n ? {} : { stampMs: time(message.sentAtMs + message.stampAheadMs, 'stampMs') }),
+      ...(binding === undefined ? {} : { binding: readBinding(binding) }),
       capabilities: message.capabilities,
       ...(message.chatId.length === 0 ? {} : { chatId: message.chatId }),
       ...(message.expiresAfterSeconds === 0 ? {} : { expiresAfterSeconds: message.expiresAfterSeconds }),

@@ -2,7 +2,17 @@
 // Knows nothing of how devices agree, or of how history is cut into pieces.
 // Source: docs/protocol/09-content.md sections 9.3, 9.9 and 9.10, schema/content.proto.
 import { isInteropId, type InteropId } from '../addresses.ts';
-import { checkRef, identifier, type MessageRef, need, readRef, refMessage, time, uint32 } from './checks.ts';
+import {
+  checkRef,
+  identifier,
+  type MessageRef,
+  need,
+  readRef,
+  refMessage,
+  time,
+  uint32,
+  wholeNumber,
+} from './checks.ts';
 import { type BodyInit, type BodyValue, type KindRow, reads } from './kind.ts';
 import { contentKindLimits as limits } from './limits.ts';
 
@@ -67,7 +77,7 @@ function checkSync(sync: DeviceSync): void {
   for (const { readAtMs } of reads) time(readAtMs, 'deviceSync.readAtMs');
   for (const { chat, mutedUntilMs } of chats) {
     if (chat !== undefined) need(isInteropId(chat), 'deviceSync.chat');
-    time(mutedUntilMs ?? 0, 'deviceSync.mutedUntilMs');
+    wholeNumber(mutedUntilMs ?? 0, 'deviceSync.mutedUntilMs');
   }
 }
 
@@ -104,7 +114,7 @@ function readSync(sync: BodyValue<'deviceSync'>): DeviceSync {
     return {
       ...(chat === '' ? {} : { chat }),
       ...(pinned === undefined ? {} : { pinned }),
-      ...(mutedUntilMs === undefined ? {} : { mutedUntilMs: time(mutedUntilMs, 'deviceSync.mutedUntilMs') }),
+      ...(mutedUntilMs === undefined ? {} : { mutedUntilMs: wholeNumber(mutedUntilMs, 'deviceSync.mutedUntilMs') }),
       ...(archived === undefined ? {} : { archived }),
       ...(sendDelivered === undefined ? {} : { sendDelivered }),
       ...(sendRead === undefined ? {} : { sendRead }),

@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file content.proto.
  */
 export const file_content: GenFile = /*@__PURE__*/
-  fileDesc("Cg1jb250ZW50LnByb3RvEhVkcmF3YnJpZGdlLmNvbnRlbnQudjEiwgsKB0NvbnRlbnQSEgoKbWVzc2FnZV9pZBgBIAEoDBISCgpzZW50X2F0X21zGAIgASgEEhQKDGNhcGFiaWxpdGllcxgDIAEoDRIPCgdjaGF0X2lkGAQgASgMEh0KFWV4cGlyZXNfYWZ0ZXJfc2Vjb25kcxgFIAEoDRIYChByZXF1aXJlZF92ZXJzaW9uGAYgASgNEi4KCHJlcGx5X3RvGAcgASgLMhwuZHJhd2JyaWRnZS5jb250ZW50LnYxLlF1b3RlEhEKCXZpZXdfb25jZRgIIAEoCBIrCgR0ZXh0GBAgASgLMhsuZHJhd2JyaWRnZS5jb250ZW50LnYxLlRleHRIABI5CgthdHRhY2htZW50cxgRIAEoCzIiLmRyYXdicmlkZ2UuY29udGVudC52MS5BdHRhY2htZW50c0gAEjMKCHJlYWN0aW9uGBIgASgLMh8uZHJhd2JyaWRnZS5jb250ZW50LnYxLlJlYWN0aW9uSAASKwoEZWRpdBgTIAEoCzIbLmRyYXdicmlkZ2UuY29udGVudC52MS5FZGl0SAASLwoGZGVsZXRlGBQgASgLMh0uZHJhd2JyaWRnZS5jb250ZW50LnYxLkRlbGV0ZUgAEjEKB3JlY2VpcHQYFSABKAsyHi5kcmF3YnJpZGdlLmNvbnRlbnQudjEuUmVjZWlwdEgAEi8KBnR5cGluZxgWIAEoCzIdLmRyYXdicmlkZ2UuY29udGVudC52MS5UeXBpbmdIABI6CgxleHBpcnlfdGltZXIYFyABKAsyIi5kcmF3YnJpZGdlLmNvbnRlbnQudjEuRXhwaXJ5VGltZXJIABIxCgdwcm9maWxlGBggASgLMh4uZHJhd2JyaWRnZS5jb250ZW50LnYxLlByb2ZpbGVIABI3Cghjb250YWN0cxgZIAEoCzIjLmRyYXdicmlkZ2UuY29udGVudC52MS5Db250YWN0Q2FyZHNIABIzCghsb2NhdGlvbhgaIAEoCzIfLmRyYXdicmlkZ2UuY29udGVudC52MS5Mb2NhdGlvbkgAEjEKB3N0aWNrZXIYGyABKAsyHi5kcmF3YnJpZGdlLmNvbnRlbnQudjEuU3RpY2tlckgAEisKBHBvbGwYHCABKAsyGy5kcmF3YnJpZGdlLmNvbnRlbnQudjEuUG9sbEgAEjQKCXBvbGxfdm90ZRgdIAEoCzIfLmRyYXdicmlkZ2UuY29udGVudC52MS5Qb2xsVm90ZUgAEjYKCnBvbGxfY2xvc2UYHiABKAsyIC5kcmF3YnJpZGdlLmNvbnRlbnQudjEuUG9sbENsb3NlSAASQAoPc2VudF90cmFuc2NyaXB0GB8gASgLMiUuZHJhd2JyaWRnZS5jb250ZW50LnYxLlNlbnRUcmFuc2NyaXB0SAASPAoNcmV0cnlfcmVxdWVzdBggIAEoCzIjLmRyYXdicmlkZ2UuY29udGVudC52MS5SZXRyeVJlcXVlc3RIABIxCgdub3RoaW5nGCEgASgLMh4uZHJhd2JyaWRnZS5jb250ZW50LnYxLk5vdGhpbmdIABI4CgtkZXZpY2Vfc3luYxglIAEoCzIhLmRyYXdicmlkZ2UuY29udGVudC52MS5EZXZpY2VTeW5jSAASPAoNaGlzdG9yeV9waWVjZRg8IAEoCzIjLmRyYXdicmlkZ2UuY29udGVudC52MS5IaXN0b3J5UGllY2VIABJACg9oaXN0b3J5X3JlcXVlc3QYPSABKAsyJS5kcmF3YnJpZGdlLmNvbnRlbnQudjEuSGlzdG9yeVJlcXVlc3RIABIVCg1mYWxsYmFja190ZXh0GCMgASgJEg0KBXF1aWV0GCQgASgIQgYKBGJvZHlKBAgJEApKBAgKEBBKBAgiECNKBAgoEDJKBAgyEDxKBAg+EEZSF3NlbmRlcl9rZXlfZGlzdHJpYnV0aW9uUgpyZWFkX21hcmtzIkQKCk1lc3NhZ2VSZWYSEgoKbWVzc2FnZV9pZBgBIAEoDBIOCgZhdXRob3IYAiABKAkSEgoKc2VudF9hdF9tcxgDIAEoBCJLCgVRdW90ZRIxCgZ0YXJnZXQYASABKAsyIS5kcmF3YnJpZGdlLmNvbnRlbnQudjEuTWVzc2FnZVJlZhIPCgdleGNlcnB0GAIgASgJIlgKClN0eWxlUmFuZ2USDQoFc3RhcnQYASABKA0SDgoGbGVuZ3RoGAIgASgNEisKBXN0eWxlGAMgASgOMhwuZHJhd2JyaWRnZS5jb250ZW50LnYxLlN0eWxlIjwKB01lbnRpb24SDQoFc3RhcnQYASABKA0SDgoGbGVuZ3RoGAIgASgNEhIKCmludGVyb3BfaWQYAyABKAkidwoLTGlua1ByZXZpZXcSCwoDdXJsGAEgASgJEg0KBXRpdGxlGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEjcKBWltYWdlGAQgASgLMiguZHJhd2JyaWRnZS5jb250ZW50LnYxLkF0dGFjaG1lbnRQb2ludGVyIq4BCgRUZXh0EgwKBHRleHQYASABKAkSMQoGc3R5bGVzGAIgAygLMiEuZHJhd2JyaWRnZS5jb250ZW50LnYxLlN0eWxlUmFuZ2USMAoIbWVudGlvbnMYAyADKAsyHi5kcmF3YnJpZGdlLmNvbnRlbnQudjEuTWVudGlvbhIzCgdwcmV2aWV3GAQgASgLMiIuZHJhd2JyaWRnZS5jb250ZW50LnYxLkxpbmtQcmV2aWV3IpEDChFBdHRhY2htZW50UG9pbnRlchILCgN1cmwYASABKAkSCwoDa2V5GAIgASgMEg4KBmRpZ2VzdBgDIAEoDBIXCg9pbmNyZW1lbnRhbF9tYWMYBCABKAwSIwobaW5jcmVtZW50YWxfbWFjX2NodW5rX2J5dGVzGAUgASgNEhIKCnNpemVfYnl0ZXMYBiABKAQSEgoKbWVkaWFfdHlwZRgHIAEoCRIRCglmaWxlX25hbWUYCCABKAkSMwoEa2luZBgJIAEoDjIlLmRyYXdicmlkZ2UuY29udGVudC52MS5BdHRhY2htZW50S2luZBIPCgdjYXB0aW9uGAogASgJEg0KBXdpZHRoGAsgASgNEg4KBmhlaWdodBgMIAEoDRITCgtkdXJhdGlvbl9tcxgNIAEoDRIQCghibHVyaGFzaBgOIAEoCRIRCgl0aHVtYm5haWwYDyABKAwSEAoId2F2ZWZvcm0YECABKAwSFgoOdXBsb2FkZWRfYXRfbXMYESABKAQSEAoIYW5pbWF0ZWQYEiABKAgiegoLQXR0YWNobWVudHMSPQoLYXR0YWNobWVudHMYASADKAsyKC5kcmF3YnJpZGdlLmNvbnRlbnQudjEuQXR0YWNobWVudFBvaW50ZXISLAoHY2FwdGlvbhgCIAEoCzIbLmRyYXdicmlkZ2UuY29udGVudC52MS5UZXh0IkwKCFJlYWN0aW9uEjEKBnRhcmdldBgBIAEoCzIhLmRyYXdicmlkZ2UuY29udGVudC52MS5NZXNzYWdlUmVmEg0KBWVtb2ppGAIgASgJIkwKBEVkaXQSGQoRdGFyZ2V0X21lc3NhZ2VfaWQYASABKAwSKQoEdGV4dBgCIAEoCzIbLmRyYXdicmlkZ2UuY29udGVudC52MS5UZXh0IiMKBkRlbGV0ZRIZChF0YXJnZXRfbWVzc2FnZV9pZBgBIAEoDCJQCgdSZWNlaXB0EjAKBGtpbmQYASABKA4yIi5kcmF3YnJpZGdlLmNvbnRlbnQudjEuUmVjZWlwdEtpbmQSEwoLbWVzc2FnZV9pZHMYAiADKAwiOwoGVHlwaW5nEjEKBXN0YXRlGAEgASgOMiIuZHJhd2JyaWRnZS5jb250ZW50LnYxLlR5cGluZ1N0YXRlIi8KC0V4cGlyeVRpbWVyEg8KB3NlY29uZHMYASABKA0SDwoHdmVyc2lvbhgCIAEoDSJoCgdQcm9maWxlEhQKDGRpc3BsYXlfbmFtZRgBIAEoCRINCgVhYm91dBgCIAEoCRI4CgZhdmF0YXIYAyABKAsyKC5kcmF3YnJpZGdlLmNvbnRlbnQudjEuQXR0YWNobWVudFBvaW50ZXIikQEKC0NvbnRhY3RDYXJkEhQKDGRpc3BsYXlfbmFtZRgBIAEoCRIOCgZwaG9uZXMYAiADKAkSDgoGZW1haWxzGAMgAygJEhIKCmludGVyb3BfaWQYBCABKAkSOAoGYXZhdGFyGAUgASgLMiguZHJhd2JyaWRnZS5jb250ZW50LnYxLkF0dGFjaG1lbnRQb2ludGVyIkQKDENvbnRhY3RDYXJkcxI0Cghjb250YWN0cxgBIAMoCzIiLmRyYXdicmlkZ2UuY29udGVudC52MS5Db250YWN0Q2FyZCKVAQoITG9jYXRpb24SEAoIbGF0aXR1ZGUYASABKAESEQoJbG9uZ2l0dWRlGAIgASgBEhcKD2FjY3VyYWN5X21ldGVycxgDIAEoARIMCgRuYW1lGAQgASgJEg8KB2FkZHJlc3MYBSABKAkSFQoNbGl2ZV91bnRpbF9tcxgGIAEoBBIVCg1saXZlX3NlcXVlbmNlGAcgASgNIl8KB1N0aWNrZXISNwoFaW1hZ2UYASABKAsyKC5kcmF3YnJpZGdlLmNvbnRlbnQudjEuQXR0YWNobWVudFBvaW50ZXISDQoFZW1vamkYAiABKAkSDAoEcGFjaxgDIAEoCSJNCgRQb2xsEhAKCHF1ZXN0aW9uGAEgASgJEg8KB29wdGlvbnMYAiADKAkSDwoHY2hvaWNlcxgDIAEoDRIRCglhbm9ueW1vdXMYBCABKAgiXQoIUG9sbFZvdGUSLwoEcG9sbBgBIAEoCzIhLmRyYXdicmlkZ2UuY29udGVudC52MS5NZXNzYWdlUmVmEg8KB29wdGlvbnMYAiADKA0SDwoHdmVyc2lvbhgDIAEoDSIkCglQb2xsQ2xvc2USFwoPcG9sbF9tZXNzYWdlX2lkGAEgASgMIi0KDlNlbnRUcmFuc2NyaXB0EgoKAnRvGAEgASgJEg8KB2NvbnRlbnQYAiABKAwiTAoMUmV0cnlSZXF1ZXN0EhEKCXN0YW56YV9pZBgBIAEoCRIYChBkZWNyeXB0aW9uX2Vycm9yGAIgASgMEg8KB2F0dGVtcHQYAyABKA0iCQoHTm90aGluZyKzBQoKRGV2aWNlU3luYxI1CgVyZWFkcxgBIAMoCzImLmRyYXdicmlkZ2UuY29udGVudC52MS5EZXZpY2VTeW5jLlJlYWQSOAoGaGlkZGVuGAIgAygLMiguZHJhd2JyaWRnZS5jb250ZW50LnYxLkRldmljZVN5bmMuSGlkZGVuEj0KBWNoYXRzGAMgAygLMi4uZHJhd2JyaWRnZS5jb250ZW50LnYxLkRldmljZVN5bmMuQ2hhdFNldHRpbmdzGmwKBFJlYWQSMgoHbWVzc2FnZRgBIAEoCzIhLmRyYXdicmlkZ2UuY29udGVudC52MS5NZXNzYWdlUmVmEgwKBGNoYXQYAiABKAkSEgoKcmVhZF9hdF9tcxgDIAEoBBIOCgZvcGVuZWQYBCABKAgaSgoGSGlkZGVuEjIKB21lc3NhZ2UYASABKAsyIS5kcmF3YnJpZGdlLmNvbnRlbnQudjEuTWVzc2FnZVJlZhIMCgRjaGF0GAIgASgJGroCCgxDaGF0U2V0dGluZ3MSDAoEY2hhdBgBIAEoCRITCgZwaW5uZWQYAiABKAhIAIgBARIbCg5tdXRlZF91bnRpbF9tcxgDIAEoBEgBiAEBEhUKCGFyY2hpdmVkGAQgASgISAKIAQESGwoOc2VuZF9kZWxpdmVyZWQYBSABKAhIA4gBARIWCglzZW5kX3JlYWQYBiABKAhIBIgBARIYCgtzZW5kX3BsYXllZBgHIAEoCEgFiAEBEhgKC3NlbmRfdHlwaW5nGAggASgISAaIAQFCCQoHX3Bpbm5lZEIRCg9fbXV0ZWRfdW50aWxfbXNCCwoJX2FyY2hpdmVkQhEKD19zZW5kX2RlbGl2ZXJlZEIMCgpfc2VuZF9yZWFkQg4KDF9zZW5kX3BsYXllZEIOCgxfc2VuZF90eXBpbmci9wEKDEhpc3RvcnlQaWVjZRITCgt0cmFuc2Zlcl9pZBgBIAEoDBINCgVpbmRleBgCIAEoDRI3CgVpdGVtcxgDIAMoCzIoLmRyYXdicmlkZ2UuY29udGVudC52MS5IaXN0b3J5UGllY2UuSXRlbRIVCg1tZXNzYWdlc19kb25lGAQgASgNEhYKDm1lc3NhZ2VzX3RvdGFsGAUgASgNEgwKBGxhc3QYBiABKAgaTQoESXRlbRIOCgZhdXRob3IYASABKAkSDAoEY2hhdBgCIAEoCRIWCg5yZWNlaXZlZF9hdF9tcxgDIAEoBBIPCgdjb250ZW50GAQgASgMIjkKDkhpc3RvcnlSZXF1ZXN0EhMKC3RyYW5zZmVyX2lkGAEgASgMEhIKCm5leHRfaW5kZXgYAiABKA0qgQEKBVN0eWxlEhUKEVNUWUxFX1VOU1BFQ0lGSUVEEAASDgoKU1RZTEVfQk9MRBABEhAKDFNUWUxFX0lUQUxJQxACEhcKE1NUWUxFX1NUUklLRVRIUk9VR0gQAxITCg9TVFlMRV9NT05PU1BBQ0UQBBIRCg1TVFlMRV9TUE9JTEVSEAUqtwEKDkF0dGFjaG1lbnRLaW5kEh8KG0FUVEFDSE1FTlRfS0lORF9VTlNQRUNJRklFRBAAEhgKFEFUVEFDSE1FTlRfS0lORF9GSUxFEAESGQoVQVRUQUNITUVOVF9LSU5EX0lNQUdFEAISGQoVQVRUQUNITUVOVF9LSU5EX1ZJREVPEAMSGQoVQVRUQUNITUVOVF9LSU5EX1ZPSUNFEAQSGQoVQVRUQUNITUVOVF9LSU5EX0FVRElPEAUqdwoLUmVjZWlwdEtpbmQSHAoYUkVDRUlQVF9LSU5EX1VOU1BFQ0lGSUVEEAASGgoWUkVDRUlQVF9LSU5EX0RFTElWRVJFRBABEhUKEVJFQ0VJUFRfS0lORF9SRUFEEAISFwoTUkVDRUlQVF9LSU5EX1BMQVlFRBADKl8KC1R5cGluZ1N0YXRlEhwKGFRZUElOR19TVEFURV9VTlNQRUNJRklFRBAAEhgKFFRZUElOR19TVEFURV9TVEFSVEVEEAESGAoUVFlQSU5HX1NUQVRFX1NUT1BQRUQQAmIGcHJvdG8z");
+  fileDesc("Cg1jb250ZW50LnByb3RvEhVkcmF3YnJpZGdlLmNvbnRlbnQudjEiiwwKB0NvbnRlbnQSEgoKbWVzc2FnZV9pZBgBIAEoDBISCgpzZW50X2F0X21zGAIgASgEEhQKDGNhcGFiaWxpdGllcxgDIAEoDRIPCgdjaGF0X2lkGAQgASgMEh0KFWV4cGlyZXNfYWZ0ZXJfc2Vjb25kcxgFIAEoDRIYChByZXF1aXJlZF92ZXJzaW9uGAYgASgNEi4KCHJlcGx5X3RvGAcgASgLMhwuZHJhd2JyaWRnZS5jb250ZW50LnYxLlF1b3RlEhEKCXZpZXdfb25jZRgIIAEoCBIvCgdiaW5kaW5nGAogASgLMh4uZHJhd2JyaWRnZS5jb250ZW50LnYxLkJpbmRpbmcSFgoOc3RhbXBfYWhlYWRfbXMYCyABKAQSKwoEdGV4dBgQIAEoCzIbLmRyYXdicmlkZ2UuY29udGVudC52MS5UZXh0SAASOQoLYXR0YWNobWVudHMYESABKAsyIi5kcmF3YnJpZGdlLmNvbnRlbnQudjEuQXR0YWNobWVudHNIABIzCghyZWFjdGlvbhgSIAEoCzIfLmRyYXdicmlkZ2UuY29udGVudC52MS5SZWFjdGlvbkgAEisKBGVkaXQYEyABKAsyGy5kcmF3YnJpZGdlLmNvbnRlbnQudjEuRWRpdEgAEi8KBmRlbGV0ZRgUIAEoCzIdLmRyYXdicmlkZ2UuY29udGVudC52MS5EZWxldGVIABIxCgdyZWNlaXB0GBUgASgLMh4uZHJhd2JyaWRnZS5jb250ZW50LnYxLlJlY2VpcHRIABIvCgZ0eXBpbmcYFiABKAsyHS5kcmF3YnJpZGdlLmNvbnRlbnQudjEuVHlwaW5nSAASOgoMZXhwaXJ5X3RpbWVyGBcgASgLMiIuZHJhd2JyaWRnZS5jb250ZW50LnYxLkV4cGlyeVRpbWVySAASMQoHcHJvZmlsZRgYIAEoCzIeLmRyYXdicmlkZ2UuY29udGVudC52MS5Qcm9maWxlSAASNwoIY29udGFjdHMYGSABKAsyIy5kcmF3YnJpZGdlLmNvbnRlbnQudjEuQ29udGFjdENhcmRzSAASMwoIbG9jYXRpb24YGiABKAsyHy5kcmF3YnJpZGdlLmNvbnRlbnQudjEuTG9jYXRpb25IABIxCgdzdGlja2VyGBsgASgLMh4uZHJhd2JyaWRnZS5jb250ZW50LnYxLlN0aWNrZXJIABIrCgRwb2xsGBwgASgLMhsuZHJhd2JyaWRnZS5jb250ZW50LnYxLlBvbGxIABI0Cglwb2xsX3ZvdGUYHSABKAsyHy5kcmF3YnJpZGdlLmNvbnRlbnQudjEuUG9sbFZvdGVIABI2Cgpwb2xsX2Nsb3NlGB4gASgLMiAuZHJhd2JyaWRnZS5jb250ZW50LnYxLlBvbGxDbG9zZUgAEkAKD3NlbnRfdHJhbnNjcmlwdBgfIAEoCzIlLmRyYXdicmlkZ2UuY29udGVudC52MS5TZW50VHJhbnNjcmlwdEgAEjwKDXJldHJ5X3JlcXVlc3QYICABKAsyIy5kcmF3YnJpZGdlLmNvbnRlbnQudjEuUmV0cnlSZXF1ZXN0SAASMQoHbm90aGluZxghIAEoCzIeLmRyYXdicmlkZ2UuY29udGVudC52MS5Ob3RoaW5nSAASOAoLZGV2aWNlX3N5bmMYJSABKAsyIS5kcmF3YnJpZGdlLmNvbnRlbnQudjEuRGV2aWNlU3luY0gAEjwKDWhpc3RvcnlfcGllY2UYPCABKAsyIy5kcmF3YnJpZGdlLmNvbnRlbnQudjEuSGlzdG9yeVBpZWNlSAASQAoPaGlzdG9yeV9yZXF1ZXN0GD0gASgLMiUuZHJhd2JyaWRnZS5jb250ZW50LnYxLkhpc3RvcnlSZXF1ZXN0SAASFQoNZmFsbGJhY2tfdGV4dBgjIAEoCRINCgVxdWlldBgkIAEoCEIGCgRib2R5SgQICRAKSgQIDBAQSgQIIhAjSgQIKBAySgQIMhA8SgQIPhBGUhdzZW5kZXJfa2V5X2Rpc3RyaWJ1dGlvblIKcmVhZF9tYXJrcyI2CgdCaW5kaW5nEg0KBXBsYWNlGAEgASgMEg4KBm51bWJlchgCIAEoDRIMCgRzYWx0GAMgASgMIkQKCk1lc3NhZ2VSZWYSEgoKbWVzc2FnZV9pZBgBIAEoDBIOCgZhdXRob3IYAiABKAkSEgoKc2VudF9hdF9tcxgDIAEoBCJLCgVRdW90ZRIxCgZ0YXJnZXQYASABKAsyIS5kcmF3YnJpZGdlLmNvbnRlbnQudjEuTWVzc2FnZVJlZhIPCgdleGNlcnB0GAIgASgJIlgKClN0eWxlUmFuZ2USDQoFc3RhcnQYASABKA0SDgoGbGVuZ3RoGAIgASgNEisKBXN0eWxlGAMgASgOMhwuZHJhd2JyaWRnZS5jb250ZW50LnYxLlN0eWxlIjwKB01lbnRpb24SDQoFc3RhcnQYASABKA0SDgoGbGVuZ3RoGAIgASgNEhIKCmludGVyb3BfaWQYAyABKAkidwoLTGlua1ByZXZpZXcSCwoDdXJsGAEgASgJEg0KBXRpdGxlGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEjcKBWltYWdlGAQgASgLMiguZHJhd2JyaWRnZS5jb250ZW50LnYxLkF0dGFjaG1lbnRQb2ludGVyIq4BCgRUZXh0EgwKBHRleHQYASABKAkSMQoGc3R5bGVzGAIgAygLMiEuZHJhd2JyaWRnZS5jb250ZW50LnYxLlN0eWxlUmFuZ2USMAoIbWVudGlvbnMYAyADKAsyHi5kcmF3YnJpZGdlLmNvbnRlbnQudjEuTWVudGlvbhIzCgdwcmV2aWV3GAQgASgLMiIuZHJhd2JyaWRnZS5jb250ZW50LnYxLkxpbmtQcmV2aWV3IpEDChFBdHRhY2htZW50UG9pbnRlchILCgN1cmwYASABKAkSCwoDa2V5GAIgASgMEg4KBmRpZ2VzdBgDIAEoDBIXCg9pbmNyZW1lbnRhbF9tYWMYBCABKAwSIwobaW5jcmVtZW50YWxfbWFjX2NodW5rX2J5dGVzGAUgASgNEhIKCnNpemVfYnl0ZXMYBiABKAQSEgoKbWVkaWFfdHlwZRgHIAEoCRIRCglmaWxlX25hbWUYCCABKAkSMwoEa2luZBgJIAEoDjIlLmRyYXdicmlkZ2UuY29udGVudC52MS5BdHRhY2htZW50S2luZBIPCgdjYXB0aW9uGAogASgJEg0KBXdpZHRoGAsgASgNEg4KBmhlaWdodBgMIAEoDRITCgtkdXJhdGlvbl9tcxgNIAEoDRIQCghibHVyaGFzaBgOIAEoCRIRCgl0aHVtYm5haWwYDyABKAwSEAoId2F2ZWZvcm0YECABKAwSFgoOdXBsb2FkZWRfYXRfbXMYESABKAQSEAoIYW5pbWF0ZWQYEiABKAgiegoLQXR0YWNobWVudHMSPQoLYXR0YWNobWVudHMYASADKAsyKC5kcmF3YnJpZGdlLmNvbnRlbnQudjEuQXR0YWNobWVudFBvaW50ZXISLAoHY2FwdGlvbhgCIAEoCzIbLmRyYXdicmlkZ2UuY29udGVudC52MS5UZXh0IkwKCFJlYWN0aW9uEjEKBnRhcmdldBgBIAEoCzIhLmRyYXdicmlkZ2UuY29udGVudC52MS5NZXNzYWdlUmVmEg0KBWVtb2ppGAIgASgJIkwKBEVkaXQSGQoRdGFyZ2V0X21lc3NhZ2VfaWQYASABKAwSKQoEdGV4dBgCIAEoCzIbLmRyYXdicmlkZ2UuY29udGVudC52MS5UZXh0IiMKBkRlbGV0ZRIZChF0YXJnZXRfbWVzc2FnZV9pZBgBIAEoDCJQCgdSZWNlaXB0EjAKBGtpbmQYASABKA4yIi5kcmF3YnJpZGdlLmNvbnRlbnQudjEuUmVjZWlwdEtpbmQSEwoLbWVzc2FnZV9pZHMYAiADKAwiOwoGVHlwaW5nEjEKBXN0YXRlGAEgASgOMiIuZHJhd2JyaWRnZS5jb250ZW50LnYxLlR5cGluZ1N0YXRlIi8KC0V4cGlyeVRpbWVyEg8KB3NlY29uZHMYASABKA0SDwoHdmVyc2lvbhgCIAEoDSJoCgdQcm9maWxlEhQKDGRpc3BsYXlfbmFtZRgBIAEoCRINCgVhYm91dBgCIAEoCRI4CgZhdmF0YXIYAyABKAsyKC5kcmF3YnJpZGdlLmNvbnRlbnQudjEuQXR0YWNobWVudFBvaW50ZXIikQEKC0NvbnRhY3RDYXJkEhQKDGRpc3BsYXlfbmFtZRgBIAEoCRIOCgZwaG9uZXMYAiADKAkSDgoGZW1haWxzGAMgAygJEhIKCmludGVyb3BfaWQYBCABKAkSOAoGYXZhdGFyGAUgASgLMiguZHJhd2JyaWRnZS5jb250ZW50LnYxLkF0dGFjaG1lbnRQb2ludGVyIkQKDENvbnRhY3RDYXJkcxI0Cghjb250YWN0cxgBIAMoCzIiLmRyYXdicmlkZ2UuY29udGVudC52MS5Db250YWN0Q2FyZCKVAQoITG9jYXRpb24SEAoIbGF0aXR1ZGUYASABKAESEQoJbG9uZ2l0dWRlGAIgASgBEhcKD2FjY3VyYWN5X21ldGVycxgDIAEoARIMCgRuYW1lGAQgASgJEg8KB2FkZHJlc3MYBSABKAkSFQoNbGl2ZV91bnRpbF9tcxgGIAEoBBIVCg1saXZlX3NlcXVlbmNlGAcgASgNIl8KB1N0aWNrZXISNwoFaW1hZ2UYASABKAsyKC5kcmF3YnJpZGdlLmNvbnRlbnQudjEuQXR0YWNobWVudFBvaW50ZXISDQoFZW1vamkYAiABKAkSDAoEcGFjaxgDIAEoCSJNCgRQb2xsEhAKCHF1ZXN0aW9uGAEgASgJEg8KB29wdGlvbnMYAiADKAkSDwoHY2hvaWNlcxgDIAEoDRIRCglhbm9ueW1vdXMYBCABKAgiXQoIUG9sbFZvdGUSLwoEcG9sbBgBIAEoCzIhLmRyYXdicmlkZ2UuY29udGVudC52MS5NZXNzYWdlUmVmEg8KB29wdGlvbnMYAiADKA0SDwoHdmVyc2lvbhgDIAEoDSIkCglQb2xsQ2xvc2USFwoPcG9sbF9tZXNzYWdlX2lkGAEgASgMIi0KDlNlbnRUcmFuc2NyaXB0EgoKAnRvGAEgASgJEg8KB2NvbnRlbnQYAiABKAwiTAoMUmV0cnlSZXF1ZXN0EhEKCXN0YW56YV9pZBgBIAEoCRIYChBkZWNyeXB0aW9uX2Vycm9yGAIgASgMEg8KB2F0dGVtcHQYAyABKA0iCQoHTm90aGluZyKzBQoKRGV2aWNlU3luYxI1CgVyZWFkcxgBIAMoCzImLmRyYXdicmlkZ2UuY29udGVudC52MS5EZXZpY2VTeW5jLlJlYWQSOAoGaGlkZGVuGAIgAygLMiguZHJhd2JyaWRnZS5jb250ZW50LnYxLkRldmljZVN5bmMuSGlkZGVuEj0KBWNoYXRzGAMgAygLMi4uZHJhd2JyaWRnZS5jb250ZW50LnYxLkRldmljZVN5bmMuQ2hhdFNldHRpbmdzGmwKBFJlYWQSMgoHbWVzc2FnZRgBIAEoCzIhLmRyYXdicmlkZ2UuY29udGVudC52MS5NZXNzYWdlUmVmEgwKBGNoYXQYAiABKAkSEgoKcmVhZF9hdF9tcxgDIAEoBBIOCgZvcGVuZWQYBCABKAgaSgoGSGlkZGVuEjIKB21lc3NhZ2UYASABKAsyIS5kcmF3YnJpZGdlLmNvbnRlbnQudjEuTWVzc2FnZVJlZhIMCgRjaGF0GAIgASgJGroCCgxDaGF0U2V0dGluZ3MSDAoEY2hhdBgBIAEoCRITCgZwaW5uZWQYAiABKAhIAIgBARIbCg5tdXRlZF91bnRpbF9tcxgDIAEoBEgBiAEBEhUKCGFyY2hpdmVkGAQgASgISAKIAQESGwoOc2VuZF9kZWxpdmVyZWQYBSABKAhIA4gBARIWCglzZW5kX3JlYWQYBiABKAhIBIgBARIYCgtzZW5kX3BsYXllZBgHIAEoCEgFiAEBEhgKC3NlbmRfdHlwaW5nGAggASgISAaIAQFCCQoHX3Bpbm5lZEIRCg9fbXV0ZWRfdW50aWxfbXNCCwoJX2FyY2hpdmVkQhEKD19zZW5kX2RlbGl2ZXJlZEIMCgpfc2VuZF9yZWFkQg4KDF9zZW5kX3BsYXllZEIOCgxfc2VuZF90eXBpbmci9wEKDEhpc3RvcnlQaWVjZRITCgt0cmFuc2Zlcl9pZBgBIAEoDBINCgVpbmRleBgCIAEoDRI3CgVpdGVtcxgDIAMoCzIoLmRyYXdicmlkZ2UuY29udGVudC52MS5IaXN0b3J5UGllY2UuSXRlbRIVCg1tZXNzYWdlc19kb25lGAQgASgNEhYKDm1lc3NhZ2VzX3RvdGFsGAUgASgNEgwKBGxhc3QYBiABKAgaTQoESXRlbRIOCgZhdXRob3IYASABKAkSDAoEY2hhdBgCIAEoCRIWCg5yZWNlaXZlZF9hdF9tcxgDIAEoBBIPCgdjb250ZW50GAQgASgMIjkKDkhpc3RvcnlSZXF1ZXN0EhMKC3RyYW5zZmVyX2lkGAEgASgMEhIKCm5leHRfaW5kZXgYAiABKA0qgQEKBVN0eWxlEhUKEVNUWUxFX1VOU1BFQ0lGSUVEEAASDgoKU1RZTEVfQk9MRBABEhAKDFNUWUxFX0lUQUxJQxACEhcKE1NUWUxFX1NUUklLRVRIUk9VR0gQAxITCg9TVFlMRV9NT05PU1BBQ0UQBBIRCg1TVFlMRV9TUE9JTEVSEAUqtwEKDkF0dGFjaG1lbnRLaW5kEh8KG0FUVEFDSE1FTlRfS0lORF9VTlNQRUNJRklFRBAAEhgKFEFUVEFDSE1FTlRfS0lORF9GSUxFEAESGQoVQVRUQUNITUVOVF9LSU5EX0lNQUdFEAISGQoVQVRUQUNITUVOVF9LSU5EX1ZJREVPEAMSGQoVQVRUQUNITUVOVF9LSU5EX1ZPSUNFEAQSGQoVQVRUQUNITUVOVF9LSU5EX0FVRElPEAUqdwoLUmVjZWlwdEtpbmQSHAoYUkVDRUlQVF9LSU5EX1VOU1BFQ0lGSUVEEAASGgoWUkVDRUlQVF9LSU5EX0RFTElWRVJFRBABEhUKEVJFQ0VJUFRfS0lORF9SRUFEEAISFwoTUkVDRUlQVF9LSU5EX1BMQVlFRBADKl8KC1R5cGluZ1N0YXRlEhwKGFRZUElOR19TVEFURV9VTlNQRUNJRklFRBAAEhgKFFRZUElOR19TVEFURV9TVEFSVEVEEAESGAoUVFlQSU5HX1NUQVRFX1NUT1BQRUQQAmIGcHJvdG8z");
 
 /**
  * @generated from message drawbridge.content.v1.Content
@@ -74,6 +74,20 @@ export type Content = Message<"drawbridge.content.v1.Content"> & {
    * @generated from field: bool view_once = 8;
    */
   viewOnce: boolean;
+
+  /**
+   * Behind everything else: who says this, where. Mandatory between devices since version 2.
+   *
+   * @generated from field: drawbridge.content.v1.Binding binding = 10;
+   */
+  binding?: Binding | undefined;
+
+  /**
+   * The author's hybrid logical stamp, as milliseconds after sent_at_ms.
+   *
+   * @generated from field: uint64 stamp_ahead_ms = 11;
+   */
+  stampAheadMs: bigint;
 
   /**
    * @generated from oneof drawbridge.content.v1.Content.body
@@ -231,6 +245,41 @@ export const ContentSchema: GenMessage<Content> = /*@__PURE__*/
   messageDesc(file_content, 0);
 
 /**
+ * Where a content belongs: checked after decryption, before anything is shown.
+ *
+ * @generated from message drawbridge.content.v1.Binding
+ */
+export type Binding = Message<"drawbridge.content.v1.Binding"> & {
+  /**
+   * 16 bytes of SHA-256 over author, device, recipient and the gatekeeper's domain.
+   *
+   * @generated from field: bytes place = 1;
+   */
+  place: Uint8Array;
+
+  /**
+   * Grows by one for each content of the author's device in this chat; 0: not counted.
+   *
+   * @generated from field: uint32 number = 2;
+   */
+  number: number;
+
+  /**
+   * 16 random bytes: the key of the commitment to the whole content.
+   *
+   * @generated from field: bytes salt = 3;
+   */
+  salt: Uint8Array;
+};
+
+/**
+ * Describes the message drawbridge.content.v1.Binding.
+ * Use `create(BindingSchema)` to create a new message.
+ */
+export const BindingSchema: GenMessage<Binding> = /*@__PURE__*/
+  messageDesc(file_content, 1);
+
+/**
  * Names a message: who wrote it and its identifier.
  *
  * @generated from message drawbridge.content.v1.MessageRef
@@ -259,7 +308,7 @@ export type MessageRef = Message<"drawbridge.content.v1.MessageRef"> & {
  * Use `create(MessageRefSchema)` to create a new message.
  */
 export const MessageRefSchema: GenMessage<MessageRef> = /*@__PURE__*/
-  messageDesc(file_content, 1);
+  messageDesc(file_content, 2);
 
 /**
  * @generated from message drawbridge.content.v1.Quote
@@ -283,7 +332,7 @@ export type Quote = Message<"drawbridge.content.v1.Quote"> & {
  * Use `create(QuoteSchema)` to create a new message.
  */
 export const QuoteSchema: GenMessage<Quote> = /*@__PURE__*/
-  messageDesc(file_content, 2);
+  messageDesc(file_content, 3);
 
 /**
  * `start` and `length` count UTF-16 code units of the text.
@@ -312,7 +361,7 @@ export type StyleRange = Message<"drawbridge.content.v1.StyleRange"> & {
  * Use `create(StyleRangeSchema)` to create a new message.
  */
 export const StyleRangeSchema: GenMessage<StyleRange> = /*@__PURE__*/
-  messageDesc(file_content, 3);
+  messageDesc(file_content, 4);
 
 /**
  * @generated from message drawbridge.content.v1.Mention
@@ -341,7 +390,7 @@ export type Mention = Message<"drawbridge.content.v1.Mention"> & {
  * Use `create(MentionSchema)` to create a new message.
  */
 export const MentionSchema: GenMessage<Mention> = /*@__PURE__*/
-  messageDesc(file_content, 4);
+  messageDesc(file_content, 5);
 
 /**
  * @generated from message drawbridge.content.v1.LinkPreview
@@ -373,7 +422,7 @@ export type LinkPreview = Message<"drawbridge.content.v1.LinkPreview"> & {
  * Use `create(LinkPreviewSchema)` to create a new message.
  */
 export const LinkPreviewSchema: GenMessage<LinkPreview> = /*@__PURE__*/
-  messageDesc(file_content, 5);
+  messageDesc(file_content, 6);
 
 /**
  * @generated from message drawbridge.content.v1.Text
@@ -405,7 +454,7 @@ export type Text = Message<"drawbridge.content.v1.Text"> & {
  * Use `create(TextSchema)` to create a new message.
  */
 export const TextSchema: GenMessage<Text> = /*@__PURE__*/
-  messageDesc(file_content, 6);
+  messageDesc(file_content, 7);
 
 /**
  * Where the encrypted file is and how to open it.
@@ -515,7 +564,7 @@ export type AttachmentPointer = Message<"drawbridge.content.v1.AttachmentPointer
  * Use `create(AttachmentPointerSchema)` to create a new message.
  */
 export const AttachmentPointerSchema: GenMessage<AttachmentPointer> = /*@__PURE__*/
-  messageDesc(file_content, 7);
+  messageDesc(file_content, 8);
 
 /**
  * @generated from message drawbridge.content.v1.Attachments
@@ -537,7 +586,7 @@ export type Attachments = Message<"drawbridge.content.v1.Attachments"> & {
  * Use `create(AttachmentsSchema)` to create a new message.
  */
 export const AttachmentsSchema: GenMessage<Attachments> = /*@__PURE__*/
-  messageDesc(file_content, 8);
+  messageDesc(file_content, 9);
 
 /**
  * @generated from message drawbridge.content.v1.Reaction
@@ -561,7 +610,7 @@ export type Reaction = Message<"drawbridge.content.v1.Reaction"> & {
  * Use `create(ReactionSchema)` to create a new message.
  */
 export const ReactionSchema: GenMessage<Reaction> = /*@__PURE__*/
-  messageDesc(file_content, 9);
+  messageDesc(file_content, 10);
 
 /**
  * The author is always the sender: nobody edits another person's message.
@@ -585,7 +634,7 @@ export type Edit = Message<"drawbridge.content.v1.Edit"> & {
  * Use `create(EditSchema)` to create a new message.
  */
 export const EditSchema: GenMessage<Edit> = /*@__PURE__*/
-  messageDesc(file_content, 10);
+  messageDesc(file_content, 11);
 
 /**
  * @generated from message drawbridge.content.v1.Delete
@@ -602,7 +651,7 @@ export type Delete = Message<"drawbridge.content.v1.Delete"> & {
  * Use `create(DeleteSchema)` to create a new message.
  */
 export const DeleteSchema: GenMessage<Delete> = /*@__PURE__*/
-  messageDesc(file_content, 11);
+  messageDesc(file_content, 12);
 
 /**
  * About messages of the person to whom it is sent.
@@ -626,7 +675,7 @@ export type Receipt = Message<"drawbridge.content.v1.Receipt"> & {
  * Use `create(ReceiptSchema)` to create a new message.
  */
 export const ReceiptSchema: GenMessage<Receipt> = /*@__PURE__*/
-  messageDesc(file_content, 12);
+  messageDesc(file_content, 13);
 
 /**
  * @generated from message drawbridge.content.v1.Typing
@@ -643,7 +692,7 @@ export type Typing = Message<"drawbridge.content.v1.Typing"> & {
  * Use `create(TypingSchema)` to create a new message.
  */
 export const TypingSchema: GenMessage<Typing> = /*@__PURE__*/
-  messageDesc(file_content, 13);
+  messageDesc(file_content, 14);
 
 /**
  * Sets the chat's timer for the messages to come.
@@ -669,7 +718,7 @@ export type ExpiryTimer = Message<"drawbridge.content.v1.ExpiryTimer"> & {
  * Use `create(ExpiryTimerSchema)` to create a new message.
  */
 export const ExpiryTimerSchema: GenMessage<ExpiryTimer> = /*@__PURE__*/
-  messageDesc(file_content, 14);
+  messageDesc(file_content, 15);
 
 /**
  * @generated from message drawbridge.content.v1.Profile
@@ -696,7 +745,7 @@ export type Profile = Message<"drawbridge.content.v1.Profile"> & {
  * Use `create(ProfileSchema)` to create a new message.
  */
 export const ProfileSchema: GenMessage<Profile> = /*@__PURE__*/
-  messageDesc(file_content, 15);
+  messageDesc(file_content, 16);
 
 /**
  * @generated from message drawbridge.content.v1.ContactCard
@@ -735,7 +784,7 @@ export type ContactCard = Message<"drawbridge.content.v1.ContactCard"> & {
  * Use `create(ContactCardSchema)` to create a new message.
  */
 export const ContactCardSchema: GenMessage<ContactCard> = /*@__PURE__*/
-  messageDesc(file_content, 16);
+  messageDesc(file_content, 17);
 
 /**
  * @generated from message drawbridge.content.v1.ContactCards
@@ -752,7 +801,7 @@ export type ContactCards = Message<"drawbridge.content.v1.ContactCards"> & {
  * Use `create(ContactCardsSchema)` to create a new message.
  */
 export const ContactCardsSchema: GenMessage<ContactCards> = /*@__PURE__*/
-  messageDesc(file_content, 17);
+  messageDesc(file_content, 18);
 
 /**
  * @generated from message drawbridge.content.v1.Location
@@ -803,7 +852,7 @@ export type Location = Message<"drawbridge.content.v1.Location"> & {
  * Use `create(LocationSchema)` to create a new message.
  */
 export const LocationSchema: GenMessage<Location> = /*@__PURE__*/
-  messageDesc(file_content, 18);
+  messageDesc(file_content, 19);
 
 /**
  * @generated from message drawbridge.content.v1.Sticker
@@ -830,7 +879,7 @@ export type Sticker = Message<"drawbridge.content.v1.Sticker"> & {
  * Use `create(StickerSchema)` to create a new message.
  */
 export const StickerSchema: GenMessage<Sticker> = /*@__PURE__*/
-  messageDesc(file_content, 19);
+  messageDesc(file_content, 20);
 
 /**
  * @generated from message drawbridge.content.v1.Poll
@@ -864,7 +913,7 @@ export type Poll = Message<"drawbridge.content.v1.Poll"> & {
  * Use `create(PollSchema)` to create a new message.
  */
 export const PollSchema: GenMessage<Poll> = /*@__PURE__*/
-  messageDesc(file_content, 20);
+  messageDesc(file_content, 21);
 
 /**
  * @generated from message drawbridge.content.v1.PollVote
@@ -893,7 +942,7 @@ export type PollVote = Message<"drawbridge.content.v1.PollVote"> & {
  * Use `create(PollVoteSchema)` to create a new message.
  */
 export const PollVoteSchema: GenMessage<PollVote> = /*@__PURE__*/
-  messageDesc(file_content, 21);
+  messageDesc(file_content, 22);
 
 /**
  * @generated from message drawbridge.content.v1.PollClose
@@ -910,7 +959,7 @@ export type PollClose = Message<"drawbridge.content.v1.PollClose"> & {
  * Use `create(PollCloseSchema)` to create a new message.
  */
 export const PollCloseSchema: GenMessage<PollClose> = /*@__PURE__*/
-  messageDesc(file_content, 22);
+  messageDesc(file_content, 23);
 
 /**
  * A copy of what this device sent, for the other devices of the same person. Accepted from one's own InteropId alone.
@@ -938,7 +987,7 @@ export type SentTranscript = Message<"drawbridge.content.v1.SentTranscript"> & {
  * Use `create(SentTranscriptSchema)` to create a new message.
  */
 export const SentTranscriptSchema: GenMessage<SentTranscript> = /*@__PURE__*/
-  messageDesc(file_content, 23);
+  messageDesc(file_content, 24);
 
 /**
  * "I could not read your stanza": inside a fresh session.
@@ -973,7 +1022,7 @@ export type RetryRequest = Message<"drawbridge.content.v1.RetryRequest"> & {
  * Use `create(RetryRequestSchema)` to create a new message.
  */
 export const RetryRequestSchema: GenMessage<RetryRequest> = /*@__PURE__*/
-  messageDesc(file_content, 24);
+  messageDesc(file_content, 25);
 
 /**
  * Says nothing: makes a session, or fills traffic.
@@ -988,7 +1037,7 @@ export type Nothing = Message<"drawbridge.content.v1.Nothing"> & {
  * Use `create(NothingSchema)` to create a new message.
  */
 export const NothingSchema: GenMessage<Nothing> = /*@__PURE__*/
-  messageDesc(file_content, 25);
+  messageDesc(file_content, 26);
 
 /**
  * What a person did on one device, for their other devices. Accepted from one's own InteropId alone.
@@ -1019,7 +1068,7 @@ export type DeviceSync = Message<"drawbridge.content.v1.DeviceSync"> & {
  * Use `create(DeviceSyncSchema)` to create a new message.
  */
 export const DeviceSyncSchema: GenMessage<DeviceSync> = /*@__PURE__*/
-  messageDesc(file_content, 26);
+  messageDesc(file_content, 27);
 
 /**
  * @generated from message drawbridge.content.v1.DeviceSync.Read
@@ -1055,7 +1104,7 @@ export type DeviceSync_Read = Message<"drawbridge.content.v1.DeviceSync.Read"> &
  * Use `create(DeviceSync_ReadSchema)` to create a new message.
  */
 export const DeviceSync_ReadSchema: GenMessage<DeviceSync_Read> = /*@__PURE__*/
-  messageDesc(file_content, 26, 0);
+  messageDesc(file_content, 27, 0);
 
 /**
  * @generated from message drawbridge.content.v1.DeviceSync.Hidden
@@ -1077,7 +1126,7 @@ export type DeviceSync_Hidden = Message<"drawbridge.content.v1.DeviceSync.Hidden
  * Use `create(DeviceSync_HiddenSchema)` to create a new message.
  */
 export const DeviceSync_HiddenSchema: GenMessage<DeviceSync_Hidden> = /*@__PURE__*/
-  messageDesc(file_content, 26, 1);
+  messageDesc(file_content, 27, 1);
 
 /**
  * What is absent stays as it is. The latest wins by the content's time, then its id, for each field by itself.
@@ -1135,7 +1184,7 @@ export type DeviceSync_ChatSettings = Message<"drawbridge.content.v1.DeviceSync.
  * Use `create(DeviceSync_ChatSettingsSchema)` to create a new message.
  */
 export const DeviceSync_ChatSettingsSchema: GenMessage<DeviceSync_ChatSettings> = /*@__PURE__*/
-  messageDesc(file_content, 26, 2);
+  messageDesc(file_content, 27, 2);
 
 /**
  * A piece of the history for a new device: contents as they were said, oldest first; taken in as if they came now.
@@ -1185,7 +1234,7 @@ export type HistoryPiece = Message<"drawbridge.content.v1.HistoryPiece"> & {
  * Use `create(HistoryPieceSchema)` to create a new message.
  */
 export const HistoryPieceSchema: GenMessage<HistoryPiece> = /*@__PURE__*/
-  messageDesc(file_content, 27);
+  messageDesc(file_content, 28);
 
 /**
  * @generated from message drawbridge.content.v1.HistoryPiece.Item
@@ -1221,7 +1270,7 @@ export type HistoryPiece_Item = Message<"drawbridge.content.v1.HistoryPiece.Item
  * Use `create(HistoryPiece_ItemSchema)` to create a new message.
  */
 export const HistoryPiece_ItemSchema: GenMessage<HistoryPiece_Item> = /*@__PURE__*/
-  messageDesc(file_content, 27, 0);
+  messageDesc(file_content, 28, 0);
 
 /**
  * From the device that receives history: go on with this piece; all before are kept.
@@ -1247,7 +1296,7 @@ export type HistoryRequest = Message<"drawbridge.content.v1.HistoryRequest"> & {
  * Use `create(HistoryRequestSchema)` to create a new message.
  */
 export const HistoryRequestSchema: GenMessage<HistoryRequest> = /*@__PURE__*/
-  messageDesc(file_content, 28);
+  messageDesc(file_content, 29);
 
 /**
  * @generated from enum drawbridge.content.v1.Style

@@ -1,0 +1,17 @@
+// Hybrid logical stamps: the order of what a person says does not hang on a clock that was set back, and a peer whose clock
+// is ahead moves ours by little. Pure: time and the last stamp are arguments.
+// Knows nothing of where the last stamp is kept.
+// Source: docs/protocol/09-content.md section 9.11; Kulkarni et al., Logical Physical Clocks (2014), section 4.
+
+/** How far ahead of this device's clock a stamp of somebody else may move its stamps. */
+export const MAX_STAMP_AHEAD_MS = 300_000;
+
+/** The stamp of what is said now. `lastMs` is the last one given or heard here. */
+export function nextStamp(nowMs: number, lastMs: number): number {
+  return Math.max(nowMs, lastMs + 1);
+}
+
+/** The last stamp after another device's was heard: never lower, and never far ahead of `nowMs` because of others. */
+export function heardStamp(nowMs: number, lastMs: number, theirsMs: number): number {
+  return Math.max(lastMs, Math.min(theirsMs, nowMs + MAX_STAMP_AHEAD_MS));
+}
