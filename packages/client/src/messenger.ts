@@ -142,6 +142,11 @@ export class Messenger {
     this.#outbox.wake(interopId);
   }
 
+  /** A person keeps to the key in force: what waited goes on under it. */
+  identityRejected(interopId: string): void {
+    this.#outbox.wake(interopId);
+  }
+
   /** Another device of this person was let in and will come; `withHistory` when it gets the history as it asks for it. */
   expectOwnDevice(withHistory: boolean): void {
     this.#outbox.expectOwnDevice();

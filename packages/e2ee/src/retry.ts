@@ -85,7 +85,8 @@ export function decideRetry(
   return {
     allowed: perDevice.count <= MAX_RETRIES_PER_DEVICE && perStanza.count <= MAX_RETRIES_PER_STANZA,
     attempt: perStanza.count,
-    rows: [perDevice.row, perStanza.row],
+    // Beyond its quota a device leaves no further rows: it can't push out what is remembered of others.
+    rows: perDevice.count <= MAX_RETRIES_PER_DEVICE ? [perDevice.row, perStanza.row] : [perDevice.row],
   };
 }
 

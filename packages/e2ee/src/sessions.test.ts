@@ -400,6 +400,77 @@ test('a verified identity may not change without a person', async () => {
   assert.equal(content(await receive(again, alice.suite.local, answer!)), 'accepted');
 });
 
+test('a pending key is compared side by side, can be refused, and goes when the true key is compared again', async () => {
+  const { alice, bob } = await pair();
+  const apply = (staged: { changes: Parameters<MemoryStore['apply']>[0] }): void => alice.store.apply(staged.changes);
+  const trueKey = bob.suite.identityKey;
+  assert((await alice.suite.setVerified(bobPerson, trueKey, true, apply)).ok);
+  const before = await alice.suite.safetyNumbers(bobPerson);
+  assert(before.ok && before.value.pending === undefined);
+  const thief = await device(bobPerson, 1);
+  await connect(thief, alice);
+  const forged = async (): Promise<string> =>
+    refusal(await receive(alice, thief.suite.local, (await send(thief, [alice], text('it is me')))[0]!));
+  assert.equal(await forged(), 'untrusted-identity');
+  const during = await alice.suite.safetyNumbers(bobPerson);
+  assert(during.ok && during.value.pending !== undefined);
+  assert.deepEqual(during.value.inForce, before.value.inForce);
+  assert.notEqual(during.value.pending.digits, before.value.inForce.digits);
+  const theirs = await thief.suite.safetyNumber(alicePerson);
+  assert(
+    theirs.ok && theirs.value.digits === during.value.pending.digits,
+    'the number of the key that would be accepted',
+  );
+
+  const wrong = await alice.suite.rejectIdentity(bobPerson, trueKey, apply);
+  assert(!wrong.ok && wrong.error.code === 'identity-key-differs');
+  assert((await alice.suite.rejectIdentity(bobPerson, thief.suite.identityKey, apply)).ok);
+  await send(alice, [bob], text('to the true one'));
+  assert.equal(await forged(), 'untrusted-identity');
+  assert((await alice.suite.setVerified(bobPerson, trueKey, true, apply)).ok);
+  const after = await alice.suite.readIdentity(bobPerson);
+  assert(after.ok && after.value.verified && after.value.pending === undefined);
+  await send(alice, [bob], text('still to the true one'));
+});
+
+test('a forged first message that does not open stops no verified conversation', async () => {
+  const { alice, bob } = await pair();
+  const apply = (staged: { changes: Parameters<MemoryStore['apply']>[0] }): void => alice.store.apply(staged.changes);
+  assert((await alice.suite.setVerified(bobPerson, bob.suite.identityKey, true, apply)).ok);
+  const thief = await device(bobPerson, 1);
+  await connect(thief, alice);
+  const [message] = await send(thief, [alice], text('never meant to open'));
+  const bytes = Uint8Array.from(message!.bytes);
+  bytes[bytes.length - 12]! ^= 1;
+  const outcome = await receive(alice, thief.suite.local, { ...message!, bytes });
+  assert.equal(outcome.kind, 'refused');
+  assert.notEqual(refusal(outcome), 'untrusted-identity');
+  const state = await alice.suite.readIdentity(bobPerson);
+  assert(state.ok && state.value.pending === undefined);
+  await send(alice, [bob], text('goes on'));
+});
+
+test('a session that skipped messages make too large is ended with one message, and the next one heals', async () => {
+  const { alice, bob } = await pair();
+  let outcome: DecryptOutcome | undefined;
+  for (let round = 0; round < 5 && outcome?.kind !== 'refused'; round++) {
+    let last: DeviceCiphertext | undefined;
+    for (let i = 0; i < 1_900; i++) last = (await send(alice, [bob], text('skipped')))[0]!;
+    outcome = await receive(bob, alice.suite.local, last!);
+    if (outcome.kind === 'content') await receive(alice, bob.suite.local, (await send(bob, [alice], text('turn')))[0]!);
+  }
+  assert(outcome !== undefined);
+  assert.equal(refusal(outcome), 'session-too-large');
+  const [next] = await send(alice, [bob], text('lost'));
+  assert.equal(refusal(await receive(bob, alice.suite.local, next!)), 'no-session');
+  await connect(bob, alice);
+  content(await receive(alice, bob.suite.local, (await send(bob, [alice], text('again')))[0]!));
+  assert.equal(
+    content(await receive(bob, alice.suite.local, (await send(alice, [bob], text('healed')))[0]!)),
+    'healed',
+  );
+});
+
 test("nobody adds a device to a person without that person's identity key", async () => {
   const alice = await device(alicePerson, 1);
   const ghost = await device(alicePerson, 2);

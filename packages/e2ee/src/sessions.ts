@@ -14,7 +14,6 @@ import {
   MAX_DEVICE_ID,
   MAX_REGISTRATION_ID,
 } from './addresses.ts';
-import type { Misbound } from './content/binding.ts';
 import { MAX_CONTENT_BYTES } from './content/content.ts';
 import { confirm, MAX_PREKEY_ID, readDeviceKeys, refill } from './device-keys.ts';
 import {
@@ -41,8 +40,10 @@ import type {
   EncryptTarget,
   IdentityError,
   IncomingCiphertext,
+  Misbound,
   RemoteBundle,
   Result,
+  SafetyNumber,
   SessionError,
   SessionStarted,
   StoreError,
@@ -125,6 +126,12 @@ function createSuite(
     }
   }
 
+  /** Of the identity key under which this operation spoke with somebody. */
+  async function fingerprintInForce(store: StagedStore, person: InteropId): Promise<string> {
+    const record = person === local.interopId ? undefined : await readIdentityRecord(store, person);
+    return identityFingerprint(record?.identityKey ?? local.publicKey);
+  }
+
   async function encryptFor(
     targets: readonly EncryptTarget[],
     commit: Commit<Encrypted>,
@@ -189,7 +196,9 @@ function createSuite(
             ciphertexts.push({ to, deviceId, registrationId, kind, bytes });
           }
         }
-        return settle(commit, { ciphertexts, changes: store.changes });
+        const inForce = new Map<InteropId, string>();
+        for (const { to } of targets) inForce.set(to, await fingerprintInForce(store, to));
+        return settle(commit, { ciphertexts, identities: inForce, changes: store.changes });
       },
     );
   }
@@ -225,6 +234,36 @@ function createSuite(
       }
       return settle(commit, { changes: store.changes, events: identities.events });
     });
+  }
+
+  /** Whether a first message opens under the identity key that it brings, and says where it belongs. Keeps nothing. */
+  async function canBeRead(
+    message: ParsedCiphertext,
+    from: DeviceAddress,
+    inspect: (content: Uint8Array) => Misbound | undefined,
+  ): Promise<boolean> {
+    if (message.kind !== 'prekey') return false;
+    const store = new StagedStore(committed);
+    const { oneTime, signed, kem } = new Prekeys(store);
+    const identities = new Identities(store, local, nowMs(), true, true);
+    const sessions = new Sessions(store);
+    try {
+      const padded = await Signal.signalDecryptPreKey(
+        message.message,
+        protocolAddress(from),
+        here,
+        sessions,
+        identities,
+        oneTime,
+        signed,
+        kem,
+      );
+      const content = unpadContent(padded);
+      return content !== undefined && inspect(content) === undefined;
+    } catch (error) {
+      if (store.failure !== undefined || !(error instanceof Signal.LibSignalErrorBase)) throw store.failure ?? error;
+      return false;
+    }
   }
 
   async function decrypt(
@@ -282,6 +321,10 @@ function createSuite(
         const untrusted = identities.refused;
         if (untrusted !== undefined) {
           const fingerprint = identityFingerprint(untrusted.identityKey);
+          // A key that nobody has shown to hold is no reason to stop a conversation.
+          if (untrusted.awaitsAcceptance && !(await canBeRead(message, from, inspect))) {
+            return settle(commit, refused({ code: 'malformed-ciphertext' }));
+          }
           const { pending, awaitsAcceptance } = untrusted;
           return settle(
             commit,
@@ -306,7 +349,8 @@ function createSuite(
       if (content === undefined) return settle(commit, refused({ code: 'bad-padding' }, changes, identities.events));
       const part = inspect(content);
       if (part !== undefined) return settle(commit, refused({ code: 'misbound', part }));
-      return settle(commit, { kind: 'content', from, content, changes, events: identities.events });
+      const identity = await fingerprintInForce(store, from.interopId);
+      return settle(commit, { kind: 'content', from, identity, content, changes, events: identities.events });
     });
   }
 
@@ -329,7 +373,9 @@ function createSuite(
       const record = await readIdentityRecord(store, interopId);
       if (record === undefined) return { ok: false, error: { code: 'unknown-identity' } };
       if (!sameKey(record.identityKey, identityKey)) return { ok: false, error: { code: 'identity-key-differs' } };
-      const { firstSeenAtMs, pendingIdentityKey } = record;
+      const { firstSeenAtMs } = record;
+      // Who has compared the true key has answered what another one asked.
+      const pendingIdentityKey = verified ? new Uint8Array() : record.pendingIdentityKey;
       putIdentity(store, interopId, { identityKey: record.identityKey, firstSeenAtMs, verified, pendingIdentityKey });
       return done(await settle(commit, { changes: store.changes }));
     });
@@ -345,11 +391,34 @@ function createSuite(
       return done(await settle(commit, { changes: store.changes }));
     });
 
+  const rejectIdentity: E2eeSuite['rejectIdentity'] = (interopId, identityKey, commit) =>
+    operate<void, IdentityError>([interopId], async store => {
+      const record = await readIdentityRecord(store, interopId);
+      if (record === undefined) return { ok: false, error: { code: 'unknown-identity' } };
+      if (record.pendingIdentityKey.length === 0 || !sameKey(record.pendingIdentityKey, identityKey)) {
+        return { ok: false, error: { code: 'identity-key-differs' } };
+      }
+      const { firstSeenAtMs, verified } = record;
+      putIdentity(store, interopId, { identityKey: record.identityKey, firstSeenAtMs, verified });
+      return done(await settle(commit, { changes: store.changes }));
+    });
+
   const safetyNumber: E2eeSuite['safetyNumber'] = async interopId => {
+    const numbers = await safetyNumbers(interopId);
+    return numbers.ok ? { ok: true, value: numbers.value.inForce } : numbers;
+  };
+
+  const safetyNumbers: E2eeSuite['safetyNumbers'] = async interopId => {
     const state = await readIdentity(interopId);
     if (!state.ok) return state;
     const mine = { interopId: local.interopId, identityKey: local.publicKey };
-    return { ok: true, value: safetyNumberOf(mine, { interopId, identityKey: state.value.identityKey }) };
+    const numberOf = (identityKey: Uint8Array): SafetyNumber => safetyNumberOf(mine, { interopId, identityKey });
+    const { identityKey, pending } = state.value;
+    const inForce = numberOf(identityKey);
+    return {
+      ok: true,
+      value: pending === undefined ? { inForce } : { inForce, pending: numberOf(pending.identityKey) },
+    };
   };
 
   const refillKeys: E2eeSuite['refillKeys'] = (counts, commit) =>
@@ -377,7 +446,9 @@ function createSuite(
     readIdentity,
     setVerified,
     acceptIdentity,
+    rejectIdentity,
     safetyNumber,
+    safetyNumbers,
     refillKeys,
     confirmPublished,
   };

@@ -1,13 +1,15 @@
 // The interface of an end-to-end encryption suite. `signal-1` (sessions.ts) is one; another may take its place.
 // Types only: knows nothing of libsignal, stanzas, streams or storage.
 // Source: docs/protocol/06-stanzas.md (envelope, key directory), docs/protocol/09-content.md.
-import type { Misbound } from './content/binding.ts';
 import type { DeviceAddress, InteropId } from './addresses.ts';
 import type { Commit, StoreChange } from './stores.ts';
 
 export type { DeviceAddress };
 
 export type Result<T, E> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: E };
+
+/** Why a content is not taken for what it came as: it says no place, or another one (content/binding.ts). */
+export type Misbound = 'missing' | 'place';
 
 /** `kind` of a `<ciphertext/>`. */
 export type CiphertextKind = 'prekey' | 'session' | 'plaintext-retry';
@@ -33,6 +35,8 @@ export type DeviceCiphertext = {
 /** Commit `changes` with the outbox rows; only then may a ciphertext leave the process. */
 export type Encrypted = {
   readonly ciphertexts: readonly DeviceCiphertext[];
+  /** For each target the fingerprint of the identity key in force: who was addressed. */
+  readonly identities: ReadonlyMap<InteropId, string>;
   readonly changes: readonly StoreChange[];
 };
 
@@ -83,6 +87,8 @@ export type DecryptOutcome =
   | {
       readonly kind: 'content';
       readonly from: DeviceAddress;
+      /** Fingerprint of the identity key that it came under. */
+      readonly identity: string;
       /** Serialised content, without padding. */
       readonly content: Uint8Array;
       readonly changes: readonly StoreChange[];
@@ -224,7 +230,7 @@ export interface E2eeSuite {
   ): Promise<Result<void, StoreError>>;
 
   readIdentity(interopId: InteropId): Promise<Result<IdentityState, IdentityError>>;
-  /** Records that a person has (or has not) compared the safety number of exactly this key. */
+  /** Records that a person has (or has not) compared the safety number of exactly this key; having compared it answers a pending one. */
   setVerified(
     interopId: InteropId,
     identityKey: Uint8Array,
@@ -237,8 +243,18 @@ export interface E2eeSuite {
     identityKey: Uint8Array,
     commit: Commit<{ readonly changes: readonly StoreChange[] }>,
   ): Promise<Result<void, IdentityError>>;
-  /** Between this device's person and another. Takes about 5 ms of this thread. */
+  /** A person does not accept the pending key that they were shown: it is forgotten, the one in force stays as it was. */
+  rejectIdentity(
+    interopId: InteropId,
+    identityKey: Uint8Array,
+    commit: Commit<{ readonly changes: readonly StoreChange[] }>,
+  ): Promise<Result<void, IdentityError>>;
+  /** Of the key in force, between this device's person and another. Takes about 5 ms of this thread. */
   safetyNumber(interopId: InteropId): Promise<Result<SafetyNumber, IdentityError>>;
+  /** Side by side: of the key in force, and of the pending one, which a person compares before accepting it. */
+  safetyNumbers(
+    interopId: InteropId,
+  ): Promise<Result<{ readonly inForce: SafetyNumber; readonly pending?: SafetyNumber }, IdentityError>>;
 
   /**
    * What must be published now, by age and by the directory's counts of one-time keys; undefined when nothing.

@@ -4,11 +4,11 @@
 // Source: docs/protocol/06-stanzas.md, docs/protocol/09-content.md.
 import { createHash, randomBytes } from 'node:crypto';
 import { type DecodedContent, decodeContent, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
-import { type Misbound, verifyBinding } from '@drawbridge/e2ee/binding';
+import { verifyBinding } from '@drawbridge/e2ee/binding';
 import { decryptErrorAction, decryptErrorTable } from '@drawbridge/e2ee/errors';
 import { heardStamp } from '@drawbridge/e2ee/hybrid-clock';
 import { decideRetry, makeDecryptionError, readDecryptionError, stanzaTag } from '@drawbridge/e2ee/retry';
-import type { DecryptOutcome, DeviceAddress, E2eeSuite, IncomingCiphertext } from '@drawbridge/e2ee/suite';
+import type { DecryptOutcome, DeviceAddress, E2eeSuite, IncomingCiphertext, Misbound } from '@drawbridge/e2ee/suite';
 import { attribute, type Element } from '@drawbridge/wire/element';
 import { type DeviceMessage, parseDeviceMessage } from '@drawbridge/wire/envelope';
 import { parseStanzaError } from '@drawbridge/wire/stanza-error';
@@ -218,7 +218,7 @@ export class Inbox {
     switch (outcome.kind) {
       case 'content':
         deleteUnread(tx, from, stanzaId);
-        this.#content(tx, incoming, outcome.content, followup);
+        this.#content(tx, incoming, outcome, followup);
         break;
       case 'retry-request':
         // Outside a session and hence not authenticated: this client's own kind asks inside one, so nothing is due.
@@ -286,7 +286,7 @@ export class Inbox {
   #sendAgain(
     tx: Transaction,
     incoming: Incoming,
-    request: { readonly stanzaId: string; readonly decryptionError: Uint8Array },
+    request: { readonly stanzaId: string; readonly decryptionError: Uint8Array; readonly identity: string },
     followup: Followup,
   ): void {
     const { outbox, clock, suite } = this.#context;
@@ -298,6 +298,14 @@ export class Inbox {
       return;
     const sent = readSent(tx, stanzaId, clock.nowMs());
     if (sent === undefined || sent.to !== interopId || !outbox.hasRoom(tx)) return;
+    const { addressed } = sent;
+    if (addressed === undefined) return;
+    // A new key or a new device was not addressed: whether it gets what was said before is a person's to say.
+    if (addressed.identity !== request.identity || !addressed.devices.includes(deviceId)) {
+      const error = new ClientError('protocol-error', { detail: 'somebody asks again for what was not sent to them' });
+      followup.events.push({ kind: 'problem', error });
+      return;
+    }
     const decision = decideRetry('resend', from, stanzaId, clock.nowMs(), key => tx.get('retry', key));
     for (const { key, value } of decision.rows) tx.put('retry', key, value);
     if (!decision.allowed) return;
@@ -306,18 +314,25 @@ export class Inbox {
     followup.wake.add(interopId);
   }
 
-  #content(tx: Transaction, incoming: Incoming, bytes: Uint8Array, followup: Followup): void {
+  #content(
+    tx: Transaction,
+    incoming: Incoming,
+    outcome: Extract<DecryptOutcome, { kind: 'content' }>,
+    followup: Followup,
+  ): void {
     const { suite, clock, outbox, transfer } = this.#context;
     const { interopId: author, deviceId } = incoming.ciphertext.from;
     const own = suite.local.interopId;
     outbox.noteDevice(author, deviceId);
-    const decoded = decodeContent(bytes);
+    const decoded = decodeContent(outcome.content);
     if (!decoded.ok) return this.#lose(tx, fullAddress(incoming), author, incoming.stanzaId, followup);
     const content = decoded.value;
     this.#noteCapabilities(tx, author, deviceId, content.capabilities ?? 0);
     const receivedAtMs = clock.nowMs();
     writeStamp(tx, heardStamp(receivedAtMs, readStamp(tx), content.stampMs ?? content.sentAtMs));
-    if (content.body.kind === 'retry-request') return this.#sendAgain(tx, incoming, content.body, followup);
+    if (content.body.kind === 'retry-request') {
+      return this.#sendAgain(tx, incoming, { ...content.body, identity: outcome.identity }, followup);
+    }
     if (author !== own) return this.#said(tx, author, content, followup);
     // From one's own other devices: copies of what they sent, what was done there, and history.
     switch (content.body.kind) {

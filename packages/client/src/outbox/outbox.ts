@@ -3,7 +3,7 @@
 // Knows nothing of what contents mean, and of streams only `send` and `request`.
 // Source: docs/protocol/06-stanzas.md section 6.1; order and durability: docs/protocol/04-streams.md section 4.2.
 import { randomBytes } from 'node:crypto';
-import { encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
+import { decodeContent, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import type { E2eeSuite, Encrypted, KnownDevice, RemoteBundle, SessionStarted } from '@drawbridge/e2ee/suite';
 import type { Element } from '@drawbridge/wire/element';
 import { encodeEnvelopeMessage } from '@drawbridge/wire/envelope';
@@ -422,7 +422,7 @@ export class Outbox {
   ): Promise<Readiness | 'no-session'> {
     const { suite, store, clock } = this.#context;
     let ready: OutboxRecord | undefined;
-    const commit = ({ ciphertexts, changes }: Encrypted): void => {
+    const commit = ({ ciphertexts, identities, changes }: Encrypted): void => {
       const encrypted: OutboxRecord = {
         ...record,
         payload: { kind: 'content', content: base64(content) },
@@ -439,8 +439,11 @@ export class Outbox {
           if (readOutbox(tx, id) === undefined) throw new ClientError('unknown-message');
           tx.apply(changes);
           writeOutbox(tx, id, encrypted);
-          if (record.toDevice === undefined)
-            writeSent(tx, id, { to: record.to, content: base64(content), sentAtMs: clock.nowMs() });
+          if (record.toDevice === undefined && !isForOneView(content)) {
+            const identity = identities.get(record.to)!;
+            const addressed = { identity, devices: ciphertexts.map(each => each.deviceId) };
+            writeSent(tx, id, { to: record.to, content: base64(content), sentAtMs: clock.nowMs(), addressed });
+          }
           for (const mergedId of mergedIds) tx.delete('outbox', mergedId);
         }),
       );
@@ -484,18 +487,19 @@ export class Outbox {
       if (error instanceof ClientError && error.code === 'not-found') return 'no-such-device';
       throw error;
     }
-    const commit = (staged: SessionStarted): void =>
+    // Also kept and told when the key is refused: a person has to look at it.
+    let events: SessionStarted['events'] = [];
+    const started = await suite.startSession(bundle, staged => {
       committed(
         store.transaction(tx => {
           tx.apply(staged.changes);
           addIdentityNotices(tx, staged.events, clock.nowMs());
         }),
       );
-    const started = await suite.startSession(bundle, commit);
-    if (started.ok) {
-      for (const identity of started.value.events) emit({ kind: 'identity', identity });
-      return undefined;
-    }
+      ({ events } = staged);
+    });
+    for (const identity of events) emit({ kind: 'identity', identity });
+    if (started.ok) return undefined;
     const { error } = started;
     if (error.code === 'store-failed' || error.code === 'commit-failed') {
       throw new ClientError('store-failed', { cause: error.cause });
@@ -650,6 +654,14 @@ export function newStanzaId(): string {
 
 function base64(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('base64');
+}
+
+/** What may be seen once is never kept to be sent again, nor its copy for one's own devices. */
+function isForOneView(bytes: Uint8Array): boolean {
+  const content = decodeContent(bytes);
+  if (!content.ok) return false;
+  const { viewOnce, body } = content.value;
+  return viewOnce === true || (body.kind === 'sent-transcript' && isForOneView(body.content));
 }
 
 function contentOf(record: OutboxRecord): Uint8Array {

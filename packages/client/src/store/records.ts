@@ -56,7 +56,17 @@ export type OutboxRecord = {
 };
 
 /** What was sent, for a recipient who could not read it; the key is the stanza's id. Bounded by `tableLimits` and by time. */
-export type SentRecord = { readonly to: string; readonly content: string; readonly sentAtMs: number };
+export type SentRecord = {
+  readonly to: string;
+  readonly content: string;
+  readonly sentAtMs: number;
+  /** Absent in rows of 0.1.0, which are not sent again. */
+  readonly addressed?: {
+    /** Fingerprint of the identity key that it was encrypted to. */
+    readonly identity: string;
+    readonly devices: readonly number[];
+  };
+};
 
 /** Content sent longer ago than this is not sent again, and forgotten (docs/protocol/09-content.md section 9.7). */
 export const sentKeptMs: number = 14 * 86_400_000;
@@ -430,6 +440,17 @@ export function writeHeld(tx: Transaction, person: string, held: HeldRecord): vo
 export function listHeld(tx: Transaction, person: string, limit: number): { key: string; held: HeldRecord }[] {
   const rows = tx.list('held', { scope: person, limit });
   return rows.map(row => ({ key: row.key, held: JSON.parse(row.value.toString()) as HeldRecord }));
+}
+
+/** Rows of one reading, until none are left. */
+const heldPage = 200;
+
+export function forgetHeld(tx: Transaction, person: string): void {
+  for (;;) {
+    const rows = tx.list('held', { scope: person, limit: heldPage });
+    if (rows.length === 0) return;
+    for (const { key } of rows) tx.delete('held', key);
+  }
 }
 
 /** Stanzas that wait to be sent again by their senders share the scope of the retry counts' own table. */

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { type DeviceAddress, encodeDeviceAddress } from '../addresses.ts';
 import { type Binding as BindingMessage, ContentSchema } from '../gen/content_pb.ts';
+import type { Misbound } from '../suite.ts';
 import { need, uint32 } from './checks.ts';
 
 export const PLACE_BYTES = 16;
@@ -29,9 +30,6 @@ export type Binding = {
   /** Random; the key of the commitment (commitment.ts). */
   readonly salt: Uint8Array;
 };
-
-/** Why a content is not taken for what it came as. */
-export type Misbound = 'missing' | 'place';
 
 /** 128 bits of SHA-256 over a place. Half a hash: whoever wants to hit another's place has to find a second preimage. */
 export function placeOf({ author, recipient, domain }: Place): Uint8Array {
