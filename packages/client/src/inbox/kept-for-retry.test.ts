@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { bindContent, placeOf, SALT_BYTES } from '@drawbridge/e2ee/binding';
 import { encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import { createDevice, type NewDevice } from '@drawbridge/e2ee/device-keys';
 import { makeDecryptionError } from '@drawbridge/e2ee/retry';
@@ -66,7 +67,9 @@ function content(text: string): Uint8Array {
 /** Encrypts a content of Bob's for Anna's device, as a stanza that the gatekeeper delivers to her. */
 async function fromBob(bob: Device, bytes: Uint8Array, id: string): Promise<ReturnType<typeof encodeEnvelopeMessage>> {
   const devices = [{ deviceId: 1, registrationId: anna.bundle.registrationId }];
-  const encrypted = await bob.suite.encryptFor([{ to: annasId, devices, content: bytes }], staged => {
+  const place = placeOf({ author: bob.suite.local, recipient: annasId, domain });
+  const bound = bindContent(bytes, { place, number: 1, salt: randomBytes(SALT_BYTES) });
+  const encrypted = await bob.suite.encryptFor([{ to: annasId, devices, content: bound }], staged => {
     assert(bob.store.transaction(tx => tx.apply(staged.changes)).ok);
   });
   assert(encrypted.ok);
