@@ -45,7 +45,8 @@ const suite: Pick<E2eeSuite, 'name' | 'local' | 'encryptFor' | 'startSession'> =
         bytes: Uint8Array.from(content),
       })),
     );
-    const encrypted = { ciphertexts, changes: [] };
+    const identities = new Map(targets.map(({ to }) => [to, 'the key in force']));
+    const encrypted = { ciphertexts, identities, changes: [] };
     commit(encrypted);
     return { ok: true, value: encrypted };
   },
