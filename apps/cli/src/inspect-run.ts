@@ -9,7 +9,7 @@ import { type CompactSessionKeys, parseKeyLog } from '@drawbridge/stream/compact
 import { compactPrologue } from '@drawbridge/stream/compact-login';
 import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import { encodeElement } from '@drawbridge/wire/xml-encoder';
-import { harmless } from './chat-run.ts';
+import { harmless } from './chat/harmless.ts';
 import { CommandError, usageError } from './command-error.ts';
 import { readPcap, type TcpChunk } from './inspect-pcap.ts';
 

@@ -1,0 +1,57 @@
+// Commands that look back and look around: history, search, the list of chats and its switches. Knows nothing of sending.
+import { type ChatCommand, wordsOf } from './chat-command.ts';
+import type { Conversation } from './conversation.ts';
+import { harmless } from './harmless.ts';
+import { chatLine, clock, shown } from './shown-message.ts';
+
+const shownResults = 20;
+
+async function history(chat: Conversation, rest: string): Promise<void> {
+  const count = Number(wordsOf(rest)[0] ?? 20);
+  const limit = Number.isInteger(count) && count > 0 && count <= 500 ? count : 20;
+  const rows = await chat.client.chats.messages({ limit, ...(chat.peer === undefined ? {} : { chat: chat.peer }) });
+  for (const { message } of rows.toReversed()) {
+    const own = message.author === chat.client.me?.interopId;
+    const name = own ? 'you' : (message.from.identifier ?? 'somebody');
+    const state = own ? ` (${message.state ?? ''})` : '';
+    chat.say(`  ${clock(message.sentAtMs)} ${harmless(name)}: ${shown(message)}${state}`);
+  }
+}
+
+async function search(chat: Conversation, words: string): Promise<void> {
+  let found = 0;
+  for await (const { message } of chat.client.chats.search(words)) {
+    chat.say(`  ${clock(message.sentAtMs)} ${harmless(message.from.identifier ?? 'somebody')}: ${shown(message)}`);
+    if (++found === shownResults) break;
+  }
+  if (found === 0) chat.say('  nothing found');
+}
+
+/** What is on goes off. */
+async function flip(chat: Conversation, what: 'pin' | 'mute' | 'archive'): Promise<void> {
+  const peer = chat.needPeer();
+  if (peer === undefined) return;
+  const { chats, contacts } = chat.client;
+  const { interopId } = await contacts.find(peer.provider, peer.identifier);
+  const listed = [...(await chats.list({ limit: 200 })), ...(await chats.list({ archived: true }))];
+  const now = listed.find(each => each.with.interopId === interopId);
+  if (what === 'pin') await chats.set(peer, { pinned: now?.pinned !== true });
+  if (what === 'archive') await chats.set(peer, { archived: now?.archived !== true });
+  if (what === 'mute') await chats.set(peer, { mutedUntilMs: now?.muted === true ? 0 : Number.MAX_SAFE_INTEGER });
+}
+
+export const historyCommands: readonly ChatCommand[] = [
+  { name: '/history', takes: '[N]', does: 'the last messages with whom you write to', run: history },
+  { name: '/search', takes: 'WORDS', does: 'look through all messages', run: search },
+  {
+    name: '/chats',
+    takes: '',
+    does: 'whom you talk to',
+    run: async chat => {
+      for (const each of await chat.client.chats.list()) chat.say(`  ${chatLine(each)}`);
+    },
+  },
+  { name: '/pin', takes: '', does: 'keep this chat on top, or no longer', run: async chat => flip(chat, 'pin') },
+  { name: '/mute', takes: '', does: 'mute this chat, or no longer', run: async chat => flip(chat, 'mute') },
+  { name: '/archive', takes: '', does: 'put this chat aside, or no longer', run: async chat => flip(chat, 'archive') },
+];

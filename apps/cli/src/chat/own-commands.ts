@@ -1,0 +1,46 @@
+// Commands about oneself: name, devices, receipts, disappearing messages. Knows nothing of other people's devices.
+import type { ChatCommand } from './chat-command.ts';
+import type { Conversation } from './conversation.ts';
+
+async function devices(chat: Conversation): Promise<void> {
+  for (const { deviceId } of await chat.client.devices.list()) {
+    chat.say(`  device ${deviceId}${deviceId === chat.client.me?.deviceId ? ' (this one)' : ''}`);
+  }
+}
+
+async function link(chat: Conversation, rest: string): Promise<void> {
+  if (rest === '') chat.say('/link CODE: the code that the new device shows');
+  else chat.say(`type this on the new device: ${await chat.client.devices.authoriseLink(rest, { history: true })}`);
+}
+
+export const ownCommands: readonly ChatCommand[] = [
+  {
+    name: '/disappear',
+    takes: 'SECONDS',
+    does: 'messages from now on vanish so long after they were read; 0: they stay',
+    run: async (chat, rest) => {
+      const peer = chat.needPeer();
+      if (peer !== undefined) await chat.client.chats.setTimer(peer, Number(rest));
+    },
+  },
+  {
+    name: '/name',
+    takes: 'NAME',
+    does: 'what people see as your name',
+    run: async (chat, rest) => chat.client.account.setProfile({ displayName: rest }),
+  },
+  {
+    name: '/receipts',
+    takes: 'on|off',
+    does: 'whether people learn that you have read their messages',
+    run: async (chat, rest) => chat.client.chats.setDefaults({ sendRead: rest !== 'off', sendPlayed: rest !== 'off' }),
+  },
+  { name: '/devices', takes: '', does: 'your devices', run: devices },
+  { name: '/link', takes: 'CODE', does: 'let another device of yours in', run: link },
+  {
+    name: '/sync',
+    takes: '',
+    does: 'on a new device: get the history from your others',
+    run: async chat => chat.client.devices.requestHistory(),
+  },
+];

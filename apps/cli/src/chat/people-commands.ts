@@ -1,0 +1,69 @@
+// Commands about people: whom to write to, who may reach one, whose key is whose. Knows nothing of messages.
+import { type ChatCommand, wordsOf } from './chat-command.ts';
+import type { Conversation } from './conversation.ts';
+import { harmless } from './harmless.ts';
+
+async function writeTo(chat: Conversation, rest: string): Promise<void> {
+  const [provider, ...name] = wordsOf(rest);
+  if (provider === undefined || name.length === 0) {
+    chat.say('/to PROVIDER NAME, for example: /to citadel.example bob');
+    return;
+  }
+  const found = await chat.client.contacts.find(provider, name.join(' '));
+  chat.peer = { provider, identifier: name.join(' ') };
+  chat.say(`writing to ${harmless(found.identifier ?? '')} of ${harmless(provider)}: ${disclosure(provider)}`);
+}
+
+/** Honest words about who takes part, for whoever is written to. */
+function disclosure(provider: string): string {
+  return `end-to-end encrypted; the gatekeeper sees that you write, not what; ${harmless(provider)} has its own rules for what its app keeps`;
+}
+
+async function consent(chat: Conversation): Promise<void> {
+  for (const { name, number, optedIn } of await chat.client.account.consent()) {
+    chat.say(`  ${harmless(name)} (${number}): ${optedIn ? 'its people may reach you' : 'off'}`);
+  }
+}
+
+async function optIn(chat: Conversation, rest: string): Promise<void> {
+  await chat.client.account.optIn(rest);
+  chat.say(
+    `people of ${harmless(rest)} can reach you now, and you them. Their service has its own rules for their copies.`,
+  );
+}
+
+async function optOut(chat: Conversation, rest: string): Promise<void> {
+  await chat.client.account.optOut(rest);
+  chat.say(`people of ${harmless(rest)} can't reach you any more`);
+}
+
+async function safety(chat: Conversation): Promise<void> {
+  const peer = chat.needPeer();
+  if (peer !== undefined) chat.say((await chat.client.identities.safetyNumber(peer)).formatted);
+}
+
+async function verify(chat: Conversation): Promise<void> {
+  const peer = chat.needPeer();
+  if (peer === undefined) return;
+  const { identities } = chat.client;
+  await identities.setVerified(peer, (await identities.get(peer)).identityKey);
+  chat.say('verified: if their key changes, nothing is sent before you accept it');
+}
+
+async function accept(chat: Conversation): Promise<void> {
+  const peer = chat.needPeer();
+  if (peer === undefined) return;
+  const { pending } = await chat.client.identities.get(peer);
+  if (pending === undefined) chat.say('there is no changed key to accept');
+  else await chat.client.identities.accept(peer, pending.identityKey);
+}
+
+export const peopleCommands: readonly ChatCommand[] = [
+  { name: '/to', takes: 'PROVIDER NAME', does: 'write to somebody: /to citadel.example bob', run: writeTo },
+  { name: '/consent', takes: '', does: "which providers' people may reach you", run: consent },
+  { name: '/optin', takes: 'PROVIDER', does: 'let the people of a provider reach you, and reach them', run: optIn },
+  { name: '/optout', takes: 'PROVIDER', does: 'end that', run: optOut },
+  { name: '/safety', takes: '', does: 'the safety number to compare with them', run: safety },
+  { name: '/verify', takes: '', does: 'after you have compared it', run: verify },
+  { name: '/accept', takes: '', does: 'accept a key of theirs that changed', run: accept },
+];

@@ -1,0 +1,64 @@
+// The terminal of a chat: lines that are typed, in order, and lines that appear above the one being typed.
+// Knows nothing of messages.
+import { createInterface, type Interface } from 'node:readline';
+
+export class Screen {
+  readonly #terminal: Interface;
+  /** Lines typed and not yet obeyed; readline forgets those that nobody waits for. */
+  readonly #typed: string[] = [];
+  #wake = (): void => {};
+  #ended = false;
+
+  constructor() {
+    const terminal = createInterface({
+      input: process.stdin,
+      output: process.stdout,
+      prompt: '> ',
+      terminal: process.stdin.isTTY,
+    });
+    terminal.on('line', line => {
+      this.#typed.push(line.trim());
+      this.#wake();
+    });
+    terminal.on('close', () => {
+      this.#ended = true;
+      this.#wake();
+    });
+    terminal.on('SIGINT', () => terminal.close());
+    this.#terminal = terminal;
+  }
+
+  /** Whether a person sits there, rather than a file or a program. */
+  get interactive(): boolean {
+    return process.stdin.isTTY;
+  }
+
+  /** Prints above the line that is being typed. */
+  say(line: string): void {
+    if (process.stdout.isTTY) process.stdout.write('\r\u001b[K');
+    process.stdout.write(`${line}\n`);
+    this.#prompt();
+  }
+
+  /** The next line that was typed; undefined when there are no more. */
+  async nextLine(): Promise<string | undefined> {
+    for (;;) {
+      const line = this.#typed.shift();
+      if (line !== undefined || this.#ended) return line;
+      this.#prompt();
+      await new Promise<void>(resolve => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  /** No more prompts and lines from now on. */
+  close(): void {
+    this.#ended = true;
+    this.#terminal.close();
+  }
+
+  #prompt(): void {
+    if (this.interactive && !this.#ended) this.#terminal.prompt(true);
+  }
+}

@@ -1,0 +1,95 @@
+// Messages and chats as a line of text. Everything that others wrote is shown as text alone: control characters never reach
+// the terminal. Knows nothing of events.
+import type { Chat, MessageRecord } from '@drawbridge/client';
+import type { AttachmentPointer } from '@drawbridge/e2ee/content-attachment';
+import { harmless } from './harmless.ts';
+
+const shownBars = 24;
+
+export function clock(ms: number): string {
+  return new Date(ms).toLocaleTimeString();
+}
+
+export function chatLine(chat: Chat): string {
+  const marks = [
+    chat.pinned ? 'pinned' : '',
+    chat.muted ? 'muted' : '',
+    chat.unread > 0 ? `${chat.unread} unread` : '',
+    chat.timerSeconds > 0 ? `messages vanish after ${chat.timerSeconds} s` : '',
+  ].filter(mark => mark !== '');
+  const said = chat.profile?.displayName ?? '';
+  const name = `${harmless(chat.with.identifier ?? 'somebody')}${said === '' ? '' : ` “${harmless(said)}”`}`;
+  const last = chat.lastMessage === undefined ? '' : shown(chat.lastMessage).slice(0, 60);
+  return `${name}${marks.length === 0 ? '' : ` (${marks.join(', ')})`}: ${last}`;
+}
+
+export function shown(message: MessageRecord): string {
+  const quoted = message.replyTo === undefined ? '' : `“${harmless(message.replyTo.excerpt).slice(0, 40)}” ← `;
+  const reactions = Object.values(message.reactions ?? {})
+    .map(harmless)
+    .join('');
+  return `${quoted}${shownBody(message)}${message.edited === true ? ' (edited)' : ''}${reactions === '' ? '' : ` [${reactions}]`}`;
+}
+
+function shownBody(message: MessageRecord): string {
+  const text = harmless(message.text);
+  switch (message.kind) {
+    case 'text':
+      return text;
+    case 'attachment':
+      return `[${message.body?.kind === 'attachment' ? message.body.attachments.map(shownAttachment).join(', ') : 'file'}] ${text}`;
+    case 'contacts':
+      return `[contact] ${text}`;
+    case 'location':
+      return `[place] ${text}`;
+    case 'sticker':
+      return `[sticker] ${text}`;
+    case 'poll':
+      return pollLine(message);
+    case 'view-once':
+      return '[to be seen once: /open]';
+    case 'opened':
+      return '[was seen once]';
+    case 'unsupported':
+      return `[your app can’t show this yet] ${text}`;
+    case 'lost':
+      return '[a message that could not be read, and could not be had again]';
+    case 'deleted':
+    case 'expired':
+    case 'hidden':
+      return '[deleted]';
+  }
+}
+
+/** Kind and measures. Everything in it is a number or one of our own words. */
+function shownAttachment(pointer: AttachmentPointer): string {
+  const { kind, width, height, durationMs, waveform, animated } = pointer;
+  const parts: string[] = [kind];
+  if (width !== undefined && height !== undefined) parts.push(`${width}×${height}`);
+  if (durationMs !== undefined) {
+    const seconds = Math.round(durationMs / 1_000);
+    parts.push(`${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`);
+  }
+  if (waveform !== undefined && waveform.length > 0) parts.push(bars(waveform));
+  if (animated === true) parts.push('moving');
+  return parts.join(' ');
+}
+
+/** A waveform in one line: for each of so many pieces the loudest step of it. */
+function bars(waveform: Uint8Array): string {
+  const count = Math.min(waveform.length, shownBars);
+  const pieces = Array.from({ length: count }, (_, at) =>
+    waveform.subarray(Math.floor((at * waveform.length) / count), Math.floor(((at + 1) * waveform.length) / count)),
+  );
+  return pieces.map(piece => '▁▂▃▄▅▆▇█'[Math.max(...piece) >> 5]).join('');
+}
+
+function pollLine({ body, poll }: MessageRecord): string {
+  if (body?.kind !== 'poll') return '[poll]';
+  const votes = Object.values(poll?.votes ?? {}).flat();
+  const options = body.options.map((option, at) => {
+    const count = votes.filter(vote => vote === at).length;
+    return `${at + 1} ${harmless(option)}${count === 0 ? '' : ` (${count})`}`;
+  });
+  return `[poll${poll?.closed === true ? ', closed' : ''}] ${harmless(body.question)} ${options.join(', ')}`;
+}

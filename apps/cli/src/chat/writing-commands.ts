@@ -1,0 +1,129 @@
+// Commands that write: answers, reactions, changes of what was written, polls, places. Knows nothing of files.
+import { type ChatCommand, wordsOf } from './chat-command.ts';
+import type { Conversation } from './conversation.ts';
+import { harmless } from './harmless.ts';
+import { clock, shown } from './shown-message.ts';
+
+async function place(chat: Conversation, rest: string): Promise<void> {
+  const [latitude, longitude, ...name] = wordsOf(rest);
+  const peer = chat.needPeer();
+  if (peer === undefined) return;
+  const named = name.length === 0 ? {} : { name: name.join(' ') };
+  await chat.send(peer, { kind: 'location', latitude: Number(latitude), longitude: Number(longitude), ...named });
+}
+
+async function poll(chat: Conversation, rest: string): Promise<void> {
+  const [question = '', ...options] = rest.split('|').map(part => part.trim());
+  const peer = chat.needPeer();
+  if (peer !== undefined) await chat.send(peer, { kind: 'poll', question, options });
+}
+
+async function versions(chat: Conversation): Promise<void> {
+  if (chat.lastOwn === undefined) return chat.say('nothing of yours yet');
+  const name = { author: chat.client.me?.interopId ?? '', id: chat.lastOwn };
+  for (const { text, atMs } of await chat.client.chats.versions(name))
+    chat.say(`  ${clock(atMs)} ${harmless(text.text)}`);
+}
+
+async function listFailed(chat: Conversation): Promise<void> {
+  for (const [index, { text, failure }] of (await chat.failed()).entries())
+    chat.say(`  ${index + 1}  ${harmless(text)} (${failure?.code}: ${harmless(failure?.detail ?? '')})`);
+}
+
+async function resendOrDrop(chat: Conversation, rest: string, act: 'resend' | 'drop'): Promise<void> {
+  const message = (await chat.failed())[Number(wordsOf(rest)[0] ?? 1) - 1];
+  if (message === undefined) chat.say('there is no such message: /failed lists them');
+  else await chat.client.chats[act](message.id);
+}
+
+export const writingCommands: readonly ChatCommand[] = [
+  {
+    name: '/reply',
+    takes: 'TEXT',
+    does: 'answer their last message',
+    run: async (chat, rest) => {
+      if (chat.lastTheirs === undefined) chat.say('nothing to answer yet');
+      else await chat.send(chat.lastTheirs.from, { text: rest, replyTo: chat.lastTheirs });
+    },
+  },
+  {
+    name: '/react',
+    takes: 'EMOJI',
+    does: 'react to their last message',
+    run: async (chat, rest) => {
+      if (chat.lastTheirs === undefined) chat.say('nothing to react to yet');
+      else await chat.client.chats.react(chat.lastTheirs, rest);
+    },
+  },
+  {
+    name: '/open',
+    takes: '',
+    does: 'see their last message, when it can be seen once',
+    run: async chat => {
+      if (chat.lastTheirs?.kind !== 'view-once') chat.say('there is nothing to be seen once');
+      else chat.say(`  ${shown(await chat.client.chats.openOnce(chat.lastTheirs))}`);
+    },
+  },
+  {
+    name: '/edit',
+    takes: 'TEXT',
+    does: 'change your last message',
+    run: async (chat, rest) => {
+      if (chat.lastOwn === undefined) chat.say('nothing of yours to edit yet');
+      else await chat.client.chats.edit(chat.lastOwn, { text: rest });
+    },
+  },
+  {
+    name: '/delete',
+    takes: '',
+    does: 'delete your last message for everybody',
+    run: async chat => {
+      if (chat.lastOwn === undefined) chat.say('nothing of yours to delete yet');
+      else await chat.client.chats.delete(chat.lastOwn);
+    },
+  },
+  { name: '/versions', takes: '', does: 'what your last message said before you changed it', run: versions },
+  {
+    name: '/once',
+    takes: 'TEXT',
+    does: 'send what may be seen once',
+    run: async (chat, rest) => {
+      const peer = chat.needPeer();
+      if (peer !== undefined) await chat.send(peer, { text: rest, viewOnce: true });
+    },
+  },
+  { name: '/poll', takes: 'Q | A | B …', does: 'ask a question with answers to choose from', run: poll },
+  {
+    name: '/vote',
+    takes: '1 2 …',
+    does: 'choose in the last poll',
+    run: async (chat, rest) => {
+      const chosen = wordsOf(rest).map(word => Number(word) - 1);
+      if (chat.lastPoll === undefined) chat.say('there is no poll yet');
+      else await chat.client.chats.vote(chat.lastPoll, chosen);
+    },
+  },
+  {
+    name: '/close',
+    takes: '',
+    does: 'end your last poll',
+    run: async chat => {
+      if (chat.lastPoll === undefined) chat.say('there is no poll yet');
+      else await chat.client.chats.closePoll(chat.lastPoll.id);
+    },
+  },
+  { name: '/place', takes: 'LAT LON [NAME]', does: 'send a place', run: place },
+  { name: '/failed', takes: '', does: 'your messages that could not be sent', run: listFailed },
+  {
+    name: '/resend',
+    takes: '[N]',
+    does: 'send the Nth of them again',
+    run: async (chat, rest) => resendOrDrop(chat, rest, 'resend'),
+  },
+  {
+    name: '/drop',
+    takes: '[N]',
+    does: 'let the Nth of them go',
+    run: async (chat, rest) => resendOrDrop(chat, rest, 'drop'),
+  },
+];
