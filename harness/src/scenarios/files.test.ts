@@ -48,6 +48,27 @@ before(async () => {
 });
 after(() => network.close());
 
+test('a File and a stream go like a path and leave nothing; a stream takes what arrives', {
+  timeout: 60_000,
+}, async () => {
+  const spool = join(network.folder, 'people', 'anna', 'spool');
+  const bytes = randomBytes(300_000);
+  const hostile = new File([bytes], '../../..\\\u202Eevil/report.pdf');
+  const first = await arrival(bob, (await anna.files.send(toBob, { from: hostile })).id);
+  assert.equal(pointerOf(first).fileName, 'report.pdf');
+  const stream = new Blob([bytes]).stream();
+  const second = await arrival(bob, (await anna.files.send(toBob, { from: stream, name: 'made here' })).id);
+  assert.deepEqual([pointerOf(second).fileName, existsSync(spool) ? readdirSync(spool) : []], ['made here', []]);
+
+  const parts: Uint8Array[] = [];
+  await bob.files.save(second, 0, new WritableStream({ write: part => void parts.push(Uint8Array.from(part)) }));
+  assert.ok(Buffer.concat(parts).equals(bytes));
+
+  const broken = new ReadableStream<Uint8Array>({ pull: controller => controller.error(new Error('gone')) });
+  await assert.rejects(anna.files.send(toBob, { from: broken }), { code: 'file-unreadable' });
+  assert.deepEqual(readdirSync(spool), []);
+});
+
 const toBob = { provider: 'citadel.example', identifier: 'bob' };
 const toAnna = { provider: 'skylark.example', identifier: 'anna' };
 

@@ -26,6 +26,8 @@ export type { ClientEvent, MessageChange } from './events.ts';
 export type { ClientFiles } from './files/client-files.ts';
 export type { UnsentFile } from './files/file-outbox.ts';
 export { fileKinds } from './files/files.ts';
+export type { SentFile } from './files/client-files.ts';
+export type { FileSource } from './files/spool.ts';
 export type { FileProgress, OpenedFile, ReadOptions, SendFileOptions, TransferOptions } from './files/files.ts';
 export type { Capability } from './history/capabilities.ts';
 export type { ChatSettings } from './history/chat-state.ts';

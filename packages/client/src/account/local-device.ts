@@ -70,6 +70,10 @@ export class LocalDevice {
     return this.enlisted().account.interopId;
   }
 
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
   needOpen(): void {
     if (this.#closed) throw new ClientError('closed');
   }

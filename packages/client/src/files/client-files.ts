@@ -19,6 +19,10 @@ import { storeError } from '../store/transact.ts';
 import { FileOutbox, type UnsentFile } from './file-outbox.ts';
 import { Files, type OpenedFile, type SendFileOptions, type TransferOptions } from './files.ts';
 import { MediaCopies } from './media-copies.ts';
+import { type FileSource, Spool } from './spool.ts';
+
+/** What is sent: a file by its path, or what an app holds. */
+export type SentFile = SendFileOptions | (Omit<SendFileOptions, 'path'> & { readonly from: FileSource });
 
 export type ClientFilesSettings = {
   readonly device: LocalDevice;
@@ -33,11 +37,13 @@ export class ClientFiles {
   readonly #lifecycle: Lifecycle;
   readonly #files: Files;
   readonly #outbox: FileOutbox;
+  readonly #spool: Spool;
 
   constructor({ device, lifecycle, place, folder }: ClientFilesSettings) {
     this.#device = device;
     this.#lifecycle = lifecycle;
     const { store, clock } = device;
+    this.#spool = new Spool(join(folder, 'spool'));
     this.#files = new Files({
       place,
       trust: device.trust,
@@ -77,9 +83,20 @@ export class ClientFiles {
    * Rejects with the codes of `Client.send` and of `Files.send`: `no-media-origin`, `quota-used-up`, `file-changed`,
    * `cancelled`, …
    */
-  async send(to: Recipient, options: SendFileOptions): Promise<Message> {
+  async send(to: Recipient, file: SentFile): Promise<Message> {
     const chat = await this.#lifecycle.worker().people.resolve(to);
-    return presentMessage(this.#lifecycle, await this.#outbox.send(chat, options));
+    if ('path' in file) return presentMessage(this.#lifecycle, await this.#outbox.send(chat, file));
+    const { from, ...options } = file;
+    const path = await this.#spool.add(from, options.signal);
+    try {
+      const sent = await this.#outbox.send(chat, { ...options, path });
+      return presentMessage(this.#lifecycle, sent);
+    } finally {
+      // What the next start goes on with is still in the list.
+      if (!this.#device.isClosed && !this.#outbox.list().some(each => each.path === path)) {
+        await this.#spool.remove(path);
+      }
+    }
   }
 
   /** Files that were to be sent and are no messages yet. Those that failed stay until they are dropped. */
@@ -91,22 +108,38 @@ export class ClientFiles {
   /** Gives up a file that was to be sent. */
   async dropUnsent(id: string): Promise<void> {
     this.#device.needOpen();
+    const dropped = this.#outbox.list().find(each => each.id === id);
     await this.#outbox.drop(id);
+    if (dropped !== undefined) await this.#spool.remove(dropped.path);
   }
 
   /**
-   * Fetches attachment `index` (from 0) of a message, and writes it to `path` when all of it is right; otherwise nothing.
+   * Fetches attachment `index` (from 0) of a message, and writes it to a path when all of it is right, otherwise nothing; or
+   * to a stream, each piece as soon as it was checked: a stream that is aborted has got a part of the file.
    * Goes on with what came before, across restarts. Rejects with `unknown-message` when there is no such attachment,
    * `not-connected` when something has to be fetched, and the codes of `Files.save`.
    */
   async save(
     message: Pick<MessageRecord, 'body'>,
     index: number,
-    path: string,
+    to: string | WritableStream<Uint8Array>,
     options: TransferOptions = {},
   ): Promise<void> {
     this.#device.enlisted();
-    await this.#files.save(pointerOf(message, index), path, this.#request, options);
+    if (typeof to === 'string') return this.#files.save(pointerOf(message, index), to, this.#request, options);
+    const file = await this.open(message, index);
+    const writer = to.getWriter();
+    try {
+      for await (const piece of file.read(options.signal === undefined ? {} : { signal: options.signal })) {
+        await writer.write(piece);
+      }
+      await writer.close();
+    } catch (error) {
+      await writer.abort(error).catch(() => {});
+      throw error;
+    } finally {
+      await file.close();
+    }
   }
 
   /**
@@ -127,6 +160,7 @@ export class ClientFiles {
   /** Removes what an earlier process left behind: old copies, and plaintext of a save that was killed. */
   async sweep(): Promise<void> {
     await this.#files.sweep();
+    await this.#spool.sweep(this.#outbox.list().map(each => each.path));
     for (const path of this.#device.transaction(listSaving)) {
       if (isTemporaryPath(path)) await rm(path, { force: true }).catch(() => {});
       this.#device.transaction(tx => noteSaving(tx, path, false));
