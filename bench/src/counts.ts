@@ -12,7 +12,7 @@ import type { Account, Accounts } from '@drawbridge/gatekeeper/enlistment/accoun
 import { defaultListenerLimits } from '@drawbridge/gatekeeper/listeners/admission';
 import { CompactStream } from '@drawbridge/gatekeeper/listeners/compact-stream';
 import { XmppStream } from '@drawbridge/gatekeeper/listeners/xmpp-stream';
-import { defaultMailboxLimits } from '@drawbridge/gatekeeper/mailbox/mailbox';
+import { defaultMailboxLimits } from '@drawbridge/gatekeeper/mailbox/mailbox-limits';
 import type { MailboxStore, StoredEntry } from '@drawbridge/gatekeeper/mailbox/mailbox-store';
 import { createStanzaCodec } from '@drawbridge/gatekeeper/mailbox/stanza-codec';
 import { defaultSessionLimits } from '@drawbridge/gatekeeper/routing/device-session';

@@ -9,7 +9,7 @@ import { type SampleDevice, sampleDevice } from '@drawbridge/gatekeeper/testing/
 import { defaultListenerLimits, type ListenerLimits } from '@drawbridge/gatekeeper/listeners/admission';
 import { createTcpListener } from '@drawbridge/gatekeeper/listeners/tcp';
 import { attachWebSocket } from '@drawbridge/gatekeeper/listeners/websocket';
-import { defaultMailboxLimits, type MailboxLimits } from '@drawbridge/gatekeeper/mailbox/mailbox';
+import { defaultMailboxLimits, type MailboxLimits } from '@drawbridge/gatekeeper/mailbox/mailbox-limits';
 import { createStanzaCodec } from '@drawbridge/gatekeeper/mailbox/stanza-codec';
 import { createSqliteMailbox } from '@drawbridge/gatekeeper/storage/sqlite/sqlite-mailbox';
 import { defaultSessionLimits, type SessionLimits } from '@drawbridge/gatekeeper/routing/device-session';

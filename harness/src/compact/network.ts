@@ -13,7 +13,7 @@ import { defaultListenerLimits, type ListenerLimits } from '@drawbridge/gatekeep
 import { type CompactOptions, createCompactListener } from '@drawbridge/gatekeeper/listeners/compact';
 import { type CompactKeys, loadCompactKeys, rotateCompactKeys } from '@drawbridge/gatekeeper/listeners/compact-keys';
 import { attachWebSocket } from '@drawbridge/gatekeeper/listeners/websocket';
-import { defaultMailboxLimits } from '@drawbridge/gatekeeper/mailbox/mailbox';
+import { defaultMailboxLimits } from '@drawbridge/gatekeeper/mailbox/mailbox-limits';
 import { createStanzaCodec } from '@drawbridge/gatekeeper/mailbox/stanza-codec';
 import { createSqliteMailbox } from '@drawbridge/gatekeeper/storage/sqlite/sqlite-mailbox';
 import { defaultSessionLimits } from '@drawbridge/gatekeeper/routing/device-session';

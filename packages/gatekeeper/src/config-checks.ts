@@ -44,69 +44,99 @@ function urlFault(text: string, development: boolean, kind: 'issuer' | 'url' | '
   return 'must begin with https:// (http:// only for loopback, in development)';
 }
 
+/** Gathers what is wrong; one check each for what stands in several places. */
+class Findings {
+  readonly errors: ConfigError[] = [];
+  readonly #development: boolean;
+  /** Which provider a file belongs to is told by its origin; and the proxy must not be led to itself. */
+  readonly #mediaOrigins: Set<string>;
+
+  constructor(config: Config) {
+    this.#development = config.mode === 'development';
+    this.#mediaOrigins = new Set([config.issuer]);
+  }
+
+  contradiction(key: string, message: string): void {
+    this.errors.push({ code: 'contradiction', key, message: `${key} ${message}` });
+  }
+
+  wrongValue(key: string, message: string): void {
+    this.errors.push({ code: 'wrong-value', key, message });
+  }
+
+  checkUrl(key: string, text: string | undefined, kind: 'issuer' | 'url' | 'origin'): void {
+    const fault = text === undefined ? undefined : urlFault(text, this.#development, kind);
+    if (fault !== undefined) this.wrongValue(key, `${key} ${fault}`);
+  }
+
+  checkDomain(key: string, text: string | undefined): void {
+    if (text !== undefined && !isDomainName(text)) this.wrongValue(key, `${key} is not a DNS name in lower case`);
+  }
+
+  checkMediaOrigin(key: string, origin: string): void {
+    this.checkUrl(key, origin, 'origin');
+    if (this.#mediaOrigins.has(origin))
+      this.contradiction(key, "names another provider's origin or this gatekeeper's own");
+    this.#mediaOrigins.add(origin);
+  }
+}
+
 /** What is wrong with a configuration that has the right shape; empty when nothing is. */
 export function contradictions(config: Config): ConfigError[] {
-  const errors: ConfigError[] = [];
-  const development = config.mode === 'development';
-  const contradiction = (key: string, message: string): void => {
-    errors.push({ code: 'contradiction', key, message: `${key} ${message}` });
-  };
-  const checkUrl = (key: string, text: string | undefined, kind: 'issuer' | 'url' | 'origin'): void => {
-    const fault = text === undefined ? undefined : urlFault(text, development, kind);
-    if (fault !== undefined) errors.push({ code: 'wrong-value', key, message: `${key} ${fault}` });
-  };
-  const checkDomain = (key: string, text: string | undefined): void => {
-    if (text === undefined || isDomainName(text)) return;
-    errors.push({ code: 'wrong-value', key, message: `${key} is not a DNS name in lower case` });
-  };
+  const found = new Findings(config);
+  checkOwnNames(config, found);
+  checkOwnUsers(config, found);
+  checkProviders(config, found);
+  checkAddresses(config, found);
+  if (config.mode !== 'development') checkProduction(config, found);
+  return found.errors;
+}
 
-  // Which provider a file belongs to is told by its origin; and the proxy must not be led to itself.
-  const mediaOriginsSeen = new Set<string>([config.issuer]);
-  const checkMediaOrigin = (key: string, origin: string): void => {
-    checkUrl(key, origin, 'origin');
-    if (mediaOriginsSeen.has(origin)) contradiction(key, "names another provider's origin or this gatekeeper's own");
-    mediaOriginsSeen.add(origin);
-  };
-
-  checkDomain('domain', config.domain);
-  checkDomain('publicHost', config.publicHost);
-  checkUrl('issuer', config.issuer, 'issuer');
+function checkOwnNames(config: Config, found: Findings): void {
+  found.checkDomain('domain', config.domain);
+  found.checkDomain('publicHost', config.publicHost);
+  found.checkUrl('issuer', config.issuer, 'issuer');
   if (URL.canParse(config.issuer) && new URL(config.issuer).pathname !== '/') {
-    contradiction('issuer', 'has a path: the well-known documents lie at the root of its origin');
+    found.contradiction('issuer', 'has a path: the well-known documents lie at the root of its origin');
   }
-  checkUrl('terms', config.terms, 'url');
+  found.checkUrl('terms', config.terms, 'url');
+}
 
-  const numbers = new Set<number>([0]);
-  const names = new Set<string>([config.domain]);
-  const issuers = new Set<string>(
-    config.ownUsers.kind === 'issuer' ? [config.ownUsers.issuer] : [`${config.issuer}/users`],
-  );
-  if (config.ownUsers.kind === 'issuer') {
-    checkUrl('ownUsers.issuer', config.ownUsers.issuer, 'issuer');
-    checkUrl('ownUsers.wakeUpUrl', config.ownUsers.wakeUpUrl, 'url');
-    for (const origin of config.ownUsers.keySetOrigins) checkUrl('ownUsers.keySetOrigins', origin, 'origin');
-    for (const origin of config.ownUsers.mediaOrigins) checkMediaOrigin('ownUsers.mediaOrigins', origin);
+function checkOwnUsers(config: Config, found: Findings): void {
+  const { ownUsers } = config;
+  if (ownUsers.kind === 'issuer') {
+    found.checkUrl('ownUsers.issuer', ownUsers.issuer, 'issuer');
+    found.checkUrl('ownUsers.wakeUpUrl', ownUsers.wakeUpUrl, 'url');
+    for (const origin of ownUsers.keySetOrigins) found.checkUrl('ownUsers.keySetOrigins', origin, 'origin');
+    for (const origin of ownUsers.mediaOrigins) found.checkMediaOrigin('ownUsers.mediaOrigins', origin);
   }
   const storage = mediaStorageOf(config);
-  const storageFault = storage === undefined ? undefined : endpointFault(storage);
-  if (storageFault !== undefined) {
-    errors.push({
-      code: 'wrong-value',
-      key: 'ownUsers.mediaStorage',
-      message: `ownUsers.mediaStorage.${storageFault}`,
-    });
-  }
+  const fault = storage === undefined ? undefined : endpointFault(storage);
+  if (fault !== undefined) found.wrongValue('ownUsers.mediaStorage', `ownUsers.mediaStorage.${fault}`);
+}
+
+function checkProviders(config: Config, found: Findings): void {
+  const { ownUsers } = config;
+  const numbers = new Set<number>([0]);
+  const names = new Set<string>([config.domain]);
+  const issuers = new Set<string>([ownUsers.kind === 'issuer' ? ownUsers.issuer : `${config.issuer}/users`]);
   for (const [index, provider] of config.providers.entries()) {
     const key = `providers[${index}]`;
-    checkDomain(`${key}.name`, provider.name);
-    checkUrl(`${key}.issuer`, provider.issuer, 'issuer');
-    checkUrl(`${key}.wakeUpUrl`, provider.wakeUpUrl, 'url');
-    for (const origin of provider.keySetOrigins) checkUrl(`${key}.keySetOrigins`, origin, 'origin');
-    for (const origin of provider.mediaOrigins) checkMediaOrigin(`${key}.mediaOrigins`, origin);
+    found.checkDomain(`${key}.name`, provider.name);
+    found.checkUrl(`${key}.issuer`, provider.issuer, 'issuer');
+    found.checkUrl(`${key}.wakeUpUrl`, provider.wakeUpUrl, 'url');
+    for (const origin of provider.keySetOrigins) found.checkUrl(`${key}.keySetOrigins`, origin, 'origin');
+    for (const origin of provider.mediaOrigins) found.checkMediaOrigin(`${key}.mediaOrigins`, origin);
     // One number, name and issuer each: otherwise one provider could speak for the people of another.
-    if (numbers.has(provider.number)) contradiction(`${key}.number`, 'is given to another provider: choose another');
-    if (names.has(provider.name)) contradiction(`${key}.name`, "is another provider's or the domain: choose another");
-    if (issuers.has(provider.issuer)) contradiction(`${key}.issuer`, "is another provider's: each has its own");
+    if (numbers.has(provider.number)) {
+      found.contradiction(`${key}.number`, 'is given to another provider: choose another');
+    }
+    if (names.has(provider.name)) {
+      found.contradiction(`${key}.name`, "is another provider's or the domain: choose another");
+    }
+    if (issuers.has(provider.issuer)) {
+      found.contradiction(`${key}.issuer`, "is another provider's: each has its own");
+    }
     numbers.add(provider.number);
     names.add(provider.name);
     issuers.add(provider.issuer);
@@ -114,34 +144,41 @@ export function contradictions(config: Config): ConfigError[] {
   for (const [index, pair] of config.policy.admittedPairs.entries()) {
     for (const number of pair) {
       if (!numbers.has(number))
-        contradiction(`policy.admittedPairs[${index}]`, `names provider ${number}, which is not configured`);
+        found.contradiction(`policy.admittedPairs[${index}]`, `names provider ${number}, which is not configured`);
     }
   }
+}
+
+function checkAddresses(config: Config, found: Findings): void {
   for (const [index, address] of [...config.egress.allowAddresses].entries()) {
-    if (isIP(address) === 0) contradiction(`egress.allowAddresses[${index}]`, 'is not an IP address');
+    if (isIP(address) === 0) found.contradiction(`egress.allowAddresses[${index}]`, 'is not an IP address');
   }
   for (const [index, range] of config.trustedProxies.entries()) {
     const [address = '', prefix] = range.split('/', 2);
     const bits = isIP(address) === 4 ? 32 : 128;
     const fits = prefix === undefined || (/^[0-9]{1,3}$/.test(prefix) && Number(prefix) <= bits);
-    if (isIP(address) === 0 || !fits) contradiction(`trustedProxies[${index}]`, 'is not an IP address or range');
+    if (isIP(address) === 0 || !fits) found.contradiction(`trustedProxies[${index}]`, 'is not an IP address or range');
   }
   for (const origin of config.egress.allowPlainHttpOrigins) {
     const parsed = URL.canParse(origin) ? new URL(origin) : undefined;
     if (parsed === undefined || parsed.protocol !== 'http:' || !loopbackHosts.includes(parsed.hostname)) {
-      contradiction('egress.allowPlainHttpOrigins', 'must name loopback origins such as http://127.0.0.1:8080');
-    } else checkUrl('egress.allowPlainHttpOrigins', origin, 'origin');
+      found.contradiction('egress.allowPlainHttpOrigins', 'must name loopback origins such as http://127.0.0.1:8080');
+    } else found.checkUrl('egress.allowPlainHttpOrigins', origin, 'origin');
   }
-  if (!development) {
-    if (config.tls === undefined) contradiction('tls', 'is needed in production: name certFile and keyFile');
-    if (config.egress.allowAddresses.length > 0) contradiction('egress.allowAddresses', 'is for development only');
-    if (config.egress.allowPlainHttpOrigins.length > 0) {
-      contradiction('egress.allowPlainHttpOrigins', 'is for development only');
-    }
-    if (config.budgets.unlimited) contradiction('budgets.unlimited', 'is for development only');
-    for (const [name, listener] of Object.entries(config.listeners)) {
-      if (listener.port === 0) contradiction(`listeners.${name}.port`, 'is 0: name a port (0 is for development only)');
+}
+
+function checkProduction(config: Config, found: Findings): void {
+  if (config.tls === undefined) found.contradiction('tls', 'is needed in production: name certFile and keyFile');
+  if (config.egress.allowAddresses.length > 0) {
+    found.contradiction('egress.allowAddresses', 'is for development only');
+  }
+  if (config.egress.allowPlainHttpOrigins.length > 0) {
+    found.contradiction('egress.allowPlainHttpOrigins', 'is for development only');
+  }
+  if (config.budgets.unlimited) found.contradiction('budgets.unlimited', 'is for development only');
+  for (const [name, listener] of Object.entries(config.listeners)) {
+    if (listener.port === 0) {
+      found.contradiction(`listeners.${name}.port`, 'is 0: name a port (0 is for development only)');
     }
   }
-  return errors;
 }

@@ -14,7 +14,9 @@ import {
   type Tap,
 } from './listeners/admission.ts';
 import { addressKey } from '@drawbridge/identity/network-prefix';
-import { type Codec, type MailboxLimits, Mailboxes } from './mailbox/mailbox.ts';
+import { Mailboxes } from './mailbox/mailbox.ts';
+import type { MailboxLimits } from './mailbox/mailbox-limits.ts';
+import type { Codec } from './mailbox/stanza-codec.ts';
 import type { MailboxStore } from './mailbox/mailbox-store.ts';
 import type { SessionHost, SessionLimits } from './routing/device-session.ts';
 import type { IqHandlers } from './routing/iq.ts';

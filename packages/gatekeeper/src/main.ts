@@ -20,7 +20,7 @@ import type { CompactOptions } from './listeners/compact.ts';
 import { type CompactKeys, loadCompactKeys } from './listeners/compact-keys.ts';
 import { openKeyLog } from './listeners/key-log.ts';
 import type { TlsMaterial } from './listeners/tcp.ts';
-import { defaultMailboxLimits } from './mailbox/mailbox.ts';
+import { defaultMailboxLimits } from './mailbox/mailbox-limits.ts';
 import { createStanzaCodec } from './mailbox/stanza-codec.ts';
 import { defaultSessionLimits } from './routing/device-session.ts';
 import { sqliteStores } from './storage/sqlite/sqlite-stores.ts';

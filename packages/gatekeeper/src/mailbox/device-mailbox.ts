@@ -76,3 +76,19 @@ export type DeviceMailbox = {
 export function settle(receipt: Receipt): void {
   if (--receipt.remaining === 0) receipt.settled();
 }
+
+/** This device will not get it: the sender is told so once, whatever becomes of the others. */
+export function refuse(receipt: Receipt): void {
+  if (!receipt.failed) {
+    receipt.failed = true;
+    receipt.refused();
+  }
+  settle(receipt);
+}
+
+/** Nobody waits for this entry any more. */
+export function settleEntry(entry: Entry): void {
+  const receipt = entry.receipt;
+  entry.receipt = undefined;
+  if (receipt !== undefined) settle(receipt);
+}

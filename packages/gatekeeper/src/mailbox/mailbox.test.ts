@@ -9,7 +9,9 @@ import * as fc from 'fast-check';
 import { testMailboxStore } from '../testing/mailbox-contract.ts';
 import { MemoryMailboxStore } from '../testing/memory-mailbox.ts';
 import type { Entry, LiveDevice, Receipt } from './device-mailbox.ts';
-import { type Codec, Mailboxes, type MailboxLimits } from './mailbox.ts';
+import { Mailboxes } from './mailbox.ts';
+import type { MailboxLimits } from './mailbox-limits.ts';
+import type { Codec } from './stanza-codec.ts';
 
 testMailboxStore('memory', async () => {
   const store = new MemoryMailboxStore();

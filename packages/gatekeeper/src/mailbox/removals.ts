@@ -10,24 +10,23 @@ const retryMs = 1_000;
 /** Removals of this time go to storage together. */
 const removeAfterMs = 50;
 
-export type RemovalHost = {
+export type RemovalDeps = {
+  readonly store: MailboxStore;
   /** Nothing is tried again any more. */
-  readonly closing: boolean;
+  readonly isClosing: () => boolean;
   /** Hears of work under way, which has to end before the mailboxes are closed. */
-  track(work: Promise<void>): void;
+  readonly track: (work: Promise<void>) => void;
   /** Rows of this mailbox are gone. */
-  removed(box: DeviceMailbox): void;
+  readonly removed: (box: DeviceMailbox) => void;
 };
 
 export class Removals {
-  readonly #store: MailboxStore;
-  readonly #host: RemovalHost;
+  readonly #deps: RemovalDeps;
   #ranges = new Map<DeviceMailbox, Range[]>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(store: MailboxStore, host: RemovalHost) {
-    this.#store = store;
-    this.#host = host;
+  constructor(deps: RemovalDeps) {
+    this.#deps = deps;
   }
 
   schedule(box: DeviceMailbox, seq: number): void {
@@ -55,18 +54,18 @@ export class Removals {
       this.#timer ??= setTimeout(() => this.flush(), removeAfterMs);
     }
     if (batch.size === 0) return;
-    this.#host.track(
-      this.#store.remove([...batch.values()].flat()).then(
+    this.#deps.track(
+      this.#deps.store.remove([...batch.values()].flat()).then(
         () => {
           for (const [box, ranges] of batch) {
             const removed = new Set(box.removed);
             for (const { first, last } of ranges) for (let seq = first; seq <= last; seq++) removed.delete(seq);
             box.removed = removed.size === 0 ? undefined : removed;
-            this.#host.removed(box);
+            this.#deps.removed(box);
           }
         },
         () => {
-          if (this.#host.closing) return;
+          if (this.#deps.isClosing()) return;
           for (const [box, ranges] of batch) this.#ranges.set(box, [...ranges, ...(this.#ranges.get(box) ?? [])]);
           this.#timer ??= setTimeout(() => this.flush(), retryMs);
         },

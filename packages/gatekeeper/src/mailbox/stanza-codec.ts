@@ -5,7 +5,13 @@ import { encodeCompact } from '@drawbridge/wire/compact-encoder';
 import { compactContext } from '@drawbridge/wire/compact-value';
 import { xmlLimitsAfterLogin } from '@drawbridge/wire/limits';
 import { NS_DELAY } from '@drawbridge/wire/namespaces';
-import type { Codec } from './mailbox.ts';
+
+/** Marks the stored form of entries drained later, so that they carry when they came (XEP-0203). */
+export type Codec = {
+  encode(element: Element): Uint8Array;
+  /** Undefined when the bytes are damaged. */
+  decode(bytes: Uint8Array, storedAtMs: number): Element | undefined;
+};
 
 /** Entries leave the disk with the time at which they came (XEP-0203). */
 export function createStanzaCodec(domain: string): Codec {
