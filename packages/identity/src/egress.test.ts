@@ -362,6 +362,21 @@ test('limits on time: silence, a stall in the body, a slow drip, a handshake tha
   mute.close();
 });
 
+test('a body that drips is cut however long the whole may take; one whose reader is slow is not', async () => {
+  const limits = { idleTimeoutMs: 60_000, totalTimeoutMs: 60_000, rateWindowMs: 100, minBytesPerSecond: 2_000 };
+  const client = development(limits);
+  const dripping = await client.open(url('/drips'));
+  assert(dripping.kind === 'response');
+  await assert.rejects(async () => {
+    for await (const chunk of dripping.stream) assert.ok(chunk.length < 100);
+  }, /took too long/);
+  const endless = await client.open(url('/endless'));
+  assert(endless.kind === 'response');
+  await new Promise(resolve => setTimeout(resolve, 500));
+  assert.equal(endless.stream.destroyed, false, 'nobody has read yet');
+  endless.stream.destroy();
+});
+
 test('TLS: the certificate must be of a trusted authority and for the name', async () => {
   const resolve = async (): Promise<readonly string[]> => ['127.0.0.1'];
   const untrusting = egress({ allow: { addresses: ['127.0.0.1'], ports: [tls.port] }, resolve });

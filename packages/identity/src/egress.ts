@@ -4,12 +4,12 @@
 // Source: docs/protocol/02 section 2.1; threats 4 and 5 of the threat model.
 
 import assert from 'node:assert/strict';
-import { lookup as dnsLookup } from 'node:dns';
 import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import { isPublicAddress } from './addresses.ts';
 import { readBuffer } from './body-buffers.ts';
+import { createNameResolver } from './resolve-name.ts';
 
 /** Why a request was not made or not finished. Only the first four can be caused by the URL alone. */
 export type EgressErrorCode =
@@ -56,6 +56,11 @@ export type EgressLimits = {
   readonly connectTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly totalTimeoutMs: number;
+  /** From the request's start until its headers have come, however they drip. */
+  readonly headersTimeoutMs: number;
+  /** A body that its reader waits for comes at this rate at least, over `rateWindowMs`. */
+  readonly minBytesPerSecond: number;
+  readonly rateWindowMs: number;
   readonly maxHeaderBytes: number;
   readonly maxBodyBytes: number;
   readonly maxConcurrent: number;
@@ -66,9 +71,12 @@ export const defaultEgressLimits: EgressLimits = {
   connectTimeoutMs: 3_000,
   idleTimeoutMs: 5_000,
   totalTimeoutMs: 10_000,
+  headersTimeoutMs: 30_000,
+  minBytesPerSecond: 1_024,
+  rateWindowMs: 20_000,
   maxHeaderBytes: 16_384,
   maxBodyBytes: 262_144,
-  maxConcurrent: 256,
+  maxConcurrent: 2_048,
   maxAddressesPerName: 16,
 };
 
@@ -147,7 +155,7 @@ export function createEgress(options: EgressOptions = {}): Egress {
   const allowedAddresses = new Set((options.allow?.addresses ?? []).map(allowedAddress));
   const plainOrigins = new Set((options.allow?.plainHttpOrigins ?? []).map(plainLoopbackOrigin));
   const allowedPorts = new Set(options.allow?.ports ?? []);
-  const resolve = options.resolve ?? resolveWithSystem;
+  const resolve = options.resolve ?? createNameResolver();
   // Kept connections stay on the address that was checked when they were made. 4 s: less than what servers wait.
   const pool = { keepAlive: true, keepAliveMsecs: 1_000, timeout: 4_000, maxFreeSockets: 32 };
   const ca = options.allow?.ca;
@@ -205,6 +213,8 @@ export function createEgress(options: EgressOptions = {}): Egress {
     let received: IncomingMessage | undefined;
     const finish = (): void => {
       clearTimeout(totalTimer);
+      clearTimeout(headersTimer);
+      clearInterval(rateTimer);
       clearTimeout(connectTimer);
       active.delete(fail);
     };
@@ -218,6 +228,8 @@ export function createEgress(options: EgressOptions = {}): Egress {
     active.add(fail);
     const totalTimeoutMs = Math.min(request.timeoutMs ?? limits.totalTimeoutMs, limits.totalTimeoutMs);
     const totalTimer = setTimeout(fail, totalTimeoutMs, 'timed-out');
+    const headersTimer = setTimeout(fail, Math.min(totalTimeoutMs, limits.headersTimeoutMs), 'timed-out');
+    let rateTimer: NodeJS.Timeout | undefined;
     let connectTimer: NodeJS.Timeout | undefined;
 
     void checkAddresses(url).then(addresses => {
@@ -241,6 +253,8 @@ export function createEgress(options: EgressOptions = {}): Egress {
       sent.on('error', error => fail(received === undefined ? codeOf(error) : 'response-broken'));
       sent.on('response', response => {
         received = response;
+        clearTimeout(headersTimer);
+        rateTimer = watchRate(response, limits, () => fail('timed-out'));
         response.on('error', () => fail('response-broken'));
         response.on('close', finish);
         const status = response.statusCode ?? 0;
@@ -323,14 +337,23 @@ function pinnedLookup(addresses: readonly string[]): LookupFunction {
   };
 }
 
-/** `verbatim`: the system's own order (RFC 6724); the socket then tries both families (RFC 8305). */
-function resolveWithSystem(name: string): Promise<readonly string[]> {
-  return new Promise((resolve, reject) => {
-    dnsLookup(name, { all: true, order: 'verbatim' }, (error, found) => {
-      if (error === null) resolve(found.map(each => each.address));
-      else reject(error);
-    });
-  });
+/**
+ * Tells of a body that drips: its reader waits, and what comes is below the least rate. A reader that holds the body
+ * back, or that has not begun, is not the server's fault.
+ */
+function watchRate(response: IncomingMessage, limits: EgressLimits, tooSlow: () => void): NodeJS.Timeout {
+  const { socket } = response;
+  const leastBytes = (limits.minBytesPerSecond * limits.rateWindowMs) / 1_000;
+  let readBefore = socket.bytesRead;
+  let heldBack = false;
+  const look = (): void => {
+    const waits = response.readableFlowing === true && response.readableLength === 0;
+    const came = socket.bytesRead - readBefore;
+    readBefore = socket.bytesRead;
+    if (waits && !heldBack && came < leastBytes) tooSlow();
+    heldBack = !waits;
+  };
+  return setInterval(look, limits.rateWindowMs).unref();
 }
 
 function codeOf(error: Error): EgressErrorCode {
