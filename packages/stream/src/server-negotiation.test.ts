@@ -191,7 +191,7 @@ const table: Record<string, Row> = {
       bind: '<iq bind>, established',
       enable: '<failed unexpected-request>',
       resume: 'resume s1 3',
-      'resume, bad count': 'close bad-format',
+      'resume, bad count': '<failed bad-request>',
     },
   },
   resuming: {
@@ -210,7 +210,7 @@ const table: Record<string, Row> = {
       bind: '<iq bind>, established',
       enable: '<failed unexpected-request>',
       resume: 'resume s1 3',
-      'resume, bad count': 'close bad-format',
+      'resume, bad count': '<failed bad-request>',
     },
   },
 };

@@ -19,7 +19,7 @@ import { parseOauthBearer } from './oauthbearer.ts';
 /** SASL attempts that one stream may make before it is closed. */
 export const maxSaslAttempts = 3;
 /** Refused requests for stream management before binding: more are nobody's mistake. */
-const maxManagementFailures = 3;
+export const maxManagementFailures = 3;
 
 export type NegotiationConfig = {
   /** The gatekeeper's domain: `to` of the client's header must name it. */
@@ -131,13 +131,20 @@ export class ServerNegotiation {
     }
   }
 
+  /** The peer must wait for our answer before it says anything, white space included (RFC 6120 sections 5.3.3, 6.3.5). */
+  get mustBeSilent(): boolean {
+    const { kind } = this.#state;
+    return kind === 'verifying' || kind === 'securing' || kind === 'resuming';
+  }
+
   #header(input: { to: string | undefined; version: string | undefined; streamId: string }): NegotiationEffect[] {
     const state = this.#state.kind;
     if (state !== 'awaiting-header' && state !== 'awaiting-header-again') return this.#close('invalid-xml');
     const answer: NegotiationEffect = { kind: 'send-header', streamId: input.streamId };
     const refuse = (condition: StreamErrorCondition): NegotiationEffect[] => [answer, ...this.#close(condition)];
     if (input.to === undefined) return refuse('improper-addressing');
-    if (input.to.toLowerCase() !== this.#config.domain) return refuse('host-unknown');
+    // A final dot is removed, as from every address (RFC 7622 section 3.2).
+    if (input.to.toLowerCase().replace(/\.$/, '') !== this.#config.domain) return refuse('host-unknown');
     if (input.version === undefined || !/^[1-9][0-9]{0,2}\.[0-9]{1,3}$/.test(input.version))
       return refuse('unsupported-version');
     const features: Element[] = [];
@@ -230,7 +237,7 @@ export class ServerNegotiation {
     if (el.ns === NS_SM && el.name === 'resume') {
       const previousId = attribute(el, 'previd');
       const handled = parseCount(attribute(el, 'h'));
-      if (previousId === undefined || handled === undefined) return this.#close('bad-format');
+      if (previousId === undefined || handled === undefined) return this.#managementFailure('bad-request');
       this.#state = { kind: 'resuming' };
       return [{ kind: 'resume', previousId, handled }];
     }

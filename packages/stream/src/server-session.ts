@@ -3,9 +3,9 @@
 // Knows nothing of sockets, routing, accounts or storage; time is an argument.
 // Source: XEP-0198 sections 3-5, XEP-0199; docs/protocol/04-streams.md section 4.2.
 import { attribute, type Element, element } from '@drawbridge/wire/element';
-import { NS_CLIENT, NS_PING, NS_SM } from '@drawbridge/wire/namespaces';
+import { NS_CLIENT, NS_PING, NS_SM, NS_STANZAS } from '@drawbridge/wire/namespaces';
 import type { StreamErrorCondition } from '@drawbridge/wire/stream-error';
-import { parseCount } from './server-negotiation.ts';
+import { maxManagementFailures, parseCount } from './server-negotiation.ts';
 import { StreamManagement } from './stream-management.ts';
 
 /** A client's `<r/>` is answered with the count so far when not all before it is resolved within this time. */
@@ -26,7 +26,8 @@ export type Received =
   | { readonly kind: 'stanza'; readonly sequence: number }
   | { readonly kind: 'consumed' }
   | { readonly kind: 'enable'; readonly resume: boolean }
-  | { readonly kind: 'close'; readonly condition: StreamErrorCondition };
+  /** With `application`, an element of the error, the session is over too: counts that disagree can't be mended. */
+  | { readonly kind: 'close'; readonly condition: StreamErrorCondition; readonly application?: Element };
 
 const consumed: Received = { kind: 'consumed' };
 const request = element('r', NS_SM);
@@ -54,6 +55,9 @@ export class ServerSession<T> {
   #sentCount = 0;
   #pingNumber = 0;
   #justEnabled = false;
+  /** Stanzas that wait until some time after `<enabled/>`. */
+  #held: Element[] | undefined;
+  #managementFailures = 0;
   #quietUntilMs = Number.NEGATIVE_INFINITY;
   /** Stanzas acknowledged by pings so far. */
   #pinged = 0;
@@ -80,10 +84,11 @@ export class ServerSession<T> {
     return this.#earlier.length + this.#management.unacknowledgedCount;
   }
 
-  /** Takes one element of the peer. Stanzas (also unknown top-level elements, which the caller refuses) get a sequence. */
+  /** Takes one element of the peer. Stanzas get a sequence; other elements are in no count (RFC 6120 section 4.9.3.24). */
   receive(el: Element, nowMs: number): Received {
     if (el.ns === NS_SM) return this.#managementElement(el, nowMs);
-    if (el.ns !== NS_CLIENT) return { kind: 'close', condition: 'unsupported-stanza-type' };
+    const isStanza = el.name === 'message' || el.name === 'iq' || el.name === 'presence';
+    if (el.ns !== NS_CLIENT || !isStanza) return { kind: 'close', condition: 'unsupported-stanza-type' };
     const sequence = this.#sequenceBase + this.#management.receive();
     if (el.name === 'iq' && this.#isPong(el)) {
       this.resolve(sequence);
@@ -94,9 +99,11 @@ export class ServerSession<T> {
 
   /**
    * Turns stream management on: counts start anew, `<enabled/>` is sent. Stanzas that were sent before are in no count; a
-   * ping after them, which is in it, gets them acknowledged.
+   * ping after them, which is in it, gets them acknowledged. With `holdBack`, stanzas wait until `ask` finds that some
+   * time has passed: some clients start their count a moment after they have read `<enabled/>`, and miss what was in the
+   * same read (xmpp.js 0.14).
    */
-  enable(id: string, resumable: boolean, maxSeconds: number): void {
+  enable(id: string, resumable: boolean, maxSeconds: number, holdBack = false): void {
     this.#sequenceBase += this.#management.received;
     this.#earlier = [...this.#management.unacknowledged];
     this.#management = new StreamManagement<Outbound<T>>();
@@ -107,6 +114,7 @@ export class ServerSession<T> {
     this.#justEnabled = true;
     const resume = resumable ? { resume: 'true', max: String(maxSeconds) } : {};
     this.outgoing.push(element('enabled', NS_SM, { id, ...resume }));
+    if (holdBack) this.#held = [];
     if (this.#earlier.length > 0) this.send(this.#ping(), undefined);
   }
 
@@ -125,7 +133,7 @@ export class ServerSession<T> {
 
   /** Sends a stanza. `note` comes back in `delivered` when the peer has acknowledged it. */
   send(el: Element, note: T | undefined): void {
-    this.outgoing.push(el);
+    (this.#held ?? this.outgoing).push(el);
     this.#management.sent({ element: el, note });
     this.#sentCount++;
   }
@@ -136,10 +144,14 @@ export class ServerSession<T> {
    */
   ask(nowMs: number): number | undefined {
     if (this.#justEnabled) {
-      // Some clients start their count a moment after they have read <enabled/>: a request in the same read would be
-      // answered with the count of before (xmpp.js 0.14).
+      // A request in the same read would be answered with the count of before.
       this.#justEnabled = false;
       this.#quietUntilMs = nowMs + askIntervalMs;
+    }
+    if (this.#held !== undefined) {
+      if (nowMs < this.#quietUntilMs) return this.#quietUntilMs;
+      for (const el of this.#held) this.outgoing.push(el);
+      this.#held = undefined;
     }
     if (nowMs < this.#quietUntilMs && this.#management.unacknowledgedCount > 0) return this.#quietUntilMs;
     if (this.#askedAt >= 0 || this.#management.unacknowledgedCount === 0) return undefined;
@@ -174,14 +186,17 @@ export class ServerSession<T> {
   /**
    * Takes the session up on a new stream: the client has handled `handled` stanzas. What it lacks is sent again, after
    * `<resumed/>`, which the negotiation sends. In turn the client sends again what was not resolved until now, which
-   * hence counts anew. False: the count is impossible, or says nothing of what was sent before there were counts; the
-   * session can't be resumed.
+   * hence counts anew. A count of 0 says nothing of what was sent before there were counts: that is sent again too, and
+   * counted. False: the count is impossible; the session can't be resumed.
    */
   resume(handled: number): boolean {
     const delivered = this.#management.acknowledge(handled);
     if (delivered === 'handled-count-ahead') return false;
     this.#noteDelivered(delivered);
-    if (this.#earlier.length > 0) return false;
+    this.#management.sentBefore(this.#earlier);
+    this.#sentCount += this.#earlier.length;
+    this.#earlier = [];
+    this.#held = undefined;
     this.#sequenceBase += this.#management.received - this.#management.handledSequence;
     this.#management.rewind();
     this.#askedAt = -1;
@@ -204,19 +219,36 @@ export class ServerSession<T> {
         const handled = parseCount(attribute(el, 'h'));
         if (handled === undefined || this.#enabled === undefined) return { kind: 'close', condition: 'bad-format' };
         const delivered = this.#management.acknowledge(handled);
-        if (delivered === 'handled-count-ahead') return { kind: 'close', condition: 'undefined-condition' };
+        if (delivered === 'handled-count-ahead') return this.#tooHigh(handled);
         this.#noteDelivered(delivered);
         this.#askedAt = -1;
         return consumed;
       }
       case 'enable': {
-        if (this.#enabled !== undefined) return { kind: 'close', condition: 'policy-violation' };
+        if (this.#enabled !== undefined) return this.#managementFailure();
         const resume = attribute(el, 'resume');
         return { kind: 'enable', resume: resume === 'true' || resume === '1' };
       }
+      case 'resume':
+        // Too late: a resource is bound.
+        return this.#managementFailure();
       default:
         return { kind: 'close', condition: 'unsupported-stanza-type' };
     }
+  }
+
+  /** The stream stays as it is (XEP-0198 section 3); who does not learn is closed. */
+  #managementFailure(): Received {
+    if (++this.#managementFailures >= maxManagementFailures) return { kind: 'close', condition: 'policy-violation' };
+    this.outgoing.push(element('failed', NS_SM, {}, [element('unexpected-request', NS_STANZAS)]));
+    return consumed;
+  }
+
+  /** XEP-0198 section 4. */
+  #tooHigh(handled: number): Received {
+    const counts = { h: String(handled), 'send-count': String(this.#management.sentTotal % 0x1_0000_0000) };
+    const application = element('handled-count-too-high', NS_SM, counts);
+    return { kind: 'close', condition: 'undefined-condition', application };
   }
 
   #isPong(el: Element): boolean {

@@ -106,6 +106,11 @@ export class StreamManagement<T> {
     this.#unacknowledged.push(item);
   }
 
+  /** The count that an acknowledgement of everything sent would have. */
+  get sentTotal(): number {
+    return this.#acknowledged + this.unacknowledgedCount;
+  }
+
   /** Outbound stanzas not yet acknowledged. */
   get unacknowledgedCount(): number {
     return this.#unacknowledged.length - this.#head;
@@ -119,6 +124,12 @@ export class StreamManagement<T> {
   /** Outbound stanzas not yet acknowledged, oldest first; to be sent again after a resumption. */
   get unacknowledged(): readonly T[] {
     return this.#unacknowledged.slice(this.#head) as T[];
+  }
+
+  /** Takes stanzas that were in no count before all others that are not acknowledged: they are counted from here. */
+  sentBefore(items: readonly T[]): void {
+    this.#unacknowledged = [...items, ...this.#unacknowledged.slice(this.#head)];
+    this.#head = 0;
   }
 
   /**

@@ -89,11 +89,11 @@ test('the schema is closed', () => {
     ["id='m1'", "id='hello there'", 'id-refused'],
     ["id='m1'", `id='${'x'.repeat(65)}'`, 'id-refused'],
     [`to='${bob}'`, '', 'to-malformed'],
-    [`to='${bob}'`, "to='citadel.example'", 'to-malformed'],
-    [`to='${bob}'`, "to='bob@citadel.example'", 'to-malformed'],
-    [`to='${bob}'`, `to='${bob}/phone'`, 'to-malformed'],
-    [`to='${bob}'`, `to='${bob}/0'`, 'to-malformed'],
-    [`to='${bob}'`, `to='${bob}/128'`, 'to-malformed'],
+    [`to='${bob}'`, "to='citadel.example'", 'to-nobody'],
+    [`to='${bob}'`, "to='bob@citadel.example'", 'to-nobody'],
+    [`to='${bob}'`, `to='${bob}/phone'`, 'to-nobody'],
+    [`to='${bob}'`, `to='${bob}/0'`, 'to-nobody'],
+    [`to='${bob}'`, `to='${bob}/128'`, 'to-nobody'],
     [/<envelope.*<\/envelope>/, '', 'envelope-missing'],
     [/<envelope.*<\/envelope>/, '<body>hello</body>', 'child-refused'],
     ['<no-store', '<body>hello</body><no-store', 'child-refused'],
@@ -430,6 +430,7 @@ test('every refusal has its answer, and an error has none', () => {
   for (const code of Object.keys(envelopeRefusals) as EnvelopeRefusalCode[]) {
     const answer = envelopeRefusalElement(code);
     if (code === 'error-message') assert.equal(answer, undefined);
+    else if (code === 'to-nobody') assert.deepEqual(answer, stanzaErrorElement('service-unavailable'));
     else if (code === 'to-malformed') assert.deepEqual(answer, stanzaErrorElement('jid-malformed'));
     else {
       assert.deepEqual(

@@ -66,6 +66,7 @@ export type EnvelopeRefusalCode =
   | 'attribute-refused'
   | 'id-refused'
   | 'to-malformed'
+  | 'to-nobody'
   | 'from-malformed'
   | 'text-refused'
   | 'child-refused'
@@ -95,6 +96,8 @@ export const envelopeRefusals: Readonly<Record<EnvelopeRefusalCode, StanzaErrorC
   'attribute-refused': gateAnswer,
   'id-refused': gateAnswer,
   'to-malformed': 'jid-malformed',
+  // As for everybody who can't be reached.
+  'to-nobody': 'service-unavailable',
   'from-malformed': gateAnswer,
   'text-refused': gateAnswer,
   'child-refused': gateAnswer,
@@ -162,11 +165,12 @@ export function parseEnvelopeMessage(el: Element): EnvelopeMessage | EnvelopeRef
   }
   if (id === undefined || !isStanzaId(id)) return refused('id-refused');
   const to = toText === undefined ? undefined : parseJid(toText);
-  if (to === undefined || !isInteropId(to.local)) return refused('to-malformed');
+  if (to === undefined) return refused('to-malformed');
+  if (!isInteropId(to.local)) return refused('to-nobody');
   let toDevice: number | undefined;
   if (to.resource !== '') {
     toDevice = parseDeviceId(to.resource);
-    if (toDevice === undefined) return refused('to-malformed');
+    if (toDevice === undefined) return refused('to-nobody');
   }
 
   const body = readBody(el, false);

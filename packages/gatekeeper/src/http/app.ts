@@ -38,7 +38,8 @@ export function problem(
   code: ProblemCode,
   more: { readonly retryAfterSeconds?: number; readonly detail?: string } = {},
 ): FastifyReply {
-  const retry = code === 'storage-unavailable' ? { retryAfterSeconds: storageRetrySeconds } : {};
+  const later = code === 'storage-unavailable' || code === 'proof-not-judged';
+  const retry = later ? { retryAfterSeconds: storageRetrySeconds } : {};
   const details = problemDetails(code, { ...retry, ...more });
   if (details.retryAfterSeconds !== undefined) void reply.header('retry-after', String(details.retryAfterSeconds));
   if (details.status === 401) void reply.header('www-authenticate', 'Bearer');

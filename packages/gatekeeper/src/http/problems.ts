@@ -28,6 +28,7 @@ export type ProblemCode =
   | 'body-too-large'
   | 'media-type-refused'
   | 'budget-spent'
+  | 'proof-not-judged'
   | 'storage-unavailable'
   | 'internal-error';
 
@@ -105,6 +106,11 @@ export const problems: Readonly<
   'body-too-large': { status: 413, title: 'Body too large', detail: 'Send at most 512 KiB.' },
   'media-type-refused': { status: 415, title: 'Media type refused', detail: 'Send application/json.' },
   'budget-spent': { status: 429, title: 'Too many requests', detail: 'Try again after retryAfterSeconds.' },
+  'proof-not-judged': {
+    status: 503,
+    title: 'Proof not judged',
+    detail: "The provider's keys are not at hand. Nothing was changed. Try again after retryAfterSeconds.",
+  },
   'storage-unavailable': {
     status: 503,
     title: 'Storage unavailable',

@@ -140,12 +140,15 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
   });
 
   /** What a proof proves, used up. Why it is refused goes to the log, the peer learns one word. */
-  async function proven(token: string): Promise<OwnershipProof | 'proof-refused' | 'storage-unavailable'> {
+  async function proven(
+    token: string,
+  ): Promise<OwnershipProof | 'proof-refused' | 'proof-not-judged' | 'storage-unavailable'> {
     const verdict = await control.verifyProof(token, 'http', nowMs());
     if (verdict.kind === 'verified' && registry.isLive(verdict.proof.providerNumber)) return verdict.proof;
     const code = verdict.kind === 'refused' ? verdict.code : 'provider-suspended';
     log('info', 'proof-refused', { code });
     // Our own trouble: a fresh proof would not help.
+    if (code === 'key-set-unavailable') return 'proof-not-judged';
     return code === 'replay-check-failed' ? 'storage-unavailable' : 'proof-refused';
   }
 

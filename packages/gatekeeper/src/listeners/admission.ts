@@ -14,6 +14,11 @@ export type Admission =
   | (Admitted & { readonly kind: 'admitted'; readonly proofExpiresAtMs: number })
   | { readonly kind: 'refused'; readonly code: string };
 
+/** Refusals that say nothing of the proof: our storage or the provider's key set is not at hand. A later try may help. */
+export function isNotJudged(code: string): boolean {
+  return code === 'replay-check-failed' || code === 'account-unread' || code === 'key-set-unavailable';
+}
+
 export type ListenerLimits = {
   /** From connect to an established session. */
   readonly loginMs: number;

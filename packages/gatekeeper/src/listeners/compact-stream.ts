@@ -11,7 +11,7 @@ import type { Element } from '@drawbridge/wire/element';
 import { type StreamErrorCondition, streamErrorElement } from '@drawbridge/wire/stream-error';
 import { encodeElement } from '@drawbridge/wire/xml-encoder';
 import type { Carrier, DeviceSession } from '../routing/device-session.ts';
-import { type Admitted, beginSession, type ConnectionPlace, type ListenerHost } from './admission.ts';
+import { type Admitted, beginSession, type ConnectionPlace, isNotJudged, type ListenerHost } from './admission.ts';
 
 /** What carries the bytes: a TCP socket or a WebSocket's binary messages. */
 export interface ByteLink {
@@ -64,6 +64,8 @@ export class CompactStream implements Carrier {
     this.#negotiation = new ServerNegotiation({ domain: host.domain, carrier: 'authenticated' });
     this.#deadline = setTimeout(() => this.#cut('login-too-slow'), host.limits.loginMs);
   }
+
+  readonly countsLate = false;
 
   get congested(): boolean {
     return this.#link.congested;
@@ -133,11 +135,12 @@ export class CompactStream implements Carrier {
     this.#link.resume();
   }
 
-  close(condition: StreamErrorCondition | undefined): void {
+  close(condition: StreamErrorCondition | undefined, application?: Element): void {
     if (this.#closed) return;
     clearTimeout(this.#deadline);
     if (condition !== undefined) {
-      const bytes = this.#server.send([streamErrorElement(condition)]);
+      const words = application === undefined ? {} : { application };
+      const bytes = this.#server.send([streamErrorElement(condition, words)]);
       if (bytes !== undefined) this.#link.send(bytes);
     }
     this.#closed = true;
@@ -172,7 +175,8 @@ export class CompactStream implements Carrier {
     this.#verifying = false;
     this.#link.resume();
     if (admission.kind === 'refused' || !this.#host.stillAdmitted(admission)) {
-      this.#link.send(this.#server.refuse());
+      const notJudged = admission.kind === 'refused' && isNotJudged(admission.code);
+      this.#link.send(this.#server.refuse(notJudged ? 'temporary-auth-failure' : 'refused'));
       this.close(undefined);
       return;
     }

@@ -15,7 +15,7 @@ import {
   encodeStreamHeader,
 } from '@drawbridge/wire/xml-encoder';
 import type { Carrier, DeviceSession } from '../routing/device-session.ts';
-import { type Admitted, beginSession, type ConnectionPlace, type ListenerHost } from './admission.ts';
+import { type Admitted, beginSession, type ConnectionPlace, isNotJudged, type ListenerHost } from './admission.ts';
 
 /** What carries the text: a TCP or TLS socket, or a WebSocket. */
 export interface XmppLink {
@@ -28,6 +28,10 @@ export interface XmppLink {
   /** Upgrades to TLS and reports with `XmppStream.secured`. Bytes that came before are dropped with the connection. */
   startTls(): void;
 }
+
+/** All that a peer may say before login, several times what three attempts need. */
+export const maxLoginBytes = 96 * 1024;
+const closingBracket = 0x3e;
 
 /** Pieces of input that may wait for one turn; a paused link gives few more after the first. */
 const maxWaitingInputs = 8;
@@ -45,6 +49,10 @@ export class XmppStream implements Carrier {
   #deadline: NodeJS.Timeout | undefined;
   /** What came before login and waits for its turn. */
   #waiting: (Uint8Array | string)[] | undefined;
+  /** Taken before login, of `maxLoginBytes`. */
+  #loginBytes = 0;
+  /** Whether the input being read says something after its last element: white space at least. */
+  #trailing = false;
   #headerSent = false;
   /** What one input is answered with, in the stream framing: header and features leave in one write. */
   #unsent = '';
@@ -63,6 +71,9 @@ export class XmppStream implements Carrier {
     this.#negotiation = new ServerNegotiation({ domain: host.domain, carrier: options.carrier });
     this.#deadline = setTimeout(() => this.#negotiate({ kind: 'deadline' }), host.limits.loginMs);
   }
+
+  /** Of one read: other people's clients have been seen to miss stanzas that come with `<enabled/>`. */
+  readonly countsLate = true;
 
   get congested(): boolean {
     return this.#link.congested;
@@ -112,6 +123,8 @@ export class XmppStream implements Carrier {
   #read(chunk: Uint8Array): void {
     if (this.#closed) return;
     this.#host.tap?.(chunk);
+    if (this.#negotiation !== undefined && this.#isTooMuch(chunk.length)) return;
+    this.#trailing = chunk[chunk.length - 1] !== closingBracket;
     for (const event of this.#decoder.push(chunk)) {
       if (event.kind === 'element') this.#element(event.element);
       else if (event.kind === 'header') {
@@ -127,6 +140,7 @@ export class XmppStream implements Carrier {
   #readDocument(text: string): void {
     if (this.#closed) return;
     this.#host.tap?.(text);
+    if (this.#negotiation !== undefined && this.#isTooMuch(text.length)) return;
     const limits = this.#session === undefined ? xmlLimitsBeforeLogin : xmlLimitsAfterLogin;
     const el = parseXmlDocument(text, limits);
     if ('condition' in el) {
@@ -145,6 +159,14 @@ export class XmppStream implements Carrier {
     }
     this.#element(el);
     if (!this.#closed) this.#session?.afterInput();
+  }
+
+  /** Before login only so much is taken, white space included, and nothing while we owe an answer. */
+  #isTooMuch(bytes: number): boolean {
+    this.#loginBytes += bytes;
+    if (this.#loginBytes <= maxLoginBytes && this.#negotiation?.mustBeSilent !== true) return false;
+    this.#fail('policy-violation');
+    return true;
   }
 
   /** TLS is established. */
@@ -184,11 +206,14 @@ export class XmppStream implements Carrier {
     this.#link.resume();
   }
 
-  close(condition: StreamErrorCondition | undefined): void {
+  close(condition: StreamErrorCondition | undefined, application?: Element): void {
     if (this.#closed) return;
     clearTimeout(this.#deadline);
     if (!this.#headerSent) this.#sendHeader(this.#host.sessions.newId());
-    if (condition !== undefined) this.#send(this.#encode(streamErrorElement(condition)));
+    if (condition !== undefined) {
+      const words = application === undefined ? {} : { application };
+      this.#send(this.#encode(streamErrorElement(condition, words)));
+    }
     this.#send(this.#framing === 'websocket' ? encodeFramingClose() : encodeStreamEnd());
     this.#sendUnsent();
     this.#closed = true;
@@ -242,7 +267,7 @@ export class XmppStream implements Carrier {
         return;
       case 'start-tls':
         // Bytes after <starttls/> would be taken for protected ones (CVE-2011-0411): no peer may send them.
-        if (this.#decoder.pendingBytes > 0) this.#fail('policy-violation');
+        if (this.#decoder.pendingBytes > 0 || this.#trailing) this.#fail('policy-violation');
         else {
           this.#sendUnsent();
           this.#link.startTls();
@@ -253,7 +278,8 @@ export class XmppStream implements Carrier {
         this.#headerSent = false;
         return;
       case 'verify-proof':
-        void this.#verify(effect.token);
+        if (this.#trailing && this.#framing === 'stream') this.#fail('policy-violation');
+        else void this.#verify(effect.token);
         return;
       case 'resume':
         this.#resume(effect.previousId, effect.handled);
@@ -270,8 +296,7 @@ export class XmppStream implements Carrier {
     const admission = await this.#host.authenticate(token, 'xmpp');
     if (this.#closed) return;
     if (admission.kind === 'refused' || !this.#host.stillAdmitted(admission)) {
-      const code = admission.kind === 'refused' ? admission.code : undefined;
-      const notJudged = code === 'replay-check-failed' || code === 'account-unread';
+      const notJudged = admission.kind === 'refused' && isNotJudged(admission.code);
       this.#negotiate({ kind: notJudged ? 'not-judged' : 'refused' });
       return;
     }

@@ -16,7 +16,9 @@ export interface Carrier {
   pause(): void;
   resume(): void;
   /** Ends the stream: with an error, or in order. Calls nothing back. */
-  close(condition: StreamErrorCondition | undefined): void;
+  close(condition: StreamErrorCondition | undefined, application?: Element): void;
+  /** The peer may begin to count a moment after it has read `<enabled/>`: stanzas wait that long. */
+  readonly countsLate: boolean;
 }
 
 export type SessionLimits = {
@@ -141,13 +143,20 @@ export class DeviceSession implements LiveDevice {
         this.#host.route(this, el, received.sequence);
         return this.core.unacknowledgedCount > this.#host.limits.maxOutstanding ? 'policy-violation' : undefined;
       case 'enable':
-        this.core.enable(this.#host.newId(), received.resume, this.#host.limits.resumeSeconds);
+        this.core.enable(
+          this.#host.newId(),
+          received.resume,
+          this.#host.limits.resumeSeconds,
+          this.#carrier?.countsLate === true,
+        );
         this.startDelivery();
         return undefined;
       case 'consumed':
         return undefined;
       case 'close':
-        return received.condition;
+        if (received.application === undefined) return received.condition;
+        this.end(received.condition, received.application);
+        return undefined;
     }
   }
 
@@ -258,21 +267,21 @@ export class DeviceSession implements LiveDevice {
   }
 
   /** Lets go of the old carrier without ending the session: a new one takes over. */
-  releaseCarrier(condition: StreamErrorCondition | undefined): void {
+  releaseCarrier(condition: StreamErrorCondition | undefined, application?: Element): void {
     const carrier = this.#carrier;
     this.#carrier = undefined;
     this.#stopThrottle();
-    carrier?.close(condition);
+    carrier?.close(condition, application);
   }
 
   /** Ends the session; with a condition the peer is told why. */
-  end(condition?: StreamErrorCondition): void {
+  end(condition?: StreamErrorCondition, application?: Element): void {
     if (this.#over) return;
     this.#takeDelivered();
     this.flush();
     this.#over = true;
     clearTimeout(this.#resumeTimer);
-    this.releaseCarrier(condition);
+    this.releaseCarrier(condition, application);
     if (this.#delivering) this.#host.mailboxes.detach(this.device.row, this);
     this.#host.ended(this);
   }

@@ -276,8 +276,10 @@ export class Router {
     }
     const to = iq.to;
     const local = to?.local ?? '';
+    const ownResource = to === undefined || to.resource === '' || to.resource === String(session.device.id);
     const forUs =
-      to === undefined || (to.domain === this.#deps.domain && (local === '' || local === session.interopId));
+      to === undefined ||
+      (to.domain === this.#deps.domain && (local === '' || (local === session.interopId && ownResource)));
     if (!forUs) {
       this.#answer(session, el, unavailable);
       session.resolve(sequence);
@@ -369,7 +371,11 @@ export class Router {
       this.#answer(session, el, stanzaRefusalElement(presence.code));
       return true;
     }
-    if (presence.to !== undefined || (presence.type !== 'available' && presence.type !== 'unavailable')) {
+    if (presence.to !== undefined) {
+      this.#presenceToOther(session, el);
+      return true;
+    }
+    if (presence.type !== 'available' && presence.type !== 'unavailable') {
       this.#deps.counters.dropped++;
       return true;
     }
@@ -382,6 +388,18 @@ export class Router {
       other.send(element('presence', NS_CLIENT, { from: session.fullJid, to: other.fullJid, ...type }));
     }
     return true;
+  }
+
+  /** Nobody's presence is told to others: who asks for it is not subscribed, anything else is not carried. */
+  #presenceToOther(session: DeviceSession, el: Element): void {
+    const type = attribute(el, 'type');
+    if (type === undefined) this.#answer(session, el, unavailable);
+    // Grants, refusals and farewells need no answer (RFC 6121 sections 3.2, 3.3, 4.6).
+    if (type !== 'subscribe' && type !== 'probe' && type !== 'unsubscribe') return;
+    const to = attribute(el, 'to')!.split('/', 1)[0]!;
+    const id = attribute(el, 'id');
+    const attrs = { from: to, to: session.fullJid, type: 'unsubscribed', ...(id === undefined ? {} : { id }) };
+    session.send(element('presence', NS_CLIENT, attrs));
   }
 
   #refuse(session: DeviceSession, el: Element, error: Element): void {

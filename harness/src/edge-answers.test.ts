@@ -1,0 +1,118 @@
+// Answers that clients understand, on each transport: what comes too late, what is too much, what nobody can judge now.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { attribute, childElement, type Element, isElement } from '@drawbridge/wire/element';
+import { fakeWorld, issuers } from '@drawbridge/gatekeeper/testing/control-fixture';
+import { NS_SM } from '@drawbridge/wire/namespaces';
+import { envelope, RawNetwork } from './raw-network.ts';
+import { RawXmpp, type RawTransport } from './raw-xmpp.ts';
+
+const transports: readonly RawTransport[] = ['starttls', 'direct', 'websocket'];
+const bind = "<iq xmlns='jabber:client' type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>";
+let network: RawNetwork;
+let people = 0;
+before(async () => {
+  network = await RawNetwork.open();
+});
+after(() => network.close());
+
+const somebody = async (provider = 0) => await network.person(`edge${people++}`, provider);
+const conditionOf = (error: Element): string => error.children.filter(isElement)[0]!.name;
+
+for (const transport of transports) {
+  test(`${transport}: a resumption that can't be gets <failed/>, and a login is still possible`, async () => {
+    const anna = await somebody();
+    for (const resume of [
+      `<resume xmlns='${NS_SM}' h='0'/>`,
+      `<resume xmlns='${NS_SM}' previd='x' h='-1'/>`,
+      `<resume xmlns='${NS_SM}' previd='x' h='0'/>`,
+    ]) {
+      const client = await RawXmpp.connect(network.target, transport);
+      await client.authenticate(await network.proof(anna));
+      client.send(resume);
+      await client.expect('failed');
+      client.send(bind);
+      await client.expect(el => attribute(el, 'id') === 'bind');
+      client.send(resume);
+      assert.equal(conditionOf(await client.expect('failed')), 'unexpected-request');
+      await client.ping();
+      client.cut();
+    }
+  });
+
+  test(`${transport}: an acknowledgement of too much ends stream and session, and says why`, async () => {
+    const anna = await somebody();
+    const client = await network.login(anna, transport);
+    client.send(`<a xmlns='${NS_SM}' h='7'/>`);
+    const error = await client.expect('error');
+    const tooHigh = childElement(error, 'handled-count-too-high', NS_SM)!;
+    assert.deepEqual([attribute(tooHigh, 'h'), attribute(tooHigh, 'send-count')], ['7', '0']);
+    await client.closed();
+    assert.equal(network.core.sessions.ofDevice(anna.device), undefined);
+  });
+
+  test(`${transport}: white space without end is not taken before login`, async () => {
+    const client = await RawXmpp.connect(network.target, transport);
+    let sent = 0;
+    while (!client.isClosed && sent < 32 * 1024 * 1024) {
+      client.send(' '.repeat(16 * 1024));
+      sent += 16 * 1024;
+      await new Promise(resolve => setImmediate(resolve));
+      if (sent > 256 * 1024) await new Promise(resolve => setTimeout(resolve, 5));
+    }
+    await client.closed();
+    assert.ok(sent < 4 * 1024 * 1024, `${sent} bytes`);
+  });
+}
+
+test("a provider's outage is no refusal: temporary-auth-failure, and the next try is judged", async () => {
+  const world = fakeWorld(Object.values(issuers));
+  world.published.set(issuers.skylark, []);
+  const lone = await RawNetwork.open({ fixture: { world } });
+  try {
+    const anna = await lone.person('anna', 1);
+    const client = await RawXmpp.connect(lone.target, 'direct');
+    await client.secure();
+    client.sendAuth(await lone.proof(anna));
+    const failure = await client.expect(el => el.name === 'failure' || el.name === 'challenge');
+    assert.equal(failure.name, 'failure');
+    assert.equal(conditionOf(failure), 'temporary-auth-failure');
+    client.cut();
+    world.published.delete(issuers.skylark);
+    lone.fixture.clock.nowMs += 60_000;
+    (await lone.login(anna)).cut();
+  } finally {
+    await lone.close();
+  }
+});
+
+test('elements that are no stanzas are in no count: unsupported-stanza-type', async () => {
+  const client = await network.login(await somebody());
+  client.send("<broadcast xmlns='jabber:client' id='1'/>");
+  assert.equal(conditionOf(await client.expect('error')), 'unsupported-stanza-type');
+  await client.closed();
+});
+
+test('the domain may end with a dot; an IQ to a resource that is not there is refused', async () => {
+  const anna = await somebody();
+  const client = await network.login(anna);
+  for (const to of [`${anna.bareJid}/99`, `${anna.bareJid}/phone`]) {
+    client.send(`<iq xmlns='jabber:client' type='get' id='q' to='${to}'><ping xmlns='urn:xmpp:ping'/></iq>`);
+    const error = childElement(await client.expect(el => attribute(el, 'id') === 'q'), 'error', 'jabber:client')!;
+    assert.equal(conditionOf(error), 'service-unavailable');
+  }
+  client.cut();
+});
+
+test('nothing that counts comes with <enabled/>: messages that wait follow it', async () => {
+  const [anna, bob] = [await somebody(), await somebody()];
+  const from = await network.login(anna);
+  from.send(envelope(anna, bob.bareJid, 'm1'));
+  assert.equal(await from.acknowledged(), 1);
+  const to = await network.login(bob, 'starttls', false);
+  to.send(`<enable xmlns='${NS_SM}' resume='true'/>`);
+  await to.expect('enabled');
+  await to.messages(1);
+  from.cut();
+  to.cut();
+});
