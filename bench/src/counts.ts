@@ -16,6 +16,7 @@ import { defaultMailboxLimits } from '@drawbridge/gatekeeper/mailbox/mailbox-lim
 import type { MailboxStore, StoredEntry } from '@drawbridge/gatekeeper/mailbox/mailbox-store';
 import { createStanzaCodec } from '@drawbridge/gatekeeper/mailbox/stanza-codec';
 import { defaultSessionLimits } from '@drawbridge/gatekeeper/routing/device-session';
+import { unlimitedShaper } from '@drawbridge/gatekeeper/routing/stream-shaper';
 import { platformCrypto } from '@drawbridge/noise/platform-crypto';
 import { CompactClient } from '@drawbridge/stream/compact-client';
 import { encodeCertificate } from '@drawbridge/stream/compact-login';
@@ -119,7 +120,7 @@ async function openCountedCore(store: CountedStore): Promise<Core> {
     nowMs: Date.now,
     log: () => {},
     mailboxLimits: defaultMailboxLimits,
-    sessionLimits: { ...defaultSessionLimits, messageBurst: unlimited, messagesPerSecond: unlimited },
+    sessionLimits: { ...defaultSessionLimits, shaper: unlimitedShaper },
     listenerLimits: defaultListenerLimits,
   });
 }

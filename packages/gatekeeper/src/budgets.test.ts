@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { Budget, createBudgets } from './budgets.ts';
+import { Budget, createBudgets, personKey } from './budgets.ts';
 import { parseConfig } from './config.ts';
+
+let clockMs = 0;
+/** What is asked at this time. */
+function at<T>(nowMs: number, ask: () => T): T {
+  clockMs = nowMs;
+  return ask();
+}
 
 function budgetConfig(budgets: Record<string, unknown>) {
   const parsed = parseConfig(
@@ -20,14 +27,34 @@ function budgetConfig(budgets: Record<string, unknown>) {
 }
 
 test('the burst at once, then one for each refill', () => {
-  const budgets = createBudgets(budgetConfig({ bundlesPerPair: { burst: 6, refillSeconds: 600 } }));
+  const budgets = createBudgets(budgetConfig({ bundlesPerPair: { burst: 6, refillSeconds: 600 } }), () => clockMs);
   const charge = [{ budget: 'bundlesPerPair', key: 'a' }] as const;
-  for (let i = 0; i < 6; i++) assert.equal(budgets.take(charge, 1_000), 0);
-  assert.equal(budgets.take(charge, 1_000), 600);
-  assert.equal(budgets.take(charge, 1_000 + 599_000), 1);
-  assert.equal(budgets.take(charge, 1_000 + 600_000), 0);
-  assert.equal(budgets.take(charge, 1_000 + 600_000), 600);
-  assert.equal(budgets.take([{ budget: 'bundlesPerPair', key: 'b' }], 1_000), 0, 'others have their own');
+  for (let i = 0; i < 6; i++)
+    assert.equal(
+      at(1_000, () => budgets.take(charge)),
+      0,
+    );
+  assert.equal(
+    at(1_000, () => budgets.take(charge)),
+    600,
+  );
+  assert.equal(
+    at(1_000 + 599_000, () => budgets.take(charge)),
+    1,
+  );
+  assert.equal(
+    at(1_000 + 600_000, () => budgets.take(charge)),
+    0,
+  );
+  assert.equal(
+    at(1_000 + 600_000, () => budgets.take(charge)),
+    600,
+  );
+  assert.equal(
+    at(1_000, () => budgets.take([{ budget: 'bundlesPerPair', key: 'b' }])),
+    0,
+    'others have their own',
+  );
 });
 
 test('all charges are spent or none', () => {
@@ -36,30 +63,50 @@ test('all charges are spent or none', () => {
       bundlesPerPair: { burst: 1, refillSeconds: 60 },
       bundlesPerTarget: { burst: 2, refillSeconds: 60 },
     }),
+    () => clockMs,
   );
   const both = (pair: string) =>
     [
       { budget: 'bundlesPerTarget', key: 't' },
       { budget: 'bundlesPerPair', key: pair },
     ] as const;
-  assert.equal(budgets.take(both('a'), 0), 0);
-  assert.equal(budgets.take(both('a'), 0), 60);
-  assert.equal(budgets.take(both('b'), 0), 0, 'the refused one took nothing of the target');
-  assert.equal(budgets.take(both('c'), 0), 60);
+  assert.equal(
+    at(0, () => budgets.take(both('a'))),
+    0,
+  );
+  assert.equal(
+    at(0, () => budgets.take(both('a'))),
+    60,
+  );
+  assert.equal(
+    at(0, () => budgets.take(both('b'))),
+    0,
+    'the refused one took nothing of the target',
+  );
+  assert.equal(
+    at(0, () => budgets.take(both('c'))),
+    60,
+  );
 });
 
 test('unlimited refuses nothing', () => {
-  const budgets = createBudgets(budgetConfig({ unlimited: true }));
-  for (let i = 0; i < 10_000; i++) assert.equal(budgets.take([{ budget: 'bundlesPerPair', key: 'a' }], 0), 0);
+  const budgets = createBudgets(budgetConfig({ unlimited: true }), () => clockMs);
+  for (let i = 0; i < 10_000; i++)
+    assert.equal(
+      at(0, () => budgets.take([{ budget: 'bundlesPerPair', key: 'a' }])),
+      0,
+    );
 });
 
-test('memory is bounded, and a clock set back locks nobody out for longer than an empty bucket', () => {
+test('memory is bounded, and a person is the same to budgets after enlisting again', () => {
   const budget = new Budget({ burst: 2, refillSeconds: 10 }, 100);
   for (let i = 0; i < 10_000; i++) budget.spend(String(i), 0);
   assert(budget.size <= 101);
-  budget.spend('clock', 1_000_000);
-  budget.spend('clock', 1_000_000);
-  assert(budget.waitMs('clock', 400_000) <= 10_000);
+  const anna = { provider: 1, identifier: 'anna', row: 1 };
+  const again = { ...anna, row: 2 };
+  assert.equal(personKey(anna), personKey(again));
+  assert.notEqual(personKey(anna), personKey({ ...anna, provider: 2 }));
+  assert.ok(!personKey(anna).includes('anna'));
 });
 
 test('never more than burst + elapsed / refill, whatever the times and costs', () => {

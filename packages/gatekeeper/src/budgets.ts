@@ -1,7 +1,14 @@
-// Budgets: how often one party may do what costs others something. Bounded in memory; time is an argument.
+// Budgets: how often one party may do what costs others something. Bounded in memory; time is an argument, of a clock
+// that only goes forward: a wall clock that is set back would lock out whoever had spent anything.
 // Knows nothing of what is asked for. Source: threats 6 and 7 of docs/threat-model.md.
 // The generic cell rate algorithm (ITU-T I.371): a party is one number, the time at which its bucket is full again.
+import { hash } from 'node:crypto';
 import type { BudgetConfig } from './config-schema.ts';
+
+/** Who a person is to budgets: the same after they have withdrawn and enlisted again. Names nobody. */
+export function personKey(person: { readonly provider: number; readonly identifier: string }): string {
+  return hash('sha256', `${person.provider}\n${person.identifier}`, 'base64url');
+}
 
 export type BudgetRate = { readonly burst: number; readonly refillSeconds: number };
 
@@ -49,8 +56,7 @@ export class Budget {
 
   #startMs(key: string, nowMs: number): number {
     const fullAtMs = this.#fullAtMs.get(key) ?? nowMs;
-    // A clock that was set back must not lock anybody out for longer than an empty bucket would.
-    return Math.min(Math.max(fullAtMs, nowMs), nowMs + this.#burst * this.#refillMs);
+    return Math.max(fullAtMs, nowMs);
   }
 }
 
@@ -59,17 +65,18 @@ export type Charge = { readonly budget: BudgetName; readonly key: string; readon
 
 export type Budgets = {
   /** Spends all charges or none. 0: spent; otherwise after how many whole seconds it is worth trying again, at least 1. */
-  take(charges: readonly Charge[], nowMs: number): number;
+  take(charges: readonly Charge[]): number;
 };
 
-export function createBudgets(config: BudgetConfig): Budgets {
+export function createBudgets(config: BudgetConfig, monotonicMs: () => number): Budgets {
   if (config.unlimited) return { take: () => 0 };
   const budgets = new Map<BudgetName, Budget>();
   for (const [name, rate] of Object.entries(config)) {
     if (typeof rate === 'object') budgets.set(name as BudgetName, new Budget(rate, config.keysTracked));
   }
   return {
-    take(charges, nowMs) {
+    take(charges) {
+      const nowMs = monotonicMs();
       let waitMs = 0;
       for (const { budget, key, cost } of charges) {
         waitMs = Math.max(waitMs, budgets.get(budget)!.waitMs(key, nowMs, cost));

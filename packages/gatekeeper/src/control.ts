@@ -16,6 +16,7 @@ import { accountTurnMs, CachedAccounts } from './enlistment/accounts.ts';
 import type { EnlistRefusal } from './enlistment/account-store.ts';
 import { createEnlistment, type Enlistment } from './enlistment/enlistment.ts';
 import { createLogin, createProofVerifier, type Login, type VerifyProof } from './enlistment/login.ts';
+import { SeenTimes } from './enlistment/seen-times.ts';
 import { clientAddress } from './http/client-address.ts';
 import { createIqHandlers } from './iq-handlers.ts';
 import { type DeviceJson, parseDevice } from './keys/device-keys.ts';
@@ -109,7 +110,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
   mkdirSync(config.dataFolder, { recursive: true, mode: 0o700 });
   const signingKeys = openEventKeys(config.dataFolder);
   const events = createAccountEvents();
-  const budgets = createBudgets(config.budgets);
+  const budgets = createBudgets(config.budgets, monotonicMs);
   const accounts = new CachedAccounts(stores.accounts, config.limits.accountCacheEntries, monotonicMs);
 
   let ownUsers: OwnUsers | undefined;
@@ -174,7 +175,9 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
   });
 
   const enlistment = createEnlistment({ store: stores.accounts, accounts, registry, limits: config.limits, events });
+  const seenTimes = new SeenTimes(monotonicMs());
   const verifyProof = createProofVerifier({
+    seenTimes,
     audience: config.issuer,
     registry,
     proofIds: stores.proofIds,
@@ -213,7 +216,11 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
 
   async function sweep(): Promise<void> {
     // Each round is a small transaction, so that messages need not wait for a long one.
-    while ((await stores.proofIds.sweep(nowMs(), sweepRows)) === sweepRows);
+    seenTimes.note(nowMs(), monotonicMs());
+    const forgetBeforeMs = seenTimes.forgetBeforeMs(monotonicMs());
+    if (forgetBeforeMs !== undefined) {
+      while ((await stores.proofIds.sweep(forgetBeforeMs, sweepRows)) === sweepRows);
+    }
     while ((await stores.accounts.sweepAuthorisations(nowMs(), sweepRows)) === sweepRows);
   }
   let sweeping: Promise<void> | undefined;

@@ -19,6 +19,7 @@ import type { MailboxLimits } from './mailbox/mailbox-limits.ts';
 import type { Codec } from './mailbox/stanza-codec.ts';
 import type { MailboxStore } from './mailbox/mailbox-store.ts';
 import type { SessionHost, SessionLimits } from './routing/device-session.ts';
+import { HeldMemory } from './routing/held-memory.ts';
 import type { IqHandlers } from './routing/iq.ts';
 import { Router, type RouterCounters } from './routing/router.ts';
 import { Sessions } from './routing/sessions.ts';
@@ -26,6 +27,7 @@ import { Sessions } from './routing/sessions.ts';
 /** Expired entries that one sweep removes at most, and how often it runs. */
 const sweepEntries = 5_000;
 const sweepEveryMs = 60_000;
+const defaultMaxHeldBytes = 256 * 1024 * 1024;
 
 export type CoreDeps = {
   readonly domain: string;
@@ -49,6 +51,8 @@ export type CoreDeps = {
   readonly log: ListenerLog;
   readonly tap?: Tap | undefined;
   readonly mailboxLimits: MailboxLimits;
+  /** What all streams together may have handed out and not acknowledged. */
+  readonly maxHeldBytes?: number;
   readonly sessionLimits: SessionLimits;
   readonly listenerLimits: ListenerLimits;
 };
@@ -124,6 +128,7 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
       if (from !== undefined && to !== undefined) return decide(from, to);
       return Promise.all([accounts.find(sender.local), accounts.find(session.interopId)]).then(both => decide(...both));
     },
+    memory: new HeldMemory(deps.maxHeldBytes ?? defaultMaxHeldBytes),
     flushSoon: session => sessions.flushSoon(session),
     flushLater: session => sessions.flushLater(session),
     ended: session => sessions.forget(session),

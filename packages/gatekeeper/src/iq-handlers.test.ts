@@ -207,6 +207,31 @@ test('a suspended provider is unreachable at once', async () => {
   assert.deepEqual(await ask(fixture, anna, 'get', devices), notFound);
 });
 
+test('beyond what all may take of a device, the last-resort key is given, also after enlisting again', async () => {
+  const fixture = await openFixture({ config: { budgets: { bundlesPerTarget: { burst: 2, refillSeconds: 600 } } } });
+  opened.push(fixture);
+  const anna = await fixture.enlist(0, 'anna', { prekeys: 30, kemPrekeys: 30 });
+  const askers = [];
+  for (let i = 0; i < 4; i++) askers.push(await fixture.enlist(0, `asker ${i}`));
+  const given = async (asker: Person): Promise<boolean> => {
+    const answer = await ask(fixture, asker, 'get', bundleOf(anna));
+    const [device] = childElements(result(answer));
+    return childElements(device!).some(each => each.name === 'prekey');
+  };
+  const oneTime = [];
+  for (const asker of askers) oneTime.push(await given(asker));
+  assert.deepEqual(oneTime, [true, true, false, false]);
+  // Who withdraws and enlists again is the same to the budgets.
+  await fixture.control.enlistment.withdraw(anna.account);
+  const again = await fixture.enlist(0, 'anna', { prekeys: 30, kemPrekeys: 30 });
+  const fresh = await fixture.enlist(0, 'asker 9');
+  const [device] = childElements(result(await ask(fixture, fresh, 'get', bundleOf(again))));
+  assert.equal(
+    childElements(device!).some(each => each.name === 'prekey'),
+    false,
+  );
+});
+
 test('bundles are a budget of the pair, the same for people that are not there; with the time to wait', async () => {
   const fixture = await open();
   const anna = await fixture.enlist(0, 'anna', { prekeys: 30, kemPrekeys: 30 });

@@ -1,6 +1,6 @@
 // All IQ handlers of the domains in one table, and what they share. Knows nothing of streams or encodings.
 import type { Element } from '@drawbridge/wire/element';
-import type { Budgets, Charge } from './budgets.ts';
+import { type Budgets, type Charge, personKey } from './budgets.ts';
 import type { Limits } from './config-schema.ts';
 import { consentIqHandlers } from './consent/consent-iq.ts';
 import type { Account, Device } from './enlistment/account.ts';
@@ -44,8 +44,9 @@ export function createIqHandlers(given: IqHandlerDeps): IqHandlers {
     ...given,
     providerCost,
     identityKeyOf: account => people.readIdentityKey(account),
-    lookupCharges: ({ row, provider }) => {
-      const own: Charge = { budget: 'lookupsPerRequester', key: String(row) };
+    lookupCharges: account => {
+      const { provider } = account;
+      const own: Charge = { budget: 'lookupsPerRequester', key: personKey(account) };
       if (provider === 0) return [own];
       return [own, { budget: 'lookupsPerProvider', key: String(provider), cost: providerCost(provider) }];
     },

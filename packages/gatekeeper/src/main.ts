@@ -23,11 +23,13 @@ import type { TlsMaterial } from './listeners/tcp.ts';
 import { defaultMailboxLimits } from './mailbox/mailbox-limits.ts';
 import { createStanzaCodec } from './mailbox/stanza-codec.ts';
 import { defaultSessionLimits } from './routing/device-session.ts';
+import { type ShaperLimits, unlimitedShaper } from './routing/stream-shaper.ts';
 import { sqliteStores } from './storage/sqlite/sqlite-stores.ts';
 import { openSqliteStore } from './storage/sqlite/store.ts';
 import type { Stores } from './storage/stores.ts';
 
 const oneDayMs = 86_400_000;
+const mebibyte = 1_048_576;
 /** How often the static keys of the compact transport are read again, and replaced when their time is over. */
 const compactKeysEveryMs = 3_600_000;
 
@@ -189,8 +191,9 @@ async function openGatekeeperCore(
       ttlMs: limits.mailboxDays * oneDayMs,
     },
     sessionLimits: budgets.unlimited
-      ? { ...defaultSessionLimits, messageBurst: Number.MAX_SAFE_INTEGER, messagesPerSecond: Number.MAX_SAFE_INTEGER }
-      : defaultSessionLimits,
+      ? { ...defaultSessionLimits, shaper: unlimitedShaper }
+      : { ...defaultSessionLimits, shaper: shaperOf(limits) },
+    maxHeldBytes: limits.unacknowledgedMebibytes * mebibyte,
     listenerLimits: {
       ...defaultListenerLimits,
       maxUnauthenticatedPerAddress: limits.connectionsPerAddress,
@@ -199,6 +202,16 @@ async function openGatekeeperCore(
       maxConnections,
     },
   });
+}
+
+function shaperOf(limits: Config['limits']): ShaperLimits {
+  const { stanzaBurst, stanzasPerSecond, streamMebibyteBurst, streamKibibytesPerSecond } = limits;
+  return {
+    stanzaBurst,
+    stanzasPerSecond,
+    byteBurst: streamMebibyteBurst * mebibyte,
+    bytesPerSecond: streamKibibytesPerSecond * 1_024,
+  };
 }
 
 function compactSettingsOf(config: Config, keys: CompactKeys): CompactServerSettings {

@@ -173,6 +173,12 @@ export class ServerSession<T> {
     return this.#requests.length > 0 ? this.#requests[0]!.sinceMs + acknowledgeAtLatestMs : undefined;
   }
 
+  /** Shows what was sent and is not acknowledged, oldest first. */
+  eachOutstanding(show: (el: Element) => void): void {
+    for (const { element: el } of this.#earlier) show(el);
+    for (const { element: el } of this.#management.unacknowledged) show(el);
+  }
+
   /** Since when the peer owes an answer to our ack request or ping, or undefined. */
   get askedSinceMs(): number | undefined {
     return this.#askedAt < 0 ? undefined : this.#askedAtMs;

@@ -405,19 +405,37 @@ export function deviceMessage(message: EnvelopeMessage, ciphertext: Ciphertext, 
   return new DeviceMessageElement(message, ciphertext, sender);
 }
 
+/**
+ * For whoever keeps a `deviceMessage` longer than a moment: a payload is a view of all that came in one frame, and the
+ * message has the payloads of other devices too. Copies this device's, and lets go of the rest. Repeats do nothing.
+ */
+export function detachMessage(el: Element): void {
+  if (el instanceof DeviceMessageElement) el.detach();
+}
+
 /** Holds the parsed message and writes it in one go; the tree is made only for those who want one. */
 class DeviceMessageElement extends SelfWritten {
   readonly name = 'message';
   readonly ns: string = NS_CLIENT;
-  private readonly message: EnvelopeMessage;
-  private readonly ciphertext: Ciphertext;
+  private message: EnvelopeMessage;
+  private ciphertext: Ciphertext;
   private readonly sender: Sender;
+  private isDetached = false;
 
   constructor(message: EnvelopeMessage, ciphertext: Ciphertext, sender: Sender) {
     super();
     this.message = message;
     this.ciphertext = ciphertext;
     this.sender = sender;
+  }
+
+  detach(): void {
+    if (this.isDetached) return;
+    this.isDetached = true;
+    const { payload } = this.ciphertext;
+    const isView = payload instanceof Uint8Array && payload.buffer.byteLength > payload.length;
+    if (isView) this.ciphertext = { ...this.ciphertext, payload: Uint8Array.from(payload) };
+    this.message = { ...this.message, ciphertexts: [this.ciphertext] };
   }
 
   private get to(): string {

@@ -1,5 +1,6 @@
 // Answers `urn:drawbridge:directory:1` and `urn:drawbridge:consent:1`: who is who for those who may know, and opting in.
 // Knows nothing of streams. Source: docs/protocol/06 section 6.3; threat 7 (the unknown and the unreachable look alike).
+import { personKey } from '../budgets.ts';
 import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import { element } from '@drawbridge/wire/element';
 import { NS_CONSENT, NS_DIRECTORY } from '@drawbridge/wire/namespaces';
@@ -15,12 +16,12 @@ export function consentIqHandlers(deps: IqDeps): IqHandlers {
     return to !== undefined && deps.mayReach(from, to);
   }
 
-  async function lookup({ payload, account, nowMs }: IqRequest): Promise<IqAnswer> {
+  async function lookup({ payload, account }: IqRequest): Promise<IqAnswer> {
     const attributes = readAttributes(payload, ['provider', 'identifier']);
     if (attributes === undefined || payload.children.length > 0) return badRequest;
     const { provider, identifier } = attributes as { provider: string; identifier: string };
     if (!isUserIdentifier(identifier)) return badRequest;
-    const waitSeconds = budgets.take(deps.lookupCharges(account), nowMs);
+    const waitSeconds = budgets.take(deps.lookupCharges(account));
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     // No provider has number -1: the reads are made all the same.
     const person = await accounts.findByIdentifierAfresh(
@@ -32,10 +33,10 @@ export function consentIqHandlers(deps: IqDeps): IqHandlers {
     return { kind: 'result', payload: element('lookup', NS_DIRECTORY, { jid: `${person.interopId}@${domain}` }) };
   }
 
-  async function identify({ payload, account, nowMs }: IqRequest): Promise<IqAnswer> {
+  async function identify({ payload, account }: IqRequest): Promise<IqAnswer> {
     const attributes = readAttributes(payload, ['jid']);
     if (attributes === undefined || payload.children.length > 0) return badRequest;
-    const waitSeconds = budgets.take(deps.lookupCharges(account), nowMs);
+    const waitSeconds = budgets.take(deps.lookupCharges(account));
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     const jid = attributes['jid']!;
     const person = await accounts.findAfresh(readPerson(jid, domain) ?? '', account.row);
@@ -66,14 +67,14 @@ export function consentIqHandlers(deps: IqDeps): IqHandlers {
     return { kind: 'result', payload: element('consent', NS_CONSENT, undefined, list) };
   }
 
-  async function choose({ payload, account, nowMs }: IqRequest): Promise<IqAnswer> {
+  async function choose({ payload, account }: IqRequest): Promise<IqAnswer> {
     const text = readAttributes(payload, ['provider'])?.['provider'];
     if (text === undefined || payload.children.length > 0 || !/^[1-9][0-9]{0,4}$/.test(text)) return badRequest;
     if (account.provider !== 0) return { kind: 'error', condition: 'not-allowed' };
     const optedIn = payload.name === 'opt-in';
     const provider = registry.find(Number(text));
     if (provider === undefined && optedIn) return notFound;
-    const waitSeconds = budgets.take([{ budget: 'changesPerAccount', key: String(account.row) }], nowMs);
+    const waitSeconds = budgets.take([{ budget: 'changesPerAccount', key: personKey(account) }]);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     return (await enlistment.setOptIn(account, Number(text), optedIn)) ? emptyResult : notFound;
   }

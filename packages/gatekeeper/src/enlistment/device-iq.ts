@@ -1,5 +1,6 @@
 // Answers `urn:drawbridge:devices:1`: a device lets another join, or removes it. Knows nothing of streams.
 // Source: docs/protocol/06 section 6.4.
+import { personKey } from '../budgets.ts';
 import { isThumbprint } from '@drawbridge/identity/jwk';
 import { parseDeviceId } from '@drawbridge/wire/jid';
 import { NS_DEVICES } from '@drawbridge/wire/namespaces';
@@ -11,19 +12,19 @@ export function deviceIqHandlers({ budgets, enlistment }: IqDeps): IqHandlers {
   async function authorise({ payload, account, nowMs }: IqRequest): Promise<IqAnswer> {
     const jkt = readAttributes(payload, ['jkt'])?.['jkt'];
     if (!isThumbprint(jkt) || payload.children.length > 0) return badRequest;
-    const waitSeconds = budgets.take([{ budget: 'changesPerAccount', key: String(account.row) }], nowMs);
+    const waitSeconds = budgets.take([{ budget: 'changesPerAccount', key: personKey(account) }]);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     const result = await enlistment.authorise(account, jkt, nowMs);
     if (result === 'full') return { kind: 'error', condition: 'resource-constraint', type: 'wait' };
     return result === 'authorised' ? emptyResult : notFound;
   }
 
-  async function remove({ payload, account, device, nowMs }: IqRequest): Promise<IqAnswer> {
+  async function remove({ payload, account, device }: IqRequest): Promise<IqAnswer> {
     const id = parseDeviceId(readAttributes(payload, ['device'])?.['device'] ?? '');
     if (id === undefined || payload.children.length > 0) return badRequest;
     // To leave, a device is removed over HTTP: the answer to this could not be delivered any more.
     if (id === device.id) return { kind: 'error', condition: 'not-allowed' };
-    const waitSeconds = budgets.take([{ budget: 'changesPerAccount', key: String(account.row) }], nowMs);
+    const waitSeconds = budgets.take([{ budget: 'changesPerAccount', key: personKey(account) }]);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     return (await enlistment.removeDevice(account, id)) ? emptyResult : notFound;
   }

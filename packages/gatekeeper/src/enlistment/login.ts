@@ -7,6 +7,7 @@ import { type ProofVerdict, verifyOwnershipProof } from '@drawbridge/identity/ve
 import type { Registry } from '../providers/registry.ts';
 import type { Account, Accounts, Device } from './account.ts';
 import type { ProofIds } from './proof-ids.ts';
+import type { SeenTimes } from './seen-times.ts';
 import { createUsedProofs } from './used-proofs.ts';
 
 /** For the operator's log; the peer learns one word (docs/protocol/02). */
@@ -55,12 +56,14 @@ export function createProofVerifier(deps: {
   readonly audience: string;
   readonly registry: Registry;
   readonly proofIds: ProofIds;
+  readonly seenTimes: SeenTimes;
   readonly monotonicMs: () => number;
 }): VerifyProof {
   const { audience, registry } = deps;
   const usedProofs = createUsedProofs(deps.proofIds, deps.monotonicMs);
-  return (token, transport, nowMs) =>
-    verifyOwnershipProof(token, {
+  return (token, transport, nowMs) => {
+    deps.seenTimes.note(nowMs, deps.monotonicMs());
+    return verifyOwnershipProof(token, {
       audience,
       nowMs,
       maxLifetimeSeconds: maxProofLifetimeSeconds[transport],
@@ -70,6 +73,7 @@ export function createProofVerifier(deps: {
         return usedProofs.take(hash('sha256', `${issuer}\n${jti}`, 'buffer'), expiresAtMs);
       },
     });
+  };
 }
 
 function refused(code: LoginErrorCode): LoginResult {

@@ -134,7 +134,7 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
 
   app.addHook('onRequest', async (request, reply) => {
     if (config.mode === 'production') void reply.header('strict-transport-security', 'max-age=31536000');
-    const retryAfterSeconds = budgets.take([{ budget: 'requestsPerAddress', key: addressOf(request.raw) }], nowMs());
+    const retryAfterSeconds = budgets.take([{ budget: 'requestsPerAddress', key: addressOf(request.raw) }]);
     if (retryAfterSeconds > 0) return problem(reply, 'budget-spent', { retryAfterSeconds });
     return undefined;
   });
@@ -175,7 +175,7 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
   ): Promise<EnlistAnswer> {
     const refused = (code: ProblemCode): EnlistAnswer => ({ kind: 'problem', code });
     const spent = (charge: Charge): EnlistAnswer | undefined => {
-      const retryAfterSeconds = budgets.take([charge], nowMs());
+      const retryAfterSeconds = budgets.take([charge]);
       return retryAfterSeconds === 0 ? undefined : { kind: 'problem', code: 'budget-spent', retryAfterSeconds };
     };
     const byAddress = spent({ budget: 'enlistmentsPerAddress', key: addressOf(request.raw) });

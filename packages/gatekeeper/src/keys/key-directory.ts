@@ -36,6 +36,6 @@ export interface KeyDirectory {
    */
   publish(keys: KeyPublication): Promise<'published' | 'key-conflict' | 'too-many-keys' | 'device-gone'>;
   /** Takes one bundle for each device that is still there; a one-time key is given to one caller alone. Not idempotent. */
-  takeBundles(devices: readonly number[]): Promise<readonly BundleRow[]>;
+  takeBundles(devices: readonly number[], lastResortOnly?: readonly number[]): Promise<readonly BundleRow[]>;
   countOneTimeKeys(device: number): Promise<KeyCounts>;
 }

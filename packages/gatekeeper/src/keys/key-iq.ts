@@ -3,7 +3,7 @@
 import { type Element, element } from '@drawbridge/wire/element';
 import { parseDeviceId } from '@drawbridge/wire/jid';
 import { NS_KEYS } from '@drawbridge/wire/namespaces';
-import type { Charge } from '../budgets.ts';
+import { type Charge, personKey } from '../budgets.ts';
 import type { Account, Device } from '../enlistment/account.ts';
 import type { IqDeps } from '../iq-handlers.ts';
 import { type IqAnswer, type IqHandler, type IqHandlers, iqKey, type IqRequest } from '../routing/iq.ts';
@@ -24,10 +24,10 @@ import {
 export function keyIqHandlers(deps: IqDeps): IqHandlers {
   const { accounts, budgets, keys: directory, limits, domain } = deps;
 
-  async function publish({ payload, account, device, nowMs }: IqRequest): Promise<IqAnswer> {
+  async function publish({ payload, account, device }: IqRequest): Promise<IqAnswer> {
     const upload = readUpload(payload, limits.oneTimeKeysPerCall);
     if (upload === undefined) return badRequest;
-    const waitSeconds = budgets.take([{ budget: 'publishesPerDevice', key: String(device.row) }], nowMs);
+    const waitSeconds = budgets.take([{ budget: 'publishesPerDevice', key: deviceKey(account, device) }]);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     const identityKey = await deps.identityKeyOf(account.row);
     if (identityKey === undefined || !isKeyUpload(identityKey, upload)) return badRequest;
@@ -49,10 +49,10 @@ export function keyIqHandlers(deps: IqDeps): IqHandlers {
     return to !== undefined && deps.mayReach(from, to) ? to : undefined;
   }
 
-  async function devices({ payload, account, nowMs }: IqRequest): Promise<IqAnswer> {
+  async function devices({ payload, account }: IqRequest): Promise<IqAnswer> {
     const attributes = readAttributes(payload, ['jid']);
     if (attributes === undefined || payload.children.length > 0) return badRequest;
-    const waitSeconds = budgets.take(deps.lookupCharges(account), nowMs);
+    const waitSeconds = budgets.take(deps.lookupCharges(account));
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     const jid = attributes['jid']!;
     const person = await reachable(account, jid);
@@ -63,24 +63,28 @@ export function keyIqHandlers(deps: IqDeps): IqHandlers {
     return { kind: 'result', payload: element('devices', NS_KEYS, { jid }, list) };
   }
 
-  async function bundle({ payload, account, device, nowMs }: IqRequest): Promise<IqAnswer> {
+  async function bundle({ payload, account, device }: IqRequest): Promise<IqAnswer> {
     const attributes = readAttributes(payload, ['jid'], ['device']);
     if (attributes === undefined || payload.children.length > 0) return badRequest;
     const { jid, device: wanted } = attributes as { jid: string; device?: string };
     const id = wanted === undefined ? undefined : parseDeviceId(wanted);
     if (wanted !== undefined && id === undefined) return badRequest;
-    const asked = budgets.take([{ budget: 'bundlesPerRequester', key: String(account.row) }], nowMs);
+    const asked = budgets.take([{ budget: 'bundlesPerRequester', key: personKey(account) }]);
     if (asked > 0) return waitAnswer(asked);
     const person = await reachable(account, jid);
     // One's own device needs no session with itself; a one-time key would be lost on it.
     const targets = person?.devices.filter(each => each.row !== device.row && (id === undefined || each.id === id));
     if (person === undefined || targets === undefined || targets.length === 0) return notFound;
-    const waitSeconds = budgets.take(
-      targets.flatMap(target => takeCharges(account, target)),
-      nowMs,
-    );
+    const pairs = targets.map(target => pairCharge(account, person, target));
+    const waitSeconds = budgets.take(pairs);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
-    const bundles = await directory.takeBundles(targets.map(each => each.row));
+    // Beyond what others may take of a device's one-time keys, the last-resort key is given: nobody is cut off from a
+    // person because somebody else asked too often.
+    const spent = targets.filter(target => budgets.take(targetCharges(account, person, target)) > 0);
+    const bundles = await directory.takeBundles(
+      targets.map(each => each.row),
+      spent.map(each => each.row),
+    );
     const list: Element[] = [];
     for (const keys of bundles) {
       const target = targets.find(each => each.row === keys.device)!;
@@ -91,12 +95,16 @@ export function keyIqHandlers(deps: IqDeps): IqHandlers {
     return { kind: 'result', payload: element('bundle', NS_KEYS, { jid }, list) };
   }
 
-  function takeCharges(from: Account, target: Device): Charge[] {
+  function pairCharge(from: Account, to: Account, target: Device): Charge {
+    return { budget: 'bundlesPerPair', key: `${personKey(from)} ${deviceKey(to, target)}` };
+  }
+
+  function targetCharges(from: Account, to: Account, target: Device): Charge[] {
     const cost = deps.providerCost(from.provider);
+    const key = deviceKey(to, target);
     return [
-      { budget: 'bundlesPerPair', key: `${from.row} ${target.row}` },
-      { budget: 'bundlesPerTargetAndProvider', key: `${from.provider} ${target.row}`, cost },
-      { budget: 'bundlesPerTarget', key: String(target.row) },
+      { budget: 'bundlesPerTargetAndProvider', key: `${from.provider} ${key}`, cost },
+      { budget: 'bundlesPerTarget', key },
     ];
   }
 
@@ -111,6 +119,11 @@ export function keyIqHandlers(deps: IqDeps): IqHandlers {
     [iqKey('get', NS_KEYS, 'devices'), devices],
     [iqKey('get', NS_KEYS, 'bundle'), bundle],
   ]);
+}
+
+/** A device of a person, to budgets: its number is the same after it was enlisted again. */
+function deviceKey(person: Account, device: Device): string {
+  return `${personKey(person)} ${device.id}`;
 }
 
 function countElement(name: 'count' | 'low', counts: KeyCounts): Element {

@@ -98,6 +98,7 @@ export class CompactStream implements Carrier {
 
   #read(chunk: Uint8Array): void {
     if (this.#closed) return;
+    this.#session?.receivedBytes(chunk.length);
     this.#recorder?.keys.clientSent(chunk);
     this.#take(this.#server.receive(chunk));
     this.#session?.afterInput();

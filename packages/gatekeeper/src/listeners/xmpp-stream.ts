@@ -124,6 +124,7 @@ export class XmppStream implements Carrier {
     if (this.#closed) return;
     this.#host.tap?.(chunk);
     if (this.#negotiation !== undefined && this.#isTooMuch(chunk.length)) return;
+    this.#session?.receivedBytes(chunk.length);
     this.#trailing = chunk[chunk.length - 1] !== closingBracket;
     for (const event of this.#decoder.push(chunk)) {
       if (event.kind === 'element') this.#element(event.element);
@@ -141,6 +142,7 @@ export class XmppStream implements Carrier {
     if (this.#closed) return;
     this.#host.tap?.(text);
     if (this.#negotiation !== undefined && this.#isTooMuch(text.length)) return;
+    this.#session?.receivedBytes(text.length);
     const limits = this.#session === undefined ? xmlLimitsBeforeLogin : xmlLimitsAfterLogin;
     const el = parseXmlDocument(text, limits);
     if ('condition' in el) {

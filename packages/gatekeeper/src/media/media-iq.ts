@@ -2,7 +2,7 @@
 // when. Fetches nothing. Source: docs/protocol/11-media.md section 11.6.
 import { element } from '@drawbridge/wire/element';
 import { NS_MEDIA } from '@drawbridge/wire/namespaces';
-import type { Budgets } from '../budgets.ts';
+import { type Budgets, personKey } from '../budgets.ts';
 import type { Limits } from '../config-schema.ts';
 import type { ReachPolicy } from '../consent/may-reach.ts';
 import { badRequest, notFound, readAttributes, waitAnswer } from '../keys/strict-payload.ts';
@@ -28,7 +28,7 @@ export function mediaIqHandlers(deps: MediaIqDeps): IqHandlers {
     if (attributes === undefined || payload.children.length > 0) return badRequest;
     const { url, size } = attributes as { url: string; size: string };
     if (!/^[1-9][0-9]{0,14}$/.test(size)) return badRequest;
-    const waitSeconds = budgets.take([{ budget: 'mediaGrantsPerAccount', key: String(account.row) }], nowMs);
+    const waitSeconds = budgets.take([{ budget: 'mediaGrantsPerAccount', key: personKey(account) }]);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     const sizeBytes = Number(size);
     if (sizeBytes > limits.mediaFileBytes) return { kind: 'error', condition: 'not-acceptable', type: 'modify' };

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Egress, EgressErrorCode } from '@drawbridge/identity/egress';
 import type { MediaOrigin } from '@drawbridge/provider/media-origin';
 import { readRange } from '@drawbridge/provider/media-origin-range';
-import type { Budgets } from '../budgets.ts';
+import { type Budgets, personKey } from '../budgets.ts';
 import type { Limits } from '../config-schema.ts';
 import type { ReachPolicy } from '../consent/may-reach.ts';
 import type { Account, Accounts } from '../enlistment/account.ts';
@@ -68,7 +68,8 @@ type Part = { readonly startBytes: number; readonly endBytes: number };
 export function createMediaProxy(deps: MediaProxyDeps): MediaProxy {
   const { limits, policy, budgets, nowMs } = deps;
   const fetching = new Set<Readable>();
-  const activeOf = new Map<number, number>();
+  /** By person, by their provider, and by the provider whose origin it is. */
+  const activeOf = new Map<string, number>();
   let active = 0;
   let closed = false;
 
@@ -115,13 +116,13 @@ export function createMediaProxy(deps: MediaProxyDeps): MediaProxy {
    * takes what came for the whole.
    */
   function passOn(grant: MediaGrant, place: MediaPlace, account: Account, bytes: number): Transform {
-    const charge = { budget: 'mediaMebibytesPerAccount', key: String(account.row) } as const;
+    const charge = { budget: 'mediaMebibytesPerAccount', key: personKey(account) } as const;
     let leftBytes = bytes;
     let paidBytes = 0;
     let uncheckedBytes = 0;
     const pay = async (wantedBytes: number): Promise<void> => {
       while (paidBytes < wantedBytes && !body.destroyed) {
-        const waitSeconds = budgets.take([charge], nowMs());
+        const waitSeconds = budgets.take([charge]);
         if (waitSeconds === 0) paidBytes += mebibyte;
         else await sleep(waitSeconds * 1000);
       }
@@ -156,14 +157,24 @@ export function createMediaProxy(deps: MediaProxyDeps): MediaProxy {
     return body;
   }
 
-  function begin(row: number): () => void {
+  /** A place, with its shares; undefined when one of them is used up. */
+  function begin(account: Account, place: MediaPlace): (() => void) | undefined {
+    const shares = [
+      { name: `person ${account.row}`, most: limits.mediaFetchesPerAccount },
+      { name: `people of ${account.provider}`, most: limits.mediaFetchesPerProvider },
+      { name: `origins of ${place.provider}`, most: limits.mediaFetchesPerProvider },
+    ];
+    if (active >= limits.mediaFetches) return undefined;
+    if (shares.some(({ name, most }) => (activeOf.get(name) ?? 0) >= most)) return undefined;
     active += 1;
-    activeOf.set(row, (activeOf.get(row) ?? 0) + 1);
+    for (const { name } of shares) activeOf.set(name, (activeOf.get(name) ?? 0) + 1);
     return () => {
       active -= 1;
-      const others = (activeOf.get(row) ?? 1) - 1;
-      if (others === 0) activeOf.delete(row);
-      else activeOf.set(row, others);
+      for (const { name } of shares) {
+        const others = (activeOf.get(name) ?? 1) - 1;
+        if (others === 0) activeOf.delete(name);
+        else activeOf.set(name, others);
+      }
     };
   }
 
@@ -182,9 +193,8 @@ export function createMediaProxy(deps: MediaProxyDeps): MediaProxy {
       const headers = { 'content-range': `bytes */${grant.sizeBytes}` };
       return { kind: 'problem', code: 'media-range-refused', headers };
     }
-    if (closed || active >= limits.mediaFetches) return problem('busy');
-    if ((activeOf.get(account.row) ?? 0) >= limits.mediaFetchesPerAccount) return problem('busy');
-    const end = begin(account.row);
+    const end = closed ? undefined : begin(account, place);
+    if (end === undefined) return problem('busy');
     const part = range === 'whole' ? undefined : range;
     let upstream: Upstream;
     try {

@@ -585,7 +585,7 @@ test('grants survive a restart and are short enough; their text tells nothing', 
   assert.ok(opened.kind === 'opened' && opened.grant.url === longest);
   writeFileSync(join(fixture.folder, 'media-grant-key'), 'nonsense');
   assert.throws(() => openMediaGrantKey(fixture.folder), /remove it/);
-  assert.equal(createBudgets(fixture.config.budgets).take([{ budget: 'mediaGrantsPerAccount', key: '1' }], 0), 0);
+  assert.equal(createBudgets(fixture.config.budgets, () => 0).take([{ budget: 'mediaGrantsPerAccount', key: '1' }]), 0);
 });
 
 test("own users' files are read in this process, through the same grants, and not by their URL", async () => {

@@ -1,11 +1,15 @@
 // One device's session: joins the session rules (stream), the mailbox and the carrier that moves elements just now.
 // Outlives a carrier while it may be resumed. Knows nothing of encodings, sockets or who may write to whom.
 import type { Element } from '@drawbridge/wire/element';
+import { detachMessage } from '@drawbridge/wire/envelope';
+import { NS_SM } from '@drawbridge/wire/namespaces';
 import type { StreamErrorCondition } from '@drawbridge/wire/stream-error';
 import { ServerSession } from '@drawbridge/stream/server-session';
 import type { Device } from '../enlistment/account.ts';
 import type { Entry, LiveDevice } from '../mailbox/device-mailbox.ts';
 import type { Mailboxes } from '../mailbox/mailbox.ts';
+import { type HeldMemory, sizeOfElement } from './held-memory.ts';
+import { acknowledgementCost, defaultShaperLimits, type ShaperLimits, StreamShaper } from './stream-shaper.ts';
 
 /** What moves elements to and from one device: an XML stream, a WebSocket, a compact connection. */
 export interface Carrier {
@@ -32,9 +36,10 @@ export type SessionLimits = {
   readonly resumeSeconds: number;
   /** A device that owes an acknowledgement for this long is taken for dead. */
   readonly answerWithinMs: number;
-  /** Messages a device may send at once, and per second after that; faster senders are read more slowly. */
-  readonly messageBurst: number;
-  readonly messagesPerSecond: number;
+  /** Bytes of answers that a device has not acknowledged, beyond which IQs are refused; twice that, and it is closed. */
+  readonly maxAnswerBytes: number;
+  /** Faster streams are read more slowly. */
+  readonly shaper: ShaperLimits;
   /** IQs of one device that wait for an answer. */
   readonly maxOpenRequests: number;
 };
@@ -45,8 +50,8 @@ export const defaultSessionLimits: SessionLimits = {
   maxOutstanding: 10_000,
   resumeSeconds: 300,
   answerWithinMs: 60_000,
-  messageBurst: 5_000,
-  messagesPerSecond: 100,
+  maxAnswerBytes: 4 * 1024 * 1024,
+  shaper: defaultShaperLimits,
   maxOpenRequests: 64,
 };
 
@@ -67,7 +72,9 @@ export type SessionHost = {
   flushLater(session: DeviceSession): void;
   /** The session is over: forget it. */
   ended(session: DeviceSession): void;
+  /** Storage lags: the largest senders wait first. */
   readonly congested: boolean;
+  readonly memory: HeldMemory;
   pausedByCongestion(session: DeviceSession): void;
 };
 
@@ -81,16 +88,18 @@ export class DeviceSession implements LiveDevice {
   keyId: string;
   readonly fullJid: string;
   readonly bareJid: string;
-  readonly core: ServerSession<Entry>;
+  /** A note is the mailbox's entry, or an answer's size. */
+  readonly core: ServerSession<Entry | number>;
   readonly #host: SessionHost;
   #carrier: Carrier | undefined;
   #delivering = false;
   #over = false;
   #resumeTimer: NodeJS.Timeout | undefined;
-  #tokens: number;
-  #tokensAtMs: number;
+  readonly #shaper: StreamShaper;
   #throttle: NodeJS.Timeout | undefined;
   #unacknowledgedBytes = 0;
+  #answerBytes = 0;
+  #unsettledBytes = 0;
   /** IQs of this device that wait for an answer. */
   openRequests = 0;
   /** Stanzas of this device that wait for an account to be read, in their order; nothing more is read meanwhile. */
@@ -106,9 +115,8 @@ export class DeviceSession implements LiveDevice {
     this.keyId = keyId;
     this.bareJid = `${account.interopId}@${host.domain}`;
     this.fullJid = `${this.bareJid}/${device.id}`;
-    this.core = new ServerSession<Entry>(host.domain, this.fullJid);
-    this.#tokens = host.limits.messageBurst;
-    this.#tokensAtMs = host.monotonicMs();
+    this.core = new ServerSession<Entry | number>(host.domain, this.fullJid);
+    this.#shaper = new StreamShaper(host.limits.shaper, host.monotonicMs());
   }
 
   get domain(): string {
@@ -134,14 +142,34 @@ export class DeviceSession implements LiveDevice {
     this.#host.mailboxes.attach(this.device.row, this);
   }
 
+  /** So many bytes were read, of whatever kind. Call it before their elements are given. */
+  receivedBytes(count: number): void {
+    this.#shaper.takeBytes(count);
+  }
+
+  /** This sender's messages hold so many bytes more, or fewer, until they are durable or acknowledged. */
+  changeUnsettled(bytes: number): void {
+    const before = this.#unsettledBytes;
+    this.#unsettledBytes += bytes;
+    this.#host.memory.changeUnsettled(before, this.#unsettledBytes);
+  }
+
+  /** No more questions before answers are acknowledged: its own, or, when all streams hold much, those of all. */
+  get owesTooMuch(): boolean {
+    return this.#answerBytes > this.#host.limits.maxAnswerBytes || (this.#answerBytes > 0 && this.#host.memory.isFull);
+  }
+
   /** Takes the elements of one read, in order. Gives a condition when the peer broke the rules: close the stream. */
   receive(el: Element): StreamErrorCondition | undefined {
+    this.#shaper.takeStanzas(el.ns === NS_SM ? acknowledgementCost : 1);
     const received = this.core.receive(el, this.#host.monotonicMs());
     switch (received.kind) {
       case 'stanza':
-        if (el.name === 'message') this.#countMessage();
         this.#host.route(this, el, received.sequence);
-        return this.core.unacknowledgedCount > this.#host.limits.maxOutstanding ? 'policy-violation' : undefined;
+        return this.core.unacknowledgedCount > this.#host.limits.maxOutstanding ||
+          this.#answerBytes > 2 * this.#host.limits.maxAnswerBytes
+          ? 'policy-violation'
+          : undefined;
       case 'enable':
         this.core.enable(
           this.#host.newId(),
@@ -180,9 +208,10 @@ export class DeviceSession implements LiveDevice {
   #readOrWait(): void {
     const carrier = this.#carrier;
     if (carrier === undefined) return;
-    if (this.#host.congested) this.#host.pausedByCongestion(this);
-    if (this.#host.congested || this.#throttle !== undefined || carrier.congested || this.held.length > 0)
-      carrier.pause();
+    if (this.#shaper.overdrawn && this.#throttle === undefined) this.#slowDown();
+    const lags = this.#host.congested && this.#host.memory.isLargeSender(this.#unsettledBytes);
+    if (lags) this.#host.pausedByCongestion(this);
+    if (lags || this.#throttle !== undefined || carrier.congested || this.held.length > 0) carrier.pause();
     else carrier.resume();
   }
 
@@ -195,7 +224,10 @@ export class DeviceSession implements LiveDevice {
   /** Sends a stanza that no mailbox keeps (answers, errors, notices). */
   send(el: Element): void {
     if (this.#over) return;
-    this.core.send(el, undefined);
+    const sizeBytes = sizeOfElement(el);
+    this.#answerBytes += sizeBytes;
+    this.#host.memory.addOutstanding(sizeBytes);
+    this.core.send(el, sizeBytes);
     this.#host.flushSoon(this);
   }
 
@@ -204,7 +236,8 @@ export class DeviceSession implements LiveDevice {
       this.#carrier !== undefined &&
       !this.#carrier.congested &&
       this.core.unacknowledgedCount < this.#host.limits.maxUnacknowledged &&
-      this.#unacknowledgedBytes < this.#host.limits.maxUnacknowledgedBytes
+      this.#unacknowledgedBytes < this.#host.limits.maxUnacknowledgedBytes &&
+      (this.#unacknowledgedBytes === 0 || !this.#host.memory.isFull)
     );
   }
 
@@ -215,6 +248,7 @@ export class DeviceSession implements LiveDevice {
   deliver(entry: Entry, element: Element): void {
     this.core.send(element, entry);
     this.#unacknowledgedBytes += entry.sizeBytes;
+    this.#host.memory.addOutstanding(entry.sizeBytes);
     if (!this.flushPending) this.#host.flushSoon(this);
   }
 
@@ -238,6 +272,8 @@ export class DeviceSession implements LiveDevice {
 
   /** Once a second: late answers, and devices that have stopped answering. */
   tick(nowMs: number): void {
+    // What waits for so long must not keep alive what it came with.
+    if (this.core.unacknowledgedCount > 0) this.core.eachOutstanding(detachMessage);
     if (this.core.oldestRequestMs !== undefined) {
       this.core.answerLate(nowMs);
       this.#host.flushSoon(this);
@@ -280,6 +316,7 @@ export class DeviceSession implements LiveDevice {
     this.#takeDelivered();
     this.flush();
     this.#over = true;
+    this.#host.memory.addOutstanding(-this.#unacknowledgedBytes - this.#answerBytes);
     clearTimeout(this.#resumeTimer);
     this.releaseCarrier(condition, application);
     if (this.#delivering) this.#host.mailboxes.detach(this.device.row, this);
@@ -290,24 +327,24 @@ export class DeviceSession implements LiveDevice {
     const delivered = this.core.delivered;
     if (delivered.length > 0) {
       this.core.delivered = [];
-      for (const entry of delivered) {
-        this.#unacknowledgedBytes -= entry.sizeBytes;
-        this.#host.mailboxes.acknowledge(entry);
+      for (const note of delivered) {
+        if (typeof note === 'number') {
+          this.#answerBytes -= note;
+          this.#host.memory.addOutstanding(-note);
+          continue;
+        }
+        this.#unacknowledgedBytes -= note.sizeBytes;
+        this.#host.memory.addOutstanding(-note.sizeBytes);
+        this.#host.mailboxes.acknowledge(note);
       }
     }
     // Also an answer that was acknowledged makes room.
     if (this.#delivering) this.#host.mailboxes.roomAgain(this.device.row);
   }
 
-  #countMessage(): void {
-    if (--this.#tokens >= 0 || this.#throttle !== undefined) return;
-    const { messageBurst, messagesPerSecond } = this.#host.limits;
-    const nowMs = this.#host.monotonicMs();
-    this.#tokens = Math.min(messageBurst, this.#tokens + ((nowMs - this.#tokensAtMs) / 1_000) * messagesPerSecond);
-    this.#tokensAtMs = nowMs;
-    if (this.#tokens >= 0) return;
-    this.#carrier?.pause();
-    const waitMs = Math.ceil((-this.#tokens / messagesPerSecond) * 1_000) + 1;
+  #slowDown(): void {
+    const waitMs = this.#shaper.waitMs(this.#host.monotonicMs());
+    if (waitMs === 0) return;
     this.#throttle = setTimeout(() => {
       this.#throttle = undefined;
       this.#readOrWait();

@@ -75,16 +75,27 @@ class MessageReceipt implements Receipt {
   readonly #session: DeviceSession;
   readonly #message: EnvelopeMessage;
   readonly #sequence: number;
+  readonly #sizeBytes: number;
 
-  constructor(router: Router, session: DeviceSession, message: EnvelopeMessage, sequence: number, devices: number) {
+  constructor(
+    router: Router,
+    session: DeviceSession,
+    message: EnvelopeMessage,
+    sequence: number,
+    devices: number,
+    sizeBytes: number,
+  ) {
     this.remaining = devices;
     this.#router = router;
     this.#session = session;
     this.#message = message;
     this.#sequence = sequence;
+    this.#sizeBytes = sizeBytes;
+    session.changeUnsettled(sizeBytes);
   }
 
   settled(): void {
+    this.#session.changeUnsettled(-this.#sizeBytes);
     this.#session.resolve(this.#sequence);
   }
 
@@ -209,14 +220,16 @@ export class Router {
     if (wrong !== undefined) return wrong;
     const ciphertexts = message.ciphertexts;
     const targets: Device[] = [];
+    let sizeBytes = 0;
     for (const ciphertext of ciphertexts) {
       const device = to.devices.find(candidate => candidate.id === ciphertext.deviceId)!;
       if (!message.noStore && !deps.mailboxes.hasSpace(device.row, sizeOf(ciphertext))) return mailboxFull;
       if (!message.noStore && !deps.mailboxes.hasShare(device.row, sizeOf(ciphertext), from.interopId))
         return senderShareFull;
       targets.push(device);
+      sizeBytes += sizeOf(ciphertext);
     }
-    const receipt = new MessageReceipt(this, session, message, sequence, targets.length);
+    const receipt = new MessageReceipt(this, session, message, sequence, targets.length, sizeBytes);
     let asleep = false;
     for (let i = 0; i < targets.length; i++) {
       const device = targets[i]!;
@@ -285,7 +298,7 @@ export class Router {
       session.resolve(sequence);
       return true;
     }
-    if (session.openRequests >= this.#deps.maxOpenRequests) {
+    if (session.openRequests >= this.#deps.maxOpenRequests || session.owesTooMuch) {
       this.#answer(session, el, tooManyRequests);
       session.resolve(sequence);
       return true;

@@ -119,6 +119,25 @@ test('the queue is bounded, and a withdrawn person is forgotten', async () => {
   assert.equal(pendingRows(fixture), 2);
 });
 
+test("one dead provider fills its own share of the queue, not another's", async () => {
+  const fixture = await open({
+    config: {
+      limits: { wakeUpsWaiting: 100, wakeUpsWaitingPerProvider: 3 },
+      providers: [
+        { number: 1, name: 'skylark.example', issuer: issuers.skylark, wakeUpUrl: `${issuers.skylark}/wake` },
+        { number: 2, name: 'heron.example', issuer: issuers.heron, wakeUpUrl: `${issuers.heron}/wake` },
+      ],
+    },
+  });
+  fixture.world.wakeUpAnswer = 'down';
+  const { wakeUps } = fixture.control;
+  for (let i = 0; i < 10; i++) wakeUps.requestWakeUp((await fixture.enlist(1, `user ${i}`)).account);
+  assert.deepEqual([wakeUps.waiting(), wakeUps.counters.dropped], [3, 7]);
+  wakeUps.requestWakeUp((await fixture.enlist(2, 'heron')).account);
+  assert.deepEqual([wakeUps.waiting(), wakeUps.counters.dropped], [4, 7]);
+  await until(() => wakeUps.counters.failed > 0);
+});
+
 test("the event key stays the same, is nobody else's to read, and a damaged file is not replaced in silence", async () => {
   const fixture = await open();
   const file = join(fixture.folder, 'event-keys.json');

@@ -60,6 +60,8 @@ type Queue = {
   readonly number: number;
   readonly ready: Map<string, Person>;
   readonly underWay: Map<string, Person>;
+  /** All of its people that wait, wherever they stand. */
+  waiting: number;
   failures: number;
   pausedUntilMs: number;
 };
@@ -87,7 +89,7 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
   function queueOf(number: number): Queue {
     let queue = queues.get(number);
     if (queue === undefined) {
-      queue = { number, ready: new Map(), underWay: new Map(), failures: 0, pausedUntilMs: 0 };
+      queue = { number, ready: new Map(), underWay: new Map(), waiting: 0, failures: 0, pausedUntilMs: 0 };
       queues.set(number, queue);
     }
     return queue;
@@ -110,8 +112,13 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
     });
   }
 
+  function count(queue: Queue, by: 1 | -1): void {
+    waiting += by;
+    queue.waiting += by;
+  }
+
   function finish(person: Person): void {
-    waiting--;
+    count(person.queue, -1);
     write({ account: person.account, tokenId: person.tokenId });
   }
 
@@ -163,7 +170,7 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
       queue.pausedUntilMs = monotonicMs() + pauseMs;
       lastSentMs.delete(interopId);
       // A newer one stands for both.
-      if (later.has(interopId)) waiting--;
+      if (later.has(interopId)) count(queue, -1);
       else queue.ready.set(interopId, person);
       return;
     }
@@ -219,7 +226,7 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
     for (const { provider, ...rest } of page) {
       const queue = queueOf(provider);
       queue.ready.set(rest.interopId, { queue, ...rest });
-      waiting++;
+      count(queue, 1);
     }
     const last = page.at(-1);
     if (last === undefined) break;
@@ -235,7 +242,8 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
       counters.requested++;
       const queue = queueOf(provider);
       if (queue.ready.has(interopId) || later.has(interopId)) return;
-      if (waiting >= limits.wakeUpsWaiting) {
+      // A share for each provider: one whose endpoint is dead fills its own.
+      if (waiting >= limits.wakeUpsWaiting || queue.waiting >= limits.wakeUpsWaitingPerProvider) {
         counters.dropped++;
         return;
       }
@@ -247,7 +255,7 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
         tokenId: randomBytes(18).toString('base64url'),
         requestedAtMs: nowMs(),
       };
-      waiting++;
+      count(queue, 1);
       write({ account: row, tokenId: person.tokenId, requestedAtMs: person.requestedAtMs });
       const sentMs = lastSentMs.get(interopId);
       if (sentMs !== undefined && sentMs + intervalMs > monotonicMs()) {
@@ -261,8 +269,10 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
       }
     },
     forget(interopId) {
-      for (const queue of queues.values()) if (queue.ready.delete(interopId)) waiting--;
-      if (later.delete(interopId)) waiting--;
+      for (const queue of queues.values()) if (queue.ready.delete(interopId)) count(queue, -1);
+      const waits = later.get(interopId);
+      if (waits !== undefined) count(waits.person.queue, -1);
+      later.delete(interopId);
       lastSentMs.delete(interopId);
     },
     async close() {

@@ -125,7 +125,7 @@ export const keyWrites = {
   },
 
   /** Takes one bundle for each device row that is still there; one-time keys are given to this caller alone. */
-  keysTake(db: DatabaseSync, args: { devices: readonly number[] }): BundleRow[] {
+  keysTake(db: DatabaseSync, args: { devices: readonly number[]; lastResortOnly?: readonly number[] }): BundleRow[] {
     const select = prepared(
       db,
       `SELECT identity_key AS identityKey, signed_prekey_id AS signedPrekeyId, signed_prekey AS signedPrekey,
@@ -137,8 +137,9 @@ export const keyWrites = {
     for (const device of args.devices) {
       const row = select.get(device) as BundleColumns | undefined;
       if (row === undefined) continue;
-      const prekey = takeOneTimeKey(db, device, 0);
-      const kemPrekey = takeOneTimeKey(db, device, 1) as SignedKeyRow | undefined;
+      const spares = args.lastResortOnly?.includes(device) === true;
+      const prekey = spares ? undefined : takeOneTimeKey(db, device, 0);
+      const kemPrekey = spares ? undefined : (takeOneTimeKey(db, device, 1) as SignedKeyRow | undefined);
       trimGivenKeys(db, device);
       bundles.push({
         device,

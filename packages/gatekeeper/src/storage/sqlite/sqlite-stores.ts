@@ -22,7 +22,7 @@ export function sqliteStores(store: SqliteStore): Stores {
     },
     keys: {
       publish: keys => store.run('keysPublish', keys),
-      takeBundles: devices => store.run('keysTake', { devices }),
+      takeBundles: (devices, lastResortOnly = []) => store.run('keysTake', { devices, lastResortOnly }),
       countOneTimeKeys: device => store.read('keysCount', { device }),
     },
     proofIds: {

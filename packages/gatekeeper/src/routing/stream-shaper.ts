@@ -1,0 +1,67 @@
+// How fast one stream may speak: two token buckets, over stanzas and over bytes, for everything that comes in (messages,
+// IQs, presence, acknowledgements, white space). Faster streams are read more slowly; nothing is refused.
+// Knows nothing of sockets or stanzas; time is an argument. Source: threat 12 of docs/threat-model.md.
+
+export type ShaperLimits = {
+  /** Stanzas a device may send at once, and per second after that. */
+  readonly stanzaBurst: number;
+  readonly stanzasPerSecond: number;
+  /** Bytes a device may send at once, and per second after that. */
+  readonly byteBurst: number;
+  readonly bytesPerSecond: number;
+};
+
+export const defaultShaperLimits: ShaperLimits = {
+  stanzaBurst: 5_000,
+  stanzasPerSecond: 100,
+  byteBurst: 32 * 1024 * 1024,
+  bytesPerSecond: 4 * 1024 * 1024,
+};
+
+export const unlimitedShaper: ShaperLimits = {
+  stanzaBurst: Number.MAX_SAFE_INTEGER,
+  stanzasPerSecond: Number.MAX_SAFE_INTEGER,
+  byteBurst: Number.MAX_SAFE_INTEGER,
+  bytesPerSecond: Number.MAX_SAFE_INTEGER,
+};
+
+/** What an acknowledgement or a question for one costs, in stanzas: a device that receives much sends many. */
+export const acknowledgementCost = 0.1;
+
+export class StreamShaper {
+  readonly #limits: ShaperLimits;
+  #stanzas: number;
+  #bytes: number;
+  #filledAtMs: number;
+
+  constructor(limits: ShaperLimits, nowMs: number) {
+    this.#limits = limits;
+    this.#stanzas = limits.stanzaBurst;
+    this.#bytes = limits.byteBurst;
+    this.#filledAtMs = nowMs;
+  }
+
+  takeStanzas(cost: number): void {
+    this.#stanzas -= cost;
+  }
+
+  takeBytes(count: number): void {
+    this.#bytes -= count;
+  }
+
+  /** A bucket is overdrawn: ask `waitMs`. */
+  get overdrawn(): boolean {
+    return this.#stanzas < 0 || this.#bytes < 0;
+  }
+
+  /** How long the stream must not be read until both buckets are full enough, in whole milliseconds; 0: not at all. */
+  waitMs(nowMs: number): number {
+    const { stanzaBurst, stanzasPerSecond, byteBurst, bytesPerSecond } = this.#limits;
+    const seconds = Math.max(0, nowMs - this.#filledAtMs) / 1_000;
+    this.#filledAtMs = nowMs;
+    this.#stanzas = Math.min(stanzaBurst, this.#stanzas + seconds * stanzasPerSecond);
+    this.#bytes = Math.min(byteBurst, this.#bytes + seconds * bytesPerSecond);
+    if (!this.overdrawn) return 0;
+    return Math.ceil(Math.max(-this.#stanzas / stanzasPerSecond, -this.#bytes / bytesPerSecond) * 1_000) + 1;
+  }
+}
