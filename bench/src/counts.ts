@@ -113,7 +113,7 @@ async function openCountedCore(store: CountedStore): Promise<Core> {
         kind: 'admitted',
         account,
         device: account.devices[0]!,
-        keyId: 'k',
+        keyThumbprint: 'k',
         proofExpiresAtMs: unlimited,
       });
     },

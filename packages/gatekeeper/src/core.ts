@@ -37,7 +37,7 @@ export type CoreDeps = {
   readonly iqHandlers: IqHandlers;
   readonly mayReach: (from: Account, to: Account) => boolean;
   /** Whether this key of a provider is still in its set. */
-  readonly keyStands: (provider: number, keyId: string) => boolean;
+  readonly keyStands: (provider: number, keyThumbprint: string) => boolean;
   readonly suiteAdmitted: (provider: number, suite: string) => boolean;
   readonly wakeUp: (account: Account) => void;
   readonly authenticate: (
@@ -139,9 +139,9 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
   };
 
   /** An account that may not even reach itself is suspended, or its provider is. */
-  const isAdmitted = (account: Account, { device, keyId }: Admitted): boolean =>
+  const isAdmitted = (account: Account, { device, keyThumbprint }: Admitted): boolean =>
     deps.mayReach(account, account) &&
-    deps.keyStands(account.provider, keyId) &&
+    deps.keyStands(account.provider, keyThumbprint) &&
     account.devices.some(each => each.row === device.row);
 
   const listenerHost: ListenerHost = {
@@ -203,7 +203,8 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
           return;
         case 'keys-replaced':
           for (const session of [...sessions.all()]) {
-            if (session.provider === event.provider && !event.stands(session.keyId)) session.end('not-authorized');
+            if (session.provider === event.provider && !event.stands(session.keyThumbprint))
+              session.end('not-authorized');
           }
       }
     },

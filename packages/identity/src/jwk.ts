@@ -19,6 +19,8 @@ export type SigningKey = {
 /** A public key that verifies exactly one algorithm. */
 export type VerificationKey = {
   readonly kid: string;
+  /** RFC 7638: of the key itself, whatever it is called. */
+  readonly thumbprint: string;
   readonly algorithm: SignatureAlgorithm;
   readonly publicKey: KeyObject;
 };
@@ -84,7 +86,8 @@ export function publicJwk(key: SigningKey): PublicSigningJwk {
 
 /** The verification key that belongs to a signing key of one's own. */
 export function verificationKey(key: SigningKey): VerificationKey {
-  return { kid: key.kid, algorithm: key.algorithm, publicKey: createPublicKey(key.privateKey) };
+  const publicKey = createPublicKey(key.privateKey);
+  return { kid: key.kid, thumbprint: keyThumbprint(publicKey), algorithm: key.algorithm, publicKey };
 }
 
 /** The whole key, for a file of mode 0600. */
@@ -154,7 +157,7 @@ export function importVerificationKey(
   if (!isKeyId(jwk['kid'])) return { kind: 'refused', code: 'key-refused' };
   try {
     const publicKey = createPublicKey({ key: keyMembers(jwk, algorithm, []), format: 'jwk' });
-    return { kind: 'imported', key: { kid: jwk['kid'], algorithm, publicKey } };
+    return { kind: 'imported', key: { kid: jwk['kid'], thumbprint: keyThumbprint(publicKey), algorithm, publicKey } };
   } catch {
     return { kind: 'refused', code: 'key-refused' };
   }
@@ -186,8 +189,9 @@ function keyMembers(jwk: JsonObject, algorithm: SignatureAlgorithm, more: readon
   return members;
 }
 
-function keyThumbprint(privateKey: KeyObject): string {
-  const { crv, kty, x, y } = createPublicKey(privateKey).export({ format: 'jwk' });
+function keyThumbprint(key: KeyObject): string {
+  const publicKey = key.type === 'public' ? key : createPublicKey(key);
+  const { crv, kty, x, y } = publicKey.export({ format: 'jwk' });
   return thumbprint(y === undefined ? { crv, kty, x } : { crv, kty, x, y });
 }
 

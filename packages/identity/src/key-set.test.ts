@@ -258,3 +258,30 @@ test('the timer fetches before the set is due, and stops', async context => {
   await advance(3_600_000);
   assert.deepEqual(it.asked, []);
 });
+
+test('a set holds keys, not their names: another key under an old id is another key', async () => {
+  const it = site();
+  await it.set.refresh();
+  const found = await it.set.findKey(first.kid);
+  assert(found.kind === 'found');
+  assert.equal(it.set.holds(found.key.thumbprint), true);
+  it.keys = [{ ...publicJwk(generateSigningKey('ES256')), kid: first.kid }];
+  await it.set.refresh();
+  assert.equal((await it.set.findKey(first.kid)).kind, 'found');
+  assert.equal(it.set.holds(found.key.thumbprint), false);
+  it.keys = [{ ...first, kid: 'another-name' }];
+  await it.set.refresh();
+  assert.equal(it.set.holds(found.key.thumbprint), true);
+});
+
+test('when keys are revoked, the place of the set is asked for again too', async () => {
+  const it = site();
+  await it.set.refresh();
+  it.asked.length = 0;
+  await it.set.refresh();
+  assert.deepEqual(it.asked, [`${issuer}/jwks.json`]);
+  it.asked.length = 0;
+  it.discovery = { issuer, jwks_uri: `${issuer}/moved/jwks.json` };
+  await it.set.refresh(true);
+  assert.deepEqual(it.asked, [`${issuer}/.well-known/openid-configuration`, `${issuer}/moved/jwks.json`]);
+});

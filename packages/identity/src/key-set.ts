@@ -52,12 +52,15 @@ export type KeySetOptions = {
 };
 
 export type KeySet = KeySource & {
-  /** Fetches now unless a fetch is under way already; settles when it is done, however it went. */
-  readonly refresh: () => Promise<void>;
+  /**
+   * Fetches now unless a fetch is under way already; settles when it is done, however it went. `rediscover`: where the
+   * set lies is asked again too.
+   */
+  readonly refresh: (rediscover?: boolean) => Promise<void>;
   /** When the next refresh is due; after failures, when the next try is. */
   readonly dueAtMs: () => number;
-  /** Whether a key of this id is in the set now; asks nobody. */
-  readonly holds: (kid: string) => boolean;
+  /** Whether the key of this thumbprint is in the set now, under whatever id; asks nobody. */
+  readonly holds: (thumbprint: string) => boolean;
   /** When the set in use was fetched; `undefined` while there is none. For readiness checks. */
   readonly fetchedAtMs: () => number | undefined;
 };
@@ -91,7 +94,8 @@ export function createKeySet(options: KeySetOptions): KeySet {
     return held === undefined ? triedAtMs : held.fetchedAtMs + refreshMs;
   }
 
-  function refresh(): Promise<void> {
+  function refresh(rediscover = false): Promise<void> {
+    if (rediscover && underWay === undefined) discovered = undefined;
     underWay ??= tryOnce().finally(() => {
       underWay = undefined;
     });
@@ -181,7 +185,8 @@ export function createKeySet(options: KeySetOptions): KeySet {
     return lookUp(kid);
   }
 
-  const holds = (kid: string): boolean => held?.keys.has(kid) === true;
+  const holds = (thumbprint: string): boolean =>
+    held !== undefined && [...held.keys.values()].some(key => key.thumbprint === thumbprint);
   return { findKey, refresh, dueAtMs, holds, fetchedAtMs: () => held?.fetchedAtMs };
 }
 

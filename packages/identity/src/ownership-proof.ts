@@ -34,6 +34,8 @@ export type OwnershipProof = {
   readonly jkt: string;
   /** The id of the issuer's key that signed it. */
   readonly kid: string;
+  /** The key itself: another key may come under the same `kid`. */
+  readonly keyThumbprint: string;
   readonly issuedAtMs: number;
   readonly expiresAtMs: number;
   /** The provider's statement that the person is in a covered region. */

@@ -108,6 +108,7 @@ for (const key of [ecKey, edKey]) {
         subject: 'mia@skylark',
         jkt,
         kid: key.kid,
+        keyThumbprint: verificationKey(key).thumbprint,
         issuedAtMs: (nowSeconds - 5) * 1000,
         expiresAtMs: (nowSeconds + 115) * 1000,
         region: 'covered',

@@ -101,6 +101,7 @@ export async function verifyOwnershipProof(token: string, context: ProofContext)
       subject: sub,
       jkt: cnf.jkt,
       kid: found.key.kid,
+      keyThumbprint: found.key.thumbprint,
       issuedAtMs: iat * 1000,
       expiresAtMs: exp * 1000,
       ...(region === undefined ? {} : { region }),

@@ -47,4 +47,4 @@ export type AccountEvent =
   | { readonly kind: 'account-withdrawn'; readonly interopId: string; readonly devices: readonly Device[] }
   | { readonly kind: 'provider-suspended'; readonly provider: number }
   /** What was vouched for by other keys than these stands no longer. */
-  | { readonly kind: 'keys-replaced'; readonly provider: number; readonly stands: (keyId: string) => boolean };
+  | { readonly kind: 'keys-replaced'; readonly provider: number; readonly stands: (keyThumbprint: string) => boolean };

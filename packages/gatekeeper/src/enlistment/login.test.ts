@@ -26,7 +26,7 @@ test('a proof admits its device on both transports', async () => {
     kind: 'admitted',
     account,
     device,
-    keyId: world.keys.get(issuers.skylark)!.kid,
+    keyThumbprint: world.keys.get(issuers.skylark)!.kid,
     proofExpiresAtMs: clock.nowMs + 120_000,
   });
   const compact = await control.login.authenticate(

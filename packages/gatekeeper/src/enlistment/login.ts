@@ -34,7 +34,7 @@ export type LoginResult =
       readonly account: Account;
       readonly device: Device;
       /** The provider's key that vouched for it. */
-      readonly keyId: string;
+      readonly keyThumbprint: string;
       readonly proofExpiresAtMs: number;
     }
   | { readonly kind: 'refused'; readonly code: LoginErrorCode };
@@ -109,7 +109,13 @@ export function createLogin(deps: {
     if (account.status !== 'active') return refused('account-suspended');
     const device = account.devices.find(known => known.thumbprint === proof.jkt);
     if (device === undefined) return refused('device-unknown');
-    return { kind: 'admitted', account, device, keyId: proof.kid, proofExpiresAtMs: proof.expiresAtMs };
+    return {
+      kind: 'admitted',
+      account,
+      device,
+      keyThumbprint: proof.keyThumbprint,
+      proofExpiresAtMs: proof.expiresAtMs,
+    };
   }
 
   return {

@@ -8,7 +8,7 @@ import { type LoginStep, LoginTurns } from './login-turns.ts';
 import { PrefixCounts } from '@drawbridge/identity/network-prefix';
 
 /** Who a stream belongs to, and the provider's key that vouched for it. */
-export type Admitted = { readonly account: Account; readonly device: Device; readonly keyId: string };
+export type Admitted = { readonly account: Account; readonly device: Device; readonly keyThumbprint: string };
 
 export type Admission =
   | (Admitted & { readonly kind: 'admitted'; readonly proofExpiresAtMs: number })
@@ -87,7 +87,7 @@ export type ListenerHost = {
 
 /** Starts the session of a device that has just logged in; an earlier one of the device is closed. */
 export function beginSession(host: ListenerHost, admitted: Admitted, carrier: Carrier): DeviceSession {
-  const session = new DeviceSession(host.sessionHost, admitted.account, admitted.device, admitted.keyId);
+  const session = new DeviceSession(host.sessionHost, admitted.account, admitted.device, admitted.keyThumbprint);
   host.sessions.add(session);
   session.carryOn(carrier);
   setTimeout(() => session.startDelivery(), host.limits.startDeliveryMs).unref();

@@ -38,7 +38,7 @@ export type Registry = ReachPolicy & {
     nowMs: number,
   ) => Promise<SetStatusResult>;
   /** Whether this key is in the provider's set, as it was fetched last. */
-  readonly keyStands: (number: number, keyId: string) => boolean;
+  readonly keyStands: (number: number, keyThumbprint: string) => boolean;
   /**
    * A key of the provider may be in wrong hands: fetches its set now and ends every stream that another key vouched for
    * than those in it (`keys-replaced`); in the audit log. `not-fetched`: nobody knows which keys are left, and nothing
@@ -164,7 +164,7 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
       }
       return result;
     },
-    keyStands: (number, keyId) => entries.get(number)?.set?.holds(keyId) ?? true,
+    keyStands: (number, keyThumbprint) => entries.get(number)?.set?.holds(keyThumbprint) ?? true,
     async revokeKeys(number, actor, nowMs) {
       const entry = entries.get(number);
       if (entry?.set === undefined) return 'unknown';
@@ -172,10 +172,10 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
       // A fetch that is under way may have begun before the keys were replaced.
       await set.refresh();
       const before = deps.monotonicMs();
-      await set.refresh();
+      await set.refresh(true);
       if ((set.fetchedAtMs() ?? Number.NEGATIVE_INFINITY) < before) return 'not-fetched';
       await states.noteKeysRevoked({ number, actor, nowMs });
-      deps.events.emit({ kind: 'keys-replaced', provider: number, stands: keyId => set.holds(keyId) });
+      deps.events.emit({ kind: 'keys-replaced', provider: number, stands: keyThumbprint => set.holds(keyThumbprint) });
       return 'revoked';
     },
     withoutKeys: () => {

@@ -85,7 +85,7 @@ export class DeviceSession implements LiveDevice {
   readonly provider: number;
   readonly device: Device;
   /** The provider's key that vouched for it last. */
-  keyId: string;
+  keyThumbprint: string;
   readonly fullJid: string;
   readonly bareJid: string;
   /** A note is the mailbox's entry, or an answer's size. */
@@ -107,12 +107,17 @@ export class DeviceSession implements LiveDevice {
   /** In the list of sessions to flush at the end of this turn. */
   flushPending = false;
 
-  constructor(host: SessionHost, account: { interopId: string; provider: number }, device: Device, keyId: string) {
+  constructor(
+    host: SessionHost,
+    account: { interopId: string; provider: number },
+    device: Device,
+    keyThumbprint: string,
+  ) {
     this.#host = host;
     this.interopId = account.interopId;
     this.provider = account.provider;
     this.device = device;
-    this.keyId = keyId;
+    this.keyThumbprint = keyThumbprint;
     this.bareJid = `${account.interopId}@${host.domain}`;
     this.fullJid = `${this.bareJid}/${device.id}`;
     this.core = new ServerSession<Entry | number>(host.domain, this.fullJid);

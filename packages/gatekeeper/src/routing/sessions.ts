@@ -85,7 +85,7 @@ export class Sessions {
    * proof of it. Undefined when there is none with that id, or the count is impossible.
    */
   resume(
-    by: { readonly device: Device; readonly keyId: string },
+    by: { readonly device: Device; readonly keyThumbprint: string },
     previousId: string,
     handled: number,
     carrier: Carrier,
@@ -97,7 +97,7 @@ export class Sessions {
       session.end();
       return undefined;
     }
-    session.keyId = by.keyId;
+    session.keyThumbprint = by.keyThumbprint;
     session.carryOn(carrier);
     return session;
   }
