@@ -10,6 +10,7 @@ import { createStanzaCodec } from '../mailbox/stanza-codec.ts';
 import { StoreError } from '../storage/store-error.ts';
 import { MemoryMailboxStore } from '../testing/memory-mailbox.ts';
 import { type Carrier, defaultSessionLimits, DeviceSession } from './device-session.ts';
+import { HeldMemory } from './held-memory.ts';
 import { iqKey } from './iq.ts';
 import { Router } from './router.ts';
 
@@ -71,6 +72,7 @@ function scene(cached?: Account) {
     flushLater: () => {},
     ended: () => {},
     congested: false,
+    memory: new HeldMemory(1_000_000),
     pausedByCongestion: () => {},
   };
   const carrier: Carrier = {
@@ -78,6 +80,7 @@ function scene(cached?: Account) {
       for (const el of elements) written.push(`${attribute(el, 'id')} ${attribute(el, 'type')}`);
       for (const el of elements) if (childElement(el, 'error', NS_CLIENT) !== undefined) written.push('error');
     },
+    countsLate: false,
     congested: false,
     pause: () => {
       paused = true;
