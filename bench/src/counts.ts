@@ -46,7 +46,7 @@ const accounts: readonly Account[] = [1, 0].map((provider, index) => ({
   provider,
   identifier: `u${index}`,
   status: 'active',
-  devices: [{ row: index + 1, id: 1, registrationId: 1, thumbprint: `t${index}` }],
+  devices: [{ row: index + 1, id: 1, registrationId: 1, thumbprint: `t${index}`, listed: true }],
   version: 1,
   optIns: new Set([1]),
 }));

@@ -126,7 +126,7 @@ export class RawNetwork {
     const sample = sampleDevice({ identity: person.sample.identity });
     const { provider, identifier, account } = person;
     const { control, clock } = this.fixture;
-    await control.enlistment.authorise(account, sample.jkt, clock.nowMs);
+    await control.enlistment.authorise(account, person.device, sample.jkt, clock.nowMs);
     return this.#enlist(provider, identifier, sample);
   }
 

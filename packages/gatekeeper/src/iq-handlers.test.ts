@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { attribute, childElements, type Element, element } from '@drawbridge/wire/element';
+import { type DeviceManifest, encodeManifest, manifestSignedBytes } from '@drawbridge/wire/device-manifest';
 import { NS_CONSENT, NS_DEVICES, NS_DIRECTORY, NS_KEYS } from '@drawbridge/wire/namespaces';
 import * as fc from 'fast-check';
 import type { Account, Device } from './enlistment/account.ts';
@@ -276,6 +277,71 @@ test('looking people up is a budget of the asker', async () => {
   );
 });
 
+function manifestOf(
+  { account, device, sample }: Awaited<ReturnType<Fixture['enlist']>>,
+  epoch: number,
+  more: Partial<DeviceManifest> = {},
+): { readonly text: string; readonly el: Element } {
+  const entry = {
+    id: device.id,
+    registration: device.registrationId,
+    deviceKeyThumbprint: device.thumbprint,
+    addedAtMs: 1,
+  };
+  const text = encodeManifest({
+    domain,
+    provider: 'skylark.example',
+    interopId: account.interopId,
+    epoch,
+    issuedAtMs: 1_790_000_000_000,
+    freshUntilMs: 1_790_000_000_001,
+    devices: [entry],
+    ...more,
+  });
+  const signature = sample.identity.sign(manifestSignedBytes(text));
+  return { text, el: signedElement(text, signature) };
+}
+const signedElement = (text: string, signature: Uint8Array): Element =>
+  element('manifest', NS_KEYS, {}, [
+    element('text', NS_KEYS, {}, [text]),
+    element('signature', NS_KEYS, {}, [Buffer.from(signature).toString('base64')]),
+  ]);
+
+test("a device publishes its person's manifest; it is served beside the devices, and never goes back", async () => {
+  const fixture = await open();
+  const anna = await fixture.enlist(1, 'anna');
+  const bert = await fixture.enlist(0, 'bert');
+  await fixture.control.enlistment.setOptIn(bert.account, 1, true);
+  const publishing = (el: Element) => ask(fixture, anna, 'set', el);
+  const served = async (by: Person = bert) =>
+    ask(fixture, by, 'get', element('manifest', NS_KEYS, { jid: jidOf(anna) }));
+  const names = async () => childElements(result(await served())).map(each => each.name);
+  assert.deepEqual(await names(), ['device']);
+  const second = manifestOf(anna, 2);
+  assert.deepEqual(await publishing(second.el), { kind: 'result' });
+  assert.deepEqual(await publishing(second.el), { kind: 'result' }, 'a repeat');
+  assert.deepEqual(await publishing(manifestOf(anna, 1).el), { kind: 'error', condition: 'conflict' });
+  assert.deepEqual(await names(), ['device', 'text', 'signature']);
+  const [listed, text] = childElements(result(await served()));
+  assert.equal(attribute(listed!, 'jkt'), anna.device.thumbprint);
+  assert.deepEqual(text?.children, [second.text]);
+
+  const stranger = sampleDevice().identity;
+  const third = manifestOf(anna, 3);
+  assert.deepEqual(
+    await publishing(signedElement(third.text, stranger.sign(manifestSignedBytes(third.text)))),
+    badRequest,
+  );
+  assert.deepEqual(await publishing(manifestOf(anna, 3, { provider: 'heron.example' }).el), badRequest);
+  assert.deepEqual(await publishing(manifestOf(anna, 3, { domain: 'other.example' }).el), badRequest);
+  assert.deepEqual(await publishing(manifestOf(anna, 3, { interopId: bert.account.interopId }).el), badRequest);
+  const ahead = fixture.clock.nowMs + 300_001;
+  assert.deepEqual(await publishing(manifestOf(anna, 3, { issuedAtMs: ahead, freshUntilMs: ahead }).el), badRequest);
+  assert.deepEqual(await ask(fixture, bert, 'set', third.el), badRequest, "somebody else's");
+  const far = await fixture.enlist(2, 'far');
+  assert.deepEqual(await served(far), notFound);
+});
+
 test('a device lets another join and removes it, but not itself', async () => {
   const fixture = await open();
   const anna = await fixture.enlist(1, 'anna');
@@ -298,6 +364,7 @@ test('any payload gives an answer, never an exception', async () => {
   const anna = await fixture.enlist(0, 'anna');
   const names = [
     'publish',
+    'manifest',
     'count',
     'devices',
     'bundle',
@@ -309,7 +376,7 @@ test('any payload gives an answer, never an exception', async () => {
     'authorise',
     'remove',
   ];
-  const parts = ['prekey', 'kem-prekey', 'signed-prekey', 'public', 'signature', 'device'];
+  const parts = ['prekey', 'kem-prekey', 'signed-prekey', 'public', 'signature', 'device', 'text'];
   const attrs = fc.dictionary(
     fc.constantFrom('jid', 'device', 'provider', 'identifier', 'jkt', 'id', 'x'),
     fc.oneof(fc.string(), fc.constantFrom('1', '0', jidOf(anna), domain, 'anna')),

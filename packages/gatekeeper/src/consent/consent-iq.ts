@@ -5,7 +5,7 @@ import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import { element } from '@drawbridge/wire/element';
 import { NS_CONSENT, NS_DIRECTORY } from '@drawbridge/wire/namespaces';
 import type { Account } from '../enlistment/account.ts';
-import type { IqDeps } from '../iq-handlers.ts';
+import type { IqDeps } from '../iq-deps.ts';
 import { badRequest, emptyResult, notFound, readAttributes, readPerson, waitAnswer } from '../keys/strict-payload.ts';
 import { type IqAnswer, type IqHandler, type IqHandlers, iqKey, type IqRequest } from '../routing/iq.ts';
 

@@ -33,6 +33,8 @@ export type EnlistRefusal =
   | 'device-authorisation-required'
   | 'identity-key-in-use'
   | 'identity-key-differs'
+  /** Starting again under an identity key that this person had before: whoever was removed holds it. */
+  | 'identity-key-not-fresh'
   | 'device-limit'
   | 'enlistment-suspended'
   | 'enlistment-unknown'
@@ -49,6 +51,25 @@ export type EnlistResult =
       readonly removed: readonly Device[];
     }
   | { readonly kind: 'refused'; readonly code: EnlistRefusal };
+
+/** A person's device manifest as it is passed on: text and signature were checked when it came. */
+export type ManifestRow = { readonly epoch: number; readonly text: string; readonly signature: Uint8Array };
+
+export type PublishManifest = ManifestRow & {
+  readonly account: number;
+  /** The row of the device that publishes it. */
+  readonly by: number;
+  /** The identity key that signed it. */
+  readonly identityKey: Uint8Array;
+  readonly devices: readonly {
+    readonly id: number;
+    readonly registration: number;
+    readonly deviceKeyThumbprint: string;
+  }[];
+};
+
+/** How many of a person's former identity keys are remembered. */
+export const maxRetiredIdentities = 100;
 
 export type WithdrawnAccount =
   | { readonly kind: 'withdrawn'; readonly devices: readonly Device[] }
@@ -74,16 +95,31 @@ export interface AccountStore {
   enlist(args: EnlistArgs): Promise<EnlistResult>;
   /** Many at once; each stands alone, answers in the order of the list. */
   enlistMany(list: readonly EnlistArgs[]): Promise<readonly EnlistResult[]>;
-  /** Lets a device key join once until then; a repeat renews the time. Counts towards `max` what has not expired. */
+  /**
+   * Lets a device key join once until then; a repeat renews the time. Counts towards `max` what has not expired.
+   * `device-gone`: the device that authorises (`by`, a row) is not there any more.
+   */
   authoriseDevice(authorisation: {
     readonly account: number;
+    readonly by: number;
     readonly thumbprint: string;
     readonly nowMs: number;
     readonly expiresAtMs: number;
     readonly max: number;
-  }): Promise<'authorised' | 'full' | 'account-gone'>;
-  /** Gives back what was removed; undefined when it isn't there (any more). */
-  removeDevice(account: number, deviceId: number): Promise<Device | undefined>;
+  }): Promise<'authorised' | 'full' | 'device-gone'>;
+  /**
+   * Gives back what was removed; undefined when it, or the device that removes it (`by`, a row), isn't there any more.
+   * Whatever a device of this person authorised and was not used is void with it.
+   */
+  removeDevice(removal: {
+    readonly account: number;
+    readonly deviceId: number;
+    readonly by: number;
+  }): Promise<Device | undefined>;
+  /** The manifest in force; goes with the identity key that signed it. */
+  readManifest(account: number): Promise<ManifestRow | undefined>;
+  /** Takes a manifest whose epoch is above that of the one in force; the same one again is `published` too. */
+  publishManifest(manifest: PublishManifest): Promise<'published' | 'older-epoch' | 'device-gone' | 'identity-changed'>;
   /** Deletes everything that is kept of a person; gives back the devices that were. Refuses a suspended one. */
   withdraw(account: number): Promise<WithdrawnAccount>;
   /** With the audit entry in the same transaction; `same` writes none. */

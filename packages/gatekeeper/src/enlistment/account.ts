@@ -7,6 +7,8 @@ export type Device = {
   readonly registrationId: number;
   /** RFC 7638 thumbprint of the X25519 device key; ownership proofs are bound to it. */
   readonly thumbprint: string;
+  /** False: the person has a device manifest that does not name this device. A message may leave it out. */
+  readonly listed: boolean;
 };
 
 /** An enlisted person: third-party (provider 1..65535) or the gatekeeper's own user (provider 0). Immutable: a change makes a new value. */

@@ -4,17 +4,17 @@ import { personKey } from '../budgets.ts';
 import { isThumbprint } from '@drawbridge/identity/jwk';
 import { parseDeviceId } from '@drawbridge/wire/jid';
 import { NS_DEVICES } from '@drawbridge/wire/namespaces';
-import type { IqDeps } from '../iq-handlers.ts';
+import type { IqDeps } from '../iq-deps.ts';
 import { badRequest, emptyResult, notFound, readAttributes, waitAnswer } from '../keys/strict-payload.ts';
 import { type IqAnswer, type IqHandler, type IqHandlers, iqKey, type IqRequest } from '../routing/iq.ts';
 
 export function deviceIqHandlers({ budgets, enlistment }: IqDeps): IqHandlers {
-  async function authorise({ payload, account, nowMs }: IqRequest): Promise<IqAnswer> {
+  async function authorise({ payload, account, device, nowMs }: IqRequest): Promise<IqAnswer> {
     const jkt = readAttributes(payload, ['jkt'])?.['jkt'];
     if (!isThumbprint(jkt) || payload.children.length > 0) return badRequest;
     const waitSeconds = budgets.take([{ budget: 'changesPerAccount', key: personKey(account) }]);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
-    const result = await enlistment.authorise(account, jkt, nowMs);
+    const result = await enlistment.authorise(account, device, jkt, nowMs);
     if (result === 'full') return { kind: 'error', condition: 'resource-constraint', type: 'wait' };
     return result === 'authorised' ? emptyResult : notFound;
   }
@@ -26,7 +26,7 @@ export function deviceIqHandlers({ budgets, enlistment }: IqDeps): IqHandlers {
     if (id === device.id) return { kind: 'error', condition: 'not-allowed' };
     const waitSeconds = budgets.take([{ budget: 'changesPerAccount', key: personKey(account) }]);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
-    return (await enlistment.removeDevice(account, id)) ? emptyResult : notFound;
+    return (await enlistment.removeDevice(account, device, id)) ? emptyResult : notFound;
   }
 
   return new Map<string, IqHandler>([

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { parseDevice } from '../keys/device-keys.ts';
-import { sampleDevice, sampleIdentity } from '../testing/sample-device.ts';
+import { type SampleDevice, sampleDevice, sampleIdentity } from '../testing/sample-device.ts';
 import { type Fixture, openFixture } from '../testing/control-fixture.ts';
 
 const opened: Fixture[] = [];
@@ -47,14 +47,14 @@ test('two people race for one identity key: one has it', async () => {
 
 test('a second device needs an authorisation, and its own identity key is refused', async () => {
   const { control, clock, enlist } = await open();
-  const { account, sample } = await enlist(1, 'anna');
+  const { account, device: first, sample } = await enlist(1, 'anna');
   const second = parseDevice(sampleDevice({ identity: sample.identity }).json)!;
   const enlistSecond = (device = second) => control.enlistment.enlist({ ...anna, device }, clock.nowMs);
   assert.deepEqual(await enlistSecond(), { kind: 'refused', code: 'device-authorisation-required' });
   const stranger = parseDevice(sampleDevice().json)!;
   assert.deepEqual(await enlistSecond(stranger), { kind: 'refused', code: 'identity-key-differs' });
 
-  assert.equal(await control.enlistment.authorise(account, second.thumbprint, clock.nowMs), 'authorised');
+  assert.equal(await control.enlistment.authorise(account, first, second.thumbprint, clock.nowMs), 'authorised');
   const wrong = await control.enlistment.enlist(
     { ...anna, device: second, joins: '1-aaaaaaaaaaaaaaaaaaaaaaaaaa' },
     clock.nowMs,
@@ -63,11 +63,11 @@ test('a second device needs an authorisation, and its own identity key is refuse
   clock.nowMs += 600_001;
   assert.deepEqual(await enlistSecond(), { kind: 'refused', code: 'device-authorisation-required' }, 'it has expired');
 
-  await control.enlistment.authorise(account, second.thumbprint, clock.nowMs);
+  await control.enlistment.authorise(account, first, second.thumbprint, clock.nowMs);
   const joined = await control.enlistment.enlist({ ...anna, device: second, joins: account.interopId }, clock.nowMs);
   assert(joined.kind === 'enlisted' && joined.deviceId === 2 && joined.change === 'device-added');
   assert.equal((await control.accounts.find(account.interopId))?.devices.length, 2);
-  await control.enlistment.removeDevice((await control.accounts.find(account.interopId))!, 2);
+  await control.enlistment.removeDevice((await control.accounts.find(account.interopId))!, first, 2);
   assert.deepEqual(
     await enlistSecond(),
     { kind: 'refused', code: 'device-authorisation-required' },
@@ -94,24 +94,67 @@ test('replacing starts again under the same InteropId: other devices, their keys
   assert.deepEqual(await store.read('keysCount', { device: old.row }), { prekeys: 0, kemPrekeys: 0 });
 });
 
+test('nobody starts again with an identity key that a removed device may hold', async () => {
+  const { control, clock, enlist } = await open();
+  const { account, device: phone, sample: lost } = await enlist(1, 'anna');
+  const start = (sample: SampleDevice) =>
+    control.enlistment.enlist({ ...anna, device: parseDevice(sample.json)!, replace: true }, clock.nowMs);
+  const notFresh = { kind: 'refused', code: 'identity-key-not-fresh' };
+  const withIdentity = (): SampleDevice => sampleDevice({ identity: lost.identity });
+  assert.deepEqual(await start(withIdentity()), notFresh, 'the one that is there');
+  assert.equal((await control.accounts.find(account.interopId))?.devices[0]?.row, phone.row, 'and nothing is changed');
+  const fresh = sampleDevice();
+  assert.equal((await start(fresh)).kind, 'enlisted');
+  assert.equal((await start(fresh)).kind, 'enlisted', 'a repeat of the same is no other start');
+  assert.deepEqual(await start(lost), notFresh, 'one that was there before');
+  assert.deepEqual(await start(withIdentity()), notFresh);
+  const now = (await control.accounts.find(account.interopId))!;
+  await control.enlistment.removeDevice(now, now.devices[0]!, 2);
+  assert.deepEqual(await start(sampleDevice({ identity: fresh.identity })), notFresh, 'also when no device is left');
+  assert.deepEqual(
+    await control.enlistment.enlist({ ...anna, device: parseDevice(fresh.json)! }, clock.nowMs),
+    notFresh,
+    'a removed device does not come back by the proof alone',
+  );
+});
+
+test('two devices that remove each other: one goes, and what it had authorised goes with it', async () => {
+  const { control, clock, enlist } = await open();
+  const { account, device: first, sample } = await enlist(1, 'anna');
+  const [second, guest] = [sampleDevice({ identity: sample.identity }), sampleDevice({ identity: sample.identity })];
+  await control.enlistment.authorise(account, first, second.jkt, clock.nowMs);
+  await control.enlistment.enlist({ ...anna, device: parseDevice(second.json)! }, clock.nowMs);
+  const now = (await control.accounts.find(account.interopId))!;
+  const other = now.devices[1]!;
+  assert.equal(await control.enlistment.authorise(now, other, guest.jkt, clock.nowMs), 'authorised');
+  const removed = await Promise.all([
+    control.enlistment.removeDevice(now, first, other.id),
+    control.enlistment.removeDevice(now, other, first.id),
+  ]);
+  assert.deepEqual(removed, [true, false]);
+  assert.equal(await control.enlistment.authorise(now, other, guest.jkt, clock.nowMs), 'device-gone');
+  const joined = await control.enlistment.enlist({ ...anna, device: parseDevice(guest.json)! }, clock.nowMs);
+  assert.deepEqual(joined, { kind: 'refused', code: 'device-authorisation-required' });
+});
+
 test('device ids are never used twice until all 127 were', async () => {
   const { control, clock, enlist } = await open({ config: { limits: { devicesPerAccount: 2 } } });
-  const { account, sample } = await enlist(1, 'anna');
+  const { account, device: first, sample } = await enlist(1, 'anna');
   const ids: number[] = [];
   for (let i = 0; i < 128; i++) {
     const device = parseDevice(sampleDevice({ identity: sample.identity }).json)!;
     const now = (await control.accounts.find(account.interopId))!;
-    await control.enlistment.authorise(now, device.thumbprint, clock.nowMs);
+    await control.enlistment.authorise(now, first, device.thumbprint, clock.nowMs);
     const result = await control.enlistment.enlist({ ...anna, device }, clock.nowMs);
     assert(result.kind === 'enlisted');
     ids.push(result.deviceId);
     if (i === 5) {
       const third = parseDevice(sampleDevice({ identity: sample.identity }).json)!;
-      await control.enlistment.authorise(now, third.thumbprint, clock.nowMs);
+      await control.enlistment.authorise(now, first, third.thumbprint, clock.nowMs);
       const refused = await control.enlistment.enlist({ ...anna, device: third }, clock.nowMs);
       assert.deepEqual(refused, { kind: 'refused', code: 'device-limit' });
     }
-    await control.enlistment.removeDevice((await control.accounts.find(account.interopId))!, result.deviceId);
+    await control.enlistment.removeDevice((await control.accounts.find(account.interopId))!, first, result.deviceId);
   }
   assert.deepEqual(
     ids.slice(0, 126),
@@ -125,10 +168,19 @@ test('withdrawal leaves nothing of the person in any table, also after a restart
   const { account, device, sample } = await first.enlist(0, 'anna-the-person', { prekeys: 5, kemPrekeys: 5 });
   const { control, store, clock } = first;
   await control.enlistment.setOptIn(account, 1, true);
-  await control.enlistment.authorise(account, 'A'.repeat(43), clock.nowMs);
+  await control.enlistment.authorise(account, device, 'A'.repeat(43), clock.nowMs);
   await store.run('mailboxAppend', [{ device: device.row, seq: 1, expiresAtMs: 1, stanza: Buffer.from('waiting') }]);
   await store.run('keysTake', { devices: [device.row] });
   await store.run('wakeUpsWrite', [{ account: account.row, tokenId: 'token', requestedAtMs: 1 }]);
+  await store.run('manifestPublish', {
+    account: account.row,
+    by: device.row,
+    identityKey: sample.identity.publicKey,
+    epoch: 1,
+    text: 'of anna-the-person',
+    signature: new Uint8Array(64),
+    devices: [{ id: 1, registration: device.registrationId, deviceKeyThumbprint: device.thumbprint }],
+  });
   assert(rowsWith(first, 'anna-the-person', sample.identity.publicKey).length > 0, 'the scan finds what is there');
 
   assert.equal(await control.enlistment.withdraw(account), 'withdrawn');
@@ -147,6 +199,8 @@ test('withdrawal leaves nothing of the person in any table, also after a restart
     'device_authorisation',
     'wake_up',
     'mailbox',
+    'device_manifest',
+    'retired_identity',
   ];
   for (const table of tables) {
     assert.deepEqual({ ...again.store.reads.prepare(`SELECT count(*) AS n FROM ${table}`).get() }, { n: 0 }, table);

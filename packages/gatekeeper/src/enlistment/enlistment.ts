@@ -5,9 +5,9 @@ import { randomBytes } from 'node:crypto';
 import { encodeInteropId } from '@drawbridge/wire/jid';
 import type { Limits } from '../config-schema.ts';
 import type { Registry } from '../providers/registry.ts';
-import type { Account } from './account.ts';
+import type { Account, Device } from './account.ts';
 import type { AccountEvents } from './account-events.ts';
-import type { AccountStore, EnlistArgs, EnlistResult, NewDevice } from './account-store.ts';
+import type { AccountStore, EnlistArgs, EnlistResult, NewDevice, PublishManifest } from './account-store.ts';
 import type { CachedAccounts } from './accounts.ts';
 
 export type EnlistRequest = {
@@ -29,11 +29,18 @@ export type Enlistment = {
   /** Lets a device key join within `limits.authorisationLifetimeSeconds`, once. */
   readonly authorise: (
     account: Account,
+    by: Device,
     thumbprint: string,
     nowMs: number,
-  ) => Promise<'authorised' | 'full' | 'account-gone'>;
-  /** False: there is no such device. */
-  readonly removeDevice: (account: Account, deviceId: number) => Promise<boolean>;
+  ) => Promise<'authorised' | 'full' | 'device-gone'>;
+  /** False: there is no such device, or the one that removes it (`by`) was removed itself. */
+  readonly removeDevice: (account: Account, by: Device, deviceId: number) => Promise<boolean>;
+  /** `manifest` was checked: its form, its person, its signature. */
+  readonly publishManifest: (
+    account: Account,
+    by: Device,
+    manifest: Omit<PublishManifest, 'account' | 'by'>,
+  ) => ReturnType<AccountStore['publishManifest']>;
   readonly withdraw: (account: Account) => Promise<WithdrawResult>;
   readonly setStatus: (
     interopId: string,
@@ -94,21 +101,30 @@ export function createEnlistment(deps: {
       return results;
     },
 
-    authorise: (account, thumbprint, nowMs) =>
+    authorise: (account, by, thumbprint, nowMs) =>
       store.authoriseDevice({
         account: account.row,
+        by: by.row,
         thumbprint,
         nowMs,
         expiresAtMs: nowMs + limits.authorisationLifetimeSeconds * 1000,
         max: limits.authorisationsPerAccount,
       }),
 
-    async removeDevice({ row, interopId }, deviceId) {
-      const device = await store.removeDevice(row, deviceId);
+    async removeDevice({ row, interopId }, by, deviceId) {
+      const device = await store.removeDevice({ account: row, deviceId, by: by.row });
       if (device === undefined) return false;
       accounts.invalidate(interopId);
       events.emit({ kind: 'device-removed', interopId, device });
       return true;
+    },
+
+    async publishManifest({ row, interopId }, by, manifest) {
+      const result = await store.publishManifest({ ...manifest, account: row, by: by.row });
+      if (result !== 'published') return result;
+      accounts.invalidate(interopId);
+      events.emit({ kind: 'account-changed', interopId });
+      return result;
     },
 
     async withdraw({ row, interopId }) {

@@ -104,7 +104,8 @@ test('a life of an enlistment: enlist, repeat, look, add a device, remove it, wi
   const join = async () =>
     ask('POST', `${path}/devices`, { proof: await proof(issuers.skylark, 'anna', second.jkt), device: second.json });
   isProblem(await join(), 409, 'device-authorisation-required');
-  await control.enlistment.authorise((await control.accounts.find(interopId))!, second.jkt, clock.nowMs);
+  const now = (await control.accounts.find(interopId))!;
+  await control.enlistment.authorise(now, now.devices[0]!, second.jkt, clock.nowMs);
   const joined = await join();
   assert.deepEqual([joined.status, joined.json['deviceId']], [201, 2]);
   const stranger = sampleDevice();
@@ -121,6 +122,8 @@ test('a life of an enlistment: enlist, repeat, look, add a device, remove it, wi
   isProblem(await ask('DELETE', `${path}/devices/9`, undefined, await bearer(sample.jkt)), 404, 'device-unknown');
   assert.equal((await ask('DELETE', `${path}/devices/2`, undefined, await bearer(sample.jkt))).status, 204);
   isProblem(await ask('GET', path, undefined, await bearer(second.jkt)), 401, 'proof-refused');
+  const takenAlong = sampleDevice({ identity: sample.identity });
+  isProblem(await enlist(takenAlong, { replace: true }), 409, 'identity-key-not-fresh');
   const replaced = await enlist(sampleDevice(), { replace: true });
   assert.deepEqual([replaced.status, replaced.json['interopId'], replaced.json['deviceId']], [201, interopId, 3]);
   isProblem(await ask('DELETE', path, undefined, await bearer(sample.jkt)), 401, 'proof-refused');

@@ -15,6 +15,7 @@ export type ProblemCode =
   | 'device-authorisation-required'
   | 'identity-key-in-use'
   | 'identity-key-differs'
+  | 'identity-key-not-fresh'
   | 'device-limit'
   | 'suspended-by-configuration'
   | 'key-set-not-fetched'
@@ -76,6 +77,11 @@ export const problems: Readonly<
     status: 409,
     title: 'Identity key differs',
     detail: 'A further device carries the identity key of the others; to start again send replace: true.',
+  },
+  'identity-key-not-fresh': {
+    status: 409,
+    title: 'Identity key not fresh',
+    detail: 'To start again make a new identity key: a device that was removed holds this one.',
   },
   'device-limit': { status: 409, title: 'Too many devices', detail: 'Remove a device first.' },
   'suspended-by-configuration': {

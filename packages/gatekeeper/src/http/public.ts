@@ -13,7 +13,7 @@ import { type Static, Type } from 'typebox';
 import type { Charge } from '../budgets.ts';
 import type { Config } from '../config-schema.ts';
 import type { Control, ControlLog } from '../control.ts';
-import type { Account } from '../enlistment/account.ts';
+import type { Account, Device as EnlistedDevice } from '../enlistment/account.ts';
 import { type DeviceJson, parseDevice } from '../keys/device-keys.ts';
 import type { AccountStore } from '../enlistment/account-store.ts';
 import { createApp, maxBodyBytes, problem, problemResponses, storageRetrySeconds } from './app.ts';
@@ -152,7 +152,7 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
     return code === 'replay-check-failed' ? 'storage-unavailable' : 'proof-refused';
   }
 
-  type Authorised = { readonly account: Account; readonly proof: OwnershipProof };
+  type Authorised = { readonly account: Account; readonly device: EnlistedDevice; readonly proof: OwnershipProof };
 
   /** The enlistment that the bearer proof and the path both name. A device that isn't enlisted has no say. */
   async function authorised(request: FastifyRequest, interopId: string): Promise<Authorised | ProblemCode> {
@@ -161,7 +161,8 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
     if (typeof proof === 'string') return proof;
     const account = await accounts.findByIdentifier(proof.providerNumber, proof.subject);
     if (account?.interopId !== interopId) return 'enlistment-unknown';
-    return account.devices.some(device => device.thumbprint === proof.jkt) ? { account, proof } : 'proof-refused';
+    const device = account.devices.find(known => known.thumbprint === proof.jkt);
+    return device === undefined ? 'proof-refused' : { account, device, proof };
   }
 
   type EnlistAnswer =
@@ -366,7 +367,7 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
       const found = await authorised(request, interopId);
       if (typeof found === 'string') return problem(reply, found);
       if (found.account.status !== 'active') return problem(reply, 'enlistment-suspended');
-      const removed = await enlistment.removeDevice(found.account, Number(deviceId));
+      const removed = await enlistment.removeDevice(found.account, found.device, Number(deviceId));
       return removed ? reply.code(204).send(null) : problem(reply, 'device-unknown');
     },
   );

@@ -5,7 +5,7 @@ import { parseDeviceId } from '@drawbridge/wire/jid';
 import { NS_KEYS } from '@drawbridge/wire/namespaces';
 import { type Charge, personKey } from '../budgets.ts';
 import type { Account, Device } from '../enlistment/account.ts';
-import type { IqDeps } from '../iq-handlers.ts';
+import type { IqDeps } from '../iq-deps.ts';
 import { type IqAnswer, type IqHandler, type IqHandlers, iqKey, type IqRequest } from '../routing/iq.ts';
 import { isKeyUpload, type KeyUpload } from './device-keys.ts';
 import type { BundleRow, KeyCounts, OneTimeKeyRow, SignedKeyRow } from './key-directory.ts';
@@ -21,8 +21,18 @@ import {
   waitAnswer,
 } from './strict-payload.ts';
 
+/** The person asked for, when the asker may know of them; the same work for everybody else. */
+export async function reachablePerson(
+  { accounts, domain, mayReach }: Pick<IqDeps, 'accounts' | 'domain' | 'mayReach'>,
+  from: Account,
+  jid: string,
+): Promise<Account | undefined> {
+  const to = await accounts.findAfresh(readPerson(jid, domain) ?? '', from.row);
+  return to !== undefined && mayReach(from, to) ? to : undefined;
+}
+
 export function keyIqHandlers(deps: IqDeps): IqHandlers {
-  const { accounts, budgets, keys: directory, limits, domain } = deps;
+  const { budgets, keys: directory, limits } = deps;
 
   async function publish({ payload, account, device }: IqRequest): Promise<IqAnswer> {
     const upload = readUpload(payload, limits.oneTimeKeysPerCall);
@@ -42,20 +52,13 @@ export function keyIqHandlers(deps: IqDeps): IqHandlers {
     return { kind: 'result', payload: countElement('count', await directory.countOneTimeKeys(device.row)) };
   }
 
-  /** The person asked for, when the asker may know of them; the same work for everybody else. */
-  async function reachable(from: Account, jid: string): Promise<Account | undefined> {
-    const person = readPerson(jid, domain);
-    const to = await accounts.findAfresh(person ?? '', from.row);
-    return to !== undefined && deps.mayReach(from, to) ? to : undefined;
-  }
-
   async function devices({ payload, account }: IqRequest): Promise<IqAnswer> {
     const attributes = readAttributes(payload, ['jid']);
     if (attributes === undefined || payload.children.length > 0) return badRequest;
     const waitSeconds = budgets.take(deps.lookupCharges(account));
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     const jid = attributes['jid']!;
-    const person = await reachable(account, jid);
+    const person = await reachablePerson(deps, account, jid);
     if (person === undefined) return notFound;
     const list = person.devices.map(({ id, registrationId }) =>
       element('device', NS_KEYS, { id: String(id), registration: String(registrationId) }),
@@ -71,7 +74,7 @@ export function keyIqHandlers(deps: IqDeps): IqHandlers {
     if (wanted !== undefined && id === undefined) return badRequest;
     const asked = budgets.take([{ budget: 'bundlesPerRequester', key: personKey(account) }]);
     if (asked > 0) return waitAnswer(asked);
-    const person = await reachable(account, jid);
+    const person = await reachablePerson(deps, account, jid);
     // One's own device needs no session with itself; a one-time key would be lost on it.
     const targets = person?.devices.filter(each => each.row !== device.row && (id === undefined || each.id === id));
     if (person === undefined || targets === undefined || targets.length === 0) return notFound;

@@ -15,7 +15,7 @@ import { iqKey } from './iq.ts';
 import { Router } from './router.ts';
 
 const domain = 'citadel.example';
-const device = { row: 1, id: 1, registrationId: 1, thumbprint: 't' };
+const device = { row: 1, id: 1, registrationId: 1, thumbprint: 't', listed: true };
 const anna: Account = {
   row: 1,
   interopId: `0-${'a'.repeat(26)}`,
@@ -161,4 +161,25 @@ test("messages to one's own devices count in the sender's share too", async () =
   }
   await settled();
   assert.deepEqual(written, ['3 error', 'error']);
+});
+
+test("a device that its person's manifest does not name may be left out of a message, or be in it", async () => {
+  const listed = { ...device, row: 2, id: 2 };
+  const unlisted = { ...device, row: 3, id: 3, listed: false };
+  const { session, written, settled } = scene({ ...anna, devices: [device, listed, unlisted] });
+  const send = (id: string, devices: readonly string[]): void => {
+    const ciphertexts = devices.map(to =>
+      element('ciphertext', NS_E2EE, { device: to, kind: 'session' }, ['AAECAwQFBgc=']),
+    );
+    session.receive(
+      element('message', NS_CLIENT, { type: 'chat', id, to: `${anna.interopId}@${domain}` }, [
+        element('envelope', NS_E2EE, { suite: 'signal-1', 'from-device': '1' }, ciphertexts),
+      ]),
+    );
+  };
+  send('1', ['2']);
+  send('2', ['2', '3']);
+  send('3', ['3']);
+  await settled();
+  assert.deepEqual(written, ['3 error', 'error'], 'one that is named may not be left out');
 });

@@ -245,6 +245,8 @@ export class Router {
   /** The error that names missing, extra and stale devices, or undefined when the set is right. */
   #wrongDevices(message: EnvelopeMessage, devices: readonly Device[], except: number): Element | undefined {
     const ciphertexts: readonly Ciphertext[] = message.ciphertexts;
+    /** A device that its person's manifest does not name may be left out, or not. */
+    const isWanted = (device: Device): boolean => device.id !== except && device.listed;
     let matched = 0;
     let right = true;
     for (const ciphertext of ciphertexts) {
@@ -253,16 +255,16 @@ export class Router {
       else if (ciphertext.registrationId !== undefined && ciphertext.registrationId !== device.registrationId)
         right = false;
       else if (message.toDevice !== undefined && message.toDevice !== device.id) right = false;
-      else matched++;
+      else if (device.listed || message.toDevice !== undefined) matched++;
     }
-    const wanted = message.toDevice === undefined ? devices.length - (except === 0 ? 0 : 1) : 1;
+    const wanted = message.toDevice === undefined ? devices.filter(isWanted).length : 1;
     if (right && matched === wanted) return undefined;
 
     const missing: number[] = [];
     const extra: number[] = [];
     const stale: number[] = [];
     for (const device of devices) {
-      const addressed = message.toDevice === undefined || message.toDevice === device.id;
+      const addressed = message.toDevice === undefined ? isWanted(device) : message.toDevice === device.id;
       if (addressed && device.id !== except && !ciphertexts.some(c => c.deviceId === device.id))
         missing.push(device.id);
     }

@@ -2,7 +2,7 @@
 // store.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { EnlistArgs } from '../enlistment/account-store.ts';
+import type { EnlistArgs, PublishManifest } from '../enlistment/account-store.ts';
 import type { Stores } from '../storage/stores.ts';
 
 export type OpenStores = () => Promise<{ readonly stores: Stores; readonly close: () => Promise<void> }>;
@@ -65,7 +65,7 @@ export function testStores(name: string, open: OpenStores): void {
         provider: 1,
         identifier: 'a',
         status: 'active',
-        devices: [{ row: device, id: 1, registrationId: 97, thumbprint: 'a'.repeat(43) }],
+        devices: [{ row: device, id: 1, registrationId: 97, thumbprint: 'a'.repeat(43), listed: true }],
         optIns: new Set<number>(),
       };
       for (const found of [
@@ -113,7 +113,7 @@ export function testStores(name: string, open: OpenStores): void {
 
   contract('every change raises the version, what changes nothing does not', async stores => {
     const { accounts } = stores;
-    const { row, id } = await enlisted(stores, 'a');
+    const { row, device: by, id } = await enlisted(stores, 'a');
     const version = async (): Promise<number> => (await accounts.find(id))!.version;
     let before = await version();
     const raises = async (what: string, change: () => Promise<unknown>): Promise<void> => {
@@ -127,12 +127,12 @@ export function testStores(name: string, open: OpenStores): void {
     assert.equal(await version(), before);
     await raises('opt-out', () => accounts.setOptIn(row, 3, false));
     const second = { ...person('a').device, thumbprint: 'z'.repeat(43) };
-    const authorisation = { account: row, thumbprint: 'z'.repeat(43), nowMs, expiresAtMs: nowMs + 1, max: 1 };
+    const authorisation = { account: row, by, thumbprint: 'z'.repeat(43), nowMs, expiresAtMs: nowMs + 1, max: 1 };
     assert.equal(await accounts.authoriseDevice(authorisation), 'authorised');
     assert.equal(await accounts.authoriseDevice({ ...authorisation, thumbprint: 'y'.repeat(43) }), 'full');
     await raises('device added', () => accounts.enlist(person('a', { device: second })));
-    await raises('device removed', () => accounts.removeDevice(row, 2));
-    assert.equal(await accounts.removeDevice(row, 2), undefined);
+    await raises('device removed', () => accounts.removeDevice({ account: row, deviceId: 2, by }));
+    assert.equal(await accounts.removeDevice({ account: row, deviceId: 2, by }), undefined);
     assert.equal(await version(), before);
     const suspension = { interopId: id, status: 'suspended', actor: 'admin', nowMs } as const;
     await raises('suspended', () => accounts.setStatus(suspension));
@@ -143,15 +143,70 @@ export function testStores(name: string, open: OpenStores): void {
     assert.equal((await accounts.withdraw(row)).kind, 'withdrawn');
     assert.equal(await accounts.find(id), undefined);
     assert.equal(await accounts.setOptIn(row, 3, true), false);
-    assert.equal(await accounts.authoriseDevice(authorisation), 'account-gone');
+    assert.equal(await accounts.authoriseDevice(authorisation), 'device-gone');
     assert.deepEqual(await accounts.withdraw(row), { kind: 'refused', code: 'enlistment-unknown' });
   });
 
+  contract(
+    'a manifest is taken when its epoch is higher, by a device that is there, under the key in force',
+    async stores => {
+      const { accounts } = stores;
+      const { row, device: by, id } = await enlisted(stores, 'a');
+      const named = { id: 1, registration: 97, deviceKeyThumbprint: 'a'.repeat(43) };
+      const manifest = (epoch: number, more: Partial<PublishManifest> = {}): PublishManifest => ({
+        account: row,
+        by,
+        identityKey: new Uint8Array(33).fill(97),
+        epoch,
+        text: `epoch ${epoch}`,
+        signature: new Uint8Array(64).fill(epoch),
+        devices: [named],
+        ...more,
+      });
+      assert.equal(await accounts.readManifest(row), undefined);
+      assert.equal(await accounts.publishManifest(manifest(1, { by: 99 })), 'device-gone');
+      assert.equal(
+        await accounts.publishManifest(manifest(1, { identityKey: new Uint8Array(33).fill(98) })),
+        'identity-changed',
+      );
+      assert.equal(await accounts.publishManifest(manifest(5)), 'published');
+      assert.equal(await accounts.publishManifest(manifest(5)), 'published', 'a repeat');
+      assert.equal(await accounts.publishManifest(manifest(5, { text: 'another' })), 'older-epoch');
+      assert.equal(await accounts.publishManifest(manifest(4)), 'older-epoch');
+      const { text, signature } = manifest(5);
+      const { epoch } = manifest(5);
+      assert.deepEqual(await accounts.readManifest(row), { epoch, text, signature });
+      const listed = async (): Promise<boolean[]> => (await accounts.find(id))!.devices.map(device => device.listed);
+      const second = { ...person('a').device, thumbprint: 'z'.repeat(43) };
+      await accounts.authoriseDevice({
+        account: row,
+        by,
+        thumbprint: second.thumbprint,
+        nowMs,
+        expiresAtMs: nowMs + 1,
+        max: 1,
+      });
+      await accounts.enlist(person('a', { device: second }));
+      assert.deepEqual(await listed(), [true, false], 'until a manifest names it');
+      const { version } = (await accounts.find(id))!;
+      const both = [named, { id: 2, registration: 97, deviceKeyThumbprint: second.thumbprint }];
+      await accounts.publishManifest(manifest(6, { devices: both }));
+      assert.deepEqual(await listed(), [true, true]);
+      assert((await accounts.find(id))!.version > version);
+      await accounts.publishManifest(manifest(7, { devices: [named, { ...both[1]!, registration: 98 }] }));
+      assert.deepEqual(await listed(), [true, false], 'by id, registration and key together');
+      const again = { ...second, thumbprint: 'y'.repeat(43), identityKey: new Uint8Array(33).fill(99) };
+      await accounts.enlist(person('a', { device: again, replace: true }));
+      assert.equal(await accounts.readManifest(row), undefined, 'it goes with its identity key');
+      assert.deepEqual(await listed(), [true]);
+    },
+  );
+
   contract('authorisations are swept when they have expired, up to a limit', async stores => {
-    const { row } = await enlisted(stores, 'a');
+    const { row, device: by } = await enlisted(stores, 'a');
     for (const letter of ['x', 'y', 'z']) {
       const thumbprint = letter.repeat(43);
-      await stores.accounts.authoriseDevice({ account: row, thumbprint, nowMs, expiresAtMs: nowMs + 10, max: 9 });
+      await stores.accounts.authoriseDevice({ account: row, by, thumbprint, nowMs, expiresAtMs: nowMs + 10, max: 9 });
     }
     assert.equal(await stores.accounts.sweepAuthorisations(nowMs + 9, 2), 0);
     assert.equal(await stores.accounts.sweepAuthorisations(nowMs + 10, 2), 2);
@@ -242,7 +297,7 @@ export function testStores(name: string, open: OpenStores): void {
   contract('a removed device takes its keys and its mailbox along', async stores => {
     const { row, device } = await enlisted(stores, 'a');
     await stores.mailboxes.append([{ device, seq: 1, expiresAtMs: nowMs, stanza: new Uint8Array(1) }]);
-    await stores.accounts.removeDevice(row, 1);
+    await stores.accounts.removeDevice({ account: row, deviceId: 1, by: device });
     assert.deepEqual(await stores.mailboxes.devices(), []);
     assert.deepEqual(await stores.keys.takeBundles([device]), []);
   });

@@ -1,13 +1,15 @@
 // Accounts, devices, opt-ins and device authorisations: every rule that must hold at once is one command here.
 // Runs in the storage workers. Knows nothing of proofs, streams or HTTP; its arguments were checked at the edge.
+import { hash } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import type { Account, Device } from '../../enlistment/account.ts';
-import type {
-  EnlistArgs,
-  EnlistRefusal,
-  EnlistResult,
-  NewDevice,
-  WithdrawnAccount,
+import {
+  type EnlistArgs,
+  type EnlistRefusal,
+  type EnlistResult,
+  maxRetiredIdentities,
+  type NewDevice,
+  type WithdrawnAccount,
 } from '../../enlistment/account-store.ts';
 import { addOneTimeKeys, removeKeys } from './key-commands.ts';
 import { prepared } from './prepared.ts';
@@ -24,9 +26,10 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 export function devicesOf(db: DatabaseSync, account: number): Device[] {
   const select = prepared(
     db,
-    'SELECT row, id, registration_id AS registrationId, thumbprint FROM device WHERE account = ? ORDER BY id',
+    'SELECT row, id, registration_id AS registrationId, thumbprint, listed FROM device WHERE account = ? ORDER BY id',
   );
-  return select.all(account).map(row => ({ ...(row as unknown as Device) }));
+  const rows = select.all(account) as unknown as (Omit<Device, 'listed'> & { listed: number })[];
+  return rows.map(row => ({ ...row, listed: row.listed === 1 }));
 }
 
 /** The lowest id never used in the enlistment; after 127, the lowest that is free. */
@@ -38,7 +41,7 @@ function nextDeviceId(account: AccountRow, devices: readonly Device[]): number |
 }
 
 /** Whoever holds an older version of this account must read it again. */
-function raiseVersion(db: DatabaseSync, account: number): void {
+export function raiseVersion(db: DatabaseSync, account: number): void {
   prepared(db, 'UPDATE account SET version = version + 1 WHERE row = ?').run(account);
 }
 
@@ -53,8 +56,8 @@ function insertDevice(db: DatabaseSync, account: number, id: number, device: New
   const { lastInsertRowid } = prepared(
     db,
     `INSERT INTO device (account, id, registration_id, thumbprint, enlisted_at, signed_prekey_id, signed_prekey,
-       signed_prekey_signature, last_resort_id, last_resort, last_resort_signature)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       signed_prekey_signature, last_resort_id, last_resort, last_resort_signature, listed)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NOT EXISTS (SELECT 1 FROM device_manifest WHERE account = ?))`,
   ).run(
     account,
     id,
@@ -67,6 +70,7 @@ function insertDevice(db: DatabaseSync, account: number, id: number, device: New
     lastResortKemPrekey.id,
     lastResortKemPrekey.publicKey,
     lastResortKemPrekey.signature,
+    account,
   );
   const row = Number(lastInsertRowid);
   addOneTimeKeys(db, row, 0, device.prekeys);
@@ -85,6 +89,23 @@ function takeAuthorisation(db: DatabaseSync, account: number, thumbprint: string
   );
   const row = remove.get(account, thumbprint) as { expiresAtMs: number } | undefined;
   return row !== undefined && row.expiresAtMs > nowMs;
+}
+
+const digestOf = (identityKey: Uint8Array): Uint8Array => hash('sha256', identityKey, 'buffer');
+
+/** Whether this person had that identity key before the one in force. */
+function isRetired(db: DatabaseSync, account: number, identityKey: Uint8Array): boolean {
+  const select = prepared(db, 'SELECT 1 FROM retired_identity WHERE account = ? AND digest = ?');
+  return select.get(account, digestOf(identityKey)) !== undefined;
+}
+
+function retire(db: DatabaseSync, account: number, identityKey: Uint8Array): void {
+  prepared(db, 'INSERT INTO retired_identity (account, digest) VALUES (?, ?)').run(account, digestOf(identityKey));
+  prepared(
+    db,
+    `DELETE FROM retired_identity WHERE account = ?1 AND seq NOT IN
+     (SELECT seq FROM retired_identity WHERE account = ?1 ORDER BY seq DESC LIMIT ${maxRetiredIdentities})`,
+  ).run(account);
 }
 
 function enlist(db: DatabaseSync, args: EnlistArgs): EnlistResult {
@@ -132,6 +153,9 @@ function enlist(db: DatabaseSync, args: EnlistArgs): EnlistResult {
     if (there !== undefined) return refused('device-authorisation-required');
     if (devices.length >= args.maxDevices) return refused('device-limit');
   }
+  if (startsAgain && (sameIdentity || isRetired(db, account.row, device.identityKey))) {
+    return refused('identity-key-not-fresh');
+  }
   const id = nextDeviceId(account, startsAgain ? [] : devices);
   if (id === undefined) return refused('device-limit');
   if (!startsAgain && !takeAuthorisation(db, account.row, device.thumbprint, nowMs)) {
@@ -140,13 +164,17 @@ function enlist(db: DatabaseSync, args: EnlistArgs): EnlistResult {
   const removed = startsAgain ? devices : [];
   for (const old of removed) removeDevice(db, old.row);
   if (startsAgain) {
-    prepared(db, 'DELETE FROM device_authorisation WHERE account = ?').run(account.row);
-    prepared(db, 'DELETE FROM wake_up WHERE account = ?').run(account.row);
+    for (const table of ['device_authorisation', 'wake_up', 'device_manifest'] as const) {
+      prepared(db, `DELETE FROM ${table} WHERE account = ?`).run(account.row);
+    }
+    retire(db, account.row, account.identityKey);
     prepared(db, 'UPDATE account SET identity_key = ? WHERE row = ?').run(device.identityKey, account.row);
   }
   insertDevice(db, account.row, id, device, nowMs);
   return { kind: 'enlisted', interopId: account.interopId, deviceId: id, change: 'device-added', removed };
 }
+
+const accountTables = ['opt_in', 'device_authorisation', 'wake_up', 'device_manifest', 'retired_identity'] as const;
 
 export const accountWrites = {
   /** Enlists, adds an authorised device, or starts again; idempotent by device key. See `EnlistRefusal`. */
@@ -157,11 +185,14 @@ export const accountWrites = {
     return list.map(args => enlist(db, args));
   },
 
-  /** Removes a device with its keys and its mailbox; gives back what it was, undefined when it isn't there. */
-  deviceRemove(db: DatabaseSync, args: { account: number; deviceId: number }): Device | undefined {
-    const device = devicesOf(db, args.account).find(known => known.id === args.deviceId);
-    if (device === undefined) return undefined;
+  /** Removes a device with its keys and its mailbox; gives back what it was, undefined when it or `by` isn't there. */
+  deviceRemove(db: DatabaseSync, args: { account: number; deviceId: number; by: number }): Device | undefined {
+    const devices = devicesOf(db, args.account);
+    const device = devices.find(known => known.id === args.deviceId);
+    if (device === undefined || !devices.some(known => known.row === args.by)) return undefined;
     removeDevice(db, device.row);
+    // It may have let in others that have not come yet.
+    prepared(db, 'DELETE FROM device_authorisation WHERE account = ?').run(args.account);
     raiseVersion(db, args.account);
     return device;
   },
@@ -169,10 +200,10 @@ export const accountWrites = {
   /** Lets a device key join until `expiresAtMs`, once. `full`: `max` others are waiting to be used. */
   deviceAuthorise(
     db: DatabaseSync,
-    args: { account: number; thumbprint: string; expiresAtMs: number; nowMs: number; max: number },
-  ): 'authorised' | 'full' | 'account-gone' {
-    const account = prepared(db, 'SELECT 1 FROM account WHERE row = ?').get(args.account);
-    if (account === undefined) return 'account-gone';
+    args: { account: number; by: number; thumbprint: string; expiresAtMs: number; nowMs: number; max: number },
+  ): 'authorised' | 'full' | 'device-gone' {
+    const by = prepared(db, 'SELECT 1 FROM device WHERE row = ? AND account = ?').get(args.by, args.account);
+    if (by === undefined) return 'device-gone';
     prepared(db, 'DELETE FROM device_authorisation WHERE account = ? AND expires_at <= ?').run(
       args.account,
       args.nowMs,
@@ -210,7 +241,7 @@ export const accountWrites = {
     if (account.status !== 'active') return { kind: 'refused', code: 'enlistment-suspended' };
     const devices = devicesOf(db, args.account);
     for (const device of devices) removeDevice(db, device.row);
-    for (const table of ['opt_in', 'device_authorisation', 'wake_up'] as const) {
+    for (const table of accountTables) {
       prepared(db, `DELETE FROM ${table} WHERE account = ?`).run(args.account);
     }
     prepared(db, 'DELETE FROM account WHERE row = ?').run(args.account);

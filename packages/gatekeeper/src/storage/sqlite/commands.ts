@@ -2,11 +2,19 @@
 import { accountReads, accountWrites } from './account-commands.ts';
 import { keyReads, keyWrites } from './key-commands.ts';
 import { mailboxReads, mailboxWrites } from './mailbox-commands.ts';
+import { manifestReads, manifestWrites } from './manifest-commands.ts';
 import { operationsReads, operationsWrites } from './operations-commands.ts';
 import { proofWrites } from './proof-commands.ts';
 
-export const writeCommands = { ...mailboxWrites, ...accountWrites, ...keyWrites, ...proofWrites, ...operationsWrites };
-export const readCommands = { ...mailboxReads, ...accountReads, ...keyReads, ...operationsReads };
+export const writeCommands = {
+  ...mailboxWrites,
+  ...accountWrites,
+  ...manifestWrites,
+  ...keyWrites,
+  ...proofWrites,
+  ...operationsWrites,
+};
+export const readCommands = { ...mailboxReads, ...accountReads, ...manifestReads, ...keyReads, ...operationsReads };
 
 export type WriteCommands = typeof writeCommands;
 export type ReadCommands = typeof readCommands;

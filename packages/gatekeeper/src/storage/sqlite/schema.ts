@@ -99,6 +99,22 @@ const steps: readonly string[] = [
 
   // From now on an entry is written only while its device is there: what outlived its device goes once and for all.
   `DELETE FROM mailbox WHERE NOT EXISTS (SELECT 1 FROM device WHERE device.row = mailbox.device);`,
+
+  // A person's signed statement of their devices, opaque here but for what was checked when it came. Where a person has
+  // one, a device that it does not name is not listed. A retired identity key is a hash.
+  `CREATE TABLE device_manifest (
+     account INTEGER PRIMARY KEY REFERENCES account (row),
+     epoch INTEGER NOT NULL,
+     text TEXT NOT NULL,
+     signature BLOB NOT NULL
+   ) STRICT;
+   ALTER TABLE device ADD COLUMN listed INTEGER NOT NULL DEFAULT 1;
+   CREATE TABLE retired_identity (
+     seq INTEGER PRIMARY KEY AUTOINCREMENT,
+     account INTEGER NOT NULL REFERENCES account (row),
+     digest BLOB NOT NULL,
+     UNIQUE (account, digest)
+   ) STRICT;`,
 ];
 
 /** Brings the file to this version's tables. Throws when a newer version wrote it. */

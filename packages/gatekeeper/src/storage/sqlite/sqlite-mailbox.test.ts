@@ -15,7 +15,7 @@ testMailboxStore('sqlite', async () => {
   return {
     store: createSqliteMailbox(store),
     async removeDevice(device) {
-      await store.run('deviceRemove', { account: device, deviceId: 1 });
+      await store.run('deviceRemove', { account: device, deviceId: 1, by: device });
     },
     async close() {
       await store.close();
