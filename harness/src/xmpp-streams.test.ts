@@ -833,6 +833,22 @@ test('a device that stops answering is taken for dead, and its messages wait', {
   from.cut();
 });
 
+test('a device whose network dies without a word is woken, also for what came before', { timeout: 30_000 }, async t => {
+  const patient = await RawNetwork.open({ session: { lateAfterMs: 300 } });
+  t.after(() => patient.close());
+  const [anna, bob] = [await patient.person('anna'), await patient.person('bob', 1)];
+  await patient.fixture.control.enlistment.setOptIn(anna.account, 1, true);
+  const from = await patient.login(anna);
+  const to = await patient.login(bob);
+  from.send(envelope(anna, bob.bareJid, 'm1'));
+  await to.messages(1);
+  // The socket is still there: nobody has told the gatekeeper anything, and no later message comes.
+  await settled(async () => patient.fixture.world.posted.length === 1, 'bob is woken');
+  assert.equal(patient.core.sessions.count, 2);
+  from.cut();
+  to.cut();
+});
+
 test('a sender above its rate is read more slowly, and loses nothing', { timeout: 30_000 }, async t => {
   const strict = await RawNetwork.open({
     session: { shaper: { ...defaultShaperLimits, stanzaBurst: 20, stanzasPerSecond: 100 } },

@@ -163,6 +163,11 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
       signingKey: signingKeys.current,
       issuer: config.issuer,
       limits: config.limits,
+      wakeOwn: ownUsers?.wake,
+      log: (event, provider, code) => {
+        const level = event === 'wake-ups-arrive-again' ? 'info' : 'warn';
+        log(level, event, { provider, code });
+      },
       nowMs,
       monotonicMs,
     });

@@ -97,7 +97,7 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     mayReach: deps.mayReach,
     suiteAdmitted: deps.suiteAdmitted,
     wakeUp: deps.wakeUp,
-    isConnected: device => sessions.isConnected(device),
+    isReachable: device => sessions.isReachable(device),
     sessionsOf: account => sessions.ofAccount(account),
     nowMs: deps.nowMs,
     maxOpenRequests: deps.sessionLimits.maxOpenRequests,
@@ -131,6 +131,15 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     memory: new HeldMemory(deps.maxHeldBytes ?? defaultMaxHeldBytes),
     flushSoon: session => sessions.flushSoon(session),
     flushLater: session => sessions.flushLater(session),
+    mailWaits: session => {
+      const wake = (account: Account | undefined): void => {
+        const isThere = account?.devices.some(device => device.row === session.device.row) === true;
+        if (isThere && account.status === 'active') deps.wakeUp(account);
+      };
+      const known = deps.accounts.peek(session.interopId);
+      if (known !== undefined) wake(known);
+      else deps.accounts.find(session.interopId).then(wake, () => deps.log('wake-up-not-asked'));
+    },
     ended: session => sessions.forget(session),
     get congested() {
       return mailboxes.isCongested;

@@ -127,7 +127,10 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
     let listening: Listening | undefined;
     // Sockets go last, so that sessions can say goodbye on them.
     closers.push(async () => await listening?.destroy());
-    closers.push(() => running.close());
+    closers.push(() => {
+      control.wakeUps.hold();
+      return running.close();
+    });
     listening = await listen({
       config,
       control,

@@ -41,6 +41,14 @@ export function createMetrics(core: Core, control: Control, stores: Stores): Reg
   gauge('logins_waiting', 'Steps of logins that wait for their turn', () => core.listenerHost.gate.turns.waiting);
   gauge('storage_waiting', 'Storage commands accepted and not yet durable', () => stores.waiting());
   gauge('wake_ups_waiting', 'Wake-ups not yet delivered to their provider', () => control.wakeUps.waiting());
+  for (const [outcome, name] of [
+    ['sent', 'sent'],
+    ['failed', 'failed'],
+    ['givenUp', 'given_up'],
+    ['dropped', 'dropped'],
+  ] as const) {
+    counter(`wake_ups_${name}_total`, `Wake-ups by outcome: ${name}`, () => control.wakeUps.counters[outcome]);
+  }
   counter('messages_routed_total', 'Messages taken for delivery', () => core.counters.routed);
   counter('messages_refused_total', 'Messages refused with an error', () => core.counters.refused);
   counter(

@@ -70,6 +70,11 @@ export type Provider = {
   readonly directory: UserDirectory;
   /** The media origin, when there is one. */
   readonly media: MediaOrigin | undefined;
+  /**
+   * Wakes a person's app, as a verified wake-up of the first of `gatekeepers` does: for a gatekeeper in this process. One
+   * that the push service has no room for is given up, for the event stream alone.
+   */
+  readonly wake: (identifier: string) => void;
   /** Ends a person's sessions and event streams: password changed, account closed. */
   readonly endSessions: (identifier: string) => void;
   /** After a theft of the signing keys: every proof of before ends as soon as gatekeepers fetch again. */
@@ -181,6 +186,7 @@ async function assemble(parts: Parts, unlock: () => void): Promise<Provider> {
     keySource: localKeySource(issuer.verificationKeys),
     directory,
     media,
+    wake: identifier => onWakeUp(parts, pushes, identifier, options.gatekeepers[0]!.issuer),
     endSessions: identifier => {
       sessions.endAll(identifier);
       streams.end(identifier);
@@ -218,12 +224,14 @@ function openWakeUps(
       if (pushes?.isFull(id.issuer) === true) throw new Error('too many wake-ups wait for the push service');
       return await takeEventId(id);
     },
-    onWakeUp: (identifier, gatekeeper) => {
-      parts.streams.wake(identifier, gatekeeper);
-      pushes?.add(identifier, gatekeeper);
-    },
+    onWakeUp: (identifier, gatekeeper) => onWakeUp(parts, pushes, identifier, gatekeeper),
     log: parts.log,
   });
+}
+
+function onWakeUp(parts: Parts, pushes: PushQueue | undefined, identifier: string, gatekeeper: string): void {
+  parts.streams.wake(identifier, gatekeeper);
+  if (pushes?.isFull(gatekeeper) === false) pushes.add(identifier, gatekeeper);
 }
 
 function routeContext(

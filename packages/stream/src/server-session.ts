@@ -84,6 +84,11 @@ export class ServerSession<T> {
     return this.#earlier.length + this.#management.unacknowledgedCount;
   }
 
+  /** What was sent and not acknowledged, oldest first. */
+  get unacknowledged(): readonly Outbound<T>[] {
+    return [...this.#earlier, ...this.#management.unacknowledged];
+  }
+
   /** Takes one element of the peer. Stanzas get a sequence; other elements are in no count (RFC 6120 section 4.9.3.24). */
   receive(el: Element, nowMs: number): Received {
     if (el.ns === NS_SM) return this.#managementElement(el, nowMs);

@@ -1,10 +1,10 @@
 // One device's session: joins the session rules (stream), the mailbox and the carrier that moves elements just now.
 // Outlives a carrier while it may be resumed. Knows nothing of encodings, sockets or who may write to whom.
-import type { Element } from '@drawbridge/wire/element';
+import { childElement, type Element } from '@drawbridge/wire/element';
 import { detachMessage } from '@drawbridge/wire/envelope';
-import { NS_SM } from '@drawbridge/wire/namespaces';
+import { NS_DELIVERY, NS_SM } from '@drawbridge/wire/namespaces';
 import type { StreamErrorCondition } from '@drawbridge/wire/stream-error';
-import { ServerSession } from '@drawbridge/stream/server-session';
+import { type Outbound, ServerSession } from '@drawbridge/stream/server-session';
 import type { Device } from '../enlistment/account.ts';
 import type { Entry, LiveDevice } from '../mailbox/device-mailbox.ts';
 import type { Mailboxes } from '../mailbox/mailbox.ts';
@@ -36,6 +36,8 @@ export type SessionLimits = {
   readonly resumeSeconds: number;
   /** A device that owes an acknowledgement for this long is taken for dead. */
   readonly answerWithinMs: number;
+  /** And for this long, for one that has to be woken: its network may have gone without a word. */
+  readonly lateAfterMs: number;
   /** Bytes of answers that a device has not acknowledged, beyond which IQs are refused; twice that, and it is closed. */
   readonly maxAnswerBytes: number;
   /** Faster streams are read more slowly. */
@@ -50,6 +52,7 @@ export const defaultSessionLimits: SessionLimits = {
   maxOutstanding: 10_000,
   resumeSeconds: 300,
   answerWithinMs: 60_000,
+  lateAfterMs: 15_000,
   maxAnswerBytes: 4 * 1024 * 1024,
   shaper: defaultShaperLimits,
   maxOpenRequests: 64,
@@ -70,6 +73,8 @@ export type SessionHost = {
   flushSoon(session: DeviceSession): void;
   /** Flush this session after a few milliseconds. */
   flushLater(session: DeviceSession): void;
+  /** Mail is kept for this device, and its stream is lost or late: have it woken. */
+  mailWaits(session: DeviceSession): void;
   /** The session is over: forget it. */
   ended(session: DeviceSession): void;
   /** Storage lags: the largest senders wait first. */
@@ -100,6 +105,8 @@ export class DeviceSession implements LiveDevice {
   #unacknowledgedBytes = 0;
   #answerBytes = 0;
   #unsettledBytes = 0;
+  /** Has owed an answer for longer than `lateAfterMs`. */
+  #late = false;
   /** IQs of this device that wait for an answer. */
   openRequests = 0;
   /** Stanzas of this device that wait for an account to be read, in their order; nothing more is read meanwhile. */
@@ -132,9 +139,15 @@ export class DeviceSession implements LiveDevice {
     return this.#carrier !== undefined;
   }
 
+  /** Whether what is sent now is likely to be read: otherwise its device has to be woken for it. */
+  get reachable(): boolean {
+    return this.#carrier !== undefined && !this.#late;
+  }
+
   /** Takes a carrier: the first one, or, on resumption, the next. */
   carryOn(carrier: Carrier): void {
     clearTimeout(this.#resumeTimer);
+    this.#late = false;
     this.#carrier = carrier;
     this.#host.flushSoon(this);
     if (this.#delivering) this.#host.mailboxes.roomAgain(this.device.row);
@@ -284,7 +297,11 @@ export class DeviceSession implements LiveDevice {
       this.#host.flushSoon(this);
     }
     const since = this.core.askedSinceMs;
-    if (this.#carrier !== undefined && since !== undefined && since + this.#host.limits.answerWithinMs < nowMs) {
+    const { answerWithinMs, lateAfterMs } = this.#host.limits;
+    const wasLate = this.#late;
+    this.#late = this.#carrier !== undefined && since !== undefined && since + lateAfterMs < nowMs;
+    if (this.#late && !wasLate) this.#wakeForMail();
+    if (this.#carrier !== undefined && since !== undefined && since + answerWithinMs < nowMs) {
       const carrier = this.#carrier;
       carrier.close('connection-timeout');
       this.carrierLost(carrier);
@@ -298,6 +315,7 @@ export class DeviceSession implements LiveDevice {
     this.#stopThrottle();
     // What it said last counts, also when it said something wrong after it.
     this.#takeDelivered();
+    this.#wakeForMail();
     if (this.core.resumptionId === undefined) {
       this.end();
       return;
@@ -320,12 +338,27 @@ export class DeviceSession implements LiveDevice {
     if (this.#over) return;
     this.#takeDelivered();
     this.flush();
+    // After `conflict` the device's new stream gets its mail; a lost carrier has asked already.
+    if (this.#carrier !== undefined && condition !== 'conflict') this.#wakeForMail();
     this.#over = true;
     this.#host.memory.addOutstanding(-this.#unacknowledgedBytes - this.#answerBytes);
     clearTimeout(this.#resumeTimer);
     this.releaseCarrier(condition, application);
     if (this.#delivering) this.#host.mailboxes.detach(this.device.row, this);
     this.#host.ended(this);
+  }
+
+  /** Whoever wrote asked for no wake-up while this device seemed to be there. */
+  #wakeForMail(): void {
+    const { maxUnacknowledged, maxUnacknowledgedBytes } = this.#host.limits;
+    // With a full window there may be more in the mailbox than this session was handed.
+    const isFull =
+      this.core.unacknowledgedCount >= maxUnacknowledged || this.#unacknowledgedBytes >= maxUnacknowledgedBytes;
+    const wakes = ({ element, note }: Outbound<Entry | number>): boolean =>
+      typeof note === 'object' &&
+      note.state !== 'dropped' &&
+      childElement(element, 'silent', NS_DELIVERY) === undefined;
+    if (isFull || this.core.unacknowledged.some(wakes)) this.#host.mailWaits(this);
   }
 
   #takeDelivered(): void {

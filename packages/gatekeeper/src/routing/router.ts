@@ -38,7 +38,7 @@ export type RouterDeps = {
   readonly suiteAdmitted: (provider: number, suite: string) => boolean;
   /** Asks the person's provider to wake their devices; coalesced, without content. */
   readonly wakeUp: (account: Account) => void;
-  readonly isConnected: (device: Device) => boolean;
+  readonly isReachable: (device: Device) => boolean;
   readonly sessionsOf: (account: Account) => readonly DeviceSession[];
   readonly nowMs: () => number;
   readonly maxOpenRequests: number;
@@ -234,7 +234,7 @@ export class Router {
     for (let i = 0; i < targets.length; i++) {
       const device = targets[i]!;
       const copy = deviceMessage(message, ciphertexts[i]!, session);
-      if (!deps.isConnected(device)) asleep = true;
+      if (!deps.isReachable(device)) asleep = true;
       deps.mailboxes.append(device.row, copy, sizeOf(ciphertexts[i]!), !message.noStore, receipt);
     }
     deps.counters.routed++;

@@ -51,8 +51,9 @@ export class Sessions {
     return this.#byDevice.get(device.row);
   }
 
-  isConnected(device: Device): boolean {
-    return this.#byDevice.get(device.row)?.connected === true;
+  /** Whether the device has a stream that answers in time. */
+  isReachable(device: Device): boolean {
+    return this.#byDevice.get(device.row)?.reachable === true;
   }
 
   ofAccount(account: Account): DeviceSession[] {

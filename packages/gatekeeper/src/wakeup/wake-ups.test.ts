@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -102,6 +104,71 @@ test('a refusal is final, an old wake-up is given up, and providers without an a
   await until(() => wakeUps.counters.givenUp === 2 && wakeUps.waiting() === 0);
   wakeUps.requestWakeUp((await fixture.enlist(2, 'heron')).account);
   assert.equal(wakeUps.waiting(), 0);
+});
+
+test('a failing endpoint, its refusals and its return are logged once each, without anybody in it', async () => {
+  const fixture = await open();
+  const lines = (): string[] => fixture.logLines.filter(line => line.includes('wake-ups'));
+  const { account } = await fixture.enlist(1, 'anna');
+  fixture.world.wakeUpAnswer = 'down';
+  fixture.control.wakeUps.requestWakeUp(account);
+  await until(() => fixture.control.wakeUps.counters.failed === 1);
+  fixture.clock.nowMs += 1_001;
+  await until(() => fixture.control.wakeUps.counters.failed === 2);
+  fixture.world.wakeUpAnswer = 202;
+  fixture.clock.nowMs += 5_001;
+  await until(() => fixture.control.wakeUps.counters.sent === 1);
+  fixture.world.wakeUpAnswer = 400;
+  for (let refused = 1; refused <= 2; refused++) {
+    fixture.clock.nowMs += 30_001;
+    fixture.control.wakeUps.requestWakeUp(account);
+    await until(() => fixture.control.wakeUps.counters.givenUp === refused);
+  }
+  assert.deepEqual(
+    lines().map(line => JSON.parse(line) as unknown),
+    [
+      { level: 'warn', event: 'wake-ups-failing', provider: 1, code: 'connect-failed' },
+      { level: 'info', event: 'wake-ups-arrive-again', provider: 1, code: 'status-202' },
+      { level: 'warn', event: 'wake-ups-refused', provider: 1, code: 'status-400' },
+    ],
+  );
+});
+
+test('own users of the embedded issuer are woken without the network', async () => {
+  const fixture = await open({ config: { ownUsers: { kind: 'embedded', registration: 'open' } } });
+  fixture.world.wakeUpAnswer = 'down';
+  const { account } = await fixture.enlist(0, 'anna');
+  const woken: string[] = [];
+  const server = createServer((request, response) => fixture.control.ownUsers!.handler(request, response));
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  const at = `http://127.0.0.1:${(server.address() as AddressInfo).port}/users/v1`;
+  const json = { 'content-type': 'application/json' };
+  const login = { identifier: 'anna', password: 'correct horse' };
+  const body = JSON.stringify(login);
+  await fetch(`${at}/users`, { method: 'POST', headers: json, body });
+  const session = await fetch(`${at}/sessions`, { method: 'POST', headers: json, body });
+  const { session: token } = (await session.json()) as { session: string };
+  const stream = await fetch(`${at}/wake-ups/stream`, { headers: { authorization: `Bearer ${token}` } });
+  void (async () => {
+    for await (const chunk of stream.body!) woken.push(Buffer.from(chunk).toString());
+  })().catch(() => {});
+  fixture.control.wakeUps.requestWakeUp(account);
+  await until(() => woken.join('').includes('event: wake-up'));
+  assert.equal(fixture.control.wakeUps.counters.sent, 1);
+  server.closeAllConnections();
+  server.close();
+});
+
+test('while it is held, a wake-up is written and goes out after the restart', async () => {
+  const first = await open();
+  const { account } = await first.enlist(1, 'anna');
+  first.control.wakeUps.hold();
+  first.control.wakeUps.requestWakeUp(account);
+  await until(() => pendingRows(first) === 1);
+  const second = await first.restart();
+  opened.push(second);
+  assert.equal(first.world.posted.length, 0);
+  await until(() => second.world.posted.length === 1);
 });
 
 test('the queue is bounded, and a withdrawn person is forgotten', async () => {

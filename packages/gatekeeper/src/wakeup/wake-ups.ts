@@ -30,6 +30,8 @@ export type WakeUps = {
   readonly forget: (interopId: string) => void;
   readonly counters: Readonly<WakeUpCounters>;
   readonly waiting: () => number;
+  /** Begins to send none; what is asked for from now on is written, and goes out after a restart. */
+  readonly hold: () => void;
   /** Stops sending; what waits is in the store and goes on after a restart. */
   readonly close: () => Promise<void>;
 };
@@ -42,9 +44,15 @@ export type WakeUpDeps = {
   /** The gatekeeper's issuer URL. */
   readonly issuer: string;
   readonly limits: Limits;
+  /** Wakes one of the embedded issuer's own people, in this process; undefined when there is no such issuer. */
+  readonly wakeOwn: ((identifier: string) => void) | undefined;
+  /** Once when a provider's endpoint begins to fail, when it refuses (at most once a minute), and when it is back. */
+  readonly log: (event: WakeUpLogEvent, provider: number, code: string) => void;
   readonly nowMs: () => number;
   readonly monotonicMs: () => number;
 };
+
+export type WakeUpLogEvent = 'wake-ups-failing' | 'wake-ups-refused' | 'wake-ups-arrive-again' | 'wake-ups-not-written';
 
 type Person = {
   readonly queue: Queue;
@@ -64,7 +72,11 @@ type Queue = {
   waiting: number;
   failures: number;
   pausedUntilMs: number;
+  refusalLoggedAtMs: number;
 };
+
+type Outcome = { readonly kind: 'sent' | 'refused' | 'failed'; readonly code: string };
+const refusalLogMs = 60_000;
 
 /** People whose interval has not passed are looked at this often. */
 const tickMs = 500;
@@ -82,6 +94,7 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
   const sending = new Set<Promise<void>>();
   let waiting = 0;
   let closed = false;
+  let held = false;
   let timer: NodeJS.Timeout | undefined;
   let writes: WakeUpWrite[] = [];
   let writing: Promise<void> | undefined;
@@ -89,7 +102,15 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
   function queueOf(number: number): Queue {
     let queue = queues.get(number);
     if (queue === undefined) {
-      queue = { number, ready: new Map(), underWay: new Map(), waiting: 0, failures: 0, pausedUntilMs: 0 };
+      queue = {
+        number,
+        ready: new Map(),
+        underWay: new Map(),
+        waiting: 0,
+        failures: 0,
+        pausedUntilMs: 0,
+        refusalLoggedAtMs: Number.NEGATIVE_INFINITY,
+      };
       queues.set(number, queue);
     }
     return queue;
@@ -106,6 +127,7 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
           await kept.write(list);
         } catch {
           counters.failed += list.length;
+          deps.log('wake-ups-not-written', 0, 'store-failed');
         }
       }
       writing = undefined;
@@ -132,10 +154,16 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
     lastSentMs.set(interopId, now);
   }
 
-  async function post({ queue, identifier, tokenId }: Person): Promise<'sent' | 'refused' | 'failed'> {
+  async function post({ queue, identifier, tokenId }: Person): Promise<Outcome> {
     const provider = registry.find(queue.number);
     const url = provider?.wakeUpUrl;
-    if (provider === undefined || url === undefined || provider.status !== 'live') return 'refused';
+    if (provider === undefined || url === undefined || provider.status !== 'live')
+      return { kind: 'refused', code: 'provider-not-live' };
+    if (queue.number === 0 && deps.wakeOwn !== undefined) {
+      // Not over the network: a machine may well not reach its own public name.
+      deps.wakeOwn(identifier);
+      return { kind: 'sent', code: '' };
+    }
     const token = await issueSecurityEvent(deps.signingKey, {
       issuer: deps.issuer,
       audience: provider.issuer,
@@ -154,16 +182,27 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
       // The port stands in the registered URL.
       ...(port === '' ? {} : { ports: [Number(port)] }),
     });
-    if (response.kind === 'failed' || response.status >= 500) return 'failed';
-    if (response.status === 408 || response.status === 429) return 'failed';
-    return response.status >= 200 && response.status < 300 ? 'sent' : 'refused';
+    if (response.kind === 'failed') return { kind: 'failed', code: response.code };
+    const { status } = response;
+    const code = `status-${status}`;
+    if (status >= 500 || status === 408 || status === 429) return { kind: 'failed', code };
+    return { kind: status >= 200 && status < 300 ? 'sent' : 'refused', code };
+  }
+
+  function note(queue: Queue, { kind, code }: Outcome): void {
+    if (kind === 'failed' && queue.failures === 0) deps.log('wake-ups-failing', queue.number, code);
+    if (kind === 'sent' && queue.failures > 0) deps.log('wake-ups-arrive-again', queue.number, code);
+    if (kind !== 'refused' || monotonicMs() - queue.refusalLoggedAtMs < refusalLogMs) return;
+    queue.refusalLoggedAtMs = monotonicMs();
+    deps.log('wake-ups-refused', queue.number, code);
   }
 
   async function send(person: Person): Promise<void> {
     const { queue, interopId } = person;
-    const outcome = await post(person);
+    const outcome = await post(person).catch((): Outcome => ({ kind: 'failed', code: 'internal-error' }));
     queue.underWay.delete(interopId);
-    if (outcome === 'failed') {
+    note(queue, outcome);
+    if (outcome.kind === 'failed') {
       counters.failed++;
       const pauseMs = wakeUpBackOffMs[Math.min(queue.failures, wakeUpBackOffMs.length - 1)]!;
       queue.failures++;
@@ -176,7 +215,7 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
     }
     queue.failures = 0;
     queue.pausedUntilMs = 0;
-    if (outcome === 'sent') counters.sent++;
+    if (outcome.kind === 'sent') counters.sent++;
     else counters.givenUp++;
     finish(person);
   }
@@ -185,7 +224,7 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
   function pump(queue: Queue): void {
     const most = queue.failures > 0 ? 1 : limits.wakeUpsAtOnce;
     for (const [interopId, person] of queue.ready) {
-      if (closed || queue.underWay.size >= most || queue.pausedUntilMs > monotonicMs()) break;
+      if (closed || held || queue.underWay.size >= most || queue.pausedUntilMs > monotonicMs()) break;
       queue.ready.delete(interopId);
       if (nowMs() - person.requestedAtMs > limits.wakeUpLifetimeSeconds * 1000) {
         counters.givenUp++;
@@ -200,7 +239,7 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
       });
       sending.add(done);
     }
-    if (queue.ready.size > 0 && queue.pausedUntilMs > 0) wakeTimer();
+    if (queue.ready.size > 0 && queue.pausedUntilMs > 0 && !held) wakeTimer();
   }
 
   function wakeTimer(): void {
@@ -274,6 +313,9 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
       if (waits !== undefined) count(waits.person.queue, -1);
       later.delete(interopId);
       lastSentMs.delete(interopId);
+    },
+    hold() {
+      held = true;
     },
     async close() {
       closed = true;

@@ -1,0 +1,144 @@
+// Whom the network left without a word: a session with kept mail asks for its device to be woken, and no other does.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { attribute, type Element, element } from '@drawbridge/wire/element';
+import { NS_CLIENT, NS_DELIVERY, NS_SM } from '@drawbridge/wire/namespaces';
+import { Mailboxes } from '../mailbox/mailbox.ts';
+import { defaultMailboxLimits } from '../mailbox/mailbox-limits.ts';
+import { createStanzaCodec } from '../mailbox/stanza-codec.ts';
+import { MemoryMailboxStore } from '../testing/memory-mailbox.ts';
+import { HeldMemory } from './held-memory.ts';
+import { type Carrier, defaultSessionLimits, DeviceSession, type SessionHost } from './device-session.ts';
+
+const domain = 'citadel.example';
+const device = { row: 1, id: 1, registrationId: 1, thumbprint: 't', listed: true };
+const silent = element('silent', NS_DELIVERY);
+const { lateAfterMs, answerWithinMs, maxUnacknowledged } = defaultSessionLimits;
+
+function scene() {
+  let nowMs = 0;
+  const asked: number[] = [];
+  const written: Element[] = [];
+  const mailboxes = new Mailboxes({
+    store: new MemoryMailboxStore(),
+    codec: createStanzaCodec(domain),
+    nowMs: () => nowMs,
+    monotonicMs: () => nowMs,
+    limits: defaultMailboxLimits,
+    events: { congested: () => {}, damaged: () => {} },
+  });
+  const host: SessionHost = {
+    domain,
+    limits: defaultSessionLimits,
+    mailboxes,
+    monotonicMs: () => nowMs,
+    newId: () => 'id',
+    route: () => {},
+    stillWanted: () => true,
+    flushSoon: () => {},
+    flushLater: () => {},
+    mailWaits: () => asked.push(nowMs),
+    ended: () => {},
+    congested: false,
+    memory: new HeldMemory(1_000_000),
+    pausedByCongestion: () => {},
+  };
+  const carrier: Carrier = {
+    write: elements => written.push(...elements),
+    countsLate: false,
+    congested: false,
+    pause: () => {},
+    resume: () => {},
+    close: () => {},
+  };
+  const session = new DeviceSession(host, { interopId: `0-${'a'.repeat(26)}`, provider: 0 }, device, 'k');
+  session.carryOn(carrier);
+  session.receive(element('enable', NS_SM, { resume: 'true' }));
+  const at = (ms: number): void => {
+    nowMs = ms;
+    session.flush();
+    session.tick(nowMs);
+  };
+  const message = (keep: boolean, children: readonly Element[] = []): void => {
+    const receipt = { remaining: 1, failed: false, settled: () => {}, refused: () => {} };
+    const el = element('message', NS_CLIENT, { from: `b@${domain}/1`, id: 'm' }, children);
+    mailboxes.append(device.row, el, 100, keep, receipt);
+  };
+  at(1_000);
+  return { session, carrier, asked, written, at, message };
+}
+
+test('a stream that owes an answer is late: its device is woken once, and is not taken for reachable', () => {
+  const { session, asked, at, message } = scene();
+  message(true);
+  at(2_000);
+  assert.equal(session.reachable, true);
+  at(2_000 + lateAfterMs);
+  assert.deepEqual(asked, []);
+  at(2_001 + lateAfterMs);
+  at(4_000 + lateAfterMs);
+  assert.deepEqual(asked, [2_001 + lateAfterMs]);
+  assert.equal(session.reachable, false);
+  session.receive(element('a', NS_SM, { h: '1' }));
+  session.afterInput();
+  at(5_000 + lateAfterMs);
+  assert.equal(session.reachable, true);
+  assert.equal(asked.length, 1);
+});
+
+test('a lost stream with kept mail has its device woken: cut, timed out, ended', () => {
+  for (const lose of ['cut', 'timed out', 'goodbye'] as const) {
+    const { session, carrier, asked, at, message } = scene();
+    message(true);
+    at(2_000);
+    if (lose === 'cut') session.carrierLost(carrier);
+    else if (lose === 'goodbye') session.end();
+    else at(2_001 + answerWithinMs);
+    assert.equal(asked.length >= 1, true, lose);
+    const before = asked.length;
+    session.end();
+    assert.equal(asked.length, before, `${lose}: not again when the session is given up`);
+  }
+});
+
+test('nobody is woken for what is acknowledged, silent or never kept, nor for a stream that another replaces', () => {
+  const lost = (before: (parts: ReturnType<typeof scene>) => void): number => {
+    const parts = scene();
+    before(parts);
+    parts.at(2_000);
+    parts.session.carrierLost(parts.carrier);
+    return parts.asked.length;
+  };
+  assert.equal(
+    lost(() => {}),
+    0,
+  );
+  assert.equal(
+    lost(({ message }) => message(true, [silent])),
+    0,
+  );
+  assert.equal(
+    lost(({ message }) => message(false)),
+    0,
+  );
+  assert.equal(
+    lost(({ session, message }) => {
+      message(true);
+      session.receive(element('a', NS_SM, { h: '1' }));
+    }),
+    0,
+  );
+  const { session, asked, message } = scene();
+  message(true);
+  session.end('conflict');
+  assert.deepEqual(asked, []);
+});
+
+test('behind a full window of silent mail there may be other mail', () => {
+  const { session, carrier, asked, written, at, message } = scene();
+  for (let i = 0; i <= maxUnacknowledged; i++) message(true, [silent]);
+  at(2_000);
+  assert.equal(written.filter(el => attribute(el, 'id') === 'm').length, maxUnacknowledged);
+  session.carrierLost(carrier);
+  assert.equal(asked.length, 1);
+});
