@@ -1,12 +1,14 @@
 // A person at a terminal: what they type becomes calls of the SDK, what happens becomes lines.
 // Knows nothing of the commands and of how things look: both are in chat/.
-import { type Client, ClientError, openClient } from '@drawbridge/client';
+import { type Client, ClientError, clientErrors, openClient } from '@drawbridge/client';
 import type { ChatPerson } from './chat.ts';
 import { obey } from './chat/commands.ts';
 import { Conversation } from './chat/conversation.ts';
 import { harmless } from './chat/harmless.ts';
+import { notReachable } from './chat/not-reachable.ts';
+import { paint } from './chat/paint.ts';
 import { Screen } from './chat/screen.ts';
-import { eventLine } from './chat/shown-event.ts';
+import { ConnectionWords, type Remark, remarkOn } from './chat/shown-event.ts';
 import { shown } from './chat/shown-message.ts';
 import { CommandError } from './command-error.ts';
 
@@ -70,25 +72,38 @@ async function readLines(chat: Conversation): Promise<void> {
   chat.screen.close();
 }
 
-function explain(chat: Conversation, error: unknown): void {
+async function explain(chat: Conversation, error: unknown): Promise<void> {
   if (!(error instanceof ClientError)) throw error;
-  const next = error.code === 'media-unreadable' ? ' Here that is /file PATH.' : '';
-  chat.say(`not done: ${error.message}${next}`);
+  chat.say(paint('warning', `not done: ${clientErrors[error.code].text}${await nextStep(chat, error)}`));
+}
+
+/** What helps against a refusal, in the words of this terminal. */
+async function nextStep(chat: Conversation, { code, detail }: ClientError): Promise<string> {
+  if (code === 'media-unreadable') return ' Here that is /file PATH.';
+  if (code === 'not-found' || code === 'not-reachable') return ` ${await notReachable(chat.client, chat.meant)}`;
+  return detail === undefined ? '' : ` (${harmless(detail)})`;
 }
 
 async function showMessages(chat: Conversation): Promise<void> {
   for await (const message of chat.client.messages()) {
     chat.received(message);
     const { identifier, provider } = message.from;
-    chat.say(`${harmless(identifier ?? 'somebody')} (${harmless(provider ?? 'unknown')}): ${shown(message)}`);
+    const name = `${harmless(identifier ?? 'somebody')} (${harmless(provider ?? 'unknown')})`;
+    chat.say(`${paint('name', name)}: ${shown(message)}`);
     if (chat.screen.interactive) await message.markRead();
   }
 }
 
 async function showEvents({ client, screen }: Conversation): Promise<void> {
+  const connection = new ConnectionWords();
+  const nameOf = async (interopId: string): Promise<string> =>
+    harmless((await client.contacts.get(interopId)).identifier ?? 'somebody');
   for await (const event of client.events()) {
-    const line = eventLine(event, client.me?.interopId);
-    if (line !== undefined) screen.say(line);
+    const said: Remark | undefined =
+      event.kind === 'status'
+        ? connection.remarkOn(event.status)
+        : await remarkOn(event, { me: client.me?.interopId, nameOf });
+    if (said !== undefined) screen.say(paint(said.look, said.text));
   }
 }
 

@@ -2,7 +2,6 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { CommandError, usageError } from './command-error.ts';
 
@@ -44,7 +43,7 @@ export function registerChat(program: Command): void {
     .option('--provider <url>', 'your provider')
     .option('--ca <file>', 'development: trust this authority (PEM)')
     .option('--folder <folder>', 'where keys and history are kept (otherwise below ~/.drawbridge)')
-    .option('--replace', 'enlist anew, removing your other devices (when they are lost)', false)
+    .option('--replace', 'enlist again and remove your other devices (when they are lost)', false)
     .addHelpText(
       'after',
       `
@@ -57,15 +56,10 @@ Examples:
   $ printf '/to citadel.example bob\\nhello\\n/quit\\n' | drawbridge chat --network FILE --as dora`,
     )
     .action(async (flags: Flags) => {
-      const who = whoIsThat(flags);
+      const person = personOf(flags);
       const { runChat } = await import('./chat-run.ts');
-      const password = await secret(
-        'DRAWBRIDGE_PASSWORD',
-        `Password of ${who.identifier} at ${who.provider}: `,
-        who.demo,
-      );
-      const passphrase = await secret('DRAWBRIDGE_PASSPHRASE', `Passphrase of ${who.folder}: `, who.demo);
-      await runChat({ ...who, password, passphrase, replace: flags.replace });
+      const [password = '', passphrase = ''] = await secretsOf(person);
+      await runChat({ ...person, password, passphrase, replace: flags.replace });
     });
 }
 
@@ -79,7 +73,7 @@ export type ChatPerson = {
   readonly demo: boolean;
 };
 
-function whoIsThat(flags: Flags): ChatPerson {
+function personOf(flags: Flags): ChatPerson {
   const { as: identifier } = flags;
   if (identifier === undefined) throw usageError('--as is missing', 'say who you are at your provider: --as anna');
   const folderOf = (place: string): string =>
@@ -122,25 +116,26 @@ function readNetwork(file: string): NetworkFile {
     return JSON.parse(readFileSync(file, 'utf8')) as NetworkFile;
   } catch (error) {
     if (error instanceof SyntaxError)
-      throw new CommandError(`${file} is no network file`, 'name the network.json of a running demo');
+      throw new CommandError(`${file} is not a network file`, 'name the network.json of a running demo');
     throw error;
   }
 }
 
-/** From the environment, or asked for without showing what is typed. */
-async function secret(variable: string, question: string, demo: boolean): Promise<string> {
-  const given = process.env[variable];
-  if (given !== undefined && given !== '') return given;
-  if (demo) return 'nothing worth hiding in a demo';
-  if (!process.stdin.isTTY)
-    throw usageError(`${variable} is not set, and there is no terminal to ask at`, `set ${variable}`);
-  const terminal = createInterface({ input: process.stdin, output: process.stderr, terminal: true });
-  process.stderr.write(question);
-  const quiet = terminal as unknown as { _writeToOutput?: (text: string) => void };
-  quiet._writeToOutput = () => {};
-  const answer = await terminal.question('');
-  terminal.close();
-  process.stderr.write('\n');
-  if (answer === '') throw usageError('nothing was typed', `type it, or set ${variable}`);
-  return answer;
+/** Password and passphrase: from the environment, or asked for without showing what is typed. */
+async function secretsOf({ identifier, provider, folder, demo }: ChatPerson): Promise<string[]> {
+  const questions = [
+    { variable: 'DRAWBRIDGE_PASSWORD', question: `Password of ${identifier} at ${provider}: ` },
+    { variable: 'DRAWBRIDGE_PASSPHRASE', question: `Passphrase of ${folder}: ` },
+  ];
+  const open = demo ? [] : questions.filter(({ variable }) => (process.env[variable] ?? '') === '');
+  if (open.length > 0 && !process.stdin.isTTY) {
+    throw usageError(`${open[0]!.variable} is not set, and there is no terminal to ask at`, `set ${open[0]!.variable}`);
+  }
+  const { askSecrets } = await import('./secrets.ts');
+  const answers = open.length === 0 ? [] : await askSecrets(open);
+  return questions.map(({ variable }) => {
+    const given = process.env[variable] ?? '';
+    if (given !== '') return given;
+    return demo ? 'nothing worth hiding in a demo' : (answers.shift() ?? '');
+  });
 }

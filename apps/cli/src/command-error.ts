@@ -1,7 +1,7 @@
 // Failures that a person at a terminal can mend: what went wrong, and the next step. Knows nothing of commands.
 
-/** 0 all right, 1 it failed, 2 it was called wrongly. */
-export const exitCodes = { ok: 0, failed: 1, usage: 2 } as const;
+/** 0 all right, 1 it failed, 2 wrong usage, 130 stopped by Ctrl-C at a question. */
+export const exitCodes = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
 export class CommandError extends Error {
   readonly nextStep: string;

@@ -9,6 +9,7 @@ import { registerGatekeeper } from './gatekeeper.ts';
 import { registerInspect } from './inspect.ts';
 import { registerProvider } from './provider.ts';
 import { registerSandbox } from './sandbox.ts';
+import { registerShell } from './shell.ts';
 import { registerToken } from './token.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
@@ -33,7 +34,7 @@ Examples:
   $ drawbridge provider --help                      run the provider kit
   $ drawbridge token inspect -                      what a gatekeeper says about an ownership proof
 
-Exit codes: 0 all right, 1 it failed, 2 it was called wrongly.`,
+Exit codes: 0 all right, 1 it failed, 2 wrong usage, 130 stopped by Ctrl-C at a question.`,
     );
   for (const register of [
     registerDemo,
@@ -43,6 +44,7 @@ Exit codes: 0 all right, 1 it failed, 2 it was called wrongly.`,
     registerSandbox,
     registerToken,
     registerInspect,
+    registerShell,
   ])
     register(program);
   for (const command of allCommands(program)) command.exitOverride();

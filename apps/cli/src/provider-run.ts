@@ -10,6 +10,7 @@ import { type MediaStorage, openMediaStorage, parseMediaStorage } from '@drawbri
 import { createProvider, type Provider, type ProviderOptions } from '@drawbridge/provider/provider';
 import { openProviderDatabase } from '@drawbridge/provider/provider-database';
 import { createSqliteDirectory } from '@drawbridge/provider/sqlite-directory';
+import { askSecret } from './secrets.ts';
 import { CommandError, exitCodes, usageError } from './command-error.ts';
 import { loopbackAddresses } from './dev-config.ts';
 import { lockFolder } from './folder-lock.ts';
@@ -163,17 +164,18 @@ export async function runProvider({ provider: options, host, port, tls, mediaSto
   process.exit(exitCodes.ok);
 }
 
-/** Adds a person whose password stands on standard input. A provider that runs sees them at once. */
+/** Adds a person whose password is typed, or stands on standard input. A provider that runs sees them at once. */
 export async function addUser(folder: string, identifier: string): Promise<void> {
   if (!isUserIdentifier(identifier)) {
     throw usageError(
-      'that is no user-visible identifier',
+      'that is not a user-visible identifier',
       'give 1 to 128 characters, no space at the ends, in form NFC',
     );
   }
-  if (process.stdin.isTTY) process.stderr.write('Password, then Enter and Ctrl-D: ');
-  const password = (await text(process.stdin)).replace(/\r?\n$/, '');
-  if (!isPassword(password)) throw usageError('that is no password', 'give 8 characters to 512 bytes, in one line');
+  const password = process.stdin.isTTY
+    ? await askSecret({ question: `Password of ${identifier}: ` })
+    : (await text(process.stdin)).replace(/\r?\n$/, '');
+  if (!isPassword(password)) throw usageError('that is not a password', 'give 8 characters to 512 bytes, in one line');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const database = openProviderDatabase(join(folder, 'provider.sqlite'));
   try {

@@ -64,7 +64,9 @@ people's files in an S3-compatible bucket: docs/operations/configuration.md.`,
   provider
     .command('add-user')
     .summary('add a person to the embedded directory')
-    .description('Adds a person. The password is read from standard input: one line, 8 characters to 512 bytes.')
+    .description(
+      'Adds a person. The password is asked for at a terminal, or read from standard input: one line, 8\ncharacters to 512 bytes.',
+    )
     .requiredOption('--data <folder>', "the provider's data folder")
     .argument('<identifier>', 'user-visible identifier')
     .addHelpText('after', "\nExample:\n  $ echo 'correct horse' | drawbridge provider add-user --data skylark anna")

@@ -15,10 +15,12 @@ const commands: readonly ChatCommand[] = [
   ...fileCommands,
   ...historyCommands,
   ...ownCommands,
-  { name: '/help', takes: '', does: 'this list', run: chat => chat.say(help()) },
+  { name: '/help', takes: '', does: 'this list', run: chat => chat.say(help(), helpColumn) },
 ];
 
 const byName = new Map<string, ChatCommand>(commands.map(command => [command.name, command]));
+
+const helpColumn = 27;
 
 function help(): string {
   const rows = [
@@ -26,7 +28,7 @@ function help(): string {
     ...commands.map(({ name, takes, does }) => ({ left: `${name} ${takes}`, does })),
     { left: '/quit', does: 'goodbye' },
   ];
-  return rows.map(({ left, does }) => `  ${left.padEnd(24)} ${does}`).join('\n');
+  return rows.map(({ left, does }) => `  ${left.padEnd(helpColumn - 3)} ${does}`).join('\n');
 }
 
 /** Does what a line says. Rejects with `ClientError`. */

@@ -9,6 +9,8 @@ export class Conversation {
   readonly client: Client;
   readonly screen: Screen;
   peer: Peer | undefined;
+  /** The provider of whom the last command spoke, reachable or not. */
+  meant: string | undefined;
   lastOwn: string | undefined;
   lastTheirs: Message | undefined;
   lastPoll: Pick<Message, 'author' | 'id'> | undefined;
@@ -19,11 +21,12 @@ export class Conversation {
     this.screen = screen;
   }
 
-  say(line: string): void {
-    this.screen.say(line);
+  say(line: string, hanging?: number): void {
+    this.screen.say(line, hanging);
   }
 
   async send(to: Recipient, outgoing: Outgoing): Promise<void> {
+    this.meant = typeof to === 'object' && 'provider' in to ? to.provider : undefined;
     const message = await this.client.send(to, outgoing);
     this.lastOwn = message.id;
     if (message.kind === 'poll') this.lastPoll = message;

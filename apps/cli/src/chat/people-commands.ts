@@ -9,6 +9,7 @@ async function writeTo(chat: Conversation, rest: string): Promise<void> {
     chat.say('/to PROVIDER NAME, for example: /to citadel.example bob');
     return;
   }
+  chat.meant = provider;
   const found = await chat.client.contacts.find(provider, name.join(' '));
   chat.peer = { provider, identifier: name.join(' ') };
   chat.say(`writing to ${harmless(found.identifier ?? '')} of ${harmless(provider)}: ${disclosure(provider)}`);

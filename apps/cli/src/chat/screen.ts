@@ -1,6 +1,8 @@
-// The terminal of a chat: lines that are typed, in order, and lines that appear above the one being typed.
-// Knows nothing of messages.
+// The terminal of a chat: lines that are typed, in order, and lines that appear above the one being typed, wrapped between
+// words. Knows nothing of messages.
 import { createInterface, type Interface } from 'node:readline';
+import { paint } from './paint.ts';
+import { wrap } from './wrap.ts';
 
 export class Screen {
   readonly #terminal: Interface;
@@ -13,7 +15,7 @@ export class Screen {
     const terminal = createInterface({
       input: process.stdin,
       output: process.stdout,
-      prompt: '> ',
+      prompt: paint('prompt', '> '),
       terminal: process.stdin.isTTY,
     });
     terminal.on('line', line => {
@@ -33,10 +35,12 @@ export class Screen {
     return process.stdin.isTTY;
   }
 
-  /** Prints above the line that is being typed. */
-  say(line: string): void {
-    if (process.stdout.isTTY) process.stdout.write('\r\u001b[K');
-    process.stdout.write(`${line}\n`);
+  /** Prints above the line that is being typed. Lines that go on are indented by `hanging` columns, or like the first. */
+  say(text: string, hanging?: number): void {
+    const { isTTY, columns } = process.stdout;
+    if (isTTY) process.stdout.write('\r\u001b[K');
+    // A pipe gets whole lines; a terminal that doesn't say its width wraps by itself.
+    process.stdout.write(`${isTTY && columns > 0 ? wrap(text, columns, hanging) : text}\n`);
     this.#prompt();
   }
 
@@ -54,6 +58,7 @@ export class Screen {
 
   /** No more prompts and lines from now on. */
   close(): void {
+    if (process.stdout.isTTY && !this.#ended) process.stdout.write('\r\u001b[K');
     this.#ended = true;
     this.#terminal.close();
   }

@@ -1,51 +1,121 @@
-// What happens while one chats, as a line of text, or none when a person need not know.
+// What happens while one chats, as a remark or a warning in words, or nothing when a person need not know.
 // Knows nothing of the terminal.
-import { type ClientEvent, clientErrors } from '@drawbridge/client';
+import { type ClientEvent, type ConnectionStatus, clientErrors, type MessageRecord } from '@drawbridge/client';
 import { harmless } from './harmless.ts';
-import { shown } from './shown-message.ts';
+import { clipped, shown } from './shown-message.ts';
 
-export function eventLine(event: ClientEvent, me: string | undefined): string | undefined {
+export type Remark = { readonly look: 'remark' | 'warning'; readonly text: string };
+
+const remark = (text: string): Remark => ({ look: 'remark', text: `  (${text})` });
+const warning = (text: string): Remark => ({ look: 'warning', text: `  (${text})` });
+
+export type Told = {
+  /** The InteropId of the person at the terminal. */
+  readonly me: string | undefined;
+  /** What to call somebody else. */
+  readonly nameOf: (interopId: string) => Promise<string>;
+};
+
+export async function remarkOn(event: ClientEvent, { me, nameOf }: Told): Promise<Remark | undefined> {
   switch (event.kind) {
-    case 'status':
-      return event.status.kind === 'online' ? undefined : `(${event.status.kind})`;
-    case 'message': {
-      const { message, change } = event;
-      if (message.author === me && change === 'state') {
-        if (message.state === 'delivered' || message.state === 'read' || message.state === 'played')
-          return `  (${message.state}: ${harmless(message.text).slice(0, 40)})`;
-        if (message.state === 'failed')
-          return `  (not sent, ${message.failure?.code ?? 'unknown'}: ${harmless(message.text).slice(0, 40)})`;
-        if (message.state === 'held') return '  (held: their key has changed. Compare /safety, then /accept)';
-      }
-      if (message.author !== me && change === 'content') return `  (changed) ${shown(message)}`;
-      if (message.author === me && change === 'content' && message.reactions !== undefined)
-        return `  ${shown(message)}`;
-      if (message.author === me && change === 'content' && message.kind === 'poll') return `  ${shown(message)}`;
-      return undefined;
-    }
+    case 'message':
+      return event.message.author === me ? ownMessage(event.message, event.change) : theirMessage(event);
     case 'file': {
       const { name, state, failure } = event.file;
-      if (state === 'sent') return `  (encrypted and uploaded: ${harmless(name)})`;
+      if (state === 'sent') return remark(`encrypted and uploaded: ${harmless(name)}`);
       if (failure === undefined) return undefined;
-      return `  (not sent: ${harmless(name)}: ${clientErrors[failure.code].text})`;
+      return warning(`not sent: ${harmless(name)}: ${clientErrors[failure.code].text}`);
     }
     case 'typing':
-      return event.state === 'started' ? '  (is writing …)' : undefined;
-    case 'expiry-timer':
-      return event.seconds === 0
-        ? '  (messages stay from now on)'
-        : `  (messages vanish ${event.seconds} s after they were read)`;
+      return event.state === 'started' ? remark(`${await nameOf(event.from)} is writing …`) : undefined;
+    case 'expiry-timer': {
+      const name = event.from === me ? 'you' : await nameOf(event.from);
+      const rule = event.seconds === 0 ? 'messages stay' : `messages vanish ${event.seconds} s after they were read`;
+      return remark(`from now on ${rule}: set by ${name}`);
+    }
     case 'profile':
-      return event.interopId === me ? undefined : `  (calls themselves “${harmless(event.profile.displayName)}”)`;
+      if (event.interopId === me) return undefined;
+      return remark(
+        `${await nameOf(event.interopId)} goes by the name “${harmless(event.profile.displayName)}”; nobody has checked it`,
+      );
     case 'history-asked':
-      return `  (your device ${event.deviceId} asks for the history; it was not linked with it)`;
-    case 'history':
-      return `  (history ${event.direction}: ${event.finished ? 'done' : `${event.done} of ${event.total}`})`;
-    case 'identity':
-      return `  (${event.identity.kind})`;
+      return warning(`your device ${event.deviceId} asks for the history; it was not linked with it`);
+    case 'history': {
+      const where = event.direction === 'sending' ? 'to' : 'from';
+      const far = event.finished ? 'all of it' : `${event.done} of ${event.total}`;
+      return remark(`history ${where} your device ${event.deviceId}: ${far}`);
+    }
+    case 'identity': {
+      const { identity } = event;
+      const name = await nameOf(identity.interopId);
+      if (identity.kind === 'identity-first-seen') {
+        return remark(`first contact with ${name}: compare /safety with them by another way, then /verify`);
+      }
+      return identity.needsAcceptance
+        ? warning(
+            `the key of ${name} has changed after you verified it. Nothing is sent: compare /safety, then /accept`,
+          )
+        : warning(`the key of ${name} has changed: a new phone, or somebody else. /safety shows the number to compare`);
+    }
     case 'problem':
-      return `  (${event.error.message})`;
+      return warning(event.error.message);
+    case 'missed':
+      return remark(`${event.count} changes came too fast to be shown: /history has them`);
+    case 'status':
+    case 'chat':
+      return undefined;
+  }
+}
+
+function ownMessage(message: MessageRecord, change: string): Remark | undefined {
+  const text = clipped(message.text, 40);
+  if (change === 'content') {
+    const changed = message.reactions !== undefined || message.kind === 'poll';
+    return changed ? { look: 'remark', text: `  ${shown(message)}` } : undefined;
+  }
+  if (change !== 'state') return undefined;
+  switch (message.state) {
+    case 'delivered':
+    case 'read':
+    case 'played':
+      return remark(`${message.state}: ${text}`);
+    case 'failed': {
+      const why = message.failure === undefined ? '' : ` ${clientErrors[message.failure.code].text}`;
+      return warning(`not sent: ${text}.${why} /failed lists such messages`);
+    }
+    case 'held':
+      return warning('kept back: their key has changed. Compare /safety, then /accept');
     default:
       return undefined;
+  }
+}
+
+function theirMessage({ message, change }: Extract<ClientEvent, { kind: 'message' }>): Remark | undefined {
+  return change === 'content' ? { look: 'remark', text: `  (changed) ${shown(message)}` } : undefined;
+}
+
+/** The connection in words, when it is lost or back. A person who writes meanwhile loses nothing. */
+export class ConnectionWords {
+  #lost = false;
+
+  remarkOn(status: ConnectionStatus): Remark | undefined {
+    switch (status.kind) {
+      case 'online': {
+        const back = this.#lost;
+        this.#lost = false;
+        return back ? remark('connected again') : undefined;
+      }
+      case 'waiting': {
+        if (this.#lost) return undefined;
+        this.#lost = true;
+        const why = status.error.retry ? '' : ` ${status.error.message}`;
+        return warning(`connection lost: what you write is kept, and sent when it is back.${why}`);
+      }
+      case 'stopped':
+        return status.error === undefined ? undefined : warning(`disconnected. ${status.error.message}`);
+      case 'idle':
+      case 'connecting':
+        return undefined;
+    }
   }
 }

@@ -6,6 +6,12 @@ import { harmless } from './harmless.ts';
 
 const shownBars = 24;
 
+/** The beginning of what somebody wrote. */
+export function clipped(text: string, count: number): string {
+  const line = harmless(text);
+  return line.length <= count ? line : `${line.slice(0, count - 1)}…`;
+}
+
 export function clock(ms: number): string {
   return new Date(ms).toLocaleTimeString();
 }
@@ -19,12 +25,12 @@ export function chatLine(chat: Chat): string {
   ].filter(mark => mark !== '');
   const said = chat.profile?.displayName ?? '';
   const name = `${harmless(chat.with.identifier ?? 'somebody')}${said === '' ? '' : ` “${harmless(said)}”`}`;
-  const last = chat.lastMessage === undefined ? '' : shown(chat.lastMessage).slice(0, 60);
+  const last = chat.lastMessage === undefined ? '' : clipped(shown(chat.lastMessage), 60);
   return `${name}${marks.length === 0 ? '' : ` (${marks.join(', ')})`}: ${last}`;
 }
 
 export function shown(message: MessageRecord): string {
-  const quoted = message.replyTo === undefined ? '' : `“${harmless(message.replyTo.excerpt).slice(0, 40)}” ← `;
+  const quoted = message.replyTo === undefined ? '' : `“${clipped(message.replyTo.excerpt, 40)}” ← `;
   const reactions = Object.values(message.reactions ?? {})
     .map(harmless)
     .join('');
@@ -75,7 +81,7 @@ function shownAttachment(pointer: AttachmentPointer): string {
   return parts.join(' ');
 }
 
-/** A waveform in one line: for each of so many pieces the loudest step of it. */
+/** A waveform in one line: its pieces, each as loud as its loudest step. */
 function bars(waveform: Uint8Array): string {
   const count = Math.min(waveform.length, shownBars);
   const pieces = Array.from({ length: count }, (_, at) =>
