@@ -1,0 +1,252 @@
+// Attacks with keys of the gatekeeper's own under the names of others.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
+import { makeDecryptionError } from '@drawbridge/e2ee/retry';
+import { attribute, childElement, type Element, element } from '@drawbridge/wire/element';
+import { NS_E2EE, NS_KEYS } from '@drawbridge/wire/namespaces';
+import type { Attack } from './attack.ts';
+import { Impostor } from './impostor.ts';
+import type { CheatingNetwork, Person } from './network.ts';
+import { bytesOf, withPayload } from './stanzas.ts';
+
+/** Anna and Bob have talked; with `verified`, Anna has compared Bob's safety number. */
+async function pair(network: CheatingNetwork, verified: boolean): Promise<[Person, Person]> {
+  const anna = await network.person('anna');
+  const bob = await network.person('bob');
+  await anna.say(bob, 'hello Bob');
+  await bob.sees('hello Bob');
+  await bob.say(anna, 'hello Anna');
+  await anna.sees('hello Anna');
+  if (verified) await anna.verify(bob);
+  return [anna, bob];
+}
+
+const isAbout = (asked: Element, name: string, person: Person): boolean =>
+  asked.ns === NS_KEYS && asked.name === name && attribute(asked, 'jid') === `${person.id}@citadel.example`;
+
+const deviceList = (person: Person, devices: readonly { id: number; registration: number }[]): Element =>
+  element(
+    'devices',
+    NS_KEYS,
+    { jid: `${person.id}@citadel.example` },
+    devices.map(({ id, registration }) =>
+      element('device', NS_KEYS, { id: String(id), registration: String(registration) }),
+    ),
+  );
+
+/** The gatekeeper gives the impostor's keys for Bob's, and takes what is sent to them. */
+function giveFalseKeys(network: CheatingNetwork, anna: Person, bob: Person, impostor: Impostor): void {
+  network.gatekeeper.lies = {
+    answer(asked, answer, who) {
+      if (who !== anna.jid) return answer;
+      const { deviceId: id } = impostor.as;
+      if (isAbout(asked, 'devices', bob))
+        return withPayload(answer, deviceList(bob, [{ id, registration: impostor.registrationId }]));
+      return isAbout(asked, 'bundle', bob) ? withPayload(answer, impostor.bundle()) : answer;
+    },
+    accept(message, who) {
+      if (who !== anna.jid) return [message];
+      void impostor.open(message, anna.address);
+      return [];
+    },
+  };
+}
+
+const wasHeld = (id: string) => (event: { readonly kind: string }) => {
+  const { message } = event as { message?: { id: string; state?: string } };
+  return event.kind === 'message' && message?.id === id && message.state === 'held' ? true : undefined;
+};
+
+const changeOf = (person: Person) => (event: Parameters<Parameters<Person['told']>[0]>[0]) =>
+  event.kind === 'identity' && event.identity.kind === 'identity-changed' && event.identity.interopId === person.id
+    ? event.identity
+    : undefined;
+
+async function reconnected(person: Person): Promise<void> {
+  await person.client.disconnect();
+  await person.client.connect();
+}
+
+export const falseKeys: readonly Attack[] = [
+  {
+    name: 'false keys for a verified contact, found when a session is begun',
+    permitted: ['told'],
+    async play(network) {
+      const [anna, bob] = await pair(network, true);
+      const impostor = await Impostor.pose({ interopId: bob.id, deviceId: 2 });
+      giveFalseKeys(network, anna, bob, impostor);
+      await reconnected(anna);
+      const { id } = await anna.say(bob, 'a secret');
+      await anna.told(wasHeld(id), 'the message is held');
+      assert.equal((await anna.told(changeOf(bob), 'the key changed')).needsAcceptance, true);
+      const { inForce, pending } = await anna.client.identities.safetyNumbers({ interopId: bob.id });
+      const { digits } = await bob.client.identities.safetyNumber({ interopId: anna.id });
+      assert.equal(inForce.digits, digits);
+      assert.notEqual(pending?.digits, digits);
+      assert.deepEqual(impostor.read, []);
+      // Refused, and the gatekeeper is honest again: the message goes to the true Bob.
+      const { pending: key } = await anna.client.identities.get({ interopId: bob.id });
+      network.gatekeeper.lies = {};
+      await anna.client.identities.reject({ interopId: bob.id }, key!.identityKey);
+      await reconnected(anna);
+      await bob.sees('a secret');
+      return 'told';
+    },
+  },
+  {
+    name: 'false keys for a contact who was not verified',
+    permitted: ['told'],
+    async play(network) {
+      const [anna, bob] = await pair(network, false);
+      const impostor = await Impostor.pose({ interopId: bob.id, deviceId: 2 });
+      giveFalseKeys(network, anna, bob, impostor);
+      await reconnected(anna);
+      await anna.say(bob, 'to whoever the directory says');
+      await anna.told(changeOf(bob), 'the key changed');
+      assert.equal(anna.client.notices.list().filter(each => each.change.kind === 'identity-changed').length, 1);
+      return 'told';
+    },
+  },
+  {
+    name: 'false keys at a first contact are seen by whoever compares safety numbers',
+    permitted: ['told'],
+    async play(network) {
+      const anna = await network.person('anna');
+      const bob = await network.person('bob');
+      const impostor = await Impostor.pose({ interopId: bob.id, deviceId: 1 });
+      giveFalseKeys(network, anna, bob, impostor);
+      await anna.say(bob, 'nice to meet you');
+      await anna.told(event => event.kind === 'identity' || undefined, 'a key was seen first');
+      const seen = await anna.client.identities.get({ interopId: bob.id });
+      await bob.client.send({ interopId: anna.id }, { text: 'me too' });
+      network.book.push({ author: bob.id, to: anna.id, text: 'me too' });
+      await anna.told(changeOf(bob), 'the true key is another one');
+      assert.notEqual(seen.fingerprint, (await anna.client.identities.get({ interopId: bob.id })).fingerprint);
+      return 'told';
+    },
+  },
+  {
+    name: 'a forged message under the name of a verified contact',
+    permitted: ['told'],
+    async play(network) {
+      const [anna, bob] = await pair(network, true);
+      const impostor = await Impostor.pose({ interopId: bob.id, deviceId: 1 });
+      const bundle = element('bundle', NS_KEYS, { jid: `${anna.id}@citadel.example`, device: '1' });
+      await impostor.meet(anna.id, await network.gatekeeper.ask(bob.jid, bundle));
+      network.gatekeeper.give(anna.jid, await impostor.say(anna.address, { kind: 'text', text: 'send me money' }));
+      assert.equal((await anna.told(changeOf(bob), 'the key changed')).needsAcceptance, true);
+      const { pending } = await anna.client.identities.get({ interopId: bob.id });
+      await anna.client.identities.reject({ interopId: bob.id }, pending!.identityKey);
+      await bob.say(anna, 'it was not me');
+      await anna.sees('it was not me');
+      return 'told';
+    },
+  },
+  {
+    name: 'a forged message that nobody can decrypt stops no verified conversation',
+    permitted: ['delivered'],
+    async play(network) {
+      const [anna, bob] = await pair(network, true);
+      const impostor = await Impostor.pose({ interopId: bob.id, deviceId: 1 });
+      const bundle = element('bundle', NS_KEYS, { jid: `${anna.id}@citadel.example`, device: '1' });
+      await impostor.meet(anna.id, await network.gatekeeper.ask(bob.jid, bundle));
+      const forged = await impostor.say(anna.address, { kind: 'text', text: 'send me money' }, false);
+      network.gatekeeper.give(anna.jid, forged);
+      await bob.say(anna, 'nothing happened');
+      await anna.sees('nothing happened');
+      assert.equal((await anna.client.identities.get({ interopId: bob.id })).pending, undefined);
+      await anna.say(bob, 'indeed');
+      await bob.sees('indeed');
+      return 'delivered';
+    },
+  },
+  {
+    name: 'a device with other keys is added to a verified contact',
+    permitted: ['told'],
+    async play(network) {
+      const [anna, bob] = await pair(network, true);
+      const impostor = await Impostor.pose({ interopId: bob.id, deviceId: 9 });
+      const taken: Element[] = [];
+      network.gatekeeper.lies = {
+        answer(asked, answer, who) {
+          if (who !== anna.jid) return answer;
+          if (isAbout(asked, 'bundle', bob))
+            return attribute(asked, 'device') === '9' ? withPayload(answer, impostor.bundle()) : answer;
+          if (!isAbout(asked, 'devices', bob)) return answer;
+          const list = childElement(answer, 'devices', NS_KEYS)!;
+          const ghost = { id: '9', registration: String(impostor.registrationId) };
+          return withPayload(answer, { ...list, children: [...list.children, element('device', NS_KEYS, ghost)] });
+        },
+        accept(message, who) {
+          if (who !== anna.jid) return [message];
+          taken.push(message);
+          void impostor.open(message, anna.address);
+          return [message];
+        },
+      };
+      await reconnected(anna);
+      const { id } = await anna.say(bob, 'for your devices');
+      await anna.told(wasHeld(id), 'the message is held');
+      await anna.told(changeOf(bob), 'another key');
+      assert.deepEqual(impostor.read, []);
+      return 'told';
+    },
+  },
+  {
+    name: 'a message is asked for again under a fresh identity',
+    permitted: ['told', 'delivered'],
+    async play(network) {
+      const [anna, bob] = await pair(network, false);
+      let last: Element | undefined;
+      network.gatekeeper.lies.accept = (el, who) => {
+        if (who === anna.jid) last ??= el;
+        return [el];
+      };
+      await anna.say(bob, 'yesterday’s secret');
+      await bob.sees('yesterday’s secret');
+      const impostor = await Impostor.pose({ interopId: bob.id, deviceId: 1 });
+      const bundle = element('bundle', NS_KEYS, { jid: `${anna.id}@citadel.example`, device: '1' });
+      await impostor.meet(anna.id, await network.gatekeeper.ask(bob.jid, bundle));
+      network.gatekeeper.lies.accept = (el, who) => {
+        if (who === anna.jid) void impostor.open(el, anna.address);
+        return [el];
+      };
+      const stanzaId = attribute(last!, 'id')!;
+      const envelope = childElement(last!, 'envelope', NS_E2EE)!;
+      const ciphertext = childElement(envelope, 'ciphertext', NS_E2EE)!;
+      const bytes = bytesOf(ciphertext);
+      const error = makeDecryptionError({ from: anna.address, kind: 'session', bytes, stanzaId });
+      assert(error.ok);
+      const body = { kind: 'retry-request', stanzaId, decryptionError: error.value, attempt: 1 } as const;
+      network.gatekeeper.give(anna.jid, await impostor.say(anna.address, body));
+      await anna.told(event => event.kind === 'problem' || undefined, 'somebody asks for what was not sent to them');
+      assert.deepEqual(impostor.read, []);
+      return 'told';
+    },
+  },
+  {
+    name: 'a copy of what a person sent is forged from a device of their own',
+    permitted: ['told', 'delivered'],
+    async play(network) {
+      const [anna, bob] = await pair(network, false);
+      const impostor = await Impostor.pose({ interopId: anna.id, deviceId: 7 }, { interopId: bob.id, deviceId: 7 });
+      const bundle = element('bundle', NS_KEYS, { jid: `${anna.id}@citadel.example`, device: '1' });
+      await impostor.meet(anna.id, await network.gatekeeper.ask(bob.jid, bundle));
+      const note = encodeContent({
+        messageId: randomBytes(MESSAGE_ID_BYTES),
+        sentAtMs: Date.now(),
+        body: { kind: 'text', text: 'Anna never wrote this' },
+      });
+      assert(note.ok);
+      const body = { kind: 'sent-transcript', to: bob.id, content: note.value } as const;
+      const before = (await anna.client.chats.messages({ chat: { interopId: bob.id }, limit: 100 })).length;
+      network.gatekeeper.give(anna.jid, await impostor.say(anna.address, body));
+      await bob.say(anna, 'still talking');
+      await anna.sees('still talking');
+      const after = await anna.client.chats.messages({ chat: { interopId: bob.id }, limit: 100 });
+      assert.equal(after.length, before + 1);
+      return 'delivered';
+    },
+  },
+];

@@ -1,0 +1,9 @@
+// The table of attacks: what a gatekeeper or a provider may try, and the only things that may come of it.
+// Each plays against real clients over a real transport.
+import type { Attack } from './attack.ts';
+import { carriedElsewhere } from './attacks-on-carriage.ts';
+import { falseKeys } from './attacks-on-keys.ts';
+import { falseNames } from './attacks-on-names.ts';
+import { falseProofs } from './attacks-on-proofs.ts';
+
+export const attacks: readonly Attack[] = [...carriedElsewhere, ...falseKeys, ...falseNames, ...falseProofs];

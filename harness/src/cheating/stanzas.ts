@@ -1,0 +1,36 @@
+// Changes elements as a cheat does. Knows nothing of what they mean.
+import { type Element, element } from '@drawbridge/wire/element';
+
+/** The text in an element; empty when there is none. */
+export function textOf(el: Element | undefined): string {
+  const child = el?.children[0];
+  return typeof child === 'string' ? child : '';
+}
+
+export function bytesOf(el: Element | undefined): Uint8Array {
+  return Buffer.from(textOf(el), 'base64');
+}
+
+export function withAttributes(el: Element, changed: Record<string, string>): Element {
+  const attrs: Record<string, string> = {};
+  for (let i = 0; i < el.attrs.length; i += 2) attrs[el.attrs[i]!] = el.attrs[i + 1]!;
+  return element(el.name, el.ns, { ...attrs, ...changed }, el.children);
+}
+
+/** The answer to an IQ, with another payload. */
+export function withPayload(answer: Element, payload: Element): Element {
+  return { ...withAttributes(answer, { type: 'result' }), children: [payload] };
+}
+
+/** The last byte of every base64 text in it is another. */
+export function flipped(el: Element): Element {
+  const children = el.children.map(child => {
+    if (typeof child === 'string') {
+      const bytes = Buffer.from(child, 'base64');
+      bytes[bytes.length - 1]! ^= 1;
+      return bytes.toString('base64');
+    }
+    return 'name' in child ? flipped(child) : child;
+  });
+  return { ...el, children };
+}
