@@ -190,8 +190,8 @@ for (const how of ['log in', 'resume'] as const) {
           const proof = proofs[i] ?? (await person.proof());
           proofs[i] = undefined;
           const options = { localAddress: addressOf(i), known, stanzas, proof };
-          if (isFirst) void connected.arrived();
-          const silentUntil = isFirst ? { silentUntil: connected.said } : {};
+          const { said, arrived } = connected;
+          const silentUntil = isFirst ? { silentUntil: said, arrived: () => void arrived() } : {};
           const device = await CompactDevice.open(network, person, { ...options, ...silentUntil });
           await device.received.until(
             'an answer',

@@ -223,12 +223,15 @@ test('a sandbox: first line, accounts, proofs, logins, a second start, a clean e
     'the device keys in the accounts file log in over the compact transport, to the key that the offer names',
     async () => {
       const offer = await fetch(`http://localhost:${ready.ports.http}/.well-known/interop-gatekeeper`);
-      const { compactKeys } = (await offer.json()) as { compactKeys: { signingKey: Record<string, string> } };
+      const { compactKeys } = (await offer.json()) as {
+        compactKeys: { signingKey: Record<string, string>; ciphers: string[] };
+      };
       for (const { account, deviceKey } of accounts.slice(0, 2)) {
         const events = Promise.withResolvers<string>();
         const connect = compactTransport({
           target: { host: '127.0.0.1', port: ready.ports.compact },
           deviceKeyPair: keyPairFromPrivateKey(Buffer.from(deviceKey.d, 'base64url'))!,
+          offeredCiphers: compactKeys.ciphers,
           pinnedKey: createPublicKey({ key: compactKeys.signingKey, format: 'jwk' }),
           knownStaticKey: () => undefined,
           // Kept when the gatekeeper's certificate was verified; the login's answer comes after it.

@@ -264,6 +264,8 @@ export type CompactDeviceOptions = {
   readonly localAddress?: string;
   /** Says nothing before this is fulfilled. */
   readonly silentUntil?: Promise<void>;
+  /** Called once, when the connection is there or was turned away. */
+  readonly arrived?: () => void;
   /** Another port than the gatekeeper's own. */
   readonly port?: number;
 };
@@ -304,7 +306,7 @@ export class CompactDevice {
     ports: { readonly compact: number; readonly http: number },
     client: CompactClient,
     carrier: 'tcp' | 'websocket',
-    { localAddress, silentUntil }: CompactDeviceOptions,
+    { localAddress, silentUntil, arrived = () => {} }: CompactDeviceOptions,
   ) {
     this.client = client;
     const bytes = (chunk: Uint8Array): void => {
@@ -318,7 +320,10 @@ export class CompactDevice {
     if (carrier === 'tcp') {
       const from = localAddress === undefined ? {} : { localAddress };
       const socket = connect({ host: '127.0.0.1', port: ports.compact, noDelay: true, ...from });
-      socket.on('connect', () => {
+      socket.once('close', arrived);
+      socket.once('connect', () => {
+        socket.off('close', arrived);
+        arrived();
         if (silentUntil === undefined) this.#take(this.client.start());
         else void silentUntil.then(() => this.#take(this.client.start()));
       });
