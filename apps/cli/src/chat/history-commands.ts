@@ -2,7 +2,7 @@
 import { type ChatCommand, wordsOf } from './chat-command.ts';
 import type { Conversation } from './conversation.ts';
 import { harmless } from './harmless.ts';
-import { chatLine, clock, shown } from './shown-message.ts';
+import { chatLine, localTime, shown } from './shown-message.ts';
 
 const shownResults = 20;
 
@@ -14,14 +14,14 @@ async function history(chat: Conversation, rest: string): Promise<void> {
     const own = message.author === chat.client.me?.interopId;
     const name = own ? 'you' : (message.from.identifier ?? 'somebody');
     const state = own ? ` (${message.state ?? ''})` : '';
-    chat.say(`  ${clock(message.sentAtMs)} ${harmless(name)}: ${shown(message)}${state}`);
+    chat.say(`  ${localTime(message.sentAtMs)} ${harmless(name)}: ${shown(message)}${state}`);
   }
 }
 
 async function search(chat: Conversation, words: string): Promise<void> {
   let found = 0;
   for await (const { message } of chat.client.chats.search(words)) {
-    chat.say(`  ${clock(message.sentAtMs)} ${harmless(message.from.identifier ?? 'somebody')}: ${shown(message)}`);
+    chat.say(`  ${localTime(message.sentAtMs)} ${harmless(message.from.identifier ?? 'somebody')}: ${shown(message)}`);
     if (++found === shownResults) break;
   }
   if (found === 0) chat.say('  nothing found');

@@ -12,8 +12,13 @@ export function clipped(text: string, count: number): string {
   return line.length <= count ? line : `${line.slice(0, count - 1)}…`;
 }
 
-export function clock(ms: number): string {
-  return new Date(ms).toLocaleTimeString();
+/** Day and time where this terminal is, as `2026-03-29 01:59:30`: what was said long ago shows when. */
+export function localTime(ms: number): string {
+  const at = new Date(ms);
+  const date = [at.getFullYear(), at.getMonth() + 1, at.getDate()];
+  const time = [at.getHours(), at.getMinutes(), at.getSeconds()];
+  const digits = (numbers: readonly number[]): string[] => numbers.map(each => String(each).padStart(2, '0'));
+  return `${digits(date).join('-')} ${digits(time).join(':')}`;
 }
 
 export function chatLine(chat: Chat): string {

@@ -2,7 +2,7 @@
 import { type ChatCommand, wordsOf } from './chat-command.ts';
 import type { Conversation } from './conversation.ts';
 import { harmless } from './harmless.ts';
-import { clock, shown } from './shown-message.ts';
+import { localTime, shown } from './shown-message.ts';
 
 async function place(chat: Conversation, rest: string): Promise<void> {
   const [latitude, longitude, ...name] = wordsOf(rest);
@@ -22,7 +22,7 @@ async function versions(chat: Conversation): Promise<void> {
   if (chat.lastOwn === undefined) return chat.say('nothing of yours yet');
   const name = { author: chat.client.me?.interopId ?? '', id: chat.lastOwn };
   for (const { text, atMs } of await chat.client.chats.versions(name))
-    chat.say(`  ${clock(atMs)} ${harmless(text.text)}`);
+    chat.say(`  ${localTime(atMs)} ${harmless(text.text)}`);
 }
 
 async function listFailed(chat: Conversation): Promise<void> {

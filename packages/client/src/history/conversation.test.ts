@@ -5,11 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { type Content, type ContentBody, decodeContent, encodeContent } from '@drawbridge/e2ee/content';
+import { MAX_OWN_STAMP_MS, nextStamp } from '@drawbridge/e2ee/hybrid-clock';
 import * as fc from 'fast-check';
 import { takeIn } from './conversation.ts';
 import { exportMessages, historyLimits, listMessages, readMessage, searchMessages, searchWords } from './history.ts';
 import type { MessageRecord } from './message-log.ts';
-import { readChat, readProfile } from '../store/records.ts';
+import { readChat, readProfile, readStamp } from '../store/records.ts';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 
@@ -264,4 +265,38 @@ test('search folds case and accents, skips what is gone, and goes page by page; 
   assert.equal(lines.length, count + 1);
   assert.equal(lines[0]?.text, 'Ünïque Straße number 0');
   assert.ok(!JSON.stringify(lines).includes('secret'));
+});
+
+test('a device whose clock was far ahead makes nothing ineffective that its person says later elsewhere', async () => {
+  const store = await newStore();
+  const yearMs = 31_536_000_000;
+  for (const aheadMs of [7_200_000, yearMs, MAX_OWN_STAMP_MS]) {
+    const pinned = say(
+      bob,
+      bob,
+      1,
+      { kind: 'device-sync', chats: [{ chat: anna, pinned: true }] },
+      { sentAtMs: aheadMs },
+    );
+    inStore(store, tx => hear(tx, pinned));
+    const named = say(bob, bob, 2, { kind: 'profile', displayName: 'Bob before' }, { sentAtMs: aheadMs });
+    inStore(store, tx => hear(tx, named));
+    // This device's clock is right. What it says now is said later.
+    const stampMs = inStore(store, tx => nextStamp(nowMs, readStamp(tx)));
+    const later = { sentAtMs: nowMs, stampMs };
+    inStore(store, tx =>
+      hear(tx, say(bob, bob, 3, { kind: 'device-sync', chats: [{ chat: anna, pinned: false }] }, later)),
+    );
+    inStore(store, tx => hear(tx, say(bob, bob, 4, { kind: 'profile', displayName: 'Bob now' }, later)));
+    inStore(store, tx => {
+      assert.equal(readChat(tx, anna).settings.pinned?.value, false, `${aheadMs} ms ahead`);
+      assert.equal(readProfile(tx, bob)?.profile.displayName, 'Bob now', `${aheadMs} ms ahead`);
+    });
+  }
+  // Others move nothing here.
+  const before = inStore(store, readStamp);
+  inStore(store, tx =>
+    hear(tx, say(anna, anna, 5, { kind: 'text', text: 'far ahead' }, { sentAtMs: MAX_OWN_STAMP_MS + 1_000 })),
+  );
+  assert.equal(inStore(store, readStamp), before);
 });

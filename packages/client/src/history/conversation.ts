@@ -4,11 +4,12 @@
 // Source: docs/protocol/09-content.md sections 9.3 and 9.9.
 import { type DecodedContent, encodeContent } from '@drawbridge/e2ee/content';
 import { isQuietCase } from '@drawbridge/e2ee/content-kinds';
+import { heardOwnStamp } from '@drawbridge/e2ee/hybrid-clock';
 import { applySettings, applyTimer, defaultsKey } from './chat-state.ts';
 import type { ClientEvent, MessageChange } from '../events.ts';
 import { isShown, type MessageName, record, wipeSent } from './history.ts';
 import { type Fact, isLater, type Posted, type PostedBody, type Stamp } from './message-log.ts';
-import { readChat, readProfile, writeChat, writeProfile } from '../store/records.ts';
+import { readChat, readProfile, readStamp, writeChat, writeProfile, writeStamp } from '../store/records.ts';
 import type { Transaction } from '../store/store.ts';
 
 export const conversationLimits = {
@@ -133,6 +134,8 @@ export function takeIn(tx: Transaction, own: string, said: Said, nowMs: number, 
   const { author, chat, content } = said;
   const { body } = content;
   const stamp = stampOf(content);
+  // Also of what comes as history: what is said here from now on is later than all that this person said before.
+  if (author === own) writeStamp(tx, heardOwnStamp(readStamp(tx), stamp.atMs));
   // Between one's own devices: nothing is said to oneself.
   if (author === own && chat === own && body.kind !== 'profile') {
     return body.kind === 'device-sync' ? takeInSync(tx, own, body, stamp, nowMs) : [];

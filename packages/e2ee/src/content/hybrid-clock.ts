@@ -3,6 +3,8 @@
 // Knows nothing of where the last stamp is kept.
 // Source: docs/protocol/09-content.md section 9.11; Kulkarni et al., Logical Physical Clocks (2014), section 4.
 
+import { MAX_TIME_MS } from './checks.ts';
+
 /** How far ahead of this device's clock a stamp of somebody else may move its stamps. */
 export const MAX_STAMP_AHEAD_MS = 300_000;
 
@@ -14,4 +16,15 @@ export function nextStamp(nowMs: number, lastMs: number): number {
 /** The last stamp after another device's was heard: never lower, and never far ahead of `nowMs` because of others. */
 export function heardStamp(nowMs: number, lastMs: number, theirsMs: number): number {
   return Math.max(lastMs, Math.min(theirsMs, nowMs + MAX_STAMP_AHEAD_MS));
+}
+
+/** What one's own devices may move the last stamp to: beneath the latest time of all by 35 years of milliseconds. */
+export const MAX_OWN_STAMP_MS: number = MAX_TIME_MS - 2 ** 40;
+
+/**
+ * The last stamp after one of one's own other devices was heard. Their stamps order what this person's devices change
+ * together (settings, edits, the profile), so that they count however far their clock was ahead.
+ */
+export function heardOwnStamp(lastMs: number, theirsMs: number): number {
+  return Math.max(lastMs, Math.min(theirsMs, MAX_OWN_STAMP_MS));
 }
