@@ -50,6 +50,8 @@ Examples:
       await initGatekeeper(folder, flags);
     });
 
+  registerBackup(gatekeeper);
+
   gatekeeper
     .command('check')
     .summary('check a configuration')
@@ -59,5 +61,43 @@ Examples:
     .action(async (flags: { config: string }) => {
       const { checkGatekeeper } = await import('./gatekeeper-run.ts');
       checkGatekeeper(flags.config);
+    });
+}
+
+function registerBackup(gatekeeper: Command): void {
+  gatekeeper
+    .command('backup')
+    .summary('copy databases and keys while it runs')
+    .description(
+      'Copies the databases and keys of a gatekeeper, also of one that runs, to a new folder, and checks the copy.\n' +
+        'Files of own users are not in it: copy users/media/files (or the bucket) afterwards; they never change.',
+    )
+    .requiredOption('--config <file>', 'configuration, JSON')
+    .argument('<folder>', 'made when it is not there; holds keys: guard it like the data folder')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ drawbridge gatekeeper backup --config citadel/gatekeeper.json /backup/monday',
+    )
+    .action(async (folder: string, flags: { config: string }) => {
+      const { backup } = await import('./gatekeeper-backup.ts');
+      await backup(flags.config, folder);
+    });
+
+  gatekeeper
+    .command('restore')
+    .summary('make the data folder from a backup')
+    .description(
+      'Makes the data folder that the configuration names from a backup, after checking every file of it.\n' +
+        'Overwrites nothing: stop the gatekeeper and move its data folder away first.',
+    )
+    .requiredOption('--config <file>', 'configuration, JSON')
+    .argument('<backup>', 'folder that `drawbridge gatekeeper backup` made')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ drawbridge gatekeeper restore --config citadel/gatekeeper.json /backup/monday',
+    )
+    .action(async (folder: string, flags: { config: string }) => {
+      const { restore } = await import('./gatekeeper-backup.ts');
+      await restore(flags.config, folder);
     });
 }

@@ -11,7 +11,8 @@ export type { Authentication, Registration, UserDirectory } from './directory/us
 export type { MediaLimits, MediaOptions, MediaOrigin } from './media-origin/media-origin.ts';
 export { openMediaStorage, parseMediaStorage } from './media-origin/media-storage.ts';
 export type { MediaStorage, OpenMediaStorage } from './media-origin/media-storage.ts';
-export { backupProvider, BackupError } from './storage/backup.ts';
+export { backupProvider } from './storage/backup.ts';
+export { BackupError } from './storage/database-copy.ts';
 export type { ProviderBackup } from './storage/backup.ts';
 export { FolderInUseError } from './storage/folder-lock.ts';
 export { DatabaseVersionError } from './storage/database-file.ts';

@@ -2,22 +2,9 @@
 // not copied: they never change, so a copy of the folder or the bucket that is made afterwards holds what the database names.
 // Knows nothing of tables.
 
-import { copyFile, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { backup, DatabaseSync } from 'node:sqlite';
-import { versionOf } from './database-file.ts';
-
-/** The message says what to do. */
-export class BackupError extends Error {
-  readonly code: 'nothing-to-back-up' | 'target-in-use' | 'copy-damaged';
-  constructor(code: BackupError['code'], message: string) {
-    super(message);
-    this.code = code;
-  }
-}
-
-/** All pages in one step: a writer between two steps would make it begin again, and on a busy server it would never end. */
-const allPages = 2_147_483_647;
+import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { BackupError, copyDatabase, exists, protect, syncFolder } from './database-copy.ts';
 
 const databases = ['provider.sqlite', join('media', 'media.sqlite')];
 const keyFile = 'signing-keys.json';
@@ -57,47 +44,4 @@ export async function backupProvider(dataFolder: string, target: string): Promis
   await rename(draft, target);
   await syncFolder(dirname(target));
   return { folder: target, files };
-}
-
-async function copyDatabase(from: string, to: string): Promise<void> {
-  const source = new DatabaseSync(from, { readOnly: true });
-  try {
-    await backup(source, to, { rate: allPages });
-    const copy = new DatabaseSync(to);
-    try {
-      // One file alone: nothing of a copy may lie in a journal beside it.
-      copy.exec('PRAGMA journal_mode = DELETE');
-      const [result] = copy.prepare('PRAGMA integrity_check').all();
-      if (result?.['integrity_check'] !== 'ok' || versionOf(copy) !== versionOf(source)) {
-        throw new BackupError('copy-damaged', `The copy of ${basename(from)} is damaged: check both disks, try again.`);
-      }
-    } finally {
-      copy.close();
-    }
-  } finally {
-    source.close();
-  }
-}
-
-async function protect(file: string): Promise<void> {
-  const handle = await open(file, 'r+');
-  try {
-    await handle.chmod(0o600);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined;
 }

@@ -9,7 +9,8 @@ import { createSqliteDirectory } from '../directory/sqlite-directory.ts';
 import { openUploads } from '../media-origin/uploads.ts';
 import { createProvider, type Provider } from '../provider.ts';
 import { createEventIds, createSessions, openProviderDatabase } from './provider-database.ts';
-import { backupProvider, BackupError } from './backup.ts';
+import { backupProvider } from './backup.ts';
+import { BackupError } from './database-copy.ts';
 import { DatabaseVersionError, openDatabaseFile, versionOf } from './database-file.ts';
 import { FolderInUseError, lockDataFolder } from './folder-lock.ts';
 

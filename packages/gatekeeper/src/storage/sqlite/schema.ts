@@ -117,6 +117,9 @@ const steps: readonly string[] = [
    ) STRICT;`,
 ];
 
+/** The version of the tables that this program writes. */
+export const schemaVersion = steps.length;
+
 /** Brings the file to this version's tables. Throws when a newer version wrote it. */
 export function migrate(db: DatabaseSync): void {
   const { user_version: version } = db.prepare('PRAGMA user_version').get() as { user_version: number };
