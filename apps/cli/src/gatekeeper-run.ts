@@ -5,7 +5,7 @@ import { connectionRoom, moreFiles, readFileLimit } from '@drawbridge/gatekeeper
 import { CommandError, exitCodes } from './command-error.ts';
 import { lockFolder } from './folder-lock.ts';
 import { letHelpersGiveWay } from './give-way.ts';
-import { closeWithin, untilStopped } from './lifetime.ts';
+import { closeWithin, errorPlace, untilStopped, untilUncaught } from './lifetime.ts';
 import { createOperatorLog } from './operator-log.ts';
 
 /** Accepted messages are made durable within this time, or the exit code says that they may not be. */
@@ -40,17 +40,25 @@ export async function runGatekeeper(file: string): Promise<void> {
   mkdirSync(config.dataFolder, { recursive: true, mode: 0o700 });
   const unlock = lockFolder(config.dataFolder, 'gatekeeper');
   const stopped = untilStopped();
+  const uncaught = untilUncaught();
   const gatekeeper = await startGatekeeper({ config, log }).catch((error: unknown): never => {
     // Its own errors are sentences that say what to do.
     throw new CommandError(error instanceof Error ? error.message : String(error), '');
   });
   log('info', 'listening', { domain: config.domain, ...gatekeeper.ports });
-  await stopped;
-  log('info', 'stopping', {});
+  const failure = await Promise.race([stopped, uncaught, gatekeeper.failed]);
+  if (failure === undefined) log('info', 'stopping', {});
+  else log('error', 'failed', errorPlace(failure));
   if (!(await closeWithin(closeMs, () => gatekeeper.close()))) {
     throw new CommandError('the gatekeeper could not close in good order', 'look at the log, the disk and its space');
   }
   unlock();
+  if (failure !== undefined) {
+    throw new CommandError(
+      'the gatekeeper met a fault and closed in good order',
+      'start it again; report what the log says',
+    );
+  }
   log('info', 'stopped', {});
   process.exit(exitCodes.ok);
 }

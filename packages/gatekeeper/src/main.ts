@@ -55,6 +55,8 @@ export type Gatekeeper = {
   readonly ports: Ports;
   readonly control: Control;
   readonly core: Core;
+  /** Resolves with the reason when it can't go on, such as a storage worker that ended: close it, and start again. */
+  readonly failed: Promise<Error>;
   /** Ends streams, waits until everything accepted is on disk, closes ports and storage. */
   close(): Promise<void>;
 };
@@ -144,7 +146,7 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
       development,
     });
     closers.push(() => listening.stop());
-    return { ports: listening.ports, control, core: running, close: closeAll };
+    return { ports: listening.ports, control, core: running, failed: store.died, close: closeAll };
   } catch (error) {
     await closeAll();
     throw error;

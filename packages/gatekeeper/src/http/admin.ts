@@ -85,10 +85,11 @@ export async function buildAdminHttp(deps: AdminHttpDeps): Promise<AdminHttp> {
 
   app.get('/healthz', (_request, reply) => reply.send({ status: 'ok' }));
 
-  app.get('/readyz', (_request, reply) => {
-    const ready = stores.isReadable() && deps.isReady();
+  app.get('/readyz', async (_request, reply) => {
+    const storage = await stores.health();
+    const ready = storage === 'works' && deps.isReady();
     // A provider that can't be reached is that provider's trouble: counted here, but no reason to be taken out of service.
-    const body = { status: ready ? 'ready' : 'not-ready', providersWithoutKeys: registry.withoutKeys() };
+    const body = { status: ready ? 'ready' : 'not-ready', storage, providersWithoutKeys: registry.withoutKeys() };
     return reply.code(ready ? 200 : 503).send(body);
   });
 

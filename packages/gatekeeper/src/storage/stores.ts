@@ -7,6 +7,9 @@ import type { MailboxStore } from '../mailbox/mailbox-store.ts';
 import type { ProviderStates } from '../providers/provider-states.ts';
 import type { WakeUpQueue } from '../wakeup/wake-up-queue.ts';
 
+/** `full`: it takes no mail; what makes room and what logins need may still be written. `late`: it has not answered. */
+export type StorageHealth = 'works' | 'full' | 'late' | 'failed';
+
 export type Stores = {
   readonly accounts: AccountStore;
   readonly keys: KeyDirectory;
@@ -17,6 +20,6 @@ export type Stores = {
   readonly mailboxes: MailboxStore;
   /** Writes accepted and not yet durable. */
   readonly waiting: () => number;
-  /** Whether storage answers a read just now. Never throws. */
-  readonly isReadable: () => boolean;
+  /** Whether storage takes a write and answers a read just now. May be asked often. Never rejects. */
+  readonly health: () => Promise<StorageHealth>;
 };

@@ -1,5 +1,6 @@
 // All named storage commands, from the domains' files. The worker runs them; `SqliteStore.run` and `.read` name them.
 import { accountReads, accountWrites } from './account-commands.ts';
+import { heartbeatReads, heartbeatWrites } from './heartbeat-commands.ts';
 import { keyReads, keyWrites } from './key-commands.ts';
 import { mailboxReads, mailboxWrites } from './mailbox-commands.ts';
 import { manifestReads, manifestWrites } from './manifest-commands.ts';
@@ -13,8 +14,16 @@ export const writeCommands = {
   ...keyWrites,
   ...proofWrites,
   ...operationsWrites,
+  ...heartbeatWrites,
 };
-export const readCommands = { ...mailboxReads, ...accountReads, ...manifestReads, ...keyReads, ...operationsReads };
+export const readCommands = {
+  ...mailboxReads,
+  ...accountReads,
+  ...manifestReads,
+  ...keyReads,
+  ...operationsReads,
+  ...heartbeatReads,
+};
 
 export type WriteCommands = typeof writeCommands;
 export type ReadCommands = typeof readCommands;

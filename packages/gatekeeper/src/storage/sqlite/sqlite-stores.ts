@@ -1,5 +1,6 @@
 // All storage ports on one embedded store. Knows no rules: each call is one named command.
 import type { Stores } from '../stores.ts';
+import { createHeartbeat } from './heartbeat.ts';
 import { createSqliteMailbox } from './sqlite-mailbox.ts';
 import type { SqliteStore } from './store.ts';
 
@@ -43,13 +44,6 @@ export function sqliteStores(store: SqliteStore): Stores {
     audit: { page: (afterSeq, limit) => store.read('auditPage', { afterSeq, limit }) },
     mailboxes: createSqliteMailbox(store),
     waiting: () => store.waiting,
-    isReadable: () => {
-      try {
-        store.reads.prepare('SELECT 1').get();
-        return true;
-      } catch {
-        return false;
-      }
-    },
+    health: createHeartbeat(store, () => performance.now()),
   };
 }

@@ -23,6 +23,8 @@ export type SqliteStore = {
   readonly reads: DatabaseSync;
   /** Commands accepted and not yet durable. */
   readonly waiting: number;
+  /** Resolves when a worker ends that nobody closed: every further command rejects, and only a restart helps. */
+  readonly died: Promise<StoreError>;
   /** Waits for accepted commands, then closes; repeats do nothing more. */
   close(): Promise<void>;
 };
@@ -49,14 +51,19 @@ class CommandWorker {
   #dead: StoreError | undefined;
   #idle: (() => void)[] = [];
   readonly ready: Promise<void>;
+  readonly died: Promise<StoreError>;
+  #tellDeath: (error: StoreError) => void;
   readonly #exited: Promise<void>;
 
-  constructor(data: WorkerData) {
-    this.#worker = new Worker(new URL(fromSource ? './worker.ts' : './worker.js', import.meta.url), {
+  constructor(data: WorkerData, program: URL) {
+    this.#worker = new Worker(program, {
       workerData: data,
       execArgv: fromSource ? ['--conditions=drawbridge-source'] : [],
       name: `store-${data.mode}`,
     });
+    const death = Promise.withResolvers<StoreError>();
+    this.died = death.promise;
+    this.#tellDeath = death.resolve;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.ready = promise;
     this.#worker.on('message', (reply: WorkerReply) => {
@@ -135,6 +142,7 @@ class CommandWorker {
   }
 
   #fail(error: StoreError): void {
+    if (this.#dead === undefined) this.#tellDeath(error);
     this.#dead ??= error;
     const waiting = [...(this.#inFlight ?? []).slice(this.#answered), ...this.#queued];
     this.#inFlight = undefined;
@@ -149,14 +157,18 @@ class CommandWorker {
 export type StoreOptions = {
   /** Mailboxes refuse more (`disk-full`) when this little is left: what makes room again must still be written. */
   readonly diskReserveBytes?: number;
+  /** Another program in the writer's place: for tests of its end. */
+  readonly writerProgram?: URL;
 };
+
+const workerProgram = new URL(fromSource ? './worker.ts' : './worker.js', import.meta.url);
 
 /** Opens (and, when new, creates) the store in one file. Rejects with a StoreError that says what to do. */
 export async function openSqliteStore(file: string, options: StoreOptions = {}): Promise<SqliteStore> {
-  const { diskReserveBytes = defaultDiskReserveBytes } = options;
-  const writer = new CommandWorker({ file, mode: 'write', diskReserveBytes });
+  const { diskReserveBytes = defaultDiskReserveBytes, writerProgram = workerProgram } = options;
+  const writer = new CommandWorker({ file, mode: 'write', diskReserveBytes }, writerProgram);
   await writer.ready;
-  const reader = new CommandWorker({ file, mode: 'read', diskReserveBytes });
+  const reader = new CommandWorker({ file, mode: 'read', diskReserveBytes }, workerProgram);
   let reads: DatabaseSync;
   try {
     await reader.ready;
@@ -181,6 +193,7 @@ export async function openSqliteStore(file: string, options: StoreOptions = {}):
     get waiting() {
       return writer.waiting;
     },
+    died: Promise.race([writer.died, reader.died]),
     close() {
       closing ??= close();
       return closing;
