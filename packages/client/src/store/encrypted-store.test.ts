@@ -353,6 +353,38 @@ test('kill -9 in the middle of writes: everything committed is there, nothing ha
   }
 });
 
+test('what was deleted or replaced is gone from every file, also for those who have the key', {
+  timeout: 60_000,
+}, async () => {
+  const path = freshPath();
+  let store = await open(path);
+  const ratchet = randomBytes(64);
+  put(store, 'message', 'm1', bytes('a secret that disappears'));
+  put(store, 'session', 's1', ratchet);
+  store.close();
+  // What opens with the key: the sealed values, as they lie in the file.
+  const db = new DatabaseSync(path, { readOnly: true });
+  const sealed = db
+    .prepare('SELECT value FROM row')
+    .all()
+    .map(row => Buffer.from(row['value'] as Uint8Array));
+  db.close();
+  assert.equal(sealed.length, 2);
+  const found = (): string[] =>
+    readdirSync(join(path, '..')).filter(name => {
+      const raw = readFileSync(join(path, '..', name));
+      return sealed.some(value => raw.includes(value.subarray(0, 48)));
+    });
+  assert.deepEqual(found(), ['store.db']);
+
+  store = await open(path);
+  put(store, 'session', 's1', randomBytes(64));
+  assert(store.transaction(tx => tx.delete('message', 'm1')).ok);
+  assert.notDeepEqual(found(), [], 'the log or the file still has it: the search finds what is there');
+  while (found().length > 0) await new Promise(resolve => setTimeout(resolve, 100));
+  store.close();
+});
+
 test('a second process, and a second opening in this one, are told that the store is in use', async () => {
   const path = freshPath();
   const store = await open(path);

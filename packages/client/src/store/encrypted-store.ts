@@ -20,6 +20,11 @@ import {
   type Transaction,
 } from './store.ts';
 
+export const wipeLimits = {
+  /** What was deleted or replaced is gone from the files after this time at the latest; after a crash, at the next start. */
+  withinMs: 5_000,
+} as const;
+
 /** Plaintext lengths are rounded up to this, so that the file tells only rough sizes. */
 const SIZE_STEP_BYTES = 128;
 
@@ -74,11 +79,20 @@ function openDatabase(path: string): DatabaseSync {
     db.exec('PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;');
     // Takes the lock now rather than at the first write.
     db.exec('BEGIN IMMEDIATE; COMMIT');
+    wipe(db);
     return db;
   } catch (error) {
     db.close();
     throw error;
   }
+}
+
+/**
+ * The log holds every page as it was before: deleted contents, used ratchet keys. All of it goes into the file, where pages
+ * are overwritten, and the log is cut to nothing.
+ */
+function wipe(db: DatabaseSync): void {
+  db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
 }
 
 function readHeader(db: DatabaseSync): { header: KeyHeader | undefined; version: number } {
@@ -126,7 +140,18 @@ function createStore(db: DatabaseSync, keys: StoreKeys): EncryptedStore {
   const tx = createTransaction(statements, keys);
   let closed = false;
   let busy = false;
+  let wiping: NodeJS.Timeout | undefined;
 
+  const wipeSoon = (): void => {
+    wiping ??= setTimeout(() => {
+      wiping = undefined;
+      try {
+        wipe(db);
+      } catch {
+        // A disk that is full now: the next write tries again, and so does the next start.
+      }
+    }, wipeLimits.withinMs).unref();
+  };
   const needOpen = (): void => {
     if (closed) throw new StoreFault('closed');
   };
@@ -154,6 +179,7 @@ function createStore(db: DatabaseSync, keys: StoreKeys): EncryptedStore {
           assert(!(made instanceof Promise), 'a transaction is synchronous: await before or after it');
           return made;
         });
+        wipeSoon();
         return { ok: true, value };
       } catch (error) {
         const fault = faultOf(error);
@@ -169,6 +195,7 @@ function createStore(db: DatabaseSync, keys: StoreKeys): EncryptedStore {
         const header = await keys.rewrap(source);
         needOpen();
         inTransaction(db, () => writeHeader(db, header));
+        wipe(db);
         return { ok: true, value: undefined };
       } catch (error) {
         const fault = faultOf(error);
@@ -179,6 +206,7 @@ function createStore(db: DatabaseSync, keys: StoreKeys): EncryptedStore {
     close() {
       if (closed) return;
       closed = true;
+      clearTimeout(wiping);
       db.close();
     },
   };
