@@ -171,6 +171,7 @@ export class Messenger {
 
   #upkeep(): void {
     this.#inbox.sweep();
+    void this.#inbox.readForgotten();
     this.#keys.keep();
     this.#cancelUpkeep = this.#settings.clock.after(upkeepMs, () => {
       this.#resumeHistory();

@@ -25,8 +25,12 @@ export class Preferences {
   /** Messages of this chat from now on disappear so long after they were read; 0: they stay. For both sides. */
   setTimer(chat: string, seconds: number): void {
     const events = this.#authoring.transaction(tx => {
-      const version = Math.min((readChat(tx, chat).timer?.version ?? 0) + 1, MAX_TIMER_VERSION);
-      return this.#authoring.say(tx, chat, this.#authoring.content({ kind: 'expiry-timer', seconds, version }));
+      const before = readChat(tx, chat).timer;
+      const version = Math.min((before?.version ?? 0) + 1, MAX_TIMER_VERSION);
+      const content = this.#authoring.content({ kind: 'expiry-timer', seconds, version });
+      // At the highest version the later stamp holds: a peer's, within its bound, must not outlast ours.
+      const isPinned = before !== undefined && before.version >= version && before.atMs >= content.sentAtMs;
+      return this.#authoring.say(tx, chat, isPinned ? { ...content, stampMs: before.atMs + 1 } : content);
     });
     this.#authoring.announce(events, chat);
   }

@@ -13,7 +13,7 @@ import { readChat, readProfile, readStamp, writeChat, writeProfile, writeStamp }
 import type { Transaction } from '../store/store.ts';
 
 export const conversationLimits = {
-  /** A timer that its sender's clock puts further ahead is not taken: nobody could ever set another. */
+  /** A timer that is said to be set further ahead, by clock or by stamp, is not taken: nobody could ever set another. */
   maxTimerAheadMs: 86_400_000,
 } as const;
 
@@ -142,7 +142,9 @@ export function takeIn(tx: Transaction, own: string, said: Said, nowMs: number, 
   }
   switch (body.kind) {
     case 'expiry-timer': {
-      if (content.sentAtMs > nowMs + conversationLimits.maxTimerAheadMs) return [];
+      // What this device said itself follows the timer that is in force, whatever that one's stamp.
+      const saidAtMs = Math.max(content.sentAtMs, author === own ? 0 : stamp.atMs);
+      if (saidAtMs > nowMs + conversationLimits.maxTimerAheadMs) return [];
       const before = readChat(tx, chat);
       const after = applyTimer(before, { ...stamp, seconds: body.seconds, version: body.version });
       if (after === before) return [];

@@ -19,12 +19,14 @@ import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { defaultsKey, isOn } from '../history/chat-state.ts';
 import { take, takeIn } from '../history/conversation.ts';
-import { readMessage } from '../history/history.ts';
+import { isShown } from '../history/history.ts';
+import type { MessageRecord } from '../history/message-log.ts';
 import type { HistoryTransfer } from '../history/history-transfer.ts';
 import { committed, type Outbox, repeatId } from '../outbox/outbox.ts';
 import {
   deleteUnread,
   forgetSent,
+  type HeldRow,
   listHeld,
   listUnread,
   readCapabilities,
@@ -50,6 +52,8 @@ export const inboxLimits = {
   storePauseMs: 1_000,
   /** Rows looked at in one sweep. */
   sweepRows: 1_000,
+  /** Held messages read from the store at once. */
+  heldPage: 32,
   /** How exactly it is remembered when a device was heard of last. */
   capabilitiesAgeMs: 86_400_000,
 } as const;
@@ -108,21 +112,43 @@ export class Inbox {
     this.#enqueue(message.from.local, () => this.#process(incomingOf(message)), resolve);
   }
 
-  /** Reads what waited for a person's identity to be accepted. */
+  /** Reads what waited for a person's identity to be accepted, in the order in which it came. */
   readHeld(person: string): void {
-    const { store } = this.#context;
-    const result = store.transaction(tx => listHeld(tx, person, inboxLimits.sweepRows));
-    if (!result.ok) return this.#problem(new ClientError('store-failed', { cause: result.error }));
-    for (const { key, held } of result.value) {
-      const deviceId = Number(held.from.split('/')[1]);
-      const from = { interopId: person, deviceId };
-      const ciphertext = { from, kind: held.kind, bytes: Buffer.from(held.bytes, 'base64') };
-      this.#enqueue(
-        person,
-        () => this.#process({ ciphertext, stanzaId: held.stanzaId, heldKey: key }),
-        () => undefined,
-      );
+    this.#enqueue(
+      person,
+      async () => {
+        const newest = this.#heldRows(tx => listHeld(tx, person, { newest: true, limit: 1 })).at(0)?.sequence ?? 0;
+        // What must wait again comes behind the newest.
+        for (let after = 0; after < newest && !this.#closed; ) {
+          const rows = this.#heldRows(tx => listHeld(tx, person, { after, limit: inboxLimits.heldPage }));
+          if (rows.length === 0) break;
+          for (const { key, held } of rows.filter(({ sequence }) => sequence <= newest)) {
+            const from = { interopId: person, deviceId: Number(held.from.split('/')[1]) };
+            const ciphertext = { from, kind: held.kind, bytes: Buffer.from(held.bytes, 'base64') };
+            await this.#process({ ciphertext, stanzaId: held.stanzaId, heldKey: key });
+          }
+          after = rows.at(-1)!.sequence;
+        }
+        return true;
+      },
+      () => undefined,
+    );
+  }
+
+  /** Reads what still waits although nothing has to be decided any more: the process ended after a person had accepted. */
+  async readForgotten(): Promise<void> {
+    const { suite } = this.#context;
+    for (const person of new Set(this.#heldRows(tx => listHeld(tx, undefined, {})).map(({ held }) => personOf(held)))) {
+      const identity = await suite.readIdentity(person);
+      if (identity.ok && identity.value.pending === undefined && !this.#closed) this.readHeld(person);
     }
+  }
+
+  #heldRows(list: (tx: Transaction) => HeldRow[]): HeldRow[] {
+    const result = this.#context.store.transaction(list);
+    if (result.ok) return result.value;
+    this.#problem(new ClientError('store-failed', { cause: result.error }));
+    return [];
   }
 
   /** Turns what nobody sent again into placeholders, and forgets what is kept to be sent again. */
@@ -365,10 +391,13 @@ export class Inbox {
     }
     const own = suite.local.interopId;
     const receivedAtMs = clock.nowMs();
-    followup.events.push(...takeIn(tx, own, { author, chat: author, content, receivedAtMs }, receivedAtMs));
-    // The same message under another stanza id is shown once, but its sender may still want to know.
-    const message = readMessage(tx, own, { author, id: hex(content.messageId) });
-    if (message === undefined || message.chat !== author || !outbox.hasRoom(tx)) return;
+    const events = takeIn(tx, own, { author, chat: author, content, receivedAtMs }, receivedAtMs);
+    followup.events.push(...events);
+    // Once for each message that this person is shown. Whatever else comes, also under the id of one that was shown, is
+    // answered by nothing: it would tell its sender, unseen, when this device is there.
+    const id = hex(content.messageId);
+    const message = events.flatMap(each => (each.kind === 'message' && each.change === 'new' ? [each.message] : []))[0];
+    if (message?.id !== id || message.chat !== author || !isSeen(message, receivedAtMs) || !outbox.hasRoom(tx)) return;
     if (!isOn('sendDelivered', readChat(tx, author), readChat(tx, defaultsKey), deliveryReceipts)) return;
     const payload = { kind: 'receipt', receipt: 'delivered', messageIds: [message.id] } as const;
     outbox.add(tx, { to: author, payload, silent: true });
@@ -421,6 +450,12 @@ export function contentPayload(content: Uint8Array): { readonly kind: 'content';
   return { kind: 'content', content: Buffer.from(content).toString('base64') };
 }
 
+/** Whether a message puts anything before a person. */
+function isSeen(message: MessageRecord, nowMs: number): boolean {
+  const isEmpty = message.kind === 'unsupported' && message.text === '';
+  return !isEmpty && message.kind !== 'deleted' && message.kind !== 'opened' && isShown(message, nowMs);
+}
+
 function newFollowup(): Followup {
   return { events: [], wake: new Set() };
 }
@@ -430,6 +465,10 @@ function incomingOf(message: DeviceMessage): Incoming {
   const bytes = typeof payload === 'string' ? Buffer.from(payload, 'base64') : payload;
   const from = { interopId: message.from.local, deviceId: message.fromDevice };
   return { ciphertext: { from, kind, bytes }, stanzaId: message.id };
+}
+
+function personOf({ from }: HeldRow['held']): string {
+  return from.split('/')[0]!;
 }
 
 function fullAddress(incoming: Incoming): string {

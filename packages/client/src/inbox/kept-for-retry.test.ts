@@ -5,54 +5,23 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { bindContent, placeOf, SALT_BYTES } from '@drawbridge/e2ee/binding';
 import { encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
-import { createDevice, type NewDevice } from '@drawbridge/e2ee/device-keys';
 import { makeDecryptionError } from '@drawbridge/e2ee/retry';
-import { openSignalSuite } from '@drawbridge/e2ee/sessions';
-import type { E2eeSuite, RemoteBundle } from '@drawbridge/e2ee/suite';
-import { encodeEnvelopeMessage } from '@drawbridge/wire/envelope';
 import { NS_KEYS } from '@drawbridge/wire/namespaces';
 import type { Clock } from '../clock.ts';
 import { HistoryTransfer } from '../history/history-transfer.ts';
 import { Outbox, type Sending } from '../outbox/outbox.ts';
-import { openEncryptedStore } from '../store/encrypted-store.ts';
 import { listOutbox, readSent, sentKeptMs } from '../store/records.ts';
-import type { EncryptedStore } from '../store/store.ts';
+import { domain, meet, playedDevice, stanzaFrom } from '../testing/played-device.ts';
 import { contentPayload, Inbox } from './inbox.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-kept-'));
 after(() => rmSync(folder, { recursive: true }));
-const domain = 'citadel.example';
 const annasId = `0-${'a'.repeat(26)}`;
 const bobsId = `1-${'b'.repeat(26)}`;
 const startMs = 1_800_000_000_000;
 let nowMs = startMs;
 const clock: Clock = { nowMs: () => nowMs, after: () => () => {} };
-
-type Device = { readonly store: EncryptedStore; readonly suite: E2eeSuite; readonly bundle: RemoteBundle };
-
-async function device(interopId: string): Promise<Device> {
-  const key = { kind: 'key', key: randomBytes(32) } as const;
-  const opened = await openEncryptedStore({ path: join(folder, `${interopId}.db`), key });
-  assert(opened.ok);
-  const store = opened.value;
-  const made = createDevice({ nowMs });
-  assert(made.ok && store.transaction(tx => tx.apply(made.value.changes)).ok);
-  const suite = await openSignalSuite({ local: { interopId, deviceId: 1 }, store: store.e2ee, nowMs: () => nowMs });
-  assert(suite.ok);
-  return { store, suite: suite.value, bundle: bundleOf(interopId, made.value) };
-}
-
-function bundleOf(interopId: string, { keys, publication }: NewDevice): RemoteBundle {
-  return {
-    address: { interopId, deviceId: 1 },
-    registrationId: keys.registrationId,
-    identityKey: keys.identityKey,
-    signedPrekey: publication.signedPrekey!,
-    kemPrekey: publication.lastResortKemPrekey!,
-  };
-}
 
 function content(text: string): Uint8Array {
   const encoded = encodeContent({
@@ -64,31 +33,8 @@ function content(text: string): Uint8Array {
   return encoded.value;
 }
 
-/** Encrypts a content of Bob's for Anna's device, as a stanza that the gatekeeper delivers to her. */
-async function fromBob(bob: Device, bytes: Uint8Array, id: string): Promise<ReturnType<typeof encodeEnvelopeMessage>> {
-  const devices = [{ deviceId: 1, registrationId: anna.bundle.registrationId }];
-  const place = placeOf({ author: bob.suite.local, recipient: annasId, domain });
-  const bound = bindContent(bytes, { place, number: 1, salt: randomBytes(SALT_BYTES) });
-  const encrypted = await bob.suite.encryptFor([{ to: annasId, devices, content: bound }], staged => {
-    assert(bob.store.transaction(tx => tx.apply(staged.changes)).ok);
-  });
-  assert(encrypted.ok);
-  const [{ kind, bytes: payload }] = encrypted.value.ciphertexts as [(typeof encrypted.value.ciphertexts)[number]];
-  const el = encodeEnvelopeMessage({
-    to: `${annasId}@${domain}/1`,
-    id,
-    type: 'chat',
-    suite: bob.suite.name,
-    fromDevice: 1,
-    ciphertexts: [{ deviceId: 1, registrationId: undefined, kind, payload }],
-    noStore: false,
-    silent: true,
-  });
-  return { ...el, attrs: [...el.attrs, 'from', `${bobsId}@${domain}/1`] };
-}
-
-const anna = await device(annasId);
-const bob = await device(bobsId);
+const anna = await playedDevice(folder, annasId, () => nowMs);
+const bob = await playedDevice(folder, bobsId, () => nowMs);
 after(() => {
   anna.store.close();
   bob.store.close();
@@ -101,8 +47,8 @@ function rowsFor(stanzaId: string): string[] {
 }
 
 test('what was sent is sent again for 14 days, and forgotten afterwards', async () => {
-  assert((await anna.suite.startSession(bob.bundle, s => void anna.store.transaction(tx => tx.apply(s.changes)))).ok);
-  assert((await bob.suite.startSession(anna.bundle, s => void bob.store.transaction(tx => tx.apply(s.changes)))).ok);
+  await meet(anna, bob);
+  await meet(bob, anna);
   const sent: { sending: Sending; bytes: Uint8Array; kind: 'prekey' | 'session' }[] = [];
   const outbox = new Outbox({
     ...anna,
@@ -166,7 +112,7 @@ test('what was sent is sent again for 14 days, and forgotten afterwards', async 
       body: { kind: 'retry-request', stanzaId, decryptionError: error.value, attempt: 1 },
     });
     assert(encoded.ok);
-    const stanza = await fromBob(bob, encoded.value, randomBytes(8).toString('hex'));
+    const stanza = await stanzaFrom(bob, anna, encoded.value);
     const { promise, resolve } = Promise.withResolvers<void>();
     inbox.receive(stanza, resolve);
     await promise;

@@ -436,10 +436,16 @@ export function writeHeld(tx: Transaction, person: string, held: HeldRecord): vo
   putJson(tx, 'held', `${held.from}\n${held.stanzaId}`, held, person);
 }
 
-/** Takes the ciphertexts of a person that wait for their identity, oldest first. */
-export function listHeld(tx: Transaction, person: string, limit: number): { key: string; held: HeldRecord }[] {
-  const rows = tx.list('held', { scope: person, limit });
-  return rows.map(row => ({ key: row.key, held: JSON.parse(row.value.toString()) as HeldRecord }));
+export type HeldRow = { readonly sequence: number; readonly key: string; readonly held: HeldRecord };
+
+/** The ciphertexts that wait for somebody's identity, or for anybody's, oldest first. */
+export function listHeld(
+  tx: Transaction,
+  person: string | undefined,
+  options: { readonly after?: number; readonly newest?: boolean; readonly limit?: number },
+): HeldRow[] {
+  const rows = tx.list('held', { ...options, ...(person === undefined ? {} : { scope: person }) });
+  return rows.map(({ sequence, key, value }) => ({ sequence, key, held: JSON.parse(value.toString()) as HeldRecord }));
 }
 
 /** Rows of one reading, until none are left. */
