@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import { makeDecryptionError } from '@drawbridge/e2ee/retry';
+import type { ClientEvent } from '@drawbridge/client';
 import { attribute, childElement, type Element, element } from '@drawbridge/wire/element';
 import { NS_E2EE, NS_KEYS } from '@drawbridge/wire/namespaces';
 import type { Attack } from './attack.ts';
@@ -53,12 +54,12 @@ function giveFalseKeys(network: CheatingNetwork, anna: Person, bob: Person, impo
   };
 }
 
-const wasHeld = (id: string) => (event: { readonly kind: string }) => {
-  const { message } = event as { message?: { id: string; state?: string } };
-  return event.kind === 'message' && message?.id === id && message.state === 'held' ? true : undefined;
-};
+const wasIn =
+  (state: 'held' | 'failed', id: string) =>
+  (event: ClientEvent): true | undefined =>
+    event.kind === 'message' && event.message.id === id && event.message.state === state ? true : undefined;
 
-const changeOf = (person: Person) => (event: Parameters<Parameters<Person['told']>[0]>[0]) =>
+const changeOf = (person: Person) => (event: ClientEvent) =>
   event.kind === 'identity' && event.identity.kind === 'identity-changed' && event.identity.interopId === person.id
     ? event.identity
     : undefined;
@@ -78,7 +79,7 @@ export const falseKeys: readonly Attack[] = [
       giveFalseKeys(network, anna, bob, impostor);
       await reconnected(anna);
       const { id } = await anna.say(bob, 'a secret');
-      await anna.told(wasHeld(id), 'the message is held');
+      await anna.told(wasIn('held', id), 'the message is held');
       assert.equal((await anna.told(changeOf(bob), 'the key changed')).needsAcceptance, true);
       const { inForce, pending } = await anna.client.identities.safetyNumbers({ interopId: bob.id });
       const { digits } = await bob.client.identities.safetyNumber({ interopId: anna.id });
@@ -187,8 +188,45 @@ export const falseKeys: readonly Attack[] = [
       };
       await reconnected(anna);
       const { id } = await anna.say(bob, 'for your devices');
-      await anna.told(wasHeld(id), 'the message is held');
-      await anna.told(changeOf(bob), 'another key');
+      await anna.told(wasIn('failed', id), 'the message failed');
+      assert.equal((await anna.client.identities.get({ interopId: bob.id })).pending, undefined);
+      assert.deepEqual(impostor.read, []);
+      return 'told';
+    },
+  },
+  {
+    name: 'two identities of one person in one list: neither is taken, and they cost no one-time keys for ever',
+    permitted: ['told'],
+    async play(network) {
+      const [anna, bob] = await pair(network, false);
+      const impostor = await Impostor.pose({ interopId: bob.id, deviceId: 9 });
+      let bundles = 0;
+      network.gatekeeper.lies.answer = (asked, answer, who) => {
+        if (who !== anna.jid) return answer;
+        if (isAbout(asked, 'bundle', bob)) {
+          bundles++;
+          return attribute(asked, 'device') === '9' ? withPayload(answer, impostor.bundle()) : answer;
+        }
+        if (!isAbout(asked, 'devices', bob)) return answer;
+        const list = childElement(answer, 'devices', NS_KEYS)!;
+        const ghost = { id: '9', registration: String(impostor.registrationId) };
+        return withPayload(answer, { ...list, children: [...list.children, element('device', NS_KEYS, ghost)] });
+      };
+      await reconnected(anna);
+      await anna.say(bob, 'to two Bobs');
+      await anna.told(
+        event =>
+          (event.kind === 'identity' && event.identity.kind === 'identity-changed') ||
+          event.kind === 'problem' ||
+          undefined,
+        'two identities',
+      );
+      await anna.say(bob, 'and once more');
+      await new Promise(resolve => setTimeout(resolve, 500));
+      const changes = anna.events.filter(event => changeOf(bob)(event) !== undefined);
+      assert.equal(changes.length, 0, 'neither of the keys is taken');
+      assert.equal(anna.client.notices.list().filter(each => each.change.kind === 'two-identities').length, 1);
+      assert(bundles <= 2, `${bundles} bundles were taken`);
       assert.deepEqual(impostor.read, []);
       return 'told';
     },

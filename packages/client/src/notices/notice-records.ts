@@ -8,6 +8,8 @@ import type { Transaction } from '../store/store.ts';
 export type NoticeChange =
   /** Somebody's identity key is another one. With `needsAcceptance`, nothing is sent or read until `identities.accept`. */
   | Extract<IdentityEvent, { readonly kind: 'identity-changed' }>
+  /** The gatekeeper lists devices of somebody that have different identity keys. Nothing was sent to them. */
+  | { readonly kind: 'two-identities'; readonly interopId: string }
   /** A device of this person that was never heard of here has spoken. */
   | { readonly kind: 'own-device-appeared'; readonly deviceId: number }
   /** A name that was known leads to somebody else now. */
@@ -36,6 +38,8 @@ function keyOf(change: NoticeChange): string {
   switch (change.kind) {
     case 'identity-changed':
       return `identity ${change.interopId}`;
+    case 'two-identities':
+      return `identities ${change.interopId}`;
     case 'own-device-appeared':
       return `device ${change.deviceId}`;
     case 'contact-moved':

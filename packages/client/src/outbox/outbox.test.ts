@@ -32,7 +32,7 @@ after(() => {
 });
 
 /** Ciphertexts are as long as their contents. */
-const suite: Pick<E2eeSuite, 'name' | 'local' | 'encryptFor' | 'startSession'> = {
+const suite: Pick<E2eeSuite, 'name' | 'local' | 'encryptFor' | 'startSession' | 'readIdentity'> = {
   name: 'signal-1',
   local: own,
   async encryptFor(targets: readonly EncryptTarget[], commit) {
@@ -51,6 +51,7 @@ const suite: Pick<E2eeSuite, 'name' | 'local' | 'encryptFor' | 'startSession'> =
     return { ok: true, value: encrypted };
   },
   startSession: () => assert.fail('there are sessions with everybody'),
+  readIdentity: () => assert.fail('there are sessions with everybody'),
 };
 
 function play(devices: number): { readonly outbox: Outbox; readonly sent: Sending[]; readonly ids: string[] } {

@@ -4,7 +4,7 @@
 // Source: docs/protocol/06-stanzas.md section 6.1; order and durability: docs/protocol/04-streams.md section 4.2.
 import { randomBytes } from 'node:crypto';
 import { decodeContent, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
-import type { E2eeSuite, Encrypted, KnownDevice, RemoteBundle, SessionStarted } from '@drawbridge/e2ee/suite';
+import type { E2eeSuite, Encrypted, KnownDevice } from '@drawbridge/e2ee/suite';
 import type { Element } from '@drawbridge/wire/element';
 import { encodeEnvelopeMessage } from '@drawbridge/wire/envelope';
 import { encodeElement } from '@drawbridge/wire/xml-encoder';
@@ -13,7 +13,7 @@ import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import type { StanzaError } from '@drawbridge/wire/stanza-error';
 import type { Clock, Random } from '../clock.ts';
 import { RequestRefused } from '../connection/connection.ts';
-import { fetchBundle, fetchDevices, type Request } from '../directory/directory.ts';
+import { fetchDevices, type Request } from '../directory/directory.ts';
 import { ClientError, type ClientErrorCode } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { bound, boundUncounted, type BindingContext } from './binding.ts';
@@ -28,7 +28,7 @@ import {
   writeOutbox,
   writeSent,
 } from '../store/records.ts';
-import { addIdentityNotices } from '../notices/notice-records.ts';
+import { SessionStarts } from './session-starts.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 
 export const outboxLimits = {
@@ -62,7 +62,7 @@ export type Sending = { readonly id: string; readonly to: string; readonly numbe
 
 export type OutboxContext = {
   readonly store: EncryptedStore;
-  readonly suite: Pick<E2eeSuite, 'name' | 'local' | 'encryptFor' | 'startSession'>;
+  readonly suite: Pick<E2eeSuite, 'name' | 'local' | 'encryptFor' | 'startSession' | 'readIdentity'>;
   readonly domain: string;
   readonly clock: Clock;
   readonly random: Random;
@@ -90,6 +90,7 @@ type Readiness =
 
 export class Outbox {
   readonly #context: OutboxContext;
+  readonly #starts: SessionStarts;
   readonly #lanes = new Map<string, Lane>();
   readonly #devices = new Map<string, { readonly devices: readonly KnownDevice[]; readonly fetchedAtMs: number }>();
   readonly #stalled = new Set<string>();
@@ -99,6 +100,7 @@ export class Outbox {
 
   constructor(context: OutboxContext) {
     this.#context = context;
+    this.#starts = new SessionStarts(context);
   }
 
   /** Adds a row within the caller's transaction; gives its id. Throws `outbox-full`. Call `wake` after the commit. */
@@ -402,7 +404,7 @@ export class Outbox {
 
   /** A session of its own for what follows; then the row is as any other. */
   async #renewSession(id: string, record: OutboxRecord): Promise<Readiness> {
-    const refusal = await this.#startSession(record.to, record.toDevice!);
+    const refusal = await this.#starts.one(record.to, record.toDevice!);
     if (refusal === 'untrusted-identity') return this.#hold(id);
     if (refusal === 'no-such-device') throw new ClientError('not-found');
     if (refusal !== undefined) throw new ClientError('protocol-error', { detail: refusal });
@@ -454,12 +456,7 @@ export class Outbox {
     const { error } = encrypted;
     switch (error.code) {
       case 'no-session':
-        for (const { deviceId } of error.devices) {
-          const refusal = await this.#startSession(record.to, deviceId);
-          if (refusal === 'untrusted-identity') return this.#hold(id);
-          if (refusal !== undefined) this.forgetDevices(record.to);
-        }
-        return 'no-session';
+        return await this.#startSessions(id, record.to, devices, error.devices);
       case 'untrusted-identity':
         return this.#hold(id);
       case 'content-too-large':
@@ -476,35 +473,21 @@ export class Outbox {
     }
   }
 
-  /** Gives the code of what stood in the way, or undefined. Throws what the directory refuses. */
-  async #startSession(person: string, deviceId: number): Promise<string | undefined> {
-    const { suite, store, request, domain, emit, clock } = this.#context;
-    let bundle: RemoteBundle;
-    try {
-      bundle = await fetchBundle(request, `${person}@${domain}`, deviceId);
-    } catch (error) {
-      // This device is gone; whether the person is, their list of devices says.
-      if (error instanceof ClientError && error.code === 'not-found') return 'no-such-device';
-      throw error;
+  async #startSessions(
+    id: string,
+    to: string,
+    listed: readonly KnownDevice[],
+    missing: readonly KnownDevice[],
+  ): Promise<Readiness | 'no-session'> {
+    const refusals = await this.#starts.all(to, listed.map(idOf), missing.map(idOf));
+    if (refusals.includes('untrusted-identity')) return this.#hold(id);
+    if (refusals.includes('two-identities')) {
+      this.forgetDevices(to);
+      this.#fail(id, 'untrusted-identity', 'devices of one person have different identity keys');
+      return { kind: 'gone' };
     }
-    // Also kept and told when the key is refused: a person has to look at it.
-    let events: SessionStarted['events'] = [];
-    const started = await suite.startSession(bundle, staged => {
-      committed(
-        store.transaction(tx => {
-          tx.apply(staged.changes);
-          addIdentityNotices(tx, staged.events, clock.nowMs());
-        }),
-      );
-      ({ events } = staged);
-    });
-    for (const identity of events) emit({ kind: 'identity', identity });
-    if (started.ok) return undefined;
-    const { error } = started;
-    if (error.code === 'store-failed' || error.code === 'commit-failed') {
-      throw new ClientError('store-failed', { cause: error.cause });
-    }
-    return error.code;
+    if (refusals.length > 0) this.forgetDevices(to);
+    return 'no-session';
   }
 
   async #devicesFor(record: OutboxRecord): Promise<readonly KnownDevice[]> {
@@ -650,6 +633,10 @@ function stanzaIdOf(id: string): string {
 /** 16 random bytes as a stanza's id. */
 export function newStanzaId(): string {
   return randomBytes(16).toString('base64url');
+}
+
+function idOf({ deviceId }: KnownDevice): number {
+  return deviceId;
 }
 
 function base64(bytes: Uint8Array): string {
