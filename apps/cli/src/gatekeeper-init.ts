@@ -9,12 +9,15 @@ import { ensureDevPki } from './dev-pki.ts';
 /** Overwrites nothing. Rejects with a CommandError or the file system's error. */
 export async function initGatekeeper(
   folder: string,
-  options: { readonly domain?: string; readonly development: boolean },
+  options: { readonly domain?: string; readonly data?: string; readonly development: boolean },
 ): Promise<void> {
   const { development } = options;
   const domain = options.domain ?? (development ? 'localhost' : undefined);
   if (domain === undefined) throw usageError('--domain is missing', 'name the DNS name that is to stand in addresses');
-  const config = development ? developmentConfig(domain) : productionConfig(domain);
+  const config = {
+    ...(development ? developmentConfig(domain) : productionConfig(domain)),
+    ...(options.data === undefined ? {} : { dataFolder: options.data }),
+  };
   const parsed = parseConfig(config, folder);
   if (parsed.kind === 'refused') {
     throw usageError(

@@ -37,6 +37,7 @@ Logs go to standard output: JSON lines, or a readable form in a terminal. They h
     .description('Writes gatekeeper.json, and a README.md that explains it, to a folder. Overwrites nothing.')
     .argument('<folder>', 'made when it is not there')
     .option('--domain <name>', 'DNS name that stands in every JID (default with --development: localhost)')
+    .option('--data <folder>', "where database and keys go (otherwise 'data' beside the configuration)")
     .option('--development', 'for this machine alone: loopback, development certificates, open registration', false)
     .addHelpText(
       'after',
@@ -45,7 +46,7 @@ Examples:
   $ drawbridge gatekeeper init citadel --domain citadel.example
   $ drawbridge gatekeeper init citadel --development`,
     )
-    .action(async (folder: string, flags: { domain?: string; development: boolean }) => {
+    .action(async (folder: string, flags: { domain?: string; data?: string; development: boolean }) => {
       const { initGatekeeper } = await import('./gatekeeper-init.ts');
       await initGatekeeper(folder, flags);
     });

@@ -88,6 +88,9 @@ test('a gatekeeper is made, checked, and never overwritten', async () => {
   assert.equal(again.code, 1);
   assert.match(again.err, /is there already/);
   assert.equal(readFileSync(config, 'utf8'), before);
+  const data = join(folder, 'elsewhere');
+  await run('gatekeeper', 'init', join(folder, 'apart'), '--development', '--data', data);
+  assert.equal(JSON.parse(readFileSync(join(folder, 'apart', 'gatekeeper.json'), 'utf8')).dataFolder, data);
   const unnamed = await run('gatekeeper', 'init', join(folder, 'other'));
   assert.equal(unnamed.code, 2);
 });
