@@ -134,6 +134,7 @@ export class ClientFiles {
         await writer.write(piece);
       }
       await writer.close();
+      await this.forget(message, index);
     } catch (error) {
       await writer.abort(error).catch(() => {});
       throw error;
