@@ -1,8 +1,10 @@
 // A provider changes its signing keys, as it should or because one was stolen: whose streams stay, whose end, how soon.
 // docs/protocol/02-ownership-proof.md section 2.2.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { issuers } from '@drawbridge/gatekeeper/testing/control-fixture';
+import { gatekeeperIssuer, issuers } from '@drawbridge/gatekeeper/testing/control-fixture';
 import { generateSigningKey } from '@drawbridge/identity/jwk';
 import { CompactDevice, CompactNetwork } from './compact/network.ts';
 import { type Person, RawNetwork } from './raw-network.ts';
@@ -126,4 +128,39 @@ test('compact streams end too', async t => {
   assert.equal(await control.registry.revokeKeys(0, 'admin', clock.nowMs), 'revoked');
   assert.match(JSON.stringify(await device.received.next('error')), /not-authorized/);
   await device.received.closed();
+});
+
+test("drill: the embedded issuer's signing key is stolen, and replaced on the running gatekeeper", async t => {
+  const network = await RawNetwork.open({
+    fixture: { config: { ownUsers: { kind: 'embedded', registration: 'open' } } },
+  });
+  t.after(() => network.close());
+  const { control, clock, folder } = network.fixture;
+  const users = control.ownUsers!;
+  await users.directory.register?.('anna', 'correct horse');
+  const anna = await network.person('anna');
+  const bert = await network.person('bert', provider);
+  const proof = async (): Promise<string> => {
+    const issued = await users.issueProof('anna', {
+      audience: gatekeeperIssuer,
+      jkt: anna.sample.jkt,
+      transport: 'xmpp',
+    });
+    assert(issued.kind === 'issued');
+    return issued.proof;
+  };
+  const [annas, berts] = [await RawXmpp.login(network.target, 'direct', await proof()), await network.login(bert)];
+  const file = join(folder, 'users', 'signing-keys.json');
+  const [stolen, before] = [await proof(), readFileSync(file, 'utf8')];
+
+  assert.equal(await control.registry.revokeKeys(0, 'admin', clock.nowMs), 'revoked');
+  assert.equal(await annas.streamError(), 'not-authorized');
+  await berts.ping();
+  await assert.rejects(RawXmpp.login(network.target, 'direct', stolen));
+  const again = await RawXmpp.login(network.target, 'direct', await proof());
+  await again.ping();
+  assert.notEqual(readFileSync(file, 'utf8'), before, 'the new key is there after a restart too');
+  const { action, subject } = (await network.fixture.stores.audit.page(0, 10)).at(-1)!;
+  assert.deepEqual([action, subject], ['provider-keys-revoked', '0']);
+  for (const stream of [again, berts]) stream.cut();
 });

@@ -1,12 +1,13 @@
 // Options of `drawbridge provider`, from the command line and from a file.
 import assert from 'node:assert/strict';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { createProvider } from '@drawbridge/provider/provider';
 import { CommandError } from './command-error.ts';
 import type { ProviderFlags } from './provider.ts';
-import { readProviderOptions } from './provider-run.ts';
+import { readProviderOptions, rotateKeys } from './provider-run.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-provider-'));
 const flags: ProviderFlags = {
@@ -74,4 +75,20 @@ test('a file with unknown or wrong members is refused', () => {
     writeFileSync(file, text);
     assert.throws(() => readProviderOptions({ config: file }), CommandError, text);
   }
+});
+
+test('after a theft: keys of a provider that runs are left alone, and what to do instead is said', async () => {
+  const dataFolder = mkdtempSync(join(tmpdir(), 'drawbridge-provider-'));
+  const gatekeepers = [{ issuer: 'https://citadel.example' }];
+  const provider = await createProvider({ issuer: 'https://id.skylark.example', gatekeepers, dataFolder });
+  const file = join(dataFolder, 'signing-keys.json');
+  const before = readFileSync(file, 'utf8');
+  await assert.rejects(
+    rotateKeys(dataFolder),
+    (error: unknown) => error instanceof CommandError && /providers\/0\/revoke-keys/.test(error.nextStep),
+  );
+  assert.equal(readFileSync(file, 'utf8'), before);
+  await provider.close();
+  await rotateKeys(dataFolder);
+  assert.notEqual(readFileSync(file, 'utf8'), before);
 });

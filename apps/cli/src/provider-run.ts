@@ -190,10 +190,23 @@ export async function addUser(folder: string, identifier: string): Promise<void>
   process.stdout.write('added\n');
 }
 
+/** A running issuer would go on with its old keys, and nothing would have changed. */
+function lockForKeys(folder: string): () => void {
+  try {
+    return lockFolder(folder, 'provider');
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    throw new CommandError(
+      error.message,
+      "stop it first; a gatekeeper's own users: POST /admin/v1/providers/0/revoke-keys replaces the keys while it runs",
+    );
+  }
+}
+
 export async function rotateKeys(folder: string): Promise<void> {
   const file = join(folder, 'signing-keys.json');
   if (!existsSync(file)) throw new CommandError(`${folder} holds no signing keys`, "name the provider's data folder");
-  const unlock = lockFolder(folder, 'provider');
+  const unlock = lockForKeys(folder);
   try {
     const issuer = await createIssuer({ store: issuerKeyFile(file), nowMs: Date.now });
     await issuer.replaceAllKeys();

@@ -147,6 +147,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
       states: stores.providers,
       egressFetch: egress.fetch,
       ownUserKeys: ownUsers?.keySource,
+      ownIssuer: ownUsers,
       events,
       nowMs,
       monotonicMs,

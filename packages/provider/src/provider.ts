@@ -67,6 +67,8 @@ export type Provider = {
   readonly keySet: () => { readonly keys: readonly PublicSigningJwk[] };
   /** The same for a gatekeeper in this process: no discovery, no fetch. */
   readonly keySource: KeySource;
+  /** Whether the key of this thumbprint is published now. */
+  readonly holdsKey: (thumbprint: string) => boolean;
   readonly directory: UserDirectory;
   /** The media origin, when there is one. */
   readonly media: MediaOrigin | undefined;
@@ -184,6 +186,7 @@ async function assemble(parts: Parts, unlock: () => void): Promise<Provider> {
     beginSession: identifier => beginSession(parts, identifier),
     keySet,
     keySource: localKeySource(issuer.verificationKeys),
+    holdsKey: thumbprint => issuer.verificationKeys().some(key => key.thumbprint === thumbprint),
     directory,
     media,
     wake: identifier => onWakeUp(parts, pushes, identifier, options.gatekeepers[0]!.issuer),

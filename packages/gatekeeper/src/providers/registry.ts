@@ -40,7 +40,8 @@ export type Registry = ReachPolicy & {
   /** Whether this key is in the provider's set, as it was fetched last. */
   readonly keyStands: (number: number, keyThumbprint: string) => boolean;
   /**
-   * A key of the provider may be in wrong hands: fetches its set now and ends every stream that another key vouched for
+   * A key of the provider may be in wrong hands. For the embedded issuer (number 0): replaces all its keys now, and ends
+   * every stream that an old one vouched for. For any other: fetches its set now and ends every stream that another key vouched for
    * than those in it (`keys-replaced`); in the audit log. `not-fetched`: nobody knows which keys are left, and nothing
    * was ended.
    */
@@ -55,12 +56,19 @@ export class RegistryError extends Error {
   readonly code = 'provider-renamed';
 }
 
+export type OwnIssuer = {
+  readonly replaceAllKeys: () => Promise<void>;
+  readonly holdsKey: (thumbprint: string) => boolean;
+};
+
 export type RegistryDeps = {
   readonly config: Config;
   readonly states: ProviderStates;
   readonly egressFetch: EgressFetch;
   /** The embedded issuer's keys; needed when `config.ownUsers.kind` is `embedded`. */
   readonly ownUserKeys: KeySource | undefined;
+  /** The embedded issuer's way to throw away all its keys, and what is left; undefined when there is no such issuer. */
+  readonly ownIssuer: OwnIssuer | undefined;
   readonly events: AccountEvents;
   readonly nowMs: () => number;
   /** Only goes forward. */
@@ -164,9 +172,20 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
       }
       return result;
     },
-    keyStands: (number, keyThumbprint) => entries.get(number)?.set?.holds(keyThumbprint) ?? true,
+    keyStands: (number, keyThumbprint) => {
+      const set = entries.get(number)?.set;
+      if (set !== undefined) return set.holds(keyThumbprint);
+      return number !== 0 || deps.ownIssuer === undefined || deps.ownIssuer.holdsKey(keyThumbprint);
+    },
     async revokeKeys(number, actor, nowMs) {
       const entry = entries.get(number);
+      const { ownIssuer } = deps;
+      if (entry !== undefined && entry.set === undefined && number === 0 && ownIssuer !== undefined) {
+        await ownIssuer.replaceAllKeys();
+        await states.noteKeysRevoked({ number, actor, nowMs });
+        deps.events.emit({ kind: 'keys-replaced', provider: number, stands: ownIssuer.holdsKey });
+        return 'revoked';
+      }
       if (entry?.set === undefined) return 'unknown';
       const { set } = entry;
       // A fetch that is under way may have begun before the keys were replaced.
