@@ -6,6 +6,7 @@ export type ClientErrorCode =
   | 'closed'
   | 'not-enlisted'
   | 'enlisted-elsewhere'
+  | 'issuer-differs'
   | 'not-connected'
   | 'replaced'
   | 'unreachable'
@@ -57,6 +58,10 @@ export const clientErrors: Readonly<Record<ClientErrorCode, { readonly retry: bo
   'enlisted-elsewhere': {
     retry: false,
     text: 'This folder belongs to another gatekeeper or person. Use a folder for each.',
+  },
+  'issuer-differs': {
+    retry: false,
+    text: "The gatekeeper gives itself out for another one. Check its address; it must be the gatekeeper's issuer URL.",
   },
   'not-connected': { retry: true, text: 'There is no live stream. Call connect(), or wait until it is up again.' },
   replaced: { retry: false, text: 'Another stream of this device took over. Run one client per folder.' },

@@ -16,7 +16,7 @@ export type ClientOptions = {
   readonly passphrase?: string;
   readonly key?: Uint8Array;
   readonly keyFile?: string;
-  /** `https:` URL of the gatekeeper. */
+  /** The gatekeeper's issuer URL, exactly as its reference offer names it (a slash at the end aside). */
   readonly gatekeeper: string;
   /** An account at a provider that runs the provider kit; `signUp` makes it when it isn't there. */
   readonly provider?: ProviderAccount & { readonly signUp?: boolean };

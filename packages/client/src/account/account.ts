@@ -9,6 +9,7 @@ import { ClientError } from '../errors.ts';
 import type { AccountRecord } from '../store/records.ts';
 import { enlistDevice, type EnlistmentStatus, fetchStatus, withdrawEnlistment } from './enlist.ts';
 import type { LocalDevice } from './local-device.ts';
+import { signPossession } from './possession.ts';
 import { deviceRecord } from './publication.ts';
 
 export class Account {
@@ -29,10 +30,15 @@ export class Account {
     const { account, trust } = this.#device;
     if (account !== undefined) return account;
     const { keys, publication } = await this.#device.newKeys();
-    const { endpoints } = await this.#device.offer();
+    const { endpoints, issuer, takesPossession } = await this.#device.offer();
     const proof = await this.#device.proof('http', keys);
     const device = deviceRecord(keys, publication);
-    const request = { proof, device, ...(options.replace === true ? { replace: true } : {}) };
+    const request = {
+      proof,
+      device,
+      ...(takesPossession ? { possession: signPossession(keys, issuer, { proof }) } : {}),
+      ...(options.replace === true ? { replace: true } : {}),
+    };
     const admitted = await this.#device.admit(await enlistDevice(endpoints.http, request, trust), publication);
     this.#lifecycle.admitted();
     return admitted;

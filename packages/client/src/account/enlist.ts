@@ -12,6 +12,8 @@ export type ReferenceOffer = {
   readonly version: number;
   readonly issuer: string;
   readonly domain: string;
+  /** Whether enlistments carry a statement of possession; gatekeepers of version 0.1.0 refuse what they don't know. */
+  readonly takesPossession: boolean;
   readonly endpoints: {
     readonly xmpp?: HostPort;
     readonly xmpps?: HostPort;
@@ -40,6 +42,13 @@ export type DeviceRecord = {
   readonly capabilities?: { readonly suites: readonly string[] };
 };
 
+/** `possession`: of `signPossession`, when the offer takes it. */
+export type EnlistRequest = {
+  readonly proof: string;
+  readonly device: DeviceRecord;
+  readonly possession?: string;
+};
+
 export type Enlistment = {
   readonly interopId: string;
   readonly deviceId: number;
@@ -55,11 +64,15 @@ export type EnlistmentStatus = {
   readonly devices: readonly { readonly deviceId: number; readonly enlistedAt: string | number }[];
 };
 
-/** Fetches and checks the reference offer. */
+/**
+ * Fetches and checks the reference offer. Rejects with `issuer-differs` one that names another issuer than the URL that it
+ * came from (RFC 8414 section 3.3): proofs made for that issuer would be this server's to use there.
+ */
 export async function fetchOffer(gatekeeper: string, trust: HttpTrust): Promise<ReferenceOffer> {
-  const url = `${gatekeeper.replace(/\/+$/, '')}/.well-known/interop-gatekeeper`;
+  const url = `${gatekeeper}/.well-known/interop-gatekeeper`;
   const offer = readOffer(answerOf(await callJson({ method: 'GET', url }, trust)));
   if (offer === undefined) throw new ClientError('protocol-error', { detail: 'the reference offer is malformed' });
+  if (offer.issuer !== gatekeeper) throw new ClientError('issuer-differs');
   return offer;
 }
 
@@ -69,7 +82,7 @@ export async function fetchOffer(gatekeeper: string, trust: HttpTrust): Promise<
  */
 export async function enlistDevice(
   http: string,
-  request: { readonly proof: string; readonly device: DeviceRecord; readonly replace?: boolean },
+  request: EnlistRequest & { readonly replace?: boolean },
   trust: HttpTrust,
 ): Promise<Enlistment> {
   const url = `${http}/v1/enlistments`;
@@ -80,7 +93,7 @@ export async function enlistDevice(
 export async function addDevice(
   http: string,
   interopId: string,
-  request: { readonly proof: string; readonly device: DeviceRecord },
+  request: EnlistRequest,
   trust: HttpTrust,
 ): Promise<Enlistment> {
   const url = `${http}/v1/enlistments/${interopId}/devices`;
@@ -167,7 +180,7 @@ function readEnlistment(body: unknown): Enlistment {
 
 function readOffer(body: unknown): ReferenceOffer | undefined {
   if (!isRecord(body)) return undefined;
-  const { version, issuer, domain, endpoints, suites, providers, compactKeys } = body;
+  const { version, issuer, domain, endpoints, suites, providers, compactKeys, possession } = body;
   if (version !== 1 && version !== '1') return undefined;
   if (typeof issuer !== 'string' || !isHttpsUrl(issuer)) return undefined;
   if (typeof domain !== 'string' || parseJid(domain)?.domain !== domain || !isRecord(endpoints)) return undefined;
@@ -184,6 +197,7 @@ function readOffer(body: unknown): ReferenceOffer | undefined {
     version: 1,
     issuer,
     domain,
+    takesPossession: possession === 1,
     endpoints: {
       http: http.replace(/\/+$/, ''),
       ...(xmpp === undefined ? {} : { xmpp }),

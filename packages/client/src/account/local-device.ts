@@ -97,6 +97,9 @@ export class LocalDevice {
     this.needOpen();
     if (this.#offer !== undefined) return this.#offer;
     const offer = await fetchOffer(this.gatekeeper, this.trust);
+    // `gatekeeper` is the issuer; a domain belongs to it for good once somebody is enlisted there.
+    const domain = this.account?.domain;
+    if (domain !== undefined && offer.domain !== domain) throw new ClientError('issuer-differs', { detail: 'domain' });
     if (!offer.suites.includes(SIGNAL_SUITE)) {
       throw new ClientError('gatekeeper-refused', { detail: `it does not admit the suite ${SIGNAL_SUITE}` });
     }

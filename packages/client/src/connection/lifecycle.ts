@@ -95,7 +95,6 @@ export class Lifecycle {
   async #start(): Promise<void> {
     const { device } = this.#settings;
     const offer = await device.offer();
-    if (offer.domain !== device.enlisted().account.domain) throw new ClientError('enlisted-elsewhere');
     const choices = this.#transports(offer, await device.keys());
     if (choices.length === 0) {
       throw new ClientError('gatekeeper-refused', { detail: 'it offers no transport that this client wants' });

@@ -9,6 +9,7 @@ import type { StoreChange } from '@drawbridge/e2ee/stores';
 import type { Result } from '@drawbridge/e2ee/suite';
 import { addDevice } from '../account/enlist.ts';
 import type { LocalDevice } from '../account/local-device.ts';
+import { signPossession } from '../account/possession.ts';
 import { deviceRecord } from '../account/publication.ts';
 import { ClientError } from '../errors.ts';
 import { type AccountRecord, readSetting, writeSetting } from '../store/records.ts';
@@ -44,7 +45,7 @@ export async function finishLink(device: LocalDevice, ticket: string): Promise<A
   if (secret === undefined || before === undefined) throw new ClientError('link-failed', { detail: 'beginLink first' });
   const nowMs = device.clock.nowMs();
   const opened = orLinkFailed(openLinkTicket(Buffer.from(secret, 'base64'), ticket, nowMs));
-  const { domain, endpoints } = await device.offer();
+  const { domain, endpoints, issuer, takesPossession } = await device.offer();
   if (opened.domain !== domain) throw new ClientError('link-failed', { detail: 'another gatekeeper' });
   const made = createDevice({ nowMs: device.clock.nowMs(), identityKeyPair: opened.identityKeyPair });
   if (!made.ok) throw new ClientError('link-failed', { detail: made.error.code });
@@ -52,7 +53,12 @@ export async function finishLink(device: LocalDevice, ticket: string): Promise<A
   const keys: DeviceKeys = { ...made.value.keys, deviceKey: before.deviceKey };
   device.keepNewKeys(withDeviceKey(made.value.changes, before), publication);
   const proof = await device.proof('http', keys);
-  const request = { proof, device: deviceRecord(keys, publication) };
+  const { interopId } = opened;
+  const request = {
+    proof,
+    device: deviceRecord(keys, publication),
+    ...(takesPossession ? { possession: signPossession(keys, issuer, { interopId }) } : {}),
+  };
   const enlistment = await addDevice(endpoints.http, opened.interopId, request, device.trust);
   if (enlistment.interopId !== opened.interopId) throw new ClientError('link-failed', { detail: 'another person' });
   return device.admit(enlistment, publication);

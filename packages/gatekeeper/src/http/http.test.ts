@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Registry } from 'prom-client';
-import { sampleDevice } from '../testing/sample-device.ts';
+import { type SampleDevice, sampleDevice, samplePossession } from '../testing/sample-device.ts';
 import { StoreError } from '../storage/store-error.ts';
 import { domain, type Fixture, gatekeeperIssuer, issuers, openFixture } from '../testing/control-fixture.ts';
 import { buildAdminHttp, openAdminToken } from './admin.ts';
@@ -57,6 +57,12 @@ async function open(config: Record<string, unknown> = {}): Promise<Fixture & { a
   return { ...fixture, ask: await serve(api.handler) };
 }
 
+/** The body of an enlistment. */
+function bodyOf(sample: SampleDevice, proof: unknown, of?: { readonly interopId: string }) {
+  assert(typeof proof === 'string');
+  return { proof, device: sample.json, possession: samplePossession(sample, gatekeeperIssuer, of ?? { proof }) };
+}
+
 function isProblem(answer: Answer, status: number, code: string): void {
   assert.deepEqual([answer.status, answer.json['code']], [status, code], JSON.stringify(answer.json));
   assert.match(answer.headers.get('content-type') ?? '', /^application\/problem\+json/);
@@ -70,8 +76,7 @@ test('a life of an enlistment: enlist, repeat, look, add a device, remove it, wi
   const sample = sampleDevice({ prekeys: 3, kemPrekeys: 3 });
   const enlist = async (device = sample, more: object = {}) =>
     ask('POST', '/v1/enlistments', {
-      proof: await proof(issuers.skylark, 'anna', device.jkt),
-      device: device.json,
+      ...bodyOf(device, await proof(issuers.skylark, 'anna', device.jkt)),
       ...more,
     });
   const bearer = async (jkt: string, subject = 'anna') => ({
@@ -102,17 +107,14 @@ test('a life of an enlistment: enlist, repeat, look, add a device, remove it, wi
   isProblem(await enlist(second), 409, 'device-authorisation-required');
   isProblem(await enlist(sampleDevice()), 409, 'identity-key-differs');
   const join = async () =>
-    ask('POST', `${path}/devices`, { proof: await proof(issuers.skylark, 'anna', second.jkt), device: second.json });
+    ask('POST', `${path}/devices`, bodyOf(second, await proof(issuers.skylark, 'anna', second.jkt), { interopId }));
   isProblem(await join(), 409, 'device-authorisation-required');
   const now = (await control.accounts.find(interopId))!;
   await control.enlistment.authorise(now, now.devices[0]!, second.jkt, clock.nowMs);
   const joined = await join();
   assert.deepEqual([joined.status, joined.json['deviceId']], [201, 2]);
   const stranger = sampleDevice();
-  await ask('POST', '/v1/enlistments', {
-    proof: await proof(issuers.skylark, 'bert', stranger.jkt),
-    device: stranger.json,
-  });
+  await ask('POST', '/v1/enlistments', bodyOf(stranger, await proof(issuers.skylark, 'bert', stranger.jkt)));
   isProblem(
     await ask('DELETE', `${path}/devices/2`, undefined, await bearer(stranger.jkt, 'bert')),
     404,
@@ -127,6 +129,45 @@ test('a life of an enlistment: enlist, repeat, look, add a device, remove it, wi
   const replaced = await enlist(sampleDevice(), { replace: true });
   assert.deepEqual([replaced.status, replaced.json['interopId'], replaced.json['deviceId']], [201, interopId, 3]);
   isProblem(await ask('DELETE', path, undefined, await bearer(sample.jkt)), 401, 'proof-refused');
+});
+
+test('a published identity key serves nobody else, whoever relays what its owner has signed', async () => {
+  const { ask, proof, control, clock } = await open();
+  const anna = sampleDevice({ prekeys: 3, kemPrekeys: 3 });
+  const post = async (body: object, path = '/v1/enlistments') => ask('POST', path, body);
+  const mallory = sampleDevice();
+  const proofOf = (subject: string, jkt: string) => proof(issuers.skylark, subject, jkt);
+  // Everything that Anna has published, under Mallory's name and device key.
+  const published = { ...anna.json, deviceKey: mallory.json.deviceKey };
+  const taking = await proofOf('mallory', mallory.jkt);
+  const without = { proof: taking, device: published, possession: 'A'.repeat(86) + '==' };
+  isProblem(await post(without), 400, 'possession-refused');
+  const ownKey = bodyOf(mallory, await proofOf('mallory', mallory.jkt));
+  isProblem(await post({ ...ownKey, device: published }), 400, 'possession-refused');
+  // What Anna said to a gatekeeper that relays it: of another issuer, device key, or proof.
+  const relayed = await proofOf('mallory', mallory.jkt);
+  const said = [
+    samplePossession(anna, gatekeeperIssuer, { proof: relayed }),
+    samplePossession({ ...anna, jkt: mallory.jkt }, 'https://liar.example', { proof: relayed }),
+    samplePossession({ ...anna, jkt: mallory.jkt }, gatekeeperIssuer, { proof: taking }),
+    samplePossession({ ...anna, jkt: mallory.jkt }, gatekeeperIssuer, { interopId: `1-${'a'.repeat(26)}` }),
+  ];
+  for (const possession of said) {
+    const fresh = await proofOf('mallory', mallory.jkt);
+    isProblem(await post({ proof: fresh, device: published, possession }), 400, 'possession-refused');
+  }
+  assert.equal(await control.accounts.findByIdentifier(1, 'mallory'), undefined);
+  // The key is still free for its owner, for their further device alone where they said so.
+  const enlisted = await post(bodyOf(anna, await proofOf('anna', anna.jkt)));
+  assert.equal(enlisted.status, 201, JSON.stringify(enlisted.json));
+  const interopId = String(enlisted.json['interopId']);
+  const second = sampleDevice({ identity: anna.identity });
+  const account = (await control.accounts.find(interopId))!;
+  await control.enlistment.authorise(account, account.devices[0]!, second.jkt, clock.nowMs);
+  const path = `/v1/enlistments/${interopId}/devices`;
+  isProblem(await post(bodyOf(second, await proofOf('anna', second.jkt)), path), 400, 'possession-refused');
+  const joined = await post(bodyOf(second, await proofOf('anna', second.jkt), { interopId }), path);
+  assert.equal(joined.status, 201, JSON.stringify(joined.json));
 });
 
 test('a withdrawal answers 204 once; a suspended person may look and not leave', async () => {
@@ -146,7 +187,7 @@ test('a withdrawal answers 204 once; a suspended person may look and not leave',
 test('wrong requests get a problem that says what to do, and cost no storage', async () => {
   const { ask, proof, store } = await open();
   const sample = sampleDevice();
-  const good = { proof: await proof(issuers.skylark, 'anna', sample.jkt), device: sample.json };
+  const good = bodyOf(sample, await proof(issuers.skylark, 'anna', sample.jkt));
   const refused: unknown[] = [
     {},
     [],
@@ -168,6 +209,7 @@ test('wrong requests get a problem that says what to do, and cost no storage', a
       },
     },
     { ...good, device: { ...sample.json, identityKey: undefined } },
+    { ...good, possession: undefined },
   ];
   for (const body of refused) isProblem(await ask('POST', '/v1/enlistments', body), 400, 'request-refused');
   isProblem(await ask('POST', '/v1/enlistments', 'x'.repeat(600_000)), 413, 'body-too-large');
@@ -187,7 +229,7 @@ test('wrong requests get a problem that says what to do, and cost no storage', a
     ...sample.json,
     signedPrekey: { ...sample.json.signedPrekey, signature: sampleDevice().json.signedPrekey.signature },
   };
-  const fresh = { proof: await proof(issuers.skylark, 'anna', sample.jkt), device: unsigned };
+  const fresh = { ...bodyOf(sample, await proof(issuers.skylark, 'anna', sample.jkt)), device: unsigned };
   isProblem(await ask('POST', '/v1/enlistments', fresh), 400, 'device-keys-refused');
   assert.equal((await ask('POST', '/v1/enlistments', good)).status, 201);
   isProblem(await ask('POST', '/v1/enlistments', good), 401, 'proof-refused');
@@ -201,7 +243,7 @@ test('requests and enlistments are budgets of the address, with the time to wait
     },
   });
   const sample = sampleDevice();
-  const enlist = () => ask('POST', '/v1/enlistments', { proof: 'a.b.c', device: sample.json });
+  const enlist = () => ask('POST', '/v1/enlistments', bodyOf(sample, 'a.b.c'));
   await enlist();
   await enlist();
   const third = await enlist();
@@ -223,6 +265,7 @@ test('the well-known documents and OpenAPI say what is there', async () => {
     version: 1,
     issuer: gatekeeperIssuer,
     domain,
+    possession: 1,
     endpoints: { http: gatekeeperIssuer, xmpp: { host: domain, port: 5222 } },
     compactKeys: { signingKey: { kty: 'OKP', crv: 'Ed25519', x: 'key' }, ciphers: ['ChaChaPoly', 'AESGCM'] },
     suites: ['signal-1'],
@@ -261,7 +304,7 @@ test('own users register, get a proof and enlist through the same handler', asyn
     { audience: gatekeeperIssuer, jkt: sample.jkt, transport: 'http' },
     { authorization: `Bearer ${session}` },
   );
-  const enlisted = await ask('POST', '/v1/enlistments', { proof: issued.json['proof'], device: sample.json });
+  const enlisted = await ask('POST', '/v1/enlistments', bodyOf(sample, issued.json['proof']));
   assert.equal(enlisted.status, 201, JSON.stringify(enlisted.json));
   assert.match(enlisted.json['interopId'] as string, /^0-/);
   assert.equal((await control.accounts.findByIdentifier(0, 'anna'))?.devices.length, 1);
@@ -274,8 +317,8 @@ test('no request leaves a person, a proof or an address in the log', async () =>
   const { ask, proof, logLines } = await open();
   const sample = sampleDevice();
   const token = await proof(issuers.skylark, 'anna-the-person', sample.jkt);
-  await ask('POST', '/v1/enlistments', { proof: token, device: sample.json });
-  await ask('POST', '/v1/enlistments', { proof: token, device: sample.json });
+  await ask('POST', '/v1/enlistments', bodyOf(sample, token));
+  await ask('POST', '/v1/enlistments', bodyOf(sample, token));
   await ask('GET', `/v1/enlistments/1-${'a'.repeat(26)}`, undefined, { authorization: `Bearer ${token}` });
   const log = logLines.join('\n');
   assert.match(log, /replayed/);
@@ -290,11 +333,11 @@ test('storage that fails is our trouble: 503 with the time to wait', async () =>
   const token = await proof(issuers.skylark, 'anna', sample.jkt);
   const run = store.run.bind(store);
   Object.assign(store, { run: async () => Promise.reject(new StoreError('disk-full', 'full')) });
-  const answer = await ask('POST', '/v1/enlistments', { proof: token, device: sample.json });
+  const answer = await ask('POST', '/v1/enlistments', bodyOf(sample, token));
   isProblem(answer, 503, 'storage-unavailable');
   assert.equal(answer.headers.get('retry-after'), '5');
   Object.assign(store, { run });
-  assert.equal((await ask('POST', '/v1/enlistments', { proof: token, device: sample.json })).status, 201);
+  assert.equal((await ask('POST', '/v1/enlistments', bodyOf(sample, token))).status, 201);
 });
 
 test('the admin API asks for its credential, suspends, resumes and tells', async () => {

@@ -4,6 +4,7 @@
 export type ProblemCode =
   | 'request-refused'
   | 'device-keys-refused'
+  | 'possession-refused'
   | 'proof-refused'
   | 'admin-credential-required'
   | 'enlistment-suspended'
@@ -46,6 +47,11 @@ export const problems: Readonly<
     status: 400,
     title: 'Device keys refused',
     detail: 'Send keys in libsignal form, distinct ids, and signatures of the identity key over each key.',
+  },
+  'possession-refused': {
+    status: 400,
+    title: 'Possession refused',
+    detail: 'Sign the statement of possession with the identity key, for this issuer, device key and enlistment.',
   },
   'proof-refused': { status: 401, title: 'Proof refused', detail: 'Get a fresh ownership proof for this device key.' },
   'admin-credential-required': {

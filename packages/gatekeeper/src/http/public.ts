@@ -15,6 +15,7 @@ import type { Config } from '../config-schema.ts';
 import type { Control, ControlLog } from '../control.ts';
 import type { Account, Device as EnlistedDevice } from '../enlistment/account.ts';
 import { type DeviceJson, parseDevice } from '../keys/device-keys.ts';
+import { isPossessed } from '../keys/possession.ts';
 import type { AccountStore } from '../enlistment/account-store.ts';
 import { createApp, maxBodyBytes, problem, problemResponses, storageRetrySeconds } from './app.ts';
 import { clientAddress } from './client-address.ts';
@@ -66,6 +67,7 @@ const SignedPrekey = Type.Object({ id: KeyId, publicKey: curveKey, signature }, 
 const KemPrekey = Type.Object({ id: KeyId, publicKey: kemKey, signature }, closed);
 const InteropId = Type.String({ pattern: '^(0|[1-9][0-9]{0,4})-[a-z2-7]{26}$' });
 const DeviceId = Type.Integer({ minimum: 1, maximum: maxDeviceId });
+const Possession = base64(64, "the identity key's signature that it is in the hand of this device");
 const Proof = Type.String({ minLength: 1, maxLength: 8192, description: 'ownership proof for this device key' });
 
 function deviceSchema(maxKeys: number) {
@@ -171,7 +173,12 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
 
   async function enlist(
     request: FastifyRequest,
-    body: { readonly proof: string; readonly device: DeviceJson; readonly replace?: boolean },
+    body: {
+      readonly proof: string;
+      readonly device: DeviceJson;
+      readonly possession: string;
+      readonly replace?: boolean;
+    },
     joins?: string,
   ): Promise<EnlistAnswer> {
     const refused = (code: ProblemCode): EnlistAnswer => ({ kind: 'problem', code });
@@ -194,8 +201,10 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
       log('info', 'proof-refused', { code: 'device-key-mismatch' });
       return refused('proof-refused');
     }
+    const { domain, issuer } = config;
+    const possession = { issuer, deviceKeyThumbprint: device.thumbprint, proof: body.proof, joins };
+    if (!isPossessed(device.identityKey, possession, body.possession)) return refused('possession-refused');
     const { number, name } = provider;
-    const { domain } = config;
     const result = await enlistment.enlist(
       {
         provider: number,
@@ -227,6 +236,8 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
         version: 1,
         issuer: config.issuer,
         domain: config.domain,
+        // Clients of gatekeepers that know nothing of it must leave it out.
+        possession: 1,
         endpoints: deps.endpoints(),
         ...(deps.compactSigningKey === undefined
           ? {}
@@ -274,7 +285,10 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
         summary: 'Enlist',
         description: '200: this device key was enlisted already. With `replace`, other devices are removed.',
         tags: ['enlistment'],
-        body: Type.Object({ proof: Proof, device: Device, replace: Type.Optional(Type.Boolean()) }, closed),
+        body: Type.Object(
+          { proof: Proof, device: Device, possession: Possession, replace: Type.Optional(Type.Boolean()) },
+          closed,
+        ),
         response: enlisted,
       },
     },
@@ -292,7 +306,7 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
         summary: 'Add a device that another one has authorised',
         tags: ['enlistment'],
         params: person,
-        body: Type.Object({ proof: Proof, device: Device }, closed),
+        body: Type.Object({ proof: Proof, device: Device, possession: Possession }, closed),
         response: enlisted,
       },
     },

@@ -2,6 +2,7 @@
 // The private halves are thrown away but for the device key: no message can be encrypted to such a device.
 // Source: the XEdDSA specification; the signing key is an Ed25519 one, published as the X25519 key it corresponds to.
 import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+import { possessionSignedBytes } from '@drawbridge/wire/device-manifest';
 import type { DeviceJson } from '../keys/device-keys.ts';
 
 const p = 2n ** 255n - 19n;
@@ -94,4 +95,16 @@ export function sampleDevice(keys: SampleKeys & { readonly identity?: SampleIden
       ...sampleOneTimeKeys(identity, keys),
     },
   };
+}
+
+/** What says that the device's identity key is in its hand: for this ownership proof, or to join this enlistment. */
+export function samplePossession(
+  { identity, jkt }: SampleDevice,
+  issuer: string,
+  of: { readonly proof: string } | { readonly interopId: string },
+): string {
+  const subject =
+    'proof' in of ? { nonce: createHash('sha256').update(of.proof).digest('base64url') } : { interopId: of.interopId };
+  const signed = possessionSignedBytes({ issuer, deviceKeyThumbprint: jkt, subject });
+  return Buffer.from(identity.sign(signed)).toString('base64');
 }
