@@ -849,6 +849,41 @@ test('a device whose network dies without a word is woken, also for what came be
   to.cut();
 });
 
+test('a defect that one connection meets ends that connection alone, and its message is in no log', async t => {
+  const fresh = await RawNetwork.open();
+  t.after(() => fresh.close());
+  const [anna, bob, carl] = [await fresh.person('anna'), await fresh.person('bob'), await fresh.person('carl')];
+  const streams = await Promise.all([fresh.login(anna), fresh.login(bob), fresh.login(anna, 'websocket')]);
+  assert.equal(await streams[0].streamError(), 'conflict');
+  const [, bobs, annas] = streams;
+  const { accounts } = fresh.fixture.control;
+  const peek = accounts.peek.bind(accounts);
+  const broken = (interopId: string) => {
+    if (interopId === carl.account.interopId) throw new RangeError(`no room for ${interopId}`);
+    return peek(interopId);
+  };
+  Object.assign(accounts, { peek: broken });
+  for (const [stream, from] of [
+    [bobs, bob],
+    [annas, anna],
+  ] as const) {
+    stream.send(envelope(from, carl.bareJid, 'm1'));
+    assert.equal(await stream.streamError(), 'internal-server-error');
+  }
+  Object.assign(accounts, { peek });
+  await settled(async () => fresh.core.sessions.count === 0, 'their sessions are over');
+  const again = await fresh.login(bob);
+  again.send(envelope(bob, carl.bareJid, 'm1'));
+  assert.equal(await again.acknowledged(), 1);
+  const said = fresh.log.filter(line => line.startsWith('connection-failed'));
+  assert.equal(said.length, 2);
+  for (const line of said) {
+    assert.match(line, /"code":"RangeError"/);
+    assert(!line.includes(carl.account.interopId));
+  }
+  again.cut();
+});
+
 test('a sender above its rate is read more slowly, and loses nothing', { timeout: 30_000 }, async t => {
   const strict = await RawNetwork.open({
     session: { shaper: { ...defaultShaperLimits, stanzaBurst: 20, stanzasPerSecond: 100 } },

@@ -1,11 +1,12 @@
 // Runs or checks a gatekeeper by its configuration file. Knows nothing of how a gatekeeper works.
 import { mkdirSync } from 'node:fs';
 import { type Config, loadConfig } from '@drawbridge/gatekeeper/config';
+import { errorPlace } from '@drawbridge/gatekeeper/error-place';
 import { connectionRoom, moreFiles, readFileLimit } from '@drawbridge/gatekeeper/file-limit';
 import { CommandError, exitCodes } from './command-error.ts';
 import { lockFolder } from './folder-lock.ts';
 import { letHelpersGiveWay } from './give-way.ts';
-import { closeWithin, errorPlace, untilStopped, untilUncaught } from './lifetime.ts';
+import { closeWithin, untilStopped, untilUncaught } from './lifetime.ts';
 import { createOperatorLog } from './operator-log.ts';
 
 /** Accepted messages are made durable within this time, or the exit code says that they may not be. */

@@ -40,13 +40,6 @@ export function untilUncaught(): Promise<unknown> {
   });
 }
 
-/** What a log may say of an error: its kind and where it was thrown. Its message may hold anything. */
-export function errorPlace(error: unknown): { readonly code: string; readonly at: string } {
-  if (!(error instanceof Error)) return { code: typeof error, at: '' };
-  const frame = /\n\s+at ([^\n]*)/.exec(error.stack ?? '')?.[1] ?? '';
-  return { code: error.name, at: frame.replace(/\(?(?:file:\/\/)?\/[^\n]*\//, '(').slice(0, 200) };
-}
-
 /** Runs `close`; true when it finished within the time, and without an error. */
 export async function closeWithin(timeoutMs: number, close: () => Promise<unknown>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;

@@ -3,6 +3,7 @@
 import { performance } from 'node:perf_hooks';
 import { childElement, attribute } from '@drawbridge/wire/element';
 import { parseJid } from '@drawbridge/wire/jid';
+import { errorPlace } from './error-place.ts';
 import type { Account, AccountEvent, Accounts } from './enlistment/account.ts';
 import {
   type Admission,
@@ -68,7 +69,8 @@ export type Core = {
 };
 
 export async function openCore(deps: CoreDeps): Promise<Core> {
-  const sessions = new Sessions();
+  const defect = (error: unknown): void => deps.log('session-failed', errorPlace(error), 'error');
+  const sessions = new Sessions(defect);
   const counters = { routed: 0, refused: 0, storageRefused: 0, dropped: 0, damaged: 0 };
   const mailboxes = new Mailboxes({
     store: deps.mailboxStore,
@@ -97,6 +99,7 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     mayReach: deps.mayReach,
     suiteAdmitted: deps.suiteAdmitted,
     wakeUp: deps.wakeUp,
+    defect,
     isReachable: device => sessions.isReachable(device),
     sessionsOf: account => sessions.ofAccount(account),
     nowMs: deps.nowMs,

@@ -186,7 +186,7 @@ async function openGatekeeperCore(
     addressOf: clientAddress(config.trustedProxies),
     nowMs: Date.now,
     tap,
-    log: (event, data) => log('info', event, data ?? {}),
+    log: (event, data, level = 'info') => log(level, event, data ?? {}),
     mailboxLimits: {
       ...defaultMailboxLimits,
       maxEntries: limits.mailboxEntries,

@@ -60,7 +60,12 @@ export const defaultListenerLimits: ListenerLimits = {
 };
 
 /** Counts and events for operators; nothing in them names a person, an address or a token. */
-export type ListenerLog = (event: string, data?: Readonly<Record<string, string | number>>) => void;
+/** `error`: a defect of ours; the operator should report it. */
+export type ListenerLog = (
+  event: string,
+  data?: Readonly<Record<string, string | number>>,
+  level?: 'info' | 'error',
+) => void;
 
 /** Shown what arrived, decrypted as far as the gatekeeper can. Development only. */
 export type Tap = (received: Uint8Array | string) => void;

@@ -10,6 +10,7 @@ import { ServerNegotiation } from '@drawbridge/stream/server-negotiation';
 import type { Element } from '@drawbridge/wire/element';
 import { type StreamErrorCondition, streamErrorElement } from '@drawbridge/wire/stream-error';
 import { encodeElement } from '@drawbridge/wire/xml-encoder';
+import { errorPlace } from '../error-place.ts';
 import type { Carrier, DeviceSession } from '../routing/device-session.ts';
 import { type Admitted, beginSession, type ConnectionPlace, isNotJudged, type ListenerHost } from './admission.ts';
 
@@ -73,17 +74,22 @@ export class CompactStream implements Carrier {
 
   /** Before login, bytes wait for their turn; more than a handshake may have need not, for it is refused. */
   bytes(chunk: Uint8Array): void {
-    if (this.#negotiation === undefined) {
-      this.#read(chunk);
-      return;
+    try {
+      if (this.#negotiation === undefined) this.#read(chunk);
+      else this.#wait(chunk);
+    } catch (error) {
+      this.#defect(error);
     }
+  }
+
+  #wait(chunk: Uint8Array): void {
     if (this.#closed) return;
     const waiting = this.#waiting;
     if (waiting !== undefined) waiting.push(chunk);
     else {
       this.#waiting = [chunk];
       this.#link.pause();
-      this.#place.turn(() => this.#takeTurn());
+      this.#place.turn(() => this.#guard(() => this.#takeTurn()));
     }
     if (chunk.length > maxHandshakeFrameBytes || this.#waiting!.length > maxWaitingChunks) this.#takeTurn();
   }
@@ -110,11 +116,11 @@ export class CompactStream implements Carrier {
     if (this.#closed) return;
     this.#closed = true;
     this.#server.close();
-    this.#session?.carrierLost(this);
+    this.#guard(() => this.#session?.carrierLost(this));
   }
 
   drained(): void {
-    this.#session?.drained();
+    this.#guard(() => this.#session?.drained());
   }
 
   write(elements: readonly Element[]): void {
@@ -159,7 +165,9 @@ export class CompactStream implements Carrier {
         case 'login':
           this.#verifying = true;
           this.#link.pause();
-          void this.#login(event.pattern, event.deviceKey, event.proof, event.stanzas);
+          this.#login(event.pattern, event.deviceKey, event.proof, event.stanzas).catch((error: unknown) =>
+            this.#defect(error),
+          );
           break;
         case 'elements':
           for (const el of event.elements) this.#element(el);
@@ -245,6 +253,29 @@ export class CompactStream implements Carrier {
     this.#deadline = undefined;
     this.#negotiation = undefined;
     this.#place.admitted();
+  }
+
+  #guard(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#defect(error);
+    }
+  }
+
+  /** A defect of ours, met by this connection: it ends, and its session with it. Nobody else's does. */
+  #defect(error: unknown): void {
+    this.#host.log('connection-failed', errorPlace(error), 'error');
+    const session = this.#session;
+    try {
+      if (session === undefined) this.close('internal-server-error');
+      else session.end('internal-server-error');
+    } catch {
+      // What says goodbye may be what is broken.
+      if (session !== undefined) this.#host.sessions.forget(session);
+    }
+    this.#closed = true;
+    this.#link.end();
   }
 
   /** The peer broke the rules of the session: say so, keep the session for a better stream. */

@@ -14,6 +14,7 @@ import {
   encodeStreamEnd,
   encodeStreamHeader,
 } from '@drawbridge/wire/xml-encoder';
+import { errorPlace } from '../error-place.ts';
 import type { Carrier, DeviceSession } from '../routing/device-session.ts';
 import { type Admitted, beginSession, type ConnectionPlace, isNotJudged, type ListenerHost } from './admission.ts';
 
@@ -69,7 +70,7 @@ export class XmppStream implements Carrier {
     this.#framing = options.framing;
     this.#place = options.place;
     this.#negotiation = new ServerNegotiation({ domain: host.domain, carrier: options.carrier });
-    this.#deadline = setTimeout(() => this.#negotiate({ kind: 'deadline' }), host.limits.loginMs);
+    this.#deadline = setTimeout(() => this.#guard(() => this.#negotiate({ kind: 'deadline' })), host.limits.loginMs);
   }
 
   /** Of one read: other people's clients have been seen to miss stanzas that come with `<enabled/>`. */
@@ -81,14 +82,22 @@ export class XmppStream implements Carrier {
 
   /** Bytes of the stream framing. Before login they wait for their turn. */
   bytes(chunk: Uint8Array): void {
-    if (this.#negotiation === undefined) this.#read(chunk);
-    else this.#wait(chunk);
+    try {
+      if (this.#negotiation === undefined) this.#read(chunk);
+      else this.#wait(chunk);
+    } catch (error) {
+      this.#defect(error);
+    }
   }
 
   /** One WebSocket message (RFC 7395 section 3.1). */
   document(text: string): void {
-    if (this.#negotiation === undefined) this.#readDocument(text);
-    else this.#wait(text);
+    try {
+      if (this.#negotiation === undefined) this.#readDocument(text);
+      else this.#wait(text);
+    } catch (error) {
+      this.#defect(error);
+    }
   }
 
   /** More than an element that is allowed before login need not wait: it is refused, and that costs nothing. */
@@ -106,7 +115,7 @@ export class XmppStream implements Carrier {
       return;
     }
     this.#link.pause();
-    this.#place.turn(() => this.#takeTurn());
+    this.#place.turn(() => this.#guard(() => this.#takeTurn()));
   }
 
   #takeTurn(): void {
@@ -173,7 +182,7 @@ export class XmppStream implements Carrier {
 
   /** TLS is established. */
   secured(): void {
-    this.#negotiate({ kind: 'secured' });
+    this.#guard(() => this.#negotiate({ kind: 'secured' }));
   }
 
   /** The link is gone. */
@@ -182,11 +191,11 @@ export class XmppStream implements Carrier {
     this.#place.leave();
     if (this.#closed) return;
     this.#closed = true;
-    this.#session?.carrierLost(this);
+    this.#guard(() => this.#session?.carrierLost(this));
   }
 
   drained(): void {
-    this.#session?.drained();
+    this.#guard(() => this.#session?.drained());
   }
 
   write(elements: readonly Element[]): void {
@@ -243,6 +252,29 @@ export class XmppStream implements Carrier {
     if (!this.#closed) this.#fail(condition);
   }
 
+  #guard(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#defect(error);
+    }
+  }
+
+  /** A defect of ours, met by this connection: it ends, and its session with it. Nobody else's does. */
+  #defect(error: unknown): void {
+    this.#host.log('connection-failed', errorPlace(error), 'error');
+    const session = this.#session;
+    try {
+      if (session === undefined) this.close('internal-server-error');
+      else session.end('internal-server-error');
+    } catch {
+      // What says goodbye may be what is broken.
+      if (session !== undefined) this.#host.sessions.forget(session);
+    }
+    this.#closed = true;
+    this.#link.end(true);
+  }
+
   #fail(condition: StreamErrorCondition): void {
     this.#host.log('stream-closed', { condition });
     const session = this.#session;
@@ -281,7 +313,7 @@ export class XmppStream implements Carrier {
         return;
       case 'verify-proof':
         if (this.#trailing && this.#framing === 'stream') this.#fail('policy-violation');
-        else void this.#verify(effect.token);
+        else this.#verify(effect.token).catch((error: unknown) => this.#defect(error));
         return;
       case 'resume':
         this.#resume(effect.previousId, effect.handled);

@@ -11,7 +11,7 @@ import { StoreError } from '../storage/store-error.ts';
 import { MemoryMailboxStore } from '../testing/memory-mailbox.ts';
 import { type Carrier, defaultSessionLimits, DeviceSession } from './device-session.ts';
 import { HeldMemory } from './held-memory.ts';
-import { iqKey } from './iq.ts';
+import { type IqHandler, iqKey } from './iq.ts';
 import { Router } from './router.ts';
 
 const domain = 'citadel.example';
@@ -31,6 +31,7 @@ const question = (id: string, ns: string): Element =>
 
 function scene(cached?: Account) {
   const written: string[] = [];
+  const defects: unknown[] = [];
   const reads: PromiseWithResolvers<Account | undefined>[] = [];
   let paused = false;
   const find: Accounts['find'] = () => {
@@ -50,10 +51,21 @@ function scene(cached?: Account) {
     domain,
     accounts: { peek: () => cached, find, findAfresh: find, findByIdentifier: () => Promise.resolve(undefined) },
     mailboxes,
-    iqHandlers: new Map([[iqKey('get', 'urn:example', 'ask'), () => ({ kind: 'result' })]]),
+    iqHandlers: new Map<string, IqHandler>([
+      [iqKey('get', 'urn:example', 'ask'), () => ({ kind: 'result' })],
+      [
+        iqKey('get', 'urn:example:broken', 'ask'),
+        () => {
+          throw new RangeError('a defect');
+        },
+      ],
+      [iqKey('get', 'urn:example:rejects', 'ask'), () => Promise.reject(new RangeError('a defect'))],
+      [iqKey('get', 'urn:example:storage', 'ask'), () => Promise.reject(new StoreError('store-failed', 'gone'))],
+    ]),
     mayReach: () => true,
     suiteAdmitted: () => true,
     wakeUp: () => {},
+    defect: error => defects.push(error),
     isReachable: () => false,
     sessionsOf: () => [],
     nowMs: () => 0,
@@ -97,7 +109,7 @@ function scene(cached?: Account) {
     for (let i = 0; i < 20; i++) await Promise.resolve();
     session.flush();
   };
-  return { session, written, reads, settled, isPaused: () => paused };
+  return { session, written, defects, reads, settled, isPaused: () => paused };
 }
 
 test('what follows a held stanza waits for it, and reading stops until then', async () => {
@@ -183,4 +195,19 @@ test("a device that its person's manifest does not name may be left out of a mes
   send('3', ['3']);
   await settled();
   assert.deepEqual(written, ['3 error', 'error'], 'one that is named may not be left out');
+});
+
+test('a handler that throws costs one answer: the stream goes on, and the operator hears of the defect', async () => {
+  const { session, written, defects, settled } = scene(anna);
+  for (const [i, ns] of ['urn:example:broken', 'urn:example:rejects', 'urn:example:storage', NS_PING].entries()) {
+    session.receive(question(String(i), ns));
+  }
+  session.afterInput();
+  await settled();
+  assert.deepEqual(written.filter(line => line !== 'error').toSorted(), ['0 error', '1 error', '2 error', '3 result']);
+  assert.deepEqual(
+    defects.map(error => error instanceof RangeError),
+    [true, true],
+  );
+  assert.equal(session.core.handled, 4);
 });

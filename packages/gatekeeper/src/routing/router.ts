@@ -41,6 +41,8 @@ export type RouterDeps = {
   readonly isReachable: (device: Device) => boolean;
   readonly sessionsOf: (account: Account) => readonly DeviceSession[];
   readonly nowMs: () => number;
+  /** Hears of what threw though nothing should have: a defect of ours, which costs one answer or one session. */
+  readonly defect: (error: unknown) => void;
   readonly maxOpenRequests: number;
   readonly counters: RouterCounters;
 };
@@ -131,7 +133,11 @@ export class Router {
       try {
         this.#route(session, el, sequence, await this.#read(session, el));
       } catch (error) {
-        if (!(error instanceof StoreError)) throw error;
+        if (!(error instanceof StoreError)) {
+          this.#deps.defect(error);
+          session.end('internal-server-error');
+          return;
+        }
         this.storageRefused(session, el);
         session.resolve(sequence);
       }
@@ -314,11 +320,15 @@ export class Router {
     }
     session.openRequests++;
     void answer
-      .catch((): IqAnswer => ({ kind: 'error', condition: 'internal-server-error', type: 'wait' }))
+      .catch((error: unknown) => this.#failedIq(error))
       .then(done => {
         session.openRequests--;
         this.#sendIqAnswer(session, el, done);
         session.resolve(sequence);
+      })
+      .catch((error: unknown) => {
+        this.#deps.defect(error);
+        session.end('internal-server-error');
       });
     return true;
   }
@@ -334,7 +344,11 @@ export class Router {
       const account = parties === undefined ? this.#deps.accounts.peek(session.interopId) : parties.from;
       if (account === undefined && parties === undefined) return 'accounts-unread';
       if (account === undefined) return { kind: 'error', condition: 'forbidden' };
-      return handler({ type, payload, account, device: session.device, nowMs: this.#deps.nowMs() });
+      try {
+        return handler({ type, payload, account, device: session.device, nowMs: this.#deps.nowMs() });
+      } catch (error) {
+        return this.#failedIq(error);
+      }
     }
     switch (payload.ns) {
       case NS_PING:
@@ -356,6 +370,12 @@ export class Router {
         return { kind: 'result', payload: element('query', NS_DISCO_ITEMS) };
     }
     return { kind: 'error', condition: 'service-unavailable', type: 'cancel' };
+  }
+
+  /** Storage that fails says so by itself; anything else is a defect of ours. The client may ask again either way. */
+  #failedIq(error: unknown): IqAnswer {
+    if (!(error instanceof StoreError)) this.#deps.defect(error);
+    return { kind: 'error', condition: 'internal-server-error', type: 'wait' };
   }
 
   #sendIqAnswer(session: DeviceSession, request: Element, answer: IqAnswer): void {

@@ -24,10 +24,14 @@ export class Sessions {
   readonly #idPool = Buffer.alloc(idPoolBytes);
   #idsUsed = idPoolBytes;
 
-  constructor() {
+  readonly #defect: (error: unknown) => void;
+
+  /** `defect` hears of what a session threw; that session is over. */
+  constructor(defect: (error: unknown) => void) {
+    this.#defect = defect;
     this.#ticker = setInterval(() => {
       const nowMs = performance.now();
-      for (const session of this.#byDevice.values()) session.tick(nowMs);
+      for (const session of this.#byDevice.values()) this.#guard(session, () => session.tick(nowMs));
     }, tickMs);
     this.#ticker.unref();
   }
@@ -118,7 +122,7 @@ export class Sessions {
       this.#laterTimer = undefined;
       const later = this.#later;
       this.#later = new Set();
-      for (const waiting of later) waiting.flush();
+      for (const waiting of later) this.#guard(waiting, () => waiting.flush());
     }, flushLaterMs);
   }
 
@@ -143,7 +147,30 @@ export class Sessions {
     this.#dirty = [];
     for (const session of dirty) {
       session.flushPending = false;
-      session.flush();
+      try {
+        session.flush();
+      } catch (error) {
+        this.#fail(session, error);
+      }
+    }
+  }
+
+  #guard(session: DeviceSession, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#fail(session, error);
+    }
+  }
+
+  /** A defect of ours, met in one session: it is over, the others go on. */
+  #fail(session: DeviceSession, error: unknown): void {
+    this.#defect(error);
+    try {
+      session.end('internal-server-error');
+    } catch {
+      // What says goodbye may be what is broken.
+      this.forget(session);
     }
   }
 }
