@@ -166,7 +166,7 @@ export class Client {
         message.author !== this.me?.interopId &&
         message.kind !== 'deleted' &&
         message.kind !== 'opened' &&
-        isShown(message, this.#device.clock.nowMs()),
+        isShown(message),
       present: message => presentMessage(this.#lifecycle, message),
       onEnd: ended => this.#readers.delete(ended),
     });

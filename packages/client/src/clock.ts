@@ -1,10 +1,16 @@
 // Time and chance as arguments, so that what waits and what is drawn can be played by tests.
+import { uptime } from 'node:os';
 
 export interface Clock {
   /** Milliseconds since 1970. */
   nowMs(): number;
   /** Milliseconds from any beginning, never set back or ahead; absent in clocks whose `nowMs` is so already. */
   monotonicMs?(): number;
+  /**
+   * Milliseconds that went by, from any beginning, also while the machine slept, whatever the clock was set to; absent in
+   * clocks whose `nowMs` is so already.
+   */
+  elapsedMs?(): number;
   /** Calls back once after that time; gives a function that calls it off. */
   after(ms: number, run: () => void): () => void;
 }
@@ -15,6 +21,7 @@ export type Random = () => number;
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
+  elapsedMs: () => uptime() * 1_000,
   after: (ms, run) => {
     const timer = setTimeout(run, ms);
     return () => clearTimeout(timer);

@@ -28,8 +28,17 @@ export type ClientEvent =
   /** A file that was to be sent when this device stopped goes on by itself: how far it is, and what becomes of it. */
   | { readonly kind: 'file'; readonly file: UnsentFile }
   | { readonly kind: 'typing'; readonly from: string; readonly state: 'started' | 'stopped' }
-  /** Somebody set the timer for disappearing messages. */
-  | { readonly kind: 'expiry-timer'; readonly from: string; readonly chat: string; readonly seconds: number }
+  /**
+   * The timer for disappearing messages is another now. `lost`: this person had set so many seconds at the same time, and
+   * the other's setting holds.
+   */
+  | {
+      readonly kind: 'expiry-timer';
+      readonly from: string;
+      readonly chat: string;
+      readonly seconds: number;
+      readonly lost?: number;
+    }
   | { readonly kind: 'identity'; readonly identity: IdentityEvent }
   /** Something went wrong in the background and is tried again, or needs a person. */
   | { readonly kind: 'problem'; readonly error: ClientError }

@@ -31,7 +31,8 @@ export async function remarkOn(event: ClientEvent, { me, nameOf }: Told): Promis
     case 'expiry-timer': {
       const name = event.from === me ? 'you' : await nameOf(event.from);
       const rule = event.seconds === 0 ? 'messages stay' : `messages vanish ${event.seconds} s after they were read`;
-      return remark(`from now on ${rule}: set by ${name}`);
+      const lost = event.lost === undefined ? '' : `; your own ${event.lost} s, set at the same time, don’t hold`;
+      return remark(`from now on ${rule}: set by ${name}${lost}`);
     }
     case 'profile':
       if (event.interopId === me) return undefined;

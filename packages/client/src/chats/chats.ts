@@ -64,8 +64,9 @@ export class Chats {
     options: { readonly skip?: number; readonly limit?: number; readonly archived?: boolean } = {},
   ): Promise<Chat[]> {
     const { skip = 0, limit = 50, archived = false } = options;
-    const { own, nowMs } = this.#scan();
-    const page = { skip: Math.max(0, skip), limit: clamp(limit, chatLimits.maxChatsPerPage), archived, nowMs: nowMs() };
+    const { own } = this.#scan();
+    const nowMs = this.#device.clock.nowMs();
+    const page = { skip: Math.max(0, skip), limit: clamp(limit, chatLimits.maxChatsPerPage), archived };
     const rows = this.#device.transaction(tx =>
       chatPage(tx, own, page).map(row => ({ ...row, profile: readProfile(tx, row.chat.chat)?.profile })),
     );
@@ -79,7 +80,7 @@ export class Chats {
         draft: chat.draft,
         pinned: chat.settings.pinned?.value ?? false,
         archived,
-        muted: (chat.settings.mutedUntilMs?.value ?? 0) > page.nowMs,
+        muted: (chat.settings.mutedUntilMs?.value ?? 0) > nowMs,
         timerSeconds: chat.timer?.seconds ?? 0,
         settings: settingsOf(chat),
       })),
@@ -135,7 +136,7 @@ export class Chats {
   ): Promise<ShownMessage[]> {
     const { before, limit = 50 } = options;
     const scope = await this.#scope(options.chat);
-    const { own, nowMs } = this.#scan();
+    const { own } = this.#scan();
     const most = clamp(limit, chatLimits.maxMessagesPerPage);
     const shown: MessageRow[] = [];
     for (let from = before; shown.length < most; ) {
@@ -145,7 +146,7 @@ export class Chats {
       );
       if (rows.length === 0) break;
       from = rows.at(-1)!.sequence;
-      shown.push(...rows.filter(({ message }) => isShown(message, nowMs())));
+      shown.push(...rows.filter(({ message }) => isShown(message)));
     }
     return Promise.all(shown.slice(0, most).map(row => this.#present(row)));
   }
@@ -237,12 +238,7 @@ export class Chats {
   }
 
   #scan(): ScanContext {
-    const { clock } = this.#device;
-    return {
-      transaction: work => this.#device.transaction(work),
-      own: this.#device.own(),
-      nowMs: () => clock.nowMs(),
-    };
+    return { transaction: work => this.#device.transaction(work), own: this.#device.own() };
   }
 
   async #scope(chat: Recipient | undefined): Promise<{ readonly chat?: string }> {

@@ -1,12 +1,12 @@
 // How a person has set up a chat: pinned, muted, receipts, timer, draft; and whether they are typing.
 // Knows nothing of messages.
 // Source: docs/protocol/09-content.md section 9.9.
-import { MAX_TIMER_VERSION } from '@drawbridge/e2ee/content';
+import { type Content, MAX_TIMER_VERSION } from '@drawbridge/e2ee/content';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
-import { type Authoring, encoded } from '../history/authoring.ts';
+import { type Authoring, bytesOf, encoded } from '../history/authoring.ts';
 import { type Capability, lackingOf } from '../history/capabilities.ts';
-import { type ChatSettings, defaultsKey, isOn } from '../history/chat-state.ts';
+import { type ChatSettings, defaultsKey, isOn, type Timer, timerLimits } from '../history/chat-state.ts';
 import { historyLimits } from '../history/history.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import { listCapabilities, readChat, writeChat } from '../store/records.ts';
@@ -25,12 +25,16 @@ export class Preferences {
   /** Messages of this chat from now on disappear so long after they were read; 0: they stay. For both sides. */
   setTimer(chat: string, seconds: number): void {
     const events = this.#authoring.transaction(tx => {
-      const before = readChat(tx, chat).timer;
-      const version = Math.min((before?.version ?? 0) + 1, MAX_TIMER_VERSION);
-      const content = this.#authoring.content({ kind: 'expiry-timer', seconds, version });
-      // At the highest version the later stamp holds: a peer's, within its bound, must not outlast ours.
-      const isPinned = before !== undefined && before.version >= version && before.atMs >= content.sentAtMs;
-      return this.#authoring.say(tx, chat, isPinned ? { ...content, stampMs: before.atMs + 1 } : content);
+      const said: ClientEvent[] = [];
+      // Of several that were set at once each has to be replaced by name.
+      for (let open = 0; open <= timerLimits.maxOpen; open++) {
+        const { timer } = readChat(tx, chat);
+        const version = Math.min((timer?.version ?? 0) + 1, MAX_TIMER_VERSION);
+        const content = this.#authoring.content({ kind: 'expiry-timer', seconds, version });
+        said.push(...this.#authoring.say(tx, chat, timer === undefined ? content : replacing(content, timer, chat)));
+        if (readChat(tx, chat).timer?.id === Buffer.from(content.messageId).toString('hex')) break;
+      }
+      return said.slice(-1);
     });
     this.#authoring.announce(events, chat);
   }
@@ -66,4 +70,12 @@ export class Preferences {
     if (!isSent) return;
     await this.#outbox.sendTransient(to, encoded(this.#authoring.content({ kind: 'typing', state })));
   }
+}
+
+/** A setting names the one that it replaces as what it answers. */
+function replacing(content: Content, { id, by, atMs }: Timer, chat: string): Content {
+  return {
+    ...content,
+    replyTo: { target: { messageId: bytesOf(id), author: by ?? chat, sentAtMs: atMs }, excerpt: '' },
+  };
 }

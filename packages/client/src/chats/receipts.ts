@@ -100,8 +100,7 @@ export class Receipts {
     if (message === undefined || message.author === own) return [];
     if (receipt === 'read') return message.read === true ? [] : [message];
     if (entry?.receipts?.played !== undefined) return [];
-    const nowMs = this.#authoring.nowMs();
-    take(tx, own, message, { kind: 'receipt', receipt, atMs: nowMs }, nowMs);
+    take(tx, own, message, { kind: 'receipt', receipt, atMs: this.#authoring.nowMs() });
     return [message];
   }
 

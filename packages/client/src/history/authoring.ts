@@ -96,10 +96,9 @@ export class Authoring {
     const events = this.#keep(tx, chat, bytes);
     if (about === undefined) return events;
     const target = { author: this.own, id: about, chat };
-    const nowMs = this.nowMs();
-    take(tx, this.own, target, { kind: 'carried', stanzas: [sent, copied] }, nowMs);
+    take(tx, this.own, target, { kind: 'carried', stanzas: [sent, copied] });
     if (!isMessage) return events;
-    take(tx, this.own, target, { kind: 'progress', progress: { state: 'queued' } }, nowMs);
+    take(tx, this.own, target, { kind: 'progress', progress: { state: 'queued' } });
     const message = readMessage(tx, this.own, target)!;
     return events.map(event => (event.kind === 'message' ? { ...event, message } : event));
   }

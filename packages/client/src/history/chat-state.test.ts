@@ -10,18 +10,30 @@ const change = stamp.map(at => {
   const settings = { pinned: at.atMs % 2 === 0, ...(at.id === 'b' ? { mutedUntilMs: at.atMs } : {}) };
   return (record: ChatRecord) => applySettings(record, settings, at);
 });
-const timer = fc.tuple(stamp, fc.nat(3)).map(([at, version]) => {
-  const seconds = at.atMs * 10 + version;
-  return (record: ChatRecord) => applyTimer(record, { ...at, seconds, version });
-});
+const ids = ['a', 'b', 'c', 'd', 'e', 'f'];
+/** Of these ids some replace others, also in circles: as hostile as it gets. */
+const timerWith = fc.tuple(fc.constantFrom(...ids), fc.constantFrom(undefined, ...ids));
+function timerOf([id, replaces]: readonly [string, string | undefined]): (record: ChatRecord) => ChatRecord {
+  const at = ids.indexOf(id);
+  const set = { id, atMs: at % 2, version: at % 3, seconds: at, ...(replaces === undefined ? {} : { replaces }) };
+  return record => applyTimer(record, set);
+}
+
+/** What is shown of a chat; what was replaced is kept in the order in which it was heard. */
+function shown({ otherTimers, ...rest }: ChatRecord): unknown {
+  const replaced = otherTimers?.replaced.toSorted() ?? [];
+  return { ...rest, open: otherTimers?.open.map(({ id }) => id) ?? [], replaced };
+}
 
 test('settings and timers end the same in any order, with repeats', () => {
-  const changes = fc.array(fc.oneof(change, timer), { maxLength: 20 });
+  // A content has one name: the same id does not replace one thing here and another there.
+  const timers = fc.uniqueArray(timerWith, { maxLength: 6, selector: ([id]) => id }).map(all => all.map(timerOf));
+  const changes = fc.tuple(fc.array(change, { maxLength: 14 }), timers).map(([some, set]) => [...some, ...set]);
   const orders = changes.chain(all => fc.tuple(fc.constant(all), fc.shuffledSubarray(all, { minLength: all.length })));
   fc.assert(
     fc.property(orders, ([all, shuffled]) => {
       const fold = (list: typeof all): ChatRecord => list.reduce((record, step) => step(record), newChat(chat));
-      assert.deepEqual(fold([...shuffled, ...all.slice(0, 3), ...shuffled]), fold(all));
+      assert.deepEqual(shown(fold([...shuffled, ...all.slice(0, 3), ...shuffled])), shown(fold(all)));
     }),
   );
 });
@@ -40,4 +52,15 @@ test('a chat asks its own setting, then the one for all, then what holds otherwi
   assert.equal(isOn('sendRead', on, off, false), true);
   assert.equal(isOn('sendRead', newChat(chat), off, true), false);
   assert.equal(isOn('sendRead', undefined, undefined, true), true);
+});
+
+test('no version and no time pins a timer: who names it replaces it, also when it comes again', () => {
+  const hostile = { id: 'h', atMs: 253_402_300_799_999, version: 1_000_000, seconds: 1, by: 'eve' };
+  const taken = applyTimer(newChat(chat), hostile);
+  const mine = { id: 'm', atMs: 5, version: 1_000_000, seconds: 600, by: 'me', replaces: 'h' };
+  const set = applyTimer(taken, mine);
+  assert.equal(set.timer?.seconds, 600);
+  assert.equal(applyTimer(set, hostile), set);
+  // And where what replaces it is heard of first.
+  assert.equal(applyTimer(applyTimer(newChat(chat), mine), hostile).timer?.seconds, 600);
 });

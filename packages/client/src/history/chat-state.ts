@@ -9,7 +9,21 @@ export type ChatSettings = Omit<ChatSettingsChange, 'chat'>;
 export type SettingField = keyof ChatSettings;
 type Stamped<T> = Stamp & { readonly value: T };
 
-export type Timer = Stamp & { readonly seconds: number; readonly version: number };
+export type Timer = Stamp & {
+  readonly seconds: number;
+  readonly version: number;
+  /** Who set it; absent in what was kept before this was noted. */
+  readonly by?: string;
+  /** Id of the setting that was in force where this one was made. */
+  readonly replaces?: string;
+};
+
+export const timerLimits = {
+  /** Settings that none other names as replaced: one for each device that sets at once, and some more. */
+  maxOpen: 16,
+  /** Settings that were replaced, so that they don't come back when they are heard of late. */
+  maxReplaced: 64,
+} as const;
 
 export type ChatRecord = {
   /** InteropId of the other person; `defaults` for what holds for all chats. */
@@ -18,7 +32,10 @@ export type ChatRecord = {
   readonly lastAtMs: number;
   readonly unread: number;
   readonly settings: { readonly [Field in SettingField]?: Stamped<NonNullable<ChatSettings[Field]>> };
+  /** The setting in force. */
   readonly timer?: Timer;
+  /** What else was set and not replaced, and ids of what was. */
+  readonly otherTimers?: { readonly open: readonly Timer[]; readonly replaced: readonly string[] };
   /** Not shared: of this device. */
   readonly draft?: string;
   /** The own profile that this person was sent last. */
@@ -63,13 +80,37 @@ export function settingsOf(record: ChatRecord | undefined): ChatSettings {
   return Object.fromEntries(entries) as ChatSettings;
 }
 
-/** The higher version holds, then the later one. */
+/**
+ * Of the settings that none other replaces the one with the highest version holds, then the later one: the same in whatever
+ * order they come. Whatever somebody writes into version and time, who replaces it by name is heard. Gives the very same
+ * record when nothing is new.
+ */
 export function applyTimer(record: ChatRecord, timer: Timer): ChatRecord {
-  const before = record.timer;
-  const isNews =
-    before === undefined ||
-    (timer.version === before.version ? isLater(timer, before) : timer.version > before.version);
-  return isNews ? { ...record, timer } : record;
+  const {
+    timer: inForce,
+    otherTimers: { open: others, replaced: before } = { open: [], replaced: [] },
+    ...rest
+  } = record;
+  const known = inForce === undefined ? others : [inForce, ...others];
+  const isKnown = before.includes(timer.id) || known.some(each => isSameTimer(each, timer));
+  const isNews = timer.replaces !== undefined && !before.includes(timer.replaces);
+  if (isKnown && !isNews) return record;
+  const named = isNews ? [...before, timer.replaces].slice(-timerLimits.maxReplaced) : before;
+  const open = (isKnown ? known : [...known, timer])
+    .filter(each => !named.includes(each.id))
+    .sort((a, b) => (isHigherTimer(a, b) ? -1 : 1))
+    .slice(0, timerLimits.maxOpen);
+  // Those that replace one another leave none: then no timer is set.
+  const [first, ...further] = open;
+  return { ...rest, ...(first === undefined ? {} : { timer: first }), otherTimers: { open: further, replaced: named } };
+}
+
+function isSameTimer(one: Timer, other: Timer): boolean {
+  return one.id === other.id && one.version === other.version && one.atMs === other.atMs;
+}
+
+function isHigherTimer(timer: Timer, than: Timer): boolean {
+  return timer.version === than.version ? isLater(timer, than) : timer.version > than.version;
 }
 
 /** Whether something is said in a chat: its own setting, then the one for all chats, then `fallback`. */

@@ -5,17 +5,12 @@
 import { type DecodedContent, encodeContent } from '@drawbridge/e2ee/content';
 import { isQuietCase } from '@drawbridge/e2ee/content-kinds';
 import { heardOwnStamp } from '@drawbridge/e2ee/hybrid-clock';
-import { applySettings, applyTimer, defaultsKey } from './chat-state.ts';
+import { applySettings, applyTimer, defaultsKey, type Timer } from './chat-state.ts';
 import type { ClientEvent, MessageChange } from '../events.ts';
 import { isShown, type MessageName, record, wipeSent } from './history.ts';
 import { type Fact, isLater, type Posted, type PostedBody, type Stamp } from './message-log.ts';
 import { readChat, readProfile, readStamp, writeChat, writeProfile, writeStamp } from '../store/records.ts';
 import type { Transaction } from '../store/store.ts';
-
-export const conversationLimits = {
-  /** A timer that is said to be set further ahead, by clock or by stamp, is not taken: nobody could ever set another. */
-  maxTimerAheadMs: 86_400_000,
-} as const;
 
 export type Said = {
   readonly author: string;
@@ -142,14 +137,13 @@ export function takeIn(tx: Transaction, own: string, said: Said, nowMs: number, 
   }
   switch (body.kind) {
     case 'expiry-timer': {
-      // What this device said itself follows the timer that is in force, whatever that one's stamp.
-      const saidAtMs = Math.max(content.sentAtMs, author === own ? 0 : stamp.atMs);
-      if (saidAtMs > nowMs + conversationLimits.maxTimerAheadMs) return [];
       const before = readChat(tx, chat);
-      const after = applyTimer(before, { ...stamp, seconds: body.seconds, version: body.version });
+      const replaces = content.replyTo === undefined ? {} : { replaces: hex(content.replyTo.target.messageId) };
+      const { seconds, version } = body;
+      const after = applyTimer(before, { ...stamp, seconds, version, by: author, ...replaces });
       if (after === before) return [];
       writeChat(tx, after);
-      return [{ kind: 'expiry-timer', from: author, chat, seconds: body.seconds }];
+      return timerEvents(before.timer, after.timer, own, { author, chat });
     }
     case 'profile': {
       const before = readProfile(tx, author);
@@ -161,12 +155,25 @@ export function takeIn(tx: Transaction, own: string, said: Said, nowMs: number, 
     default: {
       const events: ClientEvent[] = [];
       for (const { target, fact } of factsOf(said, own)) {
-        events.push(...take(tx, own, { ...target, chat }, fact, nowMs, first));
+        events.push(...take(tx, own, { ...target, chat }, fact, first));
         if (fact.kind === 'receipt' && fact.receipt === 'played') wipeSeenOnce(tx, own, target.id, events);
       }
       return events;
     }
   }
+}
+
+/** What holds now, when that is another setting; with `lost` when this person's own was overruled without being known. */
+function timerEvents(
+  before: Timer | undefined,
+  after: Timer | undefined,
+  own: string,
+  { author, chat }: { readonly author: string; readonly chat: string },
+): ClientEvent[] {
+  if (after?.id === before?.id) return [];
+  const isLost = before?.by === own && after?.by !== own && after?.replaces !== before.id;
+  const lost = isLost ? { lost: before.seconds } : {};
+  return [{ kind: 'expiry-timer', from: after?.by ?? author, chat, seconds: after?.seconds ?? 0, ...lost }];
 }
 
 function wipeSeenOnce(tx: Transaction, own: string, id: string, events: readonly ClientEvent[]): void {
@@ -182,12 +189,11 @@ export function take(
   own: string,
   target: MessageName & { readonly chat: string },
   fact: Fact,
-  nowMs: number,
   first = false,
 ): ClientEvent[] {
   const change = record(tx, own, target, fact, first);
   if (change === undefined) return [];
-  const kind = change.before === undefined ? 'new' : isShown(change.after, nowMs) ? changeOf(fact) : 'removed';
+  const kind = change.before === undefined ? 'new' : isShown(change.after) ? changeOf(fact) : 'removed';
   return [{ kind: 'message', change: kind, message: change.after }];
 }
 
@@ -205,13 +211,13 @@ function takeInSync(
   const events: ClientEvent[] = [];
   for (const { message, chat, readAtMs, opened } of sync.reads ?? []) {
     const target = { author: message.author, id: hex(message.messageId), chat };
-    // A clock that runs ahead must not keep a disappearing message for longer.
-    events.push(...take(tx, own, target, { kind: 'read', atMs: Math.min(readAtMs, nowMs) }, nowMs));
-    if (opened === true) events.push(...take(tx, own, target, { kind: 'gone', why: 'opened' }, nowMs));
+    const read = { kind: 'read', atMs: Math.min(readAtMs, nowMs), hereMs: nowMs } as const;
+    events.push(...take(tx, own, target, read));
+    if (opened === true) events.push(...take(tx, own, target, { kind: 'gone', why: 'opened' }));
   }
   for (const { message, chat } of sync.hidden ?? []) {
     const target = { author: message.author, id: hex(message.messageId), chat };
-    events.push(...take(tx, own, target, { kind: 'gone', why: 'hidden' }, nowMs));
+    events.push(...take(tx, own, target, { kind: 'gone', why: 'hidden' }));
   }
   for (const { chat, ...change } of sync.chats ?? []) {
     const before = readChat(tx, chat ?? defaultsKey);

@@ -17,10 +17,17 @@ const own = `1-${'a'.repeat(26)}`;
 const bob = `0-${'b'.repeat(26)}`;
 
 class PlayedClock implements Clock {
+  /** True time. */
   atMs = 0;
+  /** What the clock is wrong by. */
+  wrongByMs = 0;
   #timers: { atMs: number; run: () => void }[] = [];
 
   nowMs(): number {
+    return this.atMs + this.wrongByMs;
+  }
+
+  elapsedMs(): number {
     return this.atMs;
   }
 
@@ -71,7 +78,7 @@ function write(store: EncryptedStore, id: string, author: string, readAtMs: numb
       kind: 'posted',
       posted: { body, sentAtMs: readAtMs, receivedAtMs: readAtMs, expiresAfterSeconds: seconds },
     });
-    if (author !== own) record(tx, own, target, { kind: 'read', atMs: readAtMs });
+    if (author !== own) record(tx, own, target, { kind: 'read', atMs: readAtMs, hereMs: readAtMs });
     return readMessage(tx, own, target)!;
   });
 }
@@ -116,17 +123,20 @@ test('each goes when its time has come, and not before; also far ahead', () =>
 
 test('what came due while nothing ran is wiped at the start, however much it is', () =>
   withStore(store => {
+    const clock = new PlayedClock();
+    const open = () => new Disappearing({ store, own, clock, emit: () => undefined });
+    const before = open();
     const count = disappearingLimits.batch * 2 + 1;
-    for (let i = 0; i < count; i++) write(store, String(i), bob, 0, 1 + (i % 3));
-    write(store, 'later', bob, 0, 100);
+    for (let i = 0; i < count; i++) before.note(write(store, String(i), bob, 0, 1 + (i % 3)));
+    before.note(write(store, 'later', bob, 0, 100));
     assert.equal(
       inStore(store, tx => readChat(tx, bob).unread),
       0,
     );
-    const clock = new PlayedClock();
-    clock.atMs = 50_000;
-    const watch = new Disappearing({ store, own, clock, emit: () => undefined });
-    clock.moveTo(50_001);
+    before.close();
+    clock.moveTo(50_000);
+    assert.equal(kindOf(store, bob, '0'), 'text', 'a closed one does nothing');
+    const watch = open();
     for (let i = 0; i < count; i++) assert.equal(kindOf(store, bob, String(i)), 'expired');
     assert.equal(kindOf(store, bob, 'later'), 'text');
     assert.equal(
@@ -136,6 +146,52 @@ test('what came due while nothing ran is wiped at the start, however much it is'
     watch.close();
     clock.moveTo(200_000);
     assert.equal(kindOf(store, bob, 'later'), 'text', 'a closed one does nothing');
+  }));
+
+for (const [what, jumpMs] of [
+  ['a day back', -86_400_000],
+  ['an hour back', -3_600_000],
+  ['an hour ahead', 3_600_000],
+  ['a year ahead', 31_536_000_000],
+] as const) {
+  test(`thirty minutes are thirty minutes, with a clock that is set ${what}`, () =>
+    withStore(store => {
+      const clock = new PlayedClock();
+      clock.atMs = 1_000_000_000;
+      const watch = new Disappearing({ store, own, clock, emit: () => undefined });
+      // One runs when the clock is set, the other begins after it.
+      watch.note(write(store, 'before', bob, clock.nowMs(), 1_800));
+      clock.moveTo(1_000_600_000);
+      clock.wrongByMs = jumpMs;
+      watch.note(write(store, 'after', own, clock.nowMs(), 1_800));
+      clock.moveTo(1_001_799_999);
+      assert.equal(kindOf(store, bob, 'before'), 'text');
+      clock.moveTo(1_001_800_000);
+      assert.equal(kindOf(store, bob, 'before'), 'expired');
+      clock.moveTo(1_002_399_999);
+      assert.equal(kindOf(store, own, 'after'), 'text');
+      clock.moveTo(1_002_400_000);
+      assert.equal(kindOf(store, own, 'after'), 'expired');
+      watch.close();
+    }));
+}
+
+test('a clock that was set back while the device was off gives no more than the time that was left', () =>
+  withStore(store => {
+    const clock = new PlayedClock();
+    clock.atMs = 1_000_000_000;
+    const first = new Disappearing({ store, own, clock, emit: () => undefined });
+    first.note(write(store, 'a', bob, clock.nowMs(), 1_800));
+    clock.moveTo(1_000_600_000);
+    first.close();
+    clock.wrongByMs = -86_400_000;
+    clock.moveTo(1_000_700_000);
+    const second = new Disappearing({ store, own, clock, emit: () => undefined });
+    clock.moveTo(1_001_899_999);
+    assert.equal(kindOf(store, bob, 'a'), 'text');
+    clock.moveTo(1_001_900_000);
+    assert.equal(kindOf(store, bob, 'a'), 'expired');
+    second.close();
   }));
 
 test('an own message leaves the outbox and what is kept for retries, too', () =>

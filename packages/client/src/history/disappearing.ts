@@ -1,19 +1,34 @@
-// Disappearing messages: wipes each when its time has come, also what came due while nothing ran.
+// Disappearing messages: wipes each when its time has run, also what came due while nothing ran. Time is what went by for
+// this device (elapsed-time.ts), not what a clock shows.
 // Knows nothing of how timers are agreed on. Which are running is on disk; this holds the same list for the next one due.
 // Source: docs/protocol/09-content.md section 9.9.
 import type { Clock } from '../clock.ts';
 import { take } from './conversation.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
+import { ElapsedTime } from './elapsed-time.ts';
 import type { MessageRecord } from './message-log.ts';
-import { deleteExpiry, type ExpiryRecord, listExpiries, messageKey, readEntry } from '../store/records.ts';
-import type { EncryptedStore } from '../store/store.ts';
+import {
+  deleteExpiry,
+  type ExpiryRecord,
+  listExpiries,
+  messageKey,
+  readElapsed,
+  readEntry,
+  readExpiry,
+  writeElapsed,
+  writeExpiry,
+} from '../store/records.ts';
+import type { StoreFault } from '../store/store-errors.ts';
+import type { EncryptedStore, Transaction } from '../store/store.ts';
 
 export const disappearingLimits = {
   /** Wiped in one transaction. */
   batch: 200,
-  /** Timers of the system hold no more than 24 days. */
-  maxWaitMs: 86_400_000,
+  /** Timers of the system stand still while a machine sleeps: the time that went by is looked at this often. */
+  maxWaitMs: 60_000,
+  /** How far elapsed time is, is kept this often while something runs; in between only a fall can lose it, to the clock. */
+  keepMs: 3_600_000,
   /** Until a store that failed is tried again. */
   retryMs: 5_000,
 } as const;
@@ -27,7 +42,10 @@ export type DisappearingContext = {
 
 export class Disappearing {
   readonly #context: DisappearingContext;
-  readonly #running = new Map<string, ExpiryRecord>();
+  /** When each is due, in elapsed time. */
+  readonly #running = new Map<string, ExpiryRecord & { readonly dueMs: number }>();
+  readonly #elapsed: ElapsedTime;
+  #keptAtMs: number;
   #nextAtMs = Number.POSITIVE_INFINITY;
   #cancel: (() => void) | undefined;
   #closed = false;
@@ -35,63 +53,95 @@ export class Disappearing {
   /** Wipes at once what came due before. */
   constructor(context: DisappearingContext) {
     this.#context = context;
-    this.#load();
-    this.#wipe();
+    const { store, clock } = context;
+    const result = store.transaction(tx => {
+      const elapsed = new ElapsedTime(clock, readElapsed(tx));
+      for (const expiry of listExpiries(tx)) this.#start(tx, expiry, elapsed);
+      writeElapsed(tx, elapsed.record());
+      return elapsed;
+    });
+    if (!result.ok) throw new ClientError('store-failed', { cause: result.error });
+    this.#elapsed = result.value;
+    this.#keptAtMs = this.#elapsed.nowMs();
+    while (this.#wipe() === disappearingLimits.batch);
   }
 
   /** A message may have begun to run. */
   note({ author, id, expiresAtMs }: MessageRecord): void {
-    if (expiresAtMs === undefined || this.#closed) return;
-    this.#running.set(messageKey(author, id), { author, id, atMs: expiresAtMs });
-    if (expiresAtMs < this.#nextAtMs) this.#schedule(expiresAtMs);
+    if (expiresAtMs === undefined || this.#closed || this.#running.has(messageKey(author, id))) return;
+    const result = this.#context.store.transaction(tx => {
+      const expiry = readExpiry(tx, author, id);
+      if (expiry === undefined) return undefined;
+      writeElapsed(tx, this.#elapsed.record());
+      return this.#start(tx, expiry, this.#elapsed);
+    });
+    // A row that has no end yet gets one at the next start.
+    if (!result.ok) return this.#failed(result.error);
+    if (result.value !== undefined && result.value.dueMs < this.#nextAtMs) this.#schedule(result.value.dueMs);
   }
 
   close(): void {
+    if (this.#closed) return;
     this.#closed = true;
     this.#cancel?.();
+    // Should this fail, the clock tells how long it was since the last time.
+    this.#context.store.transaction(tx => writeElapsed(tx, this.#elapsed.record()));
   }
 
-  #load(): void {
-    const result = this.#context.store.transaction(tx => {
-      for (let after = 0; ; ) {
-        const rows = listExpiries(tx, after);
-        for (const { expiry } of rows) this.#running.set(messageKey(expiry.author, expiry.id), expiry);
-        if (rows.length === 0) return;
-        after = rows.at(-1)!.sequence;
-      }
-    });
-    if (!result.ok) throw new ClientError('store-failed', { cause: result.error });
+  /** Runs from now, unless it does already. */
+  #start(tx: Transaction, expiry: ExpiryRecord, elapsed: ElapsedTime): { readonly dueMs: number } {
+    const dueMs = expiry.dueMs ?? elapsed.nowMs() + expiry.runMs;
+    const running = { ...expiry, dueMs };
+    if (expiry.dueMs === undefined) writeExpiry(tx, running);
+    this.#running.set(messageKey(expiry.author, expiry.id), running);
+    return running;
   }
 
   #schedule(atMs: number): void {
     this.#cancel?.();
     this.#nextAtMs = atMs;
-    const waitMs = Math.min(Math.max(atMs - this.#context.clock.nowMs(), 0), disappearingLimits.maxWaitMs);
-    this.#cancel = this.#context.clock.after(waitMs, () => this.#wipe());
+    const waitMs = Math.min(Math.max(atMs - this.#elapsed.nowMs(), 0), disappearingLimits.maxWaitMs);
+    this.#cancel = this.#context.clock.after(waitMs, () => this.#look());
   }
 
-  #wipe(): void {
-    if (this.#closed) return;
-    const { store, own, clock, emit } = this.#context;
-    const nowMs = clock.nowMs();
-    const due = [...this.#running].filter(([, { atMs }]) => atMs <= nowMs).slice(0, disappearingLimits.batch);
-    const result = store.transaction(tx =>
-      due.flatMap(([, { author, id }]) => {
+  #look(): void {
+    const nowMs = this.#elapsed.nowMs();
+    const isQuiet = nowMs < this.#nextAtMs && nowMs - this.#keptAtMs < disappearingLimits.keepMs;
+    if (isQuiet) this.#schedule(this.#nextAtMs);
+    else this.#wipe();
+  }
+
+  /** Gives how many it wiped. */
+  #wipe(): number {
+    if (this.#closed) return 0;
+    const { store, own, emit } = this.#context;
+    const nowMs = this.#elapsed.nowMs();
+    const due = [...this.#running].filter(([, { dueMs }]) => dueMs <= nowMs).slice(0, disappearingLimits.batch);
+    const result = store.transaction(tx => {
+      writeElapsed(tx, this.#elapsed.record());
+      return due.flatMap(([, { author, id }]) => {
         const entry = readEntry(tx, author, id);
         deleteExpiry(tx, author, id);
-        return entry === undefined ? [] : take(tx, own, entry, { kind: 'gone', why: 'expired' }, nowMs);
-      }),
-    );
+        return entry === undefined ? [] : take(tx, own, entry, { kind: 'gone', why: 'expired' });
+      });
+    });
     if (!result.ok) {
-      if (result.error.code === 'closed') return;
-      emit({ kind: 'problem', error: new ClientError('store-failed', { cause: result.error }) });
-      return this.#schedule(nowMs + disappearingLimits.retryMs);
+      this.#failed(result.error);
+      if (result.error.code !== 'closed') this.#schedule(nowMs + disappearingLimits.retryMs);
+      return 0;
     }
+    this.#keptAtMs = nowMs;
     for (const [key] of due) this.#running.delete(key);
     for (const event of result.value) emit(event);
     let next = Number.POSITIVE_INFINITY;
-    for (const { atMs } of this.#running.values()) next = Math.min(next, atMs);
+    for (const { dueMs } of this.#running.values()) next = Math.min(next, dueMs);
     this.#nextAtMs = next;
     if (next < Number.POSITIVE_INFINITY) this.#schedule(next);
+    return due.length;
+  }
+
+  #failed(error: StoreFault): void {
+    if (error.code === 'closed') return;
+    this.#context.emit({ kind: 'problem', error: new ClientError('store-failed', { cause: error }) });
   }
 }

@@ -117,7 +117,7 @@ function fill(store: EncryptedStore, count: number): void {
       if (i % 5 === 0) record(tx, own, target, { kind: 'edited', stamp, text: { text: `edited ${i}` } });
       if (i % 10 === 3) record(tx, own, target, { kind: 'voted', by: own, stamp, version: 1, options: [i % 3] });
       if (i % 20 === 3) record(tx, own, target, { kind: 'closed', atMs: i + 1 });
-      if (author === bob && i % 4 !== 3) record(tx, own, target, { kind: 'read', atMs: nowMs - 5 });
+      if (author === bob && i % 4 !== 3) record(tx, own, target, { kind: 'read', atMs: nowMs - 5, hereMs: nowMs - 5 });
       if (author === own) record(tx, own, target, { kind: 'receipt', receipt: 'read', atMs: i + 2 });
       if (i % 13 === 5) record(tx, own, target, { kind: 'gone', why: 'deleted' });
       if (i % 19 === 7) record(tx, own, target, { kind: 'gone', why: 'hidden' });
@@ -125,7 +125,7 @@ function fill(store: EncryptedStore, count: number): void {
     let chat = readChat(tx, bob);
     chat = applySettings(chat, { pinned: true, sendRead: false }, { atMs: 7, id: hexId(1) });
     chat = applySettings(chat, { mutedUntilMs: 99 }, { atMs: 8, id: hexId(2) });
-    writeChat(tx, applyTimer(chat, { seconds: 60, version: 3, atMs: 9, id: hexId(3) }));
+    writeChat(tx, applyTimer(chat, { seconds: 60, version: 3, atMs: 9, id: hexId(3), by: own }));
     writeChat(tx, applySettings(readChat(tx, 'defaults'), { sendTyping: false }, { atMs: 7, id: hexId(4) }));
     writeProfile(tx, bob, { atMs: 5, id: hexId(5), profile: { displayName: 'Bob' } });
     writeProfile(tx, own, { atMs: 5, id: hexId(6), profile: { displayName: 'Anna', about: 'me' } });
@@ -138,7 +138,10 @@ function state(store: EncryptedStore): unknown {
     messages: listMessages(tx, own, { limit: 1_000 })
       .map(row => row.message)
       .filter(message => message.kind !== 'view-once' && message.kind !== 'hidden')
-      .map(({ receivedAtMs, reactions = {}, ...rest }) => ({ ...rest, reactions, receivedAtMs })),
+      .map(({ receivedAtMs, reactions = {}, expiresAtMs, ...rest }) => {
+        // Each device runs by its own clock.
+        return { ...rest, reactions, receivedAtMs, runs: expiresAtMs !== undefined };
+      }),
     settings: readChat(tx, bob).settings,
     timer: readChat(tx, bob).timer,
     defaults: readChat(tx, 'defaults').settings,

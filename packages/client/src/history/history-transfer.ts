@@ -16,10 +16,19 @@ import type { Clock } from '../clock.ts';
 import { takeIn } from './conversation.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
+import { ElapsedTime } from './elapsed-time.ts';
 import { isShown } from './history.ts';
 import { type LogEntry, type MessageRecord, type Quote, type Stamp, viewOf } from './message-log.ts';
 import type { Outbox } from '../outbox/outbox.ts';
-import { listChats, listEntries, readProfile, readTransfer, writeTransfer } from '../store/records.ts';
+import {
+  listChats,
+  listEntries,
+  readElapsed,
+  readExpiry,
+  readProfile,
+  readTransfer,
+  writeTransfer,
+} from '../store/records.ts';
 import type { Transaction } from '../store/store.ts';
 
 export const transferLimits = {
@@ -226,7 +235,7 @@ export class HistoryTransfer {
     isFirst: boolean,
   ): { items: HistoryItem[]; cursor: Cursor | undefined; done: number } {
     const { own, clock } = this.#context;
-    const nowMs = clock.nowMs();
+    const elapsed = new ElapsedTime(clock, readElapsed(tx));
     const bag = new ItemBag();
     let { cursor, done } = start;
     if (cursor.phase === 'chats') {
@@ -242,7 +251,7 @@ export class HistoryTransfer {
     const rows = listEntries(tx, { newest: true, limit: transferLimits.rowsPerPiece, ...before });
     if (rows.length === 0) return { items: bag.items, cursor: undefined, done };
     for (const { sequence, entry } of rows) {
-      if (!bag.add(entryItems(entry, own, nowMs))) break;
+      if (!bag.add(entryItems(entry, own, leftSeconds(tx, entry, elapsed)))) break;
       cursor = { phase: 'messages', before: sequence };
       done++;
     }
@@ -307,7 +316,7 @@ function said(stamp: Stamp, body: ContentBody): Content {
   return { messageId: bytesOf(stamp.id), sentAtMs: stamp.atMs, body };
 }
 
-function chatItems({ chat, settings, timer }: ChatRecord, own: string): HistoryItem[] {
+function chatItems({ chat, settings, timer, otherTimers }: ChatRecord, own: string): HistoryItem[] {
   const isDefaults = chat === defaultsKey;
   const byStamp = new Map<string, { stamp: Stamp; change: ChatSettings }>();
   for (const [field, { atMs, id, value }] of Object.entries(settings)) {
@@ -320,8 +329,13 @@ function chatItems({ chat, settings, timer }: ChatRecord, own: string): HistoryI
     itemOf(own, own, stamp.atMs, said(stamp, { kind: 'device-sync', chats: [{ ...named, ...change }] })),
   );
   if (timer === undefined || isDefaults) return items;
-  const { seconds, version } = timer;
-  return [...items, ...itemOf(own, chat, timer.atMs, said(timer, { kind: 'expiry-timer', seconds, version }))];
+  const timers = [timer, ...(otherTimers?.open ?? [])].flatMap(each => {
+    const { seconds, version, by, replaces, atMs } = each;
+    const target = { messageId: bytesOf(replaces ?? ''), author: chat, sentAtMs: 0 };
+    const replyTo = replaces === undefined ? {} : { replyTo: { target, excerpt: '' } };
+    return itemOf(by ?? own, chat, atMs, { ...said(each, { kind: 'expiry-timer', seconds, version }), ...replyTo });
+  });
+  return [...items, ...timers];
 }
 
 function profileItems(tx: Transaction, person: string): HistoryItem[] {
@@ -331,12 +345,20 @@ function profileItems(tx: Transaction, person: string): HistoryItem[] {
     : itemOf(person, person, known.atMs, said(known, { kind: 'profile', ...known.profile }));
 }
 
+/** What is left of a message's time here: the new device goes on from there. */
+function leftSeconds(tx: Transaction, { author, id, posted }: LogEntry, elapsed: ElapsedTime): number | undefined {
+  const running = readExpiry(tx, author, id);
+  if (running === undefined) return posted?.expiresAfterSeconds;
+  const leftMs = running.dueMs === undefined ? running.runMs : Math.max(0, running.dueMs - elapsed.nowMs());
+  return Math.max(1, Math.ceil(leftMs / 1_000));
+}
+
 /** An entry as the contents that made it, the most needed first. */
-function entryItems(entry: LogEntry, own: string, nowMs: number): HistoryItem[] {
+function entryItems(entry: LogEntry, own: string, expiresAfterSeconds: number | undefined): HistoryItem[] {
   const { id, author, chat, posted, gone } = entry;
   const message = viewOf(entry, own);
-  if (posted === undefined || message === undefined || !isShown(message, nowMs)) return [];
-  const { sentAtMs, receivedAtMs, replyTo, expiresAfterSeconds, body, raw } = posted;
+  if (posted === undefined || message === undefined || !isShown(message)) return [];
+  const { sentAtMs, receivedAtMs, replyTo, body, raw } = posted;
   const name = { messageId: bytesOf(id), sentAtMs };
   const ref = { messageId: name.messageId, author, sentAtMs };
   const items: HistoryItem[] = [];

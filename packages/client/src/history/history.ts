@@ -74,8 +74,8 @@ export function record(
   if (!writeEntry(tx, entry, first)) return undefined;
   if (before === undefined) deleteOrphan(tx, chat, author, id);
   if (base.gone === undefined && entry.gone !== undefined) wipeCopies(tx, entry);
-  if (after.expiresAtMs !== undefined && after.expiresAtMs !== before?.expiresAtMs)
-    writeExpiry(tx, { author, id, atMs: after.expiresAtMs });
+  if (after.expiresAtMs !== undefined && before?.expiresAtMs === undefined)
+    writeExpiry(tx, { author, id, runMs: after.expiresAfterSeconds! * 1_000 });
   if (after.expiresAtMs === undefined && before?.expiresAtMs !== undefined) deleteExpiry(tx, author, id);
   countIn(tx, own, before, after);
   return { before, after };
@@ -99,8 +99,8 @@ export function wipeSent(tx: Transaction, own: string, id: string): void {
 const notShown: ReadonlySet<MessageKind> = new Set(['expired', 'hidden']);
 
 /** Whether a message still stands in the history. */
-export function isShown(message: MessageRecord, nowMs: number): boolean {
-  return !notShown.has(message.kind) && (message.expiresAtMs ?? Number.POSITIVE_INFINITY) > nowMs;
+export function isShown(message: MessageRecord): boolean {
+  return !notShown.has(message.kind);
 }
 
 const nothingToRead: ReadonlySet<MessageKind> = new Set(['expired', 'hidden', 'deleted', 'opened']);
@@ -140,7 +140,7 @@ export type ChatRow = { readonly chat: ChatRecord; readonly lastMessage: Message
 export function chatPage(
   tx: Transaction,
   own: string,
-  options: { readonly skip: number; readonly limit: number; readonly archived: boolean; readonly nowMs: number },
+  options: { readonly skip: number; readonly limit: number; readonly archived: boolean },
 ): ChatRow[] {
   const isPinned = (chat: ChatRecord): number => Number(chat.settings.pinned?.value ?? false);
   return allChats(tx)
@@ -149,7 +149,7 @@ export function chatPage(
     .filter(({ settings }) => (settings.archived?.value ?? false) === options.archived)
     .sort((a, b) => isPinned(b) - isPinned(a) || b.lastAtMs - a.lastAtMs)
     .slice(options.skip, options.skip + options.limit)
-    .map(chat => ({ chat, lastMessage: lastMessage(tx, own, chat.chat, options.nowMs) }));
+    .map(chat => ({ chat, lastMessage: lastMessage(tx, own, chat.chat) }));
 }
 
 function allChats(tx: Transaction): ChatRecord[] {
@@ -164,16 +164,15 @@ function allChats(tx: Transaction): ChatRecord[] {
 }
 
 /** The latest by its sender's time among the newest rows: the same on all devices, whatever came first. */
-function lastMessage(tx: Transaction, own: string, chat: string, nowMs: number): MessageRecord | undefined {
+function lastMessage(tx: Transaction, own: string, chat: string): MessageRecord | undefined {
   const rows = listMessages(tx, own, { chat, newest: true, limit: historyLimits.previewRows });
-  const shown = rows.map(row => row.message).filter(message => isShown(message, nowMs));
+  const shown = rows.map(row => row.message).filter(message => isShown(message));
   return shown.sort((a, b) => b.sentAtMs - a.sentAtMs || (a.id < b.id ? 1 : -1))[0];
 }
 
 export type ScanContext = {
   readonly transaction: <T>(work: (tx: Transaction) => T) => T;
   readonly own: string;
-  readonly nowMs: () => number;
 };
 
 /** Case, accents and width say nothing in a search. */
@@ -195,7 +194,7 @@ export function searchWords(query: string): string[] | undefined {
  * keyed hashes of words would show in the file how often each occurs.
  */
 export async function* searchMessages(
-  { transaction, own, nowMs }: ScanContext,
+  { transaction, own }: ScanContext,
   words: readonly string[],
   options: { readonly chat?: string; readonly before?: number },
 ): AsyncGenerator<MessageRow, void, void> {
@@ -206,7 +205,7 @@ export async function* searchMessages(
     const rows = transaction(tx => listMessages(tx, own, { ...page, ...chat }));
     for (const row of rows) {
       const text = folded(row.message.text);
-      if (isShown(row.message, nowMs()) && words.every(word => text.includes(word))) yield row;
+      if (isShown(row.message) && words.every(word => text.includes(word))) yield row;
     }
     if (rows.length === 0) return;
     before = rows.at(-1)!.sequence;
@@ -216,7 +215,7 @@ export async function* searchMessages(
 
 /** One JSON object for each message, oldest first. What is to be seen once, or gone, is not in it. */
 export async function* exportMessages(
-  { transaction, own, nowMs }: ScanContext,
+  { transaction, own }: ScanContext,
   chat: string | undefined,
 ): AsyncGenerator<string, void, void> {
   let after: number | undefined;
@@ -224,7 +223,7 @@ export async function* exportMessages(
     const page = { limit: historyLimits.pageRows, ...(after === undefined ? {} : { after }) };
     const rows = transaction(tx => listEntries(tx, { ...page, ...(chat === undefined ? {} : { chat }) }));
     for (const { entry } of rows) {
-      const line = exportLine(entry, own, nowMs());
+      const line = exportLine(entry, own);
       if (line !== undefined) yield line;
     }
     if (rows.length === 0) return;
@@ -233,9 +232,9 @@ export async function* exportMessages(
   }
 }
 
-function exportLine(entry: LogEntry, own: string, nowMs: number): string | undefined {
+function exportLine(entry: LogEntry, own: string): string | undefined {
   const message = viewOf(entry, own);
-  if (message === undefined || message.kind === 'view-once' || !isShown(message, nowMs)) return undefined;
+  if (message === undefined || message.kind === 'view-once' || !isShown(message)) return undefined;
   const versions = textVersions(entry);
   const earlier = versions.slice(0, -1).map(({ text, atMs }) => ({ text: text.text, at: timeText(atMs) }));
   const line = {

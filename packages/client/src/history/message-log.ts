@@ -86,6 +86,8 @@ export type LogEntry = {
   readonly closedAtMs?: number;
   /** When this person read it, on whichever device. */
   readonly readAtMs?: number;
+  /** When this device heard that it was read, by its own clock. */
+  readonly readHereMs?: number;
   readonly progress?: Progress;
   readonly stanzas?: readonly string[];
 };
@@ -105,7 +107,7 @@ export type Fact =
       readonly options: readonly number[];
     }
   | { readonly kind: 'closed'; readonly atMs: number }
-  | { readonly kind: 'read'; readonly atMs: number }
+  | { readonly kind: 'read'; readonly atMs: number; readonly hereMs: number }
   /** Of this device alone: the one kind that is no join. */
   | { readonly kind: 'progress'; readonly progress: Progress }
   | { readonly kind: 'carried'; readonly stanzas: readonly string[] };
@@ -141,7 +143,8 @@ export function applyFact(entry: LogEntry, fact: Fact): LogEntry {
       if (entry.gone !== undefined || (entry.closedAtMs !== undefined && entry.closedAtMs <= fact.atMs)) return entry;
       return { ...entry, closedAtMs: fact.atMs };
     case 'read':
-      return entry.readAtMs !== undefined && entry.readAtMs <= fact.atMs ? entry : { ...entry, readAtMs: fact.atMs };
+      if (entry.readAtMs === undefined) return { ...entry, readAtMs: fact.atMs, readHereMs: fact.hereMs };
+      return entry.readAtMs <= fact.atMs ? entry : { ...entry, readAtMs: fact.atMs };
     case 'progress':
       return isProgress(entry.progress?.state, fact.progress.state) ? { ...entry, progress: fact.progress } : entry;
     case 'carried': {
@@ -253,7 +256,7 @@ export type MessageRecord = {
   /** Incoming only: it was read, on whichever device of this person. */
   readonly read?: boolean;
   readonly expiresAfterSeconds?: number;
-  /** From when on it is wiped; absent before it is read. */
+  /** About when it will be wiped, by this device's clock; absent before it is read. Its time runs whatever the clock says. */
   readonly expiresAtMs?: number;
 };
 
@@ -285,10 +288,10 @@ export function viewOf(entry: LogEntry, own: string): MessageRecord | undefined 
   };
 }
 
-/** A disappearing message runs from its reading, its author's copy from its sending. */
-function expiryOf({ author, posted, gone, readAtMs }: LogEntry, own: string): number | undefined {
+/** A disappearing message runs from when this device heard that it was read; its author's copy from when it came here. */
+function expiryOf({ author, posted, gone, readAtMs, readHereMs }: LogEntry, own: string): number | undefined {
   if (posted?.expiresAfterSeconds === undefined || gone !== undefined) return undefined;
-  const fromMs = author === own ? posted.sentAtMs : readAtMs;
+  const fromMs = author === own ? posted.receivedAtMs : (readHereMs ?? readAtMs);
   return fromMs === undefined ? undefined : fromMs + posted.expiresAfterSeconds * 1_000;
 }
 

@@ -397,7 +397,7 @@ export class Inbox {
     // answered by nothing: it would tell its sender, unseen, when this device is there.
     const id = hex(content.messageId);
     const message = events.flatMap(each => (each.kind === 'message' && each.change === 'new' ? [each.message] : []))[0];
-    if (message?.id !== id || message.chat !== author || !isSeen(message, receivedAtMs) || !outbox.hasRoom(tx)) return;
+    if (message?.id !== id || message.chat !== author || !isSeen(message) || !outbox.hasRoom(tx)) return;
     if (!isOn('sendDelivered', readChat(tx, author), readChat(tx, defaultsKey), deliveryReceipts)) return;
     const payload = { kind: 'receipt', receipt: 'delivered', messageIds: [message.id] } as const;
     outbox.add(tx, { to: author, payload, silent: true });
@@ -428,7 +428,7 @@ export class Inbox {
     const own = this.#context.suite.local.interopId;
     // What was lost on the way from another device of one's own stands in no chat.
     if (chat === own) return;
-    followup.events.push(...take(tx, own, target, { kind: 'posted', posted }, nowMs));
+    followup.events.push(...take(tx, own, target, { kind: 'posted', posted }));
   }
 
   #follow(followup: Followup): void {
@@ -451,9 +451,9 @@ export function contentPayload(content: Uint8Array): { readonly kind: 'content';
 }
 
 /** Whether a message puts anything before a person. */
-function isSeen(message: MessageRecord, nowMs: number): boolean {
+function isSeen(message: MessageRecord): boolean {
   const isEmpty = message.kind === 'unsupported' && message.text === '';
-  return !isEmpty && message.kind !== 'deleted' && message.kind !== 'opened' && isShown(message, nowMs);
+  return !isEmpty && message.kind !== 'deleted' && message.kind !== 'opened' && isShown(message);
 }
 
 function newFollowup(): Followup {

@@ -586,12 +586,11 @@ export class Outbox {
     state: Progress['state'],
     failure?: Progress['failure'],
   ): ClientEvent[] {
-    const { suite, clock } = this.#context;
-    const own = suite.local.interopId;
+    const own = this.#context.suite.local.interopId;
     const entry = record?.messageId === undefined ? undefined : readEntry(tx, own, record.messageId);
     if (entry === undefined) return [];
     const progress = { state, ...(failure === undefined ? {} : { failure }) };
-    return take(tx, own, entry, { kind: 'progress', progress }, clock.nowMs());
+    return take(tx, own, entry, { kind: 'progress', progress });
   }
 
   #announce(changed: readonly ClientEvent[]): void {

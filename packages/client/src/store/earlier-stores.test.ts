@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { openClient } from '../client.ts';
 import { openEncryptedStore } from './encrypted-store.ts';
 import { SCHEMA_VERSION } from './migrations.ts';
-import { forgetSent, sentKeptMs } from './records.ts';
+import { forgetSent, listExpiries, readStamp, sentKeptMs } from './records.ts';
 
 const stores = [
   { file: '0.1.0-flat-messages.db', gatekeeper: 'https://localhost:45191', version: 1, digits: '346560307599983956' },
@@ -84,3 +84,20 @@ for (const { file, gatekeeper, version, digits } of stores) {
     rmSync(folder, { recursive: true });
   });
 }
+
+test('timers that went by the clock go by elapsed time, and no longer than they were given', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-earlier-'));
+  const path = join(folder, 'drawbridge.db');
+  copyFileSync(join(import.meta.dirname, '../testing/stores/0.1.0-version-3.db'), path);
+  assert.equal(versionOf(path), 3);
+  const store = await openEncryptedStore({ path, key: { kind: 'passphrase', passphrase: 'a long passphrase' } });
+  assert(store.ok);
+  const found = store.value.transaction(tx => ({
+    runMs: listExpiries(tx).map(each => each.runMs),
+    stamp: readStamp(tx),
+  }));
+  // It was read, and the chat pinned, by a clock that stood in 2036: the message had two hours, and has no more.
+  assert.deepEqual(found, { ok: true, value: { runMs: [7_200_000], stamp: Date.parse('2036-01-01T00:00:00Z') } });
+  store.value.close();
+  rmSync(folder, { recursive: true });
+});

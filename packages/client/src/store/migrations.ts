@@ -3,6 +3,7 @@
 // Knows nothing of keys; a step gets rows that are opened already. Every step has a store in `testing/stores`.
 import type { DatabaseSync } from 'node:sqlite';
 import { addSentTimes } from './records.ts';
+import { toElapsedTime } from './to-elapsed-time.ts';
 import { toLogEntries } from './to-log-entries.ts';
 import type { Transaction } from './store.ts';
 
@@ -23,6 +24,7 @@ const migrations: readonly Migration[] = [
     `),
   (_, rows) => toLogEntries(rows()),
   (_, rows, nowMs) => addSentTimes(rows(), nowMs),
+  (_, rows, nowMs) => toElapsedTime(rows(), nowMs),
 ];
 
 export const SCHEMA_VERSION: number = migrations.length;

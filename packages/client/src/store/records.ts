@@ -5,6 +5,7 @@ import type { DeviceCapabilities } from '../history/capabilities.ts';
 import { type ChatRecord, newChat, type ProfileRecord } from '../history/chat-state.ts';
 import type { ClientErrorCode } from '../errors.ts';
 import type { SendFileOptions } from '../files/files.ts';
+import type { ElapsedRecord } from '../history/elapsed-time.ts';
 import type { LogEntry, ReceiptKind } from '../history/message-log.ts';
 import { MAX_VALUE_BYTES, type StoreTable, type Transaction } from './store.ts';
 
@@ -298,8 +299,26 @@ export function listChats(
   return tx.list('chat', options).map(({ sequence, value }) => ({ sequence, chat: decodeJson(value) as ChatRecord }));
 }
 
-/** When a message is to be wiped. */
-export type ExpiryRecord = { readonly author: string; readonly id: string; readonly atMs: number };
+/** A message whose time runs: from when `dueMs` is set, and to that point of this device's elapsed time. */
+export type ExpiryRecord = {
+  readonly author: string;
+  readonly id: string;
+  /** How long it runs, from when this row was written. */
+  readonly runMs: number;
+  readonly dueMs?: number;
+};
+
+export function readExpiry(tx: Transaction, author: string, id: string): ExpiryRecord | undefined {
+  return getJson(tx, 'expiry', messageKey(author, id));
+}
+
+export function readElapsed(tx: Transaction): ElapsedRecord | undefined {
+  return getJson(tx, 'setting', 'elapsed');
+}
+
+export function writeElapsed(tx: Transaction, elapsed: ElapsedRecord): void {
+  putJson(tx, 'setting', 'elapsed', elapsed);
+}
 
 export function writeExpiry(tx: Transaction, expiry: ExpiryRecord): void {
   putJson(tx, 'expiry', messageKey(expiry.author, expiry.id), expiry);
@@ -309,11 +328,15 @@ export function deleteExpiry(tx: Transaction, author: string, id: string): void 
   tx.delete('expiry', messageKey(author, id));
 }
 
-export function listExpiries(tx: Transaction, after: number): { sequence: number; expiry: ExpiryRecord }[] {
-  return tx.list('expiry', { after }).map(row => ({
-    sequence: row.sequence,
-    expiry: decodeJson(row.value) as ExpiryRecord,
-  }));
+/** All of them: as many as messages are about to disappear. */
+export function listExpiries(tx: Transaction): ExpiryRecord[] {
+  const found: ExpiryRecord[] = [];
+  for (let after = 0; ; ) {
+    const rows = tx.list('expiry', { after });
+    if (rows.length === 0) return found;
+    for (const row of rows) found.push(decodeJson(row.value) as ExpiryRecord);
+    after = rows.at(-1)!.sequence;
+  }
 }
 
 export function readProfile(tx: Transaction, interopId: string): ProfileRecord | undefined {
