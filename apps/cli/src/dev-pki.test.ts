@@ -17,7 +17,7 @@ function fingerprint(file: string): string {
   return new X509Certificate(readFileSync(file)).fingerprint256;
 }
 
-test('certificates are kept until 30 days before their end, then made anew', async () => {
+test('certificates are kept until 30 days before their end, then made again', async () => {
   const at = folder();
   const nowMs = Date.now();
   const files = await ensureDevPki(at, ['citadel.example'], nowMs);

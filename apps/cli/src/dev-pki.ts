@@ -22,7 +22,7 @@ export const loopbackNames = ['localhost', '127.0.0.1', '::1'];
 
 /**
  * Makes `ca.pem`, `server.pem` and `server-key.pem` in `folder` (mode 0700), or keeps those that are there: valid for a
- * year, made anew (authority and all) within 30 days of their end, when damaged, or when a name of `names` is missing.
+ * year, made again (authority and all) within 30 days of their end, when damaged, or when a name of `names` is missing.
  * `names` are DNS names and IP addresses besides `loopbackNames`. Rejects with the file system's error.
  */
 export async function ensureDevPki(folder: string, names: readonly string[] = [], nowMs = Date.now()): Promise<DevPki> {

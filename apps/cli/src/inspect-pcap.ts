@@ -38,14 +38,14 @@ const linkTypes: Readonly<Record<number, (packet: Buffer) => Buffer | undefined>
 export function readPcap(
   file: Buffer,
 ): { readonly kind: 'read'; readonly chunks: TcpChunk[]; readonly gaps: number; readonly skipped: number } | PcapError {
-  if (file.length < 24) return { kind: 'refused', reason: 'it is no capture file: too short' };
+  if (file.length < 24) return { kind: 'refused', reason: 'it is not a capture file: too short' };
   const magic = file.readUInt32LE(0);
   if (magic === 0x0a0d0d0a) {
     return { kind: 'refused', reason: 'it is pcapng: convert it with `editcap -F pcap` or capture with `tcpdump -w`' };
   }
   const isLittle = magic === 0xa1b2c3d4 || magic === 0xa1b23c4d;
   const isBig = magic === 0xd4c3b2a1 || magic === 0x4d3cb2a1;
-  if (!isLittle && !isBig) return { kind: 'refused', reason: 'it is no pcap file' };
+  if (!isLittle && !isBig) return { kind: 'refused', reason: 'it is not a pcap file' };
   const isNano = magic === 0xa1b23c4d || magic === 0x4d3cb2a1;
   const u32 = (at: number): number => (isLittle ? file.readUInt32LE(at) : file.readUInt32BE(at));
   const linkType = u32(20) & 0xffff;

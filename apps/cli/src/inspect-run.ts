@@ -235,6 +235,6 @@ export async function startInspectingProxy(
 export function parsePlace(text: string, defaultHost: string): { host: string; port: number } {
   const found = /^(?:(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):)?([0-9]{1,5})$/.exec(text);
   const port = Number(found?.[3]);
-  if (found === null || port > 65_535) throw usageError(`${text} is no place`, 'write HOST:PORT, or PORT alone');
+  if (found === null || port > 65_535) throw usageError(`${text} is not a place`, 'write HOST:PORT, or PORT alone');
   return { host: found[1] ?? found[2] ?? defaultHost, port };
 }

@@ -225,7 +225,7 @@ test('files that are none of ours are refused in words', () => {
     return read.kind === 'refused' ? read.reason : 'read';
   };
   assert.match(reasonOf(Buffer.alloc(3)), /too short/);
-  assert.match(reasonOf(Buffer.alloc(40)), /no pcap/);
+  assert.match(reasonOf(Buffer.alloc(40)), /not a pcap/);
   assert.match(reasonOf(Buffer.concat([Buffer.from('0a0d0d0a', 'hex'), Buffer.alloc(40)])), /editcap/);
   assert.match(
     reasonOf(Buffer.concat([Buffer.from('d4c3b2a1', 'hex'), Buffer.alloc(16), Buffer.from([99, 0, 0, 0])])),

@@ -74,7 +74,7 @@ export async function runCommand(args: readonly string[]): Promise<number> {
   }
 }
 
-// A reader that has seen enough, such as `head`, is no failure of ours.
+// A reader that has seen enough, such as `head`, is not a failure of ours.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
 if (import.meta.main) process.exit(await runCommand(process.argv.slice(2)));

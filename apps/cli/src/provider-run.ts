@@ -105,7 +105,7 @@ function readConfigFile(file: string): Omit<ProviderFlags, 'config'> {
   for (const [name, member] of Object.entries(value)) {
     if (!Object.hasOwn(members, name)) {
       throw new CommandError(
-        `${file}: ${name} is no known member`,
+        `${file}: ${name} is not a known member`,
         `remove it; known: ${Object.keys(members).join(', ')}`,
       );
     }
@@ -124,7 +124,7 @@ function issuerUrl(name: string, url: string, development: boolean): string {
   const normal = parsed !== undefined && parsed.href.replace(/\/$/, '') === url && parsed.search + parsed.hash === '';
   if (scheme && normal && parsed.username === '') return url;
   throw usageError(
-    `--${name} ${url} is no issuer URL`,
+    `--${name} ${url} is not an issuer URL`,
     'give https://, a lower-case host and no slash, query or default port at the end',
   );
 }

@@ -79,7 +79,7 @@ people's files in an S3-compatible bucket: docs/operations/configuration.md.`,
     .command('rotate-keys')
     .summary('after a theft: replace all signing keys')
     .description(
-      'Throws away every signing key and makes a new one. Proofs of before end when gatekeepers fetch the key set again,\n' +
+      'Throws away every signing key and makes a new one. Older proofs end when gatekeepers fetch the key set again,\n' +
         'within minutes. Ordinary rotation needs no command: a running provider rotates by itself. Stop the provider first.',
     )
     .requiredOption('--data <folder>', "the provider's data folder")

@@ -44,7 +44,7 @@ test('damaged files are refused', () => {
     writeFileSync(file, text);
     assert.throws(
       () => readAccounts(file),
-      (error: unknown) => error instanceof CommandError && /start anew/.test(error.nextStep),
+      (error: unknown) => error instanceof CommandError && /start again/.test(error.nextStep),
       text,
     );
   }

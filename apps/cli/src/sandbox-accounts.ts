@@ -53,7 +53,7 @@ export function writeAccounts(file: string, accounts: readonly SandboxAccount[])
 }
 
 function damaged(file: string): CommandError {
-  return new CommandError(`${file} is damaged`, 'remove the data folder to start anew, or name another with --data');
+  return new CommandError(`${file} is damaged`, 'remove the data folder to start again, or name another with --data');
 }
 
 function fail(error: Error): never {

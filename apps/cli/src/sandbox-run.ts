@@ -190,7 +190,7 @@ function keepDomain(folder: string, domain: string): void {
   try {
     kept = (JSON.parse(readFileSync(file, 'utf8')) as { domain?: unknown }).domain;
   } catch {
-    throw new CommandError(`${file} is damaged`, 'remove the data folder to start anew, or name another with --data');
+    throw new CommandError(`${file} is damaged`, 'remove the data folder to start again, or name another with --data');
   }
   if (kept === domain) return;
   throw new CommandError(
@@ -333,7 +333,7 @@ async function enlistMissing(
       if (result.kind === 'refused') {
         throw new CommandError(
           `the gatekeeper refuses to enlist ${identifier}: ${result.code}`,
-          'remove the data folder to start anew',
+          'remove the data folder to start again',
         );
       }
       accounts.push({

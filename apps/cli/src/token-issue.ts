@@ -24,7 +24,8 @@ export async function issueToken(flags: IssueFlags, nowMs = Date.now()): Promise
   if (lifetime < 1 || lifetime > maxProofLifetimeSeconds.compact) {
     throw usageError('--lifetime is out of range', `give 1 to ${maxProofLifetimeSeconds.compact} seconds`);
   }
-  if (!isUserIdentifier(subject)) throw usageError('--subject is no user-visible identifier', 'see docs/protocol/01');
+  if (!isUserIdentifier(subject))
+    throw usageError('--subject is not a user-visible identifier', 'see docs/protocol/01');
   for (const [name, url] of Object.entries({ issuer, audience })) {
     if (!URL.canParse(url)) throw usageError(`--${name} is no URL`, 'give it exactly as it is registered');
   }

@@ -198,7 +198,7 @@ test('no connection is opened to a forbidden address in any spelling of a URL', 
   for (const text of [`https://citadel.test@127.0.0.1:${port}/`, `https://citadel.test:443@169.254.169.254/`]) {
     assert.equal(codeOf(await client.fetch(text)), 'url-refused', text);
   }
-  // A zone is no part of a URL's host.
+  // A zone is not a part of a URL's host.
   assert.equal(codeOf(await client.fetch(`https://[fe80::1%25lo]:${port}/ok`)), 'url-refused');
   assert.equal(tls.connections() + plain.connections(), before);
 });

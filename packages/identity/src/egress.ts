@@ -381,7 +381,7 @@ function flatHeaders(response: IncomingMessage): Record<string, string> {
   return flat;
 }
 
-/** One spelling per address: the URL parser compresses IPv6. `undefined` for what is no address, or has a zone. */
+/** One spelling per address: the URL parser compresses IPv6. `undefined` for what is not an address, or has a zone. */
 function canonicalAddress(address: string): string | undefined {
   if (isIP(address) === 0) return undefined;
   const text = address.includes(':') ? `https://[${address}]/` : `https://${address}/`;

@@ -221,7 +221,7 @@ test('what is refused of a fetched set', () => {
   assert.deepEqual(mixed?.ignored, ['private-key-published', 'key-of-other-kind', 'key-refused', 'duplicate-key-id']);
 });
 
-test('a set that is no set leaves the last good one in place', async () => {
+test('a set that is not a set leaves the last good one in place', async () => {
   const it = site();
   await it.set.refresh();
   it.keys = Array.from({ length: 33 }, () => second);

@@ -3,7 +3,7 @@
 // Source: RFC 6177 (sites get up to a /48), RFC 4291; threat 10 of docs/threat-model.md.
 import { isIP, isIPv4 } from 'node:net';
 
-/** IPv4-mapped and translated (RFC 6052) IPv6 addresses as IPv4; anything that is no address gives an empty string. */
+/** IPv4-mapped and translated (RFC 6052) IPv6 addresses as IPv4; anything that is not an address gives an empty string. */
 export function plainAddress(address: string): string {
   const text = address.trim().toLowerCase().split('%', 1)[0]!;
   const mapped = /^(?:::ffff:|64:ff9b::)([0-9.]+)$/.exec(text)?.[1] ?? text;

@@ -115,7 +115,7 @@ for (const [what, code, token] of refusals) {
   });
 }
 
-test('an ownership proof is no event', async () => {
+test('an ownership proof is not an event', async () => {
   const proof = await issueOwnershipProof(key, {
     issuer: citadel,
     audience: skylark,

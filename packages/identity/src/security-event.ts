@@ -68,7 +68,7 @@ export type SecurityEventErrorCode =
   | 'replay-check-failed';
 
 /**
- * For each code the answer of RFC 8935 section 2.4. `repeated` is no error towards the transmitter: it has retried what
+ * For each code the answer of RFC 8935 section 2.4. `repeated` is not an error towards the transmitter: it has retried what
  * had arrived, and learns that it has. `retry` codes are answered with 503, so that the transmitter tries again.
  */
 export const securityEventErrors: Readonly<

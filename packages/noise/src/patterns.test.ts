@@ -89,7 +89,7 @@ test('modifiers apply from left to right', () => {
   assert.deepEqual(parsePattern('XXfallback+psk2')!.messages[1], ['s', 'es', 'psk']);
 });
 
-test('what is no pattern is refused', () => {
+test('what is not a pattern is refused', () => {
   for (const name of [
     '',
     'xx',

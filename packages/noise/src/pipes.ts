@@ -229,7 +229,7 @@ export class PipeResponder {
   /**
    * Reads the initiator's first message, or its third.
    *
-   * A first IK message that none of the static keys opens is no error: the step asks for XXfallback.
+   * A first IK message that none of the static keys opens is not an error: the step asks for XXfallback.
    * Refuses `out-of-turn`, `unexpected-pattern` and what `readMessage` refuses.
    */
   read(message: Uint8Array): ResponderStep | NoiseError {

@@ -203,7 +203,7 @@ test('a first message with a wrong pattern byte, a point of low order, or far to
   assert.deepEqual(first(Uint8Array.of(0, 0x80, 1)), { kind: 'failed', code: 'frame-too-long' });
 });
 
-test('a login whose payload is no login is refused', () => {
+test('a login whose payload is not a login is refused', () => {
   const malformed = [
     new Uint8Array(0),
     randomBytes(40),

@@ -42,7 +42,7 @@ export class ServerSession<T> {
   #management = new StreamManagement<Outbound<T>>();
   #enabled: { readonly id: string; readonly resumable: boolean } | undefined;
   /**
-   * Added to the management's count to give the sequences of `receive`. Grows when counts start anew or go back, so that
+   * Added to the management's count to give the sequences of `receive`. Grows when counts start again or go back, so that
    * no sequence is ever given twice and what was given before resolves nothing of what came since.
    */
   #sequenceBase = 0;
@@ -103,7 +103,7 @@ export class ServerSession<T> {
   }
 
   /**
-   * Turns stream management on: counts start anew, `<enabled/>` is sent. Stanzas that were sent before are in no count; a
+   * Turns stream management on: counts start again, `<enabled/>` is sent. Stanzas that were sent before are in no count; a
    * ping after them, which is in it, gets them acknowledged. With `holdBack`, stanzas wait until `ask` finds that some
    * time has passed: some clients start their count a moment after they have read `<enabled/>`, and miss what was in the
    * same read (xmpp.js 0.14).
@@ -197,7 +197,7 @@ export class ServerSession<T> {
   /**
    * Takes the session up on a new stream: the client has handled `handled` stanzas. What it lacks is sent again, after
    * `<resumed/>`, which the negotiation sends. In turn the client sends again what was not resolved until now, which
-   * hence counts anew. A count of 0 says nothing of what was sent before there were counts: that is sent again too, and
+   * hence counts again. A count of 0 says nothing of what was sent before there were counts: that is sent again too, and
    * counted. False: the count is impossible; the session can't be resumed.
    */
   resume(handled: number): boolean {

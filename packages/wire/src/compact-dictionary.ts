@@ -255,7 +255,7 @@ export const lastValueToken = 0xbf;
 export const elementTokens: ReadonlyMap<string, ReadonlyMap<string, number>> = new Map(
   dictionaryElements.map(([ns]) => [ns, new Map<string, number>()]),
 );
-/** Decoding side: the name and the namespace of each element token; undefined for a byte that is no token. */
+/** Decoding side: the name and the namespace of each element token; undefined for a byte that is not a token. */
 export const elementNameOf: readonly (string | undefined)[] = Array.from({ length: 256 }, () => undefined);
 export const elementNamespaceOf: readonly (string | undefined)[] = Array.from({ length: 256 }, () => undefined);
 

@@ -251,7 +251,7 @@ export class CompactWriter {
       this.varint(namespaceHead.firstRepeated + repeated);
       return;
     }
-    if (ns === NS_XMLNS) throw new TypeError('the namespace of namespace declarations is no namespace of elements');
+    if (ns === NS_XMLNS) throw new TypeError('the namespace of namespace declarations is not a namespace of elements');
     this.writtenNamespaces.set(ns, this.writtenNamespaces.size);
     this.bytes[this.end++] = namespaceHead.literal;
     this.utf8(toXmlText(ns));

@@ -576,7 +576,7 @@ export type DeviceList = {
   readonly missing: readonly number[];
   /** Ciphertexts for devices that are not active. */
   readonly extra: readonly number[];
-  /** Devices whose registration id is another one: a device that was made anew. */
+  /** Devices whose registration id is another one: a device that was made again. */
   readonly stale: readonly number[];
 };
 

@@ -33,7 +33,7 @@ test('addresses are read into their parts, in lower case', () => {
   for (const [text, jid] of cases) assert.deepEqual(parseJid(text), jid, text);
 });
 
-test('what is no address of ours is refused', () => {
+test('what is not an address of ours is refused', () => {
   const bad = [
     '',
     '@',

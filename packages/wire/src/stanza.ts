@@ -56,7 +56,7 @@ function refused(code: StanzaRefusalCode): StanzaRefusal {
   return { kind: 'refused', code };
 }
 
-/** Reads an IQ by the rules of RFC 6120 section 8.2.3; white space between payloads is no payload. */
+/** Reads an IQ by the rules of RFC 6120 section 8.2.3; white space between payloads is not a payload. */
 export function parseIq(el: Element): Iq | StanzaRefusal {
   if (el.name !== 'iq' || el.ns !== NS_CLIENT) return refused('not-an-iq');
   const id = attribute(el, 'id');

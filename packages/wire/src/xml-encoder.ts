@@ -35,7 +35,7 @@ export function escapeValue(text: string): string {
     .replaceAll('\r', '&#13;');
 }
 
-// Names come from our own constants and from decoders that checked them. One that is no name would let its author write
+// Names come from our own constants and from decoders that checked them. One that is not a name would let its author write
 // markup into somebody's stream, so that it is checked here once more; a name seen before is known to be good.
 const knownNames = new Set<string>();
 const maxKnownNames = 1024;
@@ -48,7 +48,7 @@ function checkedName(name: string): string {
 }
 
 function checkedNamespace(ns: string): string {
-  if (ns === NS_XMLNS) throw new TypeError('the namespace of namespace declarations is no namespace of elements');
+  if (ns === NS_XMLNS) throw new TypeError('the namespace of namespace declarations is not a namespace of elements');
   return escapeValue(ns);
 }
 

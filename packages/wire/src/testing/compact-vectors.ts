@@ -290,7 +290,7 @@ function namespacedAttributes(from: number, to: number): string {
   return hex;
 }
 
-/** The vectors, made anew: stanzas and dictionary by the encoder, refusals as they stand above. */
+/** The vectors, made again: stanzas and dictionary by the encoder, refusals as they stand above. */
 export function compactVectors(): CompactVectors {
   let token = firstElementToken;
   return {

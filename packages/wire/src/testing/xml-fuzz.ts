@@ -20,7 +20,7 @@ const tightLimits: XmlLimits = {
   nameBytes: 24,
   attributeBytes: 120,
 };
-/** For what was accepted once: written anew it may be longer and declare more. */
+/** For what was accepted once: written again it may be longer and declare more. */
 const wideLimits: XmlLimits = { ...xmlLimitsBeforeLogin, elementBytes: 1 << 20, namespaces: 4096 };
 
 /** Pieces that documents are made and damaged with. */
