@@ -1,5 +1,6 @@
 // Changes elements as a cheat does. Knows nothing of what they mean.
 import { type Element, element } from '@drawbridge/wire/element';
+import { NS_CLIENT, NS_STANZAS } from '@drawbridge/wire/namespaces';
 
 /** The text in an element; empty when there is none. */
 export function textOf(el: Element | undefined): string {
@@ -20,6 +21,12 @@ export function withAttributes(el: Element, changed: Record<string, string>): El
 /** The answer to an IQ, with another payload. */
 export function withPayload(answer: Element, payload: Element): Element {
   return { ...withAttributes(answer, { type: 'result' }), children: [payload] };
+}
+
+/** The answer to an IQ: nobody is there. */
+export function notFound(answer: Element): Element {
+  const error = element('error', NS_CLIENT, { type: 'cancel' }, [element('item-not-found', NS_STANZAS)]);
+  return { ...withAttributes(answer, { type: 'error' }), children: [error] };
 }
 
 /** The last byte of every base64 text in it is another. */

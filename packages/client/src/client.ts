@@ -150,7 +150,7 @@ export class Client {
    */
   async send(to: Recipient, outgoing: Outgoing): Promise<Message> {
     const { people, writing } = this.#lifecycle.worker();
-    return presentMessage(this.#lifecycle, writing.send(await people.other(to), outgoing));
+    return presentMessage(this.#lifecycle, writing.send(await people.addressee(to), outgoing));
   }
 
   /**
@@ -165,6 +165,7 @@ export class Client {
       isWanted: message =>
         message.author !== this.me?.interopId &&
         message.kind !== 'deleted' &&
+        message.kind !== 'notice' &&
         message.kind !== 'opened' &&
         isShown(message),
       present: message => presentMessage(this.#lifecycle, message),

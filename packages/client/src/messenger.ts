@@ -74,7 +74,19 @@ export class Messenger {
     });
     this.#outbox = outbox;
     const authoring = new Authoring({ store, own, clock, outbox, emit });
-    this.people = new People({ store, own, domain, request, clock, status: () => this.status });
+    this.people = new People({
+      store,
+      own,
+      domain,
+      request,
+      clock,
+      status: () => this.status,
+      async isVerified(interopId) {
+        const identity = await suite.readIdentity(interopId);
+        return identity.ok && identity.value.verified;
+      },
+      show: message => emit({ kind: 'message', change: 'new', message }),
+    });
     this.profile = new OwnProfile(authoring, outbox);
     this.writing = new Writing(authoring, this.profile);
     this.receipts = new Receipts(authoring, outbox);

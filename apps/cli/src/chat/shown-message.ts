@@ -65,6 +65,8 @@ function shownBody(message: MessageRecord): string {
       return `[your app can’t show this yet] ${text}`;
     case 'lost':
       return '[a message that could not be read, and could not be had again]';
+    case 'notice':
+      return `[! ${text}]`;
     case 'deleted':
     case 'expired':
     case 'hidden':

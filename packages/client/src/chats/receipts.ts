@@ -84,7 +84,7 @@ export class Receipts {
         events.push(...this.#authoring.sync(tx, { reads }));
       }
       for (const [chat, those] of Map.groupBy(messages, message => message.chat)) {
-        const ids = those.filter(({ kind }) => kind !== 'lost').map(({ id }) => id);
+        const ids = those.filter(({ kind }) => kind !== 'lost' && kind !== 'notice').map(({ id }) => id);
         this.#tell(tx, chat, receipt, ids);
       }
       return { events, chats: new Set(messages.map(message => message.chat)) };

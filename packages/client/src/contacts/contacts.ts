@@ -3,7 +3,7 @@
 import type { Profile } from '@drawbridge/e2ee/content-kinds';
 import type { LocalDevice } from '../account/local-device.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
-import type { Contact, Recipient } from '../directory/people.ts';
+import type { Contact, Move, Recipient } from '../directory/people.ts';
 import { listContacts, readProfile } from '../store/records.ts';
 
 export class Contacts {
@@ -15,10 +15,23 @@ export class Contacts {
     this.#lifecycle = lifecycle;
   }
 
-  /** Looks a name up in the directory. Rejects with `not-found`, the same for unknown and unreachable. */
+  /**
+   * Looks a name up in the directory. Rejects with `not-found`, the same for unknown and unreachable, and with
+   * `untrusted-identity` when the name was a verified contact's and leads to somebody else now.
+   */
   async find(provider: string, identifier: string): Promise<Contact> {
     const interopId = await this.#lifecycle.live().people.find(provider, identifier);
     return { interopId, provider, identifier };
+  }
+
+  /** A verified contact's name leads to somebody else (notice `contact-moved`): it is theirs from now on. */
+  acceptMove(move: Move): void {
+    this.#lifecycle.worker().people.acceptMove(move);
+  }
+
+  /** It stays with the contact who had it. What is sent to them goes on. */
+  rejectMove(move: Move): void {
+    this.#lifecycle.worker().people.rejectMove(move);
   }
 
   /** The name of an InteropId, as far as it is known or can be asked for now. */

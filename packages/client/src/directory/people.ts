@@ -6,9 +6,21 @@ import { isInteropId, parseJid } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
 import type { ConnectionStatus } from '../connection/connection.ts';
 import { ClientError } from '../errors.ts';
+import type { MessageRecord } from '../history/message-log.ts';
 import { addNotice } from '../notices/notice-records.ts';
-import type { EncryptedStore } from '../store/store.ts';
-import { type ContactRecord, findContact, forgetContact, readContact, writeContact } from '../store/records.ts';
+import type { EncryptedStore, Transaction } from '../store/store.ts';
+import {
+  type ContactRecord,
+  deleteMove,
+  findContact,
+  forgetContact,
+  lastKnownAs,
+  type MoveRecord,
+  readContact,
+  readMove,
+  writeContact,
+  writeMove,
+} from '../store/records.ts';
 import { transact } from '../store/transact.ts';
 import { identify, lookUp, type Request } from './directory.ts';
 
@@ -33,7 +45,14 @@ export type PeopleContext = {
   readonly request: Request;
   readonly clock: Clock;
   readonly status: () => ConnectionStatus;
+  /** Whether this person has compared the safety number of somebody. */
+  readonly isVerified: (interopId: string) => Promise<boolean>;
+  /** A line of a chat that has just come to be. */
+  readonly show: (line: MessageRecord) => void;
 };
+
+/** A name that leads to somebody else than before; as in the notice `contact-moved`. */
+export type Move = { readonly provider: string; readonly identifier: string; readonly interopId: string };
 
 export class People {
   readonly #context: PeopleContext;
@@ -66,20 +85,26 @@ export class People {
     return chat;
   }
 
-  /** Asks the directory, even when the name is known already: people move. */
+  /** Whom a message goes to. Throws `untrusted-identity` while a name of theirs waits for a person's decision. */
+  async addressee(recipient: Recipient): Promise<string> {
+    const chat = await this.other(recipient);
+    const move = transact(this.#context.store, tx => readMove(tx, chat));
+    if (move?.state === 'pending') throw movedError(move);
+    return chat;
+  }
+
+  /**
+   * Asks the directory, even when the name is known already: people move. Throws `untrusted-identity` when the name was
+   * that of somebody who was verified.
+   */
   async find(provider: string, identifier: string): Promise<string> {
-    const { store, request, domain, clock } = this.#context;
+    const { store, request, domain } = this.#context;
     try {
       const jid = await lookUp(request, provider, identifier, domain);
       const interopId = parseJid(jid)!.local;
       const providerNumber = Number(interopId.split('-')[0]);
-      transact(store, tx => {
-        const before = findContact(tx, provider, identifier);
-        if (before !== undefined && before !== interopId) {
-          addNotice(tx, { kind: 'contact-moved', provider, identifier, before, interopId }, clock.nowMs());
-        }
-        writeContact(tx, interopId, { provider, providerNumber, identifier });
-      });
+      const move = await this.#name(interopId, { provider, providerNumber, identifier });
+      if (move !== undefined) throw movedError(move);
       return interopId;
     } catch (error) {
       if (error instanceof ClientError && error.code === 'not-found') {
@@ -89,6 +114,45 @@ export class People {
     }
   }
 
+  /** The name is that person's from now on. */
+  acceptMove(named: Move): void {
+    transact(this.#context.store, tx => {
+      const { provider, identifier, interopId } = needMove(tx, named);
+      deleteMove(tx, needMove(tx, named));
+      writeContact(tx, interopId, { provider, providerNumber: Number(interopId.split('-')[0]), identifier });
+    });
+  }
+
+  /** The name stays with the one who had it; the same answer is not asked about again. */
+  rejectMove(named: Move): void {
+    transact(this.#context.store, tx => writeMove(tx, { ...needMove(tx, named), state: 'refused' }));
+  }
+
+  /** The directory says that somebody has this name. Gives the move when that is not believed. */
+  async #name(interopId: string, person: ContactRecord): Promise<MoveRecord | undefined> {
+    const { store, clock, isVerified, show } = this.#context;
+    const { provider, identifier } = person;
+    const before = transact(store, tx => lastKnownAs(tx, provider, identifier));
+    const isMoved = before !== undefined && before !== interopId;
+    const needsAcceptance = isMoved && (await isVerified(before));
+    const { lines, move } = transact(store, tx => {
+      const known = readMove(tx, interopId);
+      if (known !== undefined && known.provider === provider && known.identifier === identifier)
+        return { lines: [], move: known };
+      const change = { kind: 'contact-moved' as const, needsAcceptance, provider, identifier, interopId };
+      const told = isMoved ? addNotice(tx, { ...change, before }, clock.nowMs()) : [];
+      if (!isMoved || !needsAcceptance) {
+        writeContact(tx, interopId, person);
+        return { lines: told, move: undefined };
+      }
+      const pending = { provider, identifier, before, interopId, state: 'pending' } as const;
+      writeMove(tx, pending);
+      return { lines: told, move: pending };
+    });
+    for (const line of lines) show(line);
+    return move;
+  }
+
   /** The name of an InteropId; asked once, then remembered. Unknown parts stay undefined when nobody can say now. */
   async contact(interopId: string): Promise<Contact> {
     const { store, request, domain, status } = this.#context;
@@ -96,12 +160,24 @@ export class People {
     if (known === undefined && status().kind === 'online') {
       try {
         const person = await identify(request, `${interopId}@${domain}`);
-        transact(store, tx => writeContact(tx, interopId, person));
-        known = person;
+        // Nobody is shown under a verified person's name.
+        if ((await this.#name(interopId, person)) === undefined) known = person;
       } catch (error) {
         if (!(error instanceof ClientError)) throw error;
       }
     }
     return { interopId, provider: known?.provider, identifier: known?.identifier };
   }
+}
+
+function movedError({ provider, identifier }: MoveRecord): ClientError {
+  const detail = `${identifier} at ${provider} was verified and leads to somebody else now`;
+  return new ClientError('untrusted-identity', { detail });
+}
+
+/** The move exactly as the person was shown it. */
+function needMove(tx: Transaction, { provider, identifier, interopId }: Move): MoveRecord {
+  const move = readMove(tx, interopId);
+  if (move?.state === 'pending' && move.provider === provider && move.identifier === identifier) return move;
+  throw new ClientError('identity-unknown', { detail: 'no such move waits for a decision' });
 }

@@ -69,7 +69,11 @@ export class ClientFiles {
       deliver: async (to, pointer, { caption = '' }, within) => {
         const said = caption === '' ? {} : { caption: { text: caption } };
         const { people, writing } = lifecycle.worker();
-        return writing.send(await people.other(to), { kind: 'attachment', attachments: [pointer], ...said }, within);
+        return writing.send(
+          await people.addressee(to),
+          { kind: 'attachment', attachments: [pointer], ...said },
+          within,
+        );
       },
     });
   }

@@ -70,7 +70,7 @@ export class Authoring {
     make: (message: MessageRecord, ref: typeof refOf) => ContentBody,
   ): Promise<MessageRecord> {
     const message = this.needMessage(target);
-    if (message.kind === 'lost') throw new ClientError('unknown-message');
+    if (message.kind === 'lost' || message.kind === 'notice') throw new ClientError('unknown-message');
     const content = this.content(make(message, refOf));
     const isOwn = target.author === this.own;
     const events = this.transaction(tx => this.say(tx, message.chat, content, isOwn ? target.id : undefined));

@@ -369,6 +369,9 @@ function entryItems(entry: LogEntry, own: string, expiresAfterSeconds: number | 
     add(author, said(fresh(sentAtMs), { kind: 'delete', targetMessageId: name.messageId }));
   } else if (gone !== undefined || message.kind === 'view-once' || body.kind === 'lost' || body.kind === 'wiped') {
     return [];
+  } else if (body.kind === 'notice') {
+    // Each device warns of what it has seen itself.
+    return [];
   } else if (raw !== undefined) {
     items.push({ author, chat, receivedAtMs, content: raw });
   } else if (body.kind !== 'unsupported') {

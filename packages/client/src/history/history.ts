@@ -103,7 +103,7 @@ export function isShown(message: MessageRecord): boolean {
   return !notShown.has(message.kind);
 }
 
-const nothingToRead: ReadonlySet<MessageKind> = new Set(['expired', 'hidden', 'deleted', 'opened']);
+const nothingToRead: ReadonlySet<MessageKind> = new Set(['expired', 'hidden', 'deleted', 'opened', 'notice']);
 
 function isUnread(message: MessageRecord | undefined, own: string): boolean {
   return message !== undefined && message.author !== own && message.read !== true && !nothingToRead.has(message.kind);

@@ -4,6 +4,7 @@
 // Source: docs/protocol/09-content.md section 9.9.
 import type { ContentBody, LinkPreview, Mention, StyleRange, TextBody } from '@drawbridge/e2ee/content';
 import type { ClientErrorCode } from '../errors.ts';
+import { type NoticeChange, noticeWords } from '../notices/notice-change.ts';
 
 export const messageLogLimits = {
   /** Latest edits kept, by number and by size. */
@@ -35,6 +36,8 @@ export type PostedBody =
   /** `text` is what its sender gave to show instead; empty: nothing. */
   | { readonly kind: 'unsupported'; readonly text: string }
   | { readonly kind: 'lost' }
+  /** Nobody's message: a warning of this device. */
+  | { readonly kind: 'notice'; readonly change: NoticeChange }
   /** It is not here any more, or was never kept. */
   | { readonly kind: 'wiped' };
 
@@ -215,9 +218,10 @@ function isProgress(from: Progress['state'] | undefined, to: Progress['state']):
  * - `view-once`: to be opened once (`Client.openOnce`); an own one is not kept.
  * - `unsupported`: of a kind that this version can't show; `text` holds what its sender gave to show instead.
  * - `lost`: something arrived that could not be read, and its sender did not help.
+ * - `notice`: a warning of this device, in words in `text` and as data in `notice`; its author is the person of the chat.
  * - `deleted`: its author took it back. `opened`: was to be seen once. `expired`, `hidden`: not in the history any more.
  */
-export type MessageKind = ShownBody['kind'] | 'view-once' | 'unsupported' | 'lost' | Gone;
+export type MessageKind = ShownBody['kind'] | 'view-once' | 'unsupported' | 'lost' | 'notice' | Gone;
 
 /**
  * How far an own message is: `queued` on this disk, `sent` taken over by the gatekeeper, then what the other side says;
@@ -243,6 +247,7 @@ export type MessageRecord = {
   readonly mentions?: readonly Mention[];
   readonly preview?: LinkPreview;
   readonly body?: ShownBody;
+  readonly notice?: NoticeChange;
   readonly replyTo?: Quote;
   readonly sentAtMs: number;
   readonly receivedAtMs: number;
@@ -303,7 +308,10 @@ function stateOf({ receipts, progress }: LogEntry): MessageState {
   return progress?.state ?? 'sent';
 }
 
-type Shown = Pick<MessageRecord, 'kind' | 'text' | 'styles' | 'mentions' | 'preview' | 'body' | 'edited' | 'poll'>;
+type Shown = Pick<
+  MessageRecord,
+  'kind' | 'text' | 'styles' | 'mentions' | 'preview' | 'body' | 'notice' | 'edited' | 'poll'
+>;
 
 function shownBody(entry: LogEntry, { body }: Posted): Shown {
   if (entry.gone !== undefined) return { kind: entry.gone, text: '' };
@@ -318,6 +326,8 @@ function shownBody(entry: LogEntry, { body }: Posted): Shown {
       return body;
     case 'lost':
       return { kind: 'lost', text: '' };
+    case 'notice':
+      return { kind: 'notice', text: noticeWords(body.change), notice: body.change };
     case 'wiped':
       return { kind: 'view-once', text: '' };
     default:

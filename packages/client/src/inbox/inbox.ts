@@ -238,7 +238,8 @@ export class Inbox {
     tx.apply(outcome.changes);
     if (heldKey !== undefined) tx.delete('held', heldKey);
     if (outcome.kind !== 'retry-request') {
-      addIdentityNotices(tx, outcome.events, this.#context.clock.nowMs());
+      const lines = addIdentityNotices(tx, outcome.events, this.#context.clock.nowMs());
+      for (const message of lines) followup.events.push({ kind: 'message', change: 'new', message });
       for (const identity of outcome.events) followup.events.push({ kind: 'identity', identity });
     }
     switch (outcome.kind) {

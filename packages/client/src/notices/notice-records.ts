@@ -2,24 +2,13 @@
 // change itself, so that a crash loses neither.
 // Knows nothing of how a change came about, nor of who is told.
 import type { IdentityEvent } from '@drawbridge/e2ee/suite';
+import { randomBytes } from 'node:crypto';
+import { MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
+import { record } from '../history/history.ts';
+import type { MessageRecord } from '../history/message-log.ts';
 import { decodeJson, encodeJson } from '../store/records.ts';
 import type { Transaction } from '../store/store.ts';
-
-export type NoticeChange =
-  /** Somebody's identity key is another one. With `needsAcceptance`, nothing is sent or read until `identities.accept`. */
-  | Extract<IdentityEvent, { readonly kind: 'identity-changed' }>
-  /** The gatekeeper lists devices of somebody that have different identity keys. Nothing was sent to them. */
-  | { readonly kind: 'two-identities'; readonly interopId: string }
-  /** A device of this person that was never heard of here has spoken. */
-  | { readonly kind: 'own-device-appeared'; readonly deviceId: number }
-  /** A name that was known leads to somebody else now. */
-  | {
-      readonly kind: 'contact-moved';
-      readonly provider: string;
-      readonly identifier: string;
-      readonly before: string;
-      readonly interopId: string;
-    };
+import { chatOf, type NoticeChange } from './notice-change.ts';
 
 export type Notice = {
   /** Names it for `acknowledge`. */
@@ -47,14 +36,26 @@ function keyOf(change: NoticeChange): string {
   }
 }
 
-export function addNotice(tx: Transaction, change: NoticeChange, atMs: number): void {
+/** Also as a line of the chat that it concerns, which is given back. */
+export function addNotice(tx: Transaction, change: NoticeChange, atMs: number): MessageRecord[] {
   const key = keyOf(change);
   const row = tx.get('notice', key);
   const before = row === undefined ? undefined : (decodeJson(row) as NoticeRecord);
-  const record: NoticeRecord = { atMs, times: (before?.times ?? 0) + 1, change: joined(before?.change, change) };
+  const joinedRecord: NoticeRecord = { atMs, times: (before?.times ?? 0) + 1, change: joined(before?.change, change) };
   // A new row, so that an acknowledgement of the earlier change does not take this one along.
   tx.delete('notice', key);
-  tx.put('notice', key, encodeJson(record));
+  tx.put('notice', key, encodeJson(joinedRecord));
+  return lineOf(tx, change, atMs);
+}
+
+/** Under a name that nobody else knows: it is this device's own word, and no peer can say anything about it. */
+function lineOf(tx: Transaction, change: NoticeChange, atMs: number): MessageRecord[] {
+  const chat = chatOf(change);
+  if (chat === undefined) return [];
+  const target = { author: chat, id: randomBytes(MESSAGE_ID_BYTES).toString('hex'), chat };
+  const posted = { body: { kind: 'notice', change }, sentAtMs: atMs, receivedAtMs: atMs } as const;
+  const line = record(tx, '', target, { kind: 'posted', posted });
+  return line === undefined ? [] : [line.after];
 }
 
 /** The key that was there before all unacknowledged changes is what a person knows. */
@@ -63,8 +64,8 @@ function joined(before: NoticeChange | undefined, change: NoticeChange): NoticeC
   return { ...change, oldFingerprint: before.oldFingerprint };
 }
 
-export function addIdentityNotices(tx: Transaction, events: readonly IdentityEvent[], atMs: number): void {
-  for (const event of events) if (event.kind === 'identity-changed') addNotice(tx, event, atMs);
+export function addIdentityNotices(tx: Transaction, events: readonly IdentityEvent[], atMs: number): MessageRecord[] {
+  return events.flatMap(event => (event.kind === 'identity-changed' ? addNotice(tx, event, atMs) : []));
 }
 
 /** Oldest first, at most 1,000 at once. */

@@ -6,6 +6,7 @@ import type { E2eeSuite, IdentityEvent, RemoteBundle, SessionStarted } from '@dr
 import type { Clock } from '../clock.ts';
 import { fetchBundle, type Request } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
+import type { MessageRecord } from '../history/message-log.ts';
 import { addIdentityNotices, addNotice } from '../notices/notice-records.ts';
 import type { EncryptedStore } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
@@ -24,6 +25,7 @@ export type SessionStartsContext = {
   readonly emit: (
     event:
       | { readonly kind: 'identity'; readonly identity: IdentityEvent }
+      | { readonly kind: 'message'; readonly change: 'new'; readonly message: MessageRecord }
       | { readonly kind: 'problem'; readonly error: ClientError },
   ) => void;
 };
@@ -77,10 +79,15 @@ export class SessionStarts {
     const { clock, store, emit } = this.#context;
     const nowMs = clock.nowMs();
     this.#refusedUntilMs.set(person, nowMs + sessionStartLimits.twoIdentitiesMs);
-    transact(store, tx => addNotice(tx, { kind: 'two-identities', interopId: person }, nowMs));
+    const lines = transact(store, tx => addNotice(tx, { kind: 'two-identities', interopId: person }, nowMs));
     const detail = 'devices of one person have different identity keys';
     emit({ kind: 'problem', error: new ClientError('untrusted-identity', { detail }) });
+    this.#show(lines);
     return ['two-identities'];
+  }
+
+  #show(lines: readonly MessageRecord[]): void {
+    for (const message of lines) this.#context.emit({ kind: 'message', change: 'new', message });
   }
 
   async #fetchAll(person: string, devices: readonly number[]): Promise<RemoteBundle[] | undefined> {
@@ -108,14 +115,16 @@ export class SessionStarts {
     const { suite, store, emit, clock } = this.#context;
     // Also kept and told when the key is refused: a person has to look at it.
     let events: SessionStarted['events'] = [];
+    let lines: MessageRecord[] = [];
     const started = await suite.startSession(bundle, staged => {
       transact(store, tx => {
         tx.apply(staged.changes);
-        addIdentityNotices(tx, staged.events, clock.nowMs());
+        lines = addIdentityNotices(tx, staged.events, clock.nowMs());
       });
       ({ events } = staged);
     });
     for (const identity of events) emit({ kind: 'identity', identity });
+    this.#show(lines);
     if (started.ok) return undefined;
     const { error } = started;
     if (error.code === 'store-failed' || error.code === 'commit-failed') {

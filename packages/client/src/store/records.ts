@@ -189,9 +189,20 @@ export function readContact(tx: Transaction, interopId: string): ContactRecord |
   return getJson(tx, 'contact', interopId);
 }
 
+/** Who a name leads to; undefined when that is not known, or nobody was found by it when it was asked for last. */
 export function findContact(tx: Transaction, provider: string, identifier: string): string | undefined {
-  return getJson(tx, 'contact', nameKey(provider, identifier));
+  const found = getJson<NameRecord>(tx, 'contact', nameKey(provider, identifier));
+  return typeof found === 'string' ? found : undefined;
 }
+
+/** Who a name led to last, also when nobody is found by it any more. */
+export function lastKnownAs(tx: Transaction, provider: string, identifier: string): string | undefined {
+  const found = getJson<NameRecord>(tx, 'contact', nameKey(provider, identifier));
+  return typeof found === 'object' ? found.goneSince : found;
+}
+
+/** An InteropId, or the last one of a name by which nobody was found. */
+type NameRecord = string | { readonly goneSince: string };
 
 /** Also under its name, so that it is found by it. */
 export function writeContact(tx: Transaction, interopId: string, contact: ContactRecord): void {
@@ -213,8 +224,40 @@ export function listContacts(tx: Transaction): (ContactRecord & { readonly inter
   }
 }
 
+/** Nobody is found by a name. Who it led to stays known, so that nobody else takes it unseen. */
 export function forgetContact(tx: Transaction, provider: string, identifier: string): void {
-  tx.delete('contact', nameKey(provider, identifier));
+  const last = lastKnownAs(tx, provider, identifier);
+  if (last !== undefined) putJson(tx, 'contact', nameKey(provider, identifier), { goneSince: last });
+}
+
+/** A name of somebody who was verified leads to somebody else, and a person has to say, or has said no. */
+export type MoveRecord = {
+  readonly provider: string;
+  readonly identifier: string;
+  readonly before: string;
+  readonly interopId: string;
+  readonly state: 'pending' | 'refused';
+};
+
+/** The move that concerns a person: the one who had the name, or the one who is said to have it. */
+export function readMove(tx: Transaction, interopId: string): MoveRecord | undefined {
+  return getJson(tx, 'contact', moveKey(interopId));
+}
+
+export function writeMove(tx: Transaction, move: MoveRecord): void {
+  putJson(tx, 'contact', moveKey(move.interopId), move);
+  if (move.state === 'pending') putJson(tx, 'contact', moveKey(move.before), move);
+  else tx.delete('contact', moveKey(move.before));
+}
+
+export function deleteMove(tx: Transaction, move: MoveRecord): void {
+  tx.delete('contact', moveKey(move.interopId));
+  tx.delete('contact', moveKey(move.before));
+}
+
+/** Begins as no name does: a provider is called by its DNS name. */
+function moveKey(interopId: string): string {
+  return `@@${interopId}`;
 }
 
 function nameKey(provider: string, identifier: string): string {
