@@ -16,7 +16,7 @@ const unmountTries = 200;
 export type Volume = {
   /** Where it is mounted. */
   readonly folder: string;
-  /** Leaves only so many bytes free. */
+  /** Leaves only that many bytes free. */
   fill(bytesLeft: number): void;
   /** Takes back what `fill` took. */
   free(): void;

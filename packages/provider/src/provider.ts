@@ -305,7 +305,7 @@ function handlerOf(media: MediaOrigin | undefined, routes: FastifyInstance): Han
   };
 }
 
-/** One budget for an IPv4 address, and one for the /64 of an IPv6 address; what is no address is a key as it stands. */
+/** One budget for an IPv4 address, and one for the /64 of an IPv6 address; what is not an address is a key as it stands. */
 function addressOf(text: string): string {
   return addressKey(text) || text;
 }

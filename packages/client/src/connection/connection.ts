@@ -99,7 +99,7 @@ export class Connection<T> {
   #nextId = 1;
   #status: ConnectionStatus = { kind: 'idle' };
   #current: Current<T> | undefined;
-  /** The stream of before, for tickets that are still out while there is no new one. */
+  /** The previous stream, for tickets that are still out while there is no new one. */
   #last: ClientStream<T> | undefined;
   #resumption: Resumption<T> | undefined;
   #attempt = 0;

@@ -28,7 +28,7 @@ const heifBrands = new Set(
   'heic heix heim heis hevc hevx hevm hevs mif1 mif2 msf1 miaf jpeg jpgs j2ki avci'.split(' '),
 );
 const audioBrands = new Set(['M4A ', 'M4B ', 'M4P ']);
-/** QuickTime files of before `ftyp`. */
+/** QuickTime files from the time before `ftyp`. */
 const quickTimeBoxes = new Set(['moov', 'mdat', 'wide', 'pnot']);
 
 /** Canon CR2, Olympus ORF, Panasonic RW2, Fujifilm RAF. Others are TIFFs, and are told by what the index holds. */

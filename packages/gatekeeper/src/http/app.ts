@@ -46,7 +46,7 @@ export function problem(
   return reply.code(details.status).type('application/problem+json').send(JSON.stringify(details));
 }
 
-/** `onError` is told of what is our own fault, by code alone. */
+/** `onError` hears what is our own fault, by code alone. */
 export function createApp(onError: (code: string) => void) {
   const app = fastify({
     bodyLimit: maxBodyBytes,

@@ -31,7 +31,7 @@ export class SenderShares {
     if (share !== undefined) share.bytes = Math.max(0, share.bytes + byBytes);
   }
 
-  /** Whether this sender may have so many bytes more waiting. */
+  /** Whether this sender may have that many more bytes waiting. */
   hasRoom(sender: string, bytes: number, max: { readonly count: number; readonly bytes: number }): boolean {
     const share = this.#bySender.get(sender);
     return share === undefined || (share.count < max.count && share.bytes + bytes <= max.bytes);

@@ -51,7 +51,7 @@ export type MediaProxy = {
 
 const mebibyte = 1_048_576;
 const bufferBytes = 262_144;
-/** After so many bytes it is asked again whether the person may have them. */
+/** After this many bytes it is asked again whether the person may have them. */
 const recheckBytes = 16 * mebibyte;
 
 type Upstream =

@@ -27,7 +27,7 @@ export function createAttemptBudget(limits: AttemptBudgetLimits, nowMs: () => nu
       const left =
         seen === undefined ? limits.burst : Math.min(limits.burst, seen.left + (now - seen.atMs) / msPerAttempt);
       const granted = left >= 1;
-      // Set anew, so that the map's order is the order of use.
+      // Set again, so that the map's order is the order of use.
       buckets.delete(key);
       buckets.set(key, { left: granted ? left - 1 : left, atMs: now });
       if (buckets.size > limits.maxKeys) {

@@ -14,7 +14,7 @@ export function issuerKeyFile(path: string): IssuerKeyStore {
       let bytes: Buffer;
       try {
         if (((await stat(path)).mode & 0o077) !== 0) {
-          throw new Error('The signing key file may be read by others: chmod 600 it, or remove it to start anew.');
+          throw new Error('The signing key file may be read by others: chmod 600 it, or remove it to start again.');
         }
         bytes = await readFile(path);
       } catch (error) {

@@ -70,7 +70,7 @@ export type Issuer = {
   readonly verificationKeys: () => readonly VerificationKey[];
   /** Carries out the rotation that is due, if any. Call it every few minutes; calls don't overlap. */
   readonly rotateIfDue: () => Promise<void>;
-  /** After a theft: throws away every key, makes a new one and signs with it at once. Proofs of before end now. */
+  /** After a theft: throws away every key, makes a new one and signs with it at once. Older proofs end now. */
   readonly replaceAllKeys: () => Promise<void>;
 };
 

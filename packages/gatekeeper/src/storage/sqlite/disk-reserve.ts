@@ -22,7 +22,7 @@ type Reserve = {
 };
 const reserves = new WeakMap<DatabaseSync, Reserve>();
 
-/** Keeps so many bytes free for what must always be written. Without this call a connection keeps none. */
+/** Keeps that many bytes free for what must always be written. Without this call a connection keeps none. */
 export function keepDiskReserve(db: DatabaseSync, bytes: number, freeOnDisk = freeBytesOf): void {
   reserves.set(db, { bytes, freeOnDisk, roomBytes: 0, measuredAtMs: Number.NEGATIVE_INFINITY });
 }
