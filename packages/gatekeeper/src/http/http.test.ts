@@ -282,6 +282,8 @@ test('the well-known documents and OpenAPI say what is there', async () => {
   const openapi = (await ask('GET', '/openapi.json')).json as { openapi: string; paths: Record<string, object> };
   assert.equal(openapi.openapi, '3.1.0');
   assert.deepEqual(Object.keys(openapi.paths).sort(), [
+    '/.well-known/host-meta',
+    '/.well-known/host-meta.json',
     '/.well-known/interop-gatekeeper',
     '/.well-known/jwks.json',
     '/media/{grant}',

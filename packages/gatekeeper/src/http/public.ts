@@ -19,6 +19,7 @@ import { isPossessed } from '../keys/possession.ts';
 import type { AccountStore } from '../enlistment/account-store.ts';
 import { createApp, maxBodyBytes, problem, problemResponses, storageRetrySeconds } from './app.ts';
 import { clientAddress } from './client-address.ts';
+import { encodeHostMeta, hostMetaLinks } from './host-meta.ts';
 import type { ProblemCode } from './problems.ts';
 
 /** Where clients reach what is listening; absent ones don't listen. */
@@ -273,6 +274,23 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
     (_request, reply) =>
       reply.header('cache-control', 'public, max-age=300').send({ keys: control.signingKeys.published }),
   );
+
+  for (const [path, type, body] of [
+    ['/.well-known/host-meta', 'application/xrd+xml; charset=utf-8', encodeHostMeta],
+    ['/.well-known/host-meta.json', 'application/json; charset=utf-8', hostMetaLinks],
+  ] as const) {
+    app.get(
+      path,
+      { schema: { summary: 'Where XMPP clients find the WebSocket', tags: ['discovery'] } },
+      (_request, reply) =>
+        reply
+          .header('cache-control', 'public, max-age=300')
+          // Pages of any origin may look (XEP-0156 section 3).
+          .header('access-control-allow-origin', '*')
+          .type(type)
+          .send(body(deps.endpoints().websocket)),
+    );
+  }
 
   app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) =>
     reply.header('cache-control', 'public, max-age=300').send(app.swagger()),
