@@ -6,6 +6,7 @@ import { messageTokens as tokens } from './compact-dictionary.ts';
 import { type CompactWriter, shape, textShape } from './compact-encoder.ts';
 import type { CompactContext } from './compact-value.ts';
 import { type Child, type Element, SelfWritten, attribute, element, isElement } from './element.ts';
+import { parseDateTime } from './date-time.ts';
 import { type Jid, formatJid, isInteropId, isStanzaId, parseDeviceId, parseJid, parseRegistrationId } from './jid.ts';
 import { maxCiphertextBytes, maxCiphertexts, maxEnvelopeBytes, maxSuiteLength } from './limits.ts';
 import { NS_CLIENT, NS_DELAY, NS_DELIVERY, NS_E2EE, NS_ERRORS, NS_HINTS } from './namespaces.ts';
@@ -359,15 +360,13 @@ function isSuiteName(text: string): boolean {
   return true;
 }
 
-const delayStamp = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?Z$/;
-
 /** The stamp of `<delay from=domain stamp=UTC/>` (XEP-0203, XEP-0082), or undefined. */
 function readDelay(el: Element): string | undefined {
   if (el.children.length > 0 || el.attrs.length !== 4) return undefined;
   const from = attribute(el, 'from');
   const stamp = attribute(el, 'stamp');
   if (from === undefined || stamp === undefined || parseJid(from) === undefined) return undefined;
-  return delayStamp.test(stamp) ? stamp : undefined;
+  return parseDateTime(stamp) === undefined ? undefined : stamp;
 }
 
 const equals = 0x3d;
