@@ -2,6 +2,7 @@
 // Accounts and proofs are those of the control fixture, whose clock stands still; everything else is in force.
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo, Server, Socket } from 'node:net';
+import { createSecureContext } from 'node:tls';
 import { type Core, openCore } from '@drawbridge/gatekeeper/core';
 import type { Account, Device } from '@drawbridge/gatekeeper/enlistment/account';
 import { parseDevice } from '@drawbridge/gatekeeper/keys/device-keys';
@@ -80,9 +81,10 @@ export class RawNetwork {
     const tls = authority.issue(['localhost', domain]);
     const https = createHttpsServer(tls, (_request, response) => response.writeHead(426).end());
     attachWebSocket(core.listenerHost, https, { xmpp: true, compact: undefined });
+    const secureContext = createSecureContext(tls);
     const servers = [
-      createTcpListener(core.listenerHost, tls, 'starttls'),
-      createTcpListener(core.listenerHost, tls, 'direct'),
+      createTcpListener(core.listenerHost, () => secureContext, 'starttls'),
+      createTcpListener(core.listenerHost, () => secureContext, 'direct'),
       https,
     ];
     const sockets = new Set<Socket>();

@@ -2,11 +2,13 @@
 import { mkdirSync } from 'node:fs';
 import { type Config, loadConfig } from '@drawbridge/gatekeeper/config';
 import { errorPlace } from '@drawbridge/gatekeeper/error-place';
+import type { ControlLog } from '@drawbridge/gatekeeper/control';
+import type { Gatekeeper } from '@drawbridge/gatekeeper';
 import { connectionRoom, moreFiles, readFileLimit } from '@drawbridge/gatekeeper/file-limit';
 import { CommandError, exitCodes } from './command-error.ts';
 import { lockFolder } from './folder-lock.ts';
 import { letHelpersGiveWay } from './give-way.ts';
-import { closeWithin, untilStopped, untilUncaught } from './lifetime.ts';
+import { closeWithin, onReload, untilStopped, untilUncaught } from './lifetime.ts';
 import { createOperatorLog } from './operator-log.ts';
 
 /** Accepted messages are made durable within this time, or the exit code says that they may not be. */
@@ -42,10 +44,15 @@ export async function runGatekeeper(file: string): Promise<void> {
   const unlock = lockFolder(config.dataFolder, 'gatekeeper');
   const stopped = untilStopped();
   const uncaught = untilUncaught();
+  let running: Gatekeeper | undefined;
+  onReload(() => {
+    if (running !== undefined) void reloadGatekeeper(running, file, log);
+  });
   const gatekeeper = await startGatekeeper({ config, log }).catch((error: unknown): never => {
     // Its own errors are sentences that say what to do.
     throw new CommandError(error instanceof Error ? error.message : String(error), '');
   });
+  running = gatekeeper;
   log('info', 'listening', { domain: config.domain, ...gatekeeper.ports });
   const failure = await Promise.race([stopped, uncaught, gatekeeper.failed]);
   if (failure === undefined) log('info', 'stopping', {});
@@ -62,6 +69,29 @@ export async function runGatekeeper(file: string): Promise<void> {
   }
   log('info', 'stopped', {});
   process.exit(exitCodes.ok);
+}
+
+/** Reads the configuration again; when it can't be used, says so and leaves everything as it is. */
+async function reloadGatekeeper(gatekeeper: Pick<Gatekeeper, 'reload'>, file: string, log: ControlLog): Promise<void> {
+  const loaded = loadConfig(file);
+  if (loaded.kind === 'refused') {
+    for (const { code, message } of loaded.errors) log('error', 'reload-refused', { code, next: message });
+    return;
+  }
+  try {
+    const result = await gatekeeper.reload(loaded.config);
+    if (result.kind === 'refused') {
+      log('error', 'reload-refused', { code: 'contradiction', next: result.message });
+      return;
+    }
+    for (const key of result.needsRestart) log('warn', 'reload-needs-restart', { key });
+    log('info', 'reloaded', {});
+  } catch {
+    log('error', 'reload-refused', {
+      code: 'store-failed',
+      next: 'look at the disk and its space, then send SIGHUP again',
+    });
+  }
 }
 
 function describe(config: Config): string {

@@ -4,6 +4,16 @@
 const parentCheckMs = 300;
 
 /**
+ * Calls at each SIGHUP, which then ends nothing: the process reads its files again. In a terminal SIGHUP says that the
+ * terminal is gone, and still ends the process.
+ */
+export function onReload(listener: () => void): void {
+  if (process.stdin.isTTY) return;
+  process.removeAllListeners('SIGHUP');
+  process.on('SIGHUP', listener);
+}
+
+/**
  * Resolves at the first SIGINT, SIGTERM or SIGHUP, or when the process that started this one has gone: then nobody could
  * stop this one any more. A second signal ends the process at once.
  */
@@ -17,7 +27,7 @@ export function untilStopped(): Promise<void> {
       stopping = true;
       clearInterval(timer);
       setTimeout(() => {
-        for (const signal of signals) process.on(signal, () => process.exit(1));
+        for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1));
       }, 500).unref();
       resolve();
     };

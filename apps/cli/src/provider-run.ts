@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
+import type { ControlLog } from '@drawbridge/gatekeeper/control';
 import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import { createIssuer } from '@drawbridge/provider/issuer';
 import { issuerKeyFile } from '@drawbridge/provider/issuer-key-file';
@@ -14,7 +15,7 @@ import { askSecret } from './secrets.ts';
 import { CommandError, exitCodes, usageError } from './command-error.ts';
 import { loopbackAddresses } from './dev-config.ts';
 import { lockFolder } from './folder-lock.ts';
-import { closeWithin, untilStopped } from './lifetime.ts';
+import { closeWithin, onReload, untilStopped } from './lifetime.ts';
 import { createOperatorLog } from './operator-log.ts';
 import { needed, type ProviderFlags } from './provider.ts';
 
@@ -130,10 +131,15 @@ function issuerUrl(name: string, url: string, development: boolean): string {
 }
 
 /** Runs until a signal. Rejects with a CommandError or the system's error when it can't start. */
-export async function runProvider({ provider: options, host, port, tls, mediaStorage }: ProviderRun): Promise<void> {
+export async function runProvider(flags: ProviderFlags): Promise<void> {
+  const { provider: options, host, port, tls, mediaStorage } = readProviderOptions(flags);
   const log = createOperatorLog(process.stdout);
   mkdirSync(options.dataFolder, { recursive: true, mode: 0o700 });
   const stopped = untilStopped();
+  let running: Provider | undefined;
+  onReload(() => {
+    if (running !== undefined) reloadProvider(running, flags, log);
+  });
   const start = async (): Promise<Provider> => {
     const warn = (event: string, code: string): void => log('warn', event, { code });
     const store =
@@ -155,6 +161,7 @@ export async function runProvider({ provider: options, host, port, tls, mediaSto
   });
   try {
     const at = await provider.listen({ host, port, ...(tls === undefined ? {} : { tls }) });
+    running = provider;
     log('info', 'listening', { host: at.host, port: at.port, tls: tls === undefined ? 'no' : 'yes' });
     await stopped;
   } finally {
@@ -162,6 +169,18 @@ export async function runProvider({ provider: options, host, port, tls, mediaSto
   }
   log('info', 'stopped', {});
   process.exit(exitCodes.ok);
+}
+
+/** Takes the certificate again; whatever else changed in the options needs a restart. */
+function reloadProvider(provider: Provider, flags: ProviderFlags, log: ControlLog): void {
+  try {
+    const { tls } = readProviderOptions(flags);
+    if (tls !== undefined) provider.setCertificate(tls);
+    log('info', 'reloaded', { certificate: tls === undefined ? 'none' : 'read' });
+  } catch (error) {
+    const next = error instanceof Error ? error.message : String(error);
+    log('error', 'reload-refused', { code: 'certificate-or-options', next });
+  }
 }
 
 /** Adds a person whose password is typed, or stands on standard input. A provider that runs sees them at once. */

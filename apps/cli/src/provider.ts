@@ -57,8 +57,8 @@ provider.json: {"data": "data", "issuer": "https://…", "gatekeeper": ["https:/
 people's files in an S3-compatible bucket: docs/operations/configuration.md.`,
     )
     .action(async (flags: ProviderFlags) => {
-      const { readProviderOptions, runProvider } = await import('./provider-run.ts');
-      await runProvider(readProviderOptions(flags));
+      const { runProvider } = await import('./provider-run.ts');
+      await runProvider(flags);
     });
 
   provider

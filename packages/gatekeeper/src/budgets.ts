@@ -19,13 +19,18 @@ export type BudgetRate = { readonly burst: number; readonly refillSeconds: numbe
  * that many parties first, and what makes parties (enlisting) has its own budget.
  */
 export class Budget {
-  readonly #refillMs: number;
-  readonly #burst: number;
-  readonly #maxKeys: number;
+  #refillMs = 0;
+  #burst = 0;
+  #maxKeys = 0;
   /** Theoretical arrival time by party, in the order of their last spending. */
   readonly #fullAtMs = new Map<string, number>();
 
   constructor(rate: BudgetRate, maxKeys: number) {
+    this.reconfigure(rate, maxKeys);
+  }
+
+  /** Another rate from now on; what was spent stays spent. */
+  reconfigure(rate: BudgetRate, maxKeys: number): void {
     this.#refillMs = rate.refillSeconds * 1000;
     this.#burst = rate.burst;
     this.#maxKeys = maxKeys;
@@ -66,16 +71,23 @@ export type Charge = { readonly budget: BudgetName; readonly key: string; readon
 export type Budgets = {
   /** Spends all charges or none. 0: spent; otherwise after how many whole seconds it is worth trying again, at least 1. */
   take(charges: readonly Charge[]): number;
+  /** Other rates from now on; what was spent stays spent. */
+  reconfigure(config: BudgetConfig): void;
 };
 
 export function createBudgets(config: BudgetConfig, monotonicMs: () => number): Budgets {
-  if (config.unlimited) return { take: () => 0 };
+  let { unlimited } = config;
   const budgets = new Map<BudgetName, Budget>();
   for (const [name, rate] of Object.entries(config)) {
     if (typeof rate === 'object') budgets.set(name as BudgetName, new Budget(rate, config.keysTracked));
   }
   return {
+    reconfigure(next) {
+      unlimited = next.unlimited;
+      for (const [name, budget] of budgets) budget.reconfigure(next[name], next.keysTracked);
+    },
     take(charges) {
+      if (unlimited) return 0;
       const nowMs = monotonicMs();
       let waitMs = 0;
       for (const { budget, key, cost } of charges) {

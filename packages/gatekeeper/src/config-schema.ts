@@ -120,6 +120,12 @@ export const configSchema = closed({
       {
         certFile: Type.String({ minLength: 1, description: 'PEM, with the intermediate certificates' }),
         keyFile: Type.String({ minLength: 1, description: 'PEM' }),
+        watchSeconds: Type.Integer({
+          minimum: 1,
+          maximum: 86_400,
+          default: 10,
+          description: 'how often it is looked whether the files have changed; SIGHUP looks at once',
+        }),
       },
       { description: 'certificate of all listeners but `admin` and `compact`; needed in production' },
     ),
@@ -141,6 +147,16 @@ export const configSchema = closed({
       ),
     },
     { description: 'absent ones do not listen' },
+  ),
+  log: closed(
+    {
+      level: Type.Union([Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')], {
+        default: 'info',
+        description: 'lines of at least this level are written',
+      }),
+      linesPerMinute: count(60, 1_000_000, 'lines of one event and code; how many more there were is one line'),
+    },
+    { default: {}, description: 'what is logged' },
   ),
   trustedProxies: Type.Array(Type.String(), {
     maxItems: 32,

@@ -77,6 +77,8 @@ export type Control = {
    * budget is asked for. Answers in the order of the list.
    */
   readonly bulkEnlist: (list: readonly BulkEnlistment[]) => Promise<readonly BulkResult[]>;
+  /** Takes providers, policy and budgets of another configuration; the words of what is wrong when it can't. */
+  readonly reconfigure: (config: Config) => Promise<string | undefined>;
   /** Removes what has expired. Runs every minute by itself; idempotent. */
   readonly sweep: () => Promise<void>;
   readonly close: () => Promise<void>;
@@ -256,6 +258,13 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     mayReach: reach,
     onEvent: events.onEvent,
     sweep,
+    async reconfigure(next) {
+      const fault = await registry.reconfigure(next);
+      if (fault !== undefined) return fault;
+      media.reconfigure(next);
+      budgets.reconfigure(next.budgets);
+      return undefined;
+    },
     async bulkEnlist(list) {
       const results: BulkResult[] = [];
       // In pieces: checking signatures takes this thread's time, and others want it too.

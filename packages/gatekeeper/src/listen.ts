@@ -1,6 +1,7 @@
 // Opens the configured ports and closes them. Knows nothing of what is said on them.
 import type { RequestListener } from 'node:http';
 import type { Server, Socket } from 'node:net';
+import type { SecureContext } from 'node:tls';
 import type { Config } from './config-schema.ts';
 import type { Control, ControlLog } from './control.ts';
 import type { Core } from './core.ts';
@@ -9,12 +10,15 @@ import { proxyCheck } from './http/client-address.ts';
 import { buildPublicHttp, type Endpoints } from './http/public.ts';
 import { type CompactOptions, createCompactListener } from './listeners/compact.ts';
 import type { CompactKeys } from './listeners/compact-keys.ts';
+import type { HttpPlaceLimits } from './listeners/http-places.ts';
 import { createHttpPort, type HttpPort, type HttpPortOptions } from './listeners/http-port.ts';
-import { createTcpListener, type TlsMaterial } from './listeners/tcp.ts';
+import { createTcpListener } from './listeners/tcp.ts';
 import { attachWebSocket, upgradeNeeded, type WebSocketServices } from './listeners/websocket.ts';
 import type { Development } from './main.ts';
 import { createMetrics } from './metrics.ts';
 import type { Stores } from './storage/stores.ts';
+import type { TlsMaterial } from './tls/certificate.ts';
+import type { LiveCertificate } from './tls/live-certificate.ts';
 
 /** After the last goodbye, sockets that have not closed are cut. */
 const goodbyeMs = 500;
@@ -37,6 +41,8 @@ export type Ports = {
 
 export type Listening = {
   readonly ports: Ports;
+  /** Reads the numbers of connections from the configuration again. */
+  limitsChanged(): void;
   /** Takes no new connections. */
   stop(): void;
   /** Closes what is still open. */
@@ -48,7 +54,7 @@ export type ListenDeps = {
   readonly control: Control;
   readonly core: Core;
   readonly stores: Stores;
-  readonly tls: TlsMaterial | undefined;
+  readonly certificate: LiveCertificate | undefined;
   readonly compact: CompactOptions;
   readonly compactKeys: CompactKeys;
   readonly adminToken: string;
@@ -60,7 +66,9 @@ type At = { readonly host: string; readonly port: number };
 
 /** Opens all ports of the configuration. Rejects, with none open, when one can't be had. */
 export async function listen(deps: ListenDeps): Promise<Listening> {
-  const { config, control, core, stores, tls, compact, development, log } = deps;
+  const { config, control, core, stores, certificate, compact, development, log } = deps;
+  const tls = certificate?.material;
+  const secureContext = (): SecureContext | undefined => certificate?.secureContext;
   const host = core.listenerHost;
   const wanted = config.listeners;
   const servers: Server[] = [];
@@ -92,15 +100,19 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
       isFull,
       isProxy: proxyCheck(config.trustedProxies),
       limits: {
-        maxConnections: config.limits.httpConnections,
-        maxPerAddress: config.limits.httpConnectionsPerAddress,
-        maxPerSite: config.limits.httpConnectionsPerSite,
+        ...httpPlaces(config),
         headersTimeoutMs: 15_000,
         requestTimeoutMs: 30_000,
       },
     });
     httpPorts.push(port);
     return port;
+  };
+  certificate?.onReplaced(material => {
+    for (const port of httpPorts) port.setCertificate(material);
+  });
+  const limitsChanged = (): void => {
+    for (const port of httpPorts) port.setPlaces(httpPlaces(config));
   };
   const stop = (): void => {
     ready = false;
@@ -117,9 +129,10 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
   try {
     const ports: { -readonly [K in keyof Ports]: Ports[K] } = { http: 0, admin: 0 };
     const tcpMode = development.plaintextXmpp === true ? 'plaintext' : 'starttls';
-    if (wanted.xmpp !== undefined) ports.xmpp = await open(createTcpListener(host, tls, tcpMode), wanted.xmpp, 'xmpp');
+    if (wanted.xmpp !== undefined)
+      ports.xmpp = await open(createTcpListener(host, secureContext, tcpMode), wanted.xmpp, 'xmpp');
     if (wanted.xmpps !== undefined) {
-      ports.xmpps = await open(createTcpListener(host, tls, 'direct'), wanted.xmpps, 'xmpps');
+      ports.xmpps = await open(createTcpListener(host, secureContext, 'direct'), wanted.xmpps, 'xmpps');
     }
     if (wanted.compact !== undefined) {
       ports.compact = await open(createCompactListener(host, compact), wanted.compact, 'compact');
@@ -180,12 +193,20 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
     const adminPort = openHttp(adminApi.handler, undefined, () => false);
     ports.admin = await listenOn(adminPort.server, wanted.admin, 'admin');
     ready = true;
-    return { ports, stop, destroy };
+    return { ports, limitsChanged, stop, destroy };
   } catch (error) {
     stop();
     await destroy();
     throw error;
   }
+}
+
+function httpPlaces({ limits }: Config): HttpPlaceLimits {
+  return {
+    maxConnections: limits.httpConnections,
+    maxPerAddress: limits.httpConnectionsPerAddress,
+    maxPerSite: limits.httpConnectionsPerSite,
+  };
 }
 
 function endpointsOf(config: Config, ports: Ports): Endpoints {

@@ -1,5 +1,5 @@
 // Starts a gatekeeper: configuration → storage → control → core → listeners; closes in reverse. A table of contents.
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createEgress } from '@drawbridge/identity/egress';
 import { platformCrypto, sodiumAbsence } from '@drawbridge/noise/platform-crypto';
@@ -11,25 +11,24 @@ import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import type { Config } from './config-schema.ts';
 import { type Control, type ControlLog, createControl, egressOptionsOf } from './control.ts';
 import { type Core, openCore } from './core.ts';
+import { type CoreLimits, coreLimits } from './core-limits.ts';
 import { connectionRoom, moreFiles, readFileLimit } from './file-limit.ts';
 import { openAdminToken } from './http/admin.ts';
 import { clientAddress } from './http/client-address.ts';
 import { listen, type Listening, type Ports } from './listen.ts';
-import { defaultListenerLimits, type Tap } from './listeners/admission.ts';
+import type { Tap } from './listeners/admission.ts';
 import type { CompactOptions } from './listeners/compact.ts';
 import { type CompactKeys, loadCompactKeys } from './listeners/compact-keys.ts';
 import { openKeyLog } from './listeners/key-log.ts';
-import type { TlsMaterial } from './listeners/tcp.ts';
-import { defaultMailboxLimits } from './mailbox/mailbox-limits.ts';
 import { createStanzaCodec } from './mailbox/stanza-codec.ts';
-import { defaultSessionLimits } from './routing/device-session.ts';
-import { type ShaperLimits, unlimitedShaper } from './routing/stream-shaper.ts';
+import { createBoundedLog } from './operations/bounded-log.ts';
+import { reload, type ReloadResult } from './operations/reload.ts';
 import { sqliteStores } from './storage/sqlite/sqlite-stores.ts';
 import { openSqliteStore } from './storage/sqlite/store.ts';
 import type { Stores } from './storage/stores.ts';
+import { namesOf } from './tls/certificate.ts';
+import { type LiveCertificate, openLiveCertificate } from './tls/live-certificate.ts';
 
-const oneDayMs = 86_400_000;
-const mebibyte = 1_048_576;
 /** How often the static keys of the compact transport are read again, and replaced when their time is over. */
 const compactKeysEveryMs = 3_600_000;
 
@@ -57,18 +56,23 @@ export type Gatekeeper = {
   readonly core: Core;
   /** Resolves with the reason when it can't go on, such as a storage worker that ended: close it, and start again. */
   readonly failed: Promise<Error>;
+  /** Takes another configuration without ending streams; see `reload`. Calls follow each other. */
+  reload(next: Config): Promise<ReloadResult>;
   /** Ends streams, waits until everything accepted is on disk, closes ports and storage. */
   close(): Promise<void>;
 };
 
 /** Starts a gatekeeper. Rejects, with everything closed again, when a port, the data folder or the configuration is unfit. */
 export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatekeeper> {
-  const { config, log } = options;
+  // Its own copy: a reload writes into it.
+  const config = structuredClone(options.config);
+  const boundedLog = createBoundedLog(options.log, config.log);
+  const { log } = boundedLog;
   const development = options.development ?? {};
   if (config.mode !== 'development' && Object.values(development).some(Boolean)) {
     throw new Error('plaintext ports and key logs need "mode": "development" in the configuration');
   }
-  const closers: (() => Promise<void> | void)[] = [];
+  const closers: (() => Promise<void> | void)[] = [() => boundedLog.close()];
   const closeAll = async (): Promise<void> => {
     for (const close of closers.splice(0).reverse()) await close();
   };
@@ -81,7 +85,12 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
       log(level, 'file-limit-too-low', { fileLimit, connections, next: moreFiles(config.limits, fileLimit) });
     }
     mkdirSync(config.dataFolder, { recursive: true, mode: 0o700 });
-    const tls = readTls(config);
+    const certificate = openCertificate(config, log);
+    if (certificate !== undefined) {
+      const watch = setInterval(() => void certificate.lookAgain(), (config.tls?.watchSeconds ?? 1) * 1_000);
+      watch.unref();
+      closers.push(() => clearInterval(watch));
+    }
     const store = await openSqliteStore(join(config.dataFolder, 'gatekeeper.sqlite'));
     closers.push(() => store.close());
     const stores = sqliteStores(store);
@@ -102,7 +111,8 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
       },
     });
     closers.push(() => control.close());
-    const running = await openGatekeeperCore(config, control, stores, log, development.tap, room.connections);
+    const limits = coreLimits(config);
+    const running = await openGatekeeperCore(config, control, stores, log, development.tap, limits);
     core = running;
     closers.push(control.onEvent(event => running.onAccountEvent(event)));
 
@@ -138,7 +148,7 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
       control,
       core: running,
       stores,
-      tls,
+      certificate,
       compact,
       compactKeys,
       adminToken,
@@ -146,16 +156,41 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
       development,
     });
     closers.push(() => listening.stop());
-    return { ports: listening.ports, control, core: running, failed: store.died, close: closeAll };
+    const inUse = { config, control, core: running, limits, listening, certificate, boundedLog };
+    let reloading: Promise<unknown> = Promise.resolve();
+    return {
+      ports: listening.ports,
+      control,
+      core: running,
+      failed: store.died,
+      reload: next => {
+        const done = reloading.then(() => reload(inUse, next));
+        reloading = done.catch(() => undefined);
+        return done;
+      },
+      close: closeAll,
+    };
   } catch (error) {
     await closeAll();
     throw error;
   }
 }
 
-function readTls(config: Config): TlsMaterial | undefined {
+/** Rejects with a sentence that names the file and what to do. */
+function openCertificate(config: Config, log: ControlLog): LiveCertificate | undefined {
   if (config.tls === undefined) return undefined;
-  return { cert: readFileSync(config.tls.certFile), key: readFileSync(config.tls.keyFile) };
+  const certificate = openLiveCertificate({
+    files: config.tls,
+    names: namesOf(config),
+    nowMs: Date.now,
+    onEvent: event => {
+      if (event.kind === 'replaced') log('info', 'certificate-replaced', { daysLeft: event.daysLeft });
+      else if (event.kind === 'warning') log('warn', 'certificate-warning', { next: event.message });
+      else log('error', 'certificate-refused', { code: event.code, next: event.message });
+    },
+  });
+  if (typeof certificate === 'string') throw new Error(certificate);
+  return certificate;
 }
 
 async function openGatekeeperCore(
@@ -164,9 +199,8 @@ async function openGatekeeperCore(
   stores: Stores,
   log: ControlLog,
   tap: Tap | undefined,
-  maxConnections: number,
+  limits: CoreLimits,
 ): Promise<Core> {
-  const { limits, budgets } = config;
   return await openCore({
     domain: config.domain,
     accounts: control.accounts,
@@ -187,36 +221,8 @@ async function openGatekeeperCore(
     nowMs: Date.now,
     tap,
     log: (event, data, level = 'info') => log(level, event, data ?? {}),
-    mailboxLimits: {
-      ...defaultMailboxLimits,
-      maxEntries: limits.mailboxEntries,
-      maxBytes: limits.mailboxBytes,
-      maxEntriesPerSender: budgets.unlimited ? limits.mailboxEntries : limits.mailboxEntriesPerSender,
-      maxBytesPerSender: budgets.unlimited ? limits.mailboxBytes : limits.mailboxBytesPerSender,
-      ttlMs: limits.mailboxDays * oneDayMs,
-    },
-    sessionLimits: budgets.unlimited
-      ? { ...defaultSessionLimits, shaper: unlimitedShaper }
-      : { ...defaultSessionLimits, shaper: shaperOf(limits) },
-    maxHeldBytes: limits.unacknowledgedMebibytes * mebibyte,
-    listenerLimits: {
-      ...defaultListenerLimits,
-      maxUnauthenticatedPerAddress: limits.connectionsPerAddress,
-      maxUnauthenticatedPerSite: limits.connectionsPerSite,
-      maxUnauthenticated: limits.connectionsBeforeLogin,
-      maxConnections,
-    },
+    ...limits,
   });
-}
-
-function shaperOf(limits: Config['limits']): ShaperLimits {
-  const { stanzaBurst, stanzasPerSecond, streamMebibyteBurst, streamKibibytesPerSecond } = limits;
-  return {
-    stanzaBurst,
-    stanzasPerSecond,
-    byteBurst: streamMebibyteBurst * mebibyte,
-    bytesPerSecond: streamKibibytesPerSecond * 1_024,
-  };
 }
 
 function compactSettingsOf(config: Config, keys: CompactKeys): CompactServerSettings {

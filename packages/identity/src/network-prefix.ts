@@ -39,11 +39,15 @@ export function siteKey(key: string): string | undefined {
 /** Bounds a count per address and per site. */
 export class PrefixCounts {
   readonly #counts = new Map<string, number>();
-  readonly #maxPerAddress: number;
-  readonly #maxPerSite: number;
+  #maxPerAddress = 0;
+  #maxPerSite = 0;
 
-  /** A site may have at least what one of its addresses may. */
   constructor(maxPerAddress: number, maxPerSite: number) {
+    this.setBounds(maxPerAddress, maxPerSite);
+  }
+
+  /** Other bounds from now on: what is counted stays. A site may have at least what one of its addresses may. */
+  setBounds(maxPerAddress: number, maxPerSite: number): void {
     this.#maxPerAddress = maxPerAddress;
     this.#maxPerSite = Math.max(maxPerAddress, maxPerSite);
   }

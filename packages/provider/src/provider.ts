@@ -18,7 +18,7 @@ import type { UserDirectory } from './directory/user-directory.ts';
 import { createAttemptBudget } from './http/attempt-budget.ts';
 import { createLoginAttempts } from './http/login-attempts.ts';
 import { createRoutes, type RouteContext } from './http/routes.ts';
-import { createServers, type Handler, type ListenOptions } from './http/server.ts';
+import { createServers, type Handler, type ListenOptions, type Servers } from './http/server.ts';
 import { createIssuer, type Issuer } from './issuer/issuer.ts';
 import { issuerKeyFile, issuerKeyMemory } from './issuer/issuer-key-file.ts';
 import { createProofIssuer, type ProofIssue, type WantedProof } from './issuer/proofs.ts';
@@ -53,6 +53,8 @@ export type Provider = {
   readonly handler: (request: IncomingMessage, response: ServerResponse) => void;
   /** Serves on a port of its own; without `tls` in plain HTTP, behind a proxy or in development. Port 0 takes a free one. */
   readonly listen: (options: ListenOptions) => Promise<{ readonly host: string; readonly port: number }>;
+  /** Another certificate for the ports of `listen`, for new connections. Throws, and changes nothing, when its key doesn't fit. */
+  readonly setCertificate: Servers['setCertificate'];
   /**
    * Issues a proof for one of the provider's people without HTTP. The caller has authenticated that person.
    * `jkt` is the thumbprint of their device key. Lives 120 s for `xmpp`, 300 s otherwise.
@@ -182,6 +184,7 @@ async function assemble(parts: Parts, unlock: () => void): Promise<Provider> {
     issuer: options.issuer,
     handler: handlerOf(media, routes),
     listen: servers.listen,
+    setCertificate: servers.setCertificate,
     issueProof,
     beginSession: identifier => beginSession(parts, identifier),
     keySet,

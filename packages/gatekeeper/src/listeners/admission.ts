@@ -115,6 +115,12 @@ export class ConnectionGate {
     this.turns = new LoginTurns(limits.loginTurnMs);
   }
 
+  /** After the limits object has changed. */
+  limitsChanged(): void {
+    const { maxUnauthenticatedPerAddress, maxUnauthenticatedPerSite } = this.#limits;
+    this.#byPrefix.setBounds(maxUnauthenticatedPerAddress, maxUnauthenticatedPerSite);
+  }
+
   get connections(): number {
     return this.#connections;
   }

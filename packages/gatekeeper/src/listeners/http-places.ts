@@ -12,7 +12,7 @@ export type HttpPlaceLimits = {
 export type HttpPlace = { readonly key: string; readonly cut: () => void; requests: number; held: boolean };
 
 export class HttpPlaces {
-  readonly #limits: HttpPlaceLimits;
+  #limits: HttpPlaceLimits;
   readonly #byPrefix: PrefixCounts;
   /** Without a request under way, the longest idle first; by prefix too, so that looking for one costs no more. */
   readonly #idle = new Map<string, Set<HttpPlace>>();
@@ -21,6 +21,12 @@ export class HttpPlaces {
   constructor(limits: HttpPlaceLimits) {
     this.#limits = limits;
     this.#byPrefix = new PrefixCounts(limits.maxPerAddress, limits.maxPerSite);
+  }
+
+  /** Others from now on; nobody is sent away. */
+  setLimits(limits: HttpPlaceLimits): void {
+    this.#limits = limits;
+    this.#byPrefix.setBounds(limits.maxPerAddress, limits.maxPerSite);
   }
 
   get count(): number {

@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { createDevelopmentAuthority } from '@drawbridge/identity/development-certificates';
 import { WebSocket, WebSocketServer } from 'ws';
 import { createHttpPort, type HttpPort, type HttpPortLimits } from './http-port.ts';
-import type { TlsMaterial } from './tcp.ts';
+import type { TlsMaterial } from '../tls/certificate.ts';
 
 const limits: HttpPortLimits = {
   maxConnections: 100,

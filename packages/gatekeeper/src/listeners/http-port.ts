@@ -10,9 +10,9 @@ import {
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import type { Tap } from './admission.ts';
-import { type HttpPlace, HttpPlaces } from './http-places.ts';
+import { type HttpPlace, type HttpPlaceLimits, HttpPlaces } from './http-places.ts';
 import { addressKey } from '@drawbridge/identity/network-prefix';
-import { minTlsVersion, type TlsMaterial } from './tcp.ts';
+import { minTlsVersion, type TlsMaterial } from '../tls/certificate.ts';
 
 export type HttpPort = {
   /** What to listen with. */
@@ -21,6 +21,9 @@ export type HttpPort = {
   readonly servers: readonly (HttpServer | HttpsServer)[];
   /** Open connections that have not become WebSockets. */
   connections(): number;
+  /** Takes another certificate and other numbers of connections; those that are there stay. */
+  setCertificate(material: TlsMaterial): void;
+  setPlaces(limits: HttpPlaceLimits): void;
   /** Closes listener and connections. */
   close(): Promise<void>;
 };
@@ -144,6 +147,8 @@ export function createHttpPort(handler: RequestListener, options: HttpPortOption
     server,
     servers,
     connections: () => places.count,
+    setCertificate: material => secure?.setSecureContext({ ...material, minVersion: minTlsVersion }),
+    setPlaces: limits => places.setLimits(limits),
     async close() {
       await new Promise<void>(resolve => {
         server.close(() => resolve());

@@ -7,12 +7,8 @@ import { streamErrorElement } from '@drawbridge/wire/stream-error';
 import { encodeElement, encodeStreamEnd, encodeStreamHeader } from '@drawbridge/wire/xml-encoder';
 import type { ConnectionPlace, ListenerHost } from './admission.ts';
 import { addressKey } from '@drawbridge/identity/network-prefix';
+import { minTlsVersion } from '../tls/certificate.ts';
 import { XmppStream, type XmppLink } from './xmpp-stream.ts';
-
-export type TlsMaterial = { readonly cert: string | Buffer; readonly key: string | Buffer };
-
-/** RFC 7590, RFC 9325: nothing below TLS 1.2. */
-export const minTlsVersion = 'TLSv1.2';
 
 /** Time for our end of stream to leave when the peer has sent its own. */
 const doneMs = 50;
@@ -23,9 +19,15 @@ const alpnXmpp = Buffer.from('\x0bxmpp-client', 'latin1');
 /** `starttls`: TLS after a word in the clear; `direct`: TLS from the first byte; `plaintext`: none, for measurements on loopback. */
 export type TcpMode = 'starttls' | 'direct' | 'plaintext';
 
-/** Without a certificate only `plaintext` works; the configuration's check has seen to that. */
-export function createTcpListener(host: ListenerHost, tls: TlsMaterial | undefined, mode: TcpMode): Server {
-  const secureContext = createSecureContext({ ...tls, minVersion: minTlsVersion });
+/**
+ * `secureContext` is asked for each connection: certificates change while the gatekeeper runs. Without one only
+ * `plaintext` works; the configuration's check has seen to that.
+ */
+export function createTcpListener(
+  host: ListenerHost,
+  secureContext: () => SecureContext | undefined,
+  mode: TcpMode,
+): Server {
   const { tcpKeepAliveMs } = host.limits;
   return createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: tcpKeepAliveMs }, tcp => {
     const place = host.gate.enter(addressKey(tcp.remoteAddress ?? ''));
@@ -77,7 +79,7 @@ class TcpLink implements XmppLink {
   readonly #host: ListenerHost;
   readonly #tcp: Socket;
   readonly #place: ConnectionPlace;
-  readonly #secureContext: SecureContext;
+  readonly #secureContext: () => SecureContext | undefined;
   /** What speaks XMPP: the TCP socket, or TLS over it. */
   #socket: Socket;
   #stream: XmppStream | undefined;
@@ -86,7 +88,7 @@ class TcpLink implements XmppLink {
   #upgrading = false;
   #ended = false;
 
-  constructor(host: ListenerHost, tcp: Socket, place: ConnectionPlace, secureContext: SecureContext) {
+  constructor(host: ListenerHost, tcp: Socket, place: ConnectionPlace, secureContext: () => SecureContext | undefined) {
     this.#host = host;
     this.#tcp = tcp;
     this.#socket = tcp;
@@ -189,7 +191,7 @@ class TcpLink implements XmppLink {
 
   #handshake(done: () => void): void {
     const tcp = this.#tcp;
-    const secureContext = this.#secureContext;
+    const secureContext = this.#secureContext() ?? createSecureContext({ minVersion: minTlsVersion });
     const socket = new TLSSocket(tcp, { isServer: true, secureContext, ALPNProtocols: alpnXmpp });
     this.#deadline = setTimeout(() => tcp.destroy(), this.#host.limits.tlsHandshakeMs);
     socket.once('secure', () => {

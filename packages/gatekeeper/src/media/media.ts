@@ -8,10 +8,15 @@ import type { Accounts } from '../enlistment/account.ts';
 import type { IqHandlers } from '../routing/iq.ts';
 import { createMediaGrants, openMediaGrantKey } from './media-grants.ts';
 import { mediaIqHandlers } from './media-iq.ts';
-import { createMediaPlaces } from './media-origins.ts';
+import { createMediaPlaces, type FindMediaPlace } from './media-origins.ts';
 import { createMediaProxy, type MediaProxy } from './media-proxy.ts';
 
-export type Media = { readonly iqHandlers: IqHandlers; readonly proxy: MediaProxy };
+export type Media = {
+  readonly iqHandlers: IqHandlers;
+  readonly proxy: MediaProxy;
+  /** Takes the registered media origins from another configuration. */
+  readonly reconfigure: (config: Config) => void;
+};
 
 export type MediaDeps = {
   readonly config: Config;
@@ -29,7 +34,8 @@ export function createMedia(deps: MediaDeps): Media {
   const { config, accounts, policy, budgets, ownFiles, nowMs, log } = deps;
   const { limits } = config;
   const grants = createMediaGrants(openMediaGrantKey(config.dataFolder));
-  const findPlace = createMediaPlaces(config);
+  let places = createMediaPlaces(config);
+  const findPlace: FindMediaPlace = url => places(url);
   const egress = createEgress({
     ...deps.egressOptions,
     limits: {
@@ -41,5 +47,8 @@ export function createMedia(deps: MediaDeps): Media {
   return {
     iqHandlers: mediaIqHandlers({ issuer: config.issuer, grants, findPlace, policy, budgets, limits }),
     proxy: createMediaProxy({ grants, findPlace, accounts, policy, budgets, limits, egress, ownFiles, nowMs, log }),
+    reconfigure: next => {
+      places = createMediaPlaces(next);
+    },
   };
 }

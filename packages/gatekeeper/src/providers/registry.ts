@@ -46,6 +46,11 @@ export type Registry = ReachPolicy & {
    * was ended.
    */
   readonly revokeKeys: (number: number, actor: string, nowMs: number) => Promise<'revoked' | 'unknown' | 'not-fetched'>;
+  /**
+   * Takes the providers of another configuration; those that stay keep their keys and streams, streams of those that are
+   * gone or suspended now end. Gives the words of what is wrong when a number or name was another's: nothing changed then.
+   */
+  readonly reconfigure: (config: Config) => Promise<string | undefined>;
   /** Live providers whose key set has not been fetched yet. */
   readonly withoutKeys: () => number;
   readonly close: () => void;
@@ -81,88 +86,143 @@ type Entry = {
   readonly heldByConfig: boolean;
   readonly keys: KeySource;
   readonly set: KeySet | undefined;
+  /** Where the keys lie: with another issuer or origin a new set is made. */
+  readonly keyPlaces: string;
+  readonly stop: () => void;
 };
 
-/** Registers the configured providers and starts fetching their keys. Rejects with RegistryError or StoreError. */
-export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
-  const { config, states } = deps;
+type Wanted = Omit<Config['providers'][number], 'mediaOrigins'>;
+
+/** Own users and third-party providers, as configured, in ascending number. */
+function wantedProviders(config: Config): Wanted[] {
   const own = config.ownUsers;
-  const wanted = [
+  return [
     {
       number: 0,
       name: config.domain,
       issuer: own.kind === 'issuer' ? own.issuer : `${config.issuer}/users`,
       keySetOrigins: own.kind === 'issuer' ? own.keySetOrigins : [],
-      wakeUpUrl: own.kind === 'issuer' ? own.wakeUpUrl : own.wakeUps ? `${config.issuer}/users/v1/wake-ups` : undefined,
+      ...wakeUpUrlOf(config),
       suites: own.suites,
-      trustClass: 'standard' as const,
+      trustClass: 'standard',
       quotas: { enlistments: Number.MAX_SAFE_INTEGER },
-      status: 'live' as const,
+      status: 'live',
     },
     ...config.providers.toSorted((a, b) => a.number - b.number),
   ];
-  const registered = await states.register(
-    wanted.map(({ number, name }) => ({ number, name })),
-    deps.nowMs(),
-  );
-  if (registered.kind === 'refused') {
-    throw new RegistryError(
-      `provider ${registered.number}: the data folder knows number ${registered.storedNumber} as ` +
-        `${registered.storedName}; a number and a name belong together for ever, so give the newcomer new ones`,
-    );
+}
+
+function wakeUpUrlOf({ issuer, ownUsers }: Config): { readonly wakeUpUrl?: string } {
+  if (ownUsers.kind === 'embedded') return ownUsers.wakeUps ? { wakeUpUrl: `${issuer}/users/v1/wake-ups` } : {};
+  return ownUsers.wakeUpUrl === undefined ? {} : { wakeUpUrl: ownUsers.wakeUpUrl };
+}
+
+/** What is known of each provider just now: its configuration, its status and its keys. */
+class Entries {
+  readonly #deps: RegistryDeps;
+  byNumber = new Map<number, Entry>();
+  byIssuer = new Map<string, Entry>();
+  byName = new Map<string, Entry>();
+  pairs: ReadonlySet<string> = new Set();
+
+  constructor(deps: RegistryDeps) {
+    this.#deps = deps;
   }
 
-  const entries = new Map<number, Entry>();
-  const byIssuer = new Map<string, Entry>();
-  const byName = new Map<string, Entry>();
-  const stops: (() => void)[] = [];
-  for (const [index, { number, name, issuer, keySetOrigins, wakeUpUrl, suites, ...rest }] of wanted.entries()) {
-    let keys = number === 0 && own.kind === 'embedded' ? deps.ownUserKeys : undefined;
-    let set: KeySet | undefined;
-    if (keys === undefined) {
-      const onEvent = (event: KeySetEvent): void => {
-        deps.onKeySetEvent(number, event);
-        // Rotation overlaps; a set without any key of the one before says that those are good for nothing any more.
-        if (event.kind === 'refreshed' && event.replacedAll) {
-          deps.events.emit({ kind: 'keys-replaced', provider: number, stands: () => false });
-        }
+  /** Takes the providers of a configuration. Those that are there already keep their keys. */
+  async take(config: Config): Promise<{ readonly refused: string } | undefined> {
+    const wanted = wantedProviders(config);
+    const registered = await this.#deps.states.register(
+      wanted.map(({ number, name }) => ({ number, name })),
+      this.#deps.nowMs(),
+    );
+    if (registered.kind === 'refused') {
+      return {
+        refused:
+          `provider ${registered.number}: the data folder knows number ${registered.storedNumber} as ` +
+          `${registered.storedName}; a number and a name belong together for ever, so give the newcomer new ones`,
       };
-      set = createKeySet({ issuer, keySetOrigins, fetch: deps.egressFetch, nowMs: deps.monotonicMs, onEvent });
-      stops.push(keepFresh(set, deps.monotonicMs));
-      keys = set;
     }
-    const heldByConfig = rest.status === 'suspended';
+    const before = this.byNumber;
+    const entries = wanted.map((each, index) =>
+      this.#entry(each, registered.statuses[index]!, before.get(each.number), config.ownUsers.kind === 'embedded'),
+    );
+    this.byNumber = new Map(entries.map(entry => [entry.provider.number, entry]));
+    this.byIssuer = new Map(entries.map(entry => [entry.provider.issuer, entry]));
+    this.byName = new Map(entries.map(entry => [entry.provider.name, entry]));
+    this.pairs = new Set(config.policy.admittedPairs.flatMap(([a, b]) => [`${a} ${b}`, `${b} ${a}`]));
+    for (const old of before.values()) this.#endWhatChanged(old);
+    return undefined;
+  }
+
+  close(): void {
+    for (const entry of this.byNumber.values()) entry.stop();
+  }
+
+  #entry(wanted: Wanted, stored: ProviderStatus, old: Entry | undefined, ownEmbedded: boolean): Entry {
+    const { number, name, issuer, keySetOrigins, wakeUpUrl, suites, trustClass, quotas } = wanted;
+    const heldByConfig = wanted.status === 'suspended';
     const provider: Provider = {
       number,
       name,
       issuer,
       wakeUpUrl,
       suites: new Set(suites),
-      trustClass: rest.trustClass,
-      maxEnlistments: rest.quotas.enlistments,
-      status: heldByConfig ? 'suspended' : registered.statuses[index]!,
+      trustClass,
+      maxEnlistments: quotas.enlistments,
+      status: heldByConfig ? 'suspended' : stored,
     };
-    const entry = { provider, heldByConfig, keys, set };
-    entries.set(number, entry);
-    byIssuer.set(issuer, entry);
-    byName.set(name, entry);
+    const keyPlaces = [issuer, ...keySetOrigins].join(' ');
+    if (old !== undefined && old.keyPlaces === keyPlaces) return { ...old, provider, heldByConfig };
+    const own = number === 0 && ownEmbedded ? this.#deps.ownUserKeys : undefined;
+    if (own !== undefined) return { provider, heldByConfig, keyPlaces, keys: own, set: undefined, stop: () => {} };
+    const { onKeySetEvent, events, egressFetch, monotonicMs } = this.#deps;
+    const onEvent = (event: KeySetEvent): void => {
+      onKeySetEvent(number, event);
+      // Rotation overlaps; a set without any key of the one before says that those are good for nothing any more.
+      if (event.kind === 'refreshed' && event.replacedAll) {
+        events.emit({ kind: 'keys-replaced', provider: number, stands: () => false });
+      }
+    };
+    const set = createKeySet({ issuer, keySetOrigins, fetch: egressFetch, nowMs: monotonicMs, onEvent });
+    return { provider, heldByConfig, keyPlaces, keys: set, set, stop: keepFresh(set, monotonicMs) };
   }
-  const pairs = new Set(config.policy.admittedPairs.flatMap(([a, b]) => [`${a} ${b}`, `${b} ${a}`]));
+
+  /** Streams of providers that are gone, suspended or have another issuer now end; all others go on. */
+  #endWhatChanged(old: Entry): void {
+    const { number, status } = old.provider;
+    const { events } = this.#deps;
+    const now = this.byNumber.get(number);
+    if (now === undefined || now.keyPlaces !== old.keyPlaces) old.stop();
+    if (now === undefined || (status === 'live' && now.provider.status !== 'live')) {
+      events.emit({ kind: 'provider-suspended', provider: number });
+    } else if (now.provider.issuer !== old.provider.issuer) {
+      events.emit({ kind: 'keys-replaced', provider: number, stands: () => false });
+    }
+  }
+}
+
+/** Registers the configured providers and starts fetching their keys. Rejects with RegistryError or StoreError. */
+export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
+  const { states } = deps;
+  const known = new Entries(deps);
+  const faults = await known.take(deps.config);
+  if (faults !== undefined) throw new RegistryError(faults.refused);
 
   return {
     issuers(iss) {
-      const entry = byIssuer.get(iss);
+      const entry = known.byIssuer.get(iss);
       if (entry?.provider.status !== 'live') return undefined;
       return { providerNumber: entry.provider.number, keys: entry.keys };
     },
-    find: number => entries.get(number)?.provider,
-    findByName: name => byName.get(name)?.provider,
-    list: () => Array.from(entries.values(), entry => entry.provider),
-    isLive: number => entries.get(number)?.provider.status === 'live',
-    admitsPair: (from, to) => pairs.size > 0 && pairs.has(`${from} ${to}`),
-    suiteAdmitted: (number, suite) => entries.get(number)?.provider.suites.has(suite) === true,
+    find: number => known.byNumber.get(number)?.provider,
+    findByName: name => known.byName.get(name)?.provider,
+    list: () => Array.from(known.byNumber.values(), entry => entry.provider),
+    isLive: number => known.byNumber.get(number)?.provider.status === 'live',
+    admitsPair: (from, to) => known.pairs.size > 0 && known.pairs.has(`${from} ${to}`),
+    suiteAdmitted: (number, suite) => known.byNumber.get(number)?.provider.suites.has(suite) === true,
     async setStatus(number, status, actor, nowMs) {
-      const entry = entries.get(number);
+      const entry = known.byNumber.get(number);
       if (entry === undefined) return 'unknown';
       if (entry.heldByConfig && status === 'live') return 'suspended-by-configuration';
       const result = await states.setStatus({ number, status, actor, nowMs });
@@ -173,12 +233,12 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
       return result;
     },
     keyStands: (number, keyThumbprint) => {
-      const set = entries.get(number)?.set;
+      const set = known.byNumber.get(number)?.set;
       if (set !== undefined) return set.holds(keyThumbprint);
       return number !== 0 || deps.ownIssuer === undefined || deps.ownIssuer.holdsKey(keyThumbprint);
     },
     async revokeKeys(number, actor, nowMs) {
-      const entry = entries.get(number);
+      const entry = known.byNumber.get(number);
       const { ownIssuer } = deps;
       if (entry !== undefined && entry.set === undefined && number === 0 && ownIssuer !== undefined) {
         await ownIssuer.replaceAllKeys();
@@ -200,10 +260,9 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
     withoutKeys: () => {
       const waiting = (entry: Entry): boolean =>
         entry.provider.status === 'live' && entry.set !== undefined && entry.set.fetchedAtMs() === undefined;
-      return [...entries.values()].filter(waiting).length;
+      return [...known.byNumber.values()].filter(waiting).length;
     },
-    close() {
-      for (const stop of stops) stop();
-    },
+    reconfigure: async config => (await known.take(config))?.refused,
+    close: () => known.close(),
   };
 }

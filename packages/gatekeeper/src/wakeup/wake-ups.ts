@@ -90,7 +90,7 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
   const later = new Map<string, { readonly person: Person; readonly dueAtMs: number }>();
   /** When each person was last woken, oldest first; only the last interval is kept. */
   const lastSentMs = new Map<string, number>();
-  const intervalMs = limits.wakeUpIntervalSeconds * 1000;
+  const intervalMs = (): number => limits.wakeUpIntervalSeconds * 1000;
   const sending = new Set<Promise<void>>();
   let waiting = 0;
   let closed = false;
@@ -147,7 +147,7 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
   function remember(interopId: string): void {
     const now = monotonicMs();
     for (const [oldest, atMs] of lastSentMs) {
-      if (now - atMs < intervalMs) break;
+      if (now - atMs < intervalMs()) break;
       lastSentMs.delete(oldest);
     }
     lastSentMs.delete(interopId);
@@ -297,9 +297,9 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
       count(queue, 1);
       write({ account: row, tokenId: person.tokenId, requestedAtMs: person.requestedAtMs });
       const sentMs = lastSentMs.get(interopId);
-      if (sentMs !== undefined && sentMs + intervalMs > monotonicMs()) {
+      if (sentMs !== undefined && sentMs + intervalMs() > monotonicMs()) {
         // One that is under way may arrive before the new message does: another has to follow it.
-        later.set(interopId, { person, dueAtMs: sentMs + intervalMs });
+        later.set(interopId, { person, dueAtMs: sentMs + intervalMs() });
         wakeTimer();
       } else {
         queue.ready.set(interopId, person);

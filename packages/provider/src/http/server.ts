@@ -1,8 +1,9 @@
 // Listens on ports of the provider's own, with and without TLS, and closes them. Knows nothing of what is served.
 
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
+import { createServer as createHttpsServer, Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { createSecureContext } from 'node:tls';
 import { providerLimits } from '../provider-limits.ts';
 
 export type ListenOptions = {
@@ -15,6 +16,8 @@ export type Handler = (request: IncomingMessage, response: ServerResponse) => vo
 
 export type Servers = {
   readonly listen: (options: ListenOptions) => Promise<{ readonly host: string; readonly port: number }>;
+  /** New connections get this certificate. Throws when certificate and key don't fit, and changes nothing then. */
+  readonly setCertificate: (tls: { readonly key: string; readonly cert: string }) => void;
   /** Lets running requests finish for a while, then closes everything. */
   readonly close: () => Promise<void>;
 };
@@ -41,6 +44,12 @@ export function createServers(handler: Handler): Servers {
         server.listen(port, host, () => resolve());
       });
       return { host, port: (server.address() as AddressInfo).port };
+    },
+    setCertificate(tls) {
+      createSecureContext(tls);
+      for (const server of servers) {
+        if (server instanceof HttpsServer) server.setSecureContext({ ...tls, minVersion: 'TLSv1.2' });
+      }
     },
     close: async () => void (await Promise.all(servers.map(closeServer))),
   };
