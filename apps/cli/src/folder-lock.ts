@@ -1,7 +1,20 @@
 // One process for each data folder. Knows nothing of what the folder is for.
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { CommandError } from './command-error.ts';
+
+/** Whether a process has the folder now. Takes nothing, makes no file. */
+export function folderIsLocked(folder: string): boolean {
+  const file = join(folder, 'lock.sqlite');
+  if (!existsSync(file)) return false;
+  try {
+    lockFolder(folder, '')();
+    return false;
+  } catch (error) {
+    return error instanceof CommandError;
+  }
+}
 
 /**
  * Takes the folder for this process and gives back what lets go of it. The operating system lets go when the process

@@ -4,8 +4,7 @@ import { type Config, loadConfig } from '@drawbridge/gatekeeper/config';
 import { errorPlace } from '@drawbridge/gatekeeper/error-place';
 import type { ControlLog } from '@drawbridge/gatekeeper/control';
 import type { Gatekeeper } from '@drawbridge/gatekeeper';
-import { connectionRoom, moreFiles, readFileLimit } from '@drawbridge/gatekeeper/file-limit';
-import { CommandError, exitCodes } from './command-error.ts';
+import { CommandError, exitCodes, explainSystemError } from './command-error.ts';
 import { lockFolder } from './folder-lock.ts';
 import { letHelpersGiveWay } from './give-way.ts';
 import { closeWithin, onReload, untilStopped, untilUncaught } from './lifetime.ts';
@@ -25,13 +24,19 @@ export function readGatekeeperConfig(file: string): Config {
   );
 }
 
-export function checkGatekeeper(file: string): void {
+/** Writes what it finds, each on a line. Throws a CommandError when a start would fail. */
+export async function checkGatekeeper(file: string, options: { readonly offline: boolean }): Promise<void> {
   const config = readGatekeeperConfig(file);
-  process.stdout.write(`${file} is good: ${describe(config)}\n`);
-  const fileLimit = readFileLimit();
-  if (fileLimit !== undefined && connectionRoom(config.limits, fileLimit).filesMissing !== undefined) {
-    process.stdout.write(`  started from here, ${moreFiles(config.limits, fileLimit)}\n`);
+  const { findings } = await import('./gatekeeper-check.ts');
+  const found = await findings(config, options);
+  const words = { good: 'ok  ', warning: 'warn', fault: 'FAIL' };
+  for (const { kind, message } of found) process.stdout.write(`${words[kind]}  ${message}\n`);
+  const faults = found.filter(({ kind }) => kind === 'fault');
+  if (faults.length > 0) {
+    const list = faults.map(({ message }) => `  ${message}`).join('\n');
+    throw new CommandError(`${file} can't be used:\n${list}`, 'mend these, then check again');
   }
+  process.stdout.write(`${file} is good: ${describe(config)}\n`);
 }
 
 /** Runs until a signal; rejects with a CommandError when it can't start or can't close in good order. */
@@ -49,8 +54,9 @@ export async function runGatekeeper(file: string): Promise<void> {
     if (running !== undefined) void reloadGatekeeper(running, file, log);
   });
   const gatekeeper = await startGatekeeper({ config, log }).catch((error: unknown): never => {
-    // Its own errors are sentences that say what to do.
-    throw new CommandError(error instanceof Error ? error.message : String(error), '');
+    // Its own errors are sentences that say what to do; those of the system name a file or a port.
+    const message = error instanceof Error ? error.message : String(error);
+    throw explainSystemError(error) ?? new CommandError(message, `drawbridge gatekeeper check --config ${file}`);
   });
   running = gatekeeper;
   log('info', 'listening', { domain: config.domain, ...gatekeeper.ports });

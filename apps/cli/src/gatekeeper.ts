@@ -56,12 +56,16 @@ Examples:
   gatekeeper
     .command('check')
     .summary('check a configuration')
-    .description('Reads a configuration and the files it names, and says everything that is wrong. Starts nothing.')
+    .description(
+      'Looks at the configuration and at what a start needs: certificate (key, names, days left), permissions, ports,\n' +
+        "providers' key sets, open files. Says everything that is wrong, starts nothing. Exit code 1 when a start would fail.",
+    )
     .requiredOption('--config <file>', 'configuration, JSON')
+    .option('--offline', "don't ask the providers", false)
     .addHelpText('after', '\nExample:\n  $ drawbridge gatekeeper check --config citadel/gatekeeper.json')
-    .action(async (flags: { config: string }) => {
+    .action(async (flags: { config: string; offline: boolean }) => {
       const { checkGatekeeper } = await import('./gatekeeper-run.ts');
-      checkGatekeeper(flags.config);
+      await checkGatekeeper(flags.config, flags);
     });
 }
 
