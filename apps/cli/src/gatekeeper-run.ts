@@ -10,9 +10,6 @@ import { letHelpersGiveWay } from './give-way.ts';
 import { closeWithin, onReload, untilStopped, untilUncaught } from './lifetime.ts';
 import { createOperatorLog } from './operator-log.ts';
 
-/** Accepted messages are made durable within this time, or the exit code says that they may not be. */
-const closeMs = 10_000;
-
 /** Throws a CommandError that names every fault. */
 export function readGatekeeperConfig(file: string): Config {
   const loaded = loadConfig(file);
@@ -63,7 +60,13 @@ export async function runGatekeeper(file: string): Promise<void> {
   const failure = await Promise.race([stopped, uncaught, gatekeeper.failed]);
   if (failure === undefined) log('info', 'stopping', {});
   else log('error', 'failed', errorPlace(failure));
-  if (!(await closeWithin(closeMs, () => gatekeeper.close()))) {
+  const { drain } = config;
+  const close = async (): Promise<void> => {
+    // After a fault nothing is waited for.
+    if (failure === undefined) await gatekeeper.drain();
+    await gatekeeper.close();
+  };
+  if (!(await closeWithin(drain.deadlineSeconds * 1_000, close))) {
     throw new CommandError('the gatekeeper could not close in good order', 'look at the log, the disk and its space');
   }
   unlock();

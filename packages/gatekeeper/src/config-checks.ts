@@ -100,6 +100,10 @@ function checkOwnNames(config: Config, found: Findings): void {
     found.contradiction('issuer', 'has a path: the well-known documents lie at the root of its origin');
   }
   found.checkUrl('terms', config.terms, 'url');
+  const { noticeSeconds, spreadSeconds, deadlineSeconds } = config.drain;
+  if (noticeSeconds + spreadSeconds >= deadlineSeconds) {
+    found.contradiction('drain.deadlineSeconds', 'must be more than noticeSeconds and spreadSeconds together');
+  }
 }
 
 function checkOwnUsers(config: Config, found: Findings): void {

@@ -148,6 +148,29 @@ export const configSchema = closed({
     },
     { description: 'absent ones do not listen' },
   ),
+  drain: closed(
+    {
+      noticeSeconds: Type.Integer({
+        minimum: 0,
+        maximum: 600,
+        default: 0,
+        description:
+          'first `/readyz` says no for so long and everything goes on, so that a load balancer sends nobody new',
+      }),
+      spreadSeconds: Type.Integer({
+        minimum: 0,
+        maximum: 600,
+        default: 2,
+        description: 'then streams are told to come again, in random order within this time',
+      }),
+      deadlineSeconds: count(
+        10,
+        1_800,
+        'after so long in all, what is not written is given up and the exit code says so',
+      ),
+    },
+    { default: {}, description: 'the stages of a stop (SIGTERM)' },
+  ),
   log: closed(
     {
       level: Type.Union([Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')], {

@@ -79,6 +79,7 @@ test('every mistake names its key and says what to do', () => {
     [{ listeners: { http: { port: 70_000 } } }, 'listeners.http.port', 'wrong-value'],
     [{ listeners: { http: { port: 0 } } }, 'listeners.http.port', 'contradiction'],
     [{ tls: undefined }, 'tls', 'contradiction'],
+    [{ drain: { noticeSeconds: 9 } }, 'drain.deadlineSeconds', 'contradiction'],
     [{ limits: { mailboxDays: 0 } }, 'limits.mailboxDays', 'wrong-value'],
     [{ budgets: { bundlesPerPair: { burst: 1, refil: 1 } } }, 'budgets.bundlesPerPair.refil', 'unknown-key'],
     [{ budgets: { unlimited: true } }, 'budgets.unlimited', 'contradiction'],

@@ -43,6 +43,8 @@ export type Listening = {
   readonly ports: Ports;
   /** Reads the numbers of connections from the configuration again. */
   limitsChanged(): void;
+  /** `/readyz` says no; everything goes on. */
+  notReady(): void;
   /** Takes no new connections. */
   stop(): void;
   /** Closes what is still open. */
@@ -114,6 +116,9 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
   const limitsChanged = (): void => {
     for (const port of httpPorts) port.setPlaces(httpPlaces(config));
   };
+  const notReady = (): void => {
+    ready = false;
+  };
   const stop = (): void => {
     ready = false;
     for (const server of servers) server.close();
@@ -173,6 +178,7 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
           ? openHttp(publicApi.handler, tls, isFull, publicApi.isUpload)
           : openHttp(webSocketOnly, tls, isFull);
       for (const server of port.servers) attachWebSocket(host, server, services);
+      servers.push(port.server);
       const number = await listenOn(port.server, at, name);
       if (name === 'http') ports.http = number;
       if (services.xmpp) ports.websocket = number;
@@ -193,7 +199,7 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
     const adminPort = openHttp(adminApi.handler, undefined, () => false);
     ports.admin = await listenOn(adminPort.server, wanted.admin, 'admin');
     ready = true;
-    return { ports, limitsChanged, stop, destroy };
+    return { ports, limitsChanged, notReady, stop, destroy };
   } catch (error) {
     stop();
     await destroy();

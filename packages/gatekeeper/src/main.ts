@@ -1,6 +1,8 @@
 // Starts a gatekeeper: configuration → storage → control → core → listeners; closes in reverse. A table of contents.
+import { randomInt } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createEgress } from '@drawbridge/identity/egress';
 import { platformCrypto, sodiumAbsence } from '@drawbridge/noise/platform-crypto';
 import { compactCiphers, encodeCertificate } from '@drawbridge/stream/compact-login';
@@ -21,6 +23,7 @@ import type { CompactOptions } from './listeners/compact.ts';
 import { type CompactKeys, loadCompactKeys } from './listeners/compact-keys.ts';
 import { openKeyLog } from './listeners/key-log.ts';
 import { createStanzaCodec } from './mailbox/stanza-codec.ts';
+import { drain } from './operations/drain.ts';
 import { createBoundedLog } from './operations/bounded-log.ts';
 import { reload, type ReloadResult } from './operations/reload.ts';
 import { sqliteStores } from './storage/sqlite/sqlite-stores.ts';
@@ -58,6 +61,8 @@ export type Gatekeeper = {
   readonly failed: Promise<Error>;
   /** Takes another configuration without ending streams; see `reload`. Calls follow each other. */
   reload(next: Config): Promise<ReloadResult>;
+  /** The stages before `close`, as configured (`drain`): streams are told to come again, spread over time. */
+  drain(): Promise<void>;
   /** Ends streams, waits until everything accepted is on disk, closes ports and storage. */
   close(): Promise<void>;
 };
@@ -168,6 +173,15 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
         reloading = done.catch(() => undefined);
         return done;
       },
+      drain: () =>
+        drain({
+          settings: config.drain,
+          listening: inUse.listening,
+          streams: () => [...running.sessions.all()],
+          sleepMs: sleep,
+          randomBelow: randomInt,
+          log: (event, data) => log('info', event, data),
+        }),
       close: closeAll,
     };
   } catch (error) {

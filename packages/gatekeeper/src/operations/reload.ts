@@ -36,6 +36,7 @@ const fixedKeys = [
   'trustedProxies',
   'ownUsers',
   'egress',
+  'drain',
 ] as const satisfies readonly (keyof Config)[];
 /** Read once at the start: sizes of what is made then. */
 const fixedLimits = [

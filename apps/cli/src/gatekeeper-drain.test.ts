@@ -1,0 +1,33 @@
+// SIGTERM on a running gatekeeper: load balancers are told first, then streams, and all that was accepted is kept.
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import type { Client } from '@drawbridge/client';
+import { type GatekeeperFolder, makeGatekeeperFolder, type RunningGatekeeper } from './testing/running-gatekeeper.ts';
+
+let home: GatekeeperFolder;
+let gatekeeper: RunningGatekeeper | undefined;
+let anna: Client | undefined;
+after(async () => {
+  await anna?.close();
+  gatekeeper?.signal('SIGKILL');
+  await gatekeeper?.ended;
+  home?.remove();
+});
+
+test('readiness goes off while streams go on; then they end in order, and the exit code is 0', async () => {
+  home = await makeGatekeeperFolder();
+  home.write({ drain: { noticeSeconds: 2, spreadSeconds: 1, deadlineSeconds: 20 } });
+  gatekeeper = await home.start();
+  const client = await home.person('anna');
+  anna = client;
+  await client.connect();
+  gatekeeper.signal('SIGTERM');
+  await gatekeeper.line('drain-not-ready');
+  const answer = await fetch(`http://127.0.0.1:${home.ports.admin}/readyz`);
+  assert.equal(answer.status, 503);
+  assert.equal(client.status.kind, 'online');
+  assert.equal((await gatekeeper.line('drain-streams'))['streams'], 1);
+  assert.equal((await gatekeeper.ended).code, 0);
+  assert.equal(gatekeeper.lines.at(-1)?.event, 'stopped');
+  assert.notEqual(client.status.kind, 'online');
+});
