@@ -474,13 +474,58 @@ test('an unknown, a not opted-in, a suspended and a foreign recipient: the same 
   await network.fixture.control.enlistment.setOptIn(account, 1, false);
   const to = await network.login(bob);
   await to.ping();
-  await settled(async () => (await network.stored(bob)) === 0, 'what is not wanted any more goes');
+  assert.equal(await network.stored(bob), 1, 'opting out may be taken back, and the sender was told that it is kept');
   assert.deepEqual(
     to.inbox.filter(el => el.name === 'message'),
     [],
   );
-  from.cut();
   to.cut();
+  await network.fixture.control.enlistment.setOptIn(bob.account, 1, true);
+  const back = await network.login(bob);
+  assert.equal(attribute((await back.messages(1))[0]!, 'id'), 'in');
+  from.cut();
+  back.cut();
+});
+
+test('a suspension of sender or provider keeps acknowledged mail, and it comes when that is over', async t => {
+  const fresh = await RawNetwork.open();
+  t.after(() => fresh.close());
+  const { control, clock } = fresh.fixture;
+  const [anna, bob, carl] = [await fresh.person('anna', 1), await fresh.person('bob'), await fresh.person('carl')];
+  await control.enlistment.setOptIn(bob.account, 1, true);
+  const write = async (sender: Person, id: string): Promise<void> => {
+    const from = await fresh.login(sender);
+    from.send(envelope(sender, bob.bareJid, id));
+    assert.equal(await from.acknowledged(), 1);
+    from.cut();
+  };
+  /** What bob's next stream brings; `left` stay behind. */
+  const heard = async (ids: readonly string[], left: number): Promise<void> => {
+    const to = await fresh.login(bob);
+    const messages = await to.messages(ids.length);
+    await to.ping();
+    assert.deepEqual(
+      messages.map(el => attribute(el, 'id')),
+      ids,
+    );
+    assert(!to.inbox.some(el => el.name === 'message'));
+    to.acknowledge();
+    await settled(async () => (await fresh.stored(bob)) === left, `${left} are left`);
+    to.cut();
+  };
+  await write(anna, 'm1');
+  await write(carl, 'm2');
+  await control.registry.setStatus(1, 'suspended', 'admin', clock.nowMs);
+  await control.enlistment.setStatus(carl.account.interopId, 'suspended', 'admin', clock.nowMs);
+  await heard([], 2);
+  await control.registry.setStatus(1, 'live', 'admin', clock.nowMs);
+  await heard(['m1'], 1);
+  await control.enlistment.setStatus(carl.account.interopId, 'active', 'admin', clock.nowMs);
+  await heard(['m2'], 0);
+  // Who withdrew is gone for good, and so is what they wrote.
+  await write(carl, 'm3');
+  await control.enlistment.withdraw((await control.accounts.find(carl.account.interopId))!);
+  await heard([], 0);
 });
 
 test('at login off-the-shelf clients get what they need', async () => {

@@ -18,6 +18,7 @@ import { addressKey } from '@drawbridge/identity/network-prefix';
 import { Mailboxes } from './mailbox/mailbox.ts';
 import type { MailboxLimits } from './mailbox/mailbox-limits.ts';
 import type { Codec } from './mailbox/stanza-codec.ts';
+import type { Wanted } from './mailbox/device-mailbox.ts';
 import type { MailboxStore } from './mailbox/mailbox-store.ts';
 import type { SessionHost, SessionLimits } from './routing/device-session.ts';
 import { HeldMemory } from './routing/held-memory.ts';
@@ -119,12 +120,13 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
       if (sender === undefined) return false;
       const { accounts } = deps;
       const suite = attribute(childElement(el, 'envelope', 'urn:drawbridge:e2ee:1') ?? el, 'suite') ?? '';
-      const decide = (from: Account | undefined, to: Account | undefined): boolean => {
-        if (to === undefined) return false;
+      const decide = (from: Account | undefined, to: Account | undefined): Wanted => {
+        // The sender was told that it is kept. Suspensions, opt-outs and suites may be taken back; who withdrew is gone.
+        if (to === undefined) return 'later';
         if (sender.local === session.interopId) return true;
-        if (from === undefined || from.status !== 'active') return false;
-        if (!deps.mayReach(from, to)) return false;
-        return deps.suiteAdmitted(from.provider, suite) && deps.suiteAdmitted(to.provider, suite);
+        if (from === undefined) return false;
+        if (from.status !== 'active' || !deps.mayReach(from, to)) return 'later';
+        return deps.suiteAdmitted(from.provider, suite) && deps.suiteAdmitted(to.provider, suite) ? true : 'later';
       };
       const from = accounts.peek(sender.local);
       const to = accounts.peek(session.interopId);

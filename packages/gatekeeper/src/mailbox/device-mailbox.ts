@@ -13,12 +13,18 @@ export type Receipt = {
   failed: boolean;
 };
 
+/**
+ * Whether what waits is handed over. `later`: not while things are as they are; it stays, and a later stream is asked
+ * again. False: it never will be, and leaves storage.
+ */
+export type Wanted = boolean | 'later';
+
 /** A live stream of a device, as the mailbox sees it. */
 export interface LiveDevice {
   /** Whether another entry may be handed over now. When it turns true again, call `Mailboxes.roomAgain`. */
   hasRoom(): boolean;
   /** Asked about what comes from storage, before it is delivered: opt-outs and suspensions may have come since. */
-  wants(element: Element): boolean | Promise<boolean>;
+  wants(element: Element): Wanted | Promise<Wanted>;
   deliver(entry: Entry, element: Element): void;
 }
 

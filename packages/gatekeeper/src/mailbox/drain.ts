@@ -1,7 +1,7 @@
 // What waits in storage is handed to a live stream, page by page, while it has room; then the stream turns to live.
 // Knows nothing of how entries come to storage.
 import type { Element } from '@drawbridge/wire/element';
-import type { DeviceMailbox, Entry, Live } from './device-mailbox.ts';
+import type { DeviceMailbox, Entry, Live, Wanted } from './device-mailbox.ts';
 import { type MailboxLimits, retryMs } from './mailbox-limits.ts';
 import type { MailboxStore, StoredEntry } from './mailbox-store.ts';
 import type { Removals } from './removals.ts';
@@ -96,7 +96,7 @@ export class Drain {
       const element = this.#readable(box, live, stored, nowMs);
       if (element === undefined) continue;
       const wanted = live.device.wants(element);
-      if (typeof wanted !== 'boolean') {
+      if (wanted instanceof Promise) {
         return wanted.then(decided => {
           if (box.live !== live || !live.device.hasRoom()) return undefined;
           if (!removed.has(stored.seq)) this.#handOver(box, live, stored, element, decided);
@@ -123,8 +123,9 @@ export class Drain {
     return undefined;
   }
 
-  #handOver(box: DeviceMailbox, live: Live, stored: StoredEntry, element: Element, wanted: boolean): void {
+  #handOver(box: DeviceMailbox, live: Live, stored: StoredEntry, element: Element, wanted: Wanted): void {
     live.cursor = stored.seq;
+    if (wanted === 'later') return;
     const sizeBytes = stored.stanza.length;
     const entry: Entry = {
       mailbox: box,

@@ -6,7 +6,7 @@ import { NS_DELIVERY, NS_SM } from '@drawbridge/wire/namespaces';
 import type { StreamErrorCondition } from '@drawbridge/wire/stream-error';
 import { type Outbound, ServerSession } from '@drawbridge/stream/server-session';
 import type { Device } from '../enlistment/account.ts';
-import type { Entry, LiveDevice } from '../mailbox/device-mailbox.ts';
+import type { Entry, LiveDevice, Wanted } from '../mailbox/device-mailbox.ts';
 import type { Mailboxes } from '../mailbox/mailbox.ts';
 import { type HeldMemory, sizeOfElement } from './held-memory.ts';
 import { acknowledgementCost, defaultShaperLimits, type ShaperLimits, StreamShaper } from './stream-shaper.ts';
@@ -67,8 +67,8 @@ export type SessionHost = {
   newId(): string;
   /** Routes one stanza; the session resolves `sequence` when told. */
   route(session: DeviceSession, el: Element, sequence: number): void;
-  /** Whether this entry, which waited, may still be delivered (opt-outs and suspensions since). */
-  stillWanted(session: DeviceSession, el: Element): boolean | Promise<boolean>;
+  /** Whether this entry, which waited, may be delivered now (opt-outs and suspensions since). */
+  stillWanted(session: DeviceSession, el: Element): Wanted | Promise<Wanted>;
   /** Flush this session at the end of this turn. */
   flushSoon(session: DeviceSession): void;
   /** Flush this session after a few milliseconds. */
@@ -259,7 +259,7 @@ export class DeviceSession implements LiveDevice {
     );
   }
 
-  wants(element: Element): boolean | Promise<boolean> {
+  wants(element: Element): Wanted | Promise<Wanted> {
     return this.#host.stillWanted(this, element);
   }
 
