@@ -13,7 +13,7 @@ import { defaultListenerLimits } from '@drawbridge/gatekeeper/listeners/admissio
 import { CompactStream } from '@drawbridge/gatekeeper/listeners/compact-stream';
 import { XmppStream } from '@drawbridge/gatekeeper/listeners/xmpp-stream';
 import { defaultMailboxLimits } from '@drawbridge/gatekeeper/mailbox/mailbox-limits';
-import type { MailboxStore, StoredEntry } from '@drawbridge/gatekeeper/mailbox/mailbox-store';
+import type { AppendOutcome, MailboxStore, StoredEntry } from '@drawbridge/gatekeeper/mailbox/mailbox-store';
 import { createStanzaCodec } from '@drawbridge/gatekeeper/mailbox/stanza-codec';
 import { defaultSessionLimits } from '@drawbridge/gatekeeper/routing/device-session';
 import { unlimitedShaper } from '@drawbridge/gatekeeper/routing/stream-shaper';
@@ -63,16 +63,24 @@ class CountedStore implements MailboxStore {
   transactions = 0;
   statements = 0;
   readonly #rows = new Map<number, Map<number, StoredEntry>>();
+  #lastSeq = 0;
 
+  claim: MailboxStore['claim'] = device => {
+    const count = this.#rows.get(device)?.size ?? 0;
+    return Promise.resolve({ kind: 'claimed', epoch: 1, lastSeq: this.#lastSeq, count, bytes: 0 });
+  };
+  release: MailboxStore['release'] = () => Promise.resolve();
   append: MailboxStore['append'] = rows => {
     this.transactions++;
     this.statements += rows.length;
-    for (const { device, ...entry } of rows) {
+    const outcomes = rows.map(({ device, expiresAtMs, stanza }): AppendOutcome => {
       let entries = this.#rows.get(device);
       if (entries === undefined) this.#rows.set(device, (entries = new Map()));
-      entries.set(entry.seq, entry);
-    }
-    return Promise.resolve(rows.map(() => 'stored'));
+      const seq = ++this.#lastSeq;
+      entries.set(seq, { seq, expiresAtMs, stanza });
+      return { kind: 'stored', seq };
+    });
+    return Promise.resolve(outcomes);
   };
   remove: MailboxStore['remove'] = ranges => {
     this.transactions++;
@@ -83,14 +91,13 @@ class CountedStore implements MailboxStore {
     }
     return Promise.resolve();
   };
-  page: MailboxStore['page'] = (device, afterSeq, maxCount) => {
+  page: MailboxStore['page'] = (device, _epoch, afterSeq, maxCount) => {
     this.statements++;
     const entries = [...(this.#rows.get(device)?.values() ?? [])].filter(entry => entry.seq > afterSeq);
     return Promise.resolve(entries.sort((a, b) => a.seq - b.seq).slice(0, maxCount));
   };
-  state: MailboxStore['state'] = () => Promise.resolve({ count: 0, bytes: 0, lastSeq: 0 });
   devices: MailboxStore['devices'] = () => Promise.resolve([]);
-  expire: MailboxStore['expire'] = () => Promise.resolve({ count: 0, bytes: 0 });
+  expire: MailboxStore['expire'] = () => Promise.resolve(0);
 }
 
 async function openCountedCore(store: CountedStore): Promise<Core> {

@@ -1023,7 +1023,7 @@ test('bytes of one person are bounded too', async t => {
   t.after(() => narrow.close());
   const [anna, bob] = [await narrow.person('anna'), await narrow.person('bob')];
   const from = await narrow.login(anna);
-  for (let i = 0; i < 3; i++) from.send(envelope(anna, bob.bareJid, `m${i}`, ciphertextFor(1, 30_000)));
+  for (let i = 0; i < 3; i++) from.send(envelope(anna, bob.bareJid, `m${i}`, ciphertextFor(1, 35_000)));
   assert.equal(await expectError(from, 'm2'), 'wait resource-constraint sender-share');
   from.send(envelope(anna, bob.bareJid, 'small'));
   assert.equal(await from.acknowledged(), 4);

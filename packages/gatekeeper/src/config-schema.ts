@@ -235,6 +235,12 @@ export const configSchema = closed({
       mailboxBytes: count(268_435_456, 17_179_869_184, 'bytes that may wait for one device'),
       mailboxEntriesPerSender: count(50_000, 10_000_000, 'of these, messages of one person'),
       mailboxBytesPerSender: count(67_108_864, 17_179_869_184, 'of these, bytes of one person'),
+      mailboxBytesPerPerson: count(536_870_912, 274_877_906_944, 'bytes that may wait for all devices of one person'),
+      mailboxBytesPerProvider: count(
+        68_719_476_736,
+        1_125_899_906_842_624,
+        'bytes that may wait for all people of one provider',
+      ),
       mailboxDays: count(30, 365, 'days until a waiting message expires'),
       connectionsPerAddress: count(32, 100_000, 'connections of one address (IPv4, or /64 of IPv6) before login'),
       connectionsPerSite: count(256, 100_000, 'connections of one /48 of IPv6 before login'),

@@ -25,6 +25,8 @@ export function coreLimits({ limits, budgets }: Pick<Config, 'limits' | 'budgets
       maxBytes: limits.mailboxBytes,
       maxEntriesPerSender: budgets.unlimited ? limits.mailboxEntries : limits.mailboxEntriesPerSender,
       maxBytesPerSender: budgets.unlimited ? limits.mailboxBytes : limits.mailboxBytesPerSender,
+      maxBytesPerPerson: limits.mailboxBytesPerPerson,
+      maxBytesPerProvider: limits.mailboxBytesPerProvider,
       ttlMs: limits.mailboxDays * oneDayMs,
     },
     sessionLimits: { ...defaultSessionLimits, shaper: budgets.unlimited ? { ...unlimitedShaper } : shaperOf(limits) },

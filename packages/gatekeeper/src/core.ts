@@ -1,5 +1,6 @@
 // The gatekeeper's inside: mailboxes, sessions and the router, joined. Listeners bring connections to it; the control
 // side (accounts, keys, consent) answers its questions. Knows nothing of ports, certificates or HTTP.
+import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { childElement, attribute } from '@drawbridge/wire/element';
 import { parseJid } from '@drawbridge/wire/jid';
@@ -75,6 +76,7 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
   const counters = { routed: 0, refused: 0, storageRefused: 0, dropped: 0, damaged: 0 };
   const mailboxes = new Mailboxes({
     store: deps.mailboxStore,
+    node: randomUUID(),
     codec: deps.codec,
     nowMs: deps.nowMs,
     monotonicMs: () => performance.now(),
@@ -90,12 +92,11 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
       },
     },
   });
-  await mailboxes.open();
 
   const router = new Router({
     domain: deps.domain,
     accounts: deps.accounts,
-    mailboxes,
+    delivery: mailboxes,
     iqHandlers: deps.iqHandlers,
     mayReach: deps.mayReach,
     suiteAdmitted: deps.suiteAdmitted,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { parseDevice } from '../keys/device-keys.ts';
+import { mailboxRow, unbounded } from '../testing/mailbox-contract.ts';
 import { type SampleDevice, sampleDevice, sampleIdentity } from '../testing/sample-device.ts';
 import { type Fixture, openFixture } from '../testing/control-fixture.ts';
 
@@ -78,9 +79,7 @@ test('a second device needs an authorisation, and its own identity key is refuse
 test('replacing starts again under the same InteropId: other devices, their keys and their mail are gone', async () => {
   const { control, clock, enlist, store, events } = await open();
   const { account, device: old } = await enlist(1, 'anna', { prekeys: 3, kemPrekeys: 2 });
-  await store.run('mailboxAppend', [
-    { device: old.row, seq: 1, expiresAtMs: clock.nowMs + 1e6, stanza: Buffer.from('x') },
-  ]);
+  await store.run('mailboxAppend', { rows: [mailboxRow(old.row, 1)], bounds: unbounded });
   const device = parseDevice(sampleDevice().json)!;
   const result = await control.enlistment.enlist({ ...anna, device, replace: true }, clock.nowMs);
   assert(result.kind === 'enlisted' && result.interopId === account.interopId && result.deviceId === 2);
@@ -90,7 +89,7 @@ test('replacing starts again under the same InteropId: other devices, their keys
   ]);
   const [only, ...more] = (await control.accounts.find(account.interopId))!.devices;
   assert(only !== undefined && more.length === 0 && only.row > old.row);
-  assert.deepEqual(await store.read('mailboxState', { device: old.row }), { count: 0, bytes: 0, lastSeq: 0 });
+  assert.deepEqual(await store.read('mailboxDevices', { afterRow: 0, limit: 9 }), []);
   assert.deepEqual(await store.read('keysCount', { device: old.row }), { prekeys: 0, kemPrekeys: 0 });
 });
 
@@ -169,7 +168,8 @@ test('withdrawal leaves nothing of the person in any table, also after a restart
   const { control, store, clock } = first;
   await control.enlistment.setOptIn(account, 1, true);
   await control.enlistment.authorise(account, device, 'A'.repeat(43), clock.nowMs);
-  await store.run('mailboxAppend', [{ device: device.row, seq: 1, expiresAtMs: 1, stanza: Buffer.from('waiting') }]);
+  await store.run('mailboxClaim', { device: device.row, node: 'a' });
+  await store.run('mailboxAppend', { rows: [mailboxRow(device.row, 1)], bounds: unbounded });
   await store.run('keysTake', { devices: [device.row] });
   await store.run('wakeUpsWrite', [{ account: account.row, tokenId: 'token', requestedAtMs: 1 }]);
   await store.run('manifestPublish', {
@@ -201,6 +201,9 @@ test('withdrawal leaves nothing of the person in any table, also after a restart
     'mailbox',
     'device_manifest',
     'retired_identity',
+    'mailbox_head',
+    'mailbox_share',
+    'mailbox_person',
   ];
   for (const table of tables) {
     assert.deepEqual({ ...again.store.reads.prepare(`SELECT count(*) AS n FROM ${table}`).get() }, { n: 0 }, table);

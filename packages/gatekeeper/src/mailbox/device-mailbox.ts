@@ -1,15 +1,18 @@
-// The words of a mailbox: its entries, the device that reads them, the sender that waits for them. No behaviour but a
-// receipt's count. Knows nothing of storage, encodings or sockets.
+// The words of a mailbox: its entries, the stream that has claimed it, the sender that waits. No behaviour but a receipt's
+// count. Knows nothing of storage, encodings or sockets.
 import type { Element } from '@drawbridge/wire/element';
-import type { SenderShares } from './sender-shares.ts';
+import type { BoundReached, MailboxRow } from './mailbox-store.ts';
+
+/** Why a device will not get a stanza. */
+export type RefusedBecause = BoundReached | 'storage-failed';
 
 /** The sender's side of one stanza: how many devices are still open, and what to do when none is. */
 export type Receipt = {
   remaining: number;
   /** Called once, when every device has it. */
   readonly settled: () => void;
-  /** Called once, before `settled`, when storage refused it for at least one device. */
-  readonly refused: () => void;
+  /** Called once, before `settled`, when it was refused for at least one device. */
+  readonly refused: (because: RefusedBecause) => void;
   failed: boolean;
 };
 
@@ -26,55 +29,80 @@ export interface LiveDevice {
   /** Asked about what comes from storage, before it is delivered: opt-outs and suspensions may have come since. */
   wants(element: Element): Wanted | Promise<Wanted>;
   deliver(entry: Entry, element: Element): void;
+  /** This stream gets nothing more: another node has claimed the device, or storage could not be asked for the claim. */
+  lost(because: 'replaced' | 'storage-failed'): void;
 }
 
 export type EntryState = 'volatile' | 'writing' | 'durable' | 'acknowledged' | 'dropped';
 
 export type Entry = {
   readonly mailbox: DeviceMailbox;
-  readonly seq: number;
-  /** What to write; let go as soon as it is acknowledged or on disk, so that a busy mailbox holds no trees. */
-  element: Element | undefined;
+  /** The stream that has it; undefined: none yet. */
+  readonly live: Live | undefined;
+  /** Storage's number; 0 until it has one. */
+  seq: number;
+  /**
+   * What to write, or the row that was refused under an old claim; let go as soon as it is acknowledged or on
+   * disk, so that a busy mailbox holds no trees.
+   */
+  element: Element | MailboxRow | undefined;
   readonly sizeBytes: number;
-  /** What the mailbox counts for it: `sizeBytes`, and from when it goes to the writer the stored form's length. */
+  /** What counts as unwritten for it: `sizeBytes`, and from when it goes to the writer the stored form's length. */
   countedBytes: number;
   /** When it came, wall clock (milliseconds since 1970). */
   readonly sinceMs: number;
   /** When it came, monotonic clock. */
   readonly queuedAtMs: number;
   state: EntryState;
-  /** Whose share it counts in, with `countedBytes`, while it waits on disk. */
-  sharedBy: string | undefined;
   receipt: Receipt | undefined;
 };
 
-export type Live = { readonly device: LiveDevice; cursor: number; mode: 'draining' | 'live'; reading: boolean };
+/** A stream and its claim. */
+export type Live = {
+  readonly device: LiveDevice;
+  /** Undefined until storage has granted the claim. */
+  epoch: number | undefined;
+  /** Another node's stream has the device: what this one has is written under no claim, and it acknowledges nothing. */
+  isLost: boolean;
+  /** The stream has had all up to this number. */
+  cursor: number;
+  /** What it has had beyond the cursor; pages leave it out. */
+  had: Set<number> | undefined;
+  /** Another node has written: read until there is nothing more, whatever the numbers say. */
+  isBehind: boolean;
+  /** Entries that it has and that are being written: no page is read until their numbers are known. */
+  unnumbered: number;
+  /** Stanzas that are not kept and came while the claim was asked for. */
+  early: { readonly element: Element; readonly sizeBytes: number }[] | undefined;
+  mode: 'claiming' | 'draining' | 'live';
+  reading: boolean;
+};
 
 export type DeviceMailbox = {
   readonly row: number;
+  /** The highest number that is known to be given. */
   lastSeq: number;
-  count: number;
-  bytes: number;
   live: Live | undefined;
-  /** Of what was written since this process knows the mailbox; what was there before is nobody's. */
-  shares: SenderShares | undefined;
+  /** This node's latest claim, and how many of its claims wait for storage's answer. */
+  epoch: number | undefined;
+  claiming: number;
   /** Entries handed to the writer and not yet durable. */
   writing: number;
+  /** Of these, in storage's hands; and the claim under which the last of them went. */
+  inFlight: number;
+  inFlightEpoch: number | undefined;
+  /** Refused under an old claim, and what came behind: written in this order when nothing is in flight any more. */
+  held: { readonly again: Entry[]; readonly behind: Entry[] } | undefined;
   /** Entries in memory only, oldest first, the first not acknowledged; empty unless a live stream has them. */
   volatile: Entry[];
   /** Among those that are looked at for overdue entries. */
   watched: boolean;
   /**
-   * What waits until the state has been read from disk after a restart; called with false when it can't be read. Until
-   * then `count` and `bytes` lack what is read, and nothing is removed from disk; what is there is delivered already.
-   */
-  loading: ((readable: boolean) => void)[] | undefined;
-  /**
-   * Entries that are over although their row is or may come to be on disk: pages leave them out. Replaced, not emptied,
-   * when rows are gone, for a page that was asked for earlier may still hold them.
+   * Entries that are over although their row is still on disk: pages leave them out. Replaced, not emptied, when rows are
+   * gone, for a page that was asked for earlier may still hold them.
    */
   removed: Set<number> | undefined;
-  /** The device is gone: what is still being written is removed again. */
+  /** The device is gone. */
   discarded: boolean;
 };
 
@@ -84,10 +112,10 @@ export function settle(receipt: Receipt): void {
 }
 
 /** This device will not get it: the sender is told so once, whatever becomes of the others. */
-export function refuse(receipt: Receipt): void {
+export function refuse(receipt: Receipt, because: RefusedBecause): void {
   if (!receipt.failed) {
     receipt.failed = true;
-    receipt.refused();
+    receipt.refused(because);
   }
   settle(receipt);
 }
@@ -97,4 +125,21 @@ export function settleEntry(entry: Entry): void {
   const receipt = entry.receipt;
   entry.receipt = undefined;
   if (receipt !== undefined) settle(receipt);
+}
+
+/** What its writes carry. */
+export function epochOf(live: Live | undefined): number | undefined {
+  return live === undefined || live.isLost ? undefined : live.epoch;
+}
+
+/** This stream has had the entry with this number. */
+export function noteHad(live: Live, seq: number): void {
+  if (seq <= live.cursor) return;
+  if (seq > live.cursor + 1) {
+    // Somebody else has written in between: that is still to be read.
+    (live.had ??= new Set()).add(seq);
+    return;
+  }
+  live.cursor = seq;
+  while (live.had?.delete(live.cursor + 1) === true) live.cursor++;
 }

@@ -1,12 +1,11 @@
 // What waits in storage is handed to a live stream, page by page, while it has room; then the stream turns to live.
 // Knows nothing of how entries come to storage.
 import type { Element } from '@drawbridge/wire/element';
-import type { DeviceMailbox, Entry, Live, Wanted } from './device-mailbox.ts';
+import { type DeviceMailbox, type Entry, epochOf, type Live, type Wanted } from './device-mailbox.ts';
 import { type MailboxLimits, retryMs } from './mailbox-limits.ts';
 import type { MailboxStore, StoredEntry } from './mailbox-store.ts';
 import type { Removals } from './removals.ts';
 import type { Codec } from './stanza-codec.ts';
-import { senderOf } from './writer.ts';
 
 export type DrainDeps = {
   readonly store: MailboxStore;
@@ -15,10 +14,9 @@ export type DrainDeps = {
   readonly nowMs: () => number;
   readonly removals: Removals;
   readonly track: (work: Promise<void>) => void;
-  /** Resolves when no removal of expired entries of this mailbox is under way. */
-  readonly swept: (box: DeviceMailbox) => Promise<void>;
   readonly damaged: () => void;
   readonly acknowledge: (entry: Entry) => void;
+  readonly claimLost: (box: DeviceMailbox, live: Live) => void;
 };
 
 export class Drain {
@@ -31,51 +29,52 @@ export class Drain {
   /** Hands over stored entries while the device has room, then turns to live delivery. */
   run(box: DeviceMailbox): void {
     const live = box.live;
-    if (live === undefined || live.reading || live.mode === 'live') return;
-    if (!live.device.hasRoom()) return;
-    const isCounted = box.loading === undefined;
-    if (isCounted && (live.cursor >= box.lastSeq || (box.count === 0 && box.writing === 0))) {
-      live.mode = 'live';
+    if (live === undefined || live.mode !== 'draining' || live.reading) return;
+    // A page could hold what the stream has already: its number comes with the write's answer.
+    if (live.epoch === undefined || live.unnumbered > 0 || !live.device.hasRoom()) return;
+    if (live.cursor >= box.lastSeq && !live.isBehind) {
+      // What is being written is read when that is done, so that order holds.
+      if (box.writing === 0) live.mode = 'live';
       return;
     }
     live.reading = true;
     this.#deps.track(
-      this.#readPage(box, live, isCounted).then(
-        ({ isEmpty, readable }) => {
+      this.#readPage(box, live, live.epoch).then(
+        mayGoOn => {
           live.reading = false;
-          if (isEmpty) live.cursor = Math.max(live.cursor, readable);
-          // Rows still being written are read when their write is done, so that order holds; and before the state has
-          // been read nobody knows whether there is more.
-          const isIdle = box.writing === 0 && box.loading === undefined;
-          if (box.live === live && (!isEmpty || isIdle)) this.run(box);
+          if (box.live === live && mayGoOn) this.run(box);
         },
         () => {
           live.reading = false;
-          setTimeout(() => this.#runAgain(box), retryMs).unref();
+          live.isBehind = true;
+          setTimeout(() => this.run(box), retryMs).unref();
         },
       ),
     );
   }
 
-  #runAgain(box: DeviceMailbox): void {
-    if (box.live?.mode === 'draining') this.run(box);
-  }
-
-  /** Reads the next page and hands it over; gives up to where everything has been read when it is empty. */
-  async #readPage(
-    box: DeviceMailbox,
-    live: Live,
-    isCounted: boolean,
-  ): Promise<{ readonly isEmpty: boolean; readonly readable: number }> {
+  /** Reads the next page and hands it over; gives whether it makes sense to read on. */
+  async #readPage(box: DeviceMailbox, live: Live, epoch: number): Promise<boolean> {
     const { pageEntries, pageBytes } = this.#deps.limits;
-    await this.#deps.swept(box);
     // This very set hears of what is removed while the page is read.
     const removed = (box.removed ??= new Set());
     // Everything up to here is on disk already, so an empty page means that there is nothing up to here.
-    const readable = box.writing === 0 && isCounted ? box.lastSeq : live.cursor;
-    const page = await this.#deps.store.page(box.row, live.cursor, pageEntries, pageBytes);
-    await this.#deliverPage(box, live, page, removed, 0);
-    return { isEmpty: page.length === 0, readable };
+    const readable = box.writing === 0 ? box.lastSeq : live.cursor;
+    const { isBehind } = live;
+    live.isBehind = false;
+    const page = await this.#deps.store.page(box.row, epoch, live.cursor, pageEntries, pageBytes);
+    if (page === 'fenced') {
+      this.#deps.claimLost(box, live);
+      return false;
+    }
+    if (page.length > 0) {
+      live.isBehind ||= isBehind;
+      await this.#deliverPage(box, live, page, removed, 0);
+      return true;
+    }
+    live.cursor = Math.max(live.cursor, readable);
+    for (const seq of live.had ?? []) if (seq <= live.cursor) live.had?.delete(seq);
+    return box.writing === 0;
   }
 
   #deliverPage(
@@ -89,7 +88,7 @@ export class Drain {
     for (let i = from; i < page.length; i++) {
       const stored = page[i]!;
       if (box.live !== live || !live.device.hasRoom()) return undefined;
-      if (removed.has(stored.seq)) {
+      if (removed.has(stored.seq) || live.had?.delete(stored.seq) === true) {
         live.cursor = stored.seq;
         continue;
       }
@@ -116,10 +115,7 @@ export class Drain {
     if (element !== undefined) return element;
     if (!isExpired) this.#deps.damaged();
     live.cursor = stored.seq;
-    box.count--;
-    box.bytes -= stored.stanza.length;
-    box.shares = undefined;
-    this.#deps.removals.schedule(box, stored.seq);
+    this.#deps.removals.schedule(box, stored.seq, epochOf(live));
     return undefined;
   }
 
@@ -129,6 +125,7 @@ export class Drain {
     const sizeBytes = stored.stanza.length;
     const entry: Entry = {
       mailbox: box,
+      live,
       seq: stored.seq,
       element: undefined,
       sizeBytes,
@@ -136,7 +133,6 @@ export class Drain {
       sinceMs: stored.expiresAtMs - this.#deps.limits.ttlMs,
       queuedAtMs: 0,
       state: 'durable',
-      sharedBy: senderOf(element),
       receipt: undefined,
     };
     if (wanted) live.device.deliver(entry, element);

@@ -1,16 +1,12 @@
-// What bounds a mailbox, in entries, bytes and time. Knows nothing else.
+// What bounds mailboxes, in entries, bytes and time. Knows nothing else.
+import type { MailboxBounds } from './mailbox-store.ts';
 
-export type MailboxLimits = {
+export type MailboxLimits = MailboxBounds & {
   /**
    * How long an entry that a live stream has may wait for its acknowledgement before it is written; it may be half as
    * long again.
    */
   readonly writeAfterMs: number;
-  readonly maxEntries: number;
-  readonly maxBytes: number;
-  /** Of these, what may wait on disk of one sender. */
-  readonly maxEntriesPerSender: number;
-  readonly maxBytesPerSender: number;
   readonly ttlMs: number;
   /** Bytes not yet on disk beyond which senders are slowed down. */
   readonly maxUnwrittenBytes: number;
@@ -24,6 +20,8 @@ export const defaultMailboxLimits: MailboxLimits = {
   maxBytes: 256 * 1024 * 1024,
   maxEntriesPerSender: 50_000,
   maxBytesPerSender: 64 * 1024 * 1024,
+  maxBytesPerPerson: 512 * 1024 * 1024,
+  maxBytesPerProvider: 64 * 1024 * 1024 * 1024,
   ttlMs: 30 * 86_400_000,
   maxUnwrittenBytes: 64 * 1024 * 1024,
   pageEntries: 256,

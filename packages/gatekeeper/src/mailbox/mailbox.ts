@@ -1,28 +1,35 @@
 // Every device's mailbox: what it is owed, in order, until it has acknowledged it. Carries the acknowledgement rule:
 // a sender's stanza is settled only when each addressed device has acknowledged it or has it on disk.
 // A device that acknowledges quickly never costs a write: entries handed to a live stream wait a moment in memory.
-// Joins the rooms that do it: the volatile step, the writer, the drain, removals and the sweep. Knows nothing of encodings
+// Joins the rooms that do it: claims, the volatile step, the writer, the drain, removals and the sweep. Knows nothing of encodings
 // on the wire, sockets, accounts or consent.
-// Source: docs/protocol/04-streams.md section 4.2, docs/decisions/0010.
+// Source: docs/protocol/04-streams.md section 4.2, docs/decisions/0010, 0054, 0055.
 import type { Element } from '@drawbridge/wire/element';
+import { Claims } from './claims.ts';
 import {
   type DeviceMailbox,
   type Entry,
+  epochOf,
+  type Live,
   type LiveDevice,
   type Receipt,
-  refuse,
   settle,
   settleEntry,
 } from './device-mailbox.ts';
+import type { Delivery } from './delivery.ts';
 import { Drain } from './drain.ts';
-import { type MailboxLimits, retryMs } from './mailbox-limits.ts';
-import type { MailboxStore } from './mailbox-store.ts';
+import type { MailboxLimits } from './mailbox-limits.ts';
+import type { BoundReached, MailboxStore } from './mailbox-store.ts';
+import { Refusals } from './refusals.ts';
 import { Removals } from './removals.ts';
 import type { Codec } from './stanza-codec.ts';
 import { Sweep } from './sweep.ts';
 import { UnwrittenBytes } from './unwritten-bytes.ts';
 import { VolatileStep } from './volatile-step.ts';
-import { leaveShare, Writer } from './writer.ts';
+import { Writer } from './writer.ts';
+
+/** Stanzas that are not kept and wait for a stream's claim; more are dropped, as for a device that is away. */
+const maxEarly = 32;
 
 export type MailboxEvents = {
   /** Writers are too far behind (true) or have caught up (false): slow senders down. */
@@ -32,6 +39,8 @@ export type MailboxEvents = {
 
 export type MailboxDeps = {
   readonly store: MailboxStore;
+  /** This node's name, another one each time it starts. */
+  readonly node: string;
   readonly codec: Codec;
   readonly nowMs: () => number;
   readonly monotonicMs: () => number;
@@ -39,15 +48,13 @@ export type MailboxDeps = {
   readonly limits: MailboxLimits;
 };
 
-export class Mailboxes {
+export class Mailboxes implements Delivery {
   readonly #deps: MailboxDeps;
-  /** Sequences start above this in a new mailbox, so that none is ever used twice, also after a restart. */
-  #sequenceFloor = 0;
   readonly #boxes = new Map<number, DeviceMailbox>();
-  /** Devices with entries on disk from before this process; their state is read when first needed. */
-  #unread = new Set<number>();
   readonly #unwritten: UnwrittenBytes;
+  readonly #refusals: Refusals;
   readonly #volatile: VolatileStep;
+  readonly #claims: Claims;
   readonly #writer: Writer;
   readonly #drain: Drain;
   readonly #removals: Removals;
@@ -57,24 +64,42 @@ export class Mailboxes {
 
   constructor(deps: MailboxDeps) {
     this.#deps = deps;
-    const { store, codec, limits, nowMs, monotonicMs, events } = deps;
+    const { store, node, codec, limits, nowMs, monotonicMs, events } = deps;
     const track = (work: Promise<void>): void => this.#track(work);
     const isClosing = (): boolean => this.#closing;
-    this.#unwritten = new UnwrittenBytes(limits.maxUnwrittenBytes, congested => events.congested(congested));
-    this.#removals = new Removals({ store, isClosing, track, removed: box => this.#forgetWhenEmpty(box) });
-    const removals = this.#removals;
-    const { ttlMs, writeAfterMs } = limits;
-    const unwritten = this.#unwritten;
-    const drainOrForget = (box: DeviceMailbox): void => this.#drainOrForget(box);
-    this.#writer = new Writer({ store, codec, ttlMs, unwritten, removals, track, written: drainOrForget });
-    this.#volatile = new VolatileStep({ writeAfterMs, monotonicMs, write: entry => this.#writer.write(entry) });
-    this.#sweep = new Sweep({
+    const claimLost = (box: DeviceMailbox, live: Live): void => this.#lose(box, live, 'replaced');
+    const readOn = (box: DeviceMailbox): void => this.#readOn(box);
+    const unwritten = new UnwrittenBytes(limits.maxUnwrittenBytes, congested => events.congested(congested));
+    const removals = new Removals({ store, isClosing, track, removed: box => this.#forgetWhenIdle(box) });
+    this.#unwritten = unwritten;
+    this.#removals = removals;
+    this.#refusals = new Refusals(monotonicMs);
+    this.#claims = new Claims({
       store,
-      nowMs,
-      isClosing,
-      box: device => this.#boxes.get(device),
-      swept: box => this.#forgetWhenEmpty(box),
+      node,
+      track,
+      failed: (box, live) => this.#lose(box, live, 'storage-failed'),
+      answered: box => this.#forgetWhenIdle(box),
+      claimed: (box, live) => this.#claimed(box, live),
     });
+    this.#writer = new Writer({
+      store,
+      codec,
+      limits,
+      unwritten,
+      removals,
+      track,
+      written: readOn,
+      boundReached: ({ device, sender, stanza }, because) =>
+        this.#refusals.note(device, sender, stanza.length, because),
+      claimLost,
+    });
+    this.#volatile = new VolatileStep({
+      writeAfterMs: limits.writeAfterMs,
+      monotonicMs,
+      write: entry => this.#writer.write(entry),
+    });
+    this.#sweep = new Sweep({ store, nowMs, isClosing, isLive: device => this.#boxes.get(device)?.live !== undefined });
     this.#drain = new Drain({
       store,
       codec,
@@ -82,15 +107,10 @@ export class Mailboxes {
       nowMs,
       removals,
       track,
-      swept: box => this.#sweep.done(box),
       damaged: () => events.damaged(),
       acknowledge: entry => this.acknowledge(entry),
+      claimLost,
     });
-  }
-
-  /** Learns which devices have entries from before. Call once, before anything else. */
-  async open(): Promise<void> {
-    this.#unread = new Set(await this.#deps.store.devices());
   }
 
   /** Writes what is only in memory, and waits for all writes and removals. */
@@ -102,12 +122,12 @@ export class Mailboxes {
       this.#writer.flush();
       this.#removals.flush();
       if (this.#inFlight.size === 0) return;
-      // A write that ends may bring removals, a state that has been read writes.
+      // A write that ends may bring removals.
       await Promise.allSettled([...this.#inFlight]);
     }
   }
 
-  /** Mailboxes in memory: of devices with a stream, and of those that have something waiting. */
+  /** Mailboxes in memory: of devices with a stream, and of those for which something is being written. */
   get size(): number {
     return this.#boxes.size;
   }
@@ -121,112 +141,118 @@ export class Mailboxes {
     return this.#unwritten.isCongested;
   }
 
-  isLive(device: number): boolean {
-    return this.#boxes.get(device)?.live !== undefined;
+  refusal(device: number, sender: string, sizeBytes: number): BoundReached | undefined {
+    return this.#refusals.find(device, sender, sizeBytes);
   }
 
-  /** Whether the mailbox takes `sizeBytes` more. False until something is acknowledged or expires: tell the sender. */
-  hasSpace(device: number, sizeBytes: number): boolean {
-    const box = this.#boxes.get(device);
-    return (
-      box === undefined ||
-      (box.count < this.#deps.limits.maxEntries && box.bytes + sizeBytes <= this.#deps.limits.maxBytes)
-    );
-  }
-
-  /** Whether this sender may have `sizeBytes` more waiting there. False until the device has taken some of theirs. */
-  hasShare(device: number, sizeBytes: number, sender: string): boolean {
-    const shares = this.#boxes.get(device)?.shares;
-    if (shares === undefined) return true;
-    const { maxEntriesPerSender: count, maxBytesPerSender: bytes } = this.#deps.limits;
-    return shares.hasRoom(sender, sizeBytes, { count, bytes });
-  }
-
-  /**
-   * Takes one stanza for one device. Order per mailbox is the order of calls. `keep` false: for a live device only.
-   * The receipt counts this device among `remaining` already.
-   */
-  append(device: number, element: Element, sizeBytes: number, keep: boolean, receipt: Receipt): void {
-    const isUnread = this.#unread.has(device);
-    const box = this.#box(device);
-    if (isUnread) this.#load(box);
-    if (box.loading === undefined) {
-      this.#append(box, element, sizeBytes, keep, receipt);
+  deliver(device: number, element: Element, sizeBytes: number, keep: boolean, receipt: Receipt): void {
+    const known = this.#boxes.get(device);
+    const current = known?.live;
+    const live = current !== undefined && current.mode === 'live' && current.device.hasRoom() ? current : undefined;
+    if (!keep && live === undefined) {
+      if (current?.mode === 'claiming') keepEarly(current, element, sizeBytes);
+      settle(receipt);
+      return;
+    }
+    const box = known ?? this.#newBox(device);
+    const entry = this.#entry(box, live, element, sizeBytes, keep ? receipt : undefined);
+    if (!keep) {
+      live?.device.deliver(entry, element);
+      settle(receipt);
       return;
     }
     this.#unwritten.add(sizeBytes);
+    if (live !== undefined) {
+      this.#volatile.add(entry);
+      live.device.deliver(entry, element);
+    } else {
+      if (current?.mode === 'live') this.#turnToDraining(box, current);
+      this.#writer.write(entry);
+    }
     this.#unwritten.check();
-    box.loading.push(readable => {
-      this.#unwritten.remove(sizeBytes);
-      // How full it is nobody knew when this came.
-      const isFull = keep && !this.hasSpace(device, sizeBytes);
-      if (box.discarded) settle(receipt);
-      else if (readable && !isFull) this.#append(box, element, sizeBytes, keep, receipt);
-      else refuse(receipt);
-    });
   }
 
   /** Starts delivery to a device's new stream: first what waits, then what comes. Replaces an earlier stream. */
-  attach(device: number, live: LiveDevice): void {
-    const isUnread = this.#unread.has(device);
-    const box = this.#box(device);
+  attach(device: number, stream: LiveDevice): void {
+    const box = this.#boxes.get(device) ?? this.#newBox(device);
+    // What is known under the old claim goes to storage before the new one.
     this.#volatile.write(box);
-    box.live = { device: live, cursor: 0, mode: 'draining', reading: false };
-    // A first page is a quick read, counting a full mailbox is not.
-    this.#drain.run(box);
-    if (isUnread) this.#load(box);
+    if (box.writing > 0) this.#writer.flush();
+    if (box.removed !== undefined) this.#removals.flush();
+    const live: Live = {
+      device: stream,
+      epoch: undefined,
+      isLost: false,
+      cursor: 0,
+      had: undefined,
+      isBehind: false,
+      unnumbered: 0,
+      early: undefined,
+      mode: 'claiming',
+      reading: false,
+    };
+    box.live = live;
+    this.#claims.claim(box, live);
   }
 
   /** Ends delivery to that stream; what it has not acknowledged is written now. */
-  detach(device: number, live: LiveDevice | undefined): void {
+  detach(device: number, stream: LiveDevice | undefined): void {
     const box = this.#boxes.get(device);
-    if (box?.live === undefined || box.live.device !== live) return;
+    const live = box?.live;
+    if (box === undefined || live === undefined || live.device !== stream) return;
     box.live = undefined;
     this.#volatile.write(box);
-    this.#forgetWhenEmpty(box);
+    if (live.epoch !== undefined) this.#claims.release(device, live.epoch);
+    this.#forgetWhenIdle(box);
   }
 
   /** The stream's carrier is gone but the session may be resumed: what it has not acknowledged is written now. */
-  suspend(device: number, live: LiveDevice): void {
+  suspend(device: number, stream: LiveDevice): void {
     const box = this.#boxes.get(device);
-    if (box?.live?.device !== live) return;
-    box.live.mode = 'draining';
-    this.#volatile.write(box);
+    if (box?.live?.device !== stream) return;
+    if (box.live.mode === 'live') this.#turnToDraining(box, box.live);
   }
 
   /** The live device has room again. */
   roomAgain(device: number): void {
     const box = this.#boxes.get(device);
-    if (box?.live?.mode === 'draining') this.#drain.run(box);
+    if (box !== undefined) this.#drain.run(box);
   }
 
-  /** The device has this entry for good. */
+  /** Another node has written into this mailbox: the stream that has it here, if there is one, reads on. */
+  nudge(device: number): void {
+    const box = this.#boxes.get(device);
+    const live = box?.live;
+    if (box === undefined || live?.epoch === undefined) return;
+    live.isBehind = true;
+    this.#readOn(box);
+  }
+
+  /** The device has this entry for good. A stream that has been replaced acknowledges nothing. */
   acknowledge(entry: Entry): void {
     const before = entry.state;
     if (before === 'acknowledged' || before === 'dropped') return;
+    const { mailbox: box, live } = entry;
+    if (live?.isLost === true || (box.live !== undefined && box.live !== live)) return;
     entry.state = 'acknowledged';
     entry.element = undefined;
-    const box = entry.mailbox;
-    box.count--;
-    box.bytes -= entry.countedBytes;
-    leaveShare(entry);
     if (before === 'volatile') {
       this.#unwritten.remove(entry.countedBytes);
       this.#volatile.trim(box);
-    } else if (before === 'durable') this.#removals.schedule(box, entry.seq);
-    else (box.removed ??= new Set()).add(entry.seq);
+    } else if (before === 'durable') {
+      this.#removals.schedule(box, entry.seq, epochOf(live));
+      this.#refusals.forget(box.row);
+    }
     settleEntry(entry);
-    if (box.live?.mode === 'draining') this.#drain.run(box);
+    this.#drain.run(box);
     this.#unwritten.check();
   }
 
   /** Forgets a removed device's mailbox; its rows are deleted with the device. Senders who wait are settled. */
   discard(device: number): void {
-    this.#unread.delete(device);
     const box = this.#boxes.get(device);
     if (box === undefined) return;
     this.#boxes.delete(device);
-    this.#sequenceFloor = Math.max(this.#sequenceFloor, box.lastSeq);
     box.discarded = true;
     box.live = undefined;
     for (const entry of box.volatile) {
@@ -244,23 +270,52 @@ export class Mailboxes {
     return this.#sweep.run(limit);
   }
 
-  /** A mailbox with entries from before is begun as loading: the caller calls `#load`. */
-  #box(device: number): DeviceMailbox {
-    let box = this.#boxes.get(device);
-    if (box !== undefined) return box;
-    this.#sequenceFloor = Math.max(this.#sequenceFloor, this.#deps.nowMs() * 1_024);
-    const lastSeq = this.#sequenceFloor;
-    box = {
+  /** Without a receipt: one that is not kept. */
+  #entry(
+    box: DeviceMailbox,
+    live: Live | undefined,
+    element: Element,
+    sizeBytes: number,
+    receipt: Receipt | undefined,
+  ): Entry {
+    const isKept = receipt !== undefined;
+    return {
+      mailbox: box,
+      live,
+      seq: 0,
+      element: isKept ? element : undefined,
+      sizeBytes,
+      countedBytes: sizeBytes,
+      sinceMs: this.#deps.nowMs(),
+      queuedAtMs: this.#deps.monotonicMs(),
+      state: isKept ? 'volatile' : 'dropped',
+      receipt,
+    };
+  }
+
+  /** The stream may read; when nothing waits, it has what came meanwhile and is not kept. */
+  #claimed(box: DeviceMailbox, live: Live): void {
+    this.#readOn(box);
+    for (const { element, sizeBytes } of live.early ?? []) {
+      if (box.live !== live || live.mode !== 'live' || !live.device.hasRoom()) break;
+      live.device.deliver(this.#entry(box, live, element, sizeBytes, undefined), element);
+    }
+    live.early = undefined;
+  }
+
+  #newBox(device: number): DeviceMailbox {
+    const box: DeviceMailbox = {
       row: device,
-      lastSeq,
-      count: 0,
-      bytes: 0,
+      lastSeq: 0,
       live: undefined,
-      shares: undefined,
+      epoch: undefined,
+      claiming: 0,
       writing: 0,
+      inFlight: 0,
+      inFlightEpoch: undefined,
+      held: undefined,
       volatile: [],
       watched: false,
-      loading: this.#unread.delete(device) ? [] : undefined,
       removed: undefined,
       discarded: false,
     };
@@ -268,111 +323,44 @@ export class Mailboxes {
     return box;
   }
 
-  #load(box: DeviceMailbox): void {
-    const finish = (readable: boolean): void => {
-      const waiting = box.loading ?? [];
-      box.loading = undefined;
-      for (const run of waiting) run(readable);
-      this.#unwritten.check();
-    };
-    const state = this.#sweep.done(box).then(() => this.#deps.store.state(box.row));
-    this.#track(
-      state.then(
-        ({ lastSeq, count, bytes }) => {
-          box.lastSeq = Math.max(box.lastSeq, lastSeq);
-          box.count += count;
-          box.bytes += bytes;
-          finish(true);
-          this.#drainOrForget(box);
-        },
-        () => {
-          // Storage can't be read: what waits is refused rather than kept out of order, and reading is tried again.
-          finish(false);
-          if (box.discarded || this.#closing) return;
-          if (box.live === undefined && (box.removed?.size ?? 0) === 0) {
-            this.#boxes.delete(box.row);
-            this.#unread.add(box.row);
-          } else {
-            box.loading = [];
-            setTimeout(() => this.#load(box), retryMs).unref();
-          }
-        },
-      ),
-    );
+  #turnToDraining(box: DeviceMailbox, live: Live): void {
+    live.mode = 'draining';
+    this.#volatile.write(box);
   }
 
-  #append(box: DeviceMailbox, element: Element, sizeBytes: number, keep: boolean, receipt: Receipt): void {
-    const live = box.live;
-    const direct = live !== undefined && live.mode === 'live' && live.device.hasRoom();
-    const sinceMs = this.#deps.nowMs();
-    const queuedAtMs = this.#deps.monotonicMs();
-    if (!keep) {
-      if (direct) {
-        const seq = box.lastSeq;
-        const state = 'dropped';
-        const entry: Entry = {
-          mailbox: box,
-          seq,
-          element: undefined,
-          sizeBytes,
-          countedBytes: sizeBytes,
-          sinceMs,
-          queuedAtMs,
-          state,
-          sharedBy: undefined,
-          receipt: undefined,
-        };
-        live.device.deliver(entry, element);
-      }
-      settle(receipt);
-      return;
-    }
-    const seq = ++box.lastSeq;
-    const entry: Entry = {
-      mailbox: box,
-      seq,
-      element,
-      sizeBytes,
-      countedBytes: sizeBytes,
-      sinceMs,
-      queuedAtMs,
-      state: 'volatile',
-      sharedBy: undefined,
-      receipt,
-    };
-    box.count++;
-    box.bytes += sizeBytes;
-    this.#unwritten.add(sizeBytes);
-    if (direct) {
-      this.#volatile.add(entry);
-      live.cursor = entry.seq;
-      live.device.deliver(entry, element);
-    } else {
-      if (live?.mode === 'live') {
-        live.mode = 'draining';
-        this.#volatile.write(box);
-      }
-      this.#writer.write(entry);
-    }
-    this.#unwritten.check();
+  /** There may be something to read, or nothing left to do. */
+  #readOn(box: DeviceMailbox): void {
+    const { live } = box;
+    // A gap in the numbers: another node has written.
+    if (live?.mode === 'live' && (live.isBehind || live.cursor < box.lastSeq)) this.#turnToDraining(box, live);
+    if (live === undefined) this.#forgetWhenIdle(box);
+    else this.#drain.run(box);
   }
 
-  #drainOrForget(box: DeviceMailbox): void {
-    if (box.live?.mode === 'draining') this.#drain.run(box);
-    else this.#forgetWhenEmpty(box);
+  /** This stream is over: what it has goes to storage, for the device's next one to read. */
+  #lose(box: DeviceMailbox, live: Live, because: 'replaced' | 'storage-failed'): void {
+    if (live.isLost) return;
+    live.isLost = true;
+    if (box.live !== live) return;
+    box.live = undefined;
+    this.#volatile.write(box);
+    live.device.lost(because);
+    this.#forgetWhenIdle(box);
   }
 
-  /** A mailbox keeps its place while rows of it may be on disk: whoever makes it anew would not know of them. */
-  #forgetWhenEmpty(box: DeviceMailbox): void {
-    const idle = box.live === undefined && box.count === 0 && box.writing === 0 && (box.removed?.size ?? 0) === 0;
-    if (!idle || box.loading !== undefined || this.#boxes.get(box.row) !== box) return;
-    // Its sequences are never given again, also when the clock has been put back.
-    this.#sequenceFloor = Math.max(this.#sequenceFloor, box.lastSeq);
-    this.#boxes.delete(box.row);
+  /** A mailbox keeps its place while something is on its way to storage: its order hangs on it. */
+  #forgetWhenIdle(box: DeviceMailbox): void {
+    const isWaiting = box.claiming > 0 || box.writing > 0 || (box.removed?.size ?? 0) > 0;
+    if (box.live === undefined && !isWaiting && this.#boxes.get(box.row) === box) this.#boxes.delete(box.row);
   }
 
   #track(work: Promise<void>): void {
     this.#inFlight.add(work);
     void work.finally(() => this.#inFlight.delete(work));
   }
+}
+
+function keepEarly(live: Live, element: Element, sizeBytes: number): void {
+  live.early ??= [];
+  if (live.early.length < maxEarly) live.early.push({ element, sizeBytes });
 }

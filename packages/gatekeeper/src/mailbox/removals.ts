@@ -1,12 +1,11 @@
 // Entries that are over leave storage: gathered for a moment, in ranges, and tried again until they are gone.
 // Knows nothing of why an entry is over. Pages that were asked for meanwhile leave out what is in `box.removed`.
 import type { DeviceMailbox } from './device-mailbox.ts';
-import type { MailboxStore } from './mailbox-store.ts';
+import { retryMs } from './mailbox-limits.ts';
+import type { MailboxStore, RemovedRange } from './mailbox-store.ts';
 
-type Range = { device: number; first: number; last: number };
+type Range = { epoch: number | undefined; first: number; last: number };
 
-/** Rows that could not be removed are tried again after this. */
-const retryMs = 1_000;
 /** Removals of this time go to storage together. */
 const removeAfterMs = 50;
 
@@ -29,33 +28,34 @@ export class Removals {
     this.#deps = deps;
   }
 
-  schedule(box: DeviceMailbox, seq: number): void {
+  /** `epoch` is that of the claim under which it became over. */
+  schedule(box: DeviceMailbox, seq: number, epoch: number | undefined): void {
     (box.removed ??= new Set()).add(seq);
     let ranges = this.#ranges.get(box);
     if (ranges === undefined) this.#ranges.set(box, (ranges = []));
     const last = ranges.at(-1);
-    if (last !== undefined && last.last === seq - 1) last.last = seq;
-    else ranges.push({ device: box.row, first: seq, last: seq });
+    if (last !== undefined && last.last === seq - 1 && last.epoch === epoch) last.last = seq;
+    else ranges.push({ epoch, first: seq, last: seq });
     this.#timer ??= setTimeout(() => this.flush(), removeAfterMs);
   }
 
-  /** Call at the end: what is scheduled goes to storage now, but for mailboxes that are still being counted. */
+  /** Call at the end: what is scheduled goes to storage now, but for mailboxes that are being claimed. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#ranges.size === 0) return;
     const batch = this.#ranges;
     this.#ranges = new Map();
-    // What is being counted stays until it has been.
     for (const [box, ranges] of batch) {
-      if (box.loading === undefined) continue;
+      if (box.claiming === 0) continue;
+      // Under the old claim it might come too late, and under the new one it can't be said yet.
       batch.delete(box);
       this.#ranges.set(box, ranges);
       this.#timer ??= setTimeout(() => this.flush(), removeAfterMs);
     }
     if (batch.size === 0) return;
     this.#deps.track(
-      this.#deps.store.remove([...batch.values()].flat()).then(
+      this.#deps.store.remove([...batch].flatMap(([box, ranges]) => rangesOf(box, ranges))).then(
         () => {
           for (const [box, ranges] of batch) {
             const removed = new Set(box.removed);
@@ -72,4 +72,14 @@ export class Removals {
       ),
     );
   }
+}
+
+/** What was over under an earlier claim of this node is over under its latest one; storage refuses it when that is not in force. */
+function rangesOf(box: DeviceMailbox, ranges: readonly Range[]): RemovedRange[] {
+  return ranges.map(({ epoch, first, last }) => ({
+    device: box.row,
+    epoch: box.epoch ?? epoch,
+    first,
+    last,
+  }));
 }

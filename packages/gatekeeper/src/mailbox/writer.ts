@@ -1,152 +1,231 @@
 // Entries go to storage: those of one turn together, in their order, and each sender hears what became of it.
-// Knows nothing of streams, or of when an entry has to be written.
+// Knows nothing of streams but their claims, or of when an entry has to be written.
 import { attribute, type Element } from '@drawbridge/wire/element';
-import { type DeviceMailbox, type Entry, refuse, settleEntry } from './device-mailbox.ts';
-import type { AppendOutcome, MailboxRow, MailboxStore } from './mailbox-store.ts';
+import {
+  type DeviceMailbox,
+  type Entry,
+  epochOf,
+  type Live,
+  noteHad,
+  refuse,
+  type RefusedBecause,
+  settleEntry,
+} from './device-mailbox.ts';
+import type { AppendOutcome, BoundReached, MailboxBounds, MailboxRow, MailboxStore } from './mailbox-store.ts';
 import type { Removals } from './removals.ts';
-import { SenderShares } from './sender-shares.ts';
 import type { Codec } from './stanza-codec.ts';
 import type { UnwrittenBytes } from './unwritten-bytes.ts';
 
 export type WriterDeps = {
   readonly store: MailboxStore;
   readonly codec: Codec;
-  readonly ttlMs: number;
+  readonly limits: MailboxBounds & { readonly ttlMs: number };
   readonly unwritten: UnwrittenBytes;
   readonly removals: Removals;
   /** Hears of work under way, which has to end before the mailboxes are closed. */
   readonly track: (work: Promise<void>) => void;
   /** What was being written for this mailbox is written, or never will be. */
   readonly written: (box: DeviceMailbox) => void;
+  /** Storage refused a row for a bound. */
+  readonly boundReached: (row: MailboxRow, because: BoundReached) => void;
+  /** Storage refused a row under this stream's claim: another one has the device. */
+  readonly claimLost: (box: DeviceMailbox, live: Live) => void;
 };
+
+type Sent = { readonly entry: Entry; readonly row: MailboxRow };
 
 export class Writer {
   readonly #deps: WriterDeps;
+  readonly #bounds: MailboxBounds;
   #entries: Entry[] = [];
   #isScheduled = false;
 
   constructor(deps: WriterDeps) {
     this.#deps = deps;
+    const { maxEntries, maxBytes, maxEntriesPerSender, maxBytesPerSender } = deps.limits;
+    const { maxBytesPerPerson, maxBytesPerProvider } = deps.limits;
+    const perSender = { maxEntriesPerSender, maxBytesPerSender };
+    this.#bounds = { maxEntries, maxBytes, ...perSender, maxBytesPerPerson, maxBytesPerProvider };
   }
 
   /** This entry goes to storage at the end of this turn. */
   write(entry: Entry): void {
     entry.state = 'writing';
-    entry.sharedBy = senderOf(entry.element);
-    if (entry.sharedBy !== undefined) {
-      (entry.mailbox.shares ??= new SenderShares()).add(entry.sharedBy, entry.countedBytes);
-    }
     entry.mailbox.writing++;
+    if (entry.live !== undefined) entry.live.unnumbered++;
     this.#entries.push(entry);
-    if (this.#isScheduled) return;
-    this.#isScheduled = true;
-    setImmediate(() => this.flush());
+    this.#schedule();
   }
 
   flush(): void {
     this.#isScheduled = false;
     if (this.#entries.length === 0) return;
-    const { codec, unwritten, store, ttlMs } = this.#deps;
-    const entries: Entry[] = [];
-    const rows: MailboxRow[] = [];
+    const sent: Sent[] = [];
     const skipped: Entry[] = [];
     for (const entry of this.#entries) {
-      const { mailbox, seq, sinceMs, element } = entry;
-      entry.element = undefined;
+      const { mailbox, element } = entry;
       if (entry.state === 'acknowledged' || element === undefined || mailbox.discarded) {
         // Acknowledged, or its device removed, while it waited for this turn's end: it need not be written at all.
-        mailbox.writing--;
-        mailbox.removed?.delete(seq);
-        unwritten.remove(entry.countedBytes);
+        this.#leave(entry);
+        if (entry.state === 'writing') entry.state = 'dropped';
         skipped.push(entry);
         settleEntry(entry);
-        continue;
+      } else if (mustWait(entry)) (mailbox.held ??= { again: [], behind: [] }).behind.push(entry);
+      else {
+        const row = this.#rowOf(entry, element);
+        sent.push({ entry, row });
+        mailbox.inFlight++;
+        mailbox.inFlightEpoch = row.epoch;
       }
-      const stanza = codec.encode(element);
-      const moreBytes = stanza.length - entry.countedBytes;
-      mailbox.bytes += moreBytes;
-      if (entry.sharedBy !== undefined) mailbox.shares?.resize(entry.sharedBy, moreBytes);
-      unwritten.add(moreBytes);
-      entry.countedBytes = stanza.length;
-      entries.push(entry);
-      rows.push({ device: mailbox.row, seq, expiresAtMs: sinceMs + ttlMs, stanza });
     }
     this.#entries = [];
     if (skipped.length > 0) this.#afterWrite(skipped);
-    if (rows.length === 0) return;
+    if (sent.length === 0) return;
+    // What was acknowledged makes room for what comes after it.
+    if (sent.some(({ entry }) => (entry.mailbox.removed?.size ?? 0) > 0)) this.#deps.removals.flush();
     this.#deps.track(
-      store.append(rows).then(
-        outcomes => this.#written(entries, outcomes),
-        () => this.#notWritten(entries),
-      ),
+      this.#deps.store
+        .append(
+          sent.map(each => each.row),
+          this.#bounds,
+        )
+        .then(
+          outcomes => this.#written(sent, outcomes),
+          () => this.#written(sent, undefined),
+        ),
     );
   }
 
-  #written(entries: readonly Entry[], outcomes: readonly AppendOutcome[]): void {
-    for (let i = 0; i < entries.length; i++) {
-      const entry = entries[i]!;
-      if (outcomes[i] === 'device-gone') {
-        this.#leftOut(entry);
-        continue;
-      }
-      entry.mailbox.writing--;
-      this.#deps.unwritten.remove(entry.countedBytes);
-      if (entry.state === 'writing') {
-        entry.state = 'durable';
-        settleEntry(entry);
-        if (!entry.mailbox.discarded) continue;
-      }
-      this.#deps.removals.schedule(entry.mailbox, entry.seq);
-    }
-    this.#afterWrite(entries);
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => this.flush());
   }
 
-  /** The device was removed before this was written: there is nobody to keep it for, as if it had been discarded. */
-  #leftOut(entry: Entry): void {
-    if (this.#drop(entry)) settleEntry(entry);
+  #rowOf(entry: Entry, element: Element | MailboxRow): MailboxRow {
+    entry.element = undefined;
+    if ('stanza' in element) return element;
+    const { mailbox, sinceMs } = entry;
+    const stanza = this.#deps.codec.encode(element);
+    this.#deps.unwritten.add(stanza.length - entry.countedBytes);
+    entry.countedBytes = stanza.length;
+    return {
+      device: mailbox.row,
+      epoch: epochOf(entry.live ?? mailbox.live),
+      sender: senderOf(element),
+      expiresAtMs: sinceMs + this.#deps.limits.ttlMs,
+      stanza,
+    };
   }
 
-  #notWritten(entries: readonly Entry[]): void {
-    for (const entry of entries) {
-      if (!this.#drop(entry)) continue;
-      const receipt = entry.receipt;
-      entry.receipt = undefined;
-      if (receipt !== undefined) refuse(receipt);
+  /** Outcomes undefined: storage failed, and nothing was written. */
+  #written(sent: readonly Sent[], outcomes: readonly AppendOutcome[] | undefined): void {
+    for (let i = 0; i < sent.length; i++) {
+      const { entry, row } = sent[i]!;
+      entry.mailbox.inFlight--;
+      const outcome = outcomes?.[i];
+      switch (outcome?.kind) {
+        case 'stored':
+        case 'duplicate':
+          this.#stored(entry, outcome.seq);
+          break;
+        case 'fenced':
+          this.#fenced(entry, row);
+          break;
+        case 'device-gone':
+          // Removed before this was written: there is nobody to keep it for, as if it had been discarded.
+          if (this.#drop(entry)) settleEntry(entry);
+          break;
+        case undefined:
+          this.#refused(entry, 'storage-failed');
+          break;
+        default:
+          this.#deps.boundReached(row, outcome!.kind);
+          this.#refused(entry, outcome!.kind);
+      }
     }
-    this.#afterWrite(entries);
+    this.#afterWrite(sent.map(each => each.entry));
+  }
+
+  #stored(entry: Entry, seq: number): void {
+    const box = entry.mailbox;
+    this.#leave(entry);
+    entry.seq = seq;
+    box.lastSeq = Math.max(box.lastSeq, seq);
+    if (entry.live !== undefined && entry.live === box.live) noteHad(entry.live, seq);
+    if (entry.state === 'acknowledged') this.#deps.removals.schedule(box, seq, epochOf(entry.live));
+    else {
+      entry.state = 'durable';
+      settleEntry(entry);
+    }
+  }
+
+  /** Another node's stream has the device. It is for storage to keep this for it, in its order, under no claim. */
+  #fenced(entry: Entry, row: MailboxRow): void {
+    const box = entry.mailbox;
+    for (const live of [entry.live, box.live]) {
+      if (live !== undefined && live.epoch === row.epoch) this.#deps.claimLost(box, live);
+    }
+    if (entry.state !== 'writing') {
+      this.#leave(entry);
+      return;
+    }
+    entry.element = { ...row, epoch: undefined };
+    box.held ??= { again: [], behind: [] };
+    box.held.again.push(entry);
+  }
+
+  #refused(entry: Entry, because: RefusedBecause): void {
+    if (!this.#drop(entry)) return;
+    const receipt = entry.receipt;
+    entry.receipt = undefined;
+    if (receipt !== undefined) refuse(receipt, because);
   }
 
   /** There is no row of it. False when it was over already. */
   #drop(entry: Entry): boolean {
-    const box = entry.mailbox;
-    box.writing--;
-    this.#deps.unwritten.remove(entry.countedBytes);
-    box.removed?.delete(entry.seq);
+    this.#leave(entry);
     if (entry.state !== 'writing') return false;
     entry.state = 'dropped';
-    box.count--;
-    box.bytes -= entry.countedBytes;
-    leaveShare(entry);
     return true;
+  }
+
+  #leave(entry: Entry): void {
+    entry.mailbox.writing--;
+    if (entry.live !== undefined) entry.live.unnumbered--;
+    this.#deps.unwritten.remove(entry.countedBytes);
   }
 
   #afterWrite(entries: readonly Entry[]): void {
     const boxes = new Set<DeviceMailbox>();
     for (const entry of entries) boxes.add(entry.mailbox);
-    for (const box of boxes) this.#deps.written(box);
+    for (const box of boxes) {
+      this.#writeAgain(box);
+      this.#deps.written(box);
+    }
     this.#deps.unwritten.check();
+  }
+
+  /** What was refused under an old claim goes first, then what came behind it, then what came in this turn. */
+  #writeAgain(box: DeviceMailbox): void {
+    const { held } = box;
+    if (held === undefined || box.inFlight > 0) return;
+    box.held = undefined;
+    this.#entries = [...held.again, ...held.behind, ...this.#entries];
+    this.#schedule();
   }
 }
 
-/** This entry counts in its sender's share no more. */
-export function leaveShare({ sharedBy, mailbox, countedBytes }: Entry): void {
-  if (sharedBy === undefined || mailbox.shares === undefined) return;
-  mailbox.shares.remove(sharedBy, countedBytes);
-  if (mailbox.count === 0) mailbox.shares = undefined;
+/** What went under an earlier claim may still be refused, and then it has to be written first. */
+function mustWait({ mailbox, live, element }: Entry): boolean {
+  if (mailbox.held !== undefined) return true;
+  if (mailbox.inFlight === 0 || mailbox.inFlightEpoch === undefined) return false;
+  const isAgain = element !== undefined && 'stanza' in element;
+  return mailbox.inFlightEpoch !== (isAgain ? undefined : epochOf(live ?? mailbox.live));
 }
 
 /** The local part of its `from`, which the gatekeeper has stamped. */
-export function senderOf(element: Element | undefined): string | undefined {
+function senderOf(element: Element | undefined): string | undefined {
   const from = element === undefined ? undefined : attribute(element, 'from');
   const at = from?.indexOf('@') ?? -1;
   return at < 0 ? undefined : from?.slice(0, at);

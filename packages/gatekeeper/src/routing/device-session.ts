@@ -270,6 +270,10 @@ export class DeviceSession implements LiveDevice {
     if (!this.flushPending) this.#host.flushSoon(this);
   }
 
+  lost(because: 'replaced' | 'storage-failed'): void {
+    this.end(because === 'replaced' ? 'conflict' : 'resource-constraint');
+  }
+
   /** Writes what has gathered, with one write; asks for acknowledgements. */
   flush(): void {
     const carrier = this.#carrier;

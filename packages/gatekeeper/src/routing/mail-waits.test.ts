@@ -1,6 +1,7 @@
 // Whom the network left without a word: a session with kept mail asks for its device to be woken, and no other does.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { attribute, type Element, element } from '@drawbridge/wire/element';
 import { NS_CLIENT, NS_DELIVERY, NS_SM } from '@drawbridge/wire/namespaces';
 import { Mailboxes } from '../mailbox/mailbox.ts';
@@ -15,12 +16,13 @@ const device = { row: 1, id: 1, registrationId: 1, thumbprint: 't', listed: true
 const silent = element('silent', NS_DELIVERY);
 const { lateAfterMs, answerWithinMs, maxUnacknowledged } = defaultSessionLimits;
 
-function scene() {
+async function scene() {
   let nowMs = 0;
   const asked: number[] = [];
   const written: Element[] = [];
   const mailboxes = new Mailboxes({
     store: new MemoryMailboxStore(),
+    node: 'a',
     codec: createStanzaCodec(domain),
     nowMs: () => nowMs,
     monotonicMs: () => nowMs,
@@ -62,14 +64,16 @@ function scene() {
   const message = (keep: boolean, children: readonly Element[] = []): void => {
     const receipt = { remaining: 1, failed: false, settled: () => {}, refused: () => {} };
     const el = element('message', NS_CLIENT, { from: `b@${domain}/1`, id: 'm' }, children);
-    mailboxes.append(device.row, el, 100, keep, receipt);
+    mailboxes.deliver(device.row, el, 100, keep, receipt);
   };
+  // The stream's claim is granted.
+  await turn();
   at(1_000);
   return { session, carrier, asked, written, at, message };
 }
 
-test('a stream that owes an answer is late: its device is woken once, and is not taken for reachable', () => {
-  const { session, asked, at, message } = scene();
+test('a stream that owes an answer is late: its device is woken once, and is not taken for reachable', async () => {
+  const { session, asked, at, message } = await scene();
   message(true);
   at(2_000);
   assert.equal(session.reachable, true);
@@ -86,9 +90,9 @@ test('a stream that owes an answer is late: its device is woken once, and is not
   assert.equal(asked.length, 1);
 });
 
-test('a lost stream with kept mail has its device woken: cut, timed out, ended', () => {
+test('a lost stream with kept mail has its device woken: cut, timed out, ended', async () => {
   for (const lose of ['cut', 'timed out', 'goodbye'] as const) {
-    const { session, carrier, asked, at, message } = scene();
+    const { session, carrier, asked, at, message } = await scene();
     message(true);
     at(2_000);
     if (lose === 'cut') session.carrierLost(carrier);
@@ -101,41 +105,32 @@ test('a lost stream with kept mail has its device woken: cut, timed out, ended',
   }
 });
 
-test('nobody is woken for what is acknowledged, silent or never kept, nor for a stream that another replaces', () => {
-  const lost = (before: (parts: ReturnType<typeof scene>) => void): number => {
-    const parts = scene();
+test('nobody is woken for what is acknowledged, silent or never kept, nor for a stream that another replaces', async () => {
+  const lost = async (before: (parts: Awaited<ReturnType<typeof scene>>) => void): Promise<number> => {
+    const parts = await scene();
     before(parts);
     parts.at(2_000);
     parts.session.carrierLost(parts.carrier);
     return parts.asked.length;
   };
+  assert.equal(await lost(() => {}), 0);
+  assert.equal(await lost(({ message }) => message(true, [silent])), 0);
+  assert.equal(await lost(({ message }) => message(false)), 0);
   assert.equal(
-    lost(() => {}),
-    0,
-  );
-  assert.equal(
-    lost(({ message }) => message(true, [silent])),
-    0,
-  );
-  assert.equal(
-    lost(({ message }) => message(false)),
-    0,
-  );
-  assert.equal(
-    lost(({ session, message }) => {
+    await lost(({ session, message }) => {
       message(true);
       session.receive(element('a', NS_SM, { h: '1' }));
     }),
     0,
   );
-  const { session, asked, message } = scene();
+  const { session, asked, message } = await scene();
   message(true);
   session.end('conflict');
   assert.deepEqual(asked, []);
 });
 
-test('behind a full window of silent mail there may be other mail', () => {
-  const { session, carrier, asked, written, at, message } = scene();
+test('behind a full window of silent mail there may be other mail', async () => {
+  const { session, carrier, asked, written, at, message } = await scene();
   for (let i = 0; i <= maxUnacknowledged; i++) message(true, [silent]);
   at(2_000);
   assert.equal(written.filter(el => attribute(el, 'id') === 'm').length, maxUnacknowledged);

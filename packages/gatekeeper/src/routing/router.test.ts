@@ -1,6 +1,7 @@
 // Routing without sockets: stanzas that wait for an account keep their order, and nobody's share is passed by.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { attribute, childElement, type Element, element } from '@drawbridge/wire/element';
 import { NS_CLIENT, NS_E2EE, NS_PING } from '@drawbridge/wire/namespaces';
 import type { Account, Accounts } from '../enlistment/account.ts';
@@ -41,6 +42,7 @@ function scene(cached?: Account) {
   };
   const mailboxes = new Mailboxes({
     store: new MemoryMailboxStore(),
+    node: 'a',
     codec: createStanzaCodec(domain),
     nowMs: () => 0,
     monotonicMs: () => 0,
@@ -50,7 +52,7 @@ function scene(cached?: Account) {
   const router = new Router({
     domain,
     accounts: { peek: () => cached, find, findAfresh: find, findByIdentifier: () => Promise.resolve(undefined) },
-    mailboxes,
+    delivery: mailboxes,
     iqHandlers: new Map<string, IqHandler>([
       [iqKey('get', 'urn:example', 'ask'), () => ({ kind: 'result' })],
       [
@@ -107,6 +109,7 @@ function scene(cached?: Account) {
   session.carryOn(carrier);
   const settled = async (): Promise<void> => {
     for (let i = 0; i < 20; i++) await Promise.resolve();
+    for (let i = 0; i < 5; i++) await turn();
     session.flush();
   };
   return { session, written, defects, reads, settled, isPaused: () => paused };

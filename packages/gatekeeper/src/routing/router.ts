@@ -23,8 +23,8 @@ import {
 import { iqResult, parseIq, parsePresence, stanzaRefusalElement } from '@drawbridge/wire/stanza';
 import { errorReply, isStanzaErrorCondition, stanzaErrorElement } from '@drawbridge/wire/stanza-error';
 import type { Account, Accounts, Device } from '../enlistment/account.ts';
-import type { Receipt } from '../mailbox/device-mailbox.ts';
-import type { Mailboxes } from '../mailbox/mailbox.ts';
+import type { Delivery } from '../mailbox/delivery.ts';
+import type { Receipt, RefusedBecause } from '../mailbox/device-mailbox.ts';
 import { StoreError } from '../storage/store-error.ts';
 import type { DeviceSession } from './device-session.ts';
 import { type IqAnswer, type IqHandlers, iqKey } from './iq.ts';
@@ -32,7 +32,7 @@ import { type IqAnswer, type IqHandlers, iqKey } from './iq.ts';
 export type RouterDeps = {
   readonly domain: string;
   readonly accounts: Accounts;
-  readonly mailboxes: Mailboxes;
+  readonly delivery: Delivery;
   readonly iqHandlers: IqHandlers;
   readonly mayReach: (from: Account, to: Account) => boolean;
   readonly suiteAdmitted: (provider: number, suite: string) => boolean;
@@ -57,11 +57,14 @@ export const maxHeldStanzas = 10_000;
 export type RouterCounters = { routed: number; refused: number; storageRefused: number; dropped: number };
 
 const unavailable = stanzaErrorElement('service-unavailable', { type: 'cancel' });
-const mailboxFull = stanzaErrorElement('resource-constraint', { type: 'wait' });
-const senderShareFull = stanzaErrorElement('resource-constraint', {
-  type: 'wait',
-  application: element('sender-share', NS_ERRORS),
-});
+/** What a sender is told: `wait`, and whose share is used up when it is not the device's own mailbox that is full. */
+const refusals: Readonly<Record<RefusedBecause, Element>> = {
+  full: stanzaErrorElement('resource-constraint', { type: 'wait' }),
+  'storage-failed': stanzaErrorElement('resource-constraint', { type: 'wait' }),
+  'share-full': shareError('sender-share'),
+  'person-full': shareError('person-share'),
+  'provider-full': shareError('provider-share'),
+};
 const tooManyRequests = stanzaErrorElement('resource-constraint', { type: 'wait' });
 const notAdmitted = stanzaErrorElement('policy-violation', {
   type: 'modify',
@@ -101,8 +104,8 @@ class MessageReceipt implements Receipt {
     this.#session.resolve(this.#sequence);
   }
 
-  refused(): void {
-    this.#router.storageRefused(this.#session, new EnvelopeElement(this.#message));
+  refused(because: RefusedBecause): void {
+    this.#router.storageRefused(this.#session, new EnvelopeElement(this.#message), because);
   }
 }
 
@@ -138,7 +141,7 @@ export class Router {
           session.end('internal-server-error');
           return;
         }
-        this.storageRefused(session, el);
+        this.storageRefused(session, el, 'storage-failed');
         session.resolve(sequence);
       }
       held.shift();
@@ -178,9 +181,9 @@ export class Router {
     }
   }
 
-  storageRefused(session: DeviceSession, stanza: Element): void {
+  storageRefused(session: DeviceSession, stanza: Element, because: RefusedBecause): void {
     this.#deps.counters.storageRefused++;
-    this.#answer(session, stanza, mailboxFull);
+    this.#answer(session, stanza, refusals[because]);
   }
 
   #message(session: DeviceSession, el: Element, sequence: number, parties: Parties | undefined): boolean {
@@ -229,9 +232,8 @@ export class Router {
     let sizeBytes = 0;
     for (const ciphertext of ciphertexts) {
       const device = to.devices.find(candidate => candidate.id === ciphertext.deviceId)!;
-      if (!message.noStore && !deps.mailboxes.hasSpace(device.row, sizeOf(ciphertext))) return mailboxFull;
-      if (!message.noStore && !deps.mailboxes.hasShare(device.row, sizeOf(ciphertext), from.interopId))
-        return senderShareFull;
+      const full = message.noStore ? undefined : deps.delivery.refusal(device.row, from.interopId, sizeOf(ciphertext));
+      if (full !== undefined) return refusals[full];
       targets.push(device);
       sizeBytes += sizeOf(ciphertext);
     }
@@ -241,7 +243,7 @@ export class Router {
       const device = targets[i]!;
       const copy = deviceMessage(message, ciphertexts[i]!, session);
       if (!deps.isReachable(device)) asleep = true;
-      deps.mailboxes.append(device.row, copy, sizeOf(ciphertexts[i]!), !message.noStore, receipt);
+      deps.delivery.deliver(device.row, copy, sizeOf(ciphertexts[i]!), !message.noStore, receipt);
     }
     deps.counters.routed++;
     if (asleep && !message.silent && !message.noStore) deps.wakeUp(to);
@@ -452,6 +454,10 @@ export class Router {
     if (reply === undefined) return;
     session.send({ ...reply, attrs: addressed(reply.attrs, from, session.fullJid) });
   }
+}
+
+function shareError(name: string): Element {
+  return stanzaErrorElement('resource-constraint', { type: 'wait', application: element(name, NS_ERRORS) });
 }
 
 /** About what one device's copy of a message takes, in bytes: its ciphertext, and addresses, names and the like. */

@@ -1,148 +1,345 @@
 // What every mailbox store must do, as tests. Knows nothing of any store.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { MailboxRow, MailboxStore } from '../mailbox/mailbox-store.ts';
+import type { AppendOutcome, MailboxBounds, MailboxRow, MailboxStore, StoredEntry } from '../mailbox/mailbox-store.ts';
 
 export type OpenStore = () => Promise<{
-  /** Empty; devices 1 to 2,500 are there. */
+  /** Empty; devices 1 to 2,500 are there. 1 and 2 are one person's, 3 is of a person of another provider. */
   readonly store: MailboxStore;
   readonly removeDevice: (device: number) => Promise<void>;
   readonly close: () => Promise<void>;
 }>;
 
-const row = (device: number, seq: number, length = 10, expiresAtMs = 1_000): MailboxRow => ({
-  device,
-  seq,
-  expiresAtMs,
-  stanza: new Uint8Array(length).fill(seq % 251),
-});
+/** Nothing is ever full. */
+export const unbounded: MailboxBounds = {
+  maxEntries: 1e9,
+  maxBytes: 1e12,
+  maxEntriesPerSender: 1e9,
+  maxBytesPerSender: 1e12,
+  maxBytesPerPerson: 1e12,
+  maxBytesPerProvider: 1e12,
+};
 
-const seqs = (entries: readonly { readonly seq: number }[]): number[] => entries.map(entry => entry.seq);
+/** Rows of different numbers differ. */
+export function mailboxRow(device: number, number: number, length = 10, more: Partial<MailboxRow> = {}): MailboxRow {
+  const stanza = new Uint8Array(length).fill(number % 251);
+  if (length >= 8) new DataView(stanza.buffer).setUint32(4, number);
+  return { device, epoch: undefined, sender: 'anna', expiresAtMs: 1_000, stanza, ...more };
+}
+const row = mailboxRow;
+
+const kinds = (outcomes: readonly AppendOutcome[]): string[] => outcomes.map(outcome => outcome.kind);
+const stored = (...seqs: number[]): AppendOutcome[] => seqs.map(seq => ({ kind: 'stored', seq }));
+
+/** The port with the words that most cases need. */
+class Case {
+  readonly store: MailboxStore;
+  readonly removeDevice: (device: number) => Promise<void>;
+
+  constructor(store: MailboxStore, removeDevice: (device: number) => Promise<void>) {
+    this.store = store;
+    this.removeDevice = removeDevice;
+  }
+
+  async append(rows: readonly MailboxRow[], bounds: Partial<MailboxBounds> = {}): Promise<readonly AppendOutcome[]> {
+    const outcomes = await this.store.append(rows, { ...unbounded, ...bounds });
+    return outcomes.map(outcome => ({ ...outcome }));
+  }
+
+  async claim(device: number): Promise<{ epoch: number; lastSeq: number; count: number; bytes: number }> {
+    const claim = await this.store.claim(device, 'node');
+    assert(claim.kind === 'claimed');
+    const { epoch, lastSeq, count, bytes } = claim;
+    return { epoch, lastSeq, count, bytes };
+  }
+
+  /** Under a claim made for it. */
+  async page(device: number, afterSeq = 0, maxCount = 10, maxBytes = 1e6): Promise<readonly StoredEntry[]> {
+    const { epoch } = await this.claim(device);
+    const page = await this.store.page(device, epoch, afterSeq, maxCount, maxBytes);
+    assert(page !== 'fenced');
+    return page;
+  }
+
+  async seqs(device: number, afterSeq = 0, maxCount = 10, maxBytes = 1e6): Promise<number[]> {
+    return (await this.page(device, afterSeq, maxCount, maxBytes)).map(entry => entry.seq);
+  }
+
+  async remove(device: number, first: number, last: number, epoch?: number): Promise<void> {
+    await this.store.remove([{ device, epoch, first, last }]);
+  }
+}
+
+type Contract = (what: string, check: (its: Case) => Promise<void>) => void;
 
 /** Runs the port's contract against stores that `open` makes, each of them empty. */
 export function testMailboxStore(name: string, open: OpenStore): void {
-  const contract = (
-    what: string,
-    check: (store: MailboxStore, removeDevice: (device: number) => Promise<void>) => Promise<void>,
-  ): void => {
+  const contract: Contract = (what, check) => {
     void test(`${name}: ${what}`, async () => {
       const { store, removeDevice, close } = await open();
       try {
-        await check(store, removeDevice);
+        await check(new Case(store, removeDevice));
       } finally {
         await close();
       }
     });
   };
+  testRows(contract);
+  testOutcomes(contract);
+  testBounds(contract);
+  testClaims(contract);
+}
 
-  contract('an empty store has nothing', async store => {
-    assert.deepEqual(await store.devices(), []);
-    assert.deepEqual({ ...(await store.state(7)) }, { count: 0, bytes: 0, lastSeq: 0 });
-    assert.deepEqual(await store.page(7, 0, 10, 1_000), []);
-    assert.deepEqual({ ...(await store.expire(7, 1e15, 10)) }, { count: 0, bytes: 0 });
-    await store.remove([{ device: 7, first: 0, last: 1e15 }]);
+function testRows(contract: Contract): void {
+  contract('an empty store has nothing', async its => {
+    assert.deepEqual(await its.store.devices(), []);
+    assert.deepEqual(await its.claim(7), { epoch: 1, lastSeq: 0, count: 0, bytes: 0 });
+    assert.deepEqual(await its.page(7), []);
+    assert.equal(await its.store.expire(7, 1e15, 10), 0);
+    await its.remove(7, 0, 1e15);
   });
 
-  contract('what was appended is read back, per device, in the order of sequences', async store => {
-    // Sequences are as large as times in microseconds.
-    const base = 1.8e15;
-    await store.append([row(2, base + 2), row(1, base + 1), row(2, base + 1, 3)]);
-    await store.append([row(2, base + 300)]);
-    const page = await store.page(2, 0, 10, 1_000);
-    assert.deepEqual(seqs(page), [base + 1, base + 2, base + 300]);
+  contract('what was appended is numbered from 1 and read back, per device, in its order', async its => {
+    assert.deepEqual(await its.append([row(2, 1, 20), row(1, 2), row(2, 3, 30)]), stored(1, 1, 2));
+    assert.deepEqual(await its.append([row(2, 4, 40, { expiresAtMs: 2_000 })]), stored(3));
     assert.deepEqual(
-      page.map(({ seq, expiresAtMs, stanza }) => ({ device: 2, seq, expiresAtMs, stanza: Uint8Array.from(stanza) })),
-      [row(2, base + 1, 3), row(2, base + 2), row(2, base + 300)],
+      (await its.page(2)).map(({ seq, expiresAtMs, stanza }) => [seq, expiresAtMs, stanza.length, stanza[0]]),
+      [
+        [1, 1_000, 20, 1],
+        [2, 1_000, 30, 3],
+        [3, 2_000, 40, 4],
+      ],
     );
-    assert.deepEqual(await store.devices(), [1, 2]);
-    assert.deepEqual({ ...(await store.state(2)) }, { count: 3, bytes: 23, lastSeq: base + 300 });
-    assert.deepEqual({ ...(await store.state(1)) }, { count: 1, bytes: 10, lastSeq: base + 1 });
+    assert.deepEqual(await its.store.devices(), [1, 2]);
+    assert.deepEqual(await its.claim(2), { epoch: 2, lastSeq: 3, count: 3, bytes: 90 });
+    assert.deepEqual(await its.claim(1), { epoch: 1, lastSeq: 1, count: 1, bytes: 10 });
   });
 
-  contract('a page begins after a sequence and ends at a count or, beyond the first entry, a size', async store => {
-    await store.append([1, 2, 3, 4, 5].map(seq => row(1, seq, 100)));
-    assert.deepEqual(seqs(await store.page(1, 0, 2, 1e6)), [1, 2]);
-    assert.deepEqual(seqs(await store.page(1, 2, 2, 1e6)), [3, 4]);
-    assert.deepEqual(seqs(await store.page(1, 4, 2, 1e6)), [5]);
-    assert.deepEqual(seqs(await store.page(1, 5, 2, 1e6)), []);
-    assert.deepEqual(seqs(await store.page(1, 0, 10, 250)), [1, 2]);
-    assert.deepEqual(seqs(await store.page(1, 0, 10, 200)), [1, 2]);
-    assert.deepEqual(seqs(await store.page(1, 2, 10, 1)), [3], 'one entry, however large, or nothing would ever move');
+  contract('a number is never given twice, also when the mailbox was emptied', async its => {
+    await its.append([row(1, 1), row(1, 2)]);
+    await its.remove(1, 1, 2);
+    assert.deepEqual(await its.store.devices(), []);
+    assert.deepEqual(await its.claim(1), { epoch: 1, lastSeq: 2, count: 0, bytes: 0 });
+    assert.deepEqual(await its.append([row(1, 3)]), stored(3));
   });
 
-  contract('ranges are removed with their ends, of their device alone', async store => {
-    for (const device of [1, 2]) await store.append([1, 2, 3, 4, 5].map(seq => row(device, seq)));
-    await store.remove([
-      { device: 1, first: 2, last: 3 },
-      { device: 1, first: 5, last: 9 },
+  contract('a page begins after a sequence and ends at a count or, beyond the first entry, a size', async its => {
+    await its.append([1, 2, 3, 4, 5].map(number => row(1, number, 100)));
+    assert.deepEqual(await its.seqs(1, 0, 2, 1e6), [1, 2]);
+    assert.deepEqual(await its.seqs(1, 2, 2, 1e6), [3, 4]);
+    assert.deepEqual(await its.seqs(1, 4, 2, 1e6), [5]);
+    assert.deepEqual(await its.seqs(1, 5, 2, 1e6), []);
+    assert.deepEqual(await its.seqs(1, 0, 10, 250), [1, 2]);
+    assert.deepEqual(await its.seqs(1, 0, 10, 200), [1, 2]);
+    assert.deepEqual(await its.seqs(1, 2, 10, 1), [3], 'one entry, however large, or nothing would ever move');
+  });
+
+  contract('ranges are removed with their ends, of their device alone', async its => {
+    for (const device of [1, 2]) await its.append([1, 2, 3, 4, 5].map(number => row(device, number)));
+    await its.store.remove([
+      { device: 1, epoch: undefined, first: 2, last: 3 },
+      { device: 1, epoch: undefined, first: 5, last: 9 },
     ]);
-    assert.deepEqual(seqs(await store.page(1, 0, 10, 1_000)), [1, 4]);
-    assert.deepEqual(seqs(await store.page(2, 0, 10, 1_000)), [1, 2, 3, 4, 5]);
-    await store.remove([{ device: 1, first: 1, last: 9 }]);
-    assert.deepEqual(await store.devices(), [2]);
+    assert.deepEqual(await its.seqs(1), [1, 4]);
+    assert.deepEqual(await its.seqs(2), [1, 2, 3, 4, 5]);
+    await its.remove(1, 1, 9);
+    assert.deepEqual(await its.store.devices(), [2]);
     // Again: nothing is there, and that is no error.
-    await store.remove([{ device: 1, first: 1, last: 9 }]);
+    await its.remove(1, 1, 9);
+    assert.equal((await its.claim(1)).count, 0);
   });
 
-  contract('what has expired goes, oldest first, up to a limit', async store => {
-    await store.append([
-      row(1, 1, 10, 100),
-      row(1, 2, 20, 100),
-      row(1, 3, 30, 200),
-      row(1, 4, 40, 300),
-      row(2, 1, 5, 100),
-    ]);
-    assert.deepEqual({ ...(await store.expire(1, 99, 10)) }, { count: 0, bytes: 0 });
-    assert.deepEqual({ ...(await store.expire(1, 200, 2)) }, { count: 2, bytes: 30 });
-    assert.deepEqual({ ...(await store.expire(1, 200, 2)) }, { count: 1, bytes: 30 });
-    assert.deepEqual(seqs(await store.page(1, 0, 10, 1_000)), [4]);
-    assert.deepEqual(seqs(await store.page(2, 0, 10, 1_000)), [1]);
+  contract('what has expired goes, oldest first, up to a limit', async its => {
+    const expiries = [100, 100, 200, 300];
+    await its.append(expiries.map((expiresAtMs, i) => row(1, i, 10, { expiresAtMs })));
+    await its.append([row(2, 1, 10, { expiresAtMs: 100 })]);
+    assert.equal(await its.store.expire(1, 99, 10), 0);
+    assert.equal(await its.store.expire(1, 200, 2), 2);
+    assert.equal(await its.store.expire(1, 200, 2), 1);
+    assert.deepEqual(await its.seqs(1), [4]);
+    assert.deepEqual(await its.seqs(2), [1]);
+    assert.deepEqual(await its.claim(1), { epoch: 2, lastSeq: 4, count: 1, bytes: 10 });
   });
 
-  contract('an append is whole or not at all, and never replaces', async store => {
-    await store.append([row(1, 2, 7)]);
-    await assert.rejects(store.append([row(1, 1), row(1, 2, 9), row(2, 1)]));
-    assert.deepEqual(await store.devices(), [1]);
-    assert.deepEqual(
-      (await store.page(1, 0, 10, 1_000)).map(entry => entry.stanza.length),
-      [7],
-    );
-  });
-
-  contract('a device that is gone keeps nothing, and each row has its outcome', async (store, removeDevice) => {
-    assert.deepEqual(await store.append([row(1, 1), row(2, 1)]), ['stored', 'stored']);
-    await removeDevice(2);
-    assert.deepEqual(await store.append([row(2, 2), row(1, 2), row(2, 3)]), ['device-gone', 'stored', 'device-gone']);
-    assert.deepEqual(await store.devices(), [1]);
-    assert.deepEqual(seqs(await store.page(1, 0, 10, 1_000)), [1, 2]);
-    assert.deepEqual(seqs(await store.page(2, 0, 10, 1_000)), []);
-  });
-
-  contract('reads see all writes that were done', async store => {
-    for (let seq = 1; seq <= 50; seq++) {
-      await store.append([row(1, seq)]);
-      assert.equal((await store.state(1)).lastSeq, seq);
-      assert.deepEqual(seqs(await store.page(1, seq - 1, 10, 1_000)), [seq]);
+  contract('reads see all writes that were done', async its => {
+    for (let number = 1; number <= 50; number++) {
+      await its.append([row(1, number)]);
+      assert.deepEqual(await its.seqs(1, number - 1), [number]);
     }
-    await store.remove([{ device: 1, first: 1, last: 49 }]);
-    assert.deepEqual(seqs(await store.page(1, 0, 100, 10_000)), [50]);
+    await its.remove(1, 1, 49);
+    assert.deepEqual(await its.seqs(1), [50]);
   });
 
-  contract('more devices than one read gives are all found', async store => {
+  contract('more devices than one read gives are all found', async its => {
     const devices = Array.from({ length: 2_500 }, (_, i) => i + 1);
-    await store.append(devices.map(device => row(device, 1)));
-    assert.deepEqual(await store.devices(), devices);
+    await its.append(devices.map(device => row(device, 1)));
+    assert.deepEqual(await its.store.devices(), devices);
   });
 
-  contract('stanzas of any bytes and sizes come back as they were', async store => {
+  contract('stanzas of any bytes and sizes come back as they were', async its => {
     for (const [seq, length] of [0, 1, 255, 65_536, 300_000].entries()) {
       const stanza = Uint8Array.from({ length }, (_, i) => (i * 31 + seq) % 256);
       // A view into a larger buffer, as encoders may give it.
       const view = Buffer.concat([Buffer.alloc(5), stanza, Buffer.alloc(5)]).subarray(5, 5 + length);
-      await store.append([{ device: 1, seq: seq + 1, expiresAtMs: 9_999_999_999_999, stanza: view }]);
-      const [entry] = await store.page(1, seq, 1, 1);
+      await its.append([row(1, 0, 0, { expiresAtMs: 9_999_999_999_999, stanza: view })]);
+      const [entry] = await its.page(1, seq, 1, 1);
       assert(Buffer.from(entry!.stanza).equals(stanza));
       assert.equal(entry!.expiresAtMs, 9_999_999_999_999);
     }
+  });
+}
+
+function testOutcomes(contract: Contract): void {
+  contract('a repeat has the number of what waits, in one call or another, under any claim', async its => {
+    assert.deepEqual(await its.append([row(1, 1), row(1, 2), row(1, 1)]), [
+      ...stored(1, 2),
+      { kind: 'duplicate', seq: 1 },
+    ]);
+    const { epoch } = await its.claim(1);
+    const again = await its.append([row(1, 2, 10, { epoch }), row(1, 3, 10, { epoch }), row(2, 2)]);
+    assert.deepEqual(again, [{ kind: 'duplicate', seq: 2 }, ...stored(3, 1)]);
+    assert.deepEqual(await its.seqs(1), [1, 2, 3]);
+    await its.remove(1, 2, 2);
+    assert.deepEqual(await its.append([row(1, 2)]), stored(4), 'what is gone is not remembered');
+  });
+
+  contract('a device that is gone keeps nothing, and each row has its outcome', async its => {
+    assert.deepEqual(kinds(await its.append([row(1, 1), row(2, 1)])), ['stored', 'stored']);
+    await its.removeDevice(2);
+    assert.deepEqual(kinds(await its.append([row(2, 2), row(1, 2), row(2, 3)])), [
+      'device-gone',
+      'stored',
+      'device-gone',
+    ]);
+    assert.deepEqual(await its.store.devices(), [1]);
+    assert.deepEqual(await its.seqs(1), [1, 2]);
+    assert.deepEqual({ ...(await its.store.claim(2, 'node')) }, { kind: 'device-gone' });
+    await its.store.release(2, 1);
+    await its.remove(2, 0, 9);
+  });
+}
+
+function testBounds(contract: Contract): void {
+  contract('a mailbox is full by entries and by bytes, and what was refused left no trace', async its => {
+    const three = { maxEntries: 3 };
+    assert.deepEqual(
+      kinds(
+        await its.append(
+          [1, 2, 3, 4].map(number => row(1, number)),
+          three,
+        ),
+      ),
+      ['stored', 'stored', 'stored', 'full'],
+    );
+    assert.deepEqual(kinds(await its.append([row(1, 3), row(1, 5), row(2, 5)], three)), [
+      'duplicate',
+      'full',
+      'stored',
+    ]);
+    await its.remove(1, 2, 2);
+    assert.deepEqual(await its.append([row(1, 6), row(1, 7)], three), [...stored(4), { kind: 'full' }]);
+    assert.deepEqual(await its.seqs(1), [1, 3, 4]);
+
+    const bytes = { maxBytes: 100 };
+    assert.deepEqual(kinds(await its.append([row(4, 1, 60), row(4, 2, 41), row(4, 3, 40)], bytes)), [
+      'stored',
+      'full',
+      'stored',
+    ]);
+    await its.store.expire(4, 1_000, 1);
+    assert.deepEqual(kinds(await its.append([row(4, 4, 60), row(4, 5, 8)], bytes)), ['stored', 'full']);
+  });
+
+  contract(
+    "a sender's share is its own, by entries and by bytes, and has room again when something went",
+    async its => {
+      const share = { maxEntriesPerSender: 2, maxBytesPerSender: 100 };
+      const from = (sender: string | undefined, number: number, length = 10): MailboxRow =>
+        row(1, number, length, { sender });
+      const outcomes = await its.append(
+        [from('a', 1), from('a', 2), from('a', 3), from('b', 4), from(undefined, 5), from(undefined, 6)],
+        share,
+      );
+      assert.deepEqual(kinds(outcomes), ['stored', 'stored', 'share-full', 'stored', 'stored', 'stored']);
+      assert.deepEqual(kinds(await its.append([from('b', 7, 91), from('b', 8, 90)], share)), ['share-full', 'stored']);
+      await its.remove(1, 1, 1);
+      assert.deepEqual(kinds(await its.append([from('a', 9), from('a', 10)], share)), ['stored', 'share-full']);
+      assert.equal(await its.store.expire(1, 1_000, 100), 6);
+      assert.deepEqual(kinds(await its.append([from('a', 11), from('a', 12)], share)), ['stored', 'stored']);
+      assert.deepEqual(kinds(await its.append([row(2, 1, 10, { sender: 'a' })], share)), ['stored'], 'per mailbox');
+    },
+  );
+
+  contract("a person's devices have a bound together, and so have a provider's people", async its => {
+    const person = { maxBytesPerPerson: 100 };
+    assert.deepEqual(kinds(await its.append([row(1, 1, 60), row(2, 2, 50), row(2, 3, 40), row(4, 4, 90)], person)), [
+      'stored',
+      'person-full',
+      'stored',
+      'stored',
+    ]);
+    await its.remove(1, 1, 1);
+    assert.deepEqual(kinds(await its.append([row(2, 5, 60), row(1, 6, 8)], person)), ['stored', 'person-full']);
+    await its.removeDevice(2);
+    assert.deepEqual(kinds(await its.append([row(1, 7, 100)], person)), ['stored'], 'a device that goes makes room');
+
+    const provider = { maxBytesPerProvider: 200 };
+    assert.deepEqual(kinds(await its.append([row(5, 1, 11), row(5, 2, 10), row(3, 3, 200)], provider)), [
+      'provider-full',
+      'stored',
+      'stored',
+    ]);
+    await its.store.expire(4, 1_000, 10);
+    assert.deepEqual(kinds(await its.append([row(5, 4, 90), row(3, 5, 8)], provider)), ['stored', 'provider-full']);
+  });
+}
+
+function testClaims(contract: Contract): void {
+  contract('each claim has a higher epoch, and gives the head as it is then', async its => {
+    const first = await its.claim(1);
+    await its.append([row(1, 1), row(1, 2, 20)]);
+    const second = await its.claim(1);
+    assert(second.epoch > first.epoch);
+    assert.deepEqual(second, { epoch: second.epoch, lastSeq: 2, count: 2, bytes: 30 });
+    await its.store.release(1, second.epoch);
+    assert((await its.claim(1)).epoch > second.epoch, 'also after a release');
+  });
+
+  contract(
+    'an older stream writes nothing, reads nothing and acknowledges nothing; anybody may leave something',
+    async its => {
+      const old = await its.claim(1);
+      assert.deepEqual(kinds(await its.append([row(1, 1, 10, { epoch: old.epoch })])), ['stored']);
+      const now = await its.claim(1);
+      const outcomes = await its.append([
+        row(1, 2, 10, { epoch: old.epoch }),
+        row(1, 1, 10, { epoch: old.epoch }),
+        row(1, 3),
+        row(1, 4, 10, { epoch: now.epoch }),
+        row(2, 5),
+      ]);
+      assert.deepEqual(outcomes, [{ kind: 'fenced' }, { kind: 'fenced' }, ...stored(2, 3, 1)]);
+      assert.equal(await its.store.page(1, old.epoch, 0, 10, 1e6), 'fenced');
+      await its.remove(1, 0, 99, old.epoch);
+      const page = await its.store.page(1, now.epoch, 0, 10, 1e6);
+      assert(page !== 'fenced');
+      assert.deepEqual(
+        page.map(entry => entry.seq),
+        [1, 2, 3],
+      );
+      await its.remove(1, 1, 2, now.epoch);
+      assert.deepEqual(await its.seqs(1), [3]);
+    },
+  );
+
+  contract("a late clean-up of an old claim leaves the new one's alone", async its => {
+    const old = await its.claim(1);
+    const now = await its.claim(1);
+    await its.store.release(1, old.epoch);
+    await its.store.release(1, old.epoch);
+    assert.deepEqual(kinds(await its.append([row(1, 1, 10, { epoch: now.epoch })])), ['stored']);
+    assert.notEqual(await its.store.page(1, now.epoch, 0, 10, 1e6), 'fenced');
+    await its.remove(1, 1, 1, now.epoch);
+    assert.deepEqual(await its.store.devices(), []);
   });
 }

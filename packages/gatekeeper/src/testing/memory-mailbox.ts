@@ -1,8 +1,16 @@
 // A mailbox store in memory, for tests of what stands on the port. By itself it answers at once; in steps, a test decides
 // when each operation takes effect and when its outcome is told, as two storage threads would, only worse.
-// Passes the port's contract (mailbox-contract.ts).
-import assert from 'node:assert/strict';
-import type { AppendOutcome, MailboxRow, MailboxStore, StoredEntry } from '../mailbox/mailbox-store.ts';
+// Passes the port's contract (mailbox-contract.ts). Counts nothing: it looks at the rows each time.
+import type {
+  AppendOutcome,
+  BoundReached,
+  Claim,
+  MailboxBounds,
+  MailboxRow,
+  MailboxStore,
+  RemovedRange,
+  StoredEntry,
+} from '../mailbox/mailbox-store.ts';
 
 type Operation = {
   readonly name: string;
@@ -13,22 +21,54 @@ type Operation = {
   outcome: { readonly value: unknown } | { readonly error: Error } | undefined;
 };
 
-export class MemoryMailboxStore implements MailboxStore {
-  /** Device to sequence to row; what survives a crash. */
-  readonly rows: Map<number, Map<number, MailboxRow>>;
-  readonly #gone = new Set<number>();
-  #inSteps: boolean;
-  #operations: Operation[] = [];
+export type MemoryRow = MailboxRow & { readonly seq: number };
 
-  constructor(rows = new Map<number, Map<number, MailboxRow>>(), inSteps = false) {
-    this.rows = rows;
-    this.#inSteps = inSteps;
+/** What survives a crash, and what several owners share. Devices 1 and 2 are one person's, device 3 is another provider's. */
+export class MemoryDisk {
+  /** Device to sequence to row. */
+  readonly rows = new Map<number, Map<number, MemoryRow>>();
+  readonly heads = new Map<number, { lastSeq: number; epoch: number; node: string | undefined }>();
+  readonly gone = new Set<number>();
+
+  head(device: number): { lastSeq: number; epoch: number; node: string | undefined } {
+    let head = this.heads.get(device);
+    if (head === undefined) this.heads.set(device, (head = { lastSeq: 0, epoch: 0, node: undefined }));
+    return head;
   }
 
   /** As when the device is removed: its rows go, and none is written any more. */
   removeDevice(device: number): void {
-    this.#gone.add(device);
+    this.gone.add(device);
     this.rows.delete(device);
+  }
+
+  sorted(device: number): MemoryRow[] {
+    return [...(this.rows.get(device)?.values() ?? [])].toSorted((a, b) => a.seq - b.seq);
+  }
+
+  delete(device: number, seq: number): void {
+    const rows = this.rows.get(device);
+    rows?.delete(seq);
+    if (rows?.size === 0) this.rows.delete(device);
+  }
+}
+
+const personOf = (device: number): number => (device === 2 ? 1 : device);
+const providerOf = (device: number): number => (device === 3 ? 2 : 1);
+const bytesOf = (rows: readonly MemoryRow[]): number => rows.reduce((sum, row) => sum + row.stanza.length, 0);
+
+export class MemoryMailboxStore implements MailboxStore {
+  readonly disk: MemoryDisk;
+  #inSteps: boolean;
+  #operations: Operation[] = [];
+
+  constructor(disk = new MemoryDisk(), inSteps = false) {
+    this.disk = disk;
+    this.#inSteps = inSteps;
+  }
+
+  get rows(): Map<number, Map<number, MemoryRow>> {
+    return this.disk.rows;
   }
 
   /** From now on every operation, also those that wait, happens and answers at once. */
@@ -60,34 +100,49 @@ export class MemoryMailboxStore implements MailboxStore {
     return `${operation.name} answers`;
   }
 
-  append(rows: readonly MailboxRow[]): Promise<readonly AppendOutcome[]> {
-    return this.#add('append', true, () => {
-      for (const { device, seq } of rows) {
-        if (this.rows.get(device)?.has(seq) === true) throw new Error('a row with this sequence is there');
-      }
-      assert.equal(new Set(rows.map(row => `${row.device} ${row.seq}`)).size, rows.length);
-      return rows.map((row): AppendOutcome => {
-        if (this.#gone.has(row.device)) return 'device-gone';
-        if (!this.rows.has(row.device)) this.rows.set(row.device, new Map());
-        this.rows.get(row.device)!.set(row.seq, { ...row, stanza: Uint8Array.from(row.stanza) });
-        return 'stored';
-      });
+  claim(device: number, node: string): Promise<Claim | { kind: 'device-gone' }> {
+    return this.#add('claim', true, (): Claim | { kind: 'device-gone' } => {
+      if (this.disk.gone.has(device)) return { kind: 'device-gone' };
+      const head = this.disk.head(device);
+      head.epoch++;
+      head.node = node;
+      const rows = this.disk.sorted(device);
+      return { kind: 'claimed', epoch: head.epoch, lastSeq: head.lastSeq, count: rows.length, bytes: bytesOf(rows) };
     });
   }
 
-  remove(ranges: readonly { device: number; first: number; last: number }[]): Promise<void> {
+  release(device: number, epoch: number): Promise<void> {
+    return this.#add('release', true, () => {
+      const head = this.disk.head(device);
+      if (head.epoch === epoch) head.node = undefined;
+    });
+  }
+
+  append(rows: readonly MailboxRow[], bounds: MailboxBounds): Promise<readonly AppendOutcome[]> {
+    return this.#add('append', true, () => rows.map(row => this.#append(row, bounds)));
+  }
+
+  remove(ranges: readonly RemovedRange[]): Promise<void> {
     return this.#add('remove', true, () => {
-      for (const { device, first, last } of ranges) {
-        for (const { seq } of this.#sorted(device)) if (seq >= first && seq <= last) this.#delete(device, seq);
+      for (const { device, epoch, first, last } of ranges) {
+        if (epoch !== undefined && epoch !== this.disk.head(device).epoch) continue;
+        for (const { seq } of this.disk.sorted(device)) if (seq >= first && seq <= last) this.disk.delete(device, seq);
       }
     });
   }
 
-  page(device: number, afterSeq: number, maxCount: number, maxBytes: number): Promise<readonly StoredEntry[]> {
+  page(
+    device: number,
+    epoch: number,
+    afterSeq: number,
+    maxCount: number,
+    maxBytes: number,
+  ): Promise<readonly StoredEntry[] | 'fenced'> {
     return this.#add('page', false, () => {
+      if (this.disk.head(device).epoch !== epoch) return 'fenced';
       const page: StoredEntry[] = [];
       let bytes = 0;
-      for (const { seq, expiresAtMs, stanza } of this.#sorted(device)) {
+      for (const { seq, expiresAtMs, stanza } of this.disk.sorted(device)) {
         if (seq <= afterSeq) continue;
         bytes += stanza.length;
         if (page.length >= maxCount || (page.length > 0 && bytes > maxBytes)) break;
@@ -97,51 +152,54 @@ export class MemoryMailboxStore implements MailboxStore {
     });
   }
 
-  state(device: number): Promise<{ count: number; bytes: number; lastSeq: number }> {
-    return this.#add('state', false, () => {
-      const rows = this.#sorted(device);
-      const bytes = rows.reduce((sum, row) => sum + row.stanza.length, 0);
-      return { count: rows.length, bytes, lastSeq: rows.at(-1)?.seq ?? 0 };
-    });
-  }
-
   devices(): Promise<readonly number[]> {
     return this.#add('devices', false, () => [...this.rows.keys()].toSorted((a, b) => a - b));
   }
 
-  expire(device: number, nowMs: number, limit: number): Promise<{ count: number; bytes: number }> {
+  expire(device: number, nowMs: number, limit: number): Promise<number> {
     return this.#add('expire', true, () => {
-      const gone = { count: 0, bytes: 0 };
-      for (const { seq, expiresAtMs, stanza } of this.#sorted(device)) {
-        if (expiresAtMs > nowMs || gone.count >= limit) break;
-        gone.count++;
-        gone.bytes += stanza.length;
-        this.#delete(device, seq);
+      let gone = 0;
+      for (const { seq, expiresAtMs } of this.disk.sorted(device)) {
+        if (expiresAtMs > nowMs || gone >= limit) break;
+        gone++;
+        this.disk.delete(device, seq);
       }
       return gone;
     });
   }
 
-  #sorted(device: number): MailboxRow[] {
-    return [...(this.rows.get(device)?.values() ?? [])].toSorted((a, b) => a.seq - b.seq);
+  #append(row: MailboxRow, bounds: MailboxBounds): AppendOutcome {
+    const { device, epoch, stanza } = row;
+    if (this.disk.gone.has(device)) return { kind: 'device-gone' };
+    const head = this.disk.head(device);
+    if (epoch !== undefined && epoch !== head.epoch) return { kind: 'fenced' };
+    const there = this.disk.sorted(device).find(each => Buffer.compare(each.stanza, stanza) === 0);
+    if (there !== undefined) return { kind: 'duplicate', seq: there.seq };
+    const bound = this.#boundReached(row, bounds);
+    if (bound !== undefined) return { kind: bound };
+    const seq = ++head.lastSeq;
+    if (!this.rows.has(device)) this.rows.set(device, new Map());
+    this.rows.get(device)!.set(seq, { ...row, seq, stanza: Uint8Array.from(stanza) });
+    return { kind: 'stored', seq };
   }
 
-  #delete(device: number, seq: number): void {
-    const rows = this.rows.get(device);
-    rows?.delete(seq);
-    if (rows?.size === 0) this.rows.delete(device);
+  #boundReached({ device, sender, stanza }: MailboxRow, bounds: MailboxBounds): BoundReached | undefined {
+    const rows = this.disk.sorted(device);
+    if (rows.length >= bounds.maxEntries || bytesOf(rows) + stanza.length > bounds.maxBytes) return 'full';
+    const share = rows.filter(row => row.sender === sender);
+    const isShareFull =
+      share.length >= bounds.maxEntriesPerSender || bytesOf(share) + stanza.length > bounds.maxBytesPerSender;
+    if (sender !== undefined && isShareFull) return 'share-full';
+    const all = [...this.rows.values()].flatMap(each => [...each.values()]);
+    const person = all.filter(row => personOf(row.device) === personOf(device));
+    if (bytesOf(person) + stanza.length > bounds.maxBytesPerPerson) return 'person-full';
+    const provider = all.filter(row => providerOf(row.device) === providerOf(device));
+    return bytesOf(provider) + stanza.length > bounds.maxBytesPerProvider ? 'provider-full' : undefined;
   }
 
   #add<T>(name: string, isWrite: boolean, run: () => T): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.#operations.push({
-        name,
-        isWrite,
-        run,
-        resolve,
-        reject,
-        outcome: undefined,
-      });
+      this.#operations.push({ name, isWrite, run, resolve, reject, outcome: undefined });
       if (!this.#inSteps) queueMicrotask(() => void this.runFreely());
     });
   }

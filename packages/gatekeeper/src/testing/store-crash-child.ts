@@ -2,6 +2,7 @@
 import { writeSync } from 'node:fs';
 import { openSqliteStore } from '../storage/sqlite/store.ts';
 import { addDevices } from './add-devices.ts';
+import { mailboxRow, unbounded } from './mailbox-contract.ts';
 
 const file = process.argv[2]!;
 const store = await openSqliteStore(file);
@@ -12,13 +13,8 @@ async function appendForEver(device: number): Promise<never> {
   for (;;) {
     const first = seq + 1;
     seq += 3;
-    const rows = [0, 1, 2].map(i => ({
-      device,
-      seq: first + i,
-      expiresAtMs: 9e12,
-      stanza: Buffer.alloc(400, (first + i) % 251),
-    }));
-    await store.run('mailboxAppend', rows);
+    const rows = [0, 1, 2].map(i => mailboxRow(device, first + i, 400));
+    await store.run('mailboxAppend', { rows, bounds: unbounded });
     // At once, and past every buffer of this process: a kill may come in the next instant.
     writeSync(1, `${device} ${first}\n`);
   }

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EnlistArgs, PublishManifest } from '../enlistment/account-store.ts';
 import type { Stores } from '../storage/stores.ts';
+import { mailboxRow, unbounded } from './mailbox-contract.ts';
 
 export type OpenStores = () => Promise<{ readonly stores: Stores; readonly close: () => Promise<void> }>;
 
@@ -296,7 +297,7 @@ export function testStores(name: string, open: OpenStores): void {
 
   contract('a removed device takes its keys and its mailbox along', async stores => {
     const { row, device } = await enlisted(stores, 'a');
-    await stores.mailboxes.append([{ device, seq: 1, expiresAtMs: nowMs, stanza: new Uint8Array(1) }]);
+    await stores.mailboxes.append([mailboxRow(device, 1)], unbounded);
     await stores.accounts.removeDevice({ account: row, deviceId: 1, by: device });
     assert.deepEqual(await stores.mailboxes.devices(), []);
     assert.deepEqual(await stores.keys.takeBundles([device]), []);

@@ -12,6 +12,7 @@ import {
   type WithdrawnAccount,
 } from '../../enlistment/account-store.ts';
 import { addOneTimeKeys, removeKeys } from './key-commands.ts';
+import { removeMailbox } from './mailbox-commands.ts';
 import { prepared } from './prepared.ts';
 
 type AccountRow = { row: number; interopId: string; status: string; lastDeviceId: number; identityKey: Uint8Array };
@@ -47,7 +48,7 @@ export function raiseVersion(db: DatabaseSync, account: number): void {
 
 function removeDevice(db: DatabaseSync, row: number): void {
   removeKeys(db, row);
-  prepared(db, 'DELETE FROM mailbox WHERE device = ?').run(row);
+  removeMailbox(db, row);
   prepared(db, 'DELETE FROM device WHERE row = ?').run(row);
 }
 
@@ -174,7 +175,14 @@ function enlist(db: DatabaseSync, args: EnlistArgs): EnlistResult {
   return { kind: 'enlisted', interopId: account.interopId, deviceId: id, change: 'device-added', removed };
 }
 
-const accountTables = ['opt_in', 'device_authorisation', 'wake_up', 'device_manifest', 'retired_identity'] as const;
+const accountTables = [
+  'opt_in',
+  'device_authorisation',
+  'wake_up',
+  'device_manifest',
+  'retired_identity',
+  'mailbox_person',
+] as const;
 
 export const accountWrites = {
   /** Enlists, adds an authorised device, or starts again; idempotent by device key. See `EnlistRefusal`. */

@@ -9,6 +9,7 @@ import { after, test } from 'node:test';
 import { loadCompactKeys } from '../../listeners/compact-keys.ts';
 import { openAdminToken } from '../../http/admin.ts';
 import { domain, type Fixture, openFixture } from '../../testing/control-fixture.ts';
+import { mailboxRow, unbounded } from '../../testing/mailbox-contract.ts';
 import { openEventKeys } from '../../wakeup/event-keys.ts';
 import { backupGatekeeper, restoreGatekeeper } from './backup.ts';
 
@@ -22,14 +23,13 @@ function place(): string {
   return join(folder, 'there');
 }
 const embedded = { config: { ownUsers: { kind: 'embedded', registration: 'open' } } };
-const stanza = new Uint8Array(2_000).fill(7);
 
 /** Writes until it is told to stop; `acknowledged` is the last sequence that storage took. */
 function busyWriter({ store }: Fixture, device: number) {
   const state = { acknowledged: 0, stop: false };
   const done = (async () => {
     for (let seq = 1; !state.stop; seq++) {
-      await store.run('mailboxAppend', [{ device, seq, expiresAtMs: 2e12, stanza }]);
+      await store.run('mailboxAppend', { rows: [mailboxRow(device, seq, 2_000)], bounds: unbounded });
       state.acknowledged = seq;
     }
   })();
@@ -72,7 +72,9 @@ test('drill: the data folder of a busy gatekeeper is lost; what it had acknowled
   assert.deepEqual(await restoreGatekeeper(backup, folder), manifest);
   const restored = await openFixture({ ...embedded, folder, world: fixture.world });
   assert.equal((await restored.control.accounts.find(account.interopId))?.devices[0]?.row, device.row);
-  const { count, lastSeq } = await restored.store.read('mailboxState', { device: device.row });
+  const { count, lastSeq } = restored.store.reads
+    .prepare('SELECT count(*) AS count, max(seq) AS lastSeq FROM mailbox WHERE device = ?')
+    .get(device.row) as { count: number; lastSeq: number };
   assert(count >= before && count === lastSeq, 'a prefix of what was written, and all that was there before');
   assert.equal(await restored.control.ownUsers!.directory.exists('bob'), true);
   assert.deepEqual(restored.control.ownUsers!.keySet(), users);

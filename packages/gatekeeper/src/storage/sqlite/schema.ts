@@ -115,6 +115,37 @@ const steps: readonly string[] = [
      digest BLOB NOT NULL,
      UNIQUE (account, digest)
    ) STRICT;`,
+
+  // Storage numbers and counts what waits, and knows which stream a mailbox belongs to. A digest tells repeats. What was
+  // there before is in nobody's share; NULLs are not repeats of each other.
+  `ALTER TABLE mailbox ADD COLUMN sender TEXT;
+   ALTER TABLE mailbox ADD COLUMN digest BLOB;
+   CREATE UNIQUE INDEX mailbox_digest ON mailbox (device, digest);
+   CREATE TABLE mailbox_head (
+     device INTEGER PRIMARY KEY,
+     last_seq INTEGER NOT NULL,
+     count INTEGER NOT NULL,
+     bytes INTEGER NOT NULL,
+     epoch INTEGER NOT NULL,
+     node TEXT
+   ) STRICT;
+   CREATE TABLE mailbox_share (
+     device INTEGER NOT NULL,
+     sender TEXT NOT NULL,
+     count INTEGER NOT NULL,
+     bytes INTEGER NOT NULL,
+     PRIMARY KEY (device, sender)
+   ) WITHOUT ROWID, STRICT;
+   CREATE TABLE mailbox_person (account INTEGER PRIMARY KEY, bytes INTEGER NOT NULL) STRICT;
+   CREATE TABLE mailbox_provider (provider INTEGER PRIMARY KEY, bytes INTEGER NOT NULL) STRICT;
+   INSERT INTO mailbox_head (device, last_seq, count, bytes, epoch)
+     SELECT device, max(seq), count(*), sum(length(stanza)), 0 FROM mailbox GROUP BY device;
+   INSERT INTO mailbox_person (account, bytes)
+     SELECT device.account, sum(mailbox_head.bytes) FROM mailbox_head JOIN device ON device.row = mailbox_head.device
+     GROUP BY device.account;
+   INSERT INTO mailbox_provider (provider, bytes)
+     SELECT account.provider, sum(mailbox_person.bytes) FROM mailbox_person
+     JOIN account ON account.row = mailbox_person.account GROUP BY account.provider;`,
 ];
 
 /** The version of the tables that this program writes. */

@@ -15,7 +15,8 @@ testMailboxStore('sqlite', async () => {
   return {
     store: createSqliteMailbox(store),
     async removeDevice(device) {
-      await store.run('deviceRemove', { account: device, deviceId: 1, by: device });
+      const isSecond = device === 2;
+      await store.run('deviceRemove', { account: isSecond ? 1 : device, deviceId: isSecond ? 2 : 1, by: device });
     },
     async close() {
       await store.close();

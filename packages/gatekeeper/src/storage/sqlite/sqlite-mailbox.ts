@@ -7,10 +7,12 @@ const devicesPerRead = 1_000;
 
 export function createSqliteMailbox(store: SqliteStore): MailboxStore {
   return {
-    append: rows => store.run('mailboxAppend', rows),
+    claim: (device, node) => store.run('mailboxClaim', { device, node }),
+    release: (device, epoch) => store.run('mailboxRelease', { device, epoch }),
+    append: (rows, bounds) => store.run('mailboxAppend', { rows, bounds }),
     remove: ranges => store.run('mailboxRemove', ranges),
-    page: (device, afterSeq, maxCount, maxBytes) => store.read('mailboxPage', { device, afterSeq, maxCount, maxBytes }),
-    state: device => store.read('mailboxState', { device }),
+    page: (device, epoch, afterSeq, maxCount, maxBytes) =>
+      store.read('mailboxPage', { device, epoch, afterSeq, maxCount, maxBytes }),
     expire: (device, nowMs, limit) => store.run('mailboxExpire', { device, nowMs, limit }),
     async devices() {
       const devices: number[] = [];

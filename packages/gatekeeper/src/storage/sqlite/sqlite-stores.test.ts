@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
+import type { AppendOutcome } from '../../mailbox/mailbox-store.ts';
+import { mailboxRow, unbounded } from '../../testing/mailbox-contract.ts';
 import { testStores } from '../../testing/stores-contract.ts';
 import type { Stores } from '../stores.ts';
 import { sqliteStores } from './sqlite-stores.ts';
@@ -37,7 +39,10 @@ test('a store of version 0.1.0 is migrated: people, keys, mail and all else are 
   const { row: device } = anna.devices[0]!;
   assert.deepEqual(await stores.keys.countOneTimeKeys(device), { prekeys: 1, kemPrekeys: 0 });
   assert.deepEqual(await stores.mailboxes.devices(), [device], 'what outlived its device is gone');
-  const waiting = await stores.mailboxes.page(device, 0, 10, 1_000);
+  const claim = await stores.mailboxes.claim(device, 'node');
+  assert.deepEqual({ ...claim }, { kind: 'claimed', epoch: 1, lastSeq: 1_003, count: 3, bytes: 36 });
+  const waiting = await stores.mailboxes.page(device, 1, 0, 10, 1_000);
+  assert(waiting !== 'fenced');
   assert.deepEqual(
     waiting.map(({ seq, stanza }) => [seq, stanza.length, stanza[0]]),
     [
@@ -54,7 +59,11 @@ test('a store of version 0.1.0 is migrated: people, keys, mail and all else are 
   );
   assert.deepEqual(await stores.proofIds.take([new Uint8Array(32).fill(7)], [1_790_000_060_000]), [false]);
   assert.equal((await stores.audit.page(0, 10)).at(-1)?.action, 'enlistment-suspended');
-  // And it goes on from there.
+  // And it goes on from there: what waits counts for the person and the provider.
+  const append = (maxBytesPerPerson: number): Promise<readonly AppendOutcome[]> =>
+    stores.mailboxes.append([mailboxRow(device, 1, 20)], { ...unbounded, maxBytesPerPerson });
+  assert.deepEqual(await append(55), [{ kind: 'person-full' }]);
+  assert.deepEqual(await append(56), [{ kind: 'stored', seq: 1_004 }]);
   assert.equal(await stores.accounts.setOptIn(anna.row, 2, true), true);
   assert.equal((await stores.accounts.find(anna.interopId))?.version, 2);
 });

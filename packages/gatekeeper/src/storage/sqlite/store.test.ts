@@ -8,7 +8,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import type { Claim, MailboxRow } from '../../mailbox/mailbox-store.ts';
 import { addDevices } from '../../testing/add-devices.ts';
+import { mailboxRow, unbounded } from '../../testing/mailbox-contract.ts';
 import { StoreError } from '../store-error.ts';
 import { migrate } from './schema.ts';
 import { maxWaitingCommands, openSqliteStore, type SqliteStore, type StoreOptions } from './store.ts';
@@ -31,26 +33,24 @@ async function openFor(
   return store;
 }
 
-const row = (device: number, seq: number, length = 100) => ({
-  device,
-  seq,
-  expiresAtMs: 1_000,
-  stanza: new Uint8Array(length).fill(seq % 251),
-});
+const append = (store: SqliteStore, rows: readonly MailboxRow[]): Promise<unknown> =>
+  store.run('mailboxAppend', { rows, bounds: unbounded });
+const row = (device: number, number: number, length = 100): MailboxRow => mailboxRow(device, number, length);
 
 const isStoreError =
   (code: string) =>
   (error: unknown): boolean =>
     error instanceof StoreError && error.code === code;
 
-async function count(store: SqliteStore, device: number): Promise<number> {
-  return (await store.read('mailboxState', { device })).count;
+function count(store: SqliteStore, device: number): number {
+  const row = store.reads.prepare('SELECT count(*) AS n FROM mailbox WHERE device = ?').get(device);
+  return Number(row!['n']);
 }
 
 test('what run resolved is read by all three connections', async t => {
   const store = await openFor(t);
-  await store.run('mailboxAppend', [row(1, 1), row(1, 2)]);
-  assert.equal(await count(store, 1), 2);
+  await append(store, [row(1, 1), row(1, 2)]);
+  assert.equal(count(store, 1), 2);
   assert.equal(store.reads.prepare('SELECT count(*) AS n FROM mailbox').get()!['n'], 2);
 });
 
@@ -58,7 +58,7 @@ test('commands keep their order and answer in it, in one commit or many', async 
   const store = await openFor(t);
   const order: number[] = [];
   const work = Array.from({ length: 500 }, async (_, i) => {
-    await store.run('mailboxAppend', [row(1, i + 1)]);
+    await append(store, [row(1, i + 1)]);
     order.push(i);
   });
   assert(store.waiting > 0);
@@ -68,19 +68,20 @@ test('commands keep their order and answer in it, in one commit or many', async 
     order,
     Array.from({ length: 500 }, (_, i) => i),
   );
-  assert.equal(await count(store, 1), 500);
+  assert.equal(count(store, 1), 500);
 });
 
 test('a command that throws writes nothing and fails alone', async t => {
   const store = await openFor(t);
+  const broken = { ...row(1, 4), expiresAtMs: 'never' as unknown as number };
   const outcomes = await Promise.allSettled([
-    store.run('mailboxAppend', [row(1, 1)]),
-    // Its first row is new, its second is there already.
-    store.run('mailboxAppend', [row(1, 2), row(1, 1)]),
-    store.run('mailboxAppend', [row(1, 3)]),
-    store.run('mailboxRemove', [{ device: 1, first: 3, last: 3 }]),
-    store.run('mailboxAppend', [{ ...row(1, 4), stanza: undefined as unknown as Uint8Array }]),
-    store.run('mailboxAppend', [row(1, 5)]),
+    append(store, [row(1, 1)]),
+    // Its first row is new, its second is not one.
+    append(store, [row(1, 2), broken]),
+    append(store, [row(1, 3)]),
+    store.run('mailboxRemove', [{ device: 1, epoch: undefined, first: 2, last: 2 }]),
+    append(store, [broken]),
+    append(store, [row(1, 5)]),
   ]);
   assert.deepEqual(
     outcomes.map(outcome => outcome.status),
@@ -88,33 +89,39 @@ test('a command that throws writes nothing and fails alone', async t => {
   );
   for (const outcome of outcomes)
     if (outcome.status === 'rejected') assert(isStoreError('store-failed')(outcome.reason));
-  const page = await store.read('mailboxPage', { device: 1, afterSeq: 0, maxCount: 10, maxBytes: 10_000 });
+  const kept = store.reads.prepare('SELECT seq, stanza FROM mailbox ORDER BY seq').all();
   assert.deepEqual(
-    page.map(entry => entry.seq),
-    [1, 5],
+    kept.map(each => [each['seq'], (each['stanza'] as Uint8Array)[0]]),
+    [
+      [1, 1],
+      [3, 5],
+    ],
   );
   // Alone in its batch, where there is no savepoint, it fails just the same.
-  await assert.rejects(store.run('mailboxAppend', [row(1, 6), row(1, 5)]), isStoreError('store-failed'));
-  assert.equal(await count(store, 1), 2);
+  await assert.rejects(append(store, [row(1, 6), broken]), isStoreError('store-failed'));
+  assert.equal(count(store, 1), 2);
 });
 
 test('a read that fails answers with an error and the reader lives', async t => {
   const store = await openFor(t);
-  await assert.rejects(store.read('mailboxState', undefined as never), isStoreError('store-failed'));
-  assert.equal(await count(store, 1), 0);
+  await assert.rejects(store.read('mailboxPage', undefined as never), isStoreError('store-failed'));
+  assert.equal(count(store, 1), 0);
 });
 
 test('reads are answered one by one, in their order: a quick one does not wait for a long one behind it', async t => {
   const store = await openFor(t);
   for (let first = 1; first <= 20_000; first += 1_000) {
-    await store.run(
-      'mailboxAppend',
+    await append(
+      store,
       Array.from({ length: 1_000 }, (_, i) => row(1, first + i, 400)),
     );
   }
   const order: string[] = [];
-  const quick = store.read('mailboxPage', { device: 1, afterSeq: 0, maxCount: 1, maxBytes: 1 });
-  const long = Array.from({ length: 10 }, () => store.read('mailboxState', { device: 1 }));
+  const { epoch } = (await store.run('mailboxClaim', { device: 1, node: 'a' })) as Claim;
+  const quick = store.read('mailboxPage', { device: 1, epoch, afterSeq: 0, maxCount: 1, maxBytes: 1 });
+  const long = Array.from({ length: 10 }, () =>
+    store.read('mailboxPage', { device: 1, epoch, afterSeq: 0, maxCount: 20_000, maxBytes: 1e9 }),
+  );
   const beganMs = performance.now();
   await quick;
   const quickMs = performance.now() - beganMs;
@@ -136,7 +143,7 @@ test('a full disk is said to be full, nothing of the batch is kept, and room mak
   let stored = 0;
   let failure: unknown;
   for (let i = 0; failure === undefined && i < 1_000; i++) {
-    const batch = [0, 1, 2].map(part => store.run('mailboxAppend', [row(1, i * 3 + part + 1, 20_000)]));
+    const batch = [0, 1, 2].map(part => append(store, [row(1, i * 3 + part + 1, 20_000)]));
     const outcomes = await Promise.allSettled(batch);
     failure = outcomes.find(outcome => outcome.status === 'rejected')?.reason;
     if (failure === undefined) stored += 3;
@@ -144,11 +151,11 @@ test('a full disk is said to be full, nothing of the batch is kept, and room mak
   }
   assert(isStoreError('disk-full')(failure));
   assert(stored > 10);
-  assert.equal(await count(store, 1), stored, 'all that was acknowledged, and nothing else');
+  assert.equal(count(store, 1), stored, 'all that was acknowledged, and nothing else');
   rmSync(join(disk, 'ballast'));
-  await store.run('mailboxAppend', [row(2, 1)]);
-  assert.equal(await count(store, 1), stored);
-  assert.equal(await count(store, 2), 1);
+  await append(store, [row(2, 1)]);
+  assert.equal(count(store, 1), stored);
+  assert.equal(count(store, 2), 1);
 });
 
 test('a disk that its own mailboxes have filled: removals are written, and make room without help', async t => {
@@ -158,25 +165,24 @@ test('a disk that its own mailboxes have filled: removals are written, and make 
     return;
   }
   const store = await openFor(t, join(disk, 'store.sqlite'), { diskReserveBytes: 8 * 1024 * 1024 });
-  const append = (seq: number): Promise<unknown> => store.run('mailboxAppend', [row(1, seq, 20_000)]);
+  const appendOne = (number: number): Promise<unknown> => append(store, [row(1, number, 20_000)]);
   let stored = 0;
   await assert.rejects(async () => {
-    for (; stored < 1_500; stored++) await append(stored + 1);
+    for (; stored < 1_500; stored++) await appendOne(stored + 1);
   }, isStoreError('disk-full'));
   assert(stored > 200);
   for (let time = 0; time < 3; time++) {
     // Also beside what is refused: more than the disk could ever hold, however much of it is measured as free just now.
-    const first = time * 10_000 + 1;
     const [more, removed] = await Promise.allSettled([
-      store.run('mailboxAppend', [row(1, first + stored, 13_000_000)]),
-      store.run('mailboxRemove', [{ device: 1, first, last: first + stored - 1 }]),
+      append(store, [row(1, 0, 13_000_000)]),
+      store.run('mailboxRemove', [{ device: 1, epoch: undefined, first: 1, last: 1e9 }]),
     ]);
     assert(more.status === 'rejected' && isStoreError('disk-full')(more.reason));
     assert.equal(removed.status, 'fulfilled');
-    assert.equal(await count(store, 1), 0);
+    assert.equal(count(store, 1), 0);
     await new Promise(resolve => setTimeout(resolve, 60));
     await assert.rejects(async () => {
-      for (stored = 0; stored < 1_500; stored++) await append((time + 1) * 10_000 + 1 + stored);
+      for (stored = 0; stored < 1_500; stored++) await appendOne((time + 1) * 10_000 + 1 + stored);
     }, isStoreError('disk-full'));
     assert(stored > 200);
   }
@@ -205,16 +211,16 @@ test('closing waits for what was accepted and refuses what comes after', async t
   const file = join(folderFor(t), 'store.sqlite');
   const store = await openSqliteStore(file);
   addDevices(file, 1);
-  const accepted = Array.from({ length: 50 }, (_, i) => store.run('mailboxAppend', [row(1, i + 1)]));
+  const accepted = Array.from({ length: 50 }, (_, i) => append(store, [row(1, i + 1)]));
   const closed = store.close();
-  await assert.rejects(store.run('mailboxAppend', [row(1, 99)]), isStoreError('store-closed'));
+  await assert.rejects(append(store, [row(1, 99)]), isStoreError('store-closed'));
   await Promise.all(accepted);
   await closed;
   await store.close();
-  await assert.rejects(store.run('mailboxAppend', [row(1, 99)]), isStoreError('store-closed'));
-  await assert.rejects(store.read('mailboxState', { device: 1 }), isStoreError('store-closed'));
+  await assert.rejects(append(store, [row(1, 99)]), isStoreError('store-closed'));
+  await assert.rejects(store.read('mailboxDevices', { afterRow: 0, limit: 1 }), isStoreError('store-closed'));
   const again = await openFor(t, file);
-  assert.equal(await count(again, 1), 50);
+  assert.equal(count(again, 1), 50);
 });
 
 test('more commands than the queue holds are refused at once, the others are kept', async t => {
@@ -249,8 +255,8 @@ test('opening again changes nothing; the tables are made once', async t => {
   for (let i = 1; i <= 3; i++) {
     const store = await openSqliteStore(file);
     if (i === 1) addDevices(file, 1);
-    await store.run('mailboxAppend', [row(1, i)]);
-    assert.equal(await count(store, 1), i);
+    await append(store, [row(1, i)]);
+    assert.equal(count(store, 1), i);
     await store.close();
   }
   const db = new DatabaseSync(file);
@@ -262,7 +268,7 @@ test('a clean close leaves one file', async t => {
   const folder = folderFor(t);
   const store = await openSqliteStore(join(folder, 'store.sqlite'));
   addDevices(join(folder, 'store.sqlite'), 1);
-  await store.run('mailboxAppend', [row(1, 1)]);
+  await append(store, [row(1, 1)]);
   await store.close();
   assert.deepEqual(readdirSync(folder), ['store.sqlite']);
 });
@@ -290,14 +296,16 @@ test('kill -9 in the midst of appends: whatever run resolved is there, and every
     assert(acknowledged.length > 100);
 
     const store = await openSqliteStore(file);
-    const kept = store.reads
-      .prepare('SELECT device, seq, stanza FROM mailbox ORDER BY device, seq')
-      .all() as unknown as {
+    const kept = store.reads.prepare('SELECT device, stanza FROM mailbox ORDER BY device, seq').all() as unknown as {
       device: number;
-      seq: number;
       stanza: Uint8Array;
     }[];
-    const there = new Map(kept.map(each => [`${each.device} ${each.seq}`, each]));
+    const there = new Map(
+      kept.map(each => [
+        `${each.device} ${new DataView(each.stanza.buffer, each.stanza.byteOffset).getUint32(4)}`,
+        each,
+      ]),
+    );
     for (const [device, first] of acknowledged) {
       for (const seq of [first, first + 1, first + 2]) {
         assert.equal(there.get(`${device} ${seq}`)?.stanza[0], seq % 251, `round ${round}: ${device} ${seq}`);
