@@ -45,8 +45,13 @@ export async function copyDatabase(from: string, to: string): Promise<void> {
 
 /** Every page, index and constraint that SQLite can check by itself. */
 export function isSound(database: DatabaseSync): boolean {
-  const [result] = database.prepare('PRAGMA integrity_check').all();
-  return result?.['integrity_check'] === 'ok';
+  try {
+    const [result] = database.prepare('PRAGMA integrity_check').all();
+    return result?.['integrity_check'] === 'ok';
+  } catch {
+    // What is damaged enough can't even be checked.
+    return false;
+  }
 }
 
 /** Makes a file its owner's alone and durable. */
