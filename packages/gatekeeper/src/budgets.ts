@@ -71,6 +71,8 @@ export type Charge = { readonly budget: BudgetName; readonly key: string; readon
 export type Budgets = {
   /** Spends all charges or none. 0: spent; otherwise after how many whole seconds it is worth trying again, at least 1. */
   take(charges: readonly Charge[]): number;
+  /** How often each budget was the reason to refuse. */
+  readonly refusals: ReadonlyMap<BudgetName, number>;
   /** Other rates from now on; what was spent stays spent. */
   reconfigure(config: BudgetConfig): void;
 };
@@ -81,7 +83,9 @@ export function createBudgets(config: BudgetConfig, monotonicMs: () => number): 
   for (const [name, rate] of Object.entries(config)) {
     if (typeof rate === 'object') budgets.set(name as BudgetName, new Budget(rate, config.keysTracked));
   }
+  const refusals = new Map<BudgetName, number>();
   return {
+    refusals,
     reconfigure(next) {
       unlimited = next.unlimited;
       for (const [name, budget] of budgets) budget.reconfigure(next[name], next.keysTracked);
@@ -91,7 +95,9 @@ export function createBudgets(config: BudgetConfig, monotonicMs: () => number): 
       const nowMs = monotonicMs();
       let waitMs = 0;
       for (const { budget, key, cost } of charges) {
-        waitMs = Math.max(waitMs, budgets.get(budget)!.waitMs(key, nowMs, cost));
+        const neededMs = budgets.get(budget)!.waitMs(key, nowMs, cost);
+        if (neededMs > 0) refusals.set(budget, (refusals.get(budget) ?? 0) + 1);
+        waitMs = Math.max(waitMs, neededMs);
       }
       if (waitMs > 0) return Math.ceil(waitMs / 1000);
       for (const { budget, key, cost } of charges) budgets.get(budget)!.spend(key, nowMs, cost);

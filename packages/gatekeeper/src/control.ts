@@ -60,6 +60,8 @@ export type BulkResult =
 export type Control = {
   readonly accounts: CachedAccounts;
   readonly login: Login;
+  /** Logins since the start, by outcome: `admitted`, or the code of the refusal. */
+  readonly logins: ReadonlyMap<string, number>;
   readonly verifyProof: VerifyProof;
   readonly iqHandlers: IqHandlers;
   readonly registry: Registry;
@@ -191,11 +193,15 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     proofIds: stores.proofIds,
     monotonicMs,
   });
+  const logins = new Map<string, number>();
   const login = createLogin({
     verifyProof,
     accounts,
     registry,
-    onRefused: code => log('info', 'login-refused', { code }),
+    onDecided: outcome => {
+      logins.set(outcome, (logins.get(outcome) ?? 0) + 1);
+      if (outcome !== 'admitted') log('info', 'login-refused', { code: outcome });
+    },
   });
   const reach = (from: Account, to: Account): boolean => mayReach(from, to, registry);
   const media = createMedia({
@@ -246,6 +252,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
   return {
     accounts,
     login,
+    logins,
     verifyProof,
     iqHandlers,
     registry,

@@ -73,7 +73,14 @@ export type Core = {
 export async function openCore(deps: CoreDeps): Promise<Core> {
   const defect = (error: unknown): void => deps.log('session-failed', errorPlace(error), 'error');
   const sessions = new Sessions(defect);
-  const counters = { routed: 0, refused: 0, storageRefused: 0, dropped: 0, damaged: 0 };
+  const counters = {
+    routed: 0,
+    refused: 0,
+    storageRefused: 0,
+    dropped: 0,
+    damaged: 0,
+    refusedBy: new Map<string, number>(),
+  };
   const mailboxes = new Mailboxes({
     store: deps.mailboxStore,
     node: randomUUID(),

@@ -1,5 +1,6 @@
 // Opens the configured ports and closes them. Knows nothing of what is said on them.
 import type { RequestListener } from 'node:http';
+import { join } from 'node:path';
 import type { Server, Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import type { Config } from './config-schema.ts';
@@ -188,7 +189,14 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
     const adminApi = await buildAdminHttp({
       control,
       stores,
-      metrics: createMetrics(core, control, stores),
+      metrics: createMetrics({
+        core,
+        control,
+        stores,
+        databaseFile: join(config.dataFolder, 'gatekeeper.sqlite'),
+        certificateExpiresAtMs: () => certificate?.expiresAtMs,
+        nowMs: Date.now,
+      }),
       log,
       nowMs: Date.now,
       token: deps.adminToken,

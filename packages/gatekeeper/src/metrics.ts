@@ -1,10 +1,23 @@
 // What operators measure: counts without any label that names a person, device or address.
+import { statSync } from 'node:fs';
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import type { Control } from './control.ts';
 import type { Core } from './core.ts';
 import type { Stores } from './storage/stores.ts';
 
-export function createMetrics(core: Core, control: Control, stores: Stores): Registry {
+export type MetricsDeps = {
+  readonly core: Core;
+  readonly control: Control;
+  readonly stores: Stores;
+  /** Of the embedded store. */
+  readonly databaseFile: string;
+  /** When the certificate ends; undefined without one. */
+  readonly certificateExpiresAtMs: () => number | undefined;
+  readonly nowMs: () => number;
+};
+
+export function createMetrics(deps: MetricsDeps): Registry {
+  const { core, control, stores } = deps;
   const registry = new Registry();
   collectDefaultMetrics({ register: registry, prefix: 'drawbridge_' });
   const gauge = (name: string, help: string, value: () => number): void => {
@@ -62,5 +75,92 @@ export function createMetrics(core: Core, control: Control, stores: Stores): Reg
     () => core.counters.dropped,
   );
   counter('mailbox_damaged_total', 'Stored entries that could not be read', () => core.counters.damaged);
+  addOutcomes(registry, deps);
+  addStorage(registry, deps);
   return registry;
+}
+
+/** Counts by a closed word: an outcome, a condition, a budget, a provider's number. */
+function addOutcomes(registry: Registry, { core, control }: MetricsDeps): void {
+  const counts = (
+    name: string,
+    help: string,
+    label: string,
+    values: () => Iterable<readonly [string, number]>,
+  ): void => {
+    const metric = new Counter({
+      name: `drawbridge_${name}`,
+      help,
+      labelNames: [label],
+      registers: [],
+      collect() {
+        this.reset();
+        for (const [word, value] of values()) this.inc({ [label]: word }, value);
+      },
+    });
+    registry.registerMetric(metric);
+  };
+  counts('logins_total', 'Logins by outcome: admitted, or the code of the refusal', 'outcome', () => control.logins);
+  counts(
+    'refusals_total',
+    'Stanzas refused with an error, by its condition',
+    'condition',
+    () => core.counters.refusedBy,
+  );
+  counts(
+    'budget_refusals_total',
+    'Requests refused because a budget was spent',
+    'budget',
+    () => control.budgets.refusals,
+  );
+  counts('wake_ups_total', 'Wake-ups by outcome', 'outcome', () => {
+    const { sent, givenUp, failed, dropped } = control.wakeUps.counters;
+    return Object.entries({ sent, 'given-up': givenUp, failed, dropped });
+  });
+  const sessions = new Gauge({
+    name: 'drawbridge_provider_sessions',
+    help: "Sessions of each provider's devices, by its number (0: own users)",
+    labelNames: ['provider'],
+    registers: [],
+    collect() {
+      this.reset();
+      for (const { number } of control.registry.list()) this.set({ provider: String(number) }, 0);
+      for (const { provider } of core.sessions.all()) this.inc({ provider: String(provider) });
+    },
+  });
+  registry.registerMetric(sessions);
+}
+
+/** What fills up, ends or lags. */
+function addStorage(registry: Registry, deps: MetricsDeps): void {
+  const gauge = (name: string, help: string, value: () => number | undefined | Promise<number>): void => {
+    const metric = new Gauge({
+      name: `drawbridge_${name}`,
+      help,
+      registers: [],
+      async collect() {
+        const now = await value();
+        if (now !== undefined) this.set(now);
+      },
+    });
+    registry.registerMetric(metric);
+  };
+  const size = (file: string): number => statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  gauge('database_bytes', "Size of the database's file", () => size(deps.databaseFile));
+  gauge('database_wal_bytes', "Size of the database's write-ahead log", () => size(`${deps.databaseFile}-wal`));
+  gauge('certificate_days_left', 'Days until the certificate that is served ends', () => {
+    const atMs = deps.certificateExpiresAtMs();
+    return atMs === undefined ? undefined : (atMs - deps.nowMs()) / 86_400_000;
+  });
+  gauge('providers_without_keys', 'Live providers whose key set has not been fetched yet', () =>
+    deps.control.registry.withoutKeys(),
+  );
+  gauge('storage_answer_seconds', 'How long storage took to say how it is, a write included', async () => {
+    const startMs = performance.now();
+    await deps.stores.health();
+    return (performance.now() - startMs) / 1_000;
+  });
+  gauge('storage_works', '1: storage takes writes and answers reads; 0: full, late or failed', async () =>
+    (await deps.stores.health()) === 'works' ? 1 : 0,
+  );
 }

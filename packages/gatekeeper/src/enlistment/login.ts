@@ -84,8 +84,8 @@ export function createLogin(deps: {
   readonly verifyProof: VerifyProof;
   readonly accounts: Accounts;
   readonly registry: Registry;
-  /** Called once for each refusal, with the code alone. */
-  readonly onRefused?: (code: LoginErrorCode) => void;
+  /** Called once for each login, with its outcome alone. */
+  readonly onDecided?: (outcome: 'admitted' | LoginErrorCode) => void;
 }): Login {
   const { verifyProof, accounts, registry } = deps;
 
@@ -121,7 +121,7 @@ export function createLogin(deps: {
   return {
     async authenticate(token, context) {
       const result = await decide(token, context);
-      if (result.kind === 'refused') deps.onRefused?.(result.code);
+      deps.onDecided?.(result.kind === 'refused' ? result.code : 'admitted');
       return result;
     },
   };

@@ -49,6 +49,7 @@ function scene(cached?: Account) {
     limits: { ...defaultMailboxLimits, maxEntriesPerSender: 2 },
     events: { congested: () => {}, damaged: () => {} },
   });
+  const counters = { routed: 0, refused: 0, storageRefused: 0, dropped: 0, refusedBy: new Map<string, number>() };
   const router = new Router({
     domain,
     accounts: { peek: () => cached, find, findAfresh: find, findByIdentifier: () => Promise.resolve(undefined) },
@@ -72,7 +73,7 @@ function scene(cached?: Account) {
     sessionsOf: () => [],
     nowMs: () => 0,
     maxOpenRequests: 64,
-    counters: { routed: 0, refused: 0, storageRefused: 0, dropped: 0 },
+    counters,
   });
   const host = {
     domain,
@@ -112,7 +113,7 @@ function scene(cached?: Account) {
     for (let i = 0; i < 5; i++) await turn();
     session.flush();
   };
-  return { session, written, defects, reads, settled, isPaused: () => paused };
+  return { session, counters, written, defects, reads, settled, isPaused: () => paused };
 }
 
 test('what follows a held stanza waits for it, and reading stops until then', async () => {
@@ -213,4 +214,12 @@ test('a handler that throws costs one answer: the stream goes on, and the operat
     [true, true],
   );
   assert.equal(session.core.handled, 4);
+});
+
+test('refusals are counted by their condition', async () => {
+  const { session, counters, settled } = scene();
+  session.receive(element('message', NS_CLIENT, { to: `x@${domain}`, type: 'chat', id: '1' }, []));
+  session.afterInput();
+  await settled();
+  assert.deepEqual([...counters.refusedBy], [['service-unavailable', 1]]);
 });

@@ -54,7 +54,14 @@ type Parties = { readonly from: Account | undefined; readonly to: Account | unde
 export const maxHeldStanzas = 10_000;
 
 /** What operators count; no labels that name anybody. */
-export type RouterCounters = { routed: number; refused: number; storageRefused: number; dropped: number };
+export type RouterCounters = {
+  routed: number;
+  refused: number;
+  storageRefused: number;
+  dropped: number;
+  /** `refused`, by the condition of the error. */
+  readonly refusedBy: Map<string, number>;
+};
 
 const unavailable = stanzaErrorElement('service-unavailable', { type: 'cancel' });
 /** What a sender is told: `wait`, and whose share is used up when it is not the device's own mailbox that is full. */
@@ -107,6 +114,12 @@ class MessageReceipt implements Receipt {
   refused(because: RefusedBecause): void {
     this.#router.storageRefused(this.#session, new EnvelopeElement(this.#message), because);
   }
+}
+
+/** The condition inside an error element; a closed word of ours. */
+function conditionOf(error: Element): string {
+  const [first] = error.children;
+  return first === undefined || first instanceof Uint8Array || typeof first === 'string' ? 'none' : first.name;
 }
 
 export class Router {
@@ -440,7 +453,10 @@ export class Router {
   }
 
   #refuse(session: DeviceSession, el: Element, error: Element): void {
-    this.#deps.counters.refused++;
+    const { counters } = this.#deps;
+    counters.refused++;
+    const condition = conditionOf(error);
+    counters.refusedBy.set(condition, (counters.refusedBy.get(condition) ?? 0) + 1);
     this.#answer(session, el, error);
   }
 
