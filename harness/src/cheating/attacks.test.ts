@@ -1,7 +1,9 @@
-// Every attack of the table. What nobody may ever be shown is looked at after each.
+// Every attack of the table, and a seeded mix of lies (`npm run cheat` plays long ones). What nobody may ever be shown is looked at after each.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { attacks } from './attacks.ts';
+import { seededRandom } from '../durability/random.ts';
+import { playMix } from './mix.ts';
 import { CheatingNetwork } from './network.ts';
 
 let network: CheatingNetwork;
@@ -22,3 +24,13 @@ for (const { name, permitted, play } of attacks) {
     }
   });
 }
+
+test('a seeded mix of lies deceives nobody, and last words arrive', { timeout: 180_000 }, async t => {
+  const round = network.round();
+  try {
+    const outcome = await playMix(round, { random: seededRandom(11), lyingMs: 4_000 });
+    t.diagnostic(JSON.stringify(outcome));
+  } finally {
+    await round.leave();
+  }
+});

@@ -91,7 +91,7 @@ export class Messenger {
     this.writing = new Writing(authoring, this.profile);
     this.receipts = new Receipts(authoring, outbox);
     this.preferences = new Preferences(authoring, outbox, emit);
-    this.#keys = new KeyUpkeep({ store, suite, request, emit });
+    this.#keys = new KeyUpkeep({ store, suite, request, clock, emit });
     this.#transfer = new HistoryTransfer({ own, clock, outbox, noted: settings.noted });
     this.#inbox = new Inbox({
       store,

@@ -2,25 +2,31 @@
 // Knows nothing of when; asks the encryption suite what is due.
 // Source: docs/protocol/06-stanzas.md section 6.2.
 import type { E2eeSuite, KeyPublication } from '@drawbridge/e2ee/suite';
+import type { Clock } from '../clock.ts';
+import { RequestRefused } from '../connection/connection.ts';
 import { countKeys, type KeyCounts, publishKeys, type Request } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
+import { addNotice } from '../notices/notice-records.ts';
 import { committed } from '../outbox/outbox.ts';
 import type { EncryptedStore } from '../store/store.ts';
+import { transact } from '../store/transact.ts';
 
-/** Rounds of publishing keys for one count: at most 50 of each kind go in one. */
-const maxPublishRounds = 4;
+/** Rounds of publishing keys for one count: at most 50 of each kind go in one, and some may clash. */
+const maxPublishRounds = 8;
 
 export type KeyUpkeepContext = {
   readonly store: EncryptedStore;
   readonly suite: E2eeSuite;
   readonly request: Request;
+  readonly clock: Clock;
   readonly emit: (event: ClientEvent) => void;
 };
 
 export class KeyUpkeep {
   readonly #context: KeyUpkeepContext;
   #work: Promise<void> = Promise.resolve();
+  #saidRestored = false;
 
   constructor(context: KeyUpkeepContext) {
     this.#context = context;
@@ -52,10 +58,33 @@ export class KeyUpkeep {
       );
       if (!due.ok) throw new ClientError('store-failed', { cause: due.error });
       if (due.value === undefined) return;
-      await publishKeys(request, due.value);
-      await this.#confirm(due.value);
+      if (await this.#publish(due.value)) await this.#confirm(due.value);
       counts = await countKeys(request);
     }
+  }
+
+  /**
+   * False when an id is the directory's already, with another key: this store is older than what it has published, and
+   * says so. The rotating keys go alone then, and the next round takes ids that follow.
+   */
+  async #publish(publication: KeyPublication): Promise<boolean> {
+    const { request, store, emit, clock } = this.#context;
+    try {
+      await publishKeys(request, publication);
+      return true;
+    } catch (error) {
+      if (!(error instanceof RequestRefused) || error.stanzaError.condition !== 'conflict') throw error;
+    }
+    if (!this.#saidRestored) {
+      this.#saidRestored = true;
+      transact(store, tx => addNotice(tx, { kind: 'store-restored' }, clock.nowMs()));
+      const detail = 'this folder is older than what the gatekeeper has of it: it was restored, or is a copy';
+      emit({ kind: 'problem', error: new ClientError('store-failed', { detail }) });
+    }
+    const rotating = { ...publication, prekeys: [], kemPrekeys: [] };
+    if (rotating.signedPrekey === undefined && rotating.lastResortKemPrekey === undefined) return false;
+    await publishKeys(request, rotating);
+    return true;
   }
 
   async #confirm(publication: KeyPublication): Promise<void> {

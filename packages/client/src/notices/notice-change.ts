@@ -7,6 +7,8 @@ export type NoticeChange =
   | Extract<IdentityEvent, { readonly kind: 'identity-changed' }>
   /** The gatekeeper lists devices of somebody that have different identity keys. Nothing was sent to them. */
   | { readonly kind: 'two-identities'; readonly interopId: string }
+  /** This folder is older than what the gatekeeper has of it: it was restored from a backup, or another copy is at work. */
+  | { readonly kind: 'store-restored' }
   /** A device of this person that was never heard of here has spoken. */
   | { readonly kind: 'own-device-appeared'; readonly deviceId: number }
   /**
@@ -31,6 +33,7 @@ export function chatOf(change: NoticeChange): string | undefined {
     case 'contact-moved':
       return change.before;
     case 'own-device-appeared':
+    case 'store-restored':
       return undefined;
   }
 }
@@ -46,6 +49,8 @@ export function noticeWords(change: NoticeChange): string {
       return 'Devices of this person have different identity keys. Nothing was sent to them.';
     case 'contact-moved':
       return `${change.identifier} at ${change.provider} leads to somebody else now.`;
+    case 'store-restored':
+      return 'This folder was restored from a backup, or another copy of it is at work.';
     case 'own-device-appeared':
       return `Device ${change.deviceId} of your own has appeared.`;
   }

@@ -29,6 +29,8 @@ function keyOf(change: NoticeChange): string {
       return `identity ${change.interopId}`;
     case 'two-identities':
       return `identities ${change.interopId}`;
+    case 'store-restored':
+      return 'store';
     case 'own-device-appeared':
       return `device ${change.deviceId}`;
     case 'contact-moved':

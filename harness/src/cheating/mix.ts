@@ -1,0 +1,211 @@
+// Three people who have compared their safety numbers write to each other while the gatekeeper lies as a seed says. Then it is
+// honest again, they refuse whatever it made them ask, and their last words must arrive.
+// What happened is judged by the book alone: who said what to whom, who was shown what, who was told what.
+import assert from 'node:assert/strict';
+import { attribute, type Element, element } from '@drawbridge/wire/element';
+import { NS_DIRECTORY, NS_KEYS } from '@drawbridge/wire/namespaces';
+import type { Message } from '@drawbridge/client';
+import type { Random } from '../durability/random.ts';
+import { Impostor } from './impostor.ts';
+import { type CheatingNetwork, type Person, until } from './network.ts';
+import { flipped, notFound, withAttributes, withPayload } from './stanzas.ts';
+
+export type MixOptions = { readonly random: Random; readonly lyingMs: number };
+export type MixOutcome = { readonly said: number; readonly seen: number; readonly lies: Record<string, number> };
+
+/** A message, and whom it was for. */
+type Said = { readonly from: Person; readonly to: Person; readonly text: string; readonly message: Message };
+
+/** Throws when somebody was shown or told what is not so, an impostor could read something, or last words stay away. */
+export async function playMix(network: CheatingNetwork, { random, lyingMs }: MixOptions): Promise<MixOutcome> {
+  const people = [await network.person('anna'), await network.person('bob'), await network.person('clara')];
+  await acquaint(people);
+  const impostors = await Promise.all(people.map(({ id }) => Impostor.pose({ interopId: id, deviceId: 1 })));
+  const liar = new Liar(network, people, impostors, random);
+  network.gatekeeper.lies = liar.lies();
+  const said: Said[] = [];
+  const endMs = performance.now() + lyingMs;
+  for (let number = 0; performance.now() < endMs; number++) {
+    const from = random.pick(people);
+    const to = random.pick(people.filter(each => each !== from));
+    const text = `${from.name.identifier} to ${to.name.identifier}: ${number}`;
+    const how = random.pick([to.name, { interopId: to.id }]);
+    // A refusal in words is an outcome too.
+    await from.say(to, text, how).then(
+      message => said.push({ from, to, text, message }),
+      () => liar.note('refused'),
+    );
+    if (random.share() < 0.1) await liar.forge();
+    if (random.share() < 0.1) await reconnected(from);
+    if (random.share() < 0.1) await lookedUp(from, to);
+    await new Promise(resolve => setTimeout(resolve, random.integer(0, 40)));
+  }
+  network.gatekeeper.lies = {};
+  liar.release();
+  for (const person of people) await refuseAll(person);
+  await lastWords(people, random);
+  network.check();
+  for (const { read } of impostors) assert.deepEqual(read, [], 'an impostor could read this');
+  for (const { from, to, text, message } of said) {
+    const isSeen = to.shown.some(each => each.text === text);
+    assert(isSeen || !from.receipts().includes(message.id), `“${text}” is delivered, and was never shown`);
+  }
+  const seen = said.filter(({ to, text }) => to.shown.some(each => each.text === text)).length;
+  return { said: said.length, seen, lies: liar.count };
+}
+
+/** Everybody knows everybody, and has compared. */
+async function acquaint(people: readonly Person[]): Promise<void> {
+  for (const from of people) {
+    for (const to of people.filter(each => each !== from)) {
+      const text = `hello ${to.name.identifier}, I am ${from.name.identifier}`;
+      await from.say(to, text);
+      await to.sees(text);
+    }
+  }
+  for (const from of people) for (const to of people.filter(each => each !== from)) await from.verify(to);
+}
+
+async function reconnected({ client }: Person): Promise<void> {
+  await client.disconnect();
+  await client.connect();
+}
+
+/** The directory is asked again who somebody is: refused, or not found, is an outcome too. */
+async function lookedUp({ client }: Person, { name }: Person): Promise<void> {
+  await client.contacts.find(name.provider, name.identifier).catch(() => undefined);
+}
+
+/** What a careful person does: no key and no name is accepted that the other did not speak of. */
+async function refuseAll(person: Person): Promise<void> {
+  const { client } = person;
+  for (const { change } of client.notices.list()) {
+    if (change.kind === 'identity-changed') {
+      const { pending } = await client.identities.get({ interopId: change.interopId });
+      if (pending !== undefined) await client.identities.reject({ interopId: change.interopId }, pending.identityKey);
+    }
+    if (change.kind === 'contact-moved' && change.needsAcceptance) {
+      try {
+        client.contacts.rejectMove(change);
+      } catch {
+        // It was refused before.
+      }
+    }
+  }
+  await reconnected(person);
+}
+
+async function lastWords(people: readonly Person[], random: Random): Promise<void> {
+  for (const from of people) {
+    for (const to of people.filter(each => each !== from)) {
+      const text = `last words ${random.integer(0, 1e9)}`;
+      await from.say(to, text, { interopId: to.id });
+      await until(
+        () => to.shown.some(each => each.text === text),
+        `${to.name.identifier} sees the last words of ${from.name.identifier}`,
+      );
+    }
+  }
+}
+
+class Liar {
+  readonly count: Record<string, number> = {};
+  readonly #network: CheatingNetwork;
+  readonly #people: readonly Person[];
+  readonly #impostors: readonly Impostor[];
+  readonly #random: Random;
+  readonly #kept: { readonly who: string; readonly message: Element }[] = [];
+
+  constructor(network: CheatingNetwork, people: readonly Person[], impostors: readonly Impostor[], random: Random) {
+    this.#network = network;
+    this.#people = people;
+    this.#impostors = impostors;
+    this.#random = random;
+  }
+
+  note(lie: string): void {
+    this.count[lie] = (this.count[lie] ?? 0) + 1;
+  }
+
+  lies(): CheatingNetwork['gatekeeper']['lies'] {
+    return {
+      deliver: (message, who) => this.#deliver(message, who),
+      answer: (asked, answer, who) => this.#answer(asked, answer, who),
+      accept: (message, who) => {
+        const author = this.#people.find(each => each.jid === who);
+        if (author !== undefined) for (const each of this.#impostors) void each.open(message, author.address);
+        return [message];
+      },
+    };
+  }
+
+  /** What was held back comes now. */
+  release(): void {
+    for (const { who, message } of this.#kept.splice(0)) this.#network.gatekeeper.give(who, message);
+  }
+
+  /** A message of an impostor, as of the person it poses as. */
+  async forge(): Promise<void> {
+    const impostor = this.#random.pick(this.#impostors);
+    const victim = this.#random.pick(this.#people.filter(each => each.id !== impostor.as.interopId));
+    const jid = `${victim.id}@citadel.example`;
+    const asked = element('bundle', NS_KEYS, { jid, device: String(victim.address.deviceId) });
+    const front = this.#people.find(each => each.id === impostor.as.interopId)!;
+    await impostor.meet(victim.id, await this.#network.gatekeeper.ask(front.jid, asked));
+    const body = { kind: 'text', text: 'a forgery' } as const;
+    const message = await impostor.say(victim.address, body, this.#random.share() < 0.7);
+    this.note('forged');
+    this.#network.gatekeeper.give(victim.jid, message);
+  }
+
+  #deliver(message: Element, who: string): readonly Element[] {
+    const share = this.#random.share();
+    if (share < 0.7) return [message];
+    const other = this.#random.pick(this.#people);
+    const lie = this.#random.pick(['dropped', 'repeated', 'late', 'swapped', 'flipped', 'misdirected'] as const);
+    this.note(lie);
+    switch (lie) {
+      case 'dropped':
+        return [];
+      case 'repeated':
+        return [message, withAttributes(message, { id: `again-${this.#random.integer(0, 1e9)}` }), message];
+      case 'late':
+        this.#kept.push({ who, message });
+        return this.#kept.length > 4
+          ? this.#kept.splice(0).flatMap(each => (each.who === who ? [each.message] : []))
+          : [];
+      case 'swapped':
+        return [withAttributes(message, { from: other.jid })];
+      case 'flipped':
+        return [flipped(message)];
+      case 'misdirected':
+        this.#network.gatekeeper.give(other.jid, withAttributes(message, { to: other.jid }));
+        return [message];
+    }
+  }
+
+  #answer(asked: Element, answer: Element, who: string): Element {
+    const person = (attribute(asked, 'jid') ?? '').split('@')[0];
+    const impostor = this.#impostors.find(each => each.as.interopId === person);
+    const isOwn = impostor !== undefined && who.startsWith(impostor.as.interopId);
+    if (isOwn || this.#random.share() < 0.5) return answer;
+    if (asked.ns === NS_KEYS && asked.name === 'bundle' && impostor !== undefined) {
+      this.note('false keys');
+      return withPayload(answer, impostor.bundle());
+    }
+    if (asked.ns === NS_KEYS && asked.name === 'devices' && impostor !== undefined) {
+      this.note('false devices');
+      const ids = this.#random.pick([['1'], ['1', '2'], ['2'], []]);
+      const devices = ids.map(id => element('device', NS_KEYS, { id, registration: String(impostor.registrationId) }));
+      return withPayload(answer, element('devices', NS_KEYS, { jid: `${person}@citadel.example` }, devices));
+    }
+    if (asked.ns === NS_DIRECTORY) {
+      this.note('false names');
+      const other = this.#random.pick(this.#people);
+      return asked.name === 'lookup'
+        ? withPayload(answer, element('lookup', NS_DIRECTORY, { jid: `${other.id}@citadel.example` }))
+        : notFound(answer);
+    }
+    return answer;
+  }
+}
