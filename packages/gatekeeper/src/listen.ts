@@ -61,6 +61,7 @@ export type ListenDeps = {
   readonly compact: CompactOptions;
   readonly compactKeys: CompactKeys;
   readonly adminToken: string;
+  readonly metricsToken: string;
   readonly log: ControlLog;
   readonly development: Development;
 };
@@ -200,6 +201,7 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
       log,
       nowMs: Date.now,
       token: deps.adminToken,
+      metricsToken: deps.metricsToken,
       isReady: () => ready,
     });
     applications.push(adminApi);

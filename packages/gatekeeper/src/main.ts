@@ -141,6 +141,7 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
     keyTimer.unref();
     closers.push(() => clearInterval(keyTimer));
     const adminToken = openAdminToken(config.dataFolder);
+    const metricsToken = openAdminToken(config.dataFolder, 'metrics-token');
     let listening: Listening | undefined;
     // Sockets go last, so that sessions can say goodbye on them.
     closers.push(async () => await listening?.destroy());
@@ -157,6 +158,7 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
       compact,
       compactKeys,
       adminToken,
+      metricsToken,
       log,
       development,
     });

@@ -34,9 +34,13 @@ async function scrape(
   const gatekeeper = await startGatekeeper({ config: parsed.config, log: () => {} });
   try {
     await use(gatekeeper.control);
-    const authorization = `Bearer ${readFileSync(join(folder, 'data', 'admin-token'), 'utf8').trim()}`;
+    const authorization = `Bearer ${readFileSync(join(folder, 'data', 'metrics-token'), 'utf8').trim()}`;
     const answer = await fetch(`http://127.0.0.1:${gatekeeper.ports.admin}/metrics`, { headers: { authorization } });
     assert.equal(answer.status, 200);
+    const providers = await fetch(`http://127.0.0.1:${gatekeeper.ports.admin}/admin/v1/providers`, {
+      headers: { authorization },
+    });
+    assert.equal(providers.status, 401, 'the metrics credential opens nothing else');
     return await answer.text();
   } finally {
     await gatekeeper.close();

@@ -20,6 +20,8 @@ export type AdminHttpDeps = {
   readonly nowMs: () => number;
   /** From `openAdminToken`. */
   readonly token: string;
+  /** Admits to `/metrics` alone; the other token does too. Nobody has one when left out. */
+  readonly metricsToken?: string;
   /** False while starting and while shutting down. */
   readonly isReady: () => boolean;
 };
@@ -31,9 +33,12 @@ export class AdminTokenError extends Error {
   readonly code = 'admin-token-unusable';
 }
 
-/** Reads the `admin-token` file in the data folder, or makes one with 256 random bits, mode 0600. */
-export function openAdminToken(dataFolder: string): string {
-  const file = join(dataFolder, 'admin-token');
+/**
+ * Reads a token's file in the data folder, or makes one with 256 random bits, mode 0600. `metrics-token` reads metrics and
+ * nothing else, so that it may lie where Prometheus is configured.
+ */
+export function openAdminToken(dataFolder: string, name: 'admin-token' | 'metrics-token' = 'admin-token'): string {
+  const file = join(dataFolder, name);
   let text: string;
   try {
     text = readFileSync(file, 'utf8').trim();
@@ -73,12 +78,15 @@ export async function buildAdminHttp(deps: AdminHttpDeps): Promise<AdminHttp> {
   // Digests have one length, and comparing them tells nothing about the token.
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
   const wanted = digest(deps.token);
+  const forMetrics = deps.metricsToken === undefined ? undefined : digest(deps.metricsToken);
 
   app.addHook('onRequest', async (request, reply) => {
     const path = request.routeOptions.url;
     if (path === '/healthz' || path === '/readyz') return undefined;
     const token = /^Bearer ([\x21-\x7e]{1,512})$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
-    if (timingSafeEqual(digest(token), wanted)) return undefined;
+    const given = digest(token);
+    if (timingSafeEqual(given, wanted)) return undefined;
+    if (path === '/metrics' && forMetrics !== undefined && timingSafeEqual(given, forMetrics)) return undefined;
     log('warn', 'admin-refused', { code: 'admin-credential-required' });
     return problem(reply, 'admin-credential-required');
   });
