@@ -70,4 +70,22 @@ export const falseProofs: readonly Attack[] = [
       return 'refused';
     },
   },
+  {
+    name: 'the gatekeeper gives itself out for another, to get a proof that is meant for that one',
+    permitted: ['refused'],
+    async play(network) {
+      const audiences: string[] = [];
+      const client = await network.client('misled', 'crow.example', {
+        proofSource: ({ audience, jkt }) => {
+          audiences.push(audience);
+          return network.crow.proof({ subject: 'misled', audience, jkt });
+        },
+      });
+      network.gatekeeper.lies.offer = offer => ({ ...offer, issuer: 'https://other.example' });
+      await assert.rejects(client.account.enlist(), error => error instanceof Error && 'code' in error);
+      assert.deepEqual(audiences, [], 'no proof was asked for');
+      await client.close();
+      return 'refused';
+    },
+  },
 ];

@@ -132,9 +132,8 @@ export class Authoring {
   }
 }
 
-/** A content with its hybrid logical stamp: after everything that was said or heard here, whatever the clock says. One that has its own keeps it. */
+/** A content with its hybrid logical stamp: after everything that was said or heard here, whatever the clock says. */
 function stamped(tx: Transaction, content: Content): Content {
-  if (content.stampMs !== undefined) return content;
   const stampMs = nextStamp(content.sentAtMs, readStamp(tx));
   writeStamp(tx, stampMs);
   return { ...content, stampMs };
