@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import { makeDecryptionError } from '@drawbridge/e2ee/retry';
 import type { ClientEvent } from '@drawbridge/client';
-import { attribute, childElement, type Element, element } from '@drawbridge/wire/element';
+import { attribute, childElement, childElements, type Element, element } from '@drawbridge/wire/element';
 import { NS_E2EE, NS_KEYS } from '@drawbridge/wire/namespaces';
 import type { Attack } from './attack.ts';
 import { Impostor } from './impostor.ts';
@@ -28,7 +28,7 @@ const isAbout = (asked: Element, name: string, person: Person): boolean =>
 
 const deviceList = (person: Person, devices: readonly { id: number; registration: number }[]): Element =>
   element(
-    'devices',
+    'manifest',
     NS_KEYS,
     { jid: `${person.id}@citadel.example` },
     devices.map(({ id, registration }) =>
@@ -42,7 +42,7 @@ function giveFalseKeys(network: CheatingNetwork, anna: Person, bob: Person, impo
     answer(asked, answer, who) {
       if (who !== anna.jid) return answer;
       const { deviceId: id } = impostor.as;
-      if (isAbout(asked, 'devices', bob))
+      if (isAbout(asked, 'manifest', bob))
         return withPayload(answer, deviceList(bob, [{ id, registration: impostor.registrationId }]));
       return isAbout(asked, 'bundle', bob) ? withPayload(answer, impostor.bundle()) : answer;
     },
@@ -174,10 +174,12 @@ export const falseKeys: readonly Attack[] = [
           if (who !== anna.jid) return answer;
           if (isAbout(asked, 'bundle', bob))
             return attribute(asked, 'device') === '9' ? withPayload(answer, impostor.bundle()) : answer;
-          if (!isAbout(asked, 'devices', bob)) return answer;
-          const list = childElement(answer, 'devices', NS_KEYS)!;
+          if (!isAbout(asked, 'manifest', bob)) return answer;
+          const list = childElement(answer, 'manifest', NS_KEYS)!;
+          // Nobody signed for it, so that the list comes without a manifest: as after a change of identity.
+          const others = childElements(list).filter(child => child.name === 'device');
           const ghost = { id: '9', registration: String(impostor.registrationId) };
-          return withPayload(answer, { ...list, children: [...list.children, element('device', NS_KEYS, ghost)] });
+          return withPayload(answer, { ...list, children: [...others, element('device', NS_KEYS, ghost)] });
         },
         accept(message, who) {
           if (who !== anna.jid) return [message];
@@ -207,10 +209,12 @@ export const falseKeys: readonly Attack[] = [
           bundles++;
           return attribute(asked, 'device') === '9' ? withPayload(answer, impostor.bundle()) : answer;
         }
-        if (!isAbout(asked, 'devices', bob)) return answer;
-        const list = childElement(answer, 'devices', NS_KEYS)!;
+        if (!isAbout(asked, 'manifest', bob)) return answer;
+        const list = childElement(answer, 'manifest', NS_KEYS)!;
+        // Nobody signed for it: without a manifest, as after a change of identity.
+        const others = childElements(list).filter(child => child.name === 'device');
         const ghost = { id: '9', registration: String(impostor.registrationId) };
-        return withPayload(answer, { ...list, children: [...list.children, element('device', NS_KEYS, ghost)] });
+        return withPayload(answer, { ...list, children: [...others, element('device', NS_KEYS, ghost)] });
       };
       await reconnected(anna);
       await anna.say(bob, 'to two Bobs');

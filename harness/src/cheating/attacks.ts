@@ -2,8 +2,15 @@
 // Each plays against real clients over a real transport.
 import type { Attack } from './attack.ts';
 import { carriedElsewhere } from './attacks-on-carriage.ts';
+import { falseDevices } from './attacks-on-devices.ts';
 import { falseKeys } from './attacks-on-keys.ts';
 import { falseNames } from './attacks-on-names.ts';
 import { falseProofs } from './attacks-on-proofs.ts';
 
-export const attacks: readonly Attack[] = [...carriedElsewhere, ...falseKeys, ...falseNames, ...falseProofs];
+export const attacks: readonly Attack[] = [
+  ...carriedElsewhere,
+  ...falseKeys,
+  ...falseDevices,
+  ...falseNames,
+  ...falseProofs,
+];

@@ -6,6 +6,7 @@ import type { ConnectionStatus } from './connection/connection.ts';
 import type { ClientError } from './errors.ts';
 import type { UnsentFile } from './files/file-outbox.ts';
 import type { MessageRecord } from './history/message-log.ts';
+import type { DevicesEvent } from './notices/notice-change.ts';
 
 export type ClientEvent =
   | { readonly kind: 'status'; readonly status: ConnectionStatus }
@@ -40,6 +41,8 @@ export type ClientEvent =
       readonly lost?: number;
     }
   | { readonly kind: 'identity'; readonly identity: IdentityEvent }
+  /** What became known of a person's devices: a notice says the same until it is acknowledged. */
+  | DevicesEvent
   /** Something went wrong in the background and is tried again, or needs a person. */
   | { readonly kind: 'problem'; readonly error: ClientError }
   /** This listener was too slow: so many events were left out. What they said is in the store. */

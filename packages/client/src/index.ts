@@ -33,7 +33,7 @@ export type { Capability } from './history/capabilities.ts';
 export type { ChatSettings } from './history/chat-state.ts';
 export type { MessageKind, MessageRecord, MessageState, PollResult, ReceiptKind } from './history/message-log.ts';
 export type { Identities, Identity, SafetyNumberView } from './identities/identities.ts';
-export type { NoticeChange } from './notices/notice-change.ts';
+export type { DevicesChange, NoticeChange } from './notices/notice-change.ts';
 export type { Notice } from './notices/notice-records.ts';
 export type { Notices } from './notices/notices.ts';
 export type { AccountRecord } from './store/records.ts';

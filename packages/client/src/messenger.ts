@@ -1,6 +1,7 @@
 // One enlisted device at work: joins its stream, outbox, inbox, history and keys, and starts and ends them in order.
 // Knows nothing of enlistment, folders or passphrases, nor of what messages mean.
 // Source: docs/protocol/04-streams.md, 06-stanzas.md, 09-content.md.
+import type { DeviceKeys } from '@drawbridge/e2ee/device-keys';
 import type { E2eeSuite } from '@drawbridge/e2ee/suite';
 import { KeyUpkeep } from './account/key-upkeep.ts';
 import { OwnProfile } from './account/own-profile.ts';
@@ -10,6 +11,8 @@ import { Writing } from './chats/writing.ts';
 import type { Clock, Random } from './clock.ts';
 import { Connection, type ConnectionStatus } from './connection/connection.ts';
 import type { ConnectTransport } from './connection/transport.ts';
+import { OwnManifest } from './devices/own-manifest.ts';
+import { DeviceLists } from './directory/device-lists.ts';
 import type { Request } from './directory/directory.ts';
 import { People } from './directory/people.ts';
 import type { ClientEvent } from './events.ts';
@@ -30,6 +33,7 @@ export type MessengerSettings = {
   readonly suite: E2eeSuite;
   readonly account: AccountRecord;
   readonly connect: ConnectTransport;
+  readonly keys: () => Promise<DeviceKeys>;
   readonly proof: (transport: 'xmpp' | 'compact') => Promise<string>;
   readonly clock: Clock;
   readonly random: Random;
@@ -51,6 +55,8 @@ export class Messenger {
   readonly #inbox: Inbox;
   readonly #transfer: HistoryTransfer;
   readonly #keys: KeyUpkeep;
+  readonly #lists: DeviceLists;
+  readonly manifest: OwnManifest;
   readonly #own: string;
   #cancelUpkeep: (() => void) | undefined;
   #resumedHistory = false;
@@ -62,7 +68,18 @@ export class Messenger {
     const { request } = this;
     const own = suite.local.interopId;
     this.#own = own;
+    const lists = new DeviceLists({
+      store,
+      suite,
+      domain,
+      clock,
+      request,
+      emit,
+      ownIdentityKey: async () => (await settings.keys()).identityKey,
+    });
+    this.#lists = lists;
     const outbox = new Outbox({
+      lists,
       store,
       suite,
       domain,
@@ -87,6 +104,8 @@ export class Messenger {
       },
       show: message => emit({ kind: 'message', change: 'new', message }),
     });
+    const { people } = this;
+    this.manifest = new OwnManifest({ store, account, keys: settings.keys, clock, request, lists, people, emit });
     this.profile = new OwnProfile(authoring, outbox);
     this.writing = new Writing(authoring, this.profile);
     this.receipts = new Receipts(authoring, outbox);
@@ -100,6 +119,7 @@ export class Messenger {
       clock,
       emit,
       outbox,
+      lists,
       transfer: this.#transfer,
       deliveryReceipts: settings.deliveryReceipts,
       keysLow: counts => this.#keys.keep(counts),
@@ -134,6 +154,7 @@ export class Messenger {
     await this.#inbox.close();
     await this.#connection.close();
     await this.#keys.close();
+    await this.manifest.close();
   }
 
   /** On a new device: asks the person's other devices for the history, or for the rest of it. */
@@ -150,18 +171,21 @@ export class Messenger {
 
   /** A person has accepted somebody's new identity key: what waited for it goes on. */
   identityAccepted(interopId: string): void {
+    this.#outbox.forgetDevices(interopId);
     this.#inbox.readHeld(interopId);
     this.#outbox.wake(interopId);
   }
 
   /** A person keeps to the key in force: what waited goes on under it. */
   identityRejected(interopId: string): void {
+    this.#outbox.forgetDevices(interopId);
     this.#outbox.wake(interopId);
   }
 
   /** Another device of this person was let in and will come; `withHistory` when it gets the history as it asks for it. */
   expectOwnDevice(withHistory: boolean): void {
     this.#outbox.expectOwnDevice();
+    this.#lists.expectOwnDevice();
     if (withHistory) this.#transfer.promise();
   }
 
@@ -175,9 +199,23 @@ export class Messenger {
     this.#cancelUpkeep = undefined;
     if (status.kind === 'online') {
       if (!this.#resumedHistory) this.#resumeHistory();
-      this.#outbox.online(status.resumed);
-      this.#upkeep();
-    } else this.#outbox.offline();
+      if (this.manifest.isDue) {
+        // A new device is named first: before that nobody writes to it, and nothing that it says is read.
+        void this.manifest.keep().then(() => {
+          if (this.status === status) this.#begin(status);
+        });
+        return;
+      }
+      this.#begin(status);
+      return;
+    }
+    this.#outbox.offline();
+    this.#settings.emit({ kind: 'status', status });
+  }
+
+  #begin(status: Extract<ConnectionStatus, { kind: 'online' }>): void {
+    this.#outbox.online(status.resumed);
+    this.#upkeep();
     this.#settings.emit({ kind: 'status', status });
   }
 
@@ -185,6 +223,7 @@ export class Messenger {
     this.#inbox.sweep();
     void this.#inbox.readForgotten();
     this.#keys.keep();
+    void this.manifest.keep();
     this.#cancelUpkeep = this.#settings.clock.after(upkeepMs, () => {
       this.#resumeHistory();
       this.#upkeep();

@@ -13,6 +13,15 @@ async function link(chat: Conversation, rest: string): Promise<void> {
   else chat.say(`type this on the new device: ${await chat.client.devices.authoriseLink(rest, { history: true })}`);
 }
 
+async function remove(chat: Conversation, rest: string): Promise<void> {
+  const deviceId = Number(rest);
+  if (!Number.isInteger(deviceId) || deviceId < 1) return chat.say('/remove NUMBER: one of /devices');
+  await chat.client.devices.remove(deviceId);
+  chat.say(
+    `device ${deviceId} is removed. It has held your key: if it is not in your hand, begin again on a new folder`,
+  );
+}
+
 export const ownCommands: readonly ChatCommand[] = [
   {
     name: '/disappear',
@@ -37,6 +46,7 @@ export const ownCommands: readonly ChatCommand[] = [
   },
   { name: '/devices', takes: '', does: 'your devices', run: devices },
   { name: '/link', takes: 'CODE', does: 'let another device of yours in', run: link },
+  { name: '/remove', takes: 'NUMBER', does: 'remove another device of yours', run: remove },
   {
     name: '/sync',
     takes: '',

@@ -1,6 +1,12 @@
 // What happens while one chats, as a remark or a warning in words, or nothing when a person need not know.
 // Knows nothing of the terminal.
-import { type ClientEvent, type ConnectionStatus, clientErrors, type MessageRecord } from '@drawbridge/client';
+import {
+  type ClientEvent,
+  type DevicesChange,
+  type ConnectionStatus,
+  clientErrors,
+  type MessageRecord,
+} from '@drawbridge/client';
 import { harmless } from './harmless.ts';
 import { clipped, shown } from './shown-message.ts';
 
@@ -58,6 +64,10 @@ export async function remarkOn(event: ClientEvent, { me, nameOf }: Told): Promis
           )
         : warning(`the key of ${name} has changed: a new phone, or somebody else. /safety shows the number to compare`);
     }
+    case 'devices':
+      return warning(
+        devicesWords(event.change, event.change.isOwn ? 'your' : `${await nameOf(event.change.interopId)}’s`),
+      );
     case 'problem':
       return warning(event.error.message);
     case 'missed':
@@ -65,6 +75,20 @@ export async function remarkOn(event: ClientEvent, { me, nameOf }: Told): Promis
     case 'status':
     case 'chat':
       return undefined;
+  }
+}
+
+function devicesWords(change: DevicesChange, whose: string): string {
+  switch (change.kind) {
+    case 'devices-changed': {
+      const part = (ids: readonly number[], word: string): string[] =>
+        ids.length === 0 ? [] : [`${word} ${ids.join(', ')}`];
+      return `${whose} devices have changed (${[...part(change.added, 'new:'), ...part(change.removed, 'gone:')].join('; ')})`;
+    }
+    case 'unlisted-device':
+      return `the gatekeeper names a device ${change.deviceId} as ${whose}, and nobody there signed for it: nothing is sent to it or read from it`;
+    case 'manifest-warning':
+      return `the list of ${whose} devices is not as it should be (${change.warning}): the last one that was seen holds`;
   }
 }
 

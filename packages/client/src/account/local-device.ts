@@ -160,6 +160,7 @@ export class LocalDevice {
       writeAccount(tx, account);
       writeSetting(tx, 'publication', undefined);
       writeSetting(tx, 'link', undefined);
+      writeSetting(tx, 'manifest-due', 'admitted');
     });
     const suite = await this.#begin(account);
     suiteValue(await suite.confirmPublished(publication, this.commit));

@@ -122,6 +122,7 @@ export class Lifecycle {
       deliveryReceipts,
       emit: this.emit,
       noted: message => this.#disappearing?.note(message),
+      keys: () => device.keys(),
       proof: transport => device.proof(transport),
       connect: context => this.#turns!(context),
     });

@@ -9,6 +9,7 @@ import { authoriseDevice, removeOwnDevice } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import { historyLimits } from '../history/history.ts';
 import type { AccountRecord } from '../store/records.ts';
+import { noteRemoval } from './own-manifest.ts';
 import { beginLink, finishLink, makeTicket } from './linking.ts';
 
 export type DevicesSettings = {
@@ -69,8 +70,11 @@ export class Devices {
     const { account } = device.enlisted();
     if (deviceId === account.deviceId)
       throw new ClientError('invalid-argument', { detail: 'use withdraw() or another device' });
+    // A crash in between leaves nothing half done: the next stream goes on with it.
+    device.transaction(tx => noteRemoval(tx, deviceId));
     await removeOwnDevice(messenger.request, deviceId);
     messenger.forgetDevices(account.interopId);
+    await messenger.manifest.keep();
   }
 
   /** On a new device: asks the others for the history; again: for the rest of it. Events of kind `history` tell of it. */

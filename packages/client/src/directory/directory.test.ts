@@ -11,12 +11,13 @@ import {
   countKeys,
   fetchBundle,
   fetchConsent,
-  fetchDevices,
+  fetchDeviceList,
   identify,
   lookUp,
   publishKeys,
   type Request,
 } from './directory.ts';
+import { RequestRefused } from '../connection/connection.ts';
 import { ClientError } from '../errors.ts';
 
 const interopId = `1-${'a'.repeat(26)}`;
@@ -89,11 +90,27 @@ for (const [name, answer] of Object.entries(unsound)) {
 
 test('a list of devices that names one twice is refused', async () => {
   const one = element('device', NS_KEYS, { id: '1', registration: '7' });
-  assert.deepEqual(await fetchDevices(answers(element('devices', NS_KEYS, { jid }, [one])), jid), [
-    { deviceId: 1, registrationId: 7 },
-  ]);
-  await assert.rejects(fetchDevices(answers(element('devices', NS_KEYS, { jid }, [one, one])), jid), {
-    code: 'protocol-error',
+  const list = (...devices: Element[]) => answers(element('manifest', NS_KEYS, { jid }, devices));
+  assert.deepEqual(await fetchDeviceList(list(one), jid), {
+    devices: [{ id: 1, registration: 7 }],
+    manifest: undefined,
+    servesManifests: true,
+  });
+  await assert.rejects(fetchDeviceList(list(one, one), jid), { code: 'protocol-error' });
+});
+
+test('a gatekeeper of 0.1.0 is asked for the devices alone', async () => {
+  const one = element('device', NS_KEYS, { id: '1', registration: '7' });
+  const request: Request = (_, payload) => {
+    if (payload.name === 'devices') return Promise.resolve(element('devices', NS_KEYS, { jid }, [one]));
+    return Promise.reject(
+      new RequestRefused({ condition: 'service-unavailable', type: 'cancel', text: undefined, application: undefined }),
+    );
+  };
+  assert.deepEqual(await fetchDeviceList(request, jid), {
+    devices: [{ id: 1, registration: 7 }],
+    manifest: undefined,
+    servesManifests: false,
   });
 });
 
@@ -111,6 +128,9 @@ test('any answer gives a value or a protocol error', async () => {
     'bundle',
     'device',
     'devices',
+    'manifest',
+    'text',
+    'signature',
     'count',
     'identify',
     'lookup',
@@ -138,7 +158,7 @@ test('any answer gives a value or a protocol error', async () => {
       const request = answers(answer);
       const calls = [
         fetchBundle(request, jid, 2),
-        fetchDevices(request, jid),
+        fetchDeviceList(request, jid),
         countKeys(request),
         identify(request, jid),
         lookUp(request, 'a', 'b', 'citadel.example'),

@@ -1,10 +1,12 @@
 // What a client asks the gatekeeper by IQ: keys, people, consent, devices, media grants. Builds the requests and reads the answers.
 // Knows nothing of sessions, messages or stores.
 // Source: docs/protocol/06-stanzas.md sections 6.2-6.4; 11-media.md section 11.6.
-import type { KeyPublication, KnownDevice, RemoteBundle } from '@drawbridge/e2ee/suite';
+import type { KeyPublication, RemoteBundle } from '@drawbridge/e2ee/suite';
 import { attribute, type Child, childElement, childElements, type Element, element } from '@drawbridge/wire/element';
+import type { SignedManifest } from '@drawbridge/wire/device-manifest';
 import { isInteropId, parseDeviceId, parseJid, parseRegistrationId } from '@drawbridge/wire/jid';
 import { NS_CONSENT, NS_DEVICES, NS_DIRECTORY, NS_KEYS, NS_MEDIA } from '@drawbridge/wire/namespaces';
+import { RequestRefused } from '../connection/connection.ts';
 import { ClientError } from '../errors.ts';
 import { isHttpsUrl } from '../connection/http.ts';
 
@@ -61,17 +63,67 @@ export function readKeyCounts(el: Element | undefined, name: 'count' | 'low'): K
   return prekeys === undefined || kemPrekeys === undefined ? undefined : { prekeys, kemPrekeys };
 }
 
-/** A person's active devices; for oneself, this device too. Rejects with `not-found` when they can't be reached. */
-export async function fetchDevices(request: Request, bareJid: string): Promise<KnownDevice[]> {
-  const answer = await request('get', element('devices', NS_KEYS, { jid: bareJid }));
-  if (answer === undefined || answer.name !== 'devices' || answer.ns !== NS_KEYS) throw malformed();
-  const devices = childElements(answer).map(el => {
-    const deviceId = need(parseDeviceId(attribute(el, 'id') ?? ''));
-    const registrationId = need(parseRegistrationId(attribute(el, 'registration') ?? ''));
-    return { deviceId, registrationId };
+/** A device as the directory lists it. */
+export type ListedDevice = {
+  readonly id: number;
+  readonly registration: number;
+  /** RFC 7638; a gatekeeper of 0.1.0 gives none. */
+  readonly deviceKeyThumbprint?: string;
+};
+
+export type DeviceList = {
+  readonly devices: readonly ListedDevice[];
+  readonly manifest: SignedManifest | undefined;
+  /** False: a gatekeeper of 0.1.0, or one that says it is. */
+  readonly servesManifests: boolean;
+};
+
+/**
+ * A person's active devices and their manifest, as they are served; for oneself, this device too. Rejects with `not-found`
+ * when they can't be reached.
+ */
+export async function fetchDeviceList(request: Request, bareJid: string): Promise<DeviceList> {
+  let answer: Element | undefined;
+  try {
+    answer = await request('get', element('manifest', NS_KEYS, { jid: bareJid }));
+  } catch (error) {
+    if (!(error instanceof RequestRefused) || error.stanzaError.condition !== 'service-unavailable') throw error;
+    const list = await request('get', element('devices', NS_KEYS, { jid: bareJid }));
+    if (list === undefined || list.name !== 'devices' || list.ns !== NS_KEYS) throw malformed();
+    return { devices: readDevices(childElements(list)), manifest: undefined, servesManifests: false };
+  }
+  if (answer === undefined || answer.name !== 'manifest' || answer.ns !== NS_KEYS) throw malformed();
+  const devices = readDevices(childElements(answer).filter(child => child.name === 'device' && child.ns === NS_KEYS));
+  const text = childElement(answer, 'text', NS_KEYS);
+  if (text === undefined) return { devices, manifest: undefined, servesManifests: true };
+  const [words, ...more] = text.children;
+  if (typeof words !== 'string' || more.length > 0) throw malformed();
+  const signature = readBytes(need(childElement(answer, 'signature', NS_KEYS)));
+  return { devices, manifest: { text: words, signature }, servesManifests: true };
+}
+
+function readDevices(elements: readonly Element[]): ListedDevice[] {
+  const devices = elements.map(el => {
+    const id = need(parseDeviceId(attribute(el, 'id') ?? ''));
+    const registration = need(parseRegistrationId(attribute(el, 'registration') ?? ''));
+    const deviceKeyThumbprint = attribute(el, 'jkt');
+    return { id, registration, ...(deviceKeyThumbprint === undefined ? {} : { deviceKeyThumbprint }) };
   });
-  if (new Set(devices.map(device => device.deviceId)).size !== devices.length) throw malformed();
+  if (new Set(devices.map(device => device.id)).size !== devices.length) throw malformed();
   return devices;
+}
+
+/** `older-epoch`: another device was quicker, get that one first. */
+export async function publishManifest(request: Request, signed: SignedManifest): Promise<'published' | 'older-epoch'> {
+  const text = element('text', NS_KEYS, undefined, [signed.text]);
+  const signature = element('signature', NS_KEYS, undefined, [signed.signature]);
+  try {
+    await request('set', element('manifest', NS_KEYS, undefined, [text, signature]));
+    return 'published';
+  } catch (error) {
+    if (error instanceof RequestRefused && error.stanzaError.condition === 'conflict') return 'older-epoch';
+    throw error;
+  }
 }
 
 /** What is needed to begin a session with one device. Uses up a one-time key of it. */

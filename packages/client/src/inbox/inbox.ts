@@ -14,6 +14,7 @@ import { type DeviceMessage, parseDeviceMessage } from '@drawbridge/wire/envelop
 import { parseStanzaError } from '@drawbridge/wire/stanza-error';
 import { messageType } from '@drawbridge/wire/stanza';
 import type { Clock } from '../clock.ts';
+import type { DeviceLists } from '../directory/device-lists.ts';
 import { type KeyCounts, readKeyCounts } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
@@ -50,6 +51,8 @@ export const inboxLimits = {
   /** A store that fails is tried again this often, then the message stays with the gatekeeper. */
   storeAttempts: 30,
   storePauseMs: 1_000,
+  /** A directory that can't say whose a device is is asked again this often. */
+  directoryAttempts: 5,
   /** Rows looked at in one sweep. */
   sweepRows: 1_000,
   /** Held messages read from the store at once. */
@@ -65,6 +68,7 @@ export type InboxContext = {
   readonly clock: Clock;
   readonly outbox: Outbox;
   readonly transfer: HistoryTransfer;
+  readonly lists: Pick<DeviceLists, 'mayBeRead' | 'isNamed' | 'skipped'>;
   readonly deliveryReceipts: boolean;
   readonly emit: (event: ClientEvent) => void;
   readonly keysLow: (counts: KeyCounts) => void;
@@ -73,7 +77,7 @@ export type InboxContext = {
 type Incoming = { readonly ciphertext: IncomingCiphertext; readonly stanzaId: string; readonly heldKey?: string };
 
 /** What follows a committed transaction. */
-type Followup = { readonly events: ClientEvent[]; readonly wake: Set<string> };
+type Followup = { readonly events: ClientEvent[]; readonly wake: Set<string>; unlisted?: DeviceAddress };
 
 export class Inbox {
   readonly #context: InboxContext;
@@ -197,7 +201,7 @@ export class Inbox {
       const seen = store.transaction(tx => readReceived(tx, from, incoming.stanzaId));
       if (seen.ok && seen.value === 'done' && incoming.heldKey === undefined) return true;
       let followup = newFollowup();
-      if (seen.ok) {
+      if (seen.ok && (await this.#isDeviceKnown(incoming, attempt))) {
         const decrypted = await suite.decrypt(
           incoming.ciphertext,
           outcome => {
@@ -215,6 +219,20 @@ export class Inbox {
       await new Promise<void>(resume => clock.after(inboxLimits.storePauseMs, resume));
     }
     return false;
+  }
+
+  /**
+   * Whether it is known by now if the sending device is one that its person names; what does not name it was asked for again.
+   * When the directory can't say for some time the message is judged by what was known.
+   */
+  async #isDeviceKnown({ ciphertext }: Incoming, attempt: number): Promise<boolean> {
+    try {
+      await this.#context.lists.mayBeRead(ciphertext.from);
+      return true;
+    } catch (error) {
+      if (!(error instanceof ClientError)) throw error;
+      return attempt >= inboxLimits.directoryAttempts;
+    }
   }
 
   /** Whether a content is what it came as; one that can't be read is judged later. */
@@ -245,6 +263,12 @@ export class Inbox {
     switch (outcome.kind) {
       case 'content':
         deleteUnread(tx, from, stanzaId);
+        if (!this.#context.lists.isNamed(tx, outcome.from, outcome.identity)) {
+          // Who holds the identity key can still not speak for the person from a device that they don't name.
+          this.#lose(tx, from, outcome.from.interopId, stanzaId, followup);
+          followup.unlisted = outcome.from;
+          break;
+        }
         this.#content(tx, incoming, outcome, followup);
         break;
       case 'retry-request':
@@ -434,6 +458,7 @@ export class Inbox {
 
   #follow(followup: Followup): void {
     for (const event of followup.events) this.#context.emit(event);
+    if (followup.unlisted !== undefined) this.#context.lists.skipped(followup.unlisted);
     for (const to of followup.wake) this.#context.outbox.wake(to);
   }
 

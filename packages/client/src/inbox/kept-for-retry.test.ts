@@ -7,8 +7,11 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import { makeDecryptionError } from '@drawbridge/e2ee/retry';
+import { element } from '@drawbridge/wire/element';
 import { NS_KEYS } from '@drawbridge/wire/namespaces';
 import type { Clock } from '../clock.ts';
+import { DeviceLists } from '../directory/device-lists.ts';
+import type { Request } from '../directory/directory.ts';
 import { HistoryTransfer } from '../history/history-transfer.ts';
 import { Outbox, type Sending } from '../outbox/outbox.ts';
 import { listOutbox, readSent, sentKeptMs } from '../store/records.ts';
@@ -50,23 +53,19 @@ test('what was sent is sent again for 14 days, and forgotten afterwards', async 
   await meet(anna, bob);
   await meet(bob, anna);
   const sent: { sending: Sending; bytes: Uint8Array; kind: 'prekey' | 'session' }[] = [];
+  const device = element('device', NS_KEYS, { id: '1', registration: String(bob.bundle.registrationId) });
+  const request: Request = async () => element('manifest', NS_KEYS, {}, [device]);
+  const emit = (): void => {};
+  const ownIdentityKey = async () => anna.bundle.identityKey;
+  const lists = new DeviceLists({ ...anna, domain, clock, request, ownIdentityKey, emit });
   const outbox = new Outbox({
     ...anna,
     domain,
     clock,
     random: () => 0.5,
-    emit: () => {},
-    request: async () => {
-      const { registrationId } = bob.bundle;
-      const attrs = ['id', '1', 'registration', String(registrationId)];
-
-      return {
-        name: 'devices',
-        ns: NS_KEYS,
-        attrs: [],
-        children: [{ name: 'device', ns: NS_KEYS, attrs, children: [] }],
-      };
-    },
+    emit,
+    request,
+    lists,
     send: (_stanza, sending) => {
       const rows = anna.store.transaction(tx => listOutbox(tx, { to: bobsId, limit: 100 }));
       assert(rows.ok);
@@ -82,6 +81,7 @@ test('what was sent is sent again for 14 days, and forgotten afterwards', async 
     clock,
     outbox,
     transfer,
+    lists,
     deliveryReceipts: false,
     emit: () => {},
     keysLow: () => {},

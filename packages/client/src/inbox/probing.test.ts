@@ -11,6 +11,7 @@ import type { StoreChange } from '@drawbridge/e2ee/stores';
 import { Preferences } from '../chats/preferences.ts';
 import type { Clock } from '../clock.ts';
 import { Authoring } from '../history/authoring.ts';
+import { DeviceLists } from '../directory/device-lists.ts';
 import { HistoryTransfer } from '../history/history-transfer.ts';
 import { listMessages } from '../history/history.ts';
 import { Outbox } from '../outbox/outbox.ts';
@@ -31,9 +32,11 @@ type Desk = { readonly anna: PlayedDevice; readonly outbox: Outbox; readonly inb
 function desk(anna: PlayedDevice): Desk {
   const refused = (): never => assert.fail('there is no stream');
   const base = { ...anna, domain, clock, emit: () => {} };
-  const outbox = new Outbox({ ...base, random: () => 0.5, request: refused, send: refused });
+  const ownIdentityKey = async () => anna.bundle.identityKey;
+  const lists = new DeviceLists({ ...base, request: refused, ownIdentityKey });
+  const outbox = new Outbox({ ...base, random: () => 0.5, request: refused, lists, send: refused });
   const transfer = new HistoryTransfer({ own: annasId, clock, outbox, noted: () => {} });
-  const inbox = new Inbox({ ...base, outbox, transfer, deliveryReceipts: true, keysLow: () => {} });
+  const inbox = new Inbox({ ...base, outbox, transfer, lists, deliveryReceipts: true, keysLow: () => {} });
   return { anna, outbox, inbox };
 }
 

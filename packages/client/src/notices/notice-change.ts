@@ -1,8 +1,25 @@
 // The changes that nobody may miss, the chat that each concerns, and each in words.
 // Knows nothing of how they are kept or came about.
 import type { IdentityEvent } from '@drawbridge/e2ee/suite';
+import type { ManifestWarning } from '../directory/manifest-judgement.ts';
+
+/** What became known of somebody's devices, or, with `isOwn`, of one's own. */
+export type DevicesChange = { readonly interopId: string; readonly isOwn: boolean } & (
+  | /** By their own word. */ {
+      readonly kind: 'devices-changed';
+      readonly added: readonly number[];
+      readonly removed: readonly number[];
+    }
+  /** The gatekeeper names a device that the person does not name: nothing is encrypted to it, nothing of it is read. */
+  | { readonly kind: 'unlisted-device'; readonly deviceId: number }
+  /** Their manifest is old, is not theirs, or is gone. */
+  | { readonly kind: 'manifest-warning'; readonly warning: ManifestWarning }
+);
+
+export type DevicesEvent = { readonly kind: 'devices'; readonly change: DevicesChange };
 
 export type NoticeChange =
+  | DevicesChange
   /** Somebody's identity key is another one. With `needsAcceptance`, nothing is sent or read until `identities.accept`. */
   | Extract<IdentityEvent, { readonly kind: 'identity-changed' }>
   /** The gatekeeper lists devices of somebody that have different identity keys. Nothing was sent to them. */
@@ -30,6 +47,10 @@ export function chatOf(change: NoticeChange): string | undefined {
     case 'identity-changed':
     case 'two-identities':
       return change.interopId;
+    case 'devices-changed':
+    case 'unlisted-device':
+    case 'manifest-warning':
+      return change.isOwn ? undefined : change.interopId;
     case 'contact-moved':
       return change.before;
     case 'own-device-appeared':
@@ -47,6 +68,15 @@ export function noticeWords(change: NoticeChange): string {
         : 'The identity key changed.';
     case 'two-identities':
       return 'Devices of this person have different identity keys. Nothing was sent to them.';
+    case 'devices-changed': {
+      const part = (ids: readonly number[], word: string): string[] =>
+        ids.length === 0 ? [] : [`${word} ${ids.join(', ')}`];
+      return `Devices changed: ${[...part(change.added, 'new:'), ...part(change.removed, 'gone:')].join('; ')}.`;
+    }
+    case 'unlisted-device':
+      return `The gatekeeper names a device ${change.deviceId} that nobody signed for. Nothing is sent to it or read from it.`;
+    case 'manifest-warning':
+      return `The list of devices is ${manifestWords[change.warning]}.`;
     case 'contact-moved':
       return `${change.identifier} at ${change.provider} leads to somebody else now.`;
     case 'store-restored':
@@ -55,3 +85,14 @@ export function noticeWords(change: NoticeChange): string {
       return `Device ${change.deviceId} of your own has appeared.`;
   }
 }
+
+const manifestWords: Readonly<Record<ManifestWarning, string>> = {
+  malformed: 'unreadable',
+  'wrong-person': 'that of somebody else',
+  'wrong-signer': 'not signed by them',
+  'not-yet': 'from the future',
+  expired: 'out of date',
+  'older-epoch': 'an old one that somebody repeats',
+  'two-of-one-epoch': 'one of two different ones of the same number',
+  missing: 'kept back',
+};

@@ -33,6 +33,11 @@ function keyOf(change: NoticeChange): string {
       return 'store';
     case 'own-device-appeared':
       return `device ${change.deviceId}`;
+    case 'devices-changed':
+    case 'manifest-warning':
+      return `${change.kind} ${change.interopId}`;
+    case 'unlisted-device':
+      return `${change.kind} ${change.interopId}/${change.deviceId}`;
     case 'contact-moved':
       return `name ${change.provider}\n${change.identifier}`;
   }
@@ -62,6 +67,10 @@ function lineOf(tx: Transaction, change: NoticeChange, atMs: number): MessageRec
 
 /** The key that was there before all unacknowledged changes is what a person knows. */
 function joined(before: NoticeChange | undefined, change: NoticeChange): NoticeChange {
+  if (before?.kind === 'devices-changed' && change.kind === 'devices-changed') {
+    const both = (a: readonly number[], b: readonly number[]): number[] => [...new Set([...a, ...b])];
+    return { ...change, added: both(before.added, change.added), removed: both(before.removed, change.removed) };
+  }
   if (before?.kind !== 'identity-changed' || change.kind !== 'identity-changed') return change;
   return { ...change, oldFingerprint: before.oldFingerprint };
 }

@@ -9,6 +9,8 @@ import type { EncryptTarget, E2eeSuite } from '@drawbridge/e2ee/suite';
 import { attribute, element } from '@drawbridge/wire/element';
 import { NS_KEYS } from '@drawbridge/wire/namespaces';
 import { systemClock } from '../clock.ts';
+import { DeviceLists } from '../directory/device-lists.ts';
+import type { Request } from '../directory/directory.ts';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
 import type { EncryptedStore } from '../store/store.ts';
 import { Outbox, type Sending } from './outbox.ts';
@@ -57,19 +59,30 @@ const suite: Pick<E2eeSuite, 'name' | 'local' | 'encryptFor' | 'startSession' | 
 function play(devices: number): { readonly outbox: Outbox; readonly sent: Sending[]; readonly ids: string[] } {
   const sent: Sending[] = [];
   const ids: string[] = [];
+  const request: Request = async () =>
+    element(
+      'manifest',
+      NS_KEYS,
+      {},
+      Array.from({ length: devices }, (_, i) => element('device', NS_KEYS, { id: String(i + 1), registration: '7' })),
+    );
+  const lists = new DeviceLists({
+    store,
+    suite: { local: own, readIdentity: async () => ({ ok: false, error: { code: 'unknown-identity' } }) },
+    domain: 'citadel.example',
+    clock: systemClock,
+    request,
+    ownIdentityKey: async () => new Uint8Array(33),
+    emit: () => undefined,
+  });
   const outbox = new Outbox({
     store,
     suite,
     domain: 'citadel.example',
     clock: systemClock,
     random: () => 0.5,
-    request: async () =>
-      element(
-        'devices',
-        NS_KEYS,
-        {},
-        Array.from({ length: devices }, (_, i) => element('device', NS_KEYS, { id: String(i + 1), registration: '7' })),
-      ),
+    request,
+    lists,
     emit: () => undefined,
     send: (stanza, sending) => {
       sent.push(sending);

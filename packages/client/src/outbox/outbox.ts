@@ -13,7 +13,8 @@ import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import type { StanzaError } from '@drawbridge/wire/stanza-error';
 import type { Clock, Random } from '../clock.ts';
 import { RequestRefused } from '../connection/connection.ts';
-import { fetchDevices, type Request } from '../directory/directory.ts';
+import type { DeviceLists } from '../directory/device-lists.ts';
+import type { Request } from '../directory/directory.ts';
 import { ClientError, type ClientErrorCode } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { bound, boundUncounted, type BindingContext } from './binding.ts';
@@ -28,7 +29,7 @@ import {
   writeOutbox,
   writeSent,
 } from '../store/records.ts';
-import { SessionStarts } from './session-starts.ts';
+import { SessionStarts, twoIdentities } from './session-starts.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 
 export const outboxLimits = {
@@ -68,6 +69,7 @@ export type OutboxContext = {
   readonly random: Random;
   readonly send: (stanza: Element, sending: Sending) => boolean;
   readonly request: Request;
+  readonly lists: Pick<DeviceLists, 'fetch' | 'judgeBundle' | 'noteSession'>;
   readonly emit: (event: ClientEvent) => void;
 };
 
@@ -406,7 +408,7 @@ export class Outbox {
   async #renewSession(id: string, record: OutboxRecord): Promise<Readiness> {
     const refusal = await this.#starts.one(record.to, record.toDevice!);
     if (refusal === 'untrusted-identity') return this.#hold(id);
-    if (refusal === 'no-such-device') throw new ClientError('not-found');
+    if (refusal === 'no-such-device' || refusal === 'unlisted-device') throw new ClientError('not-found');
     if (refusal !== undefined) throw new ClientError('protocol-error', { detail: refusal });
     const { freshSession: _, ...rest } = record;
     this.#transaction(tx => {
@@ -480,18 +482,23 @@ export class Outbox {
     missing: readonly KnownDevice[],
   ): Promise<Readiness | 'no-session'> {
     const refusals = await this.#starts.all(to, listed.map(idOf), missing.map(idOf));
-    if (refusals.includes('untrusted-identity')) return this.#hold(id);
-    if (refusals.includes('two-identities')) {
+    const codes = refusals.map(({ code }) => code);
+    if (codes.includes('untrusted-identity') && to !== this.#context.suite.local.interopId) return this.#hold(id);
+    if (codes.includes('two-identities')) {
       this.forgetDevices(to);
-      this.#fail(id, 'untrusted-identity', 'devices of one person have different identity keys');
+      this.#fail(id, 'untrusted-identity', twoIdentities);
       return { kind: 'gone' };
     }
-    if (refusals.length > 0) this.forgetDevices(to);
+    for (const { code, deviceId } of refusals) {
+      // Nobody's device, or one with another identity under one's own name: the others are written to.
+      if (code === 'unlisted-device' || code === 'untrusted-identity') this.#leaveOut(to, deviceId);
+      else this.forgetDevices(to);
+    }
     return 'no-session';
   }
 
   async #devicesFor(record: OutboxRecord): Promise<readonly KnownDevice[]> {
-    const { clock, request, domain, suite } = this.#context;
+    const { clock, suite } = this.#context;
     const { to, toDevice } = record;
     const own = to === suite.local.interopId ? suite.local.deviceId : undefined;
     const nowMs = clock.nowMs();
@@ -500,12 +507,34 @@ export class Outbox {
     const expecting = alone && nowMs < this.#ownDeviceExpectedUntilMs;
     const ageMs = alone ? outboxLimits.ownListAgeMs : outboxLimits.deviceListAgeMs;
     if (known === undefined || expecting || nowMs - known.fetchedAtMs > ageMs) {
-      known = { devices: await fetchDevices(request, `${to}@${domain}`), fetchedAtMs: nowMs };
+      known = { devices: await this.#fetchDevices(to), fetchedAtMs: nowMs };
       this.#devices.set(to, known);
     }
     return known.devices.filter(
       ({ deviceId }) => deviceId !== own && (toDevice === undefined || deviceId === toDevice),
     );
+  }
+
+  /** Those of a person that the person names; where that can't be told yet, a bundle shows whether the key has changed. */
+  async #fetchDevices(person: string): Promise<readonly KnownDevice[]> {
+    const { devices, undecided } = await this.#context.lists.fetch(person);
+    if (undecided.length === 0) return devices;
+    const all = [...devices, ...undecided];
+    const refusals = await this.#starts.all(person, all.map(idOf), undecided.map(idOf));
+    const codes = refusals.map(({ code }) => code);
+    // A person has to look at the key; until then nothing is encrypted to anybody here.
+    if (codes.includes('untrusted-identity')) return all;
+    if (codes.includes('two-identities')) throw new ClientError('untrusted-identity', { detail: twoIdentities });
+    if (refusals.length > 0) return devices;
+    // The key in force is another one now: all of the list is looked at again.
+    return (await this.#context.lists.fetch(person)).devices;
+  }
+
+  #leaveOut(person: string, deviceId: number): void {
+    const known = this.#devices.get(person);
+    if (known === undefined) return;
+    const devices = known.devices.filter(device => device.deviceId !== deviceId);
+    this.#devices.set(person, { ...known, devices });
   }
 
   /** Something outside refused while a row was being prepared. */
@@ -518,8 +547,8 @@ export class Outbox {
       this.#fail(id, 'not-reachable');
       return { kind: 'gone' };
     }
-    if (error.code === 'request-refused') {
-      this.#fail(id, 'request-refused', error.detail);
+    if (error.code === 'request-refused' || error.code === 'untrusted-identity') {
+      this.#fail(id, error.code, error.detail);
       return { kind: 'gone' };
     }
     this.#postpone(id, error);

@@ -4,6 +4,7 @@
 // Source: docs/protocol/06-stanzas.md section 6.2, 09-content.md section 9.6.
 import type { E2eeSuite, IdentityEvent, RemoteBundle, SessionStarted } from '@drawbridge/e2ee/suite';
 import type { Clock } from '../clock.ts';
+import type { DeviceLists } from '../directory/device-lists.ts';
 import { fetchBundle, type Request } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import type { MessageRecord } from '../history/message-log.ts';
@@ -16,12 +17,20 @@ export const sessionStartLimits = {
   twoIdentitiesMs: 600_000,
 } as const;
 
+export const twoIdentities = 'devices of one person have different identity keys';
+
+/** What stood in the way of a session; of all of a list: device 0. */
+export type Refusal = { readonly deviceId: number; readonly code: string };
+
+const wholeList = (code: string): Refusal => ({ deviceId: 0, code });
+
 export type SessionStartsContext = {
   readonly store: EncryptedStore;
   readonly suite: Pick<E2eeSuite, 'local' | 'startSession' | 'readIdentity'>;
   readonly domain: string;
   readonly clock: Clock;
   readonly request: Request;
+  readonly lists: Pick<DeviceLists, 'judgeBundle' | 'noteSession'>;
   readonly emit: (
     event:
       | { readonly kind: 'identity'; readonly identity: IdentityEvent }
@@ -49,10 +58,10 @@ export class SessionStarts {
    * Sessions with the missing ones among the devices that are listed; gives what stood in the way. All devices of a person
    * have one identity key: a changed key is looked at only when every listed device has it.
    */
-  async all(person: string, listed: readonly number[], missing: readonly number[]): Promise<string[]> {
-    if ((this.#refusedUntilMs.get(person) ?? 0) > this.#context.clock.nowMs()) return ['two-identities'];
+  async all(person: string, listed: readonly number[], missing: readonly number[]): Promise<readonly Refusal[]> {
+    if ((this.#refusedUntilMs.get(person) ?? 0) > this.#context.clock.nowMs()) return [wholeList('two-identities')];
     const bundles = await this.#fetchAll(person, missing);
-    if (bundles === undefined) return ['no-such-device'];
+    if (bundles === undefined) return [wholeList('no-such-device')];
     const { suite } = this.#context;
     const known = person === suite.local.interopId ? undefined : await suite.readIdentity(person);
     const isNew = (bundle: RemoteBundle): boolean =>
@@ -62,28 +71,27 @@ export class SessionStarts {
         person,
         listed.filter(device => !missing.includes(device)),
       );
-      if (others === undefined) return ['no-such-device'];
+      if (others === undefined) return [wholeList('no-such-device')];
       bundles.push(...others);
     }
     const [first] = bundles;
     if (bundles.some(bundle => !isSame(bundle.identityKey, first!.identityKey))) return this.#refuse(person);
-    const refusals: string[] = [];
+    const refusals: Refusal[] = [];
     for (const bundle of bundles) {
-      const refusal = await this.#start(bundle);
-      if (refusal !== undefined) refusals.push(refusal);
+      const code = await this.#start(bundle);
+      if (code !== undefined) refusals.push({ deviceId: bundle.address.deviceId, code });
     }
     return refusals;
   }
 
-  #refuse(person: string): string[] {
+  #refuse(person: string): readonly Refusal[] {
     const { clock, store, emit } = this.#context;
     const nowMs = clock.nowMs();
     this.#refusedUntilMs.set(person, nowMs + sessionStartLimits.twoIdentitiesMs);
     const lines = transact(store, tx => addNotice(tx, { kind: 'two-identities', interopId: person }, nowMs));
-    const detail = 'devices of one person have different identity keys';
-    emit({ kind: 'problem', error: new ClientError('untrusted-identity', { detail }) });
+    emit({ kind: 'problem', error: new ClientError('untrusted-identity', { detail: twoIdentities }) });
     this.#show(lines);
-    return ['two-identities'];
+    return [wholeList('two-identities')];
   }
 
   #show(lines: readonly MessageRecord[]): void {
@@ -112,7 +120,10 @@ export class SessionStarts {
   }
 
   async #start(bundle: RemoteBundle): Promise<string | undefined> {
-    const { suite, store, emit, clock } = this.#context;
+    const { suite, store, emit, clock, lists } = this.#context;
+    const judged = await lists.judgeBundle(bundle);
+    if (judged === 'unlisted') return 'unlisted-device';
+    if (judged === 'refused') return 'manifest-refused';
     // Also kept and told when the key is refused: a person has to look at it.
     let events: SessionStarted['events'] = [];
     let lines: MessageRecord[] = [];
@@ -125,7 +136,10 @@ export class SessionStarts {
     });
     for (const identity of events) emit({ kind: 'identity', identity });
     this.#show(lines);
-    if (started.ok) return undefined;
+    if (started.ok) {
+      await lists.noteSession(bundle.address.interopId);
+      return undefined;
+    }
     const { error } = started;
     if (error.code === 'store-failed' || error.code === 'commit-failed') {
       throw new ClientError('store-failed', { cause: error.cause });

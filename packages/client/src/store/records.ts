@@ -147,7 +147,14 @@ export function writeAccount(tx: Transaction, account: AccountRecord): void {
   putJson(tx, 'setting', 'account', account);
 }
 
-export type SettingName = 'publication' | 'link' | 'static-key' | 'transport' | 'media-names';
+export type SettingName =
+  | 'manifest-due'
+  | 'manifest-removals'
+  | 'publication'
+  | 'link'
+  | 'static-key'
+  | 'transport'
+  | 'media-names';
 
 export function readSetting(tx: Transaction, name: SettingName): string | undefined {
   return getJson(tx, 'setting', name);

@@ -14,7 +14,7 @@ import type { KeySource } from './store-keys.ts';
  * `received` (stanzas seen, bounded), `sent` (content kept for retries, bounded), `retry` (retry counts), `chat`, `orphan`
  * (facts about messages that have not come, scope = chat), `expiry` (running timers), `profile`, `transfer` (of history), `upload` (files to be
  * sent), `saving` (plaintext files that are being written), `notice` (changes that the application
- * has not taken yet).
+ * has not taken yet), `device-manifest` (the last one of each person).
  */
 export const tables = {
   setting: 1,
@@ -43,6 +43,7 @@ export const tables = {
   upload: 24,
   saving: 25,
   notice: 26,
+  'device-manifest': 27,
 } as const satisfies Record<string, number> & Record<E2eeTable, number>;
 
 export type StoreTable = keyof typeof tables;

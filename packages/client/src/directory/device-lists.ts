@@ -1,0 +1,257 @@
+// Whose devices are whose: what the directory names, held against what the person signed. A device that its person does not
+// name is nobody's; changes and what does not fit become notices and events.
+// Knows nothing of messages, nor of how a manifest is made.
+// Source: docs/protocol/09-content.md section 9.12.
+import { createHash } from 'node:crypto';
+import type { DeviceAddress, E2eeSuite, KnownDevice, RemoteBundle } from '@drawbridge/e2ee/suite';
+import { isListed, parseManifest } from '@drawbridge/wire/device-manifest';
+import type { Clock } from '../clock.ts';
+import { ClientError } from '../errors.ts';
+import type { MessageRecord } from '../history/message-log.ts';
+import type { DevicesChange, DevicesEvent } from '../notices/notice-change.ts';
+import { addNotice } from '../notices/notice-records.ts';
+import { readContact } from '../store/records.ts';
+import type { EncryptedStore, Transaction } from '../store/store.ts';
+import { transact } from '../store/transact.ts';
+import { type DeviceList, fetchDeviceList, type ListedDevice, type Request } from './directory.ts';
+import { changedDevices, type Judgement, judgeManifest, type ManifestWarning } from './manifest-judgement.ts';
+import { readManifest, readWarned, writeManifest, writeWarned } from './manifest-records.ts';
+
+export const deviceListLimits = {
+  /** A device that was not named a moment ago is not asked for again within this time. */
+  unnamedMs: 60_000,
+  /** After a link was authorised, an own device that is not named yet is nothing to tell. */
+  linkMs: 600_000,
+  /** Lists and reports that are remembered; then the oldest is forgotten. */
+  maxRemembered: 10_000,
+} as const;
+
+export type DeviceListsContext = {
+  readonly store: EncryptedStore;
+  readonly suite: Pick<E2eeSuite, 'local' | 'readIdentity'>;
+  readonly domain: string;
+  readonly clock: Clock;
+  readonly request: Request;
+  readonly ownIdentityKey: () => Promise<Uint8Array>;
+  readonly emit: (
+    event: DevicesEvent | { readonly kind: 'message'; readonly change: 'new'; readonly message: MessageRecord },
+  ) => void;
+};
+
+export type JudgedList = {
+  /** To be encrypted to. */
+  readonly devices: readonly KnownDevice[];
+  /** Not named under the key in force; what the directory gives may be under another key, which a bundle shows. */
+  readonly undecided: readonly KnownDevice[];
+};
+
+export class DeviceLists {
+  readonly #context: DeviceListsContext;
+  readonly #latest = new Map<string, DeviceList>();
+  readonly #reported = new Map<string, true>();
+  /** When a device was found to be unnamed. */
+  readonly #unnamed = new Map<string, number>();
+  #expectedUntilMs = 0;
+
+  constructor(context: DeviceListsContext) {
+    this.#context = context;
+  }
+
+  /** Another device of one's own is about to come. */
+  expectOwnDevice(): void {
+    this.#expectedUntilMs = this.#context.clock.nowMs() + deviceListLimits.linkMs;
+  }
+
+  /** Asks the directory. Rejects with `not-found` when they can't be reached. */
+  async fetch(person: string): Promise<JudgedList> {
+    const { list, judgement } = await this.read(person);
+    const holds = judgement?.holds;
+    if (holds === undefined) return { devices: list.devices.map(knownDevice), undecided: [] };
+    const named = list.devices.filter(device => isListed(holds, device));
+    const { local } = this.#context.suite;
+    const isOwn = person === local.interopId;
+    const unnamed = list.devices.filter(device => !named.includes(device) && !(isOwn && device.id === local.deviceId));
+    const devices = named.map(knownDevice);
+    if (!isOwn && judgement?.isTheirs === false) return { devices, undecided: unnamed.map(knownDevice) };
+    for (const { id } of unnamed) this.#reportUnlisted(person, id);
+    return { devices, undecided: [] };
+  }
+
+  /** The list as it came, and what holds of it; without a judgement nothing is known of this person's key. */
+  async read(person: string): Promise<{ readonly list: DeviceList; readonly judgement: Judgement | undefined }> {
+    const { request, domain } = this.#context;
+    const list = await fetchDeviceList(request, `${person}@${domain}`);
+    remember(this.#latest, person, list);
+    const identityKey = await this.#keyInForce(person);
+    return { list, judgement: identityKey === undefined ? undefined : this.#take(person, list, identityKey) };
+  }
+
+  /**
+   * What a bundle's device is to the person whose key the bundle shows. `refused`: the manifest that came with the list is
+   * not this key's word.
+   */
+  async judgeBundle({
+    address,
+    registrationId,
+    identityKey,
+  }: RemoteBundle): Promise<'listed' | 'unlisted' | 'refused'> {
+    const { interopId: person, deviceId: id } = address;
+    const list = this.#latest.get(person) ?? (await this.read(person)).list;
+    const judgement = transact(this.#context.store, tx => this.#judge(tx, person, list, identityKey));
+    const { holds, isTheirs, warning } = judgement;
+    if (list.manifest !== undefined && !isTheirs) {
+      this.#tell(tx => this.#warn(tx, person, warning));
+      return 'refused';
+    }
+    const thumbprint = list.devices.find(device => device.id === id)?.deviceKeyThumbprint;
+    const named = {
+      id,
+      registration: registrationId,
+      ...(thumbprint === undefined ? {} : { deviceKeyThumbprint: thumbprint }),
+    };
+    if (holds === undefined || isListed(holds, named)) return 'listed';
+    this.#reportUnlisted(person, id);
+    return 'unlisted';
+  }
+
+  /** A session was begun under this key: the manifest that came with the list is the last one seen. */
+  async noteSession(person: string): Promise<void> {
+    const list = this.#latest.get(person);
+    const identityKey = await this.#keyInForce(person);
+    if (list !== undefined && identityKey !== undefined) this.#take(person, list, identityKey);
+  }
+
+  /**
+   * Whether what this device says may be read: false when the person's manifest, asked for again, does not name it.
+   * Rejects when that can't be found out now.
+   */
+  async mayBeRead({ interopId, deviceId }: DeviceAddress): Promise<boolean> {
+    const { store, clock } = this.#context;
+    const isNamed = (): boolean => transact(store, tx => isNamedBy(readManifest(tx, interopId)?.text, deviceId));
+    if (isNamed()) return true;
+    const key = `${interopId}/${deviceId}`;
+    if (clock.nowMs() - (this.#unnamed.get(key) ?? 0) < deviceListLimits.unnamedMs) return false;
+    await this.read(interopId);
+    if (isNamed()) return true;
+    remember(this.#unnamed, key, clock.nowMs());
+    return false;
+  }
+
+  /** In the transaction of a message that was read under this key: whether its device is one that the key names. */
+  isNamed(tx: Transaction, { interopId, deviceId }: DeviceAddress, identity: string): boolean {
+    const known = readManifest(tx, interopId);
+    return known?.identity !== identity || isNamedBy(known.text, deviceId);
+  }
+
+  /** A message of a device that its person does not name was skipped. */
+  skipped({ interopId, deviceId }: DeviceAddress): void {
+    this.#reportUnlisted(interopId, deviceId);
+  }
+
+  #isOwn(person: string): boolean {
+    return person === this.#context.suite.local.interopId;
+  }
+
+  async #keyInForce(person: string): Promise<Uint8Array | undefined> {
+    const { suite, ownIdentityKey } = this.#context;
+    if (person === suite.local.interopId) return ownIdentityKey();
+    const known = await suite.readIdentity(person);
+    if (known.ok) return known.value.identityKey;
+    if (known.error.code === 'unknown-identity') return undefined;
+    throw new ClientError('store-failed', { cause: known.error });
+  }
+
+  #judge(tx: Transaction, interopId: string, list: DeviceList, identityKey: Uint8Array): Judgement {
+    const { domain, clock } = this.#context;
+    const record = readManifest(tx, interopId);
+    const known = record?.identity === identityFingerprint(identityKey) ? record : undefined;
+    const provider = readContact(tx, interopId)?.provider;
+    return judgeManifest(list.manifest, { domain, interopId, provider, identityKey }, known, clock.nowMs());
+  }
+
+  /** Keeps what is new, and tells what changed. */
+  #take(person: string, list: DeviceList, identityKey: Uint8Array): Judgement {
+    return this.#tell(tx => {
+      const judgement = this.#judge(tx, person, list, identityKey);
+      const { holds, isNew, warning } = judgement;
+      // Another key's word may be a new identity's: whether it is, a bundle of the device that is new shows.
+      const isUndecided =
+        !judgement.isTheirs && !list.devices.every(device => holds !== undefined && isListed(holds, device));
+      const isTold = person === this.#context.suite.local.interopId || !isUndecided;
+      const { changes } = isTold ? this.#warn(tx, person, warning) : { changes: [] };
+      if (holds === undefined || !isNew || list.manifest === undefined) return { value: judgement, changes };
+      const identity = identityFingerprint(identityKey);
+      const before = readManifest(tx, person);
+      writeManifest(tx, person, { identity, epoch: holds.epoch, ...list.manifest });
+      const known = before?.identity === identity ? parseManifest(before.text) : undefined;
+      if (known === undefined) return { value: judgement, changes };
+      const { added, removed } = changedDevices(known, holds);
+      if (added.length + removed.length === 0) return { value: judgement, changes };
+      return {
+        value: judgement,
+        changes: [
+          ...changes,
+          { kind: 'devices-changed', interopId: person, isOwn: this.#isOwn(person), added, removed },
+        ],
+      };
+    });
+  }
+
+  #warn(tx: Transaction, person: string, warning: ManifestWarning | undefined): Told<void> {
+    if (readWarned(tx, person) === warning) return { value: undefined, changes: [] };
+    writeWarned(tx, person, warning);
+    if (warning === undefined) return { value: undefined, changes: [] };
+    return {
+      value: undefined,
+      changes: [{ kind: 'manifest-warning', interopId: person, isOwn: this.#isOwn(person), warning }],
+    };
+  }
+
+  #reportUnlisted(interopId: string, deviceId: number): void {
+    const { clock, suite } = this.#context;
+    const key = `${interopId}/${deviceId}`;
+    const isExpected = interopId === suite.local.interopId && clock.nowMs() < this.#expectedUntilMs;
+    if (isExpected || this.#reported.has(key)) return;
+    remember(this.#reported, key, true);
+    this.#tell(() => ({
+      value: undefined,
+      changes: [{ kind: 'unlisted-device', interopId, isOwn: this.#isOwn(interopId), deviceId }],
+    }));
+  }
+
+  /** What changed is kept in the transaction of the change, then told. */
+  #tell<T>(work: (tx: Transaction) => Told<T>): T {
+    const { store, clock, emit } = this.#context;
+    const { value, changes, lines } = transact(store, tx => {
+      const told = work(tx);
+      return { ...told, lines: told.changes.flatMap(change => addNotice(tx, change, clock.nowMs())) };
+    });
+    for (const change of changes) emit({ kind: 'devices', change });
+    for (const message of lines) emit({ kind: 'message', change: 'new', message });
+    return value;
+  }
+}
+
+type Told<T> = { readonly value: T; readonly changes: readonly DevicesChange[] };
+
+function knownDevice({ id, registration }: ListedDevice): KnownDevice {
+  return { deviceId: id, registrationId: registration };
+}
+
+/** As the suite names keys. */
+function identityFingerprint(identityKey: Uint8Array): string {
+  return createHash('sha256').update(identityKey).digest('hex');
+}
+
+function isNamedBy(text: string | undefined, deviceId: number): boolean {
+  return text === undefined || parseManifest(text)?.devices.some(({ id }) => id === deviceId) !== false;
+}
+
+function remember<V>(map: Map<string, V>, key: string, value: V): void {
+  map.delete(key);
+  map.set(key, value);
+  for (const oldest of map.keys()) {
+    if (map.size <= deviceListLimits.maxRemembered) break;
+    map.delete(oldest);
+  }
+}
