@@ -15,6 +15,7 @@ import {
   findContact,
   forgetContact,
   lastKnownAs,
+  pendingMoveOf,
   type MoveRecord,
   readContact,
   readMove,
@@ -88,8 +89,8 @@ export class People {
   /** Whom a message goes to. Throws `untrusted-identity` while a name of theirs waits for a person's decision. */
   async addressee(recipient: Recipient): Promise<string> {
     const chat = await this.other(recipient);
-    const move = transact(this.#context.store, tx => readMove(tx, chat));
-    if (move?.state === 'pending') throw movedError(move);
+    const move = transact(this.#context.store, tx => pendingMoveOf(tx, chat));
+    if (move !== undefined) throw movedError(move);
     return chat;
   }
 
@@ -136,9 +137,8 @@ export class People {
     const isMoved = before !== undefined && before !== interopId;
     const needsAcceptance = isMoved && (await isVerified(before));
     const { lines, move } = transact(store, tx => {
-      const known = readMove(tx, interopId);
-      if (known !== undefined && known.provider === provider && known.identifier === identifier)
-        return { lines: [], move: known };
+      const known = readMove(tx, provider, identifier);
+      if (known?.interopId === interopId) return { lines: [], move: known };
       const change = { kind: 'contact-moved' as const, needsAcceptance, provider, identifier, interopId };
       const told = isMoved ? addNotice(tx, { ...change, before }, clock.nowMs()) : [];
       if (!isMoved || !needsAcceptance) {
@@ -177,7 +177,7 @@ function movedError({ provider, identifier }: MoveRecord): ClientError {
 
 /** The move exactly as the person was shown it. */
 function needMove(tx: Transaction, { provider, identifier, interopId }: Move): MoveRecord {
-  const move = readMove(tx, interopId);
-  if (move?.state === 'pending' && move.provider === provider && move.identifier === identifier) return move;
+  const move = readMove(tx, provider, identifier);
+  if (move?.state === 'pending' && move.interopId === interopId) return move;
   throw new ClientError('identity-unknown', { detail: 'no such move waits for a decision' });
 }

@@ -246,25 +246,31 @@ export type MoveRecord = {
   readonly state: 'pending' | 'refused';
 };
 
-/** The move that concerns a person: the one who had the name, or the one who is said to have it. */
-export function readMove(tx: Transaction, interopId: string): MoveRecord | undefined {
-  return getJson(tx, 'contact', moveKey(interopId));
+/** The last move of a name. */
+export function readMove(tx: Transaction, provider: string, identifier: string): MoveRecord | undefined {
+  return getJson(tx, 'contact', moveKey(provider, identifier));
 }
 
+/** A move that waits for a decision about this person: they had the name, or are said to have it. */
+export function pendingMoveOf(tx: Transaction, interopId: string): MoveRecord | undefined {
+  const moves = tx.list('contact', { scope: moveScope }).map(({ value }) => decodeJson(value) as MoveRecord);
+  return moves.find(each => each.state === 'pending' && (each.before === interopId || each.interopId === interopId));
+}
+
+/** One for each name: the latest. */
 export function writeMove(tx: Transaction, move: MoveRecord): void {
-  putJson(tx, 'contact', moveKey(move.interopId), move);
-  if (move.state === 'pending') putJson(tx, 'contact', moveKey(move.before), move);
-  else tx.delete('contact', moveKey(move.before));
+  putJson(tx, 'contact', moveKey(move.provider, move.identifier), move, moveScope);
 }
 
 export function deleteMove(tx: Transaction, move: MoveRecord): void {
-  tx.delete('contact', moveKey(move.interopId));
-  tx.delete('contact', moveKey(move.before));
+  tx.delete('contact', moveKey(move.provider, move.identifier));
 }
 
+const moveScope = 'moves';
+
 /** Begins as no name does: a provider is called by its DNS name. */
-function moveKey(interopId: string): string {
-  return `@@${interopId}`;
+function moveKey(provider: string, identifier: string): string {
+  return `@${nameKey(provider, identifier)}`;
 }
 
 function nameKey(provider: string, identifier: string): string {
