@@ -4,7 +4,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EgressResponse } from './egress.ts';
 import { exportSigningKey, generateSigningKey, type PublicSigningJwk, publicJwk } from './jwk.ts';
-import { createKeySet, type KeySet, type KeySetEvent, keySetLimits, parseKeySet, refreshAfterMs } from './key-set.ts';
+import {
+  createKeySet,
+  type KeySet,
+  type KeySetEvent,
+  type KeySetOptions,
+  keySetLimits,
+  parseKeySet,
+  refreshAfterMs,
+} from './key-set.ts';
 import { keepFresh } from './key-set-timer.ts';
 
 const issuer = 'https://id.skylark.example';
@@ -24,12 +32,18 @@ type Site = {
   readonly fetches: () => number;
 };
 
-function site(options: { readonly keySetOrigins?: readonly string[] } = {}): Site {
+function site(options: Partial<Pick<KeySetOptions, 'keySetOrigins' | 'kept' | 'keep'>> = {}): Site {
   const asked: string[] = [];
   const events: KeySetEvent[] = [];
   let counted = 0;
+  let nowMs = 1_000_000;
   const it: Site = {
-    nowMs: 1_000_000,
+    get nowMs() {
+      return nowMs;
+    },
+    set nowMs(value) {
+      nowMs = value;
+    },
     keys: [first],
     cacheControl: '',
     down: false,
@@ -44,7 +58,7 @@ function site(options: { readonly keySetOrigins?: readonly string[] } = {}): Sit
     set: createKeySet({
       issuer,
       ...options,
-      nowMs: () => it.nowMs,
+      nowMs: () => nowMs,
       onEvent: event => events.push(event),
       fetch: async (url): Promise<EgressResponse> => {
         asked.push(url);
@@ -61,6 +75,40 @@ function site(options: { readonly keySetOrigins?: readonly string[] } = {}): Sit
 
 const kindOf = async (it: Site, jwk: PublicSigningJwk | string): Promise<string> =>
   (await it.set.findKey(typeof jwk === 'string' ? jwk : jwk.kid)).kind;
+
+test('a set that was kept is used over a restart while its issuer is down, for the rest of its day', async () => {
+  const keptBodies: Uint8Array[] = [];
+  const before = site({ keep: body => keptBodies.push(body) });
+  assert.equal(await kindOf(before, first), 'found');
+  assert.equal(keptBodies.length, 1);
+  const body = keptBodies[0]!;
+
+  const after = site({ kept: { body, ageMs: 3_600_000 } });
+  after.down = true;
+  assert.equal(await kindOf(after, first), 'found');
+  assert.ok(after.asked.length > 0, 'it asked all the same');
+  after.nowMs += keySetLimits.maxStaleMs - 3_600_000;
+  assert.equal(await kindOf(after, first), 'unavailable');
+
+  const rotated = site({ kept: { body, ageMs: 1 } });
+  rotated.keys = [second];
+  assert.equal(await kindOf(rotated, first), 'unknown');
+  assert.deepEqual(
+    rotated.events.map(event => event.kind === 'refreshed' && event.replacedAll),
+    [true],
+  );
+
+  for (const kept of [
+    { body, ageMs: -1 },
+    { body, ageMs: Number.NaN },
+    { body, ageMs: keySetLimits.maxStaleMs },
+    { body: Buffer.from('{'), ageMs: 1 },
+  ]) {
+    const useless = site({ kept });
+    useless.down = true;
+    assert.equal(await kindOf(useless, first), 'unavailable');
+  }
+});
 
 test('the first question discovers and fetches, the next ones are answered from memory', async () => {
   const it = site();

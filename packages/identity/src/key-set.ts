@@ -49,7 +49,14 @@ export type KeySetOptions = {
   /** A clock that only goes forward, such as `performance.now`: a step of the wall clock must not age or renew a set. */
   readonly nowMs: () => number;
   readonly onEvent?: (event: KeySetEvent) => void;
+  /** A set that an earlier process fetched: used until the first fetch, and while its issuer can't be reached, for its day. */
+  readonly kept?: KeptKeySet;
+  /** Called with each set that was fetched, to be kept for a later process. */
+  readonly keep?: (body: Uint8Array) => void;
 };
+
+/** The document as it came, and how long ago it was fetched. */
+export type KeptKeySet = { readonly body: Uint8Array; readonly ageMs: number };
 
 export type KeySet = KeySource & {
   /**
@@ -67,6 +74,15 @@ export type KeySet = KeySource & {
 
 type Held = { readonly keys: ReadonlyMap<string, VerificationKey>; readonly fetchedAtMs: number };
 
+type FetchedKeySet = ParsedKeySet & { readonly body: Uint8Array; readonly refreshMs: number };
+
+/** An age that can't be (a wall clock was set back) or beyond a day says nothing good of a set. */
+function heldFrom(kept: KeptKeySet | undefined, nowMs: () => number): Held | undefined {
+  if (kept === undefined || !(kept.ageMs >= 0 && kept.ageMs < keySetLimits.maxStaleMs)) return undefined;
+  const parsed = parseKeySet(kept.body);
+  return parsed === undefined ? undefined : { keys: parsed.keys, fetchedAtMs: nowMs() - kept.ageMs };
+}
+
 /**
  * The key set of one issuer, empty until the first fetch.
  *
@@ -79,8 +95,9 @@ export function createKeySet(options: KeySetOptions): KeySet {
   // Registered URLs were checked at registration: a malformed one is a defect of the caller and throws here, at once.
   const origins = [new URL(issuer).origin, ...(options.keySetOrigins ?? [])];
   const fixedUrl = options.keySetUrl === undefined ? undefined : new URL(options.keySetUrl);
-  let held: Held | undefined;
-  let refreshMs: number = keySetLimits.defaultRefreshMs;
+  let held = heldFrom(options.kept, nowMs);
+  // What an earlier process kept is due at once.
+  let refreshMs: number = held === undefined ? keySetLimits.defaultRefreshMs : 0;
   let discovered: { readonly uri: string; readonly atMs: number } | undefined;
   let failures = 0;
   let triedAtMs = Number.NEGATIVE_INFINITY;
@@ -119,10 +136,11 @@ export function createKeySet(options: KeySetOptions): KeySet {
     // Age counts from before the fetch: what was removed meanwhile is seen in time.
     held = { keys: outcome.keys, fetchedAtMs: triedAtMs };
     refreshMs = outcome.refreshMs;
+    options.keep?.(outcome.body);
     options.onEvent?.({ kind: 'refreshed', keys: outcome.keys.size, ignored: outcome.ignored, replacedAll });
   }
 
-  async function fetchKeySet(): Promise<(ParsedKeySet & { readonly refreshMs: number }) | KeySetErrorCode> {
+  async function fetchKeySet(): Promise<FetchedKeySet | KeySetErrorCode> {
     if (discovered === undefined || nowMs() - discovered.atMs >= keySetLimits.discoveryMaxAgeMs) {
       const uri = await discover();
       if (typeof uri === 'string') return uri;
@@ -132,7 +150,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
     if (typeof response === 'string') return response;
     const parsed = parseKeySet(response.body);
     if (parsed === undefined) return 'key-set-refused';
-    return { ...parsed, refreshMs: refreshAfterMs(response.cacheControl) };
+    return { ...parsed, body: response.body, refreshMs: refreshAfterMs(response.cacheControl) };
   }
 
   async function discover(): Promise<URL | KeySetErrorCode> {

@@ -6,6 +6,14 @@ export type RegisterResult =
   | { readonly kind: 'registered'; readonly statuses: readonly ProviderStatus[] }
   | { readonly kind: 'refused'; readonly number: number; readonly storedName: string; readonly storedNumber: number };
 
+/** A provider's key set as it was fetched; `places` names where it lies, for with another place it is another set. */
+export type StoredKeySet = {
+  readonly number: number;
+  readonly places: string;
+  readonly body: Uint8Array;
+  readonly fetchedAtMs: number;
+};
+
 /** Each call is one transaction with its audit entry, durable when it resolves; rejects with StoreError alone. */
 export interface ProviderStates {
   /**
@@ -24,4 +32,7 @@ export interface ProviderStates {
   }): Promise<'changed' | 'same' | 'unknown'>;
   /** Notes in the audit log that the provider's keys were revoked. Not idempotent: each call is an entry. */
   noteKeysRevoked(note: { readonly number: number; readonly actor: string; readonly nowMs: number }): Promise<void>;
+  /** Takes the place of the set that was kept before. A provider that is not registered is passed over. */
+  keepKeySet(set: StoredKeySet): Promise<void>;
+  keptKeySets(): Promise<readonly StoredKeySet[]>;
 }

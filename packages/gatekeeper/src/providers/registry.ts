@@ -1,13 +1,13 @@
 // The registered providers: who may vouch for whom, with which keys, and who is suspended.
 // Knows nothing of people. Number 0 is the gatekeeper's own users. Source: docs/protocol/01, 02; threat 2.
 import type { EgressFetch } from '@drawbridge/identity/egress';
-import { createKeySet, type KeySet, type KeySetEvent } from '@drawbridge/identity/key-set';
+import { createKeySet, type KeptKeySet, type KeySet, type KeySetEvent } from '@drawbridge/identity/key-set';
 import { keepFresh } from '@drawbridge/identity/key-set-timer';
 import type { KeySource, TrustedIssuer } from '@drawbridge/identity/verify-ownership-proof';
 import type { Config } from '../config-schema.ts';
 import type { ReachPolicy } from '../consent/may-reach.ts';
 import type { AccountEvents } from '../enlistment/account-events.ts';
-import type { ProviderStates, ProviderStatus } from './provider-states.ts';
+import type { ProviderStates, ProviderStatus, StoredKeySet } from './provider-states.ts';
 
 export type Provider = {
   readonly number: number;
@@ -143,9 +143,16 @@ class Entries {
           `${registered.storedName}; a number and a name belong together for ever, so give the newcomer new ones`,
       };
     }
+    const kept = await this.#deps.states.keptKeySets();
     const before = this.byNumber;
     const entries = wanted.map((each, index) =>
-      this.#entry(each, registered.statuses[index]!, before.get(each.number), config.ownUsers.kind === 'embedded'),
+      this.#entry(
+        each,
+        registered.statuses[index]!,
+        before.get(each.number),
+        config.ownUsers.kind === 'embedded',
+        kept,
+      ),
     );
     this.byNumber = new Map(entries.map(entry => [entry.provider.number, entry]));
     this.byIssuer = new Map(entries.map(entry => [entry.provider.issuer, entry]));
@@ -159,7 +166,13 @@ class Entries {
     for (const entry of this.byNumber.values()) entry.stop();
   }
 
-  #entry(wanted: Wanted, stored: ProviderStatus, old: Entry | undefined, ownEmbedded: boolean): Entry {
+  #entry(
+    wanted: Wanted,
+    stored: ProviderStatus,
+    old: Entry | undefined,
+    ownEmbedded: boolean,
+    kept: readonly StoredKeySet[],
+  ): Entry {
     const { number, name, issuer, keySetOrigins, wakeUpUrl, suites, trustClass, quotas } = wanted;
     const heldByConfig = wanted.status === 'suspended';
     const provider: Provider = {
@@ -184,8 +197,25 @@ class Entries {
         events.emit({ kind: 'keys-replaced', provider: number, stands: () => false });
       }
     };
-    const set = createKeySet({ issuer, keySetOrigins, fetch: egressFetch, nowMs: monotonicMs, onEvent });
+    const earlier = kept.find(each => each.number === number && each.places === keyPlaces);
+    const set = createKeySet({
+      issuer,
+      keySetOrigins,
+      fetch: egressFetch,
+      nowMs: monotonicMs,
+      onEvent,
+      ...(earlier === undefined ? {} : { kept: this.#aged(earlier) }),
+      keep: body => {
+        const fetched = { number, places: keyPlaces, body, fetchedAtMs: this.#deps.nowMs() };
+        // Only spares an outage after a restart: a store that fails now is told of elsewhere.
+        this.#deps.states.keepKeySet(fetched).catch(() => {});
+      },
+    });
     return { provider, heldByConfig, keyPlaces, keys: set, set, stop: keepFresh(set, monotonicMs) };
+  }
+
+  #aged({ body, fetchedAtMs }: StoredKeySet): KeptKeySet {
+    return { body, ageMs: this.#deps.nowMs() - fetchedAtMs };
   }
 
   /** Streams of providers that are gone, suspended or have another issuer now end; all others go on. */

@@ -277,6 +277,21 @@ export function testStores(name: string, open: OpenStores): void {
     assert.deepEqual(await audit.page(entries[1]!.seq, 1), [entries[2]]);
   });
 
+  contract('a provider has one key set, the last that was kept', async stores => {
+    const { providers } = stores;
+    await providers.register([{ number: 1, name: 'skylark.example' }], nowMs);
+    const set = { number: 1, places: 'https://a', body: Uint8Array.of(1), fetchedAtMs: nowMs };
+    await providers.keepKeySet(set);
+    await providers.keepKeySet({ ...set, number: 9 });
+    const later = { ...set, places: 'https://b', body: Uint8Array.of(2, 3), fetchedAtMs: nowMs + 1 };
+    await providers.keepKeySet(later);
+    const kept = await providers.keptKeySets();
+    assert.deepEqual(
+      kept.map(each => ({ ...each, body: Uint8Array.from(each.body) })),
+      [later],
+    );
+  });
+
   contract('an account has one wake-up, removed only under its own token', async stores => {
     const { wakeUps } = stores;
     const { row } = await enlisted(stores, 'a');

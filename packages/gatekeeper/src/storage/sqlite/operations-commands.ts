@@ -1,7 +1,7 @@
 // Provider states, wake-ups that wait, and the audit log. Runs in the storage workers.
 import type { DatabaseSync } from 'node:sqlite';
 import type { AuditEntry } from '../../audit/audit-log.ts';
-import type { ProviderStatus, RegisterResult } from '../../providers/provider-states.ts';
+import type { ProviderStatus, RegisterResult, StoredKeySet } from '../../providers/provider-states.ts';
 import type { PendingWakeUp, WakeUpWrite } from '../../wakeup/wake-up-queue.ts';
 import { prepared } from './prepared.ts';
 
@@ -64,6 +64,14 @@ export const operationsWrites = {
     audit(db, args.nowMs, args.actor, 'provider-keys-revoked', String(args.number));
   },
 
+  keySetKeep(db: DatabaseSync, set: StoredKeySet): void {
+    prepared(
+      db,
+      `INSERT OR REPLACE INTO key_set (provider, places, body, fetched_at)
+       SELECT number, ?, ?, ? FROM provider WHERE number = ?`,
+    ).run(set.places, set.body, set.fetchedAtMs, set.number);
+  },
+
   /**
    * Keeps and removes wake-ups, in order. A newer one takes the place of the older; one is removed only under its own
    * token id. Gone accounts are passed over.
@@ -93,6 +101,11 @@ export const operationsReads = {
        WHERE wake_up.account > ? ORDER BY wake_up.account LIMIT ?`,
     );
     return select.all(args.afterAccount, args.limit).map(row => ({ ...(row as unknown as PendingWakeUp) }));
+  },
+
+  keySets(db: DatabaseSync): StoredKeySet[] {
+    const select = prepared(db, 'SELECT provider AS number, places, body, fetched_at AS fetchedAtMs FROM key_set');
+    return select.all().map(row => ({ ...(row as unknown as StoredKeySet) }));
   },
 
   /** Audit entries after `afterSeq`, oldest first, at most `limit`. */

@@ -146,6 +146,14 @@ const steps: readonly string[] = [
    INSERT INTO mailbox_provider (provider, bytes)
      SELECT account.provider, sum(mailbox_person.bytes) FROM mailbox_person
      JOIN account ON account.row = mailbox_person.account GROUP BY account.provider;`,
+
+  // A provider's key set as it was fetched last: an outage of the provider outlives a restart of ours.
+  `CREATE TABLE key_set (
+     provider INTEGER PRIMARY KEY REFERENCES provider (number),
+     places TEXT NOT NULL,
+     body BLOB NOT NULL,
+     fetched_at INTEGER NOT NULL
+   ) STRICT;`,
 ];
 
 /** The version of the tables that this program writes. */

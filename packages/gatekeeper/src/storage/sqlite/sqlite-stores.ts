@@ -36,6 +36,8 @@ export function sqliteStores(store: SqliteStore): Stores {
       register: (providers, nowMs) => store.run('providersRegister', { providers, nowMs }),
       setStatus: change => store.run('providerSetStatus', change),
       noteKeysRevoked: note => store.run('providerKeysRevoked', note),
+      keepKeySet: set => store.run('keySetKeep', set),
+      keptKeySets: () => store.read('keySets', undefined),
     },
     wakeUps: {
       write: list => store.run('wakeUpsWrite', list),
