@@ -124,6 +124,8 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     newId: () => sessions.newId(),
     route: (session, el, sequence) => router.route(session, el, sequence),
     stillWanted: (session, el) => {
+      // Notices of the gatekeeper's own; nobody else has its domain as `from`.
+      if (attribute(el, 'from') === deps.domain) return true;
       const sender = parseJid(attribute(el, 'from') ?? '');
       if (sender === undefined) return false;
       const { accounts } = deps;

@@ -5,7 +5,7 @@
 import { messageTokens as tokens } from './compact-dictionary.ts';
 import { type CompactWriter, shape, textShape } from './compact-encoder.ts';
 import type { CompactContext } from './compact-value.ts';
-import { type Child, type Element, SelfWritten, attribute, element, isElement } from './element.ts';
+import { type Child, type Element, SelfWritten, attribute, childElement, element, isElement } from './element.ts';
 import { parseDateTime } from './date-time.ts';
 import { type Jid, formatJid, isInteropId, isStanzaId, parseDeviceId, parseJid, parseRegistrationId } from './jid.ts';
 import { maxCiphertextBytes, maxCiphertexts, maxEnvelopeBytes, maxSuiteLength } from './limits.ts';
@@ -604,4 +604,19 @@ export function parseDeviceList(el: Element): DeviceList | undefined {
     list[child.name].push(deviceId);
   }
   return list;
+}
+
+/**
+ * `<message from='domain' to='full'><placed id='m1'/></message>`: tells a device where among what it receives the gatekeeper
+ * placed a message that it sent to its person's other devices (section 6.1).
+ */
+export function placedNotice(domain: string, to: string, id: string): Element {
+  return element('message', NS_CLIENT, { from: domain, to }, [element('placed', NS_DELIVERY, { id })]);
+}
+
+/** The id of the message that was placed; undefined when this says no such thing. Whose word it is, is the caller's to see. */
+export function parsePlaced(el: Element): string | undefined {
+  const placed = childElement(el, 'placed', NS_DELIVERY);
+  const id = placed === undefined ? undefined : attribute(placed, 'id');
+  return id !== undefined && isStanzaId(id) ? id : undefined;
 }

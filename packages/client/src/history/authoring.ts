@@ -19,7 +19,7 @@ import type { ClientEvent } from '../events.ts';
 import { contentPayload } from '../inbox/inbox.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
-import { readStamp, writeStamp } from '../store/records.ts';
+import { readStamp, writeStamp, writeTranscript } from '../store/records.ts';
 import { transact } from '../store/transact.ts';
 import { take, takeIn } from './conversation.ts';
 import { type MessageName, readMessage } from './history.ts';
@@ -98,6 +98,7 @@ export class Authoring {
     const target = { author: this.own, id: about, chat };
     take(tx, this.own, target, { kind: 'carried', stanzas: [sent, copied] });
     if (!isMessage) return events;
+    writeTranscript(tx, copied, id);
     take(tx, this.own, target, { kind: 'progress', progress: { state: 'queued' } });
     const message = readMessage(tx, this.own, target)!;
     return events.map(event => (event.kind === 'message' ? { ...event, message } : event));

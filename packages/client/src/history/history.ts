@@ -163,11 +163,10 @@ function allChats(tx: Transaction): ChatRecord[] {
   return chats;
 }
 
-/** The latest by its sender's time among the newest rows: the same on all devices, whatever came first. */
+/** The newest by place among the newest rows. */
 function lastMessage(tx: Transaction, own: string, chat: string): MessageRecord | undefined {
   const rows = listMessages(tx, own, { chat, newest: true, limit: historyLimits.previewRows });
-  const shown = rows.map(row => row.message).filter(message => isShown(message));
-  return shown.sort((a, b) => b.sentAtMs - a.sentAtMs || (a.id < b.id ? 1 : -1))[0];
+  return rows.map(row => row.message).find(message => isShown(message));
 }
 
 export type ScanContext = {

@@ -10,7 +10,7 @@ import { heardStamp } from '@drawbridge/e2ee/hybrid-clock';
 import { decideRetry, makeDecryptionError, readDecryptionError, stanzaTag } from '@drawbridge/e2ee/retry';
 import type { DecryptOutcome, DeviceAddress, E2eeSuite, IncomingCiphertext, Misbound } from '@drawbridge/e2ee/suite';
 import { attribute, type Element } from '@drawbridge/wire/element';
-import { type DeviceMessage, parseDeviceMessage } from '@drawbridge/wire/envelope';
+import { type DeviceMessage, parseDeviceMessage, parsePlaced } from '@drawbridge/wire/envelope';
 import { parseStanzaError } from '@drawbridge/wire/stanza-error';
 import { messageType } from '@drawbridge/wire/stanza';
 import type { Clock } from '../clock.ts';
@@ -30,12 +30,14 @@ import {
   type HeldRow,
   listHeld,
   listUnread,
+  placeEntry,
   readCapabilities,
   readChat,
   readReceived,
   readSent,
   readStamp,
   readUnread,
+  takeTranscript,
   writeCapabilities,
   writeHeld,
   writeReceived,
@@ -63,7 +65,7 @@ export const inboxLimits = {
 
 export type InboxContext = {
   readonly store: EncryptedStore;
-  readonly suite: E2eeSuite;
+  readonly suite: Pick<E2eeSuite, 'name' | 'local' | 'decrypt' | 'readIdentity'>;
   readonly domain: string;
   readonly clock: Clock;
   readonly outbox: Outbox;
@@ -74,15 +76,23 @@ export type InboxContext = {
   readonly keysLow: (counts: KeyCounts) => void;
 };
 
-type Incoming = { readonly ciphertext: IncomingCiphertext; readonly stanzaId: string; readonly heldKey?: string };
+type Incoming = {
+  readonly ciphertext: IncomingCiphertext;
+  readonly stanzaId: string;
+  readonly heldKey?: string;
+  readonly place?: number;
+};
 
 /** What follows a committed transaction. */
 type Followup = { readonly events: ClientEvent[]; readonly wake: Set<string>; unlisted?: DeviceAddress };
 
 export class Inbox {
   readonly #context: InboxContext;
-  /** Messages of one person are worked on one after the other. Bounded by what the connection lets in. */
-  readonly #queues = new Map<string, Promise<void>>();
+  /**
+   * What comes is worked on one after the other, whoever it is from: in the order in which the gatekeeper placed it, which is
+   * the same on all devices of this person. Bounded by what the connection lets in.
+   */
+  #queue = Promise.resolve();
   #closed = false;
 
   constructor(context: InboxContext) {
@@ -98,6 +108,8 @@ export class Inbox {
       return resolve();
     }
     if (attribute(el, 'from') === domain) {
+      const placed = parsePlaced(el);
+      if (placed !== undefined) return this.#enqueue(() => this.#placed(placed), resolve);
       const low = readKeyCounts(
         el.children.find(child => typeof child === 'object' && 'name' in child),
         'low',
@@ -113,23 +125,22 @@ export class Inbox {
       return this.#drop('a message was for somebody else', resolve);
     }
     if (message.suite !== suite.name) return this.#drop('a message was of an unknown suite', resolve);
-    this.#enqueue(message.from.local, () => this.#process(incomingOf(message)), resolve);
+    this.#enqueue(() => this.#process(incomingOf(message)), resolve);
   }
 
   /** Reads what waited for a person's identity to be accepted, in the order in which it came. */
   readHeld(person: string): void {
     this.#enqueue(
-      person,
       async () => {
         const newest = this.#heldRows(tx => listHeld(tx, person, { newest: true, limit: 1 })).at(0)?.sequence ?? 0;
         // What must wait again comes behind the newest.
         for (let after = 0; after < newest && !this.#closed; ) {
           const rows = this.#heldRows(tx => listHeld(tx, person, { after, limit: inboxLimits.heldPage }));
           if (rows.length === 0) break;
-          for (const { key, held } of rows.filter(({ sequence }) => sequence <= newest)) {
+          for (const { key, held, sequence: place } of rows.filter(({ sequence }) => sequence <= newest)) {
             const from = { interopId: person, deviceId: Number(held.from.split('/')[1]) };
             const ciphertext = { from, kind: held.kind, bytes: Buffer.from(held.bytes, 'base64') };
-            await this.#process({ ciphertext, stanzaId: held.stanzaId, heldKey: key });
+            await this.#process({ ciphertext, stanzaId: held.stanzaId, heldKey: key, place });
           }
           after = rows.at(-1)!.sequence;
         }
@@ -163,7 +174,6 @@ export class Inbox {
       forgetSent(tx, clock.nowMs(), inboxLimits.sweepRows);
       for (const { from, stanzaId, sinceMs } of listUnread(tx, inboxLimits.sweepRows)) {
         if (clock.nowMs() - sinceMs < inboxLimits.retryWaitMs) continue;
-        deleteUnread(tx, from, stanzaId);
         this.#lose(tx, from, from.split('/')[0]!, stanzaId, followup);
       }
     });
@@ -173,12 +183,11 @@ export class Inbox {
   /** Waits until what is under way is kept. Nothing is handed out afterwards. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all(this.#queues.values());
+    await this.#queue;
   }
 
-  #enqueue(person: string, work: () => Promise<boolean>, resolve: () => void): void {
-    const before = this.#queues.get(person) ?? Promise.resolve();
-    const now = before.then(async () => {
+  #enqueue(work: () => Promise<boolean>, resolve: () => void): void {
+    this.#queue = this.#queue.then(async () => {
       if (this.#closed) return;
       try {
         if (await work()) resolve();
@@ -186,10 +195,6 @@ export class Inbox {
         // Broken code must not take the stream with it: the message stays unacknowledged and is seen again.
         this.#problem(new ClientError('protocol-error', { cause }));
       }
-    });
-    this.#queues.set(person, now);
-    void now.then(() => {
-      if (this.#queues.get(person) === now) this.#queues.delete(person);
     });
   }
 
@@ -262,14 +267,13 @@ export class Inbox {
     }
     switch (outcome.kind) {
       case 'content':
-        deleteUnread(tx, from, stanzaId);
         if (!this.#context.lists.isNamed(tx, outcome.from, outcome.identity)) {
           // Who holds the identity key can still not speak for the person from a device that they don't name.
           this.#lose(tx, from, outcome.from.interopId, stanzaId, followup);
           followup.unlisted = outcome.from;
           break;
         }
-        this.#content(tx, incoming, outcome, followup);
+        this.#inPlace(tx, incoming, followup, () => this.#content(tx, incoming, outcome, followup));
         break;
       case 'retry-request':
         // Outside a session and hence not authenticated: this client's own kind asks inside one, so nothing is due.
@@ -289,7 +293,6 @@ export class Inbox {
             }
             break;
           case 'lose':
-            deleteUnread(tx, from, stanzaId);
             this.#lose(tx, from, incoming.ciphertext.from.interopId, stanzaId, followup);
             followup.events.push({
               kind: 'problem',
@@ -301,6 +304,32 @@ export class Inbox {
         }
     }
     writeReceived(tx, from, stanzaId, 'done');
+  }
+
+  /** What comes late, since it waited or had to be sent again, stands where it came first. */
+  #inPlace(tx: Transaction, { ciphertext, stanzaId, place }: Incoming, followup: Followup, keep: () => void): void {
+    const { interopId, deviceId } = ciphertext.from;
+    const from = `${interopId}/${deviceId}`;
+    const first = readUnread(tx, from, stanzaId)?.place ?? place;
+    deleteUnread(tx, from, stanzaId);
+    const before = followup.events.length;
+    keep();
+    if (first === undefined) return;
+    for (const event of followup.events.slice(before)) {
+      if (event.kind === 'message' && event.change === 'new')
+        placeEntry(tx, event.message.author, event.message.id, first);
+    }
+  }
+
+  /** The gatekeeper has placed the copy of an own message for this person's other devices: it stands there here too. */
+  async #placed(stanzaId: string): Promise<boolean> {
+    const { store, suite } = this.#context;
+    const placed = store.transaction(tx => {
+      const id = takeTranscript(tx, stanzaId);
+      if (id !== undefined) placeEntry(tx, suite.local.interopId, id);
+    });
+    if (!placed.ok) this.#problem(new ClientError('store-failed', { cause: placed.error }));
+    return placed.ok;
   }
 
   /** Asks the sending device, inside a fresh session, to send a stanza again. False when that was done often enough. */
@@ -316,11 +345,11 @@ export class Inbox {
     const failed =
       kind === 'plaintext-retry' ? undefined : makeDecryptionError({ from: ciphertext.from, kind, bytes, stanzaId });
     if (!decision.allowed || failed?.ok !== true || !outbox.hasRoom(tx)) {
-      deleteUnread(tx, from, stanzaId);
       this.#lose(tx, from, interopId, stanzaId, followup);
       return false;
     }
-    writeUnread(tx, { from, stanzaId, sinceMs: readUnread(tx, from, stanzaId)?.sinceMs ?? nowMs });
+    const place = tx.newPlace();
+    writeUnread(tx, { sinceMs: nowMs, place, ...readUnread(tx, from, stanzaId), from, stanzaId });
     const content = encodeContent({
       messageId: randomBytes(MESSAGE_ID_BYTES),
       sentAtMs: nowMs,
@@ -443,6 +472,8 @@ export class Inbox {
 
   /** A place in the history that says: something was here. */
   #lose(tx: Transaction, from: string, chat: string, stanzaId: string, followup: Followup): void {
+    const place = readUnread(tx, from, stanzaId)?.place;
+    deleteUnread(tx, from, stanzaId);
     const id = createHash('sha256')
       .update(`${from}\n${stanzaId}`)
       .digest('hex')
@@ -454,6 +485,7 @@ export class Inbox {
     // What was lost on the way from another device of one's own stands in no chat.
     if (chat === own) return;
     followup.events.push(...take(tx, own, target, { kind: 'posted', posted }));
+    if (place !== undefined) placeEntry(tx, target.author, id, place);
   }
 
   #follow(followup: Followup): void {

@@ -94,7 +94,7 @@ export class MessageReader<M> {
 
   #read(): MessageRow | undefined {
     this.#rows = this.#context.transaction(tx =>
-      listMessages(tx, this.#context.own, { after: this.#after, limit: rowsPerRead }),
+      listMessages(tx, this.#context.own, { arrived: true, after: this.#after, limit: rowsPerRead }),
     );
     return this.#rows.shift();
   }

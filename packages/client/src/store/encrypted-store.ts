@@ -11,9 +11,11 @@ import { createStoreKeys, type KeyHeader, type KeySource, openStoreKeys, type St
 import { faultOf, StoreFault, type StoreResult } from './store-errors.ts';
 import {
   type EncryptedStore,
+  type ListOptions,
   MAX_KEY_BYTES,
   MAX_LIST,
   MAX_VALUE_BYTES,
+  type Row,
   type StoreTable,
   tableLimits,
   tables,
@@ -215,6 +217,14 @@ function createStore(db: DatabaseSync, keys: StoreKeys): EncryptedStore {
 type Statements = ReturnType<typeof prepare>;
 
 function prepare(db: DatabaseSync) {
+  const placed = 'SELECT coalesce(place, sequence) AS sequence, key, scope, value FROM row WHERE kind = 14';
+  const placedOldest = 'coalesce(place, sequence) > ? ORDER BY coalesce(place, sequence) LIMIT ?';
+  const placedNewest = 'coalesce(place, sequence) < ? ORDER BY coalesce(place, sequence) DESC LIMIT ?';
+  // A store that is being brought to this version has no places yet.
+  const whenPlaced = (sql: string): (() => StatementSync) => {
+    let statement: StatementSync | undefined;
+    return () => (statement ??= db.prepare(sql));
+  };
   const oldest = 'sequence > ? ORDER BY sequence LIMIT ?';
   const newest = 'sequence < ? ORDER BY sequence DESC LIMIT ?';
   const select = 'SELECT sequence, key, scope, value FROM row WHERE kind = ?';
@@ -230,6 +240,8 @@ function prepare(db: DatabaseSync) {
     deleteScope: db.prepare('DELETE FROM row WHERE kind = ? AND scope = ?'),
     count: db.prepare('SELECT count(*) AS n FROM row WHERE kind = ?'),
     countScope: db.prepare('SELECT count(*) AS n FROM row WHERE kind = ? AND scope = ?'),
+    newPlace: db.prepare("INSERT INTO row (kind, key, value) VALUES (0, x'', x'') RETURNING sequence"),
+    forgetPlace: db.prepare('DELETE FROM row WHERE kind = 0'),
     trim: db.prepare(
       'DELETE FROM row WHERE kind = ?1 AND sequence <= (SELECT sequence FROM row WHERE kind = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2)',
     ),
@@ -237,7 +249,12 @@ function prepare(db: DatabaseSync) {
     newest: db.prepare(`${select} AND ${newest}`),
     oldestOfScope: db.prepare(`${select} AND scope = ? AND ${oldest}`),
     newestOfScope: db.prepare(`${select} AND scope = ? AND ${newest}`),
-  } satisfies Record<string, StatementSync>;
+    place: whenPlaced('UPDATE row SET place = ? WHERE kind = 14 AND key = ?'),
+    placedOldest: whenPlaced(`${placed} AND ${placedOldest}`),
+    placedNewest: whenPlaced(`${placed} AND ${placedNewest}`),
+    placedOldestOfScope: whenPlaced(`${placed} AND scope = ? AND ${placedOldest}`),
+    placedNewestOfScope: whenPlaced(`${placed} AND scope = ? AND ${placedNewest}`),
+  } satisfies Record<string, StatementSync | (() => StatementSync)>;
 }
 
 function createTransaction(sql: Statements, keys: StoreKeys): Transaction {
@@ -283,22 +300,14 @@ function createTransaction(sql: Statements, keys: StoreKeys): Transaction {
     deleteScope(table, scope) {
       sql.deleteScope.run(tables[table], keys.lookup(tables[table], scopeText(scope)));
     },
-    list(table, options = {}) {
-      const { scope, newest = false, limit = MAX_LIST } = options;
-      const bound = newest ? (options.before ?? Number.MAX_SAFE_INTEGER) : (options.after ?? Number.MIN_SAFE_INTEGER);
-      const rows = Math.min(limit, MAX_LIST);
-      const kind = tables[table];
-      const found =
-        scope === undefined
-          ? (newest ? sql.newest : sql.oldest).all(kind, bound, rows)
-          : (newest ? sql.newestOfScope : sql.oldestOfScope).all(
-              kind,
-              keys.lookup(kind, scopeText(scope)),
-              bound,
-              rows,
-            );
-      return found.map(row => ({ sequence: Number(row['sequence']), ...openRow(keys, table, row) }));
+    list: (table, options = {}) => listRows(sql, keys, table, options),
+    listByPlace: (table, options = {}) => listByPlace(sql, keys, table, options),
+    newPlace() {
+      const place = Number(sql.newPlace.get()?.['sequence']);
+      sql.forgetPlace.run();
+      return place;
     },
+    place: (table, key, place) => void sql.place().run(place, keys.lookup(tables[table], key)),
     count(table, scope) {
       const kind = tables[table];
       const row =
@@ -314,6 +323,33 @@ function createTransaction(sql: Statements, keys: StoreKeys): Transaction {
     },
   };
   return tx;
+}
+
+function listRows(sql: Statements, keys: StoreKeys, table: StoreTable, options: ListOptions): Row[] {
+  const { scope, newest = false, limit = MAX_LIST } = options;
+  const bound = newest ? (options.before ?? Number.MAX_SAFE_INTEGER) : (options.after ?? Number.MIN_SAFE_INTEGER);
+  const rows = Math.min(limit, MAX_LIST);
+  const kind = tables[table];
+  const found =
+    scope === undefined
+      ? (newest ? sql.newest : sql.oldest).all(kind, bound, rows)
+      : (newest ? sql.newestOfScope : sql.oldestOfScope).all(kind, keys.lookup(kind, scopeText(scope)), bound, rows);
+  return found.map(row => ({ sequence: Number(row['sequence']), ...openRow(keys, table, row) }));
+}
+
+function listByPlace(sql: Statements, keys: StoreKeys, table: StoreTable, options: ListOptions): Row[] {
+  const { scope, newest = false, limit = MAX_LIST } = options;
+  const bound = newest ? (options.before ?? Number.MAX_SAFE_INTEGER) : (options.after ?? Number.MIN_SAFE_INTEGER);
+  const rows = Math.min(limit, MAX_LIST);
+  const found =
+    scope === undefined
+      ? (newest ? sql.placedNewest : sql.placedOldest)().all(bound, rows)
+      : (newest ? sql.placedNewestOfScope : sql.placedOldestOfScope)().all(
+          keys.lookup(tables[table], scopeText(scope)),
+          bound,
+          rows,
+        );
+  return found.map(row => ({ sequence: Number(row['sequence']), ...openRow(keys, table, row) }));
 }
 
 /** Keys and scopes never share a hash, so that a scope that equals a key says nothing. */

@@ -25,6 +25,13 @@ const migrations: readonly Migration[] = [
   (_, rows) => toLogEntries(rows()),
   (_, rows, nowMs) => addSentTimes(rows(), nowMs),
   (_, rows, nowMs) => toElapsedTime(rows(), nowMs),
+  // Where a row stands, when it is not where it was written: the history (kind 14) is read in this order.
+  db =>
+    db.exec(`
+      ALTER TABLE row ADD COLUMN place INTEGER;
+      CREATE INDEX row_place ON row (coalesce(place, sequence)) WHERE kind = 14;
+      CREATE INDEX row_place_scope ON row (scope, coalesce(place, sequence)) WHERE kind = 14;
+    `),
 ];
 
 export const SCHEMA_VERSION: number = migrations.length;

@@ -103,7 +103,13 @@ export type HeldRecord = {
 };
 
 /** A stanza that could not be read and that its sender was asked to send again. */
-export type UnreadRecord = { readonly from: string; readonly stanzaId: string; readonly sinceMs: number };
+export type UnreadRecord = {
+  readonly from: string;
+  readonly stanzaId: string;
+  readonly sinceMs: number;
+  /** Where it came: what is sent again stands there. */
+  readonly place?: number;
+};
 
 /** Rows are authentic: nobody but this file wrote them, and each table holds one type. */
 // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller names the table's type
@@ -296,11 +302,30 @@ export function writeEntry(tx: Transaction, entry: LogEntry, first = false): boo
   return true;
 }
 
+/** The stanza that carries an own message to one's own devices: the gatekeeper tells where it placed it. */
+export function writeTranscript(tx: Transaction, stanzaId: string, messageId: string): void {
+  putJson(tx, 'transcript', stanzaId, messageId);
+}
+
+/** Forgets it, too. */
+export function takeTranscript(tx: Transaction, stanzaId: string): string | undefined {
+  const messageId = getJson<string>(tx, 'transcript', stanzaId);
+  tx.delete('transcript', stanzaId);
+  return messageId;
+}
+
+/** Where a message stands in its chat; without `place`: behind all that came. */
+export function placeEntry(tx: Transaction, author: string, id: string, place = tx.newPlace()): void {
+  tx.place('message', messageKey(author, id), place);
+}
+
 export type EntryRow = { readonly sequence: number; readonly entry: LogEntry };
 
+/** By place; with `arrived` in the order in which they came to this device. */
 export function listEntries(
   tx: Transaction,
   options: {
+    readonly arrived?: boolean;
     readonly chat?: string;
     readonly after?: number;
     readonly before?: number;
@@ -308,8 +333,9 @@ export function listEntries(
     readonly limit: number;
   },
 ): EntryRow[] {
-  const { chat, ...rest } = options;
-  const rows = tx.list('message', { ...rest, ...(chat === undefined ? {} : { scope: chat }) });
+  const { chat, arrived = false, ...rest } = options;
+  const list = { ...rest, ...(chat === undefined ? {} : { scope: chat }) };
+  const rows = arrived ? tx.list('message', list) : tx.listByPlace('message', list);
   return rows.map(row => ({ sequence: row.sequence, entry: decodeJson(row.value) as LogEntry }));
 }
 

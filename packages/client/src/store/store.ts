@@ -14,7 +14,8 @@ import type { KeySource } from './store-keys.ts';
  * `received` (stanzas seen, bounded), `sent` (content kept for retries, bounded), `retry` (retry counts), `chat`, `orphan`
  * (facts about messages that have not come, scope = chat), `expiry` (running timers), `profile`, `transfer` (of history), `upload` (files to be
  * sent), `saving` (plaintext files that are being written), `notice` (changes that the application
- * has not taken yet), `device-manifest` (the last one of each person).
+ * has not taken yet), `device-manifest` (the last one of each person), `transcript`
+ * (own messages whose place the gatekeeper has not told yet).
  */
 export const tables = {
   setting: 1,
@@ -44,6 +45,7 @@ export const tables = {
   saving: 25,
   notice: 26,
   'device-manifest': 27,
+  transcript: 28,
 } as const satisfies Record<string, number> & Record<E2eeTable, number>;
 
 export type StoreTable = keyof typeof tables;
@@ -56,6 +58,7 @@ export const tableLimits: { readonly [Table in StoreTable]?: number } = {
   held: 2_000,
   orphan: 2_000,
   notice: 10_000,
+  transcript: 10_000,
 };
 export const MAX_VALUE_BYTES = 1_048_576;
 export const MAX_KEY_BYTES = 1_024;
@@ -70,11 +73,20 @@ export type Transaction = {
   put(table: StoreTable, key: string, value: Uint8Array, scope?: string): void;
   /** As `put`; a new row stands before all others of the store. */
   putFirst(table: StoreTable, key: string, value: Uint8Array, scope?: string): void;
+  /** A place behind all rows that are there and before all that come. */
+  newPlace(): number;
+  /** Puts a message there, in lists by place; its sequence stays. Nothing when there is no such row. */
+  place(table: 'message', key: string, place: number): void;
   /** Whether the row was there. */
   delete(table: StoreTable, key: string): boolean;
   deleteScope(table: StoreTable, scope: string): void;
   /** Oldest first, after `after` (exclusive); with `newest`, newest first, before `before` (exclusive). */
   list(table: StoreTable, options?: ListOptions): Row[];
+  /**
+   * As `list`, but by place: `after`, `before` and the rows' `sequence` are places. A message that was never placed stands at
+   * its sequence.
+   */
+  listByPlace(table: 'message', options?: ListOptions): Row[];
   count(table: StoreTable, scope?: string): number;
   /** Carries out what the encryption suite staged. */
   apply(changes: readonly StoreChange[]): void;

@@ -40,7 +40,7 @@ function latestOwnStamp(tx: Transaction, own: string): number {
     after = rows.at(-1)!.sequence;
   }
   for (let after: number | undefined; ; ) {
-    const rows = listEntries(tx, { limit: pageRows, ...(after === undefined ? {} : { after }) });
+    const rows = listEntries(tx, { arrived: true, limit: pageRows, ...(after === undefined ? {} : { after }) });
     for (const { entry } of rows) {
       if (entry.author === own) for (const { atMs } of entry.edits ?? []) see(atMs);
       see(entry.reactions?.[own]?.atMs ?? 0);

@@ -30,7 +30,7 @@ type FlatMessage = {
 export function toLogEntries(tx: Transaction): void {
   const chats = new Map<string, { unread: number; lastAtMs: number }>();
   for (let after: number | undefined; ; ) {
-    const rows = listEntries(tx, { limit: pageRows, ...(after === undefined ? {} : { after }) });
+    const rows = listEntries(tx, { arrived: true, limit: pageRows, ...(after === undefined ? {} : { after }) });
     for (const { entry } of rows) {
       if (!isFlat(entry)) continue;
       writeEntry(tx, withFacts(tx, entryOf(entry)));

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { attribute, childElement, type Element, element } from '@drawbridge/wire/element';
+import { parsePlaced } from '@drawbridge/wire/envelope';
 import { NS_CLIENT, NS_E2EE, NS_PING } from '@drawbridge/wire/namespaces';
 import type { Account, Accounts } from '../enlistment/account.ts';
 import { defaultMailboxLimits } from '../mailbox/mailbox-limits.ts';
@@ -113,7 +114,7 @@ function scene(cached?: Account) {
     for (let i = 0; i < 5; i++) await turn();
     session.flush();
   };
-  return { session, counters, written, defects, reads, settled, isPaused: () => paused };
+  return { session, counters, written, defects, reads, settled, mailboxes, isPaused: () => paused };
 }
 
 test('what follows a held stanza waits for it, and reading stops until then', async () => {
@@ -222,4 +223,29 @@ test('refusals are counted by their condition', async () => {
   session.afterInput();
   await settled();
   assert.deepEqual([...counters.refusedBy], [['service-unavailable', 1]]);
+});
+
+test("where a copy for one's own devices was placed is told to the sending device, in its own mailbox", async () => {
+  const { session, mailboxes } = scene({ ...anna, devices: [device, { ...device, row: 2, id: 2 }] });
+  const received: string[] = [];
+  for (const row of [1, 2]) {
+    const deliver = (_: unknown, el: Element): void => {
+      const placed = parsePlaced(el);
+      const what = placed === undefined ? `message ${attribute(el, 'id')}` : `placed ${placed}`;
+      received.push(`${row}: ${what} from ${attribute(el, 'from')}`);
+    };
+    mailboxes.attach(row, { hasRoom: () => true, wants: () => true, deliver, lost: () => {} });
+  }
+  const send = (id: string, to: string): void => {
+    const ciphertext = element('ciphertext', NS_E2EE, { device: '2', kind: 'session' }, ['AAECAwQFBgc=']);
+    const envelope = element('envelope', NS_E2EE, { suite: 'signal-1', 'from-device': '1' }, [ciphertext]);
+    session.receive(element('message', NS_CLIENT, { type: 'chat', id, to }, [envelope]));
+  };
+  const bare = `${anna.interopId}@${domain}`;
+  send('a', bare);
+  // What is for one device alone has no place in a chat.
+  send('b', `${bare}/2`);
+  await mailboxes.close();
+  const lines = [`2: message a from ${bare}/1`, `1: placed a from ${domain}`, `2: message b from ${bare}/1`];
+  assert.deepEqual(received.toSorted(), lines.toSorted());
 });

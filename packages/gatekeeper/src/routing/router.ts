@@ -9,6 +9,7 @@ import {
   type EnvelopeMessage,
   envelopeRefusalElement,
   parseEnvelopeMessage,
+  placedNotice,
 } from '@drawbridge/wire/envelope';
 import { parseJid } from '@drawbridge/wire/jid';
 import {
@@ -72,6 +73,8 @@ const refusals: Readonly<Record<RefusedBecause, Element>> = {
   'person-full': shareError('person-share'),
   'provider-full': shareError('provider-share'),
 };
+/** What a notice of a place counts for: a little more than it is. */
+const placedBytes = 512;
 const tooManyRequests = stanzaErrorElement('resource-constraint', { type: 'wait' });
 const notAdmitted = stanzaErrorElement('policy-violation', {
   type: 'modify',
@@ -250,13 +253,22 @@ export class Router {
       targets.push(device);
       sizeBytes += sizeOf(ciphertext);
     }
-    const receipt = new MessageReceipt(this, session, message, sequence, targets.length, sizeBytes);
+    // Told to the sending device in its own mailbox: its person's devices all have the same order.
+    const isPlaced = own && message.toDevice === undefined && !message.noStore;
+    const noPlace = isPlaced ? deps.delivery.refusal(session.device.row, from.interopId, placedBytes) : undefined;
+    if (noPlace !== undefined) return refusals[noPlace];
+    const receipts = targets.length + (isPlaced ? 1 : 0);
+    const receipt = new MessageReceipt(this, session, message, sequence, receipts, sizeBytes);
     let asleep = false;
     for (let i = 0; i < targets.length; i++) {
       const device = targets[i]!;
       const copy = deviceMessage(message, ciphertexts[i]!, session);
       if (!deps.isReachable(device)) asleep = true;
       deps.delivery.deliver(device.row, copy, sizeOf(ciphertexts[i]!), !message.noStore, receipt);
+    }
+    if (isPlaced) {
+      const notice = placedNotice(deps.domain, session.fullJid, message.id);
+      deps.delivery.deliver(session.device.row, notice, placedBytes, true, receipt);
     }
     deps.counters.routed++;
     if (asleep && !message.silent && !message.noStore) deps.wakeUp(to);
