@@ -4,6 +4,7 @@ import { type Client, ClientError, clientErrors, openClient } from '@drawbridge/
 import type { ChatPerson } from './chat.ts';
 import { obey } from './chat/commands.ts';
 import { Conversation } from './chat/conversation.ts';
+import { linkDevice } from './chat/link-device.ts';
 import { harmless } from './chat/harmless.ts';
 import { notReachable } from './chat/not-reachable.ts';
 import { paint } from './chat/paint.ts';
@@ -16,6 +17,8 @@ export type ChatOptions = ChatPerson & {
   readonly password: string;
   readonly passphrase: string;
   readonly replace: boolean;
+  /** As a further device of somebody who is enlisted already. */
+  readonly link: boolean;
 };
 
 /** How long `/quit` waits for what is still in the outbox. */
@@ -38,10 +41,13 @@ export async function runChat(options: ChatOptions): Promise<void> {
   const screen = new Screen();
   try {
     screen.say(`keys and history: ${folder}`);
+    const isNew = client.me === undefined;
+    if (options.link && isNew && !(await linkDevice(client, screen))) return;
     const me = await client.account.enlist({ replace: options.replace });
     screen.say(`you are ${identifier}, known to the gatekeeper as ${me.interopId}, device ${me.deviceId}`);
     await client.connect();
     screen.say('connected. /help says what you can type.');
+    if (options.link && isNew) await client.devices.requestHistory();
     for (const { name, state } of client.files.unsent()) {
       if (state !== 'failed') screen.say(`  (goes on sending ${harmless(name)})`);
     }

@@ -15,6 +15,7 @@ type Flags = {
   folder?: string;
   native: boolean;
   replace: boolean;
+  link: boolean;
 };
 
 type NetworkFile = {
@@ -44,6 +45,7 @@ export function registerChat(program: Command): void {
     .option('--ca <file>', 'development: trust this authority (PEM)')
     .option('--folder <folder>', 'where keys and history are kept (otherwise below ~/.drawbridge)')
     .option('--replace', 'enlist again and remove your other devices (when they are lost)', false)
+    .option('--link', 'link this device to one that you have, with /link there', false)
     .addHelpText(
       'after',
       `
@@ -59,7 +61,7 @@ Examples:
       const person = personOf(flags);
       const { runChat } = await import('./chat-run.ts');
       const [password = '', passphrase = ''] = await secretsOf(person);
-      await runChat({ ...person, password, passphrase, replace: flags.replace });
+      await runChat({ ...person, password, passphrase, replace: flags.replace, link: flags.link });
     });
 }
 

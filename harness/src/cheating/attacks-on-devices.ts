@@ -31,7 +31,9 @@ async function secondDevice(network: CheatingNetwork, person: Person): Promise<P
   const client = await network.client(identifier, provider, {
     folder: `${network.folder}/people/${identifier}-second`,
   });
-  await client.devices.finishLink(await person.client.devices.authoriseLink(await client.devices.beginLink()));
+  const { code } = await client.devices.beginLink();
+  const ticket = await (await person.client.devices.readLink(code)).confirm();
+  await (await client.devices.openLink(ticket)).confirm();
   await client.connect();
   return network.watch(client, person.name);
 }

@@ -42,7 +42,9 @@ async function linked(
   over: TransportName = 'compact',
 ): Promise<Client> {
   const second = await network.open(identifier, at, { device: '-second', transports: [over] });
-  await second.devices.finishLink(await first.devices.authoriseLink(await second.devices.beginLink(), options));
+  const { code } = await second.devices.beginLink();
+  const ticket = await (await first.devices.readLink(code)).confirm(options);
+  await (await second.devices.openLink(ticket)).confirm();
   await second.connect();
   return second;
 }

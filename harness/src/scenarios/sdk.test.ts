@@ -233,8 +233,14 @@ test('a second device: linked by codes, gets what is sent to the person and what
   await assert.rejects(second.account.enlist(), (error: { code?: string }) =>
     ['device-authorisation-required', 'identity-key-differs'].includes(error.code ?? ''),
   );
-  const ticket = await anna.devices.authoriseLink(await second.devices.beginLink());
-  const me = await second.devices.finishLink(ticket);
+  const begun = await second.devices.beginLink();
+  const asked = await anna.devices.readLink(begun.code);
+  assert.deepEqual([asked.requestCode, asked.identifier], [begun.requestCode, 'anna-two']);
+  assert.match(asked.requestCode, /^\d{3} \d{3} \d{3}$/);
+  const link = await second.devices.openLink(await asked.confirm());
+  assert.deepEqual([link.answerCode, link.identifier], [asked.answerCode, 'anna-two']);
+  assert.equal(second.me, undefined, 'nothing is in force before the person confirms');
+  const me = await link.confirm();
   assert.equal(me.interopId, anna.me?.interopId);
   assert.equal(me.deviceId, 2);
   await second.connect();

@@ -18,11 +18,11 @@ after(async () => {
   await network.close();
 });
 
-function chat(identifier: string, provider: string, env: NodeJS.ProcessEnv = {}): Terminal {
+function chat(identifier: string, provider: string, env: NodeJS.ProcessEnv = {}, more: string[] = []): Terminal {
   const args = ['--gatekeeper', network.gatekeeper, '--provider', provider, '--ca', network.ca, '--as', identifier];
-  const folder = join(network.folder, 'terminal', identifier);
+  const folder = join(network.folder, 'terminal', identifier + more.join(''));
   const secrets = { DRAWBRIDGE_PASSWORD: `password of ${identifier}`, DRAWBRIDGE_PASSPHRASE: 'a long passphrase' };
-  const terminal = drawbridgeIn(columns, ['chat', ...args, '--folder', folder], { ...secrets, ...env });
+  const terminal = drawbridgeIn(columns, ['chat', ...args, '--folder', folder, ...more], { ...secrets, ...env });
   terminals.push(terminal);
   return terminal;
 }
@@ -76,4 +76,32 @@ test('/optin is suggested where it is the cause, and nowhere else', { skip: noTe
   // NO_COLOR: nothing is coloured.
   // oxlint-disable-next-line no-control-regex
   assert.doesNotMatch(carol.screen(), /\u001b\[[0-9;]*m/);
+});
+
+test('a second device is linked from the terminal, with a yes on both sides', { skip: noTerminal }, async () => {
+  const there = chat('erna', network.provider);
+  await there.until(/connected\. \/help/);
+  const fresh = chat('erna', network.provider, {}, ['--link']);
+  await fresh.until(/then type here\s+what it says/);
+  const code = /\/link\s+([A-Za-z0-9_-]{80,})/.exec(stripVTControlCharacters(fresh.screen()))![1]!;
+  there.type(`/link ${code}\r`);
+  await there.until(/Does the new device show[^]*to\s+stop/);
+  const shownThere = /(\d{3}\s\d{3}\s\d{3})/.exec(
+    stripVTControlCharacters(there.screen()).replaceAll(/\s+/g, ' '),
+  )![1]!;
+  assert.ok(stripVTControlCharacters(fresh.screen()).replaceAll(/\s+/g, ' ').includes(shownThere));
+  there.type('yes\r');
+  await there.until(/confirm there only/);
+  const ticket = /type this on the new device:[^]*?([A-Za-z0-9_-]{200,})/.exec(
+    stripVTControlCharacters(there.screen()),
+  )![1]!;
+  fresh.type(`${ticket}\r`);
+  await fresh.until(/This device becomes one of\s+erna/);
+  fresh.type('yes\r');
+  await fresh.until(/connected\. \/help/);
+  await fresh.until(/device 2/);
+  for (const each of [there, fresh]) {
+    each.type('/quit\r');
+    assert.equal(await each.ended, 0);
+  }
 });

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDevice } from './device-keys.ts';
-import { createLinkRequest, LINK_LIFETIME_MS, openLinkTicket, readLinkRequest, sealLinkTicket } from './device-link.ts';
+import {
+  answerCode,
+  createLinkRequest,
+  LINK_LIFETIME_MS,
+  MAX_LINK_PEOPLE,
+  openLinkTicket,
+  readLinkRequest,
+  sealLinkTicket,
+} from './device-link.ts';
 
 const nowMs = 1_800_000_000_000;
 
@@ -17,12 +25,15 @@ function setUp() {
     domain: 'citadel.example',
     identifier: 'anna',
     provider: 'skylark.example',
+    issuer: 'https://citadel.example',
+    signingKey: '',
+    people: [],
   };
-  return { old: old.value, thumbprint, request, ticket };
+  return { old: old.value, fresh: fresh.value, thumbprint, request, ticket };
 }
 
 test('a new device gets the identity of the old one and nothing else does', () => {
-  const { old, thumbprint, request, ticket } = setUp();
+  const { old, fresh, thumbprint, request, ticket } = setUp();
   assert.match(request.code, /^[A-Za-z0-9_-]+$/);
   const read = readLinkRequest(request.code, nowMs + 5_000);
   assert(read.ok);
@@ -32,10 +43,16 @@ test('a new device gets the identity of the old one and nothing else does', () =
   assert(!Buffer.from(sealed.value, 'base64url').includes(Buffer.from(old.keys.identityKeyPair).subarray(-32)));
   const opened = openLinkTicket(request.secret, sealed.value, nowMs + 9_000);
   assert(opened.ok);
+  const code = answerCode(read.value.bytes, ticket);
+  assert.match(code, /^\d{3} \d{3} \d{3}$/);
   assert.deepEqual(
     { ...opened.value, identityKeyPair: Buffer.from(opened.value.identityKeyPair) },
-    { ...ticket, identityKeyPair: Buffer.from(ticket.identityKeyPair) },
+    { ...ticket, identityKeyPair: Buffer.from(ticket.identityKeyPair), answerCode: code },
   );
+  const identityKeyPair = fresh.keys.identityKeyPair;
+  for (const lie of [{ identityKeyPair }, { interopId: `1-${'c'.repeat(26)}` }, { signingKey: 'x' }, { issuer: 'y' }]) {
+    assert.notEqual(answerCode(read.value.bytes, { ...ticket, ...lie }), code);
+  }
   const linked = createDevice({ nowMs, identityKeyPair: opened.value.identityKeyPair });
   assert(linked.ok);
   assert.deepEqual(linked.value.keys.identityKey, old.keys.identityKey);
@@ -45,6 +62,28 @@ test('a new device gets the identity of the old one and nothing else does', () =
     ok: false,
     error: { code: 'ticket-not-for-this-device' },
   });
+});
+
+test('people beyond what a ticket holds are left out, verified ones last', () => {
+  const { old, request, ticket } = setUp();
+  const read = readLinkRequest(request.code, nowMs);
+  assert(read.ok);
+  const people = Array.from({ length: 2_000 }, (_, i) => ({
+    interopId: `1-${'b'.repeat(26)}`,
+    identityKey: old.keys.identityKey,
+    verified: i >= 1_900,
+    firstSeenAtMs: nowMs,
+    provider: 'skylark.example',
+    providerNumber: 1,
+    identifier: 'x'.repeat(200),
+  }));
+  const sealed = sealLinkTicket(read.value, { ...ticket, people }, nowMs);
+  assert(sealed.ok);
+  const opened = openLinkTicket(request.secret, sealed.value, nowMs);
+  assert(opened.ok, 'however many there are, it opens');
+  const kept = opened.value.people;
+  assert(kept.length > 200 && kept.length <= MAX_LINK_PEOPLE);
+  assert.equal(kept.filter(({ verified }) => verified).length, 100);
 });
 
 test('a changed ticket, a swapped request and an old code are refused', () => {

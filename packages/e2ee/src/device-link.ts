@@ -2,7 +2,7 @@
 // that holds the person's identity key. Whoever carries the ticket can't read it.
 // Knows nothing of how code and ticket travel, nor of the gatekeeper's `authorise` (docs/protocol/06 section 6.4).
 // Source: docs/protocol/09-content.md section 9.5; RFC 9180 (HPKE base mode, as libsignal's PublicKey.seal does it).
-import { randomBytes } from 'node:crypto';
+import { hash, randomBytes, scryptSync } from 'node:crypto';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import * as Signal from '@signalapp/libsignal-client';
 import { isInteropId, type InteropId } from './addresses.ts';
@@ -19,14 +19,19 @@ export const LINK_LIFETIME_MS = 600_000;
 /** Clocks of two devices may differ by this. */
 export const LINK_SKEW_MS = 60_000;
 export const MAX_LINK_CODE_CHARACTERS = 512;
-export const MAX_LINK_TICKET_CHARACTERS = 2_048;
+/** Beyond these, people are left out of a ticket: verified ones come first. */
+export const MAX_LINK_PEOPLE = 500;
+export const MAX_LINK_PEOPLE_BYTES = 81_920;
+export const MAX_LINK_TICKET_CHARACTERS = 131_072;
 
-const VERSION = 1;
+const VERSION = 2;
 const SEAL_KEY_BYTES = 33;
 const SEAL_PRIVATE_KEY_BYTES = 32;
 const THUMBPRINT_BYTES = 32;
 const NONCE_BYTES = 16;
-const INFO = 'drawbridge device link 1';
+/** Of a person in a ticket, beside names: key, times, tags and lengths. */
+const PERSON_BYTES = 64;
+const INFO = 'drawbridge device link 2';
 
 export type LinkError =
   /** Not a code or ticket of this version, or damaged. */
@@ -36,11 +41,17 @@ export type LinkError =
   | { readonly code: 'ticket-not-for-this-device' };
 
 /** `code` is shown (QR, text) to the other device; `secret` stays here until the ticket comes. */
-export type LinkRequest = { readonly code: string; readonly secret: Uint8Array };
+export type LinkRequest = {
+  readonly code: string;
+  /** Shown on both devices: equal only when the code was not swapped on its way. */
+  readonly requestCode: string;
+  readonly secret: Uint8Array;
+};
 
 /** What the other device reads: authorise `deviceKeyThumbprint` (base64url) at the gatekeeper. */
 export type ReadLinkRequest = {
   readonly deviceKeyThumbprint: string;
+  readonly requestCode: string;
   readonly bytes: Uint8Array;
   readonly createdAtMs: number;
 };
@@ -54,6 +65,21 @@ export type LinkTicket = {
   readonly domain: string;
   readonly identifier: string;
   readonly provider: string;
+  /** The gatekeeper's, as pinned; `signingKey` is empty when it has none. */
+  readonly issuer: string;
+  readonly signingKey: string;
+  readonly people: readonly KnownPerson[];
+};
+
+/** What the devices of a person know of another one. Names are empty when they are not known. */
+export type KnownPerson = {
+  readonly interopId: InteropId;
+  readonly identityKey: Uint8Array;
+  readonly verified: boolean;
+  readonly firstSeenAtMs: number;
+  readonly provider: string;
+  readonly providerNumber: number;
+  readonly identifier: string;
 };
 
 /** Starts linking on the new device. `deviceKeyThumbprint`: of its device key, as in `DeviceKey.thumbprint`. */
@@ -69,7 +95,8 @@ export function createLinkRequest(deviceKeyThumbprint: string, nowMs: number): L
       createdAtMs: BigInt(nowMs),
     }),
   );
-  return { code: Buffer.from(bytes).toString('base64url'), secret: Buffer.concat([key.serialize(), bytes]) };
+  const code = Buffer.from(bytes).toString('base64url');
+  return { code, requestCode: requestCode(bytes), secret: Buffer.concat([key.serialize(), bytes]) };
 }
 
 /** Reads a code on a device that is there. */
@@ -80,7 +107,7 @@ export function readLinkRequest(code: string, nowMs: number): Result<ReadLinkReq
   const createdAtMs = Number(request.createdAtMs);
   if (!isFresh(createdAtMs, nowMs)) return { ok: false, error: { code: 'link-expired' } };
   const deviceKeyThumbprint = Buffer.from(request.deviceKeyThumbprint).toString('base64url');
-  return { ok: true, value: { deviceKeyThumbprint, bytes, createdAtMs } };
+  return { ok: true, value: { deviceKeyThumbprint, requestCode: requestCode(bytes), bytes, createdAtMs } };
 }
 
 /** Answers a request: only the device that made it can open the ticket, and only together with that request. */
@@ -89,15 +116,24 @@ export function sealLinkTicket(request: ReadLinkRequest, ticket: LinkTicket, now
   if (parsed === undefined) return { ok: false, error: { code: 'invalid-link-code' } };
   const plain = toBinary(
     LinkTicketSchema,
-    create(LinkTicketSchema, { ...ticket, version: VERSION, createdAtMs: BigInt(nowMs) }),
+    create(LinkTicketSchema, {
+      ...ticket,
+      people: fitting(ticket.people).map(person => ({ ...person, firstSeenAtMs: BigInt(person.firstSeenAtMs) })),
+      version: VERSION,
+      createdAtMs: BigInt(nowMs),
+    }),
   );
   const sealKey = Signal.PublicKey.deserialize(Uint8Array.from(parsed.sealKey));
   const sealed = sealKey.seal(Uint8Array.from(plain), INFO, Uint8Array.from(request.bytes));
   return { ok: true, value: Buffer.from(sealed).toString('base64url') };
 }
 
-/** Opens the ticket on the new device. */
-export function openLinkTicket(secret: Uint8Array, ticket: string, nowMs: number): Result<LinkTicket, LinkError> {
+/** Opens the ticket on the new device. `answerCode` is that of `answerCode` on the device that made it. */
+export function openLinkTicket(
+  secret: Uint8Array,
+  ticket: string,
+  nowMs: number,
+): Result<LinkTicket & { readonly answerCode: string }, LinkError> {
   const sealed = decodeText(ticket, MAX_LINK_TICKET_CHARACTERS);
   if (sealed === undefined) return { ok: false, error: { code: 'invalid-link-code' } };
   let plain: Uint8Array;
@@ -110,8 +146,50 @@ export function openLinkTicket(secret: Uint8Array, ticket: string, nowMs: number
   const read = parseTicket(plain);
   if (read === undefined) return { ok: false, error: { code: 'invalid-link-code' } };
   if (!isFresh(Number(read.createdAtMs), nowMs)) return { ok: false, error: { code: 'link-expired' } };
-  const { identityKeyPair, interopId, domain, identifier, provider } = read;
-  return { ok: true, value: { identityKeyPair, interopId, domain, identifier, provider } };
+  const { identityKeyPair, interopId, domain, identifier, provider, issuer, signingKey } = read;
+  const people = read.people.map(person => ({
+    interopId: person.interopId,
+    identityKey: person.identityKey,
+    verified: person.verified,
+    firstSeenAtMs: Number(person.firstSeenAtMs),
+    provider: person.provider,
+    providerNumber: person.providerNumber,
+    identifier: person.identifier,
+  }));
+  const value = { identityKeyPair, interopId, domain, identifier, provider, issuer, signingKey, people };
+  return { ok: true, value: { ...value, answerCode: answerCode(secret.subarray(SEAL_PRIVATE_KEY_BYTES), value) } };
+}
+
+/** Nine digits in groups of three: who wants another request to have the same must try about a thousand million times. */
+function requestCode(request: Uint8Array): string {
+  return shortCode('request', request);
+}
+
+/** The same for what a ticket says: whose identity it holds, and where. `request`: `ReadLinkRequest.bytes`. */
+export function answerCode(request: Uint8Array, ticket: Omit<LinkTicket, 'people'>): string {
+  const { interopId, domain, identifier, provider, issuer, signingKey } = ticket;
+  const identity = Signal.IdentityKeyPair.deserialize(Uint8Array.from(ticket.identityKeyPair)).publicKey.serialize();
+  const words = JSON.stringify([interopId, domain, identifier, provider, issuer, signingKey]);
+  return shortCode('answer', Buffer.concat([hash('sha256', request, 'buffer'), identity, Buffer.from(words)]));
+}
+
+/** Slow on purpose: each try costs 32 MiB and some 0.1 s, and requests and tickets live for ten minutes. */
+function shortCode(what: string, bytes: Uint8Array): string {
+  const derived = scryptSync(bytes, `drawbridge device link ${what} 2`, 8, { N: 32_768, r: 8, maxmem: 67_108_864 });
+  const digits = String(derived.readBigUInt64BE() % 1_000_000_000n).padStart(9, '0');
+  return digits.replaceAll(/\d{3}(?=\d)/g, '$& ');
+}
+
+/** Verified people first; those who don't fit are left out. */
+function fitting(people: readonly KnownPerson[]): readonly KnownPerson[] {
+  let sizeBytes = 0;
+  return [...people]
+    .sort((a, b) => Number(b.verified) - Number(a.verified))
+    .slice(0, MAX_LINK_PEOPLE)
+    .filter(({ interopId, provider, identifier }) => {
+      sizeBytes += PERSON_BYTES + Buffer.byteLength(interopId + provider + identifier);
+      return sizeBytes <= MAX_LINK_PEOPLE_BYTES;
+    });
 }
 
 function isFresh(createdAtMs: number, nowMs: number): boolean {
@@ -144,6 +222,9 @@ function parseTicket(bytes: Uint8Array): LinkTicketMessage | undefined {
     const ticket = fromBinary(LinkTicketSchema, bytes);
     if (ticket.version !== VERSION || !isInteropId(ticket.interopId)) return undefined;
     Signal.IdentityKeyPair.deserialize(Uint8Array.from(ticket.identityKeyPair));
+    if (ticket.people.length > MAX_LINK_PEOPLE || !ticket.people.every(({ interopId }) => isInteropId(interopId)))
+      return undefined;
+    for (const { identityKey } of ticket.people) Signal.PublicKey.deserialize(Uint8Array.from(identityKey));
     return ticket;
   } catch {
     // Made by the other device, yet not a ticket.

@@ -9,8 +9,14 @@ async function devices(chat: Conversation): Promise<void> {
 }
 
 async function link(chat: Conversation, rest: string): Promise<void> {
-  if (rest === '') chat.say('/link CODE: the code that the new device shows');
-  else chat.say(`type this on the new device: ${await chat.client.devices.authoriseLink(rest, { history: true })}`);
+  if (rest === '') return chat.say('/link CODE: the code that the new device shows');
+  const { requestCode, answerCode, confirm } = await chat.client.devices.readLink(rest);
+  chat.say(`Does the new device show ${requestCode}? Type yes, or anything else to stop.`);
+  if ((await chat.screen.nextLine()) !== 'yes') return chat.say('not linked: nothing has left this device');
+  const ticket = await confirm({ history: true });
+  chat.say('type this on the new device:');
+  chat.screen.sayWhole(ticket);
+  chat.say(`confirm there only when it shows ${answerCode}`);
 }
 
 async function remove(chat: Conversation, rest: string): Promise<void> {

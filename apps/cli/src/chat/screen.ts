@@ -44,6 +44,13 @@ export class Screen {
     this.#prompt();
   }
 
+  /** Prints what is copied to another device: in one piece, however long. */
+  sayWhole(text: string): void {
+    if (process.stdout.isTTY) process.stdout.write('\r\u001b[K');
+    process.stdout.write(`${text}\n`);
+    this.#prompt();
+  }
+
   /** The next line that was typed; undefined when there are no more. */
   async nextLine(): Promise<string | undefined> {
     for (;;) {

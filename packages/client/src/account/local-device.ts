@@ -24,6 +24,12 @@ export type LocalDeviceSettings = {
   readonly proofSource: ProofSource;
 };
 
+/** What a linked device takes over from the person's others: the pinned key, and what to write down with its admission. */
+export type Linked = {
+  readonly signingKey: string | undefined;
+  readonly adopt: (tx: Transaction) => void;
+};
+
 /** What a call by HTTP needs. */
 export type HttpAccess = { readonly offer: ReferenceOffer; readonly keys: DeviceKeys; readonly account: AccountRecord };
 
@@ -151,14 +157,16 @@ export class LocalDevice {
   }
 
   /** The gatekeeper has admitted this device: writes that down, and its keys as published. */
-  async admit(enlistment: Enlistment, publication: KeyPublication): Promise<AccountRecord> {
+  async admit(enlistment: Enlistment, publication: KeyPublication, linked?: Linked): Promise<AccountRecord> {
     const { interopId, deviceId, domain, jid } = enlistment;
-    const signingKey = this.#offer?.signingKey;
+    const signingKey = linked === undefined ? this.#offer?.signingKey : linked.signingKey;
     const pinned = signingKey === undefined ? {} : { signingKey };
     const account = { gatekeeper: this.gatekeeper, interopId, deviceId, domain, jid, ...pinned };
     this.transaction(tx => {
+      linked?.adopt(tx);
       writeAccount(tx, account);
       writeSetting(tx, 'publication', undefined);
+      writeSetting(tx, 'link-aside', undefined);
       writeSetting(tx, 'link', undefined);
       writeSetting(tx, 'manifest-due', 'admitted');
     });

@@ -10,7 +10,16 @@ import { ClientError } from '../errors.ts';
 import { historyLimits } from '../history/history.ts';
 import type { AccountRecord } from '../store/records.ts';
 import { noteRemoval } from './own-manifest.ts';
-import { beginLink, finishLink, makeTicket } from './linking.ts';
+import {
+  beginLink,
+  type BegunLink,
+  confirmLink,
+  type LinkAnswer,
+  openTicket,
+  prepareTicket,
+  readLink,
+  refuseLink,
+} from './linking.ts';
 
 export type DevicesSettings = {
   readonly device: LocalDevice;
@@ -18,6 +27,27 @@ export type DevicesSettings = {
   readonly account: Account;
   /** The person's identifier as the application gave it, for a ticket when the directory can't say. */
   readonly identifier: string | undefined;
+};
+
+/** On the device that is there. A person confirms when the new device shows the same `requestCode`. */
+export type LinkToConfirm = {
+  readonly requestCode: string;
+  /** The new device must show it once it has the ticket. */
+  readonly answerCode: string;
+  readonly identifier: string;
+  readonly provider: string;
+  /**
+   * Lets the new device in; gives the ticket to show to it. With `history`, the new device gets the history when it asks
+   * within ten minutes.
+   */
+  readonly confirm: (options?: { readonly history?: boolean }) => Promise<string>;
+};
+
+/** On the new device. A person confirms when it is them, and the other device shows the same `answerCode`. */
+export type LinkToAccept = LinkAnswer & {
+  /** Takes the person's identity, and whom they trust, and enlists as their further device. */
+  readonly confirm: () => Promise<AccountRecord>;
+  readonly refuse: () => void;
 };
 
 export class Devices {
@@ -32,35 +62,47 @@ export class Devices {
     return (await this.#settings.account.status()).devices;
   }
 
-  /** First step of linking, on the new device (not enlisted): a code to show to a device that is there. */
-  async beginLink(): Promise<string> {
+  /** First step of linking, on the new device (not enlisted): shows both codes. */
+  async beginLink(): Promise<BegunLink> {
     return beginLink(this.#settings.device);
   }
 
   /**
-   * Second step, on a device that is there and connected: lets the new device in; gives the ticket to show to it. With
-   * `history`, the new device gets the history when it asks within ten minutes.
+   * Second step, on a device that is there and connected: reads the new device's code. Nothing has left this device, and
+   * nothing is admitted, until `confirm`.
    */
-  async authoriseLink(code: string, options: { readonly history?: boolean } = {}): Promise<string> {
+  async readLink(code: string): Promise<LinkToConfirm> {
     const { device, lifecycle, identifier } = this.#settings;
     const messenger = lifecycle.live();
+    const request = readLink(device, code);
     const me = await messenger.people.contact(device.own());
-    const { ticket, jkt } = await makeTicket(device, code, {
-      identifier: me.identifier ?? identifier ?? '',
-      provider: me.provider ?? '',
-    });
-    await authoriseDevice(messenger.request, jkt);
-    messenger.expectOwnDevice(options.history === true);
-    return ticket;
+    const words = { identifier: me.identifier ?? identifier ?? '', provider: me.provider ?? '' };
+    const { answerCode, seal } = await prepareTicket(device, request, words);
+    const confirm = async (options: { readonly history?: boolean } = {}): Promise<string> => {
+      const live = lifecycle.live();
+      const ticket = seal();
+      await authoriseDevice(live.request, request.deviceKeyThumbprint);
+      live.expectOwnDevice(options.history === true);
+      return ticket;
+    };
+    return { requestCode: request.requestCode, answerCode, ...words, confirm };
   }
 
-  /** Third step, on the new device: takes the person's identity from the ticket and enlists as their further device. */
-  async finishLink(ticket: string): Promise<AccountRecord> {
+  /**
+   * Third step, on the new device: reads the ticket. Nothing of it is in force, and nobody is told, until `confirm`, which
+   * may be repeated when its error says so; `refuse` forgets it.
+   */
+  async openLink(ticket: string): Promise<LinkToAccept> {
     const { device, lifecycle } = this.#settings;
-    if (device.account !== undefined) return device.account;
-    const account = await finishLink(device, ticket);
-    lifecycle.admitted();
-    return account;
+    if (device.account !== undefined) throw new ClientError('link-failed', { detail: 'this device is enlisted' });
+    const answer = await openTicket(device, ticket);
+    const confirm = async (): Promise<AccountRecord> => {
+      if (device.account !== undefined) return device.account;
+      const account = await confirmLink(device);
+      lifecycle.admitted();
+      return account;
+    };
+    return { ...answer, confirm, refuse: () => refuseLink(device) };
   }
 
   /** Removes another device of this person. */

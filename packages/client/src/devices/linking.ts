@@ -1,67 +1,162 @@
-// Linking: a further device of a person takes over their identity from one that is there, in three steps.
+// Linking: a further device of a person takes over their identity, and whom they trust, from one that is there. Each device
+// shows what the other must show too, and waits for its person.
+// A ticket's keys are kept aside until the gatekeeper has admitted the device: nothing else ever uses them.
 // Knows nothing of streams beyond one question on the device that is there.
-// Source: docs/protocol/03-http.md (further devices), docs/protocol/09-content.md.
+// Source: docs/protocol/03-http.md (further devices), docs/protocol/09-content.md section 9.5.
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { createDevice, type DeviceKeys } from '@drawbridge/e2ee/device-keys';
-import { createLinkRequest, openLinkTicket, readLinkRequest, sealLinkTicket } from '@drawbridge/e2ee/device-link';
+import {
+  answerCode,
+  createLinkRequest,
+  LINK_LIFETIME_MS,
+  openLinkTicket,
+  type ReadLinkRequest,
+  readLinkRequest,
+  sealLinkTicket,
+} from '@drawbridge/e2ee/device-link';
 import { DeviceRecordSchema } from '@drawbridge/e2ee/gen/device_pb';
 import type { StoreChange } from '@drawbridge/e2ee/stores';
-import type { Result } from '@drawbridge/e2ee/suite';
+import type { KeyPublication, Result } from '@drawbridge/e2ee/suite';
 import { addDevice } from '../account/enlist.ts';
 import type { LocalDevice } from '../account/local-device.ts';
 import { signPossession } from '../account/possession.ts';
 import { deviceRecord } from '../account/publication.ts';
 import { ClientError } from '../errors.ts';
-import { type AccountRecord, readSetting, writeSetting } from '../store/records.ts';
+import { type AccountRecord, decodeJson, encodeJson, readSetting, writeSetting } from '../store/records.ts';
+import { inherit, type InheritedPerson, knownPeople } from './inheritance.ts';
 
-/** First step, on the new device (not enlisted): a code to show to a device that is there. */
-export async function beginLink(device: LocalDevice): Promise<string> {
+/** Shown by the new device: `code` for the other one to read, `requestCode` for a person to compare there. */
+export type BegunLink = { readonly code: string; readonly requestCode: string };
+
+/** What the new device shows before its person confirms: the other one shows the same `answerCode`. */
+export type LinkAnswer = { readonly identifier: string; readonly provider: string; readonly answerCode: string };
+
+/** What a ticket held, until the gatekeeper has admitted the device. */
+type Aside = {
+  readonly openedAtMs: number;
+  readonly interopId: string;
+  readonly signingKey: string;
+  readonly keys: DeviceKeys;
+  readonly changes: readonly StoreChange[];
+  readonly publication: KeyPublication;
+  readonly people: readonly InheritedPerson[];
+};
+
+/** First step, on the new device (not enlisted). */
+export async function beginLink(device: LocalDevice): Promise<BegunLink> {
   if (device.account !== undefined) throw new ClientError('link-failed', { detail: 'this device is enlisted' });
   const { keys } = await device.newKeys();
-  const request = createLinkRequest(keys.deviceKey.thumbprint, device.clock.nowMs());
-  device.transaction(tx => writeSetting(tx, 'link', Buffer.from(request.secret).toString('base64')));
-  return request.code;
+  const { code, requestCode, secret } = createLinkRequest(keys.deviceKey.thumbprint, device.clock.nowMs());
+  device.transaction(tx => writeSetting(tx, 'link', Buffer.from(secret).toString('base64')));
+  return { code, requestCode };
 }
 
-/** Second step, on a device that is there: the ticket, and the key that the gatekeeper is to let in. */
-export async function makeTicket(
+/** Second step, on a device that is there. */
+export function readLink(device: LocalDevice, code: string): ReadLinkRequest {
+  return orLinkFailed(readLinkRequest(code, device.clock.nowMs()));
+}
+
+/** The ticket for a request that its person has confirmed, and the code that the new device must show for it. */
+export async function prepareTicket(
   device: LocalDevice,
-  code: string,
+  request: ReadLinkRequest,
   person: { readonly identifier: string; readonly provider: string },
-): Promise<{ readonly ticket: string; readonly jkt: string }> {
-  const { account } = device.enlisted();
-  const nowMs = device.clock.nowMs();
-  const request = orLinkFailed(readLinkRequest(code, nowMs));
+): Promise<{ readonly answerCode: string; readonly seal: () => string }> {
+  const { interopId, domain, gatekeeper: issuer, signingKey = '' } = device.enlisted().account;
   const { identityKeyPair } = await device.keys();
-  const { interopId, domain } = account;
-  const ticket = orLinkFailed(sealLinkTicket(request, { identityKeyPair, interopId, domain, ...person }, nowMs));
-  return { ticket, jkt: request.deviceKeyThumbprint };
+  const words = { identityKeyPair, interopId, domain, issuer, signingKey, ...person };
+  const seal = (): string => {
+    const people = device.transaction(tx => knownPeople(tx));
+    return orLinkFailed(sealLinkTicket(request, { ...words, people }, device.clock.nowMs()));
+  };
+  return { answerCode: answerCode(request.bytes, words), seal };
 }
 
-/** Third step, on the new device: takes the person's identity from the ticket and enlists as their further device. */
-export async function finishLink(device: LocalDevice, ticket: string): Promise<AccountRecord> {
+/** Third step, on the new device: reads the ticket, and keeps it aside until its person confirms. */
+export async function openTicket(device: LocalDevice, ticket: string): Promise<LinkAnswer> {
   const secret = device.transaction(tx => readSetting(tx, 'link'));
   const before = await device.knownKeys();
   if (secret === undefined || before === undefined) throw new ClientError('link-failed', { detail: 'beginLink first' });
   const nowMs = device.clock.nowMs();
   const opened = orLinkFailed(openLinkTicket(Buffer.from(secret, 'base64'), ticket, nowMs));
-  const { domain, endpoints, issuer, takesPossession } = await device.offer();
-  if (opened.domain !== domain) throw new ClientError('link-failed', { detail: 'another gatekeeper' });
-  const made = createDevice({ nowMs: device.clock.nowMs(), identityKeyPair: opened.identityKeyPair });
-  if (!made.ok) throw new ClientError('link-failed', { detail: made.error.code });
-  const { publication } = made.value;
-  const keys: DeviceKeys = { ...made.value.keys, deviceKey: before.deviceKey };
-  device.keepNewKeys(withDeviceKey(made.value.changes, before), publication);
-  const proof = await device.proof('http', keys);
-  const { interopId } = opened;
+  const { domain, issuer } = await device.offer();
+  if (opened.domain !== domain || opened.issuer !== issuer)
+    throw new ClientError('link-failed', { detail: 'another gatekeeper' });
+  const { interopId, signingKey, people, identifier, provider } = opened;
+  const made = asideOf(device, opened) ?? makeDevice(opened.identityKeyPair, before, nowMs);
+  const aside: Aside = { ...made, openedAtMs: nowMs, interopId, signingKey, people };
+  device.transaction(tx => writeSetting(tx, 'link-aside', encodeJson(aside).toString()));
+  return { identifier, provider, answerCode: opened.answerCode };
+}
+
+/**
+ * Fourth step: enlists with the keys that were kept aside. They come into force with the gatekeeper's admission, in one
+ * transaction with whom the person trusts. A failure that a retry helps leaves them aside, any other wipes them.
+ */
+export async function confirmLink(device: LocalDevice): Promise<AccountRecord> {
+  const aside = readAside(device);
+  if (aside === undefined) throw new ClientError('link-failed', { detail: 'openLink first' });
+  try {
+    if (device.clock.nowMs() - aside.openedAtMs > LINK_LIFETIME_MS)
+      throw new ClientError('link-failed', { detail: 'link-expired' });
+    return await enlistAside(device, aside);
+  } catch (error) {
+    if (!(error instanceof ClientError && error.retry)) refuseLink(device);
+    throw error;
+  }
+}
+
+/** Forgets the ticket and what it was for. */
+export function refuseLink(device: LocalDevice): void {
+  device.transaction(tx => {
+    writeSetting(tx, 'link', undefined);
+    writeSetting(tx, 'link-aside', undefined);
+  });
+}
+
+async function enlistAside(device: LocalDevice, aside: Aside): Promise<AccountRecord> {
+  const { interopId, keys, publication, changes, people, signingKey } = aside;
+  const { endpoints, issuer, takesPossession } = await device.offer();
   const request = {
-    proof,
+    proof: await device.proof('http', keys),
     device: deviceRecord(keys, publication),
     ...(takesPossession ? { possession: signPossession(keys, issuer, { interopId }) } : {}),
   };
-  const enlistment = await addDevice(endpoints.http, opened.interopId, request, device.trust);
-  if (enlistment.interopId !== opened.interopId) throw new ClientError('link-failed', { detail: 'another person' });
-  return device.admit(enlistment, publication);
+  const enlistment = await addDevice(endpoints.http, interopId, request, device.trust);
+  if (enlistment.interopId !== interopId) throw new ClientError('link-failed', { detail: 'another person' });
+  return device.admit(enlistment, publication, {
+    signingKey: signingKey === '' ? undefined : signingKey,
+    adopt: tx => {
+      tx.apply(changes);
+      inherit(tx, people);
+    },
+  });
+}
+
+function readAside(device: LocalDevice): Aside | undefined {
+  const text = device.transaction(tx => readSetting(tx, 'link-aside'));
+  return text === undefined ? undefined : (decodeJson(Buffer.from(text)) as Aside);
+}
+
+/** What was made for this identity before: the gatekeeper may have admitted it, and its answer was lost. */
+function asideOf(
+  device: LocalDevice,
+  opened: { readonly interopId: string; readonly identityKeyPair: Uint8Array },
+): Aside | undefined {
+  const aside = readAside(device);
+  if (aside?.interopId !== opened.interopId) return undefined;
+  return Buffer.compare(aside.keys.identityKeyPair, opened.identityKeyPair) === 0 ? aside : undefined;
+}
+
+function makeDevice(
+  identityKeyPair: Uint8Array,
+  before: DeviceKeys,
+  nowMs: number,
+): Pick<Aside, 'keys' | 'changes' | 'publication'> {
+  const made = createDevice({ nowMs, identityKeyPair });
+  if (!made.ok) throw new ClientError('link-failed', { detail: made.error.code });
+  const { keys, changes, publication } = made.value;
+  return { keys: { ...keys, deviceKey: before.deviceKey }, changes: withDeviceKey(changes, before), publication };
 }
 
 function orLinkFailed<T>(result: Result<T, { readonly code: string }>): T {

@@ -187,6 +187,8 @@ test('lost, repeated and swapped pieces, and restarts: nothing is missing in the
       inStore(target, tx => clear(tx, kinds));
       inStore(source, tx => clear(tx, ['transfer']));
       const [old, fresh] = [new Device(source, 1), new Device(target, 2)];
+      inStore(target, tx => fresh.transfer.ask(tx));
+      fresh.out();
       inStore(source, tx => old.transfer.begin(tx, 2));
       let spoiled = 0;
       const spoil = (bodies: Body[]): Body[] =>
@@ -276,4 +278,26 @@ test('broken items and questions beyond what was sent change nothing', async () 
   device.take(2, [{ kind: 'history-request', transferId: first.transferId, nextIndex: 4_000_000 }]);
   device.take(3, [{ kind: 'history-request', transferId: first.transferId, nextIndex: 1 }]);
   assert.deepEqual(device.out(), []);
+});
+
+test('history that nobody asked for is not taken in, nor that of a third device while another gives it', async () => {
+  const old = new Device(await newStore(), 1);
+  const third = new Device(await newStore(), 3);
+  const fresh = new Device(await newStore(), 2);
+  for (const { store } of [old, third]) fill(store, 40);
+  const pieces = (device: Device): readonly Body[] => {
+    inStore(device.store, tx => device.transfer.begin(tx, 2));
+    return device.out();
+  };
+  fresh.take(1, pieces(old));
+  assert.deepEqual([inStore(fresh.store, tx => tx.count('message')), fresh.out(), fresh.events], [0, [], []]);
+  inStore(fresh.store, tx => fresh.transfer.ask(tx));
+  fresh.take(1, pieces(old).slice(0, 1));
+  const count = inStore(fresh.store, tx => tx.count('message'));
+  const { length } = fresh.events;
+  fresh.take(3, pieces(third));
+  assert.deepEqual([inStore(fresh.store, tx => tx.count('message')), fresh.events.length], [count, length]);
+  // The one that was asked may begin again.
+  fresh.take(1, pieces(old));
+  assert.equal(fresh.events.length > length, true);
 });

@@ -140,8 +140,10 @@ export class HistoryTransfer {
   #piece(tx: Transaction, deviceId: number, piece: Piece): TransferOutcome {
     const transferId = hex(piece.transferId);
     let state = readTransfer<Arriving>(tx, arrivingName);
-    // A new transfer begins at its first piece; a finished one stays known, so that its repeats are not taken for new.
-    if (piece.index === 0 && state?.transferId !== transferId) state = { transferId, deviceId, next: 0 };
+    // A new transfer begins at its first piece, and only while this device asks: nobody fills a history by themselves. A
+    // finished one stays known, so that its repeats are not taken for new.
+    const isAsking = state !== undefined && state.finished !== true && (state.deviceId ?? deviceId) === deviceId;
+    if (piece.index === 0 && isAsking && state?.transferId !== transferId) state = { transferId, deviceId, next: 0 };
     if (state?.transferId !== transferId || state.deviceId !== deviceId || piece.index < state.next) return nothing;
     if (piece.index > state.next) {
       if (state.askedAgain === state.next) return nothing;

@@ -158,6 +158,7 @@ export type SettingName =
   | 'manifest-removals'
   | 'publication'
   | 'link'
+  | 'link-aside'
   | 'static-key'
   | 'transport'
   | 'media-names';

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file device.proto.
  */
 export const file_device: GenFile = /*@__PURE__*/
-  fileDesc("CgxkZXZpY2UucHJvdG8SFGRyYXdicmlkZ2UuZGV2aWNlLnYxIl4KDERldmljZVJlY29yZBIZChFpZGVudGl0eV9rZXlfcGFpchgBIAEoDBIXCg9yZWdpc3RyYXRpb25faWQYAiABKA0SGgoSZGV2aWNlX3ByaXZhdGVfa2V5GAMgASgMItoCCg5LZXlJbmRleFJlY29yZBIWCg5uZXh0X3ByZWtleV9pZBgBIAEoDRIaChJuZXh0X2tlbV9wcmVrZXlfaWQYAiABKA0SHQoVbmV4dF9zaWduZWRfcHJla2V5X2lkGAMgASgNEkUKDnNpZ25lZF9wcmVrZXlzGAQgAygLMi0uZHJhd2JyaWRnZS5kZXZpY2UudjEuS2V5SW5kZXhSZWNvcmQuUm90YXRpbmcSTgoXbGFzdF9yZXNvcnRfa2VtX3ByZWtleXMYBSADKAsyLS5kcmF3YnJpZGdlLmRldmljZS52MS5LZXlJbmRleFJlY29yZC5Sb3RhdGluZxpeCghSb3RhdGluZxIKCgJpZBgBIAEoDRIVCg1jcmVhdGVkX2F0X21zGAIgASgEEhcKD3B1Ymxpc2hlZF9hdF9tcxgDIAEoBBIWCg5yZXBsYWNlZF9hdF9tcxgEIAEoBCJwCg5JZGVudGl0eVJlY29yZBIUCgxpZGVudGl0eV9rZXkYASABKAwSGAoQZmlyc3Rfc2Vlbl9hdF9tcxgCIAEoBBIQCgh2ZXJpZmllZBgDIAEoCBIcChRwZW5kaW5nX2lkZW50aXR5X2tleRgEIAEoDCJ1CgtMaW5rUmVxdWVzdBIPCgd2ZXJzaW9uGAEgASgNEhAKCHNlYWxfa2V5GAIgASgMEh0KFWRldmljZV9rZXlfdGh1bWJwcmludBgDIAEoDBINCgVub25jZRgEIAEoDBIVCg1jcmVhdGVkX2F0X21zGAUgASgEIpkBCgpMaW5rVGlja2V0Eg8KB3ZlcnNpb24YASABKA0SGQoRaWRlbnRpdHlfa2V5X3BhaXIYAiABKAwSEgoKaW50ZXJvcF9pZBgDIAEoCRIOCgZkb21haW4YBCABKAkSEgoKaWRlbnRpZmllchgFIAEoCRIQCghwcm92aWRlchgGIAEoCRIVCg1jcmVhdGVkX2F0X21zGAcgASgEYgZwcm90bzM");
+  fileDesc("CgxkZXZpY2UucHJvdG8SFGRyYXdicmlkZ2UuZGV2aWNlLnYxIl4KDERldmljZVJlY29yZBIZChFpZGVudGl0eV9rZXlfcGFpchgBIAEoDBIXCg9yZWdpc3RyYXRpb25faWQYAiABKA0SGgoSZGV2aWNlX3ByaXZhdGVfa2V5GAMgASgMItoCCg5LZXlJbmRleFJlY29yZBIWCg5uZXh0X3ByZWtleV9pZBgBIAEoDRIaChJuZXh0X2tlbV9wcmVrZXlfaWQYAiABKA0SHQoVbmV4dF9zaWduZWRfcHJla2V5X2lkGAMgASgNEkUKDnNpZ25lZF9wcmVrZXlzGAQgAygLMi0uZHJhd2JyaWRnZS5kZXZpY2UudjEuS2V5SW5kZXhSZWNvcmQuUm90YXRpbmcSTgoXbGFzdF9yZXNvcnRfa2VtX3ByZWtleXMYBSADKAsyLS5kcmF3YnJpZGdlLmRldmljZS52MS5LZXlJbmRleFJlY29yZC5Sb3RhdGluZxpeCghSb3RhdGluZxIKCgJpZBgBIAEoDRIVCg1jcmVhdGVkX2F0X21zGAIgASgEEhcKD3B1Ymxpc2hlZF9hdF9tcxgDIAEoBBIWCg5yZXBsYWNlZF9hdF9tcxgEIAEoBCJwCg5JZGVudGl0eVJlY29yZBIUCgxpZGVudGl0eV9rZXkYASABKAwSGAoQZmlyc3Rfc2Vlbl9hdF9tcxgCIAEoBBIQCgh2ZXJpZmllZBgDIAEoCBIcChRwZW5kaW5nX2lkZW50aXR5X2tleRgEIAEoDCJ1CgtMaW5rUmVxdWVzdBIPCgd2ZXJzaW9uGAEgASgNEhAKCHNlYWxfa2V5GAIgASgMEh0KFWRldmljZV9rZXlfdGh1bWJwcmludBgDIAEoDBINCgVub25jZRgEIAEoDBIVCg1jcmVhdGVkX2F0X21zGAUgASgEIvEBCgpMaW5rVGlja2V0Eg8KB3ZlcnNpb24YASABKA0SGQoRaWRlbnRpdHlfa2V5X3BhaXIYAiABKAwSEgoKaW50ZXJvcF9pZBgDIAEoCRIOCgZkb21haW4YBCABKAkSEgoKaWRlbnRpZmllchgFIAEoCRIQCghwcm92aWRlchgGIAEoCRIVCg1jcmVhdGVkX2F0X21zGAcgASgEEg4KBmlzc3VlchgIIAEoCRITCgtzaWduaW5nX2tleRgJIAEoCRIxCgZwZW9wbGUYCiADKAsyIS5kcmF3YnJpZGdlLmRldmljZS52MS5Lbm93blBlcnNvbiKiAQoLS25vd25QZXJzb24SEgoKaW50ZXJvcF9pZBgBIAEoCRIUCgxpZGVudGl0eV9rZXkYAiABKAwSEAoIdmVyaWZpZWQYAyABKAgSGAoQZmlyc3Rfc2Vlbl9hdF9tcxgEIAEoBBIQCghwcm92aWRlchgFIAEoCRIXCg9wcm92aWRlcl9udW1iZXIYBiABKA0SEgoKaWRlbnRpZmllchgHIAEoCWIGcHJvdG8z");
 
 /**
  * This device's own keys. Written once.
@@ -253,6 +253,25 @@ export type LinkTicket = Message<"drawbridge.device.v1.LinkTicket"> & {
    * @generated from field: uint64 created_at_ms = 7;
    */
   createdAtMs: bigint;
+
+  /**
+   * The gatekeeper's issuer URL and long-term key (base64url of 32 bytes, empty when it has none), as pinned.
+   *
+   * @generated from field: string issuer = 8;
+   */
+  issuer: string;
+
+  /**
+   * @generated from field: string signing_key = 9;
+   */
+  signingKey: string;
+
+  /**
+   * Whom the person knows, verified people first.
+   *
+   * @generated from field: repeated drawbridge.device.v1.KnownPerson people = 10;
+   */
+  people: KnownPerson[];
 };
 
 /**
@@ -261,4 +280,55 @@ export type LinkTicket = Message<"drawbridge.device.v1.LinkTicket"> & {
  */
 export const LinkTicketSchema: GenMessage<LinkTicket> = /*@__PURE__*/
   messageDesc(file_device, 4);
+
+/**
+ * A person's identity key as one of the devices knows it, and the name that it goes by.
+ *
+ * @generated from message drawbridge.device.v1.KnownPerson
+ */
+export type KnownPerson = Message<"drawbridge.device.v1.KnownPerson"> & {
+  /**
+   * @generated from field: string interop_id = 1;
+   */
+  interopId: string;
+
+  /**
+   * @generated from field: bytes identity_key = 2;
+   */
+  identityKey: Uint8Array;
+
+  /**
+   * @generated from field: bool verified = 3;
+   */
+  verified: boolean;
+
+  /**
+   * @generated from field: uint64 first_seen_at_ms = 4;
+   */
+  firstSeenAtMs: bigint;
+
+  /**
+   * Empty when it is not known.
+   *
+   * @generated from field: string provider = 5;
+   */
+  provider: string;
+
+  /**
+   * @generated from field: uint32 provider_number = 6;
+   */
+  providerNumber: number;
+
+  /**
+   * @generated from field: string identifier = 7;
+   */
+  identifier: string;
+};
+
+/**
+ * Describes the message drawbridge.device.v1.KnownPerson.
+ * Use `create(KnownPersonSchema)` to create a new message.
+ */
+export const KnownPersonSchema: GenMessage<KnownPerson> = /*@__PURE__*/
+  messageDesc(file_device, 5);
 

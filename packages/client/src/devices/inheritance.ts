@@ -1,0 +1,37 @@
+// Whom a person knows and trusts, as it goes from one of their devices to a new one: names and identity keys, before the new
+// device has asked anybody.
+// Knows nothing of tickets, nor of how they travel.
+// Source: docs/protocol/09-content.md section 9.5.
+import { readTrust, trustChanges, type TrustedIdentity } from '@drawbridge/e2ee/inherited-trust';
+import { readContact, writeContact } from '../store/records.ts';
+import type { Transaction } from '../store/store.ts';
+
+export type InheritedPerson = TrustedIdentity & {
+  readonly provider: string;
+  readonly providerNumber: number;
+  /** Empty when the name is not known. */
+  readonly identifier: string;
+};
+
+/** Everybody whose identity key is known here, the newest first. */
+export function knownPeople(tx: Transaction): InheritedPerson[] {
+  const people: InheritedPerson[] = [];
+  for (let after: number | undefined; ; ) {
+    const rows = tx.list('identity', after === undefined ? {} : { after });
+    if (rows.length === 0) return people.reverse();
+    for (const { key, value } of rows) {
+      const trust = readTrust(key, value);
+      if (trust === undefined) continue;
+      const name = readContact(tx, trust.interopId) ?? { provider: '', providerNumber: 0, identifier: '' };
+      people.push({ ...trust, ...name });
+    }
+    after = rows.at(-1)!.sequence;
+  }
+}
+
+export function inherit(tx: Transaction, people: readonly InheritedPerson[]): void {
+  tx.apply(trustChanges(people));
+  for (const { interopId, provider, providerNumber, identifier } of people) {
+    if (identifier !== '') writeContact(tx, interopId, { provider, providerNumber, identifier });
+  }
+}
