@@ -66,7 +66,17 @@ export async function runChat(options: ChatOptions): Promise<void> {
 
 /** SDK errors say what to do; here they end the command with those words. */
 function inWords(error: unknown): unknown {
-  return error instanceof ClientError ? new CommandError(error.message, '') : error;
+  if (!(error instanceof ClientError)) return error;
+  if (error.code === 'identity-key-differs' || error.code === 'device-authorisation-required') {
+    return new CommandError(
+      'you have another device with this gatekeeper already',
+      'start with --link to be a further one, or with --replace when the others are lost',
+    );
+  }
+  return new CommandError(
+    harmless(error.message),
+    error.code === 'link-failed' ? 'start again with --link for a new code' : '',
+  );
 }
 
 async function readLines(chat: Conversation): Promise<void> {

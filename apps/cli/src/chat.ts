@@ -34,7 +34,7 @@ export function registerChat(program: Command): void {
     .command('chat')
     .summary('chat from the terminal')
     .description(
-      'Signs in at a provider, enlists this device with a gatekeeper, and chats. Keys and history are kept encrypted in one\nfolder per person and gatekeeper. Type /help inside for what can be done.',
+      'Signs in at a provider, enlists this device with a gatekeeper, and chats. Keys and history are kept encrypted in one folder per person and gatekeeper. Type /help inside for what can be done.',
     )
     .option('--network <file>', 'join a demo: the network.json that it names')
     .option('--as <name>', 'who you are at the provider: your user-visible identifier')
@@ -78,8 +78,7 @@ export type ChatPerson = {
 function personOf(flags: Flags): ChatPerson {
   const { as: identifier } = flags;
   if (identifier === undefined) throw usageError('--as is missing', 'say who you are at your provider: --as anna');
-  const folderOf = (place: string): string =>
-    flags.folder ?? join(homedir(), '.drawbridge', `${identifier}@${place}`.replaceAll(/[^\p{L}\p{N}@._-]/gu, '_'));
+  const nameOf = (name: string): string => name.replaceAll(/[^\p{L}\p{N}@._-]/gu, '_');
   if (flags.network !== undefined) {
     const network = readNetwork(flags.network);
     const gatekeeper = network.gatekeepers.find(({ name, domain }) => name === flags.over || domain === flags.over);
@@ -92,7 +91,7 @@ function personOf(flags: Flags): ChatPerson {
       identifier,
       gatekeeper: gatekeeper.url,
       provider: flags.native ? gatekeeper.users : network.provider.url,
-      folder: flags.folder ?? join(flags.network, '..', 'people', `${identifier}-${place}`),
+      folder: flags.folder ?? join(flags.network, '..', 'people', nameOf(`${identifier}-${place}`)),
       ca: network.ca,
       demo: true,
     };
@@ -101,26 +100,43 @@ function personOf(flags: Flags): ChatPerson {
     throw usageError('--gatekeeper and --provider are needed', 'name both, or a demo with --network');
   }
   for (const url of [flags.gatekeeper, flags.provider]) {
-    if (!URL.canParse(url)) throw usageError(`${url} is not a URL`, 'begin it with https://');
+    if (!URL.canParse(url) || new URL(url).protocol !== 'https:')
+      throw usageError(`${url} is not an https URL`, 'begin it with https://');
   }
+  // Read for its error alone: a wrong path is told before a password is asked for.
+  if (flags.ca !== undefined) readFileSync(flags.ca);
   return {
     identifier,
     gatekeeper: flags.gatekeeper,
     provider: flags.provider,
-    folder: folderOf(new URL(flags.gatekeeper).host),
+    folder: flags.folder ?? join(homedir(), '.drawbridge', nameOf(`${identifier}@${new URL(flags.gatekeeper).host}`)),
     ...(flags.ca === undefined ? {} : { ca: flags.ca }),
     demo: false,
   };
 }
 
 function readNetwork(file: string): NetworkFile {
+  const text = readFileSync(file, 'utf8');
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as NetworkFile;
-  } catch (error) {
-    if (error instanceof SyntaxError)
-      throw new CommandError(`${file} is not a network file`, 'name the network.json of a running demo');
-    throw error;
+    const network: unknown = JSON.parse(text);
+    if (isNetwork(network)) return network;
+  } catch {
+    // Said below.
   }
+  throw new CommandError(`${file} is not a network file`, 'name the network.json of a running demo');
+}
+
+function isNetwork(value: unknown): value is NetworkFile {
+  const strings = (object: unknown, ...names: string[]): boolean =>
+    typeof object === 'object' &&
+    object !== null &&
+    names.every(name => typeof Object.getOwnPropertyDescriptor(object, name)?.value === 'string');
+  return (
+    strings(value, 'ca') &&
+    strings((value as Partial<NetworkFile>).provider, 'name', 'url') &&
+    Array.isArray((value as Partial<NetworkFile>).gatekeepers) &&
+    (value as NetworkFile).gatekeepers.every(each => strings(each, 'name', 'domain', 'url', 'users'))
+  );
 }
 
 /** Password and passphrase: from the environment, or asked for without showing what is typed. */

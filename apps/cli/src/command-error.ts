@@ -47,6 +47,9 @@ export function explainSystemError(error: unknown): CommandError | undefined {
     const words = code === 'EADDRINUSE' ? 'is in use' : `can't be listened on (${code})`;
     return new CommandError(`${place} ${words}`, networkSteps[code]);
   }
+  // Reading a folder as if it were a file: this error has no path.
+  if (code === 'EISDIR' && path === undefined)
+    return new CommandError('a folder is where a file was expected', fileSteps[code]!);
   if (code !== undefined && path !== undefined && fileSteps[code] !== undefined) {
     return new CommandError(
       `${path}: ${code === 'ENOENT' ? 'there is nothing' : `no access (${code})`}`,

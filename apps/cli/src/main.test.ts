@@ -75,6 +75,32 @@ test('failures say the next step: missing files, unfit folders', async () => {
   }
 });
 
+test('chat says what is wrong with its options before it asks for a secret', async () => {
+  const chat = (...args: string[]): ReturnType<typeof run> => run('chat', '--as', 'anna', ...args);
+  const network = (text: string, name: string): string => {
+    writeFileSync(join(folder, name), text);
+    return join(folder, name);
+  };
+  const urls = ['--gatekeeper', 'https://localhost:1', '--provider', 'https://localhost:2'];
+  const results = await Promise.all([
+    chat('--network', network('{}', 'empty.json')),
+    chat('--network', network('null', 'null.json')),
+    chat('--network', network('{"ca": "", "provider": {}, "gatekeepers": [{"name": "citadel"}]}', 'half.json')),
+    chat('--network', folder),
+    chat(...urls, '--ca', join(folder, 'none.pem')),
+    chat('--gatekeeper', 'localhost:5226', '--provider', 'https://localhost:2'),
+  ]);
+  assert.deepEqual(
+    results.map(({ code }) => code),
+    [1, 1, 1, 1, 1, 2],
+  );
+  const words = [/not a network file/, /not a network file/, /not a network file/, /folder/, /none\.pem/, /https/];
+  for (const [index, { err }] of results.entries()) {
+    assert.match(err, /^drawbridge: .+\nNext: .+\n$/);
+    assert.match(err, words[index]!);
+  }
+});
+
 test('a gatekeeper is made, checked, and never overwritten', async () => {
   const home = join(folder, 'citadel');
   const made = await run('gatekeeper', 'init', home, '--development');

@@ -30,7 +30,7 @@ Examples:
   $ drawbridge demo                                 the whole system on this machine, and what servers see
   $ drawbridge chat --as anna --gatekeeper https://citadel.example --provider https://skylark.example
   $ drawbridge sandbox                              a gatekeeper and a provider to develop against
-  $ drawbridge gatekeeper init citadel              files for a gatekeeper of your own
+  $ drawbridge gatekeeper init citadel --development  files for a gatekeeper of your own
   $ drawbridge provider --help                      run the provider kit
   $ drawbridge token inspect -                      what a gatekeeper says about an ownership proof
 

@@ -47,6 +47,11 @@ export type CheckedOptions = {
 
 /** Throws `invalid-argument`. */
 export function checkOptions(options: ClientOptions): CheckedOptions {
+  const { folder } = options as { readonly folder?: unknown };
+  if (typeof folder !== 'string' || folder === '')
+    throw new ClientError('invalid-argument', { detail: 'folder is a path' });
+  if (typeof options.gatekeeper !== 'string')
+    throw new ClientError('invalid-argument', { detail: 'gatekeeper is an https URL' });
   const gatekeeper = options.gatekeeper.replace(/\/+$/, '');
   if (!isHttpsUrl(gatekeeper)) throw new ClientError('invalid-argument', { detail: 'gatekeeper is an https URL' });
   if (options.keyLogFile !== undefined && options.development !== true) {
@@ -71,7 +76,7 @@ function readAuthority(ca: string): string {
   try {
     return readFileSync(ca, 'utf8');
   } catch (cause) {
-    throw new ClientError('invalid-argument', { detail: 'the ca file cannot be read', cause });
+    throw new ClientError('invalid-argument', { detail: `the file that ca names can't be read: ${ca}`, cause });
   }
 }
 
