@@ -93,7 +93,9 @@ function eventOf<K extends ClientEvent['kind']>(
 
 /** What a device shows of a chat, without what is of that device alone: when it came, and how far the sending is. */
 async function shownBy(client: Client): Promise<unknown> {
-  const rows = await client.chats.messages({ limit: 500 });
+  const listed = await client.chats.messages({ limit: 500 });
+  // What a device noticed by itself is its own line.
+  const rows = listed.filter(row => row.message.kind !== 'notice');
   return rows
     .map(({ message: { from: _f, markRead: _m, receivedAtMs: _r, state: _s, ...rest } }) => rest)
     .map(({ chat: _c, read: _read, ...rest }) => rest)
