@@ -222,7 +222,11 @@ test('lost, repeated and swapped pieces, and restarts: nothing is missing in the
       assert.deepEqual(state(target), state(source));
       return Promise.resolve();
     }),
-    { numRuns: 8 },
+    {
+      numRuns: 8,
+      // The new device's first question comes twice, and the beginning of what it was given second is lost.
+      examples: [[['lose', 'keep', 'keep', 'keep', 'swap', 'keep', 'keep', 'keep', 'keep', 'lose', 'keep']]],
+    },
   );
 });
 

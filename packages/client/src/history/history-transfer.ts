@@ -174,6 +174,10 @@ export class HistoryTransfer {
 
   #question(tx: Transaction, deviceId: number, { transferId, nextIndex }: HistoryQuestion): TransferOutcome {
     const state = readTransfer<Outgoing>(tx, outgoingName(deviceId));
+    const isUnknown = transferId === undefined || (state !== undefined && state.transferId !== hex(transferId));
+    // Nothing of the transfer that was begun last has arrived: repeated questions, and those about one before it, get its
+    // beginning again. To begin another for each would leave both sides with different ones.
+    if (state?.acknowledged === 0 && isUnknown) return this.#fromItsBeginning(tx, deviceId, state);
     if (transferId === undefined) {
       if (state !== undefined) {
         // It asks from the beginning: it has lost what it had.
@@ -204,6 +208,16 @@ export class HistoryTransfer {
     this.#send(tx, deviceId, next);
     const done = starts[0]?.done ?? total;
     return { events: [{ kind: 'history', direction: 'sending', deviceId, done, total, finished: false }], wake: true };
+  }
+
+  #fromItsBeginning(tx: Transaction, deviceId: number, state: Outgoing): TransferOutcome {
+    const { last: _, ...rest } = state;
+    this.#send(tx, deviceId, { ...rest, starts: state.starts.slice(0, 1), next: 0 });
+    const { total } = state;
+    return {
+      events: [{ kind: 'history', direction: 'sending', deviceId, done: 0, total, finished: false }],
+      wake: true,
+    };
   }
 
   /** Makes pieces as far as the window is open, and remembers where each began. */
