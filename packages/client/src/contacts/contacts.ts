@@ -39,9 +39,10 @@ export class Contacts {
     return this.#lifecycle.worker().people.contact(interopId);
   }
 
-  /** Everybody whose name is known here, also those who were only looked up. */
+  /** Everybody whose name is known here, also those who were only looked up; not oneself. */
   list(): { readonly provider: string; readonly identifier: string; readonly interopId: string }[] {
-    return this.#device.transaction(listContacts);
+    const own = this.#device.account?.interopId;
+    return this.#device.transaction(listContacts).filter(contact => contact.interopId !== own);
   }
 
   /** What somebody said of themselves; of oneself without an argument. Never proof of who they are. */
