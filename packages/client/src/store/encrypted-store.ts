@@ -91,10 +91,15 @@ function openDatabase(path: string): DatabaseSync {
 
 /**
  * The log holds every page as it was before: deleted contents, used ratchet keys. All of it goes into the file, where pages
- * are overwritten, and the log is cut to nothing.
+ * are overwritten, and the log is cut to nothing. A disk that is full now refuses nobody for it: the next write tries again,
+ * and so does the next start.
  */
 function wipe(db: DatabaseSync): void {
-  db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+  try {
+    db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+  } catch (error) {
+    if (faultOf(error) === undefined) throw error;
+  }
 }
 
 function readHeader(db: DatabaseSync): { header: KeyHeader | undefined; version: number } {
@@ -147,11 +152,7 @@ function createStore(db: DatabaseSync, keys: StoreKeys): EncryptedStore {
   const wipeSoon = (): void => {
     wiping ??= setTimeout(() => {
       wiping = undefined;
-      try {
-        wipe(db);
-      } catch {
-        // A disk that is full now: the next write tries again, and so does the next start.
-      }
+      wipe(db);
     }, wipeLimits.withinMs).unref();
   };
   const needOpen = (): void => {
