@@ -3,8 +3,11 @@
 // Source: docs/protocol/04-streams.md, 06-stanzas.md, 09-content.md.
 import type { DeviceKeys } from '@drawbridge/e2ee/device-keys';
 import type { E2eeSuite } from '@drawbridge/e2ee/suite';
+import type { Element } from '@drawbridge/wire/element';
 import { KeyUpkeep } from './account/key-upkeep.ts';
 import { OwnProfile } from './account/own-profile.ts';
+import { RestoredStore } from './account/restored-store.ts';
+import { StoreCount } from './account/store-count.ts';
 import { Preferences } from './chats/preferences.ts';
 import { Receipts } from './chats/receipts.ts';
 import { Writing } from './chats/writing.ts';
@@ -15,6 +18,7 @@ import { OwnManifest } from './devices/own-manifest.ts';
 import { DeviceLists } from './directory/device-lists.ts';
 import type { Request } from './directory/directory.ts';
 import { People } from './directory/people.ts';
+import { ClientError } from './errors.ts';
 import type { ClientEvent } from './events.ts';
 import { Authoring } from './history/authoring.ts';
 import { HistoryTransfer } from './history/history-transfer.ts';
@@ -55,11 +59,16 @@ export class Messenger {
   readonly #inbox: Inbox;
   readonly #transfer: HistoryTransfer;
   readonly #keys: KeyUpkeep;
+  readonly #restored: RestoredStore;
+  readonly #storeCount: StoreCount;
   readonly #lists: DeviceLists;
   readonly manifest: OwnManifest;
   readonly #own: string;
   #cancelUpkeep: (() => void) | undefined;
   #resumedHistory = false;
+  /** Of the session that was bound last: nothing leaves before its store is counted. */
+  #isReady = false;
+  #isFresh = false;
 
   constructor(settings: MessengerSettings) {
     this.#settings = settings;
@@ -110,7 +119,10 @@ export class Messenger {
     this.writing = new Writing(authoring, this.profile);
     this.receipts = new Receipts(authoring, outbox);
     this.preferences = new Preferences(authoring, outbox, emit);
-    this.#keys = new KeyUpkeep({ store, suite, request, clock, emit });
+    const restored = new RestoredStore({ store, suite, request, clock, emit });
+    this.#restored = restored;
+    this.#storeCount = new StoreCount({ store, request, clock, emit, restored });
+    this.#keys = new KeyUpkeep({ store, suite, request, clock, emit, restored });
     this.#transfer = new HistoryTransfer({ own, clock, outbox, noted: settings.noted });
     this.#inbox = new Inbox({
       store,
@@ -127,8 +139,8 @@ export class Messenger {
     this.#connection = new Connection<Sending>(
       { domain, connect: settings.connect, proof: settings.proof, clock, random },
       {
-        message: (element, resolve) => this.#inbox.receive(element, resolve),
-        delivered: sendings => outbox.delivered(sendings),
+        message: (element, resolve) => this.#received(element, resolve),
+        delivered: sendings => this.#delivered(sendings),
         suspected: (sending, condition) => outbox.suspected(sending, condition),
         status: status => this.#status(status),
       },
@@ -152,6 +164,7 @@ export class Messenger {
     this.#outbox.close();
     // First what is under way is kept, so that it can still be acknowledged.
     await this.#inbox.close();
+    await this.#storeCount.close();
     await this.#connection.close();
     await this.#keys.close();
     await this.manifest.close();
@@ -194,27 +207,58 @@ export class Messenger {
     this.#outbox.forgetDevices(interopId);
   }
 
+  #received(element: Element, resolve: () => void): void {
+    this.#storeCount.note();
+    this.#inbox.receive(element, resolve);
+  }
+
+  #delivered(sendings: readonly Sending[]): void {
+    this.#storeCount.note();
+    this.#outbox.delivered(sendings);
+  }
+
   #status(status: ConnectionStatus): void {
     this.#cancelUpkeep?.();
     this.#cancelUpkeep = undefined;
     if (status.kind === 'online') {
       if (!this.#resumedHistory) this.#resumeHistory();
-      if (this.manifest.isDue) {
-        // A new device is named first: before that nobody writes to it, and nothing that it says is read.
-        void this.manifest.keep().then(() => {
-          if (this.status === status) this.#begin(status);
-        });
-        return;
+      if (!status.resumed) {
+        this.#isReady = false;
+        this.#isFresh = true;
       }
-      this.#begin(status);
+      if (this.#isReady) return this.#begin(status);
+      void this.#prepare().then(() => {
+        if (this.status === status) this.#begin(status);
+      });
       return;
     }
     this.#outbox.offline();
     this.#settings.emit({ kind: 'status', status });
   }
 
+  /** What comes before anything leaves on a new session. Fulfilled also when it failed: it is tried again later. */
+  async #prepare(): Promise<void> {
+    // A store that is older than what the gatekeeper has of it must not go on with its sessions.
+    await this.#storeCount.count();
+    await this.#restored.renew();
+    // A new device is named first: before that nobody writes to it, and nothing that it says is read.
+    if (this.#isManifestDue()) await this.manifest.keep();
+  }
+
+  #isManifestDue(): boolean {
+    try {
+      return this.manifest.isDue;
+    } catch (error) {
+      if (!(error instanceof ClientError)) throw error;
+      return false;
+    }
+  }
+
   #begin(status: Extract<ConnectionStatus, { kind: 'online' }>): void {
-    this.#outbox.online(status.resumed);
+    this.#isReady = true;
+    // What was in flight on a session that is gone is sent again, also when this one was cut before it began.
+    this.#outbox.online(status.resumed && !this.#isFresh);
+    this.#isFresh = false;
     this.#upkeep();
     this.#settings.emit({ kind: 'status', status });
   }
@@ -222,6 +266,7 @@ export class Messenger {
   #upkeep(): void {
     this.#inbox.sweep();
     void this.#inbox.readForgotten();
+    void this.#restored.renew();
     this.#keys.keep();
     void this.manifest.keep();
     this.#cancelUpkeep = this.#settings.clock.after(upkeepMs, () => {

@@ -8,6 +8,7 @@ import {
   KEEP_REPLACED_MS,
   MAX_ONE_TIME_KEPT,
   MAX_ONE_TIME_PER_PUBLISH,
+  MAX_REPLACED_KEPT,
   MAX_PREKEY_ID,
   makeKeys,
   prekeyIdAfter,
@@ -175,4 +176,23 @@ test('an identity key pair that is none is refused', () => {
     ok: false,
     error: { code: 'invalid-identity-key-pair' },
   });
+});
+
+test('a store that is older than what it published replaces all of it, and still opens what is on its way', async () => {
+  const { suite, apply, made, store, refill, confirm } = await device();
+  await confirm(made.publication);
+  const renewed = await suite.renewKeys(apply);
+  assert(renewed.ok);
+  const { signedPrekey, lastResortKemPrekey, prekeys, kemPrekeys } = renewed.value;
+  assert.notDeepEqual(signedPrekey!.publicKey, made.publication.signedPrekey!.publicKey);
+  assert.notDeepEqual(lastResortKemPrekey!.publicKey, made.publication.lastResortKemPrekey!.publicKey);
+  assert.deepEqual([prekeys.length, kemPrekeys.length], [MAX_ONE_TIME_PER_PUBLISH, MAX_ONE_TIME_PER_PUBLISH]);
+  const before = new Set(made.publication.prekeys.map(key => key.id));
+  assert(prekeys.every(key => !before.has(key.id)));
+  assert(store.read('signed-prekey', String(made.publication.signedPrekey!.id)) !== undefined);
+  await confirm(renewed.value);
+  assert.equal(await refill(100), undefined, 'the renewed ones are in force');
+  for (let i = 0; i < MAX_REPLACED_KEPT + 10; i++) assert((await suite.renewKeys(apply)).ok);
+  assert.equal(store.read('signed-prekey', '1'), undefined, 'renewed again and again, it keeps a bounded number');
+  assert(store.read('signed-prekey', String(MAX_REPLACED_KEPT)) !== undefined);
 });

@@ -28,6 +28,8 @@ export const MAX_PREKEY_ID = 0xff_ffff;
 export const ROTATE_AFTER_MS: number = 7 * 86_400_000;
 /** A replaced signed prekey or last-resort key still opens messages that were on their way for this long. */
 export const KEEP_REPLACED_MS: number = 30 * 86_400_000;
+/** Replaced ones kept: five by age, more by a store that is renewed again and again. */
+export const MAX_REPLACED_KEPT = 64;
 /** Sessions that one last-resort key may start; then such messages are refused until it is rotated. */
 export const MAX_LAST_RESORT_USES = 100_000;
 
@@ -158,16 +160,20 @@ function rotating(id: number, nowMs: number): KeyIndexRecord_Rotating {
 /** The newest entry when it is young enough; otherwise marks it replaced. */
 function currentOf(list: KeyIndexRecord_Rotating[], nowMs: number): KeyIndexRecord_Rotating | undefined {
   const newest = list.at(-1);
-  if (newest === undefined) return undefined;
+  if (newest === undefined || newest.replacedAtMs !== 0n) return undefined;
   // A key dated far in the future was made under a wrong clock; it would never grow old.
   if (Math.abs(nowMs - Number(newest.createdAtMs)) < ROTATE_AFTER_MS) return newest;
   newest.replacedAtMs = BigInt(nowMs);
   return undefined;
 }
 
-/** Takes out what was replaced long ago and gives back the ids. */
+/** Takes out what was replaced long ago, or too often since, and gives back the ids. */
 function takeExpired(list: KeyIndexRecord_Rotating[], nowMs: number): number[] {
-  const expired = list.filter(each => each.replacedAtMs !== 0n && nowMs - Number(each.replacedAtMs) > KEEP_REPLACED_MS);
+  const expired = list.filter(
+    (each, at) =>
+      at < list.length - 1 - MAX_REPLACED_KEPT ||
+      (each.replacedAtMs !== 0n && nowMs - Number(each.replacedAtMs) > KEEP_REPLACED_MS),
+  );
   list.splice(0, list.length, ...list.filter(each => !expired.includes(each)));
   return expired.map(each => each.id);
 }
@@ -282,6 +288,24 @@ export async function refill(
     publication.prekeys.length > 0 ||
     publication.kemPrekeys.length > 0;
   return due ? { publication, changes } : undefined;
+}
+
+/**
+ * What `renewKeys` of a suite does: everything that this store may have published is replaced, in a store that is older than
+ * what the directory has of it. Private keys stay for messages on their way.
+ */
+export async function renew(
+  store: StagedStore,
+  identity: Signal.PrivateKey,
+  nowMs: number,
+): Promise<{ publication: KeyPublication; changes: readonly StoreChange[] }> {
+  const index = await readKeyIndex(store);
+  for (const each of [...index.signedPrekeys, ...index.lastResortKemPrekeys]) {
+    if (each.replacedAtMs === 0n) each.replacedAtMs = BigInt(nowMs);
+  }
+  const changes: StoreChange[] = [];
+  const publication = makeKeys(index, { prekeys: 0, kemPrekeys: 0 }, identity, nowMs, changes);
+  return { publication, changes };
 }
 
 async function readUnconfirmed(

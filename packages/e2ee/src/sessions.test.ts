@@ -570,3 +570,26 @@ test('lengths do not show: all ciphertexts of one step have one size', async () 
   for (const length of [0, 1, 80, 159]) sizes.add((await send(alice, [bob], new Uint8Array(length)))[0]!.bytes.length);
   assert.equal(sizes.size, 1);
 });
+
+test('an archived session encrypts nothing more, and still reads what is on its way', async () => {
+  const alice = await device(alicePerson, 1);
+  const bob = await device(bobPerson, 1);
+  await connect(alice, bob);
+  const [hello] = await send(alice, [bob], text('hello'));
+  await receive(bob, alice.suite.local, hello!);
+  const [answer] = await send(bob, [alice], text('on its way'));
+  const archived = await alice.suite.archiveSessions([bob.suite.local, { interopId: bobPerson, deviceId: 9 }], staged =>
+    alice.store.apply(staged.changes),
+  );
+  assert(archived.ok);
+  const target = { to: bobPerson, devices: [{ deviceId: 1 }], content: text('no') };
+  const refused = await alice.suite.encryptFor([target], () => assert.fail('nothing is encrypted'));
+  assert(!refused.ok && refused.error.code === 'no-session');
+  const read = await receive(alice, bob.suite.local, answer!);
+  assert(read.kind === 'content' && words(read.content) === 'on its way');
+  await connect(alice, bob);
+  const [fresh] = await send(alice, [bob], text('in a new one'));
+  assert.equal(fresh!.kind, 'prekey');
+  const got = await receive(bob, alice.suite.local, fresh!);
+  assert(got.kind === 'content' && words(got.content) === 'in a new one');
+});

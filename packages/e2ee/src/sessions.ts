@@ -15,7 +15,7 @@ import {
   MAX_REGISTRATION_ID,
 } from './addresses.ts';
 import { MAX_CONTENT_BYTES } from './content/content.ts';
-import { confirm, MAX_PREKEY_ID, readDeviceKeys, refill } from './device-keys.ts';
+import { confirm, MAX_PREKEY_ID, readDeviceKeys, refill, renew } from './device-keys.ts';
 import {
   adoptIdentity,
   identityFingerprint,
@@ -361,6 +361,21 @@ function createSuite(
       return done(await settle(commit, { changes: store.changes }));
     });
 
+  const archiveSessions: E2eeSuite['archiveSessions'] = (devices, commit) =>
+    operate<void, StoreError>(
+      devices.map(device => device.interopId),
+      async store => {
+        const sessions = new Sessions(store);
+        for (const device of devices) {
+          const session = await sessions.getSession(protocolAddress(device));
+          if (session === null) continue;
+          session.archiveCurrentState();
+          await sessions.saveSession(protocolAddress(device), session);
+        }
+        return done(await settle(commit, { changes: store.changes }));
+      },
+    );
+
   const readIdentity: E2eeSuite['readIdentity'] = interopId =>
     operate([interopId], async store => {
       const record = await readIdentityRecord(store, interopId);
@@ -429,6 +444,13 @@ function createSuite(
       return committedNow.ok ? { ok: true, value: due.publication } : committedNow;
     });
 
+  const renewKeys: E2eeSuite['renewKeys'] = commit =>
+    operate([PREKEYS_LOCK], async store => {
+      const made = await renew(store, local.pair.privateKey, nowMs());
+      const committedNow = await settle(commit, made);
+      return committedNow.ok ? { ok: true, value: made.publication } : committedNow;
+    });
+
   const confirmPublished: E2eeSuite['confirmPublished'] = (publication, commit) =>
     operate<void, StoreError>([PREKEYS_LOCK], async store => {
       await confirm(store, publication, nowMs());
@@ -442,6 +464,7 @@ function createSuite(
     encryptFor,
     startSession,
     decrypt,
+    archiveSessions,
     endSessions,
     readIdentity,
     setVerified,
@@ -450,6 +473,7 @@ function createSuite(
     safetyNumber,
     safetyNumbers,
     refillKeys,
+    renewKeys,
     confirmPublished,
   };
 }

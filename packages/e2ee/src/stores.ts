@@ -1,6 +1,7 @@
 // The port through which end-to-end encryption reads what it must remember, and the changes it asks for.
 // It never writes by itself: the caller commits the changes together with its own rows, in one transaction.
 // Knows nothing of files, databases or keys at rest.
+import { type DeviceAddress, encodeDeviceAddress, isDeviceAddress } from './addresses.ts';
 
 /**
  * What is kept. Keys are text, values are bytes that only this package reads.
@@ -24,6 +25,13 @@ export type E2eeTable =
   | 'last-resort-kem-prekey'
   | 'kem-base-key'
   | 'sender-key';
+
+/** The device of a row of `session`; undefined for what is no key of that table. */
+export function deviceOfSession(key: string): DeviceAddress | undefined {
+  const dot = key.lastIndexOf('.');
+  const address = { interopId: key.slice(0, dot), deviceId: Number(key.slice(dot + 1)) };
+  return isDeviceAddress(address) && encodeDeviceAddress(address) === key ? address : undefined;
+}
 
 /** One change. `delete` of a row that is not there, and `delete-scope` of an empty scope, do nothing. */
 export type StoreChange =

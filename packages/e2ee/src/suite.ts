@@ -229,6 +229,12 @@ export interface E2eeSuite {
     commit: Commit<{ readonly changes: readonly StoreChange[] }>,
   ): Promise<Result<void, StoreError>>;
 
+  /** Nothing more is encrypted in these sessions: what follows begins new ones. What is on its way is still read. */
+  archiveSessions(
+    devices: readonly DeviceAddress[],
+    commit: Commit<{ readonly changes: readonly StoreChange[] }>,
+  ): Promise<Result<void, StoreError>>;
+
   readIdentity(interopId: InteropId): Promise<Result<IdentityState, IdentityError>>;
   /** Records that a person has (or has not) compared the safety number of exactly this key; having compared it answers a pending one. */
   setVerified(
@@ -264,6 +270,10 @@ export interface E2eeSuite {
     counts: { readonly prekeys: number; readonly kemPrekeys: number },
     commit: Commit<{ readonly changes: readonly StoreChange[]; readonly publication: KeyPublication }>,
   ): Promise<Result<KeyPublication | undefined, StoreError>>;
+  /** Replaces everything that was published, in a store that is older than that; committed as by `refillKeys`. */
+  renewKeys(
+    commit: Commit<{ readonly changes: readonly StoreChange[]; readonly publication: KeyPublication }>,
+  ): Promise<Result<KeyPublication, StoreError>>;
   /** The directory has taken it: the rotating keys in it need not be published again. */
   confirmPublished(
     publication: KeyPublication,

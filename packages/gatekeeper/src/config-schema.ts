@@ -297,6 +297,7 @@ export const configSchema = closed({
       lookupsPerRequester: budget(60, 10, 'directory questions of one person'),
       lookupsPerProvider: budget(3_000, 0.05, 'directory questions of all people of one third-party provider'),
       publishesPerDevice: budget(30, 60, 'key uploads of one device'),
+      storeCountsPerDevice: budget(30, 10, 'counts of its store by one device'),
       changesPerAccount: budget(30, 60, 'consent changes, authorisations, removals and device manifests by one person'),
       mediaGrantsPerAccount: budget(300, 1, 'media grants for one person'),
       mediaMebibytesPerAccount: budget(8_192, 0.02, 'MiB through the media proxy for one person; above it, slower'),

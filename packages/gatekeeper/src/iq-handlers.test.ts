@@ -102,6 +102,23 @@ test('keys are published, counted, given once and never taken back in', async ()
   assert.deepEqual(await count(), ['prekeys', '199', 'kem-prekeys', '52']);
 });
 
+test('keys of a folder that was restored take the place of all others; its count is told', async () => {
+  const fixture = await open();
+  const anna = await fixture.enlist(0, 'anna', { prekeys: 3, kemPrekeys: 3 });
+  const only = publish(anna.sample.identity, 2, 2, 1);
+  assert.deepEqual(await ask(fixture, anna, 'set', only), { kind: 'error', condition: 'conflict' });
+  const alone: Element = { ...only, attrs: ['only', 'true'] };
+  assert.deepEqual(await ask(fixture, anna, 'set', alone), { kind: 'result' });
+  assert.deepEqual(await ask(fixture, anna, 'set', { ...only, attrs: ['only', 'yes'] }), badRequest);
+  const counted = result(await ask(fixture, anna, 'get', element('count', NS_KEYS)));
+  assert.deepEqual(counted.attrs, ['prekeys', '2', 'kem-prekeys', '2']);
+  const count = (text: string) => ask(fixture, anna, 'set', element('store', NS_DEVICES, { count: text }));
+  assert.equal(attribute(result(await count('7')), 'before'), '0');
+  assert.equal(attribute(result(await count('3')), 'before'), '7');
+  for (const text of ['', '-1', '07', '1e3', '1000000000000000']) assert.deepEqual(await count(text), badRequest);
+  assert.deepEqual(await ask(fixture, anna, 'set', element('store', NS_DEVICES)), badRequest);
+});
+
 test('a new signed prekey and last-resort key replace the old ones', async () => {
   const fixture = await open();
   const anna = await fixture.enlist(0, 'anna');

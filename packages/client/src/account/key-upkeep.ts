@@ -7,10 +7,10 @@ import { RequestRefused } from '../connection/connection.ts';
 import { countKeys, type KeyCounts, publishKeys, type Request } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
-import { addNotice } from '../notices/notice-records.ts';
 import { committed } from '../outbox/outbox.ts';
 import type { EncryptedStore } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
+import type { RestoredStore } from './restored-store.ts';
 
 /** Rounds of publishing keys for one count: at most 50 of each kind go in one, and some may clash. */
 const maxPublishRounds = 8;
@@ -21,6 +21,7 @@ export type KeyUpkeepContext = {
   readonly request: Request;
   readonly clock: Clock;
   readonly emit: (event: ClientEvent) => void;
+  readonly restored: Pick<RestoredStore, 'note' | 'said' | 'renew'>;
 };
 
 export class KeyUpkeep {
@@ -64,11 +65,12 @@ export class KeyUpkeep {
   }
 
   /**
-   * False when an id is the directory's already, with another key: this store is older than what it has published, and
-   * says so. The rotating keys go alone then, and the next round takes ids that follow.
+   * False when an id is the directory's already, with another key: this store is older than what it has published, which
+   * the count did not show. Everything is renewed then. Where the gatekeeper does not know how, the rotating keys go alone,
+   * and the next round takes ids that follow.
    */
   async #publish(publication: KeyPublication): Promise<boolean> {
-    const { request, store, emit, clock } = this.#context;
+    const { request, store, restored } = this.#context;
     try {
       await publishKeys(request, publication);
       return true;
@@ -77,9 +79,9 @@ export class KeyUpkeep {
     }
     if (!this.#saidRestored) {
       this.#saidRestored = true;
-      transact(store, tx => addNotice(tx, { kind: 'store-restored' }, clock.nowMs()));
-      const detail = 'this folder is older than what the gatekeeper has of it: it was restored, or is a copy';
-      emit({ kind: 'problem', error: new ClientError('store-failed', { detail }) });
+      transact(store, tx => restored.note(tx));
+      restored.said();
+      if (await restored.renew()) return false;
     }
     const rotating = { ...publication, prekeys: [], kemPrekeys: [] };
     if (rotating.signedPrekey === undefined && rotating.lastResortKemPrekey === undefined) return false;

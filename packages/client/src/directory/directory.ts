@@ -6,6 +6,7 @@ import { attribute, type Child, childElement, childElements, type Element, eleme
 import type { SignedManifest } from '@drawbridge/wire/device-manifest';
 import { isInteropId, parseDeviceId, parseJid, parseRegistrationId } from '@drawbridge/wire/jid';
 import { NS_CONSENT, NS_DEVICES, NS_DIRECTORY, NS_KEYS, NS_MEDIA } from '@drawbridge/wire/namespaces';
+import { parseStoreCount } from '@drawbridge/wire/store-count';
 import { RequestRefused } from '../connection/connection.ts';
 import { ClientError } from '../errors.ts';
 import { isHttpsUrl } from '../connection/http.ts';
@@ -33,8 +34,8 @@ function need<T>(value: T | undefined): T {
   return value;
 }
 
-/** Puts keys into the directory. */
-export async function publishKeys(request: Request, publication: KeyPublication): Promise<void> {
+/** Puts keys into the directory; with `only`, one-time keys that are there besides go. */
+export async function publishKeys(request: Request, publication: KeyPublication, only?: 'only'): Promise<void> {
   const key = (name: string, each: { id: number; publicKey: Uint8Array; signature?: Uint8Array }): Element => {
     const children = [element('public', NS_KEYS, undefined, [each.publicKey])];
     if (each.signature !== undefined) children.push(element('signature', NS_KEYS, undefined, [each.signature]));
@@ -47,7 +48,7 @@ export async function publishKeys(request: Request, publication: KeyPublication)
     ...prekeys.map(each => key('prekey', each)),
     ...kemPrekeys.map(each => key('kem-prekey', each)),
   ];
-  await request('set', element('publish', NS_KEYS, undefined, children));
+  await request('set', element('publish', NS_KEYS, only === undefined ? {} : { only: 'true' }, children));
 }
 
 /** How many one-time keys of this device the directory has left. */
@@ -182,6 +183,13 @@ export async function setConsent(request: Request, providerNumber: number, opted
 /** Lets a device key join this enlistment, within 10 minutes and once. */
 export async function authoriseDevice(request: Request, jkt: string): Promise<void> {
   await request('set', element('authorise', NS_DEVICES, { jkt }));
+}
+
+/** Tells the count of this device's store; gives the highest that was told before. */
+export async function countStore(request: Request, count: number): Promise<number> {
+  const answer = await request('set', element('store', NS_DEVICES, { count: String(count) }));
+  const isAnswer = answer?.name === 'store' && answer.ns === NS_DEVICES;
+  return need(isAnswer ? parseStoreCount(attribute(answer, 'before')) : undefined);
 }
 
 export async function removeOwnDevice(request: Request, deviceId: number): Promise<void> {

@@ -80,7 +80,7 @@ export function noticeWords(change: NoticeChange): string {
     case 'contact-moved':
       return `${change.identifier} at ${change.provider} leads to somebody else now.`;
     case 'store-restored':
-      return 'This folder was restored from a backup, or another copy of it is at work.';
+      return 'This folder is older than it was: it was restored from a backup, or another copy of it is at work. What was said there since is missing here. Sessions and keys are renewed. Use one copy only; for a second place, link a device.';
     case 'own-device-appeared':
       return `Device ${change.deviceId} of your own has appeared.`;
   }

@@ -159,7 +159,9 @@ export type SettingName =
   | 'publication'
   | 'link'
   | 'link-aside'
+  | 'restored'
   | 'static-key'
+  | 'store-count'
   | 'transport'
   | 'media-names';
 

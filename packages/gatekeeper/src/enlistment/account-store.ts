@@ -120,6 +120,11 @@ export interface AccountStore {
   readManifest(account: number): Promise<ManifestRow | undefined>;
   /** Takes a manifest whose epoch is above that of the one in force; the same one again is `published` too. */
   publishManifest(manifest: PublishManifest): Promise<'published' | 'older-epoch' | 'device-gone' | 'identity-changed'>;
+  /**
+   * Remembers the highest count that the store of a device (a row) has told, and gives back what it was before: a lower or
+   * equal one changes nothing. Undefined: the device is gone. No version is raised: nobody caches it.
+   */
+  raiseStoreCount(device: number, count: number): Promise<number | undefined>;
   /** Deletes everything that is kept of a person; gives back the devices that were. Refuses a suspended one. */
   withdraw(account: number): Promise<WithdrawnAccount>;
   /** With the audit entry in the same transaction; `same` writes none. */

@@ -1,14 +1,16 @@
-// Answers `urn:drawbridge:devices:1`: a device lets another join, or removes it. Knows nothing of streams.
+// Answers `urn:drawbridge:devices:1`: a device lets another join, removes it, or counts its store. Knows nothing of streams.
 // Source: docs/protocol/06 section 6.4.
 import { personKey } from '../budgets.ts';
 import { isThumbprint } from '@drawbridge/identity/jwk';
 import { parseDeviceId } from '@drawbridge/wire/jid';
+import { element } from '@drawbridge/wire/element';
 import { NS_DEVICES } from '@drawbridge/wire/namespaces';
+import { parseStoreCount } from '@drawbridge/wire/store-count';
 import type { IqDeps } from '../iq-deps.ts';
 import { badRequest, emptyResult, notFound, readAttributes, waitAnswer } from '../keys/strict-payload.ts';
 import { type IqAnswer, type IqHandler, type IqHandlers, iqKey, type IqRequest } from '../routing/iq.ts';
 
-export function deviceIqHandlers({ budgets, enlistment }: IqDeps): IqHandlers {
+export function deviceIqHandlers({ budgets, enlistment, people }: IqDeps): IqHandlers {
   async function authorise({ payload, account, device, nowMs }: IqRequest): Promise<IqAnswer> {
     const jkt = readAttributes(payload, ['jkt'])?.['jkt'];
     if (!isThumbprint(jkt) || payload.children.length > 0) return badRequest;
@@ -29,7 +31,19 @@ export function deviceIqHandlers({ budgets, enlistment }: IqDeps): IqHandlers {
     return (await enlistment.removeDevice(account, device, id)) ? emptyResult : notFound;
   }
 
+  async function store({ payload, account, device }: IqRequest): Promise<IqAnswer> {
+    const count = parseStoreCount(readAttributes(payload, ['count'])?.['count']);
+    if (count === undefined || payload.children.length > 0) return badRequest;
+    const key = `${personKey(account)} ${device.id}`;
+    const waitSeconds = budgets.take([{ budget: 'storeCountsPerDevice', key }]);
+    if (waitSeconds > 0) return waitAnswer(waitSeconds);
+    const before = await people.raiseStoreCount(device.row, count);
+    if (before === undefined) return notFound;
+    return { kind: 'result', payload: element('store', NS_DEVICES, { before: String(before) }) };
+  }
+
   return new Map<string, IqHandler>([
+    [iqKey('set', NS_DEVICES, 'store'), store],
     [iqKey('set', NS_DEVICES, 'authorise'), authorise],
     [iqKey('set', NS_DEVICES, 'remove'), remove],
   ]);

@@ -17,6 +17,8 @@ export type KeyUpload = {
   readonly lastResortKemPrekey?: SignedKeyRow;
   readonly prekeys: readonly OneTimeKeyRow[];
   readonly kemPrekeys: readonly SignedKeyRow[];
+  /** One-time keys that are there besides these are to go. */
+  readonly only?: boolean;
 };
 
 function isCurveKey(key: Uint8Array): boolean {

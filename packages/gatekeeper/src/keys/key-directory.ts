@@ -24,6 +24,8 @@ export type KeyPublication = {
   readonly lastResortKemPrekey?: SignedKeyRow;
   readonly prekeys: readonly OneTimeKeyRow[];
   readonly kemPrekeys: readonly OneTimeKeyRow[];
+  /** One-time keys that are there besides these go, and count as given out. */
+  readonly only?: boolean;
   /** One-time keys of each kind that the device may have. */
   readonly maxKept: number;
 };

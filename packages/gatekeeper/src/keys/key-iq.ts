@@ -163,7 +163,9 @@ function readKey(el: Element, signed: boolean): OneTimeKeyRow | undefined {
 /** `<publish/>`; undefined when anything in it is not as specified. Sizes and signatures are checked by `isKeyUpload`. */
 function readUpload(payload: Element, maxOfEach: number): KeyUpload | undefined {
   const children = readChildren(payload);
-  if (readAttributes(payload, []) === undefined || children === undefined || children.length === 0) return undefined;
+  const only = readAttributes(payload, [], ['only'])?.['only'] ?? 'false';
+  if (readAttributes(payload, [], ['only']) === undefined || (only !== 'true' && only !== 'false')) return undefined;
+  if (children === undefined || children.length === 0) return undefined;
   let signedPrekey: SignedKeyRow | undefined;
   let lastResortKemPrekey: SignedKeyRow | undefined;
   const prekeys: OneTimeKeyRow[] = [];
@@ -184,5 +186,6 @@ function readUpload(payload: Element, maxOfEach: number): KeyUpload | undefined 
     ...(lastResortKemPrekey === undefined ? {} : { lastResortKemPrekey }),
     prekeys,
     kemPrekeys,
+    only: only === 'true',
   };
 }

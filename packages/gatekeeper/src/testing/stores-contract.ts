@@ -203,6 +203,20 @@ export function testStores(name: string, open: OpenStores): void {
     },
   );
 
+  contract('the highest count that the store of a device told stays, and goes with the device', async stores => {
+    const { accounts } = stores;
+    const { row, device, id } = await enlisted(stores, 'a');
+    const { version } = (await accounts.find(id))!;
+    assert.equal(await accounts.raiseStoreCount(device, 5), 0);
+    assert.equal(await accounts.raiseStoreCount(device, 4), 5, 'a lower one changes nothing');
+    assert.equal(await accounts.raiseStoreCount(device, 5), 5);
+    assert.equal(await accounts.raiseStoreCount(device, 999_999_999_999_999), 5);
+    assert.equal(await accounts.raiseStoreCount(device, 6), 999_999_999_999_999);
+    assert.equal((await accounts.find(id))!.version, version);
+    await accounts.removeDevice({ account: row, deviceId: 1, by: device });
+    assert.equal(await accounts.raiseStoreCount(device, 7), undefined);
+  });
+
   contract('authorisations are swept when they have expired, up to a limit', async stores => {
     const { row, device: by } = await enlisted(stores, 'a');
     for (const letter of ['x', 'y', 'z']) {
@@ -233,6 +247,19 @@ export function testStores(name: string, open: OpenStores): void {
     assert.equal(await keys.publish({ ...upload, prekeys: [key(20), key(21)] }), 'too-many-keys');
     assert.deepEqual(await keys.countOneTimeKeys(device), { prekeys: 1, kemPrekeys: 0 }, 'all or nothing');
     assert.equal(await keys.publish({ ...upload, device: 999 }), 'device-gone');
+  });
+
+  contract('keys that are published as the only ones take the place of all others, also twice', async stores => {
+    const { keys } = stores;
+    const { device } = await enlisted(stores, 'a');
+    const upload = { device, prekeys: [key(1, 50), key(7)], kemPrekeys: [], maxKept: 2, only: true };
+    assert.equal(await keys.publish(upload), 'published', 'an id that clashes is free');
+    assert.equal(await keys.publish(upload), 'published');
+    assert.deepEqual(await keys.countOneTimeKeys(device), { prekeys: 2, kemPrekeys: 0 });
+    assert.equal(await keys.publish({ ...upload, prekeys: [key(2)], only: false }), 'published');
+    assert.deepEqual(await keys.countOneTimeKeys(device), { prekeys: 2, kemPrekeys: 0 }, 'what went stays away');
+    const [bundle] = await keys.takeBundles([device]);
+    assert.deepEqual(bundle!.prekey?.publicKey, Uint8Array.from(key(1, 50).publicKey));
   });
 
   contract('a proof id has one taker, and is forgotten when it has expired', async stores => {

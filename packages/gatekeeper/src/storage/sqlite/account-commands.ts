@@ -288,6 +288,16 @@ export const accountWrites = {
     if (Number(changes) > 0) raiseVersion(db, args.account);
     return true;
   },
+
+  /** Gives back the count before; undefined when the device is gone. */
+  storeCountRaise(db: DatabaseSync, args: { device: number; count: number }): number | undefined {
+    const row = prepared(db, 'SELECT store_count AS before FROM device WHERE row = ?').get(args.device) as
+      | { before: number }
+      | undefined;
+    if (row !== undefined && row.before < args.count)
+      prepared(db, 'UPDATE device SET store_count = ? WHERE row = ?').run(args.count, args.device);
+    return row?.before;
+  },
 };
 
 const noOptIns: ReadonlySet<number> = new Set();

@@ -36,6 +36,21 @@ export function removeKeys(db: DatabaseSync, device: number): void {
   prepared(db, 'DELETE FROM given_key WHERE device = ?').run(device);
 }
 
+/** Takes out one-time keys besides these. Whoever publishes one of them again does so in vain. */
+function removeOthers(db: DatabaseSync, device: number, kind: Kind, keys: readonly OneTimeKeyRow[]): void {
+  const stored = prepared(
+    db,
+    'SELECT rowid AS row, public_key AS publicKey FROM one_time_key WHERE device = ? AND kind = ?',
+  );
+  const remove = prepared(db, 'DELETE FROM one_time_key WHERE rowid = ?');
+  const given = prepared(db, 'INSERT OR IGNORE INTO given_key (device, digest) VALUES (?, ?)');
+  for (const { row, publicKey } of stored.all(device, kind) as { row: number; publicKey: Uint8Array }[]) {
+    if (keys.some(key => Buffer.compare(key.publicKey, publicKey) === 0)) continue;
+    remove.run(row);
+    given.run(device, digestOf(publicKey));
+  }
+}
+
 /** The keys that are new: neither stored nor given out before. `undefined`: an id is there with another key. */
 function newKeys(
   db: DatabaseSync,
@@ -100,6 +115,11 @@ export const keyWrites = {
   keysPublish(db: DatabaseSync, args: KeyPublication): 'published' | 'key-conflict' | 'too-many-keys' | 'device-gone' {
     const { device, signedPrekey, lastResortKemPrekey } = args;
     if (prepared(db, 'SELECT 1 FROM device WHERE row = ?').get(device) === undefined) return 'device-gone';
+    if (args.only === true) {
+      removeOthers(db, device, 0, args.prekeys);
+      removeOthers(db, device, 1, args.kemPrekeys);
+      trimGivenKeys(db, device);
+    }
     const prekeys = newKeys(db, device, 0, args.prekeys);
     const kemPrekeys = newKeys(db, device, 1, args.kemPrekeys);
     if (prekeys === undefined || kemPrekeys === undefined) return 'key-conflict';

@@ -154,6 +154,9 @@ const steps: readonly string[] = [
      body BLOB NOT NULL,
      fetched_at INTEGER NOT NULL
    ) STRICT;`,
+
+  // What tells a device's live store from an older copy of it: the highest count that it has told.
+  `ALTER TABLE device ADD COLUMN store_count INTEGER NOT NULL DEFAULT 0;`,
 ];
 
 /** The version of the tables that this program writes. */

@@ -18,6 +18,7 @@ export function sqliteStores(store: SqliteStore): Stores {
       removeDevice: removal => store.run('deviceRemove', removal),
       readManifest: account => store.read('manifestRead', { account }),
       publishManifest: manifest => store.run('manifestPublish', manifest),
+      raiseStoreCount: (device, count) => store.run('storeCountRaise', { device, count }),
       withdraw: account => store.run('accountWithdraw', { account }),
       setStatus: change => store.run('accountSetStatus', change),
       setOptIn: (account, provider, optedIn) => store.run('optInSet', { account, provider, optedIn }),
