@@ -20,23 +20,36 @@ export type TcpOptions = HttpTrust & {
 /** How long written bytes may take to leave after `close`. */
 const lingerMs = 2_000;
 
+/** How many TLS session tickets are kept: a gatekeeper gives two with each full handshake (RFC 8446 section 4.6.1). */
+const maxTickets = 2;
+
+/**
+ * TLS session tickets of this gatekeeper: a client that shows one spares both sides the certificate and its signature.
+ * They are in memory alone, and each is shown once (RFC 8446 appendix C.4): a ticket that is shown twice tells an observer that
+ * both connections are one client's.
+ */
+type Tickets = Buffer[];
+
 /** A transport over TCP. The certificate must be valid for the gatekeeper's domain (RFC 7590 section 3.4). */
 export function tcpTransport(options: TcpOptions): ConnectTransport {
-  return context => new TcpTransport(options, context);
+  const tickets: Tickets = [];
+  return context => new TcpTransport(options, tickets, context);
 }
 
 class TcpTransport implements Transport {
   readonly carrier: Transport['carrier'];
   failure: ClientError | undefined;
   readonly #options: TcpOptions;
+  readonly #tickets: Tickets;
   readonly #context: TransportContext;
   readonly #decoder = new XmlStreamDecoder(xmlLimitsAfterLogin);
   #socket: Socket;
   #outgoing: string[] = [];
   #done = false;
 
-  constructor(options: TcpOptions, context: TransportContext) {
+  constructor(options: TcpOptions, tickets: Tickets, context: TransportContext) {
     this.#options = options;
+    this.#tickets = tickets;
     this.#context = context;
     this.carrier = options.security === 'starttls' ? 'starttls' : 'secured';
     const { host, port } = options;
@@ -90,13 +103,20 @@ class TcpTransport implements Transport {
 
   #tls(target: { host: string; port: number } | { socket: Socket }): Socket {
     const { ca } = this.#options;
-    return connectTls({
+    const ticket = this.#tickets.pop();
+    const socket = connectTls({
+      ...(ticket === undefined ? {} : { session: ticket }),
       ...target,
       servername: this.#context.domain,
       minVersion: 'TLSv1.2',
       ALPNProtocols: ['xmpp-client'],
       ...(ca === undefined ? {} : { ca }),
     });
+    // Node holds tickets back until the certificate has been found good.
+    socket.on('session', (session: Buffer) => {
+      if (this.#tickets.push(session) > maxTickets) this.#tickets.shift();
+    });
+    return socket;
   }
 
   #attach(socket: Socket): void {
