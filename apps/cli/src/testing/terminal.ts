@@ -27,7 +27,15 @@ export function drawbridgeIn(columns: number, args: readonly string[], env: Node
   const main = fileURLToPath(new URL('../main.ts', import.meta.url));
   const command = [process.execPath, '--conditions=drawbridge-source', main, ...args].map(quoted).join(' ');
   // Node takes colours away where a build service has named itself.
-  const elsewhere = ['NO_COLOR', 'FORCE_COLOR', 'NODE_DISABLE_COLORS', 'NODE_TEST_CONTEXT', 'CI', 'TF_BUILD', 'TEAMCITY_VERSION'];
+  const elsewhere = [
+    'NO_COLOR',
+    'FORCE_COLOR',
+    'NODE_DISABLE_COLORS',
+    'NODE_TEST_CONTEXT',
+    'CI',
+    'TF_BUILD',
+    'TEAMCITY_VERSION',
+  ];
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !elsewhere.includes(name)));
   const child = spawn('script', ['-qefc', `stty cols ${columns} rows 40; exec ${command}`, '/dev/null'], {
     env: { ...inherited, SHELL: '/bin/sh', TERM: 'xterm-256color', ...env },
