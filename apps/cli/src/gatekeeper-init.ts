@@ -60,6 +60,7 @@ function productionConfig(domain: string): object {
       compactWebsocket: { port: 443 },
       http: { port: 443 },
       admin: { host: '127.0.0.1', port: 9320 },
+      health: { host: '127.0.0.1', port: 9321 },
     },
     ownUsers: { kind: 'embedded', registration: 'closed' },
     providers: [],
@@ -113,7 +114,7 @@ Check it with \`drawbridge gatekeeper check --config gatekeeper.json\`, run it w
 | \`issuer\` | the audience of every ownership proof; providers are told it |
 | \`dataFolder\` | database, keys, \`admin-token\`: back it up, let nobody else read it |
 | \`tls\` | ${development ? 'development certificates from `pki/`, valid for a year; trust `pki/ca.pem` in clients' : 'certificate chain and key for the domain; put them there, with mode 0600 for the key'} |
-| \`listeners\` | ports; \`websocket\`, \`compactWebsocket\` and \`http\` may share one; \`admin\` stays off the Internet |
+| \`listeners\` | ports; \`websocket\`, \`compactWebsocket\` and \`http\` may share one; \`admin\` stays off the Internet; \`health\` is for a supervisor or load balancer |
 | \`ownUsers\` | the embedded issuer vouches for this gatekeeper's own users; name your own OpenID issuer instead with \`{"kind": "issuer", "issuer": …}\` |
 | \`providers\` | third-party providers; one looks like \`${provider}\` |
 ${development ? '| `egress` | lets it fetch keys from providers on this machine |\n' : ''}`;

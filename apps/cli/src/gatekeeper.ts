@@ -1,6 +1,7 @@
 // `drawbridge gatekeeper`: options and help. Knows nothing of how a gatekeeper works.
 import type { Command } from 'commander';
 import { usageError } from './command-error.ts';
+import { registerAdmins } from './gatekeeper-admin.ts';
 
 export function registerGatekeeper(program: Command): void {
   const gatekeeper = program
@@ -52,6 +53,7 @@ Examples:
     });
 
   registerBackup(gatekeeper);
+  registerAdmins(gatekeeper);
 
   gatekeeper
     .command('check')

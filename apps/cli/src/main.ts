@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { exitCodes, explainSystemError } from './command-error.ts';
+import { registerAdmin } from './admin.ts';
 import { registerChat } from './chat.ts';
 import { registerDemo } from './demo.ts';
 import { registerGatekeeper } from './gatekeeper.ts';
@@ -40,6 +41,7 @@ Exit codes: 0 all right, 1 it failed, 2 wrong usage, 130 stopped by Ctrl-C at a 
     registerDemo,
     registerChat,
     registerGatekeeper,
+    registerAdmin,
     registerProvider,
     registerSandbox,
     registerToken,

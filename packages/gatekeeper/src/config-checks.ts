@@ -88,6 +88,7 @@ export function contradictions(config: Config): ConfigError[] {
   checkOwnUsers(config, found);
   checkProviders(config, found);
   checkAddresses(config, found);
+  checkProxyHeaders(config, found);
   if (config.mode !== 'development') checkProduction(config, found);
   return found.errors;
 }
@@ -168,6 +169,23 @@ function checkAddresses(config: Config, found: Findings): void {
     if (parsed === undefined || parsed.protocol !== 'http:' || !loopbackHosts.includes(parsed.hostname)) {
       found.contradiction('egress.allowPlainHttpOrigins', 'must name loopback origins such as http://127.0.0.1:8080');
     } else found.checkUrl('egress.allowPlainHttpOrigins', origin, 'origin');
+  }
+}
+
+function checkProxyHeaders({ listeners, trustedProxies }: Config, found: Findings): void {
+  const seen = new Map<string, boolean>();
+  for (const name of ['xmpp', 'xmpps', 'compact', 'http', 'websocket', 'compactWebsocket'] as const) {
+    const listener = listeners[name];
+    if (listener === undefined) continue;
+    const key = `listeners.${name}.proxyProtocol`;
+    const place = `${listener.host}:${listener.port}`;
+    if (listener.proxyProtocol && trustedProxies.length === 0) {
+      found.contradiction(key, 'needs trustedProxies: name the addresses of the load balancers');
+    }
+    if (listener.port !== 0 && (seen.get(place) ?? listener.proxyProtocol) !== listener.proxyProtocol) {
+      found.contradiction(key, 'differs from that of another listener on the same port: give both the same');
+    }
+    seen.set(place, listener.proxyProtocol);
   }
 }
 

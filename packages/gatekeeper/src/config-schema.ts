@@ -38,6 +38,10 @@ function listener(description: string, defaultHost = '::') {
     {
       host: Type.String({ minLength: 1, maxLength: 255, default: defaultHost, description: hostText }),
       port: Type.Integer({ minimum: 0, maximum: 65535, description: 'TCP port; 0 (any free one) in development only' }),
+      proxyProtocol: Type.Boolean({
+        default: false,
+        description: 'connections begin with a PROXY header (version 2), and only `trustedProxies` may connect',
+      }),
     },
     { description },
   );
@@ -145,6 +149,15 @@ export const configSchema = closed({
         },
         { description: 'admin API, metrics, health; plain HTTP, keep it off the Internet', default: {} },
       ),
+      health: Type.Optional(
+        closed(
+          {
+            host: Type.String({ minLength: 1, maxLength: 255, default: '127.0.0.1', description: hostText }),
+            port: Type.Integer({ minimum: 0, maximum: 65535, default: 9321, description: 'TCP port' }),
+          },
+          { description: '`/healthz` and `/readyz` alone, for supervisors and load balancers; plain HTTP' },
+        ),
+      ),
     },
     { description: 'absent ones do not listen' },
   ),
@@ -184,7 +197,8 @@ export const configSchema = closed({
   trustedProxies: Type.Array(Type.String(), {
     maxItems: 32,
     default: [],
-    description: 'addresses of reverse proxies whose X-Forwarded-For is believed; none by default',
+    description:
+      'addresses of reverse proxies and load balancers whose X-Forwarded-For and PROXY headers are believed; none by default',
   }),
   ownUsers: Type.Union([embeddedUsers, issuedUsers], {
     default: { kind: 'embedded' },

@@ -32,7 +32,10 @@ test('the smallest file is completed with every default, and paths are taken fro
   assert.equal(config.mode, 'production');
   assert.equal(config.dataFolder, '/etc/drawbridge/data');
   assert.equal(config.tls?.certFile, '/etc/drawbridge/cert.pem');
-  assert.deepEqual(config.listeners, { http: { host: '::', port: 443 }, admin: { host: '127.0.0.1', port: 9320 } });
+  assert.deepEqual(config.listeners, {
+    http: { host: '::', port: 443, proxyProtocol: false },
+    admin: { host: '127.0.0.1', port: 9320 },
+  });
   assert.deepEqual(config.budgets.bundlesPerPair, { burst: 6, refillSeconds: 600 });
   assert.equal(config.limits.oneTimeKeysKept, 200);
   assert.deepEqual(config.providers[0], {
@@ -78,6 +81,15 @@ test('every mistake names its key and says what to do', () => {
     [{ listeners: { http: { port: '443' } } }, 'listeners.http.port', 'wrong-value'],
     [{ listeners: { http: { port: 70_000 } } }, 'listeners.http.port', 'wrong-value'],
     [{ listeners: { http: { port: 0 } } }, 'listeners.http.port', 'contradiction'],
+    [{ listeners: { http: { port: 443, proxyProtocol: true } } }, 'listeners.http.proxyProtocol', 'contradiction'],
+    [
+      {
+        trustedProxies: ['10.0.0.1'],
+        listeners: { http: { port: 443, proxyProtocol: true }, websocket: { port: 443 } },
+      },
+      'listeners.websocket.proxyProtocol',
+      'contradiction',
+    ],
     [{ tls: undefined }, 'tls', 'contradiction'],
     [{ drain: { noticeSeconds: 9 } }, 'drain.deadlineSeconds', 'contradiction'],
     [{ limits: { mailboxDays: 0 } }, 'limits.mailboxDays', 'wrong-value'],

@@ -16,6 +16,7 @@ import {
   type Tap,
 } from './listeners/admission.ts';
 import { addressKey } from '@drawbridge/identity/network-prefix';
+import { peerAddress } from './listeners/peer-address.ts';
 import { Mailboxes } from './mailbox/mailbox.ts';
 import type { MailboxLimits } from './mailbox/mailbox-limits.ts';
 import type { Codec } from './mailbox/stanza-codec.ts';
@@ -188,7 +189,7 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     },
     authenticate: deps.authenticate,
     gate: new ConnectionGate(deps.listenerLimits),
-    addressOf: deps.addressOf ?? (request => addressKey(request.socket.remoteAddress ?? '')),
+    addressOf: deps.addressOf ?? (request => addressKey(peerAddress(request.socket))),
   };
 
   let sweeping: Promise<unknown> = Promise.resolve();

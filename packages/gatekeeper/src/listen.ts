@@ -8,11 +8,13 @@ import type { Control, ControlLog } from './control.ts';
 import type { Core } from './core.ts';
 import { buildAdminHttp } from './http/admin.ts';
 import { proxyCheck } from './http/client-address.ts';
+import { buildHealthHttp } from './http/health.ts';
 import { buildPublicHttp, type Endpoints } from './http/public.ts';
 import { type CompactOptions, createCompactListener } from './listeners/compact.ts';
 import type { CompactKeys } from './listeners/compact-keys.ts';
 import type { HttpPlaceLimits } from './listeners/http-places.ts';
 import { createHttpPort, type HttpPort, type HttpPortOptions } from './listeners/http-port.ts';
+import { expectProxyHeaders } from './listeners/proxy-front.ts';
 import { createTcpListener } from './listeners/tcp.ts';
 import { attachWebSocket, upgradeNeeded, type WebSocketServices } from './listeners/websocket.ts';
 import type { Development } from './main.ts';
@@ -38,6 +40,7 @@ export type Ports = {
   readonly compactWebsocket?: number;
   readonly http: number;
   readonly admin: number;
+  readonly health?: number;
 };
 
 export type Listening = {
@@ -66,7 +69,7 @@ export type ListenDeps = {
   readonly development: Development;
 };
 
-type At = { readonly host: string; readonly port: number };
+type At = { readonly host: string; readonly port: number; readonly proxyProtocol?: boolean };
 
 /** Opens all ports of the configuration. Rejects, with none open, when one can't be had. */
 export async function listen(deps: ListenDeps): Promise<Listening> {
@@ -79,11 +82,20 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
   const httpPorts: HttpPort[] = [];
   const applications: { close(): Promise<void> }[] = [];
   const sockets = new Set<Socket>();
+  const isProxy = proxyCheck(config.trustedProxies);
+  const cutUnnamed: (() => void)[] = [];
   let ready = false;
   host.gate.countOthers(() => httpPorts.reduce((sum, port) => sum + port.connections(), 0));
 
+  /** Before a server listens: what stands before its connections. */
+  const front = (server: Server, at: At): void => {
+    if (at.proxyProtocol !== true) return;
+    const onRefused = (code: string): void => log('warn', 'proxy-header-refused', { code });
+    cutUnnamed.push(expectProxyHeaders(server, { isProxy, onRefused }));
+  };
   const open = async (server: Server, at: At, name: string): Promise<number> => {
     servers.push(server);
+    front(server, at);
     server.on('connection', (socket: Socket) => {
       sockets.add(socket);
       socket.once('close', () => sockets.delete(socket));
@@ -102,7 +114,7 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
       alsoPlain: development.alsoPlain === true,
       tap: development.tap,
       isFull,
-      isProxy: proxyCheck(config.trustedProxies),
+      isProxy,
       limits: {
         ...httpPlaces(config),
         headersTimeoutMs: 15_000,
@@ -124,6 +136,7 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
   const stop = (): void => {
     ready = false;
     for (const server of servers) server.close();
+    for (const cut of cutUnnamed) cut();
   };
   const destroy = async (): Promise<void> => {
     const giveUpAtMs = performance.now() + goodbyeMs;
@@ -181,6 +194,7 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
           : openHttp(webSocketOnly, tls, isFull);
       for (const server of port.servers) attachWebSocket(host, server, services);
       servers.push(port.server);
+      front(port.server, at);
       const number = await listenOn(port.server, at, name);
       if (name === 'http') ports.http = number;
       if (services.xmpp) ports.websocket = number;
@@ -190,6 +204,7 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
     const adminApi = await buildAdminHttp({
       control,
       stores,
+      sessions: core.sessions,
       metrics: createMetrics({
         core,
         control,
@@ -208,6 +223,15 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
     // The operator gets in however full it is.
     const adminPort = openHttp(adminApi.handler, undefined, () => false);
     ports.admin = await listenOn(adminPort.server, wanted.admin, 'admin');
+    if (wanted.health !== undefined) {
+      const healthApi = await buildHealthHttp({ control, stores, isReady: () => ready });
+      applications.push(healthApi);
+      ports.health = await listenOn(
+        openHttp(healthApi.handler, undefined, () => false).server,
+        wanted.health,
+        'health',
+      );
+    }
     ready = true;
     return { ports, limitsChanged, notReady, stop, destroy };
   } catch (error) {

@@ -15,7 +15,7 @@ import { type Control, type ControlLog, createControl, egressOptionsOf } from '.
 import { type Core, openCore } from './core.ts';
 import { type CoreLimits, coreLimits } from './core-limits.ts';
 import { connectionRoom, moreFiles, readFileLimit } from './file-limit.ts';
-import { openAdminToken } from './http/admin.ts';
+import { openAdminToken } from './http/admin-token.ts';
 import { clientAddress } from './http/client-address.ts';
 import { listen, type Listening, type Ports } from './listen.ts';
 import type { Tap } from './listeners/admission.ts';

@@ -40,7 +40,7 @@ async function scrape(
     const providers = await fetch(`http://127.0.0.1:${gatekeeper.ports.admin}/admin/v1/providers`, {
       headers: { authorization },
     });
-    assert.equal(providers.status, 401, 'the metrics credential opens nothing else');
+    assert.equal(providers.status, 403, 'the metrics credential opens nothing else');
     return await answer.text();
   } finally {
     await gatekeeper.close();

@@ -1,9 +1,10 @@
 // The audit log's port: what operators did, for ever. Knows no store.
 
-export type AuditEntry = {
-  readonly seq: number;
+export type AuditNote = {
   readonly atMs: number;
-  /** Who did it: `configuration` or `admin`. */
+  /**
+   * Who did it: the name of an admin; `admin` (the token file), `configuration`, or `command` (on the machine itself).
+   */
   readonly actor: string;
   readonly action:
     | 'provider-registered'
@@ -11,17 +12,29 @@ export type AuditEntry = {
     | 'provider-resumed'
     | 'provider-keys-revoked'
     | 'enlistment-suspended'
-    | 'enlistment-resumed';
-  /** A provider number or an InteropId; never a user-visible identifier. */
+    | 'enlistment-resumed'
+    | 'enlistment-looked-up'
+    | 'enlistment-exported'
+    | 'enlistment-deleted'
+    | 'admin-added'
+    | 'admin-removed';
+  /** A provider number, an InteropId or an admin's name; never a user-visible identifier. */
   readonly subject: string;
+  /** In the operator's words; for an admin who was added, the role. */
+  readonly reason?: string | undefined;
+};
+export type AuditEntry = AuditNote & {
+  readonly seq: number;
 };
 
 /**
  * The log only grows. Entries about a change are written by the port that makes the change, in the same transaction
- * (`ProviderStates`, `AccountStore.setStatus`): there is never one without the other, and a repeat that changes nothing
- * writes nothing.
+ * (`ProviderStates`, `AccountStore`, `AdminAccounts`): there is never one without the other, and a repeat that changes
+ * nothing writes nothing.
  */
 export interface AuditLog {
-  /** Entries after `afterSeq`, oldest first, at most `limit`. Sequences grow and are never given twice. */
-  page(afterSeq: number, limit: number): Promise<readonly AuditEntry[]>;
+  /** For what changes nothing else, such as a look. Not idempotent. */
+  note(note: AuditNote): Promise<void>;
+  /** Entries after `afterSeq`, of one subject if it is named, oldest first, at most `limit`. Sequences grow and are never given twice. */
+  page(afterSeq: number, limit: number, subject?: string): Promise<readonly AuditEntry[]>;
 }

@@ -127,11 +127,19 @@ export interface AccountStore {
   raiseStoreCount(device: number, count: number): Promise<number | undefined>;
   /** Deletes everything that is kept of a person; gives back the devices that were. Refuses a suspended one. */
   withdraw(account: number): Promise<WithdrawnAccount>;
+  /** The same by an operator, also of a suspended person, with the audit entry in the same transaction; undefined when unknown. */
+  remove(removal: {
+    readonly interopId: string;
+    readonly actor: string;
+    readonly reason?: string | undefined;
+    readonly nowMs: number;
+  }): Promise<readonly Device[] | undefined>;
   /** With the audit entry in the same transaction; `same` writes none. */
   setStatus(change: {
     readonly interopId: string;
     readonly status: Account['status'];
     readonly actor: string;
+    readonly reason?: string | undefined;
     readonly nowMs: number;
   }): Promise<'changed' | 'same' | 'unknown'>;
   /** Opts a person in to a provider, or out. False: the account is gone. Idempotent. */

@@ -47,7 +47,10 @@ export type Enlistment = {
     status: Account['status'],
     actor: string,
     nowMs: number,
+    reason?: string,
   ) => Promise<'changed' | 'same' | 'unknown'>;
+  /** By an operator, also a suspended person: what `withdraw` deletes, with the audit entry. */
+  readonly remove: (interopId: string, actor: string, nowMs: number, reason?: string) => Promise<'removed' | 'unknown'>;
   /** False: the account is gone. */
   readonly setOptIn: (account: Account, provider: number, optedIn: boolean) => Promise<boolean>;
 };
@@ -135,8 +138,16 @@ export function createEnlistment(deps: {
       return 'withdrawn';
     },
 
-    async setStatus(interopId, status, actor, nowMs) {
-      const result = await store.setStatus({ interopId, status, actor, nowMs });
+    async remove(interopId, actor, nowMs, reason) {
+      const devices = await store.remove({ interopId, actor, reason, nowMs });
+      if (devices === undefined) return 'unknown';
+      accounts.invalidate(interopId);
+      events.emit({ kind: 'account-withdrawn', interopId, devices });
+      return 'removed';
+    },
+
+    async setStatus(interopId, status, actor, nowMs, reason) {
+      const result = await store.setStatus({ interopId, status, actor, reason, nowMs });
       if (result !== 'changed') return result;
       accounts.invalidate(interopId);
       events.emit({ kind: status === 'suspended' ? 'account-suspended' : 'account-changed', interopId });

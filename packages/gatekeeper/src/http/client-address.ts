@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import { BlockList, isIPv4 } from 'node:net';
 import { addressKey, plainAddress } from '@drawbridge/identity/network-prefix';
+import { peerAddress } from '../listeners/peer-address.ts';
 
 /** Whether an address is one of these reverse proxies. */
 export function proxyCheck(trustedProxies: readonly string[]): (address: string) => boolean {
@@ -23,7 +24,7 @@ export function proxyCheck(trustedProxies: readonly string[]): (address: string)
 export function clientAddress(trustedProxies: readonly string[]): (request: IncomingMessage) => string {
   const trusted = proxyCheck(trustedProxies);
   return request => {
-    let address = plainAddress(request.socket.remoteAddress ?? '');
+    let address = plainAddress(peerAddress(request.socket));
     if (trustedProxies.length === 0) return addressKey(address);
     const header = request.headers['x-forwarded-for'];
     const forwarded = (Array.isArray(header) ? header.join(',') : (header ?? '')).split(',').slice(-16);

@@ -8,7 +8,8 @@ import { Registry } from 'prom-client';
 import { type SampleDevice, sampleDevice, samplePossession } from '../testing/sample-device.ts';
 import { StoreError } from '../storage/store-error.ts';
 import { domain, type Fixture, gatekeeperIssuer, issuers, openFixture } from '../testing/control-fixture.ts';
-import { buildAdminHttp, openAdminToken } from './admin.ts';
+import { buildAdminHttp } from './admin.ts';
+import { openAdminToken } from './admin-token.ts';
 import { addressKey } from '@drawbridge/identity/network-prefix';
 import { clientAddress } from './client-address.ts';
 import { buildPublicHttp } from './public.ts';
@@ -358,6 +359,7 @@ test('the admin API asks for its credential, suspends, resumes and tells', async
     log: (level, event, data) => logLines.push(JSON.stringify({ level, event, ...data })),
     nowMs: () => clock.nowMs,
     token,
+    sessions: { all: () => [], ofDevice: () => undefined },
     isReady: () => ready,
   });
   closers.push(admin.close);

@@ -7,6 +7,7 @@ export type ProblemCode =
   | 'possession-refused'
   | 'proof-refused'
   | 'admin-credential-required'
+  | 'admin-role-required'
   | 'enlistment-suspended'
   | 'provider-quota'
   | 'not-found'
@@ -57,7 +58,12 @@ export const problems: Readonly<
   'admin-credential-required': {
     status: 401,
     title: 'Admin credential required',
-    detail: 'Send the token of the admin-token file in the data folder as a bearer token.',
+    detail: 'Send the token of an admin, or of the admin-token file in the data folder, as a bearer token.',
+  },
+  'admin-role-required': {
+    status: 403,
+    title: 'Another role required',
+    detail: 'Ask an owner: your role does not allow this.',
   },
   'enlistment-suspended': { status: 403, title: 'Enlistment suspended', detail: 'Ask the operator.' },
   'provider-quota': {

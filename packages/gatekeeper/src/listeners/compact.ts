@@ -6,6 +6,7 @@ import type { WebSocket } from 'ws';
 import type { ConnectionPlace, ListenerHost } from './admission.ts';
 import { addressKey } from '@drawbridge/identity/network-prefix';
 import { type ByteLink, CompactStream, type KeyLog } from './compact-stream.ts';
+import { peerAddress } from './peer-address.ts';
 
 export const compactPath = '/compact';
 export const compactProtocol = 'drawbridge-compact';
@@ -19,7 +20,7 @@ export type CompactOptions = {
 export function createCompactListener(host: ListenerHost, options: CompactOptions): Server {
   const { tcpKeepAliveMs } = host.limits;
   return createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: tcpKeepAliveMs }, socket => {
-    const place = host.gate.enter(addressKey(socket.remoteAddress ?? ''));
+    const place = host.gate.enter(addressKey(peerAddress(socket)));
     if (place === undefined) {
       host.log('connection-refused');
       host.gate.refuse(socket);

@@ -13,6 +13,7 @@ import type { Tap } from './admission.ts';
 import { type HttpPlace, type HttpPlaceLimits, HttpPlaces } from './http-places.ts';
 import { addressKey } from '@drawbridge/identity/network-prefix';
 import { minTlsVersion, type TlsMaterial } from '../tls/certificate.ts';
+import { declareAddress, peerAddress } from './peer-address.ts';
 
 export type HttpPort = {
   /** What to listen with. */
@@ -81,6 +82,11 @@ export function createHttpPort(handler: RequestListener, options: HttpPortOption
   const places = new HttpPlaces({ maxConnections, maxPerAddress, maxPerSite });
   /** By the peer's address and port: TLS puts another socket object in front of the one that was counted. */
   const placeOf = new Map<string, HttpPlace>();
+  const addressOf = new Map<string, string>();
+  secure?.on('secureConnection', socket => {
+    const address = addressOf.get(peerOf(socket));
+    if (address !== undefined) declareAddress(socket, address);
+  });
   for (const server of servers) {
     // Streams that have become WebSockets have rules of their own; media and event streams move at least twice a minute.
     server.timeout = options.limits.idleMs ?? defaultIdleMs;
@@ -103,7 +109,7 @@ export function createHttpPort(handler: RequestListener, options: HttpPortOption
   const server: Server =
     secure !== undefined && plain !== undefined ? createTcpServer({ noDelay: true }, tellApart) : servers[0]!;
   server.prependListener('connection', (socket: Socket) => {
-    const address = socket.remoteAddress ?? '';
+    const address = peerAddress(socket);
     const key = options.isProxy?.(address) === true ? '' : addressKey(address);
     const place = places.take(key, () => socket.destroy(), options.isFull?.() === true);
     if (place === undefined) {
@@ -113,10 +119,14 @@ export function createHttpPort(handler: RequestListener, options: HttpPortOption
     }
     const peer = peerOf(socket);
     placeOf.set(peer, place);
+    addressOf.set(peer, address);
     sockets.add(socket);
     socket.once('close', () => {
       sockets.delete(socket);
-      if (placeOf.get(peer) === place) placeOf.delete(peer);
+      if (placeOf.get(peer) === place) {
+        placeOf.delete(peer);
+        addressOf.delete(peer);
+      }
       places.leave(place);
     });
   });

@@ -8,6 +8,7 @@ import { encodeElement, encodeStreamEnd, encodeStreamHeader } from '@drawbridge/
 import type { ConnectionPlace, ListenerHost } from './admission.ts';
 import { addressKey } from '@drawbridge/identity/network-prefix';
 import { minTlsVersion } from '../tls/certificate.ts';
+import { peerAddress } from './peer-address.ts';
 import { XmppStream, type XmppLink } from './xmpp-stream.ts';
 
 /** Time for our end of stream to leave when the peer has sent its own. */
@@ -30,7 +31,7 @@ export function createTcpListener(
 ): Server {
   const { tcpKeepAliveMs } = host.limits;
   return createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: tcpKeepAliveMs }, tcp => {
-    const place = host.gate.enter(addressKey(tcp.remoteAddress ?? ''));
+    const place = host.gate.enter(addressKey(peerAddress(tcp)));
     if (place === undefined) {
       host.log('connection-refused');
       // Before a TLS handshake nothing can be said.

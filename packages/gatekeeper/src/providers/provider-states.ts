@@ -14,6 +14,9 @@ export type StoredKeySet = {
   readonly fetchedAtMs: number;
 };
 
+/** People who are enlisted, and bytes that wait for them. */
+export type ProviderUse = { readonly number: number; readonly enlistments: number; readonly mailboxBytes: number };
+
 /** Each call is one transaction with its audit entry, durable when it resolves; rejects with StoreError alone. */
 export interface ProviderStates {
   /**
@@ -28,6 +31,7 @@ export interface ProviderStates {
     readonly number: number;
     readonly status: ProviderStatus;
     readonly actor: string;
+    readonly reason?: string | undefined;
     readonly nowMs: number;
   }): Promise<'changed' | 'same' | 'unknown'>;
   /** Notes in the audit log that the provider's keys were revoked. Not idempotent: each call is an entry. */
@@ -35,4 +39,6 @@ export interface ProviderStates {
   /** Takes the place of the set that was kept before. A provider that is not registered is passed over. */
   keepKeySet(set: StoredKeySet): Promise<void>;
   keptKeySets(): Promise<readonly StoredKeySet[]>;
+  /** Of every provider that was ever registered, in ascending number. */
+  listUse(): Promise<readonly ProviderUse[]>;
 }

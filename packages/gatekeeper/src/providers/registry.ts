@@ -36,6 +36,7 @@ export type Registry = ReachPolicy & {
     status: ProviderStatus,
     actor: string,
     nowMs: number,
+    reason?: string,
   ) => Promise<SetStatusResult>;
   /** Whether this key is in the provider's set, as it was fetched last. */
   readonly keyStands: (number: number, keyThumbprint: string) => boolean;
@@ -251,11 +252,11 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
     isLive: number => known.byNumber.get(number)?.provider.status === 'live',
     admitsPair: (from, to) => known.pairs.size > 0 && known.pairs.has(`${from} ${to}`),
     suiteAdmitted: (number, suite) => known.byNumber.get(number)?.provider.suites.has(suite) === true,
-    async setStatus(number, status, actor, nowMs) {
+    async setStatus(number, status, actor, nowMs, reason) {
       const entry = known.byNumber.get(number);
       if (entry === undefined) return 'unknown';
       if (entry.heldByConfig && status === 'live') return 'suspended-by-configuration';
-      const result = await states.setStatus({ number, status, actor, nowMs });
+      const result = await states.setStatus({ number, status, actor, reason, nowMs });
       if (result === 'changed') {
         entry.provider = { ...entry.provider, status };
         if (status === 'suspended') deps.events.emit({ kind: 'provider-suspended', provider: number });

@@ -51,7 +51,7 @@ export class Sessions {
     return this.#idPool.toString('base64url', start, this.#idsUsed);
   }
 
-  ofDevice(device: Device): DeviceSession | undefined {
+  ofDevice(device: Pick<Device, 'row'>): DeviceSession | undefined {
     return this.#byDevice.get(device.row);
   }
 

@@ -1,4 +1,6 @@
 // Everything that is kept, as ports: what an adapter has to offer, and all that the rest of the gatekeeper sees of it.
+import type { AdminAccounts } from '../admin/admin-accounts.ts';
+import type { PersonRecords } from '../admin/person-records.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { AccountStore } from '../enlistment/account-store.ts';
 import type { ProofIds } from '../enlistment/proof-ids.ts';
@@ -17,6 +19,8 @@ export type Stores = {
   readonly providers: ProviderStates;
   readonly wakeUps: WakeUpQueue;
   readonly audit: AuditLog;
+  readonly admins: AdminAccounts;
+  readonly people: PersonRecords;
   readonly mailboxes: MailboxStore;
   /** Writes accepted and not yet durable. */
   readonly waiting: () => number;

@@ -304,6 +304,77 @@ export function testStores(name: string, open: OpenStores): void {
     assert.deepEqual(await audit.page(entries[1]!.seq, 1), [entries[2]]);
   });
 
+  contract('an admin has one name and one token, and is gone at once; each step is in the audit log', async stores => {
+    const { admins, audit } = stores;
+    const tokenDigest = new Uint8Array(32).fill(1);
+    const rosa = { name: 'rosa', role: 'operator', tokenDigest, actor: 'command', nowMs } as const;
+    assert.equal(await admins.add(rosa), 'added');
+    assert.equal(await admins.add({ ...rosa, tokenDigest: new Uint8Array(32).fill(2) }), 'name-taken');
+    const expected = { name: 'rosa', role: 'operator', addedAtMs: nowMs };
+    assert.deepEqual(await admins.list(), [expected]);
+    assert.deepEqual(await admins.findByToken(tokenDigest), expected);
+    assert.equal(await admins.findByToken(new Uint8Array(32).fill(2)), undefined);
+    assert.equal(await admins.remove({ name: 'rosa', actor: 'zoe', nowMs }), 'removed');
+    assert.equal(await admins.remove({ name: 'rosa', actor: 'zoe', nowMs }), 'unknown');
+    assert.equal(await admins.findByToken(tokenDigest), undefined);
+    await audit.note({ atMs: nowMs, actor: 'zoe', action: 'enlistment-exported', subject: 'rosa' });
+    const entries = await audit.page(0, 10, 'rosa');
+    assert.deepEqual(
+      entries.map(({ actor, action, reason }) => [actor, action, reason]),
+      [
+        ['command', 'admin-added', 'operator'],
+        ['zoe', 'admin-removed', undefined],
+        ['zoe', 'enlistment-exported', undefined],
+      ],
+    );
+    assert.deepEqual(await audit.page(entries[0]!.seq, 1, 'rosa'), [entries[1]]);
+  });
+
+  contract('an operator sees a person, takes out all that is kept, and removes a suspended one', async stores => {
+    const { accounts, people, audit, providers } = stores;
+    const { row, device, id } = await enlisted(stores, 'a');
+    await enlisted(stores, 'b');
+    await stores.mailboxes.append([mailboxRow(device, 1, 100), mailboxRow(device, 2, 50)], unbounded);
+    const suspension = { interopId: id, status: 'suspended', actor: 'rosa', reason: 'spam', nowMs } as const;
+    await accounts.setStatus(suspension);
+    const person = (await people.view(id))!;
+    assert.deepEqual(person.suspension, { atMs: nowMs, actor: 'rosa', reason: 'spam' });
+    const [viewed] = person.devices;
+    assert.deepEqual(viewed?.keys, { prekeys: 2, kemPrekeys: 1 });
+    assert.deepEqual(viewed.waiting, { count: 2, bytes: 150 });
+    const exported = (await people.export(id))!;
+    assert.deepEqual(exported.person, person);
+    assert.equal(exported.kept['account']?.length, 1);
+    assert.equal(exported.kept['one_time_key']?.length, 3);
+    const first = await people.mail(device, 0, 10, 1);
+    assert.deepEqual(
+      first.map(({ seq, sender }) => [seq, sender]),
+      [[1, 'anna']],
+      'one at least, however large',
+    );
+    assert.equal((await people.mail(device, 1, 10, 1_000)).length, 1);
+    assert.deepEqual(await providers.listUse(), [{ number: 1, enlistments: 2, mailboxBytes: 150 }]);
+    const removed = await accounts.remove({ interopId: id, actor: 'rosa', reason: 'asked', nowMs });
+    assert.deepEqual(
+      removed?.map(each => each.row),
+      [device],
+    );
+    assert.equal(await accounts.remove({ interopId: id, actor: 'rosa', nowMs }), undefined);
+    assert.equal(await people.view(id), undefined);
+    assert.equal(await people.export(id), undefined);
+    assert.deepEqual(await people.mail(device, 0, 10, 1_000), []);
+    assert.equal(await accounts.readIdentityKey(row), undefined);
+    assert.deepEqual(await providers.listUse(), [{ number: 1, enlistments: 1, mailboxBytes: 0 }]);
+    const entries = await audit.page(0, 10, id);
+    assert.deepEqual(
+      entries.map(({ action, reason }) => [action, reason]),
+      [
+        ['enlistment-suspended', 'spam'],
+        ['enlistment-deleted', 'asked'],
+      ],
+    );
+  });
+
   contract('a provider has one key set, the last that was kept', async stores => {
     const { providers } = stores;
     await providers.register([{ number: 1, name: 'skylark.example' }], nowMs);

@@ -11,6 +11,7 @@ import {
   type NewDevice,
   type WithdrawnAccount,
 } from '../../enlistment/account-store.ts';
+import { writeAudit } from './audit-commands.ts';
 import { addOneTimeKeys, removeKeys } from './key-commands.ts';
 import { removeMailbox } from './mailbox-commands.ts';
 import { prepared } from './prepared.ts';
@@ -184,6 +185,16 @@ const accountTables = [
   'mailbox_person',
 ] as const;
 
+/** Everything that is kept of a person; gives back the devices that were. */
+function removeAccount(db: DatabaseSync, row: number, provider: number): Device[] {
+  const devices = devicesOf(db, row);
+  for (const device of devices) removeDevice(db, device.row);
+  for (const table of accountTables) prepared(db, `DELETE FROM ${table} WHERE account = ?`).run(row);
+  prepared(db, 'DELETE FROM account WHERE row = ?').run(row);
+  prepared(db, 'UPDATE provider SET enlistments = enlistments - 1 WHERE number = ?').run(provider);
+  return devices;
+}
+
 export const accountWrites = {
   /** Enlists, adds an authorised device, or starts again; idempotent by device key. See `EnlistRefusal`. */
   accountEnlist: enlist,
@@ -247,20 +258,33 @@ export const accountWrites = {
     if (account === undefined) return { kind: 'refused', code: 'enlistment-unknown' };
     // Otherwise withdrawing and enlisting again would undo a suspension.
     if (account.status !== 'active') return { kind: 'refused', code: 'enlistment-suspended' };
-    const devices = devicesOf(db, args.account);
-    for (const device of devices) removeDevice(db, device.row);
-    for (const table of accountTables) {
-      prepared(db, `DELETE FROM ${table} WHERE account = ?`).run(args.account);
-    }
-    prepared(db, 'DELETE FROM account WHERE row = ?').run(args.account);
-    prepared(db, 'UPDATE provider SET enlistments = enlistments - 1 WHERE number = ?').run(account.provider);
-    return { kind: 'withdrawn', devices };
+    return { kind: 'withdrawn', devices: removeAccount(db, args.account, account.provider) };
+  },
+
+  /** Deletes a person by an operator's order, with the audit entry in the same step; gives back the devices that were. */
+  accountRemove(
+    db: DatabaseSync,
+    args: { interopId: string; actor: string; reason?: string | undefined; nowMs: number },
+  ): Device[] | undefined {
+    const { interopId: subject, actor, reason, nowMs: atMs } = args;
+    const account = prepared(db, 'SELECT row, provider FROM account WHERE interop_id = ?').get(subject) as
+      | { row: number; provider: number }
+      | undefined;
+    if (account === undefined) return undefined;
+    writeAudit(db, { atMs, actor, action: 'enlistment-deleted', subject, reason });
+    return removeAccount(db, account.row, account.provider);
   },
 
   /** Suspends or resumes a person, with the audit entry in the same step. */
   accountSetStatus(
     db: DatabaseSync,
-    args: { interopId: string; status: 'active' | 'suspended'; actor: string; nowMs: number },
+    args: {
+      interopId: string;
+      status: 'active' | 'suspended';
+      actor: string;
+      reason?: string | undefined;
+      nowMs: number;
+    },
   ): 'changed' | 'same' | 'unknown' {
     const account = prepared(db, 'SELECT row, status FROM account WHERE interop_id = ?').get(args.interopId) as
       | { row: number; status: string }
@@ -268,12 +292,9 @@ export const accountWrites = {
     if (account === undefined) return 'unknown';
     if (account.status === args.status) return 'same';
     prepared(db, 'UPDATE account SET status = ?, version = version + 1 WHERE row = ?').run(args.status, account.row);
-    prepared(db, 'INSERT INTO audit (at, actor, action, subject) VALUES (?, ?, ?, ?)').run(
-      args.nowMs,
-      args.actor,
-      args.status === 'active' ? 'enlistment-resumed' : 'enlistment-suspended',
-      args.interopId,
-    );
+    const { nowMs: atMs, actor, reason, interopId: subject } = args;
+    const action = args.status === 'active' ? 'enlistment-resumed' : 'enlistment-suspended';
+    writeAudit(db, { atMs, actor, action, subject, reason });
     return 'changed';
   },
 

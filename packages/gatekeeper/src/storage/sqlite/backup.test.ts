@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, test } from 'node:test';
 import { loadCompactKeys } from '../../listeners/compact-keys.ts';
-import { openAdminToken } from '../../http/admin.ts';
+import { openAdminToken } from '../../http/admin-token.ts';
 import { domain, type Fixture, openFixture } from '../../testing/control-fixture.ts';
 import { mailboxRow, unbounded } from '../../testing/mailbox-contract.ts';
 import { openEventKeys } from '../../wakeup/event-keys.ts';

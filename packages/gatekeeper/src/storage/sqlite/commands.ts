@@ -1,5 +1,7 @@
 // All named storage commands, from the domains' files. The worker runs them; `SqliteStore.run` and `.read` name them.
 import { accountReads, accountWrites } from './account-commands.ts';
+import { adminReads, adminWrites } from './admin-commands.ts';
+import { auditReads, auditWrites } from './audit-commands.ts';
 import { heartbeatReads, heartbeatWrites } from './heartbeat-commands.ts';
 import { keyReads, keyWrites } from './key-commands.ts';
 import { mailboxReads, mailboxWrites } from './mailbox-commands.ts';
@@ -15,6 +17,8 @@ export const writeCommands = {
   ...proofWrites,
   ...operationsWrites,
   ...heartbeatWrites,
+  ...auditWrites,
+  ...adminWrites,
 };
 export const readCommands = {
   ...mailboxReads,
@@ -23,6 +27,8 @@ export const readCommands = {
   ...keyReads,
   ...operationsReads,
   ...heartbeatReads,
+  ...auditReads,
+  ...adminReads,
 };
 
 export type WriteCommands = typeof writeCommands;

@@ -12,6 +12,8 @@ import { sqliteStores } from './sqlite-stores.ts';
 import { openSqliteStore } from './store.ts';
 
 const pageBytes = 4_096;
+/** First byte of a page that holds rows (SQLite's file format, section 1.6). */
+const tableLeaf = 0x0d;
 
 test('drill: a damaged page fails what reads it, the workers live, and a backup says that the copy is no good', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-damaged-'));
@@ -26,9 +28,13 @@ test('drill: a damaged page fails what reads it, the workers live, and a backup 
   for (let i = 0; i < 2_000; i++) insert.run(i, 'x'.repeat(400));
   db.exec('COMMIT');
   db.close();
-  // In the middle of the file there is nothing but audit entries.
   const bytes = readFileSync(file);
-  const page = Math.floor(bytes.length / pageBytes / 2);
+  const entryPages = Array.from({ length: bytes.length / pageBytes }, (_, page) => page).filter(
+    page =>
+      bytes[page * pageBytes] === tableLeaf &&
+      bytes.indexOf('x'.repeat(400), page * pageBytes) < (page + 1) * pageBytes,
+  );
+  const page = entryPages[Math.floor(entryPages.length / 2)]!;
   bytes.fill(0xa5, page * pageBytes, (page + 1) * pageBytes);
   writeFileSync(file, bytes);
 

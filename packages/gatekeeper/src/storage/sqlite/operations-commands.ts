@@ -1,13 +1,9 @@
-// Provider states, wake-ups that wait, and the audit log. Runs in the storage workers.
+// Provider states and wake-ups that wait. Runs in the storage workers.
 import type { DatabaseSync } from 'node:sqlite';
-import type { AuditEntry } from '../../audit/audit-log.ts';
-import type { ProviderStatus, RegisterResult, StoredKeySet } from '../../providers/provider-states.ts';
+import type { ProviderStatus, ProviderUse, RegisterResult, StoredKeySet } from '../../providers/provider-states.ts';
 import type { PendingWakeUp, WakeUpWrite } from '../../wakeup/wake-up-queue.ts';
+import { writeAudit } from './audit-commands.ts';
 import { prepared } from './prepared.ts';
-
-function audit(db: DatabaseSync, atMs: number, actor: string, action: AuditEntry['action'], subject: string): void {
-  prepared(db, 'INSERT INTO audit (at, actor, action, subject) VALUES (?, ?, ?, ?)').run(atMs, actor, action, subject);
-}
 
 export const operationsWrites = {
   /**
@@ -34,7 +30,12 @@ export const operationsWrites = {
       const row = known[index]![0];
       if (row !== undefined) return row.status;
       insert.run(number, name, args.nowMs);
-      audit(db, args.nowMs, 'configuration', 'provider-registered', String(number));
+      writeAudit(db, {
+        atMs: args.nowMs,
+        actor: 'configuration',
+        action: 'provider-registered',
+        subject: String(number),
+      });
       return 'live';
     });
     return { kind: 'registered', statuses };
@@ -42,7 +43,7 @@ export const operationsWrites = {
 
   providerSetStatus(
     db: DatabaseSync,
-    args: { number: number; status: ProviderStatus; actor: string; nowMs: number },
+    args: { number: number; status: ProviderStatus; actor: string; reason?: string | undefined; nowMs: number },
   ): 'changed' | 'same' | 'unknown' {
     const row = prepared(db, 'SELECT status FROM provider WHERE number = ?').get(args.number) as
       | { status: ProviderStatus }
@@ -55,13 +56,15 @@ export const operationsWrites = {
       args.number,
     );
     const action = args.status === 'live' ? 'provider-resumed' : 'provider-suspended';
-    audit(db, args.nowMs, args.actor, action, String(args.number));
+    const { nowMs: atMs, actor, reason } = args;
+    writeAudit(db, { atMs, actor, action, subject: String(args.number), reason });
     return 'changed';
   },
 
   /** For the audit log alone. */
   providerKeysRevoked(db: DatabaseSync, args: { number: number; actor: string; nowMs: number }): void {
-    audit(db, args.nowMs, args.actor, 'provider-keys-revoked', String(args.number));
+    const { nowMs: atMs, actor, number } = args;
+    writeAudit(db, { atMs, actor, action: 'provider-keys-revoked', subject: String(number) });
   },
 
   keySetKeep(db: DatabaseSync, set: StoredKeySet): void {
@@ -108,12 +111,13 @@ export const operationsReads = {
     return select.all().map(row => ({ ...(row as unknown as StoredKeySet) }));
   },
 
-  /** Audit entries after `afterSeq`, oldest first, at most `limit`. */
-  auditPage(db: DatabaseSync, args: { afterSeq: number; limit: number }): AuditEntry[] {
+  /** What each provider's people take, in ascending number. */
+  providersUse(db: DatabaseSync): ProviderUse[] {
     const select = prepared(
       db,
-      'SELECT seq, at AS atMs, actor, action, subject FROM audit WHERE seq > ? ORDER BY seq LIMIT ?',
+      `SELECT number, enlistments, coalesce(bytes, 0) AS mailboxBytes
+       FROM provider LEFT JOIN mailbox_provider ON provider = number ORDER BY number`,
     );
-    return select.all(args.afterSeq, args.limit).map(row => ({ ...(row as unknown as AuditEntry) }));
+    return select.all().map(row => ({ ...(row as unknown as ProviderUse) }));
   },
 };

@@ -157,6 +157,16 @@ const steps: readonly string[] = [
 
   // What tells a device's live store from an older copy of it: the highest count that it has told.
   `ALTER TABLE device ADD COLUMN store_count INTEGER NOT NULL DEFAULT 0;`,
+
+  // Named admins, known by the hash of a token; and why an operator did something.
+  `CREATE TABLE admin (
+     name TEXT PRIMARY KEY,
+     role TEXT NOT NULL CHECK (role IN ('metrics', 'viewer', 'operator', 'owner')),
+     token_digest BLOB NOT NULL UNIQUE,
+     added_at INTEGER NOT NULL
+   ) WITHOUT ROWID, STRICT;
+   ALTER TABLE audit ADD COLUMN reason TEXT;
+   CREATE INDEX audit_subject ON audit (subject, seq);`,
 ];
 
 /** The version of the tables that this program writes. */

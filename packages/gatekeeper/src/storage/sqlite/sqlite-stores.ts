@@ -20,6 +20,7 @@ export function sqliteStores(store: SqliteStore): Stores {
       publishManifest: manifest => store.run('manifestPublish', manifest),
       raiseStoreCount: (device, count) => store.run('storeCountRaise', { device, count }),
       withdraw: account => store.run('accountWithdraw', { account }),
+      remove: removal => store.run('accountRemove', removal),
       setStatus: change => store.run('accountSetStatus', change),
       setOptIn: (account, provider, optedIn) => store.run('optInSet', { account, provider, optedIn }),
       sweepAuthorisations: (nowMs, limit) => store.run('deviceAuthorisationSweep', { nowMs, limit }),
@@ -39,12 +40,28 @@ export function sqliteStores(store: SqliteStore): Stores {
       noteKeysRevoked: note => store.run('providerKeysRevoked', note),
       keepKeySet: set => store.run('keySetKeep', set),
       keptKeySets: () => store.read('keySets', undefined),
+      listUse: () => store.read('providersUse', undefined),
     },
     wakeUps: {
       write: list => store.run('wakeUpsWrite', list),
       page: (afterAccount, limit) => store.read('wakeUpsPending', { afterAccount, limit }),
     },
-    audit: { page: (afterSeq, limit) => store.read('auditPage', { afterSeq, limit }) },
+    audit: {
+      note: note => store.run('auditNote', note),
+      page: (afterSeq, limit, subject) => store.read('auditPage', { afterSeq, limit, subject }),
+    },
+    admins: {
+      add: admin => store.run('adminAdd', admin),
+      remove: removal => store.run('adminRemove', removal),
+      list: () => store.read('adminList', undefined),
+      findByToken: tokenDigest => store.read('adminFind', { tokenDigest }),
+    },
+    people: {
+      view: interopId => store.read('personView', { interopId }),
+      export: interopId => store.read('personExport', { interopId }),
+      mail: (device, afterSeq, maxCount, maxBytes) =>
+        store.read('personMail', { device, afterSeq, maxCount, maxBytes }),
+    },
     mailboxes: createSqliteMailbox(store),
     waiting: () => store.waiting,
     health: createHeartbeat(store, () => performance.now()),

@@ -1,0 +1,175 @@
+// `drawbridge admin`: options and help. Knows nothing of the admin API.
+import type { Command } from 'commander';
+import { usageError } from './command-error.ts';
+
+type Flags = { url?: string; config?: string; tokenFile?: string; json: boolean };
+type Told = Flags & { reason?: string };
+
+/** For `--config`, `--url` and tokens: every command has them. */
+function command(admin: Command, name: string, summary: string, description: string, example: string): Command {
+  return admin
+    .command(name)
+    .summary(summary)
+    .description(description)
+    .option('--config <file>', 'on the machine itself: the configuration, for the address and the admin-token file')
+    .option('--url <url>', 'the admin listener (otherwise of the configuration, or http://127.0.0.1:9320)')
+    .option('--token-file <file>', 'file with the token (otherwise DRAWBRIDGE_ADMIN_TOKEN, or the admin-token file)')
+    .option('--json', 'the answer as JSON', false)
+    .addHelpText('after', `\nExample:\n  $ drawbridge admin ${example}`);
+}
+
+export function registerAdmin(program: Command): void {
+  const admin = program
+    .command('admin')
+    .summary('find, suspend, export and delete people of a running gatekeeper')
+    .description(
+      'Asks the admin API of a running gatekeeper. Each admin has a token and a role: `drawbridge gatekeeper admin add`.\n' +
+        'What is done, and at whom one looked, stands in the audit log. Suspensions are in force on open streams at once.',
+    )
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ drawbridge admin find skylark.example anna --config citadel/gatekeeper.json
+  $ export DRAWBRIDGE_ADMIN_TOKEN=$(cat rosa.token)
+  $ drawbridge admin suspend 1-k5… --reason 'spam, ticket 4711'
+  $ drawbridge admin audit --after 120`,
+    );
+  registerLooks(admin);
+  registerPeople(admin);
+  registerProviders(admin);
+}
+
+const personText = 'InteropId, as `drawbridge admin find` shows it';
+const reasonText = 'why, in your words, for the audit log';
+
+function registerLooks(admin: Command): void {
+  command(admin, 'find', 'find a person', 'Finds a person by what people see of them.', 'find skylark.example anna')
+    .argument('<provider>', "number or DNS name; the gatekeeper's own domain for own users")
+    .argument('<identifier>', 'user-visible identifier, exactly')
+    .action(async (provider: string, identifier: string, flags: Flags) => {
+      const { query, show } = await import('./admin/admin-run.ts');
+      await show(flags, `/admin/v1/enlistments?${query({ provider, identifier })}`);
+    });
+  command(admin, 'show', 'look at a person', 'Shows status, devices and what waits for them.', 'show 1-k5…')
+    .argument('<person>', personText)
+    .action(async (person: string, flags: Flags) => {
+      const { show } = await import('./admin/admin-run.ts');
+      await show(flags, `/admin/v1/enlistments/${encodeURIComponent(person)}`);
+    });
+  command(admin, 'devices', "list a person's devices", 'Lists devices, their keys, streams and mail.', 'devices 1-k5…')
+    .argument('<person>', personText)
+    .action(async (person: string, flags: Flags) => {
+      const { show } = await import('./admin/admin-run.ts');
+      await show(flags, `/admin/v1/enlistments/${encodeURIComponent(person)}/devices`);
+    });
+  command(admin, 'providers', 'list providers', 'Lists providers with their people and mail.', 'providers').action(
+    async (flags: Flags) => {
+      const { show } = await import('./admin/admin-run.ts');
+      await show(flags, '/admin/v1/providers');
+    },
+  );
+  command(admin, 'streams', 'count streams', 'Counts streams, by provider.', 'streams').action(async (flags: Flags) => {
+    const { show } = await import('./admin/admin-run.ts');
+    await show(flags, '/admin/v1/streams');
+  });
+  command(admin, 'audit', 'read the audit log', 'Says who did what, oldest first, 100 at a time.', 'audit --after 120')
+    .option('--after <seq>', 'entries behind this number')
+    .option('--subject <subject>', 'of this person, provider number or admin alone')
+    .action(async (flags: Flags & { after?: string; subject?: string }) => {
+      const { query, show } = await import('./admin/admin-run.ts');
+      const { after, subject } = flags;
+      await show(flags, `/admin/v1/audit?${query({ after, subject })}`);
+    });
+}
+
+function registerPeople(admin: Command): void {
+  command(
+    admin,
+    'suspend',
+    'suspend a person',
+    'Suspends a person: streams end, nobody reaches them, nothing of theirs is delivered. Mail that waits is kept.',
+    "suspend 1-k5… --reason 'spam, ticket 4711'",
+  )
+    .argument('<person>', personText)
+    .requiredOption('--reason <text>', reasonText)
+    .action(async (person: string, flags: Told) =>
+      change(flags, 'POST', `enlistments/${encodeURIComponent(person)}/suspend`),
+    );
+  command(admin, 'resume', 'end a suspension', 'Lets a suspended person in again.', 'resume 1-k5…')
+    .argument('<person>', personText)
+    .option('--reason <text>', reasonText)
+    .action(async (person: string, flags: Told) =>
+      change(flags, 'POST', `enlistments/${encodeURIComponent(person)}/resume`),
+    );
+  command(
+    admin,
+    'export',
+    'write down all that is kept of a person',
+    'Writes everything that the gatekeeper keeps of a person, as JSON. Contents stay encrypted: nobody here can read them.',
+    'export 1-k5… --output anna.json',
+  )
+    .argument('<person>', personText)
+    .option('--output <file>', 'a new file, readable by you alone (otherwise standard output)')
+    .action(async (person: string, flags: Flags & { output?: string }) => {
+      const { save } = await import('./admin/admin-run.ts');
+      await save(flags, `/admin/v1/enlistments/${encodeURIComponent(person)}/export`, flags.output);
+    });
+  command(
+    admin,
+    'delete',
+    'delete a person',
+    'Deletes a person: devices, keys, opt-ins, mail that waits for them, and of what waits for others what they sent.\n' +
+      'Contacts find nobody any more. The person may enlist again: to keep somebody out, suspend. Files and password of\n' +
+      'an own user are with the issuer, and stay.',
+    "delete 1-k5… --reason 'their request, ticket 4711' --yes",
+  )
+    .argument('<person>', personText)
+    .requiredOption('--reason <text>', reasonText)
+    .option('--yes', 'really; without it the person is only shown', false)
+    .action(async (person: string, flags: Told & { yes: boolean }) => {
+      const path = `enlistments/${encodeURIComponent(person)}`;
+      if (flags.yes) return await change(flags, 'DELETE', path, 'deleted');
+      const { show } = await import('./admin/admin-run.ts');
+      await show(flags, `/admin/v1/${path}`);
+      throw usageError('nothing is deleted yet', 'add --yes when this is the person');
+    });
+}
+
+function registerProviders(admin: Command): void {
+  const numberText = "the provider's number";
+  command(
+    admin,
+    'suspend-provider',
+    'suspend a provider',
+    'Suspends a provider: all its streams end, its people are unreachable. Mail that waits is kept.',
+    "suspend-provider 7 --reason 'key stolen'",
+  )
+    .argument('<number>', numberText)
+    .requiredOption('--reason <text>', reasonText)
+    .action(async (number: string, flags: Told) =>
+      change(flags, 'POST', `providers/${encodeURIComponent(number)}/suspend`),
+    );
+  command(admin, 'resume-provider', "end a provider's suspension", 'Lets its people in again.', 'resume-provider 7')
+    .argument('<number>', numberText)
+    .option('--reason <text>', reasonText)
+    .action(async (number: string, flags: Told) =>
+      change(flags, 'POST', `providers/${encodeURIComponent(number)}/resume`),
+    );
+  command(
+    admin,
+    'revoke-keys',
+    "after a theft: end what a provider's old keys vouched for",
+    "Fetches a provider's key set now and ends every stream that a key vouched for which is not in it any more.",
+    'revoke-keys 7',
+  )
+    .argument('<number>', numberText)
+    .action(async (number: string, flags: Flags) =>
+      change(flags, 'POST', `providers/${encodeURIComponent(number)}/revoke-keys`),
+    );
+}
+
+async function change(flags: Told, method: 'POST' | 'DELETE', path: string, done = 'done'): Promise<void> {
+  const { act } = await import('./admin/admin-run.ts');
+  await act(flags, method, `/admin/v1/${path}`, flags.reason, done);
+}

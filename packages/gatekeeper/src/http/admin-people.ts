@@ -1,0 +1,132 @@
+// The admin API's routes about people: find, look, suspend, resume, delete. Who looked is in the audit log too.
+// Knows nothing of credentials.
+import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
+import type { FastifyRequest } from 'fastify';
+import { Type } from 'typebox';
+import type { PersonView } from '../admin/person-records.ts';
+import { showDevice, showPerson } from './admin-person.ts';
+import type { AdminRoutes } from './admin-routes.ts';
+import { Devices, findQuery, Person, PersonChanged, personParams, reasonBody, reasonQuery } from './admin-schemas.ts';
+import { problem, problemResponses } from './app.ts';
+
+export function addPeopleRoutes(routes: AdminRoutes): void {
+  addLooks(routes);
+  addSuspensions(routes);
+  addDeletion(routes);
+}
+
+function addLooks({ app, deps, gate, about }: AdminRoutes): void {
+  const { stores, nowMs } = deps;
+  const { registry } = deps.control;
+
+  /** A person; the look is in the audit log. */
+  const viewed = async (request: FastifyRequest, interopId: string): Promise<PersonView | undefined> => {
+    const person = await stores.people.view(interopId);
+    if (person === undefined) return undefined;
+    const { name: actor } = gate.callerOf(request);
+    await stores.audit.note({ atMs: nowMs(), actor, action: 'enlistment-looked-up', subject: interopId });
+    return person;
+  };
+
+  app.get(
+    '/admin/v1/enlistments',
+    {
+      onRequest: gate.needs('viewer'),
+      schema: {
+        ...about('people', 'Find a person by provider and user-visible identifier', 'viewer'),
+        querystring: findQuery,
+        response: { 200: Person, ...problemResponses },
+      },
+    },
+    async (request, reply) => {
+      const { provider, identifier } = request.query;
+      const isNumber = /^(0|[1-9][0-9]{0,4})$/.test(provider);
+      const number = isNumber ? Number(provider) : registry.findByName(provider)?.number;
+      if (number === undefined) return problem(reply, 'provider-unknown');
+      if (!isUserIdentifier(identifier)) return problem(reply, 'enlistment-unknown');
+      const found = await stores.accounts.findByIdentifier(number, identifier);
+      const person = found === undefined ? undefined : await viewed(request, found.interopId);
+      return person === undefined ? problem(reply, 'enlistment-unknown') : reply.send(showPerson(deps, person));
+    },
+  );
+
+  app.get(
+    '/admin/v1/enlistments/:interopId',
+    {
+      onRequest: gate.needs('viewer'),
+      schema: {
+        ...about('people', 'Look at a person', 'viewer'),
+        params: personParams,
+        response: { 200: Person, ...problemResponses },
+      },
+    },
+    async (request, reply) => {
+      const person = await viewed(request, request.params.interopId);
+      return person === undefined ? problem(reply, 'enlistment-unknown') : reply.send(showPerson(deps, person));
+    },
+  );
+
+  app.get(
+    '/admin/v1/enlistments/:interopId/devices',
+    {
+      onRequest: gate.needs('viewer'),
+      schema: {
+        ...about('people', 'List the devices of a person', 'viewer'),
+        params: personParams,
+        response: { 200: Devices, ...problemResponses },
+      },
+    },
+    async (request, reply) => {
+      const person = await viewed(request, request.params.interopId);
+      if (person === undefined) return problem(reply, 'enlistment-unknown');
+      const devices = person.devices.map(device => showDevice(deps, device));
+      return reply.send({ interopId: person.interopId, devices });
+    },
+  );
+}
+
+function addSuspensions({ app, deps, gate, about }: AdminRoutes): void {
+  for (const action of ['suspend', 'resume'] as const) {
+    app.post(
+      `/admin/v1/enlistments/:interopId/${action}`,
+      {
+        onRequest: gate.needs('operator'),
+        schema: {
+          ...about('people', action === 'suspend' ? 'Suspend a person: streams end' : 'End a suspension', 'operator'),
+          params: personParams,
+          body: reasonBody,
+          response: { 200: PersonChanged, ...problemResponses },
+        },
+      },
+      async (request, reply) => {
+        const { interopId } = request.params;
+        const status = action === 'suspend' ? 'suspended' : 'active';
+        const { name } = gate.callerOf(request);
+        const { enlistment } = deps.control;
+        const result = await enlistment.setStatus(interopId, status, name, deps.nowMs(), request.body?.reason);
+        return result === 'unknown' ? problem(reply, 'enlistment-unknown') : reply.send({ interopId, status });
+      },
+    );
+  }
+}
+
+function addDeletion({ app, deps, gate, about }: AdminRoutes): void {
+  app.delete(
+    '/admin/v1/enlistments/:interopId',
+    {
+      onRequest: gate.needs('owner'),
+      schema: {
+        ...about('people', 'Delete a person: devices, keys, waiting mail, opt-ins; streams end', 'owner'),
+        params: personParams,
+        querystring: reasonQuery,
+        response: { 204: Type.Null(), ...problemResponses },
+      },
+    },
+    async (request, reply) => {
+      const { name } = gate.callerOf(request);
+      const { interopId } = request.params;
+      const result = await deps.control.enlistment.remove(interopId, name, deps.nowMs(), request.query.reason);
+      return result === 'removed' ? reply.code(204).send(null) : problem(reply, 'enlistment-unknown');
+    },
+  );
+}

@@ -1,0 +1,310 @@
+// The admin API over a real store: who may do what, what is told, what is written down, and whether its OpenAPI is true.
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { DatabaseSync } from 'node:sqlite';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { Registry } from 'prom-client';
+import { adminRoles, digestOfToken, mayDo, newAdminToken } from '../admin/admin-accounts.ts';
+import { openAdmins } from '../storage/sqlite/admin-store.ts';
+import { type Fixture, openFixture } from '../testing/control-fixture.ts';
+import { mailboxRow, unbounded } from '../testing/mailbox-contract.ts';
+import { createOpenApiCheck, type OpenApiCheck } from '../testing/openapi-check.ts';
+import { buildAdminHttp } from './admin.ts';
+
+const closers: (() => unknown)[] = [];
+after(async () => {
+  for (const close of closers.reverse()) await close();
+});
+
+type Answer = { readonly status: number; readonly json: Record<string, unknown> | undefined };
+type World = Fixture & {
+  readonly connected: Set<number>;
+  readonly check: OpenApiCheck;
+  /** Asks with a token; every answer is held against the OpenAPI. */
+  readonly ask: (token: string | undefined, method: string, path: string, body?: object) => Promise<Answer>;
+  /** The token of a new admin of this role. */
+  readonly admin: (name: string, role: (typeof adminRoles)[number]) => Promise<string>;
+};
+const fileToken = 'f'.repeat(43);
+
+async function open(): Promise<World> {
+  const fixture = await openFixture();
+  const { control, stores, clock } = fixture;
+  const connected = new Set<number>();
+  const api = await buildAdminHttp({
+    control,
+    stores,
+    sessions: {
+      all: () => Array.from(connected, () => ({ provider: 1, connected: true })),
+      ofDevice: ({ row }) => (connected.has(row) ? { connected: true } : undefined),
+    },
+    metrics: new Registry(),
+    log: (level, event, data) => fixture.logLines.push(JSON.stringify({ level, event, ...data })),
+    nowMs: () => clock.nowMs,
+    token: fileToken,
+    metricsToken: 'm'.repeat(43),
+    isReady: () => true,
+  });
+  const server = createServer(api.handler);
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  closers.push(
+    () => fixture.close(),
+    api.close,
+    () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  );
+  const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const check = createOpenApiCheck((await (await fetch(`${base}/openapi.json`)).json()) as Record<string, unknown>);
+  return {
+    ...fixture,
+    connected,
+    check,
+    async ask(token, method, path, body) {
+      const response = await fetch(`${base}${path}`, {
+        method,
+        headers: {
+          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      const text = await response.text();
+      const isText = response.headers.get('content-type')?.startsWith('text/') === true;
+      const json = text === '' || isText ? undefined : (JSON.parse(text) as Record<string, unknown>);
+      check.answer(method, path, response.status, isText ? text : json);
+      return { status: response.status, json };
+    },
+    async admin(name, role) {
+      const token = newAdminToken();
+      const tokenDigest = digestOfToken(token);
+      assert.equal(await stores.admins.add({ name, role, tokenDigest, actor: 'command', nowMs: clock.nowMs }), 'added');
+      return token;
+    },
+  };
+}
+
+const nobody = `1-${'a'.repeat(26)}`;
+
+test('a person is found by provider and identifier, suspended with a reason, let in again, and deleted', async () => {
+  const { ask, admin, enlist, control, store, stores, connected, clock, events } = await open();
+  const rosa = await admin('rosa', 'owner');
+  const { account, device } = await enlist(1, 'anna', { prekeys: 3, kemPrekeys: 2 });
+  const { account: bert } = await enlist(1, 'bert');
+  connected.add(device.row);
+  await stores.mailboxes.append(
+    [mailboxRow(device.row, 1, 300), mailboxRow(device.row, 2, 300, { sender: bert.interopId })],
+    unbounded,
+  );
+  const find = (provider: string, identifier: string) =>
+    ask(rosa, 'GET', `/admin/v1/enlistments?${new URLSearchParams({ provider, identifier }).toString()}`);
+  const found = await find('skylark.example', 'anna');
+  const at = new Date(clock.nowMs).toISOString();
+  const shown = {
+    interopId: account.interopId,
+    provider: { number: 1, name: 'skylark.example' },
+    identifier: 'anna',
+    status: 'active',
+    enlistedAt: at,
+    optIns: [],
+    devices: [
+      {
+        deviceId: 1,
+        registrationId: device.registrationId,
+        deviceKeyThumbprint: device.thumbprint,
+        listed: true,
+        enlistedAt: at,
+        oneTimeKeys: { prekeys: 3, kemPrekeys: 2 },
+        waiting: { count: 2, bytes: 600 },
+        stream: 'connected',
+      },
+    ],
+  };
+  assert.deepEqual([found.status, found.json], [200, shown]);
+  assert.deepEqual((await find('1', 'anna')).json, shown);
+  assert.equal((await find('1', 'Anna')).status, 404);
+  assert.equal((await find('2', 'anna')).status, 404);
+  assert.equal((await find('nobody.example', 'anna')).json?.['code'], 'provider-unknown');
+
+  const path = `/admin/v1/enlistments/${account.interopId}`;
+  assert.equal((await ask(rosa, 'POST', `${path}/suspend`, { reason: 'spam, ticket 4711' })).status, 200);
+  assert.equal(
+    (await ask(rosa, 'POST', `${path}/suspend`, { reason: 'again' })).status,
+    200,
+    'a repeat changes nothing',
+  );
+  assert.deepEqual((await ask(rosa, 'GET', path)).json?.['suspension'], {
+    at,
+    actor: 'rosa',
+    reason: 'spam, ticket 4711',
+  });
+  for (const reason of ['', 'x'.repeat(501), 'two\nlines', 5]) {
+    assert.equal((await ask(rosa, 'POST', `${path}/suspend`, { reason })).status, 400);
+  }
+  assert.equal((await ask(rosa, 'POST', `${path}/resume`)).status, 200);
+  assert.equal((await ask(rosa, 'GET', path)).json?.['suspension'], undefined);
+  await ask(rosa, 'POST', `${path}/suspend`, { reason: 'spam' });
+
+  assert.equal((await ask(rosa, 'DELETE', `${path}?reason=their%20request`)).status, 204, 'a suspended one too');
+  assert.equal((await ask(rosa, 'DELETE', path)).status, 404);
+  assert.equal((await ask(rosa, 'GET', path)).status, 404);
+  assert.equal(await control.accounts.find(account.interopId), undefined);
+  assert.deepEqual(events.at(-1), {
+    kind: 'account-withdrawn',
+    interopId: account.interopId,
+    devices: account.devices,
+  });
+  assert.equal(rowsLeft(store.reads, account.row, [device.row]), '');
+  assert.equal((await find('1', 'bert')).status, 200, 'nobody else is touched');
+  const { entries } = (await ask(rosa, 'GET', `/admin/v1/audit?subject=${account.interopId}`)).json as {
+    entries: { action: string; actor: string; reason?: string }[];
+  };
+  assert.deepEqual(
+    entries
+      .filter(({ action }) => action !== 'enlistment-looked-up')
+      .map(each => [each.actor, each.action, each.reason]),
+    [
+      ['rosa', 'enlistment-suspended', 'spam, ticket 4711'],
+      ['rosa', 'enlistment-resumed', undefined],
+      ['rosa', 'enlistment-suspended', 'spam'],
+      ['rosa', 'enlistment-deleted', 'their request'],
+    ],
+  );
+  assert.equal(entries.filter(({ action }) => action === 'enlistment-looked-up').length, 4, 'who looked is known too');
+});
+
+/** Tables in which something still names the account or the devices. */
+function rowsLeft(db: DatabaseSync, account: number, devices: readonly number[]): string {
+  const left: string[] = [];
+  for (const [column, values] of [
+    ['account', [account]],
+    ['device', devices],
+  ] as const) {
+    const tables = db.prepare(
+      `SELECT m.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c WHERE m.type = 'table' AND c.name = ?`,
+    );
+    for (const { name } of tables.all(column)) {
+      for (const value of values) {
+        const row = db.prepare(`SELECT 1 FROM ${String(name)} WHERE ${column} = ?`).get(value);
+        if (row !== undefined) left.push(String(name));
+      }
+    }
+  }
+  return left.join(' ');
+}
+
+test('an export holds every row that names the person, and the mail that waits', async () => {
+  const { ask, admin, enlist, control, store, stores, clock } = await open();
+  const ben = await admin('ben', 'operator');
+  const { account, device } = await enlist(0, 'anna', { prekeys: 2, kemPrekeys: 1 });
+  await control.enlistment.setOptIn(account, 1, true);
+  await control.enlistment.authorise(account, device, 'x'.repeat(43), clock.nowMs);
+  await stores.wakeUps.write([{ account: account.row, tokenId: 'token', requestedAtMs: clock.nowMs }]);
+  const rows = Array.from({ length: 1_200 }, (_, i) => mailboxRow(device.row, i + 1, 3_000, { sender: nobody }));
+  await stores.mailboxes.append(rows, unbounded);
+  const path = `/admin/v1/enlistments/${account.interopId}/export`;
+  const { status, json } = await ask(ben, 'GET', path);
+  assert.equal(status, 200);
+  const { kept, mail, identifier } = json as {
+    identifier: string;
+    kept: Record<string, Record<string, unknown>[]>;
+    mail: { deviceId: number; seq: number; stanza: string }[];
+  };
+  assert.equal(identifier, 'anna');
+  assert.deepEqual(
+    mail.map(({ seq }) => seq),
+    rows.map((_, i) => i + 1),
+  );
+  assert.deepEqual(Buffer.from(mail[1_199]!.stanza, 'base64'), Buffer.from(rows[1_199]!.stanza));
+  assert.equal(kept['one_time_key']?.length, 3);
+  assert.equal(kept['opt_in']?.[0]?.['provider'], 1);
+  // Each table with such a row is there: none was forgotten.
+  const named = new Set(rowsLeft(store.reads, account.row, [device.row]).split(' '));
+  named.delete('mailbox');
+  for (const table of named) assert.ok((kept[table]?.length ?? 0) > 0, table);
+  assert.equal((await ask(ben, 'GET', `/admin/v1/enlistments/${nobody}/export`)).status, 404);
+  const audit = await stores.audit.page(0, 100, account.interopId);
+  assert.deepEqual(
+    audit.map(entry => [entry.actor, entry.action]),
+    [['ben', 'enlistment-exported']],
+  );
+});
+
+test('each role may do what it may and nothing above it; a removed admin may do nothing', async () => {
+  const world = await open();
+  const { ask, admin, folder, clock, logLines } = world;
+  const { account } = await world.enlist(1, 'anna');
+  const person = `/admin/v1/enlistments/${account.interopId}`;
+  const asked = [
+    ['metrics', 'GET', '/metrics'],
+    ['viewer', 'GET', '/admin/v1/providers'],
+    ['viewer', 'GET', '/admin/v1/streams'],
+    ['viewer', 'GET', '/admin/v1/audit'],
+    ['viewer', 'GET', '/admin/v1/enlistments?provider=1&identifier=anna'],
+    ['viewer', 'GET', person],
+    ['viewer', 'GET', `${person}/devices`],
+    ['operator', 'GET', `${person}/export`],
+    ['operator', 'POST', `${person}/suspend`],
+    ['operator', 'POST', `${person}/resume`],
+    ['operator', 'POST', '/admin/v1/providers/1/suspend'],
+    ['operator', 'POST', '/admin/v1/providers/1/resume'],
+    ['operator', 'POST', '/admin/v1/providers/1/revoke-keys'],
+    ['owner', 'DELETE', person],
+  ] as const;
+  const tokens = new Map<string, string>();
+  for (const role of adminRoles) tokens.set(role, await admin(`the-${role}`, role));
+  for (const [needed, method, path] of asked) {
+    for (const role of adminRoles.filter(each => !mayDo(each, needed))) {
+      const answer = await ask(tokens.get(role), method, path);
+      assert.deepEqual(
+        [answer.status, answer.json?.['code']],
+        [403, 'admin-role-required'],
+        `${role} ${method} ${path}`,
+      );
+    }
+    for (const token of [undefined, 'x'.repeat(43), 'short']) {
+      const answer = await ask(token, method, path);
+      assert.deepEqual([answer.status, answer.json?.['code']], [401, 'admin-credential-required'], `${method} ${path}`);
+    }
+    assert.ok((await ask(tokens.get(needed), method, path)).status < 300, `${needed} ${method} ${path}`);
+  }
+  await ask(undefined, 'GET', '/healthz');
+  await ask(undefined, 'GET', '/readyz');
+  assert.deepEqual(world.check.unseen(), [], 'every operation of the OpenAPI was asked, and answered as it says');
+  assert.equal((await ask('m'.repeat(43), 'GET', '/metrics')).status, 200);
+  assert.equal((await ask('m'.repeat(43), 'GET', '/admin/v1/providers')).status, 403);
+
+  // A command on the machine removes one while the gatekeeper runs.
+  const beside = openAdmins(folder);
+  assert.deepEqual(
+    (await beside.admins.list()).map(({ name, role }) => [name, role]),
+    [
+      ['the-metrics', 'metrics'],
+      ['the-operator', 'operator'],
+      ['the-owner', 'owner'],
+      ['the-viewer', 'viewer'],
+    ],
+  );
+  assert.equal(await beside.admins.remove({ name: 'the-owner', actor: 'command', nowMs: clock.nowMs }), 'removed');
+  assert.equal(await beside.admins.remove({ name: 'the-owner', actor: 'command', nowMs: clock.nowMs }), 'unknown');
+  beside.close();
+  assert.equal((await ask(tokens.get('owner'), 'GET', '/admin/v1/providers')).status, 401);
+  const { entries } = (await ask(fileToken, 'GET', '/admin/v1/audit?subject=the-owner')).json as {
+    entries: { action: string; actor: string; reason?: string }[];
+  };
+  assert.deepEqual(
+    entries.map(({ actor, action, reason }) => [actor, action, reason]),
+    [
+      ['command', 'admin-added', 'owner'],
+      ['command', 'admin-removed', undefined],
+    ],
+  );
+  // No token is on the disk, nor in the log.
+  const disk = new DatabaseSync(join(folder, 'gatekeeper.sqlite'), { readOnly: true });
+  const kept = JSON.stringify(disk.prepare('SELECT * FROM admin').all()) + logLines.join('\n');
+  disk.close();
+  for (const token of tokens.values()) assert.ok(!kept.includes(token));
+});

@@ -1,0 +1,57 @@
+// The admins of a data folder, for a command on the machine itself: beside a gatekeeper that runs, which sees each change
+// with the next request. Knows nothing of roles.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { versionOf } from '@drawbridge/provider/database-file';
+import type { AdminAccounts } from '../../admin/admin-accounts.ts';
+import { adminReads, adminWrites } from './admin-commands.ts';
+import { schemaVersion } from './schema.ts';
+
+/** The folder can't be used; the message says what to do. Nothing was changed. */
+export class AdminStoreError extends Error {
+  readonly code: 'no-database' | 'other-version';
+  constructor(code: AdminStoreError['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export type OpenAdmins = { readonly admins: AdminAccounts; readonly close: () => void };
+
+/** Throws an AdminStoreError. Brings no database to another version: that is for the gatekeeper's start. */
+export function openAdmins(dataFolder: string): OpenAdmins {
+  const file = join(dataFolder, 'gatekeeper.sqlite');
+  if (!existsSync(file)) throw new AdminStoreError('no-database', `${file} is not there: start the gatekeeper once`);
+  const db = new DatabaseSync(file);
+  try {
+    db.exec('PRAGMA busy_timeout=5000; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;');
+    if (versionOf(db) !== schemaVersion) {
+      const message = `${file} is of another version: start the gatekeeper of this version once`;
+      throw new AdminStoreError('other-version', message);
+    }
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+  const write = <T>(command: () => T): T => {
+    db.exec('BEGIN IMMEDIATE');
+    try {
+      const result = command();
+      db.exec('COMMIT');
+      return result;
+    } catch (error) {
+      if (db.isTransaction) db.exec('ROLLBACK');
+      throw error;
+    }
+  };
+  return {
+    admins: {
+      add: async admin => write(() => adminWrites.adminAdd(db, admin)),
+      remove: async removal => write(() => adminWrites.adminRemove(db, removal)),
+      list: async () => adminReads.adminList(db),
+      findByToken: async tokenDigest => adminReads.adminFind(db, { tokenDigest }),
+    },
+    close: () => db.close(),
+  };
+}
