@@ -71,7 +71,7 @@ export function beginJob<J extends Job>(job: J, timeoutMs = 300_000): RunningJob
     child.kill('SIGKILL');
     fail(new Error(`the load generator took longer than ${timeoutMs / 1_000} s for ${job.kind}`));
   }, timeoutMs);
-  // Whoever waits for one of them need not wait for the other.
+  // A caller that waits for one of them need not wait for the other.
   ready.promise.catch(() => undefined);
   result.promise.catch(() => undefined);
   child.once('error', fail);

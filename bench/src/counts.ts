@@ -36,7 +36,7 @@ const warmUps = 12_000;
 const measured = 6_000;
 /** Messages with a hook on everything asynchronous; a hook costs too much for the others. */
 const hooked = 1_000;
-/** What is allocated depends a little on when the compiler and the collector run: the median of so many runs. */
+/** What is allocated depends a little on when the compiler and the collector run: the median of this number of runs. */
 const runs = 3;
 
 /** Sender (third party) and recipient (own user), as everywhere in this folder. */

@@ -7,7 +7,7 @@ export type CutLine = {
   readonly port: number;
   /** Asked at each connection: how many bytes, of both directions together, it lives for. Undefined: for ever. */
   cutAfterBytes: (() => number) | undefined;
-  /** So many connections were cut. */
+  /** How many connections were cut. */
   cuts: number;
   readonly close: () => void;
 };

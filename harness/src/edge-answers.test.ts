@@ -65,7 +65,7 @@ for (const transport of transports) {
   });
 }
 
-test("a provider's outage is no refusal: temporary-auth-failure, and the next try is judged", async () => {
+test("a provider's outage is not a refusal: temporary-auth-failure, and the next try is judged", async () => {
   const world = fakeWorld(Object.values(issuers));
   world.published.set(issuers.skylark, []);
   const lone = await RawNetwork.open({ fixture: { world } });
@@ -86,7 +86,7 @@ test("a provider's outage is no refusal: temporary-auth-failure, and the next tr
   }
 });
 
-test('elements that are no stanzas are in no count: unsupported-stanza-type', async () => {
+test('elements that are not stanzas are not counted: unsupported-stanza-type', async () => {
   const client = await network.login(await somebody());
   client.send("<broadcast xmlns='jabber:client' id='1'/>");
   assert.equal(conditionOf(await client.expect('error')), 'unsupported-stanza-type');

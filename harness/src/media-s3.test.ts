@@ -176,7 +176,7 @@ async function keysUnder(prefix: string): Promise<string[]> {
 
 const newWorldPlace = (): Place => ({ ...newPlace(), folder: join(folder, `origin-${stores}`) });
 
-test('an upload that is cut at random moments, and whose origin begins anew, is whole', { skip }, async () => {
+test('an upload that is cut at random moments, and whose origin starts again, is whole', { skip }, async () => {
   const place = newWorldPlace();
   let at = await world(place);
   const bytes = randomBytes(4 * partBytes + 123_456);

@@ -522,7 +522,7 @@ test('a suspension of sender or provider keeps acknowledged mail, and it comes w
   await heard(['m1'], 1);
   await control.enlistment.setStatus(carl.account.interopId, 'active', 'admin', clock.nowMs);
   await heard(['m2'], 0);
-  // Who withdrew is gone for good, and so is what they wrote.
+  // A person who withdrew is gone for good, and so is what they wrote.
   await write(carl, 'm3');
   await control.enlistment.withdraw((await control.accounts.find(carl.account.interopId))!);
   await heard([], 0);
@@ -622,7 +622,7 @@ test('malformed XML of many kinds, before and after login, ends that stream with
       Buffer.from('</message>'),
     ]),
     'an unknown prefix': '<x:message/>',
-    'the xml prefix bound anew': "<message xmlns:xml='urn:x'/>",
+    'the xml prefix bound again': "<message xmlns:xml='urn:x'/>",
     'too deep': '<a>'.repeat(40),
     'too many attributes': `<a ${Array.from({ length: 100 }, (_, i) => `x${i}='1'`).join(' ')}/>`,
     'too large': `<message>${'x'.repeat(300 * 1024)}</message>`,

@@ -1,4 +1,4 @@
-// The demo without a person: so many messages each way between anna and each gatekeeper's own user, counted, and a search
+// The demo without a person: a number of messages each way between anna and each gatekeeper's own user, counted, and a search
 // for their texts in every byte that the servers received or stored.
 import { randomBytes } from 'node:crypto';
 import type { Client } from '@drawbridge/client';

@@ -20,7 +20,7 @@ export type StoreJob = {
   /** Recipients: away; or logged in and no longer reading. */
   readonly recipients: 'offline' | 'stalled';
   readonly fault?: {
-    /** As soon as so many messages have been acknowledged in all. */
+    /** As soon as this number of messages has been acknowledged in all. */
     readonly afterAcknowledged: number;
     /** Stopped for this long before it is killed; 0 kills at once. */
     readonly stoppedMs: number;

@@ -19,7 +19,7 @@ export type HerdJob = {
    * `fresh`: everybody logs in. `resume`: everybody is logged in, loses the connection, and takes the session up again.
    */
   readonly how: 'fresh' | 'resume';
-  /** Who is not back by then is given up. */
+  /** A client that is not back by then is given up. */
   readonly deadlineMs: number;
 };
 

@@ -10,7 +10,7 @@ export type LoginJob = {
   readonly kind: 'login';
   readonly target: Target;
   readonly people: number;
-  /** Everybody logs in so many times; the first time is not measured. */
+  /** How often everybody logs in; the first time is not measured. */
   readonly rounds: number;
   readonly atOnce: number;
   /** Compact only: with or without knowing the static key; or resuming the session that was cut. */

@@ -14,7 +14,7 @@ export type Metered = {
   readonly otherCores: number;
 };
 
-/** Starts now; call the result at the end. A server that is profiled is told of both moments (profile-hook.ts). */
+/** Starts now; call the result at the end. A server that is profiled hears of both moments (profile-hook.ts). */
 export function startMeter({ pid, profiled }: Pick<Target, 'pid' | 'profiled'>): () => Metered {
   if (profiled === true) process.kill(pid, 'SIGUSR2');
   const own = process.cpuUsage();

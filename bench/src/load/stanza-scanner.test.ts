@@ -57,7 +57,7 @@ test('finds stanzas, opening tags, header and end in any cutting', () => {
   );
 });
 
-test('begins anew when told so within a stanza', () => {
+test('begins again when told so within a stanza', () => {
   const found: string[] = [];
   let headers = 0;
   const scanner: StanzaScanner = new StanzaScanner({

@@ -24,7 +24,7 @@ const lossSays = {
   cut: 'the network is lost: everybody resumes',
 } as const;
 
-/** Who was connected before, writes meanwhile: so many pairs, so many messages a second together. */
+/** Those who were connected before write meanwhile: pairs, and messages a second of all together. */
 const pairs = 50;
 const perSecond = 500;
 /** Everybody has to be back within this. */

@@ -9,7 +9,7 @@ export class Counts {
   #acknowledged = 0;
   #delivered = 0;
 
-  /** A stanza of the sender became so many for the receiver. */
+  /** A stanza of the sender became this number for the receiver. */
   passed(stanzas: number): void {
     this.#delivered += stanzas;
     this.#settledAt.push(this.#delivered);

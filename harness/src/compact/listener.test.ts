@@ -230,7 +230,7 @@ test('static keys change without a failed login', async () => {
     own.rotate(true);
     assert.equal(own.keys.staticKeyPairs.length, 1);
     assert.equal((await login(fallen.staticKey)).pattern, 'XXfallback');
-    // 90 days later nothing of before is left, and logins still work.
+    // 90 days later nothing from before is left, and logins still work.
     own.fixture.clock.nowMs += 91 * day;
     own.reloadKeys();
     assert.equal(own.keys.staticKeyPairs.length, 1);
@@ -240,7 +240,7 @@ test('static keys change without a failed login', async () => {
   }
 });
 
-test('whoever does not log in is cut at the deadline, and one address can hold only so many places', async () => {
+test('whoever does not log in is cut at the deadline, and one address can hold only a few places', async () => {
   const own = await CompactNetwork.open({ limits: { loginMs: 300, maxUnauthenticatedPerAddress: 8 } });
   try {
     const { gate } = own.core.listenerHost;

@@ -28,7 +28,7 @@ export type Fault = {
   readonly name: FaultName;
   readonly dataFolder: string;
   readonly sizes: CiphertextSizes;
-  /** Comes when so many messages were acknowledged, at most. */
+  /** Comes when this number of messages was acknowledged, at most. */
   readonly afterAcknowledged: number;
   strike(network: Network, traffic: Traffic, random: Random): Promise<Struck>;
   /** When everybody has drained: what the fault left behind is put right. */

@@ -9,7 +9,7 @@ type Book = {
   readonly come: (visit: Visit, ...at: number[]) => void;
 };
 
-/** One sender (1) and one recipient (2), with so many messages, all acknowledged to their sender. */
+/** One sender (1) and one recipient (2), with a number of messages, all acknowledged to their sender. */
 function book(messages: number): Book {
   const ledger = new Ledger(0);
   const ids = Array.from({ length: messages }, () => ledger.send(1, 2));

@@ -21,7 +21,7 @@ const window = 500;
 const ciphertext = Buffer.alloc(400, 7).toString('base64');
 const patienceMs = 120_000;
 
-/** Everybody sends to one device, until so many messages are acknowledged. Gives messages per second. */
+/** Everybody sends to one device, until `count` messages are acknowledged. Gives messages per second. */
 async function store(network: Network, recipient: Person, count: number): Promise<number> {
   let begun = 0;
   let acknowledged = 0;
@@ -67,7 +67,7 @@ async function store(network: Network, recipient: Person, count: number): Promis
 
 type Drain = { readonly firstMs: number; readonly perSecond: number };
 
-/** The device comes, and takes so many messages. Times are from the answer to its bind. */
+/** The device comes, and takes `count` messages. Times are from the answer to its bind. */
 async function drain(network: Network, recipient: Person, count: number): Promise<Drain> {
   let received = 0;
   let firstAtMs = 0;

@@ -182,7 +182,7 @@ async function startNetwork({ transport, mayLose }: FlakyOptions, random: Random
       const bob = await open('bob', `${gatekeeper.issuer}/users`);
       await bob.account.optIn('skylark.example');
       const anna = await open('anna', provider.issuer);
-      // The names are looked up while the line is good: asking for them is no matter of streams.
+      // The names are looked up while the line is good: asking for them does not concern streams.
       await anna.contacts.find('citadel.example', 'bob');
       await bob.contacts.find('skylark.example', 'anna');
       return [person('anna', anna, 'citadel.example', 'bob'), person('bob', bob, 'skylark.example', 'anna')];

@@ -186,7 +186,7 @@ const anna = await openClient({ folder: 'people/anna', passphrase: 'a long one',
 await anna.connect();
 const bob = { provider: BOB_OF, identifier: 'bob' };
 await anna.send(bob, { text: 'are you there?' });
-// Made anew in the process for media, whose file must be found too.
+// Rewritten in the process for media, whose file must be found too.
 const { kind } = await anna.files.send(bob, { path: 'dot.png', kind: 'image' });
 console.log('said', kind);
 `;

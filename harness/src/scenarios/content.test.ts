@@ -368,7 +368,7 @@ test('a new device gets the history, in order and as it is now, though it is cut
   const [chat] = await second.chats.list();
   assert.equal(chat?.pinned, true);
   assert.equal(chat.unread, 1, 'only what came since');
-  // What came as history is no news.
+  // What came as history is not news.
   const news = second.messages();
   assert.equal((await news.next()).value?.text, 'while it comes');
   await news.return();

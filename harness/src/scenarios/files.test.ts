@@ -218,7 +218,7 @@ test('what goes wrong has a name, and leaves nothing', async () => {
   assert.deepEqual(readdirSync(saved), [...files, 'nothing'].sort());
 });
 
-test('a cancelled upload goes on where it was; a changed file is sent anew under another key', async () => {
+test('a cancelled upload goes on where it was; a changed file is sent again under another key', async () => {
   const { path, bytes } = made('long', 24 * 1_048_576);
   const stop = new AbortController();
   const sending = anna.files.send(toBob, {
@@ -343,7 +343,7 @@ test('plays while it arrives, from any place; the rest is fetched after a restar
   await assert.rejects(bob.files.save(arrived, 0, target), { code: 'file-altered' });
   flip(stored, 1_000);
 
-  // A copy that was changed on the disk while nothing ran is fetched anew; a file that is altered leaves no copy.
+  // A copy that was changed on the disk while nothing ran is fetched again; a file that is altered leaves no copy.
   const again = await bob.files.open(arrived, 0);
   await collected(again.read({ endBytes: 1_000_000 }));
   await again.close();
@@ -376,7 +376,7 @@ test('plays while it arrives, from any place; the rest is fetched after a restar
   await bob.connect();
 });
 
-/** Sends a file and closes the client when so many bytes of it have left; the client is opened again, not connected. */
+/** Sends a file and closes the client when this number of its bytes has left; the client is opened again, not connected. */
 async function interrupted(path: string, afterBytes: number): Promise<void> {
   const closing = Promise.withResolvers<void>();
   const sending = anna.files.send(toBob, {
@@ -391,7 +391,7 @@ async function interrupted(path: string, afterBytes: number): Promise<void> {
   anna = await network.open('anna', 'skylark');
 }
 
-/** What is told of unsent files until one is sent or has failed. */
+/** What is reported about unsent files until one is sent or has failed. */
 async function toldOf(client: Client, work: () => Promise<unknown>): Promise<UnsentFile[]> {
   const events = client.events();
   await work();
@@ -421,7 +421,7 @@ test('a file that was being sent goes on by itself after a restart, once', { tim
   await bob.files.save(arrived, 0, join(saved, 'interrupted'));
   assert.ok(readFileSync(join(saved, 'interrupted')).equals(bytes));
 
-  // Who sends the same file again, because they don't know, doesn't send it twice.
+  // A person who sends the same file again, because they don't know, doesn't send it twice.
   await interrupted(path, 12_000_000);
   const count = (await anna.chats.messages()).length;
   await anna.connect();
@@ -436,7 +436,7 @@ test('a file that was being sent goes on by itself after a restart, once', { tim
   assert.equal((await anna.chats.messages()).length, count + 1);
   assert.deepEqual(anna.files.unsent(), []);
 
-  // Changed meanwhile: nothing of it is sent, and a person hears of it. Sent anew, it has another key.
+  // Changed meanwhile: nothing of it is sent, and a person hears of it. Sent again, it has another key.
   await interrupted(path, 12_000_000);
   bytes[0]! ^= 1;
   writeFileSync(path, bytes);
@@ -527,7 +527,7 @@ test('providers without room, without a place, and without sense', async () => {
   );
 });
 
-test('so many transfers at once, no more', async () => {
+test('a bounded number of transfers at once', async () => {
   const { path } = made('many', 2_000_000);
   const sends = Array.from({ length: fileLimits.transfers + 2 }, () => anna.files.send(toBob, { path }));
   const results = await Promise.allSettled(sends);

@@ -68,7 +68,7 @@ test('a code that was swapped on its way shows another confirmation code, and no
   for (const client of [thief, second, anna]) await client.close();
 });
 
-test('a new device knows the keys and names of before, before it hears anything', async () => {
+test('a new device knows the earlier keys and names before it hears anything', async () => {
   const anna = await person('anna-trusts', 'skylark');
   const bob = await person('bob-trusted', 'citadel');
   const name = { provider: 'citadel.example', identifier: 'bob-trusted' };

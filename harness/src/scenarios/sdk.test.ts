@@ -51,7 +51,7 @@ async function stateOf(client: Client, id: string, states: readonly string[]): P
   return now;
 }
 
-/** Reads so many messages and consumes them. */
+/** Reads `count` messages and consumes them. */
 async function read(client: Client, count: number): Promise<Message[]> {
   const got: Message[] = [];
   const messages = client.messages();

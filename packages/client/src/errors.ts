@@ -116,7 +116,7 @@ export const clientErrors: Readonly<Record<ClientErrorCode, { readonly retry: bo
     retry: true,
     text: 'The file is not there, or could not be read to its end. Look at its path and who may read it.',
   },
-  'file-changed': { retry: true, text: 'The file was changed while it was sent. Send it anew.' },
+  'file-changed': { retry: true, text: 'The file was changed while it was sent. Send it again.' },
   'file-unavailable': { retry: false, text: 'The file is not there any more, or its service cannot be reached.' },
   'file-altered': { retry: false, text: 'What came is not what the sender described. Nothing was written.' },
   'file-not-written': { retry: true, text: 'The file could not be written. Nothing was left behind.' },

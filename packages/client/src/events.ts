@@ -30,7 +30,7 @@ export type ClientEvent =
   | { readonly kind: 'file'; readonly file: UnsentFile }
   | { readonly kind: 'typing'; readonly from: string; readonly state: 'started' | 'stopped' }
   /**
-   * The timer for disappearing messages is another now. `lost`: this person had set so many seconds at the same time, and
+   * The timer for disappearing messages is another now. `lost`: this person had set this number of seconds at the same time, and
    * the other's setting holds.
    */
   | {
@@ -45,7 +45,7 @@ export type ClientEvent =
   | DevicesEvent
   /** Something went wrong in the background and is tried again, or needs a person. */
   | { readonly kind: 'problem'; readonly error: ClientError }
-  /** This listener was too slow: so many events were left out. What they said is in the store. */
+  /** This listener was too slow, and this number of events was left out. What they said is in the store. */
   | { readonly kind: 'missed'; readonly count: number };
 
 export type MessageChange = 'new' | 'state' | 'content' | 'removed';

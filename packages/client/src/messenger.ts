@@ -278,7 +278,7 @@ export class Messenger {
   /** History that was being received when this device stopped, or whose pieces stay away. */
   #resumeHistory(): void {
     this.#resumedHistory = true;
-    // A store that fails now is tried again in an hour, and told of by whatever else needs it.
+    // A store that fails now is tried again in an hour, and whatever else needs it reports it.
     const resumed = this.#settings.store.transaction(tx => this.#transfer.resume(tx));
     if (resumed.ok && resumed.value) this.#outbox.wake(this.#own);
   }

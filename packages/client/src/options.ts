@@ -28,7 +28,7 @@ export type ClientOptions = {
   readonly ca?: string;
   /** The transports to try, in order. */
   readonly transports?: readonly TransportName[];
-  /** Says that this is no real person's device: allows `keyLogFile`. */
+  /** Says that this is not a real person's device: allows `keyLogFile`. */
   readonly development?: boolean;
   /** Where the keys of compact sessions are written for `drawbridge inspect`; needs `development`. */
   readonly keyLogFile?: string;

@@ -73,7 +73,7 @@ export const attachmentErrors: Readonly<
   'pointer-refused': { retry: false, text: 'The description of the file is malformed.' },
   'too-large': { retry: false, text: 'The file is larger than allowed.' },
   'source-failed': { retry: true, text: 'The file could not be read to its end.' },
-  'source-changed': { retry: false, text: 'The file was changed while it was sent: send it anew.' },
+  'source-changed': { retry: false, text: 'The file was changed while it was sent: send it again.' },
   truncated: { retry: true, text: 'The encrypted file ends too early.' },
   'too-long': { retry: false, text: 'The encrypted file is longer than its description says.' },
   altered: { retry: false, text: 'The encrypted file was altered, or the key is not its key.' },

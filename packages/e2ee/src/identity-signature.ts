@@ -11,7 +11,7 @@ export function signAsIdentity(identityKeyPair: Uint8Array, bytes: Uint8Array): 
   return pair.privateKey.sign(Uint8Array.from(bytes));
 }
 
-/** False for a signature of another key or other bytes, and for what is no key or no signature. */
+/** False for a signature of another key or other bytes, and for what is not a key or not a signature. */
 export function isSignedByIdentity(identityKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array): boolean {
   if (signature.length !== IDENTITY_SIGNATURE_BYTES) return false;
   try {

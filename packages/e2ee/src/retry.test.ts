@@ -126,7 +126,7 @@ test('a plaintext retry names stanza, device and ratchet key, and nothing of the
   assert.equal(again.kind === 'content' && Buffer.from(again.content).toString(), 'lost');
 });
 
-test('bytes that are no request are refused; nothing answers an error', async () => {
+test('bytes that are not a request are refused; nothing answers an error', async () => {
   const { alice, bob, decryptionError } = await lostSession();
   const lost = await send(alice, bob, new Uint8Array([3]));
   const elsewhere = makeDecryptionError({

@@ -321,7 +321,7 @@ function createSuite(
         const untrusted = identities.refused;
         if (untrusted !== undefined) {
           const fingerprint = identityFingerprint(untrusted.identityKey);
-          // A key that nobody has shown to hold is no reason to stop a conversation.
+          // A key that nobody has shown to hold is not a reason to stop a conversation.
           if (untrusted.awaitsAcceptance && !(await canBeRead(message, from, inspect))) {
             return settle(commit, refused({ code: 'malformed-ciphertext' }));
           }
@@ -389,7 +389,7 @@ function createSuite(
       if (record === undefined) return { ok: false, error: { code: 'unknown-identity' } };
       if (!sameKey(record.identityKey, identityKey)) return { ok: false, error: { code: 'identity-key-differs' } };
       const { firstSeenAtMs } = record;
-      // Who has compared the true key has answered what another one asked.
+      // A person who has compared the true key has answered what another one asked.
       const pendingIdentityKey = verified ? new Uint8Array() : record.pendingIdentityKey;
       putIdentity(store, interopId, { identityKey: record.identityKey, firstSeenAtMs, verified, pendingIdentityKey });
       return done(await settle(commit, { changes: store.changes }));

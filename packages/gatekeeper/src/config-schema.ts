@@ -23,7 +23,7 @@ function budget(burst: number, refillSeconds: number, description: string) {
         minimum: 0.0001,
         maximum: 86_400,
         default: refillSeconds,
-        description: 'then one more every so many seconds',
+        description: 'seconds until there is one more',
       }),
     },
     { description, default: {} },

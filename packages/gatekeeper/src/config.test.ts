@@ -210,6 +210,6 @@ test('docs/operations/configuration.md is the reference of this schema', () => {
   const text = readFileSync(new URL('../../../docs/operations/configuration.md', import.meta.url), 'utf8');
   assert(
     text.includes(configurationReference()),
-    'print it anew: node packages/gatekeeper/src/testing/config-reference.ts',
+    'print it again: node packages/gatekeeper/src/testing/config-reference.ts',
   );
 });

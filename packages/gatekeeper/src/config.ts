@@ -102,7 +102,7 @@ function schemaErrors(config: unknown): ConfigError[] {
     if (error.keyword === 'additionalProperties') {
       for (const name of error.params.additionalProperties) {
         const path = key === '' ? name : `${key}.${name}`;
-        add({ code: 'unknown-key', key: path, message: `${path} is no known key: remove it or mend its spelling` });
+        add({ code: 'unknown-key', key: path, message: `${path} is not a known key: remove it or mend its spelling` });
       }
     } else if (error.keyword === 'required') {
       for (const name of error.params.requiredProperties) {

@@ -2,9 +2,9 @@
 // Knows nothing of listeners. Where the limit can't be read (not Linux), the configuration alone decides.
 import { readFileSync } from 'node:fs';
 
-/** Files that are no connections of clients: database, log, listeners, outgoing requests other than media fetches. */
+/** Files other than connections of clients: database, log, listeners, outgoing requests other than media fetches. */
 const otherFiles = 64;
-/** Media fetches may take so much of the limit at most: one part in so many. */
+/** Media fetches may take so much of the limit at most: one part in this number. */
 const mediaShare = 8;
 
 /** Files and sockets that this process may have open; undefined where nobody says. */

@@ -88,7 +88,7 @@ test('keys are published, counted, given once and never taken back in', async ()
   assert.deepEqual(await ask(fixture, anna, 'set', upload), { kind: 'result' });
   const count = async () => result(await ask(fixture, anna, 'get', element('count', NS_KEYS))).attrs;
   assert.deepEqual(await count(), ['prekeys', '50', 'kem-prekeys', '50']);
-  assert.deepEqual(await ask(fixture, anna, 'set', upload), { kind: 'result' }, 'a repeated upload is no conflict');
+  assert.deepEqual(await ask(fixture, anna, 'set', upload), { kind: 'result' }, 'a repeated upload is not a conflict');
   assert.deepEqual(await count(), ['prekeys', '50', 'kem-prekeys', '50']);
   assert.equal((await ask(fixture, bert, 'get', bundleOf(anna))).kind, 'result');
   assert.deepEqual(await ask(fixture, anna, 'set', upload), { kind: 'result' });
@@ -239,7 +239,7 @@ test('beyond what all may take of a device, the last-resort key is given, also a
   const oneTime = [];
   for (const asker of askers) oneTime.push(await given(asker));
   assert.deepEqual(oneTime, [true, true, false, false]);
-  // Who withdraws and enlists again is the same to the budgets.
+  // A person who withdraws and enlists again is the same to the budgets.
   await fixture.control.enlistment.withdraw(anna.account);
   const again = await fixture.enlist(0, 'anna', { prekeys: 30, kemPrekeys: 30 });
   const fresh = await fixture.enlist(0, 'asker 9');

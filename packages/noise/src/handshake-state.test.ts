@@ -136,7 +136,7 @@ test('sides that differ in prologue, pattern, pre-shared key or expected key do 
   }
 });
 
-test('keys that a pattern lacks, has no use for, or that are no keys are refused at the start', () => {
+test('keys that a pattern lacks, has no use for, or that are not keys are refused at the start', () => {
   const short = new Uint8Array(31);
   const badPair: KeyPair = { publicKey: short, agree: () => undefined, close() {} };
   for (const name of names) {

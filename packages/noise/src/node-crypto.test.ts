@@ -46,7 +46,7 @@ test('X25519 as in RFC 7748 section 6.1', () => {
   assert.deepEqual(Buffer.from(must(bob.agree(alice.publicKey))), hex(shared));
 });
 
-test('generated and stored keys work together; wrong lengths are no keys', () => {
+test('generated and stored keys work together; wrong lengths are not keys', () => {
   const one = generateKeyPair();
   const two = must(keyPairFromPrivateKey(generatePrivateKey()));
   assert.deepEqual(one.agree(two.publicKey), two.agree(one.publicKey));

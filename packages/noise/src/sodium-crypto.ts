@@ -69,7 +69,7 @@ class SodiumAead implements Aead {
   private key: Uint8Array | undefined;
 
   constructor(sodium: Sodium, key: Uint8Array) {
-    // The binding looks at lengths as well; that it does is no reason to let a view of another length come so far.
+    // The binding looks at lengths as well; that it does is not a reason to let a view of another length come so far.
     if (key.length !== symmetricKeyBytes) throw new Error('a key has 32 bytes');
     this.sodium = sodium;
     this.key = copyBytes(key);

@@ -81,7 +81,7 @@ export type Provider = {
   readonly wake: (identifier: string) => void;
   /** Ends a person's sessions and event streams: password changed, account closed. */
   readonly endSessions: (identifier: string) => void;
-  /** After a theft of the signing keys: every proof of before ends as soon as gatekeepers fetch again. */
+  /** After a theft of the signing keys: every earlier proof ends as soon as gatekeepers fetch again. */
   readonly replaceAllKeys: () => Promise<void>;
   /** Ends event streams, lets running requests finish for 5 s, then closes everything. */
   readonly close: () => Promise<void>;

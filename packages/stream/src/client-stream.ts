@@ -54,7 +54,7 @@ export const clientStreamLimits: ClientStreamLimits = {
   progressMs: 60_000,
 };
 
-/** After so many streams in a row that asked for a resumption and brought nothing, the next one binds. */
+/** After this number of streams in a row that asked for a resumption and brought nothing, the next one binds. */
 export const maxFruitlessResumptions = 2;
 
 export type ClientStreamSettings = {

@@ -149,7 +149,7 @@ export class ServerSession<T> {
    */
   ask(nowMs: number): number | undefined {
     if (this.#justEnabled) {
-      // A request in the same read would be answered with the count of before.
+      // A request in the same read would be answered with the earlier count.
       this.#justEnabled = false;
       this.#quietUntilMs = nowMs + askIntervalMs;
     }

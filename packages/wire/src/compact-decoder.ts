@@ -50,7 +50,7 @@ import {
   nibbleFiller,
 } from './compact-value.ts';
 
-/** Why bytes are no stanza. Only `truncated` can be mended by more bytes; a frame is whole, so there it can't either. */
+/** Why bytes are not a stanza. Only `truncated` can be mended by more bytes; a frame is whole, so there it can't either. */
 export type CompactErrorCode =
   /** The bytes end inside an element. */
   | 'truncated'

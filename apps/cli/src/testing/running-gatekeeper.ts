@@ -115,7 +115,7 @@ export class RunningGatekeeper {
     this.ended = new Promise(resolve => child.on('close', code => resolve({ code, err })));
   }
 
-  /** The next line of that event after so many lines, also one that is there already. Rejects when the process ends first. */
+  /** The next line of that event after a number of lines, also one that is there already. Rejects when the process ends first. */
   async line(event: string, after = 0): Promise<LogLine> {
     const find = (): LogLine | undefined => this.lines.slice(after).find(line => line.event === event);
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -104,7 +104,7 @@ export class Chats {
     return settingsOf(this.#device.transaction(tx => readChat(tx, defaultsKey)));
   }
 
-  /** Messages from now on disappear, at both ends, so many seconds after they were read (sender: sent); 0: they stay. */
+  /** Messages from now on disappear at both ends, `seconds` after they were read (at the sender: after they were sent); 0: they stay. */
   async setTimer(chat: Recipient, seconds: number): Promise<void> {
     const other = await this.#other(chat);
     this.#lifecycle.worker().preferences.setTimer(other, seconds);

@@ -361,7 +361,7 @@ test('a proof that is refused again and again is tried slowly, and the client lo
   assert.equal(played.connection.status.kind, 'online');
 });
 
-test('a proof that cannot be judged now is no refusal: the pauses stay those of a gatekeeper that is not there', async () => {
+test('a proof that cannot be judged now is not a refusal: the pauses stay those of a gatekeeper that is not there', async () => {
   const played = play(undefined, 0.999_999);
   played.connection.start();
   for (let i = 0; i < 12; i++) {

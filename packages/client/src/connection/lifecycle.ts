@@ -101,7 +101,7 @@ export class Lifecycle {
     }
     this.#turns ??= inTurn(choices, {
       recall: () => decodeTransport(device.transaction(tx => readSetting(tx, 'transport'))),
-      // Only spares failed attempts next time: a store that fails now is told of elsewhere.
+      // Only spares failed attempts next time: a store that fails now is reported elsewhere.
       keep: (name, sinceMs) =>
         void device.store.transaction(tx => writeSetting(tx, 'transport', JSON.stringify({ name, sinceMs }))),
       nowMs: () => device.clock.nowMs(),
@@ -142,7 +142,7 @@ export class Lifecycle {
       keepStaticKey: key => {
         this.#knownStaticKey = key;
         const text = key === undefined ? undefined : encodeStaticKey(key);
-        // Only spares a round trip next time: a store that fails now is told of elsewhere.
+        // Only spares a round trip next time: a store that fails now is reported elsewhere.
         device.store.transaction(tx => writeSetting(tx, 'static-key', text));
       },
     });

@@ -1,4 +1,4 @@
-// The compact transport against a socket that is no gatekeeper, or not the right one, and against our own server half:
+// The compact transport against a socket that is not a gatekeeper, or not the right one, and against our own server half:
 // what it says of why it ended decides whether another transport is tried.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';

@@ -97,7 +97,7 @@ export type TransportMemory = {
 
 /**
  * Takes the transports in turn: the next after one by which nobody was reached. What got through is used from then on; after
- * `returnAfterMs` the first is tried again. A gatekeeper's refusal, or an answer that is not certified, is no reason to go
+ * `returnAfterMs` the first is tried again. A gatekeeper's refusal, or an answer that is not certified, is not a reason to go
  * on to another: whoever can forge an answer on one must not choose the next. `choices` is not empty.
  */
 export function inTurn(choices: readonly OfferedTransport[], memory: TransportMemory): ConnectTransport {

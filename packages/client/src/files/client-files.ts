@@ -80,7 +80,7 @@ export class ClientFiles {
 
   /**
    * Encrypts a file, uploads it to the own provider's media origin, and sends the message that points to it. Pictures,
-   * videos and voice messages are made anew first, without metadata; what can't be is refused with `media-unreadable`, never
+   * videos and voice messages are rewritten first, without metadata; what can't be rewritten is refused with `media-unreadable`, never
    * sent as it is. Fulfilled as `Client.send` is; needs the network until then. When the process ends or the client is
    * closed before, the next `connect` goes on with upload and message by itself, and events of kind `file` tell of it. After
    * another failure nothing is sent by itself; a file sent again goes on where its upload broke off.
@@ -103,7 +103,7 @@ export class ClientFiles {
     }
   }
 
-  /** Files that were to be sent and are no messages yet. Those that failed stay until they are dropped. */
+  /** Files that were to be sent and are not messages yet. Those that failed stay until they are dropped. */
   unsent(): UnsentFile[] {
     this.#device.needOpen();
     return this.#outbox.list();

@@ -220,7 +220,7 @@ export class FileOutbox {
       const record = readUpload(tx, id);
       if (record === undefined) return;
       const { message: _, ...upload } = record;
-      // A changed file is described anew under a fresh key: two texts never meet under one.
+      // A changed file is described again under a fresh key: two texts never meet under one.
       const useless = record.url === undefined || codeOf(error) === 'file-changed';
       if (useless) deleteUpload(tx, id);
       else writeUpload(tx, id, upload);

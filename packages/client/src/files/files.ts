@@ -57,7 +57,7 @@ export type SendFileOptions = TransferOptions & {
   /** At most 4,096 bytes. */
   readonly caption?: string;
   /**
-   * `file` goes byte for byte, with whatever it says of its maker, place and time. Everything else is made anew without
+   * `file` goes byte for byte, with whatever it says of its maker, place and time. Everything else is rewritten without
    * that, and gets size, length and preview (docs/protocol/11-media.md section 11.7). Left out: pictures and videos are known
    * by their first bytes, all else is a `file`.
    */
@@ -208,7 +208,7 @@ export class Files {
           const error = attachmentError(saved.code);
           if (error.code !== 'file-altered') throw error;
           await copy.restart();
-          // Nobody knows what happened to the copy while nothing ran: fetched anew, once.
+          // Nobody knows what happened to the copy while nothing ran: fetched again, once.
           if (!resumed) throw error;
         }
       });

@@ -193,7 +193,7 @@ export class MediaCopy {
     return bytesRead;
   }
 
-  /** Forgets what came: it was not right, and is fetched anew. */
+  /** Forgets what came: it was not right, and is fetched again. */
   async restart(): Promise<void> {
     await this.#stop();
     this.#arrivedBytes = 0;

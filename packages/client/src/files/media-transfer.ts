@@ -42,7 +42,7 @@ export type MediaTransferErrorCode =
 export const mediaTransferErrors: Readonly<
   Record<MediaTransferErrorCode, { readonly retry: boolean; readonly text: string }>
 > = {
-  'invalid-argument': { retry: false, text: 'The address is no https URL.' },
+  'invalid-argument': { retry: false, text: 'The address is not an https URL.' },
   'not-authorised': { retry: true, text: 'The provider did not accept the session. Sign in again.' },
   'quota-used-up': { retry: true, text: 'There is no room left at the provider. Remove files, or wait.' },
   'too-large': { retry: false, text: 'The file is larger than the provider allows.' },
@@ -50,7 +50,7 @@ export const mediaTransferErrors: Readonly<
   'not-allowed': { retry: false, text: 'The file may not be fetched: its service is switched off for this person.' },
   refused: { retry: true, text: 'The server refused the transfer.' },
   unreachable: { retry: true, text: 'The connection broke too often. The transfer can go on later.' },
-  'source-changed': { retry: false, text: 'The file was changed while it was sent: send it anew.' },
+  'source-changed': { retry: false, text: 'The file was changed while it was sent: send it again.' },
   'source-failed': { retry: true, text: 'The file could not be read to its end.' },
   aborted: { retry: true, text: 'The transfer was stopped. It can go on later.' },
 };
@@ -141,7 +141,7 @@ async function upload(options: UploadOptions): Promise<string> {
     const head = await ask('HEAD', url, {});
     if (head === undefined) continue;
     if (head.status === 404 || head.status === 410) {
-      // It expired: begun anew, under the same key, since it is the same file.
+      // It expired: begun again, under the same key, since it is the same file.
       await patience.wait();
       url = undefined;
       continue;

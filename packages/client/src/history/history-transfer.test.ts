@@ -166,7 +166,7 @@ test('all of it arrives, in order, with what became of it; what runs out goes on
   assert.ok(fresh.noted.some(message => message.expiresAtMs !== undefined));
   assert.ok(
     fresh.events.every(event => event.kind === 'history'),
-    'history is no news',
+    'history is not news',
   );
 });
 

@@ -96,7 +96,7 @@ test('edits keep what was said before; the latest is shown, whenever it came', (
     textVersions(entry).map(({ text }) => text.text),
     ['first', 'second', 'third'],
   );
-  assert.equal(viewOf(fold(edits), bob), undefined, 'edits alone are no message');
+  assert.equal(viewOf(fold(edits), bob), undefined, 'edits alone are not a message');
 });
 
 test('edits are bounded, and the bound does not depend on the order', () => {

@@ -111,7 +111,7 @@ export type Fact =
     }
   | { readonly kind: 'closed'; readonly atMs: number }
   | { readonly kind: 'read'; readonly atMs: number; readonly hereMs: number }
-  /** Of this device alone: the one kind that is no join. */
+  /** Of this device alone: the one kind that does not join. */
   | { readonly kind: 'progress'; readonly progress: Progress }
   | { readonly kind: 'carried'; readonly stanzas: readonly string[] };
 

@@ -268,7 +268,7 @@ export class Inbox {
     switch (outcome.kind) {
       case 'content':
         if (!this.#context.lists.isNamed(tx, outcome.from, outcome.identity)) {
-          // Who holds the identity key can still not speak for the person from a device that they don't name.
+          // A holder of the identity key can still not speak for the person from a device that they don't name.
           this.#lose(tx, from, outcome.from.interopId, stanzaId, followup);
           followup.unlisted = outcome.from;
           break;

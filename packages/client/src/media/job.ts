@@ -40,7 +40,7 @@ export function refused(detail: string, code: MediaRefusal['code'] = 'media-unre
   return { kind: 'refused', code, detail };
 }
 
-/** Why a kind of picture can't be made anew here, and what its owner can do. */
+/** Why a kind of picture can't be rewritten here, and what its owner can do. */
 export function pictureAdvice(what: string): string {
   return `${what} can’t be cleaned here: send it as JPEG or PNG, or as a file with all that it says of maker, place and time`;
 }

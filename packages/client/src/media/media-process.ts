@@ -24,7 +24,7 @@ async function carryOut(job: MediaJob): Promise<MediaAnswer> {
   }
 }
 
-// Whoever asked is gone.
+// The process that asked is gone.
 process.once('disconnect', () => process.exit(1));
 process.once('message', (job: MediaJob) => {
   void carryOut(job)

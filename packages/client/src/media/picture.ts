@@ -1,4 +1,4 @@
-// Pictures, made anew from their pixels: nothing that isn't a pixel gets into what leaves.
+// Pictures, made again from their pixels: nothing that isn't a pixel gets into what leaves.
 // Runs in the media process alone. Knows nothing of people, keys or uploads.
 // Source: docs/protocol/11-media.md section 11.7.
 import { open as openFile, writeFile } from 'node:fs/promises';

@@ -293,7 +293,7 @@ async function refusal(path: string, options: Partial<MediaToSend> = {}): Promis
   return error.code;
 }
 
-test('what is no video is refused, and leaves nothing', async () => {
+test('what is not a video is refused, and leaves nothing', async () => {
   const good = readFileSync(await phoneVideo());
   const write = (name: string, bytes: Uint8Array): string => {
     writeFileSync(join(folder, name), bytes);

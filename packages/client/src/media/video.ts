@@ -1,4 +1,4 @@
-// Videos, packed anew: the moving pictures and the sound as they are, in a container that says nothing else. Nothing is
+// Videos, repacked: the moving pictures and the sound as they are, in a container that says nothing else. Nothing is
 // decoded. Boxes and tags of the old container (place, maker, times, names), further tracks (places by the second, chapters,
 // subtitles, stills) and what an edit list hides stay behind.
 // Runs in the media process alone. Knows nothing of people, keys or uploads.

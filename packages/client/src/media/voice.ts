@@ -1,5 +1,5 @@
 // Voice messages: one track of Opus in an Ogg of its own, without comments, and how loud it is over its length.
-// Ogg and WebM with Opus are packed anew; WAV is encoded; both read and written in a stream.
+// Ogg and WebM with Opus are repacked; WAV is encoded; both read and written in a stream.
 // Runs in the media process alone. Knows nothing of people, keys or uploads.
 // Source: docs/protocol/11-media.md section 11.7; RFC 7845 (Ogg Opus).
 import { Application, createDecoder, createEncoder, type OpusEncoderHandle, Signal } from 'libopus-wasm';

@@ -555,7 +555,7 @@ export class Outbox {
     return { kind: 'later' };
   }
 
-  /** The set of devices was wrong and nothing was delivered: ask for it anew and encrypt again, under the same id. */
+  /** The set of devices was wrong and nothing was delivered: ask for it again and encrypt again, under the same id. */
   #correct(id: string, to: string): void {
     this.forgetDevices(to);
     const tooMany = this.#transaction(tx => {

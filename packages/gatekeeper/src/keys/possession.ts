@@ -16,7 +16,7 @@ export type Possession = {
   readonly joins?: string | undefined;
 };
 
-/** `signature`: base64. False too for what is no key or no signature. */
+/** `signature`: base64. False too for what is not a key or not a signature. */
 export function isPossessed(identityKey: Uint8Array, possession: Possession, signature: string): boolean {
   const { issuer, deviceKeyThumbprint, proof, joins } = possession;
   const nonce = createHash('sha256').update(proof).digest('base64url');

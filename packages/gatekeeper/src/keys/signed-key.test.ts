@@ -64,7 +64,7 @@ test('any bytes give a refusal, never an exception', () => {
     ),
     { numRuns: 100 },
   );
-  // u = -1 has no Edwards form; u = p is no canonical spelling.
+  // u = -1 has no Edwards form; u = p is not a canonical spelling.
   const minusOne = Buffer.from(`ec${'ff'.repeat(30)}7f`, 'hex');
   assert.equal(signatureCheck(Buffer.concat([Buffer.from([5]), minusOne])), undefined);
   const p = Buffer.from(`ed${'ff'.repeat(30)}7f`, 'hex');

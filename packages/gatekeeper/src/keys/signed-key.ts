@@ -36,7 +36,7 @@ const spkiPrefix = Buffer.from('302a300506032b6570032100', 'hex');
  * A check of this identity key's signatures (serialised form: 0x05 and 32 bytes).
  *
  * The signer's sign bit stands in the highest bit of the signature, as libsignal writes it. Undefined when the key has
- * another type or is no point on the curve.
+ * another type or is not a point on the curve.
  */
 export function signatureCheck(
   identityKey: Uint8Array,

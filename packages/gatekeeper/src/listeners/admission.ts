@@ -129,7 +129,7 @@ export class ConnectionGate {
     return this.#unauthenticated;
   }
 
-  /** Connections that are no streams and need a file all the same (HTTP): they count among `maxConnections`. */
+  /** Connections that are not streams and need a file all the same (HTTP): they count among `maxConnections`. */
   countOthers(others: () => number): void {
     this.#others = others;
   }

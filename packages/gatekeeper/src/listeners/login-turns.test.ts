@@ -1,4 +1,4 @@
-// Who goes when logins are many: rounds of the event loop, order, fairness between addresses.
+// Which login goes first when there are many: rounds of the event loop, order, fairness between addresses.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as round } from 'node:timers/promises';

@@ -5,15 +5,15 @@ import { performance } from 'node:perf_hooks';
 
 /** Steps that may follow each other before established streams are looked at again, whatever little time they took. */
 const maxStepsPerTurn = 16;
-/** Of so many steps one is a newcomer's, however many have begun: nobody can hold the door by never finishing. */
+/** Of this number of steps one is a newcomer's, however many have begun: nobody can hold the door by never finishing. */
 const newcomerEvery = 8;
-/** Steps taken are let go of at the latest when there are so many. */
+/** Steps taken are forgotten at the latest when there are this many. */
 const maxTaken = 1_024;
 
 export type LoginStep = () => void;
 
 /**
- * Who has begun goes before who has not: logins end one after the other, instead of all of them late. Newcomers go by
+ * A login that has begun goes before one that has not: logins end one after the other, instead of all of them late. Newcomers go by
  * address in a round, so that an address with a thousand of them does not hold up the one behind another. Nothing that
  * waits for its peer holds a turn: a connection that says nothing, or half of something, costs others no time.
  */

@@ -8,7 +8,7 @@ import type { BoundReached } from './mailbox-store.ts';
 export interface Delivery {
   /**
    * The bound that keeps something of this size from this sender from the device just now, as far as this node has heard lately: tell the
-   * sender before anything is taken. Undefined is no promise: storage decides, and the receipt tells.
+   * sender before anything is taken. Undefined is not a promise: storage decides, and the receipt tells.
    */
   refusal(device: number, sender: string, sizeBytes: number): BoundReached | undefined;
   /**

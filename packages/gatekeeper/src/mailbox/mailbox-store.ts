@@ -75,7 +75,7 @@ export interface MailboxStore {
   /** Removes the entries from `first` to `last` inclusive, for each device; none under an older epoch. Idempotent. */
   remove(ranges: readonly RemovedRange[]): Promise<void>;
   /**
-   * Entries after a sequence, in order, at most so many and, beyond the first, so many bytes. Sees all that was appended
+   * Entries after a sequence, in order, within a limit of number and, beyond the first, of bytes. Sees all that was appended
    * before. `fenced` when the claim was not of this epoch any more at the end of the read: nothing may be shown.
    */
   page(

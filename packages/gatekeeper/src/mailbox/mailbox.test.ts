@@ -258,7 +258,7 @@ class Model {
       failed: false,
       settled: () =>
         this.note(() => {
-          assert(this.mailboxes === owner, 'a mailbox of before a crash is silent');
+          assert(this.mailboxes === owner, 'a mailbox from before a crash is silent');
           assert.equal(message.outcome, 'open', 'settled once');
           message.outcome = failed ? 'refused' : 'settled';
           if (message.outcome === 'settled') this.checkKept(message);

@@ -112,7 +112,7 @@ export function createMediaProxy(deps: MediaProxyDeps): MediaProxy {
   }
 
   /**
-   * Exactly so many bytes, no faster than the person's budget allows. Anything else cuts the connection, so that nobody
+   * Exactly the granted number of bytes, no faster than the person's budget allows. Anything else cuts the connection, so that nobody
    * takes what came for the whole.
    */
   function passOn(grant: MediaGrant, place: MediaPlace, account: Account, bytes: number): Transform {

@@ -388,7 +388,7 @@ test('an origin that gives anything but the granted file is cut off', async () =
     response.write(file.subarray(0, 300_000), () => setTimeout(() => response.destroy(), 20));
   };
   const short = await get(front + path);
-  assert.deepEqual([short.status, short.whole], [200, false], 'an early end is no end');
+  assert.deepEqual([short.status, short.whole], [200, false], 'an early end is not the end');
   assert.ok(short.body.equals(file.subarray(0, short.body.length)));
   listener = (_incoming, response) => response.writeHead(200, { 'content-length': file.length }).end(file);
   assert.ok((await get(front + path, { range: 'bytes=5-9' })).body.equals(file), 'no ranges there: the whole, said so');

@@ -208,7 +208,7 @@ class Entries {
       ...(earlier === undefined ? {} : { kept: this.#aged(earlier) }),
       keep: body => {
         const fetched = { number, places: keyPlaces, body, fetchedAtMs: this.#deps.nowMs() };
-        // Only spares an outage after a restart: a store that fails now is told of elsewhere.
+        // Only spares an outage after a restart: a store that fails now is reported elsewhere.
         this.#deps.states.keepKeySet(fetched).catch(() => {});
       },
     });

@@ -160,12 +160,12 @@ export class DeviceSession implements LiveDevice {
     this.#host.mailboxes.attach(this.device.row, this);
   }
 
-  /** So many bytes were read, of whatever kind. Call it before their elements are given. */
+  /** Counts bytes that were read, of whatever kind. Call it before their elements are given. */
   receivedBytes(count: number): void {
     this.#shaper.takeBytes(count);
   }
 
-  /** This sender's messages hold so many bytes more, or fewer, until they are durable or acknowledged. */
+  /** This sender's messages hold this number of bytes more, or fewer, until they are durable or acknowledged. */
   changeUnsettled(bytes: number): void {
     const before = this.#unsettledBytes;
     this.#unsettledBytes += bytes;

@@ -476,7 +476,7 @@ export class Router {
   #answer(session: DeviceSession, el: Element, error: Element): void {
     const to = attribute(el, 'to');
     // An address that can't be read is not repeated: the answer comes from the gatekeeper. A stanza without `to` is for
-    // the account itself (RFC 6120 section 8.1.2.1), as answers that are no errors say too.
+    // the account itself (RFC 6120 section 8.1.2.1), as answers other than errors say too.
     const from = to === undefined ? session.bareJid : parseJid(to) === undefined ? this.#deps.domain : to;
     const reply = errorReply(el, from, error);
     if (reply === undefined) return;

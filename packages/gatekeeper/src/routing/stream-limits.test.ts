@@ -103,7 +103,7 @@ test('what is kept holds its own bytes, not the frame that it came in nor the pa
   detachMessage(copy);
   assert.equal(written(), before, 'not a byte of it changes');
   frame.fill(0);
-  assert.equal(written(), before, 'and it is no view any more');
+  assert.equal(written(), before, 'and it is not a view any more');
 });
 
 test('the size of an answer counts all that it holds', () => {

@@ -144,7 +144,7 @@ function testRows(contract: Contract): void {
     assert.deepEqual(await its.seqs(2), [1, 2, 3, 4, 5]);
     await its.remove(1, 1, 9);
     assert.deepEqual(await its.store.devices(), [2]);
-    // Again: nothing is there, and that is no error.
+    // Again: nothing is there, and that is not an error.
     await its.remove(1, 1, 9);
     assert.equal((await its.claim(1)).count, 0);
   });

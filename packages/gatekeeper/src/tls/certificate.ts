@@ -18,7 +18,7 @@ export type Certificate = {
   readonly material: { readonly cert: Buffer; readonly key: Buffer };
   readonly secureContext: SecureContext;
   readonly expiresAtMs: number;
-  /** What is no reason to refuse it and should be mended, in sentences. */
+  /** What should be mended although it is accepted, in sentences. */
   readonly warnings: readonly string[];
 };
 

@@ -1,11 +1,11 @@
 // Counts attempts by key, as a bucket that refills steadily. Knows nothing of what is attempted, or by whom.
 
 export type AttemptBudgetLimits = {
-  /** So many at once … */
+  /** Attempts that are allowed at once … */
   readonly burst: number;
   /** … and an empty bucket is full again after this time. */
   readonly refillMs: number;
-  /** So many keys are remembered; beyond that the one unused for longest is forgotten. */
+  /** Keys that are remembered; beyond that the one unused for longest is forgotten. */
   readonly maxKeys: number;
 };
 

@@ -1,4 +1,4 @@
-// Reading by URL: whole files and ranges, so many at once. Knows nothing of people: whoever has the URL may read.
+// Reading by URL: whole files and ranges, a bounded number at once. Knows nothing of people: whoever has the URL may read.
 // Source: docs/protocol/11-media.md section 11.5; RFC 9110 section 14.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';

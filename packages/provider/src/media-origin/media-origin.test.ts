@@ -93,7 +93,7 @@ type Call = {
   readonly headers?: Record<string, string>;
   readonly user?: string;
   readonly body?: Uint8Array;
-  /** Cuts the connection when so many bytes of the body were sent. */
+  /** Cuts the connection when this number of bytes of the body was sent. */
   readonly cutAfterBytes?: number;
 };
 

@@ -117,7 +117,7 @@ export type OpenMediaStorage = {
 export async function openMediaStorage(storage: MediaStorage, options: OpenMediaStorage): Promise<MediaStore> {
   const { endpoint, region, bucket, prefix, pathStyle, credentialsFile, caFile } = storage;
   const credentials = readCredentials(credentialsFile, options.environment);
-  // Who keeps files on disk never loads it.
+  // An origin that keeps files on disk never loads it.
   const { openS3MediaStore } = await import('./s3-store.ts');
   const store = openS3MediaStore({
     endpoint,

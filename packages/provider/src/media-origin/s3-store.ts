@@ -238,7 +238,7 @@ export function openS3MediaStore(options: S3StoreOptions): S3Store {
 
     return {
       async write(pieces) {
-        // Whoever writes on has noted what was synced.
+        // The writer that goes on has noted what was synced.
         const noted = sent.filter(part => part * partBytes <= syncedBytes);
         sent = sent.filter(part => !noted.includes(part));
         for (const part of noted) await rm(partFile(name, part), { force: true });
@@ -373,7 +373,7 @@ export function openS3MediaStore(options: S3StoreOptions): S3Store {
   }
 
   async function* names(): AsyncIterable<string> {
-    // Whoever asks removes what it doesn't know: never in another origin's prefix.
+    // The caller removes what it doesn't know: never in another origin's prefix.
     await check();
     for (const name of await readdir(spoolFolder)) if (isMediaName(name)) yield name;
     const nameOf = (key: string | undefined): string => key?.slice(prefix.length) ?? '';
@@ -432,7 +432,7 @@ export function openS3MediaStore(options: S3StoreOptions): S3Store {
   return { openWriter, finish, read, remove, names, check, close: () => client.destroy() };
 }
 
-/** Lets so many hold a place at once; the others wait in order. */
+/** Lets a fixed number hold a place at once; the others wait in order. */
 function createPlaces(count: number): () => Promise<() => void> {
   const waiting: (() => void)[] = [];
   let free = count;

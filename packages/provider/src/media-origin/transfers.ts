@@ -1,4 +1,4 @@
-// Who sends to an upload at this moment: one request per upload, so many per person and in all. A later request ends an
+// Who sends to an upload at this moment: one request per upload, a limited number per person and in all. A later request ends an
 // earlier one, and finds on disk what that one brought. Knows nothing of HTTP, bytes or storage.
 
 import { Refusal } from './media-problems.ts';

@@ -16,7 +16,7 @@ export type UploadFilesOptions = {
 };
 
 export type UploadFiles = {
-  /** Notes that so many bytes are on disk. Refuses when the upload was removed meanwhile. */
+  /** Notes how many bytes are on disk. Refuses when the upload was removed meanwhile. */
   readonly advance: (upload: Upload, offsetBytes: number) => Upload;
   /**
    * Makes a file of an upload whose last byte was noted. That goes first: the storage need not keep what it has made a

@@ -17,7 +17,7 @@ export type Upload = {
   /** The person at this provider who may go on with it and remove it. */
   readonly owner: string;
   readonly sizeBytes: number;
-  /** So many bytes are on disk for sure. */
+  /** The number of bytes that are on disk for sure. */
   readonly offsetBytes: number;
   readonly complete: boolean;
   readonly expiresAtMs: number;

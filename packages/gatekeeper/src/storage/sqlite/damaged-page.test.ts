@@ -15,7 +15,7 @@ const pageBytes = 4_096;
 /** First byte of a page that holds rows (SQLite's file format, section 1.6). */
 const tableLeaf = 0x0d;
 
-test('drill: a damaged page fails what reads it, the workers live, and a backup says that the copy is no good', async t => {
+test('drill: a damaged page fails what reads it, the workers live, and a backup says that the copy is damaged', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-damaged-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const file = join(folder, 'gatekeeper.sqlite');

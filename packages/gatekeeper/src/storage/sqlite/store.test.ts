@@ -233,7 +233,7 @@ test('more commands than the queue holds are refused at once, the others are kep
   for (const { reason } of refused) assert(isStoreError('store-overloaded')(reason));
 });
 
-test('a file that is no database, or of a newer version, or in no folder, is refused with its name', async t => {
+test('a file that is not a database, or of a newer version, or in no folder, is refused with its name', async t => {
   const folder = folderFor(t);
   const garbage = join(folder, 'garbage.sqlite');
   writeFileSync(garbage, 'x'.repeat(10_000));
