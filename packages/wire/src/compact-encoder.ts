@@ -1,7 +1,7 @@
 // Writes elements in the compact form, one encoding per element. Knows nothing of frames, keys or streams.
 // Source: docs/protocol/07-compact-codec.md.
 
-import { type Child, type Element, SelfWritten } from './element.ts';
+import { type Child, type CompactStrokes, type Element, SelfWritten } from './element.ts';
 import { packedInteropId, rememberInteropId } from './interop-id-table.ts';
 import { NS_XML, NS_XMLNS } from './namespaces.ts';
 import { isNcName, toXmlText } from './xml-chars.ts';
@@ -52,7 +52,7 @@ const fixedValueBytes = 24;
  * Writes elements, one after the other, into a buffer of its own that grows and is used again: one writer serves a
  * whole process, a stream needs none.
  */
-export class CompactWriter {
+export class CompactWriter implements CompactStrokes {
   private bytes: Buffer;
   private end = 0;
   /** The namespaces written out in this stanza, with their places. */

@@ -1,7 +1,6 @@
 // The stanza tree: what both codecs read and write. Knows nothing of bytes on the wire, streams or accounts.
 // Source: RFC 6120 section 8, RFC 6120 section 11 (restricted XML), Namespaces in XML 1.0.
 
-import type { CompactWriter } from './compact-encoder.ts';
 import type { CompactContext } from './compact-value.ts';
 
 /**
@@ -23,6 +22,21 @@ export type Element = {
  */
 export type Child = Element | string | Uint8Array;
 
+/** The strokes of the compact encoder that an element which writes itself needs (compact-encoder.ts has them all). */
+export interface CompactStrokes {
+  /** A token, a shape or a number. */
+  byte(value: number): void;
+  /** The value `<interopId>@<domain>`, with a device other than 0 `<interopId>@<domain>/<device>`. */
+  interopAddress(interopId: string, domain: string, device: number, context: CompactContext): void;
+  attribute(name: string, value: string, context: CompactContext): void;
+  /** An element of this token without attributes or children. */
+  emptyElement(token: number): void;
+  /** Text that is canonical base64 for sure, alone in its element. */
+  base64Text(text: string, context: CompactContext): void;
+  /** A text or bytes; `isOnly`: its element holds nothing else. */
+  textChild(text: string | Uint8Array, isOnly: boolean, context: CompactContext): void;
+}
+
 /**
  * An element that writes itself in both encodings, for the stanza that a server writes most. It is an element like any
  * other for everybody else; `attrs` and `children` may be made when they are asked for.
@@ -35,7 +49,7 @@ export abstract class SelfWritten implements Element {
   /** Exactly what the XML encoder would write of it where its own namespace is the default one. */
   abstract toXml(): string;
   /** Appends exactly what the compact encoder would write of it. */
-  abstract writeCompact(writer: CompactWriter, context: CompactContext): void;
+  abstract writeCompact(writer: CompactStrokes, context: CompactContext): void;
 }
 
 const noAttrs: readonly string[] = [];

@@ -3,9 +3,18 @@
 // Source: docs/protocol/06-stanzas.md section 6.1; RFC 4648 section 4; XEP-0334; XEP-0203.
 
 import { messageTokens as tokens } from './compact-dictionary.ts';
-import { type CompactWriter, shape, textShape } from './compact-encoder.ts';
+import { shape, textShape } from './compact-encoder.ts';
 import type { CompactContext } from './compact-value.ts';
-import { type Child, type Element, SelfWritten, attribute, childElement, element, isElement } from './element.ts';
+import {
+  type Child,
+  type CompactStrokes,
+  type Element,
+  SelfWritten,
+  attribute,
+  childElement,
+  element,
+  isElement,
+} from './element.ts';
 import { parseDateTime } from './date-time.ts';
 import { type Jid, formatJid, isInteropId, isStanzaId, parseDeviceId, parseJid, parseRegistrationId } from './jid.ts';
 import { maxCiphertextBytes, maxCiphertexts, maxEnvelopeBytes, maxSuiteLength } from './limits.ts';
@@ -469,7 +478,7 @@ class DeviceMessageElement extends SelfWritten {
     return `${xml}</message>`;
   }
 
-  writeCompact(writer: CompactWriter, context: CompactContext): void {
+  writeCompact(writer: CompactStrokes, context: CompactContext): void {
     const { to, id, type, suite, fromDevice, noStore, silent } = this.message;
     const { deviceId, registrationId, kind, payload } = this.ciphertext;
     const { interopId, domain } = this.sender;
