@@ -2,7 +2,8 @@
 // the folder, the port. Sends its parent `ready`.
 import { createServer } from 'node:http';
 import { createMediaOrigin, type MediaOrigin } from '@drawbridge/provider/media-origin';
-import { openS3MediaStore, type S3StoreOptions } from '@drawbridge/provider/media-origin/s3-store';
+import type { S3StoreOptions } from '@drawbridge/provider/media-origin/s3/options';
+import { openS3MediaStore } from '@drawbridge/provider/media-origin/s3-store';
 
 export type OriginJob = { readonly store: S3StoreOptions; readonly folder: string; readonly port: number };
 

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { type MediaStore, MediaStoreError } from './media-store.ts';
-import type { S3Credentials } from './s3-store.ts';
+import type { S3Credentials } from './s3/options.ts';
 
 /** The form in JSON. Paths are the reader's to resolve. */
 export const mediaStorageSchema = Type.Object(

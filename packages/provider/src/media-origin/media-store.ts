@@ -137,7 +137,7 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** What is left of the pieces when `offset` bytes of them are written. */
+/** What is left of the pieces when `bytes` bytes of them are written. */
 function behind(pieces: readonly Uint8Array[], bytes: number): Uint8Array[] {
   let skipBytes = bytes;
   return pieces.flatMap(piece => {
