@@ -67,7 +67,8 @@ export function createDevelopmentAuthority(options: DevelopmentAuthorityOptions)
 function tagged(tag: number, ...contents: readonly Buffer[]): Buffer {
   const content = Buffer.concat(contents);
   const { length } = content;
-  const lengthBytes = length < 128 ? [length] : length < 256 ? [0x81, length] : [0x82, length >> 8, length & 0xff];
+  const long = length < 256 ? [0x81, length] : [0x82, length >> 8, length & 0xff];
+  const lengthBytes = length < 128 ? [length] : long;
   return Buffer.concat([Buffer.from([tag, ...lengthBytes]), content]);
 }
 

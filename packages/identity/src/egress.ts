@@ -7,9 +7,8 @@ import assert from 'node:assert/strict';
 import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
-import { isPublicAddress } from './addresses.ts';
 import { readBuffer } from './body-buffers.ts';
-import { createNameResolver } from './resolve-name.ts';
+import { type EgressAllowance, type ResolveName, Targets } from './egress-targets.ts';
 
 /** Why a request was not made or not finished. Only the first four can be caused by the URL alone. */
 export type EgressErrorCode =
@@ -80,20 +79,8 @@ export const defaultEgressLimits: EgressLimits = {
   maxAddressesPerName: 16,
 };
 
-/** All addresses of a name, in the order to try them. Rejects when there are none. */
-export type ResolveName = (name: string) => Promise<readonly string[]>;
-
 export type EgressOptions = {
-  readonly allow?: {
-    /** Exact addresses that may be reached although they aren't public: `127.0.0.1` and `::1` in development. */
-    readonly addresses?: readonly string[];
-    /** Exact origins of loopback that may be reached without TLS, in development: `http://127.0.0.1:8080`. */
-    readonly plainHttpOrigins?: readonly string[];
-    /** PEM certificates of authorities that are trusted instead of the system's. */
-    readonly ca?: string | readonly string[];
-    /** Ports besides 443 that every request may use. */
-    readonly ports?: readonly number[];
-  };
+  readonly allow?: EgressAllowance;
   readonly limits?: Partial<EgressLimits>;
   readonly resolve?: ResolveName;
 };
@@ -151,62 +138,39 @@ const redirects: readonly number[] = [300, 301, 302, 303, 305, 307, 308];
 
 /** Makes a client with its own connections. Throws when an allowance is malformed: that is a defect of the caller. */
 export function createEgress(options: EgressOptions = {}): Egress {
-  const limits: EgressLimits = { ...defaultEgressLimits, ...options.limits };
-  const allowedAddresses = new Set((options.allow?.addresses ?? []).map(allowedAddress));
-  const plainOrigins = new Set((options.allow?.plainHttpOrigins ?? []).map(plainLoopbackOrigin));
-  const allowedPorts = new Set(options.allow?.ports ?? []);
-  const resolve = options.resolve ?? createNameResolver();
-  // Kept connections stay on the address that was checked when they were made. 4 s: less than what servers wait.
-  const pool = { keepAlive: true, keepAliveMsecs: 1_000, timeout: 4_000, maxFreeSockets: 32 };
-  const ca = options.allow?.ca;
-  const httpAgent = new HttpAgent(pool);
-  const httpsAgent = new HttpsAgent({
-    ...pool,
-    minVersion: 'TLSv1.2',
-    ...(ca === undefined ? {} : { ca: typeof ca === 'string' ? ca : [...ca] }),
-  });
-  const active = new Set<(code: EgressErrorCode) => void>();
-  let closed = false;
+  return new EgressClient(options, { ...defaultEgressLimits, ...options.limits });
+}
 
-  function checkUrl(text: string, request: EgressRequest): URL | EgressErrorCode {
-    // The parser turns every spelling of an IPv4 host (decimal, octal, hexadecimal, short) into four decimal numbers.
-    const url = URL.canParse(text) ? new URL(text) : undefined;
-    if (url === undefined || url.username !== '' || url.password !== '' || url.hostname === '') return 'url-refused';
-    if (plainOrigins.has(url.origin)) return url;
-    if (url.protocol !== 'https:') return 'url-refused';
-    const port = url.port === '' ? 443 : Number(url.port);
-    if (port !== 443 && !allowedPorts.has(port) && !request.ports?.includes(port)) return 'port-refused';
-    return url;
-  }
+class EgressClient implements Egress {
+  readonly #limits: EgressLimits;
+  readonly #targets: Targets;
+  readonly #httpAgent: HttpAgent;
+  readonly #httpsAgent: HttpsAgent;
+  /** Ends each request that is under way. */
+  readonly #active = new Set<(code: EgressErrorCode) => void>();
+  #closed = false;
 
-  async function checkAddresses(url: URL): Promise<readonly string[] | EgressErrorCode> {
-    const host = url.hostname.startsWith('[') ? url.hostname.slice(1, -1) : url.hostname;
-    let addresses: readonly string[];
-    if (isIP(host) !== 0) addresses = [host];
-    else {
-      try {
-        addresses = await resolve(host);
-      } catch {
-        return 'name-not-found';
-      }
-    }
-    if (addresses.length === 0) return 'name-not-found';
-    // Too many to check is refused, not shortened: what isn't checked can't be vouched for.
-    if (addresses.length > limits.maxAddressesPerName) return 'address-refused';
-    const plain = url.protocol === 'http:';
-    const fits = addresses.every(address =>
-      plain ? isLoopback(address) : isPublicAddress(address) || allowedAddresses.has(canonicalAddress(address) ?? ''),
-    );
-    return fits ? addresses : 'address-refused';
+  constructor(options: EgressOptions, limits: EgressLimits) {
+    this.#limits = limits;
+    this.#targets = new Targets(limits.maxAddressesPerName, options.allow, options.resolve);
+    // Kept connections stay on the address that was checked when they were made. 4 s: less than what servers wait.
+    const pool = { keepAlive: true, keepAliveMsecs: 1_000, timeout: 4_000, maxFreeSockets: 32 };
+    const ca = options.allow?.ca;
+    this.#httpAgent = new HttpAgent(pool);
+    this.#httpsAgent = new HttpsAgent({
+      ...pool,
+      minVersion: 'TLSv1.2',
+      ...(ca === undefined ? {} : { ca: typeof ca === 'string' ? ca : [...ca] }),
+    });
   }
 
   /** Runs one request up to its headers. `settle` is called once; `signal` outlives it, for the body. */
-  function open(text: string, request: EgressRequest = {}): Promise<EgressStream> {
+  readonly open = (text: string, request: EgressRequest = {}): Promise<EgressStream> => {
     const { promise, resolve: settle } = Promise.withResolvers<EgressStream>();
     const refuse = (code: EgressErrorCode): Promise<EgressStream> => Promise.resolve({ kind: 'failed', code });
-    if (closed) return refuse('closed');
-    if (active.size >= limits.maxConcurrent) return refuse('busy');
-    const url = checkUrl(text, request);
+    if (this.#closed) return refuse('closed');
+    if (this.#active.size >= this.#limits.maxConcurrent) return refuse('busy');
+    const url = this.#targets.checkUrl(text, request.ports);
     if (typeof url === 'string') return refuse(url);
 
     let sent: ClientRequest | undefined;
@@ -216,7 +180,7 @@ export function createEgress(options: EgressOptions = {}): Egress {
       clearTimeout(headersTimer);
       clearInterval(rateTimer);
       clearTimeout(connectTimer);
-      active.delete(fail);
+      this.#active.delete(fail);
     };
     const fail = (code: EgressErrorCode): void => {
       finish();
@@ -225,22 +189,22 @@ export function createEgress(options: EgressOptions = {}): Egress {
       received?.destroy(error);
       sent?.destroy(error);
     };
-    active.add(fail);
-    const totalTimeoutMs = Math.min(request.timeoutMs ?? limits.totalTimeoutMs, limits.totalTimeoutMs);
+    this.#active.add(fail);
+    const totalTimeoutMs = Math.min(request.timeoutMs ?? this.#limits.totalTimeoutMs, this.#limits.totalTimeoutMs);
     const totalTimer = setTimeout(fail, totalTimeoutMs, 'timed-out');
-    const headersTimer = setTimeout(fail, Math.min(totalTimeoutMs, limits.headersTimeoutMs), 'timed-out');
+    const headersTimer = setTimeout(fail, Math.min(totalTimeoutMs, this.#limits.headersTimeoutMs), 'timed-out');
     let rateTimer: NodeJS.Timeout | undefined;
     let connectTimer: NodeJS.Timeout | undefined;
 
-    void checkAddresses(url).then(addresses => {
-      if (!active.has(fail)) return;
+    void this.#targets.checkAddresses(url).then(addresses => {
+      if (!this.#active.has(fail)) return;
       if (typeof addresses === 'string') return fail(addresses);
       try {
-        sent = send(url, request, addresses);
+        sent = this.#send(url, request, addresses);
       } catch {
         return fail('request-refused');
       }
-      connectTimer = setTimeout(fail, limits.connectTimeoutMs, 'timed-out');
+      connectTimer = setTimeout(fail, this.#limits.connectTimeoutMs, 'timed-out');
       sent.on('socket', socket => {
         if (!socket.connecting) return clearTimeout(connectTimer);
         socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => clearTimeout(connectTimer));
@@ -254,7 +218,7 @@ export function createEgress(options: EgressOptions = {}): Egress {
       sent.on('response', response => {
         received = response;
         clearTimeout(headersTimer);
-        rateTimer = watchRate(response, limits, () => fail('timed-out'));
+        rateTimer = watchRate(response, this.#limits, () => fail('timed-out'));
         response.on('error', () => fail('response-broken'));
         response.on('close', finish);
         const status = response.statusCode ?? 0;
@@ -265,16 +229,16 @@ export function createEgress(options: EgressOptions = {}): Egress {
       });
     });
     return promise;
-  }
+  };
 
-  function send(url: URL, request: EgressRequest, addresses: readonly string[]): ClientRequest {
+  #send(url: URL, request: EgressRequest, addresses: readonly string[]): ClientRequest {
     const plain = url.protocol === 'http:';
     const sent = (plain ? httpRequest : httpsRequest)(url, {
-      agent: plain ? httpAgent : httpsAgent,
+      agent: plain ? this.#httpAgent : this.#httpsAgent,
       method: request.method ?? 'GET',
       headers: { 'user-agent': 'drawbridge', ...request.headers, 'accept-encoding': 'identity' },
-      maxHeaderSize: limits.maxHeaderBytes,
-      timeout: limits.idleTimeoutMs,
+      maxHeaderSize: this.#limits.maxHeaderBytes,
+      timeout: this.#limits.idleTimeoutMs,
       ...readBuffer(),
       lookup: pinnedLookup(addresses),
     });
@@ -282,9 +246,9 @@ export function createEgress(options: EgressOptions = {}): Egress {
     return sent;
   }
 
-  async function fetch(text: string, request: EgressRequest = {}): Promise<EgressResponse> {
-    const maxBytes = Math.min(request.maxBodyBytes ?? limits.maxBodyBytes, limits.maxBodyBytes);
-    const opened = await open(text, request);
+  readonly fetch = async (text: string, request: EgressRequest = {}): Promise<EgressResponse> => {
+    const maxBytes = Math.min(request.maxBodyBytes ?? this.#limits.maxBodyBytes, this.#limits.maxBodyBytes);
+    const opened = await this.open(text, request);
     if (opened.kind === 'failed') return opened;
     const { status, headers, stream } = opened;
     if (Number(headers['content-length'] ?? 0) > maxBytes && request.method !== 'HEAD') {
@@ -303,17 +267,13 @@ export function createEgress(options: EgressOptions = {}): Egress {
       return { kind: 'failed', code: error instanceof EgressFailure ? error.code : 'response-broken' };
     }
     return { kind: 'response', status, headers, body: Buffer.concat(chunks, sizeBytes) };
-  }
+  };
 
-  return {
-    fetch,
-    open,
-    close: () => {
-      closed = true;
-      for (const fail of active) fail('closed');
-      httpAgent.destroy();
-      httpsAgent.destroy();
-    },
+  readonly close = (): void => {
+    this.#closed = true;
+    for (const fail of this.#active) fail('closed');
+    this.#httpAgent.destroy();
+    this.#httpsAgent.destroy();
   };
 }
 
@@ -379,28 +339,4 @@ function flatHeaders(response: IncomingMessage): Record<string, string> {
     if (value !== undefined) flat[name] = typeof value === 'string' ? value : value.join(', ');
   }
   return flat;
-}
-
-/** One spelling per address: the URL parser compresses IPv6. `undefined` for what is not an address, or has a zone. */
-function canonicalAddress(address: string): string | undefined {
-  if (isIP(address) === 0) return undefined;
-  const text = address.includes(':') ? `https://[${address}]/` : `https://${address}/`;
-  return URL.canParse(text) ? new URL(text).hostname : undefined;
-}
-
-function allowedAddress(address: string): string {
-  const canonical = canonicalAddress(address);
-  assert(canonical !== undefined, 'an allowed address is an IP address');
-  return canonical;
-}
-
-function isLoopback(address: string): boolean {
-  return isIP(address) !== 0 && (address.startsWith('127.') || address === '::1');
-}
-
-function plainLoopbackOrigin(origin: string): string {
-  const url = new URL(origin);
-  const loopback = ['127.0.0.1', '[::1]', 'localhost'].includes(url.hostname);
-  assert(url.protocol === 'http:' && url.origin === origin && loopback, 'plain http is for exact loopback origins');
-  return origin;
 }

@@ -91,83 +91,101 @@ function heldFrom(kept: KeptKeySet | undefined, nowMs: () => number): Held | und
  * was fetched, then `unavailable`. An unknown key id causes at most one fetch in 30 s. Never more than one is under way.
  */
 export function createKeySet(options: KeySetOptions): KeySet {
-  const { issuer, nowMs } = options;
-  // Registered URLs were checked at registration: a malformed one is a defect of the caller and throws here, at once.
-  const origins = [new URL(issuer).origin, ...(options.keySetOrigins ?? [])];
-  const fixedUrl = options.keySetUrl === undefined ? undefined : new URL(options.keySetUrl);
-  let held = heldFrom(options.kept, nowMs);
-  // What an earlier process kept is due at once.
-  let refreshMs: number = held === undefined ? keySetLimits.defaultRefreshMs : 0;
-  let discovered: { readonly uri: string; readonly atMs: number } | undefined;
-  let failures = 0;
-  let triedAtMs = Number.NEGATIVE_INFINITY;
-  let unknownFetchAtMs = Number.NEGATIVE_INFINITY;
-  let underWay: Promise<void> | undefined;
+  return new IssuerKeySet(options);
+}
 
-  function dueAtMs(): number {
-    if (failures > 0) {
-      return triedAtMs + Math.min(keySetLimits.maxRetryMs, keySetLimits.firstRetryMs * 2 ** Math.min(failures - 1, 10));
+class IssuerKeySet implements KeySet {
+  readonly #options: KeySetOptions;
+  readonly #origins: readonly string[];
+  readonly #fixedUrl: URL | undefined;
+  #held: Held | undefined;
+  #refreshMs: number;
+  #discovered: { readonly uri: string; readonly atMs: number } | undefined;
+  #failures = 0;
+  #triedAtMs = Number.NEGATIVE_INFINITY;
+  #unknownFetchAtMs = Number.NEGATIVE_INFINITY;
+  #underWay: Promise<void> | undefined;
+
+  constructor(options: KeySetOptions) {
+    this.#options = options;
+    // Registered URLs were checked at registration: a malformed one is a defect of the caller and throws here, at once.
+    this.#origins = [new URL(options.issuer).origin, ...(options.keySetOrigins ?? [])];
+    this.#fixedUrl = options.keySetUrl === undefined ? undefined : new URL(options.keySetUrl);
+    this.#held = heldFrom(options.kept, options.nowMs);
+    // What an earlier process kept is due at once.
+    this.#refreshMs = this.#held === undefined ? keySetLimits.defaultRefreshMs : 0;
+  }
+
+  dueAtMs(): number {
+    if (this.#failures > 0) {
+      return (
+        this.#triedAtMs +
+        Math.min(keySetLimits.maxRetryMs, keySetLimits.firstRetryMs * 2 ** Math.min(this.#failures - 1, 10))
+      );
     }
-    return held === undefined ? triedAtMs : held.fetchedAtMs + refreshMs;
+    return this.#held === undefined ? this.#triedAtMs : this.#held.fetchedAtMs + this.#refreshMs;
   }
 
-  function refresh(rediscover = false): Promise<void> {
-    if (rediscover && underWay === undefined) discovered = undefined;
-    underWay ??= tryOnce().finally(() => {
-      underWay = undefined;
+  refresh(rediscover = false): Promise<void> {
+    if (rediscover && this.#underWay === undefined) this.#discovered = undefined;
+    this.#underWay ??= this.#tryOnce().finally(() => {
+      this.#underWay = undefined;
     });
-    return underWay;
+    return this.#underWay;
   }
 
-  async function tryOnce(): Promise<void> {
-    triedAtMs = nowMs();
-    const outcome = await fetchKeySet();
+  async #tryOnce(): Promise<void> {
+    this.#triedAtMs = this.#options.nowMs();
+    const outcome = await this.#fetchKeySet();
     if (typeof outcome === 'string') {
-      failures++;
+      this.#failures++;
       // The place may have moved: look it up again with the next try.
-      discovered = undefined;
-      options.onEvent?.({ kind: 'failed', code: outcome, failures });
+      this.#discovered = undefined;
+      this.#options.onEvent?.({ kind: 'failed', code: outcome, failures: this.#failures });
       return;
     }
-    failures = 0;
-    const before = held?.keys;
+    this.#failures = 0;
+    const before = this.#held?.keys;
     const stayed = [...outcome.keys].some(([kid, key]) => before?.get(kid)?.publicKey.equals(key.publicKey) === true);
     const replacedAll = before !== undefined && before.size > 0 && !stayed;
     // Age counts from before the fetch: what was removed meanwhile is seen in time.
-    held = { keys: outcome.keys, fetchedAtMs: triedAtMs };
-    refreshMs = outcome.refreshMs;
-    options.keep?.(outcome.body);
-    options.onEvent?.({ kind: 'refreshed', keys: outcome.keys.size, ignored: outcome.ignored, replacedAll });
+    this.#held = { keys: outcome.keys, fetchedAtMs: this.#triedAtMs };
+    this.#refreshMs = outcome.refreshMs;
+    this.#options.keep?.(outcome.body);
+    this.#options.onEvent?.({ kind: 'refreshed', keys: outcome.keys.size, ignored: outcome.ignored, replacedAll });
   }
 
-  async function fetchKeySet(): Promise<FetchedKeySet | KeySetErrorCode> {
-    if (discovered === undefined || nowMs() - discovered.atMs >= keySetLimits.discoveryMaxAgeMs) {
-      const uri = await discover();
+  async #fetchKeySet(): Promise<FetchedKeySet | KeySetErrorCode> {
+    if (
+      this.#discovered === undefined ||
+      this.#options.nowMs() - this.#discovered.atMs >= keySetLimits.discoveryMaxAgeMs
+    ) {
+      const uri = await this.#discover();
       if (typeof uri === 'string') return uri;
-      discovered = { uri: uri.href, atMs: nowMs() };
+      this.#discovered = { uri: uri.href, atMs: this.#options.nowMs() };
     }
-    const response = await get(discovered.uri);
+    const response = await this.#get(this.#discovered.uri);
     if (typeof response === 'string') return response;
     const parsed = parseKeySet(response.body);
     if (parsed === undefined) return 'key-set-refused';
     return { ...parsed, body: response.body, refreshMs: refreshAfterMs(response.cacheControl) };
   }
 
-  async function discover(): Promise<URL | KeySetErrorCode> {
-    if (fixedUrl !== undefined) return fixedUrl;
-    const response = await get(`${issuer}/.well-known/openid-configuration`);
+  async #discover(): Promise<URL | KeySetErrorCode> {
+    if (this.#fixedUrl !== undefined) return this.#fixedUrl;
+    const response = await this.#get(`${this.#options.issuer}/.well-known/openid-configuration`);
     if (typeof response === 'string') return response;
     const document = parseStrictJson(response.body);
-    if (document.kind === 'refused' || document.value['issuer'] !== issuer) return 'discovery-refused';
+    if (document.kind === 'refused' || document.value['issuer'] !== this.#options.issuer) return 'discovery-refused';
     const uri = document.value['jwks_uri'];
     if (typeof uri !== 'string' || !URL.canParse(uri)) return 'discovery-refused';
     const url = new URL(uri);
-    return origins.includes(url.origin) ? url : 'discovery-refused';
+    return this.#origins.includes(url.origin) ? url : 'discovery-refused';
   }
 
-  async function get(url: string): Promise<{ body: Uint8Array; cacheControl: string } | KeySetErrorCode> {
+  async #get(url: string): Promise<{ body: Uint8Array; cacheControl: string } | KeySetErrorCode> {
     const port = new URL(url).port;
-    const response = await options.fetch(url, {
+    const response = await this.#options.fetch(url, {
       headers: { accept: 'application/json' },
       maxBodyBytes: keySetLimits.maxBytes,
       timeoutMs: keySetLimits.fetchTimeoutMs,
@@ -179,33 +197,38 @@ export function createKeySet(options: KeySetOptions): KeySet {
     return { body: response.body, cacheControl: response.headers['cache-control'] ?? '' };
   }
 
-  function lookUp(kid: string): KeyLookup {
-    if (held === undefined || nowMs() - held.fetchedAtMs >= keySetLimits.maxStaleMs) return { kind: 'unavailable' };
-    const key = held.keys.get(kid);
+  #lookUp(kid: string): KeyLookup {
+    if (this.#held === undefined || this.#options.nowMs() - this.#held.fetchedAtMs >= keySetLimits.maxStaleMs)
+      return { kind: 'unavailable' };
+    const key = this.#held.keys.get(kid);
     return key === undefined ? { kind: 'unknown' } : { kind: 'found', key };
   }
 
-  async function findKey(kid: string): Promise<KeyLookup> {
+  async findKey(kid: string): Promise<KeyLookup> {
     let waited = false;
-    if (nowMs() >= dueAtMs() || (held === undefined && underWay !== undefined)) {
-      const attempt = refresh();
-      waited = failures === 0 || lookUp(kid).kind === 'unavailable';
+    if (this.#options.nowMs() >= this.dueAtMs() || (this.#held === undefined && this.#underWay !== undefined)) {
+      const attempt = this.refresh();
+      waited = this.#failures === 0 || this.#lookUp(kid).kind === 'unavailable';
       if (waited) await attempt;
     }
-    const found = lookUp(kid);
+    const found = this.#lookUp(kid);
     if (found.kind !== 'unknown' || waited) return found;
-    if (underWay === undefined) {
-      const now = nowMs();
-      if (now - unknownFetchAtMs < keySetLimits.unknownKeyCooldownMs) return found;
-      unknownFetchAtMs = now;
+    if (this.#underWay === undefined) {
+      const now = this.#options.nowMs();
+      if (now - this.#unknownFetchAtMs < keySetLimits.unknownKeyCooldownMs) return found;
+      this.#unknownFetchAtMs = now;
     }
-    await refresh();
-    return lookUp(kid);
+    await this.refresh();
+    return this.#lookUp(kid);
   }
 
-  const holds = (thumbprint: string): boolean =>
-    held !== undefined && [...held.keys.values()].some(key => key.thumbprint === thumbprint);
-  return { findKey, refresh, dueAtMs, holds, fetchedAtMs: () => held?.fetchedAtMs };
+  holds(thumbprint: string): boolean {
+    return this.#held !== undefined && [...this.#held.keys.values()].some(key => key.thumbprint === thumbprint);
+  }
+
+  fetchedAtMs(): number | undefined {
+    return this.#held?.fetchedAtMs;
+  }
 }
 
 /** Keys that are at hand in this process: one's own issuer, and tests. */
