@@ -15,6 +15,7 @@ import {
   NS_TLS,
 } from '@drawbridge/wire/namespaces';
 import { type ClientStreamFailure, clientStreamFailures, readSaslFailure, readStreamError } from './client-failures.ts';
+import { parseCount } from './handled-count.ts';
 import { encodeOauthBearer, isBearerToken, oauthBearerFailureAnswer } from './oauthbearer.ts';
 import { StreamManagement } from './stream-management.ts';
 
@@ -150,7 +151,6 @@ type Live<T> = { readonly id: string | undefined; readonly management: StreamMan
 const bindId = 'bind';
 const uncounted: Ticket = { session: {}, sequence: 0 };
 const ask = element('r', NS_SM);
-const countPattern = /^(?:0|[1-9][0-9]{0,9})$/;
 
 /** One connection's stream. Feed it inputs in order; carry out the effects in order. Never throws for a peer's fault. */
 export class ClientStream<T> {
@@ -648,10 +648,4 @@ export function stanzaErrorCondition(stanza: Element): string | undefined {
 
 function textOf(el: Element): string {
   return el.children.filter(child => typeof child === 'string').join('');
-}
-
-function parseCount(text: string | undefined): number | undefined {
-  if (text === undefined || !countPattern.test(text)) return undefined;
-  const count = Number(text);
-  return count < 0x1_0000_0000 ? count : undefined;
 }

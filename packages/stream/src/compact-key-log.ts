@@ -1,6 +1,7 @@
 // Session keys of a compact connection for `drawbridge inspect`, as SSLKEYLOGFILE does for TLS: development only.
 // Whoever holds such a line and a capture of the connection reads its stanzas (not what is end-to-end encrypted).
 // Line: `COMPACT <domain> <client's ephemeral key> <key client to gatekeeper> <key gatekeeper to client>`, keys in hex.
+// Knows nothing of files or sockets.
 import { copyBytes, type Suite } from '@drawbridge/noise/crypto';
 import { compactPrologue } from './compact-login.ts';
 

@@ -5,13 +5,13 @@ import { test } from 'node:test';
 import { attribute, type Element, element } from '@drawbridge/wire/element';
 import { NS_BIND, NS_CLIENT, NS_SASL, NS_SM, NS_TLS } from '@drawbridge/wire/namespaces';
 import * as fc from 'fast-check';
+import { parseCount } from './handled-count.ts';
 import { encodeOauthBearer } from './oauthbearer.ts';
 import {
   maxSaslAttempts,
   type NegotiationConfig,
   type NegotiationEffect,
   type NegotiationInput,
-  parseCount,
   ServerNegotiation,
 } from './server-negotiation.ts';
 
@@ -223,7 +223,8 @@ for (const [state, row] of Object.entries(table)) {
         string,
         string
       >;
-      const usual = isHeader(name) ? row.header : isOutcome(name) ? (outcome[name] ?? '') : row.element;
+      const ofElement = isOutcome(name) ? (outcome[name] ?? '') : row.element;
+      const usual = isHeader(name) ? row.header : ofElement;
       const expected = row.but?.[name] ?? usual;
       const negotiation = begin(
         carrier,

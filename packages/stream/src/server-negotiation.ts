@@ -14,6 +14,7 @@ import {
   NS_TLS,
 } from '@drawbridge/wire/namespaces';
 import type { StreamErrorCondition } from '@drawbridge/wire/stream-error';
+import { parseCount } from './handled-count.ts';
 import { parseOauthBearer } from './oauthbearer.ts';
 
 /** SASL attempts that one stream may make before it is closed. */
@@ -269,11 +270,4 @@ export class ServerNegotiation {
     this.#state = { kind: 'done' };
     return [{ kind: 'close', condition }];
   }
-}
-
-/** A stream-management count, 0..2^32-1, or undefined. */
-export function parseCount(text: string | undefined): number | undefined {
-  if (text === undefined || !/^(0|[1-9][0-9]{0,9})$/.test(text)) return undefined;
-  const count = Number(text);
-  return count < 0x1_0000_0000 ? count : undefined;
 }

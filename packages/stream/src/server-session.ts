@@ -5,7 +5,8 @@
 import { attribute, type Element, element } from '@drawbridge/wire/element';
 import { NS_CLIENT, NS_PING, NS_SM, NS_STANZAS } from '@drawbridge/wire/namespaces';
 import type { StreamErrorCondition } from '@drawbridge/wire/stream-error';
-import { maxManagementFailures, parseCount } from './server-negotiation.ts';
+import { parseCount } from './handled-count.ts';
+import { maxManagementFailures } from './server-negotiation.ts';
 import { StreamManagement } from './stream-management.ts';
 
 /** A client's `<r/>` is answered with the count so far when not all before it is resolved within this time. */
