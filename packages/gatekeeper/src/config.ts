@@ -85,7 +85,8 @@ function fileError(error: unknown, key: string, path: string, what: string): Con
 function keyOf(pointer: string): string {
   const parts = pointer.split('/').slice(1);
   const names = parts.map(part => part.replaceAll('~1', '/').replaceAll('~0', '~'));
-  return names.map((name, i) => (/^[0-9]+$/.test(name) ? `[${name}]` : i === 0 ? name : `.${name}`)).join('');
+  const written = names.map(name => (/^[0-9]+$/.test(name) ? `[${name}]` : `.${name}`)).join('');
+  return written.startsWith('.') ? written.slice(1) : written;
 }
 
 function schemaErrors(config: unknown): ConfigError[] {

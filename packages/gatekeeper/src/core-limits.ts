@@ -1,5 +1,6 @@
 // Which limits the inside of a gatekeeper has by its configuration. The objects live as long as the process: a reload
 // writes the new numbers into them, and whoever reads a limit reads it from there.
+// Knows nothing of what the limits are for.
 import type { Config } from './config-schema.ts';
 import { connectionRoom, readFileLimit } from './file-limit.ts';
 import { defaultListenerLimits, type ListenerLimits } from './listeners/admission.ts';

@@ -1,4 +1,5 @@
 // What a log may say of an error that nobody expected: its kind and where it was thrown. Its message may hold anything.
+// Knows nothing of logs.
 
 export type ErrorPlace = { readonly code: string; readonly at: string };
 

@@ -1,4 +1,5 @@
 // Starts a gatekeeper: configuration → storage → control → core → listeners; closes in reverse. A table of contents.
+// Knows nothing of how any of them works.
 import { randomInt } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,6 +15,7 @@ import type { Config } from './config-schema.ts';
 import { type Control, type ControlLog, createControl, egressOptionsOf } from './control.ts';
 import { type Core, openCore } from './core.ts';
 import { type CoreLimits, coreLimits } from './core-limits.ts';
+import type { Development } from './development.ts';
 import { connectionRoom, moreFiles, readFileLimit } from './file-limit.ts';
 import { openAdminToken } from './http/admin-token.ts';
 import { clientAddress } from './http/client-address.ts';
@@ -40,17 +42,6 @@ export type GatekeeperOptions = {
   readonly log: ControlLog;
   /** For networks on one machine; refused unless the configuration's mode is `development`. */
   readonly development?: Development;
-};
-
-export type Development = {
-  /** HTTP and WebSocket ports also speak without TLS, told apart by the first byte. */
-  readonly alsoPlain?: boolean;
-  /** The `xmpp` port speaks without TLS, for measurements. */
-  readonly plaintextXmpp?: boolean;
-  /** Where the keys of compact sessions are written for `drawbridge inspect`. */
-  readonly keyLogFile?: string;
-  /** Shown every byte that clients and providers send, after TLS and Noise: for those who check what a gatekeeper can see. */
-  readonly tap?: Tap;
 };
 
 export type Gatekeeper = {

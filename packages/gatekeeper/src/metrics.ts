@@ -1,4 +1,5 @@
 // What operators measure: counts without any label that names a person, device or address.
+// Knows nothing of who reads them.
 import { statSync } from 'node:fs';
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import type { Control } from './control.ts';

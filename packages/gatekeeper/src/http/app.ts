@@ -46,6 +46,9 @@ export function problem(
   return reply.code(details.status).type('application/problem+json').send(JSON.stringify(details));
 }
 
+/** The Fastify application with our schemas' types. */
+export type App = ReturnType<typeof createApp>;
+
 /** `onError` hears what is our own fault, by code alone. */
 export function createApp(onError: (code: string) => void) {
   const app = fastify({

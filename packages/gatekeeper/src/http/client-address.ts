@@ -12,7 +12,8 @@ export function proxyCheck(trustedProxies: readonly string[]): (address: string)
   for (const proxy of trustedProxies) {
     const [address = '', prefix] = proxy.split('/', 2);
     const family = isIPv4(address) ? 'ipv4' : 'ipv6';
-    proxies.addSubnet(address, prefix === undefined ? (family === 'ipv4' ? 32 : 128) : Number(prefix), family);
+    const whole = family === 'ipv4' ? 32 : 128;
+    proxies.addSubnet(address, Number(prefix ?? whole), family);
   }
   return address => {
     const plain = plainAddress(address);

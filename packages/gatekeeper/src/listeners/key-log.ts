@@ -1,5 +1,6 @@
 // Writes the keys of compact sessions to a file, one line each, so that a capture can be read with `drawbridge inspect`.
 // Development only: whoever has this file and a capture reads everything but what is end-to-end encrypted.
+// Knows nothing of streams.
 import { appendFileSync, chmodSync, writeFileSync } from 'node:fs';
 import type { KeyLog } from './compact-stream.ts';
 

@@ -94,12 +94,9 @@ export function attachWebSocket(
 
 /** What is wrong with an upgrade, in words: the path, or the subprotocol. */
 function wrongUpgrade(path: string, services: WebSocketServices): string {
-  const needed =
-    path === xmppPath && services.xmpp
-      ? 'xmpp'
-      : path === compactPath && services.compact !== undefined
-        ? compactProtocol
-        : undefined;
+  let needed: string | undefined;
+  if (path === xmppPath && services.xmpp) needed = 'xmpp';
+  else if (path === compactPath && services.compact !== undefined) needed = compactProtocol;
   if (needed === undefined) return httpAnswer('404 Not Found', upgradeNeeded);
   return httpAnswer('400 Bad Request', `Offer the subprotocol ${needed} in Sec-WebSocket-Protocol.`);
 }

@@ -1,5 +1,6 @@
 // Answers `urn:drawbridge:media:1`: a device asks that a file be fetched for it and gets a grant, where to use it and until
 // when. Fetches nothing. Source: docs/protocol/11-media.md section 11.6.
+// Knows nothing of sockets or files.
 import { element } from '@drawbridge/wire/element';
 import { NS_MEDIA } from '@drawbridge/wire/namespaces';
 import { type Budgets, personKey } from '../budgets.ts';

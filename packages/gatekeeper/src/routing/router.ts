@@ -477,7 +477,8 @@ export class Router {
     const to = attribute(el, 'to');
     // An address that can't be read is not repeated: the answer comes from the gatekeeper. A stanza without `to` is for
     // the account itself (RFC 6120 section 8.1.2.1), as answers other than errors say too.
-    const from = to === undefined ? session.bareJid : parseJid(to) === undefined ? this.#deps.domain : to;
+    const named = to === undefined || parseJid(to) !== undefined ? to : this.#deps.domain;
+    const from = named ?? session.bareJid;
     const reply = errorReply(el, from, error);
     if (reply === undefined) return;
     session.send({ ...reply, attrs: addressed(reply.attrs, from, session.fullJid) });

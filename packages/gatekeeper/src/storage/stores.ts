@@ -1,4 +1,5 @@
 // Everything that is kept, as ports: what an adapter has to offer, and all that the rest of the gatekeeper sees of it.
+// Types alone: knows nothing of databases.
 import type { AdminAccounts } from '../admin/admin-accounts.ts';
 import type { PersonRecords } from '../admin/person-records.ts';
 import type { AuditLog } from '../audit/audit-log.ts';

@@ -49,8 +49,8 @@ function rowsOf(schema: Schema, path: string, required: boolean, rows: string[])
     return;
   }
   const items = schema.items as Schema | undefined;
-  const preset =
-    schema.default === undefined ? (required ? 'needed' : 'none') : `\`${JSON.stringify(schema.default)}\``;
+  const unset = required ? 'needed' : 'none';
+  const preset = schema.default === undefined ? unset : `\`${JSON.stringify(schema.default)}\``;
   const type = items?.properties === undefined ? typeOf(schema) : 'list of objects';
   rows.push(`| \`${path}\` | ${type.replaceAll('|', '\\|')} | ${preset} | ${schema.description ?? ''} |`);
   if (items?.properties !== undefined) {

@@ -2,6 +2,7 @@
 // Runs in the storage workers. Knows nothing of proofs, streams or HTTP; its arguments were checked at the edge.
 import { hash } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
+import type { InteropId } from '@drawbridge/wire/jid';
 import type { Account, Device } from '../../enlistment/account.ts';
 import {
   type EnlistArgs,
@@ -16,7 +17,7 @@ import { addOneTimeKeys, removeKeys } from './key-commands.ts';
 import { removeMailbox } from './mailbox-commands.ts';
 import { prepared } from './prepared.ts';
 
-type AccountRow = { row: number; interopId: string; status: string; lastDeviceId: number; identityKey: Uint8Array };
+type AccountRow = { row: number; interopId: InteropId; status: string; lastDeviceId: number; identityKey: Uint8Array };
 
 const refused = (code: EnlistRefusal): EnlistResult => ({ kind: 'refused', code });
 
@@ -279,7 +280,7 @@ export const accountWrites = {
   accountSetStatus(
     db: DatabaseSync,
     args: {
-      interopId: string;
+      interopId: InteropId;
       status: 'active' | 'suspended';
       actor: string;
       reason?: string | undefined;
@@ -345,7 +346,7 @@ function readAccount(
 }
 
 export const accountReads = {
-  accountFind(db: DatabaseSync, args: { interopId: string; askerRow: number | undefined }): Account | undefined {
+  accountFind(db: DatabaseSync, args: { interopId: InteropId; askerRow: number | undefined }): Account | undefined {
     return readAccount(db, 'interop_id = ?', [args.interopId], args.askerRow);
   },
 

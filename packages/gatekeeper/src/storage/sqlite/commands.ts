@@ -1,4 +1,5 @@
 // All named storage commands, from the domains' files. The worker runs them; `SqliteStore.run` and `.read` name them.
+// Knows nothing of what they do.
 import { accountReads, accountWrites } from './account-commands.ts';
 import { adminReads, adminWrites } from './admin-commands.ts';
 import { auditReads, auditWrites } from './audit-commands.ts';

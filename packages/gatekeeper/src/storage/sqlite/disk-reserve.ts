@@ -1,6 +1,7 @@
 // Room on the disk. What can grow without end (mailboxes) is refused while there is still some left, so that what is
 // small or makes room always finds some: removals, logins, and moving the log into the tables, without which the log
 // itself could never be used again. Runs in the writer.
+// Knows nothing of what is written.
 import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';

@@ -1,4 +1,5 @@
 // The write and the read by which readiness checks try storage. Run in the storage workers.
+// Knows nothing of what is healthy.
 import { performance } from 'node:perf_hooks';
 import type { DatabaseSync } from 'node:sqlite';
 import { takeRoom } from './disk-reserve.ts';

@@ -1,4 +1,5 @@
 // Mailbox rows: claim, append, read a page, remove, expire. Runs in the storage workers.
+// Knows nothing of streams or stanzas.
 import { hash } from 'node:crypto';
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
 import type {

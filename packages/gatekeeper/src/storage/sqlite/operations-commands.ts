@@ -1,4 +1,5 @@
 // Provider states and wake-ups that wait. Runs in the storage workers.
+// Knows nothing of when they are asked for.
 import type { DatabaseSync } from 'node:sqlite';
 import type { ProviderStatus, ProviderUse, RegisterResult, StoredKeySet } from '../../providers/provider-states.ts';
 import type { PendingWakeUp, WakeUpWrite } from '../../wakeup/wake-up-queue.ts';

@@ -1,4 +1,5 @@
 // Prepared statements, one per connection and text.
+// Knows nothing of tables.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 
 const statements = new WeakMap<DatabaseSync, Map<string, StatementSync>>();

@@ -1,4 +1,5 @@
 // Used proof ids: compare-and-set, and forgetting what has expired. Runs in the storage workers.
+// Knows nothing of proofs themselves.
 // Source: docs/protocol/02 (`jti` is taken once within the proof's lifetime).
 import type { DatabaseSync } from 'node:sqlite';
 import { prepared } from './prepared.ts';

@@ -1,4 +1,5 @@
 // The tables, and the steps from older versions of them.
+// Knows nothing of the rules by which rows change.
 import type { DatabaseSync } from 'node:sqlite';
 
 /** Each step runs once, in order, in a transaction; `user_version` counts them. Never edit a released step: add one. */

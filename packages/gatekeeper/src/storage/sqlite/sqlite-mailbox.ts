@@ -1,4 +1,5 @@
 // The mailbox's port on the embedded store.
+// Knows nothing of streams or of who is there.
 import type { MailboxStore } from '../../mailbox/mailbox-store.ts';
 import type { SqliteStore } from './store.ts';
 

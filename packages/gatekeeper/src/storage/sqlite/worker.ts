@@ -1,6 +1,7 @@
 // The storage worker: takes a batch of commands, runs them in one transaction, answers when it is durable.
 // A command that throws is rolled back alone (savepoint); a failed commit fails the whole batch. Reads are answered one
 // by one.
+// Knows nothing of what the commands mean.
 import { DatabaseSync } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
 import { readCommands, writeCommands } from './commands.ts';

@@ -1,0 +1,85 @@
+// What anybody may ask: what this gatekeeper offers, its keys, where the WebSocket is, and the OpenAPI document.
+// Knows nothing of people.
+// Source: docs/protocol/03, docs/protocol/10; XEP-0156.
+import { maxProofLifetimeSeconds } from '@drawbridge/identity/ownership-proof';
+import { compactCiphers } from '@drawbridge/stream/compact-login';
+import { maxCiphertextBytes, maxEnvelopeBytes } from '@drawbridge/wire/limits';
+import { type App, maxBodyBytes } from './app.ts';
+import { encodeHostMeta, hostMetaLinks } from './host-meta.ts';
+import type { PublicHttpDeps } from './public-deps.ts';
+
+export function addDiscoveryRoutes(app: App, deps: PublicHttpDeps): void {
+  const { control } = deps;
+  app.get(
+    '/.well-known/interop-gatekeeper',
+    { schema: { summary: 'What this gatekeeper offers', tags: ['discovery'] } },
+    (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(referenceOffer(deps)),
+  );
+
+  app.get(
+    '/.well-known/jwks.json',
+    { schema: { summary: 'Keys of security event tokens', tags: ['discovery'] } },
+    (_request, reply) =>
+      reply.header('cache-control', 'public, max-age=300').send({ keys: control.signingKeys.published }),
+  );
+
+  for (const [path, type, body] of [
+    ['/.well-known/host-meta', 'application/xrd+xml; charset=utf-8', encodeHostMeta],
+    ['/.well-known/host-meta.json', 'application/json; charset=utf-8', hostMetaLinks],
+  ] as const) {
+    app.get(
+      path,
+      { schema: { summary: 'Where XMPP clients find the WebSocket', tags: ['discovery'] } },
+      (_request, reply) =>
+        reply
+          .header('cache-control', 'public, max-age=300')
+          // Pages of any origin may look (XEP-0156 section 3).
+          .header('access-control-allow-origin', '*')
+          .type(type)
+          .send(body(deps.endpoints().websocket)),
+    );
+  }
+
+  app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) =>
+    reply.header('cache-control', 'public, max-age=300').send(app.swagger()),
+  );
+}
+
+/** Asked at each request: configuration and listeners may change while it runs. */
+function referenceOffer(deps: PublicHttpDeps): object {
+  const { config } = deps;
+  const { registry } = deps.control;
+  return {
+    version: 1,
+    issuer: config.issuer,
+    domain: config.domain,
+    // Clients of gatekeepers that know nothing of it must leave it out.
+    possession: 1,
+    endpoints: deps.endpoints(),
+    ...(deps.compactSigningKey === undefined
+      ? {}
+      : { compactKeys: { signingKey: deps.compactSigningKey, ciphers: compactCiphers } }),
+    suites: [...new Set(registry.list().flatMap(provider => [...provider.suites]))],
+    limits: {
+      httpBodyBytes: maxBodyBytes,
+      ciphertextBytes: maxCiphertextBytes,
+      envelopeBytes: maxEnvelopeBytes,
+      devicesPerAccount: config.limits.devicesPerAccount,
+      oneTimeKeysPerEnlistment: config.limits.oneTimeKeysPerEnlistment,
+      oneTimeKeysPerCall: config.limits.oneTimeKeysPerCall,
+      oneTimeKeysKept: config.limits.oneTimeKeysKept,
+      mailboxEntries: config.limits.mailboxEntries,
+      mailboxBytes: config.limits.mailboxBytes,
+      mailboxDays: config.limits.mailboxDays,
+      mediaFileBytes: config.limits.mediaFileBytes,
+      mediaGrantSeconds: config.limits.mediaGrantSeconds,
+      proofLifetimeSeconds: maxProofLifetimeSeconds,
+    },
+    jwksUri: `${config.issuer}/.well-known/jwks.json`,
+    providers: registry
+      .list()
+      .filter(provider => provider.number !== 0 && provider.status === 'live')
+      .map(({ number, name }) => ({ number, name })),
+    ...(config.terms === undefined ? {} : { terms: config.terms }),
+  };
+}
