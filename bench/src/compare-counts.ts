@@ -40,12 +40,9 @@ export function compareCounts(known: CountedFile | undefined, now: CountedFile):
       before !== undefined && !skipped && count > Math.max(before * toleratedGrowth, before + toleratedDifference);
     if (grew) failures.push(`${name}: ${count}, was ${before}`);
     if (known !== undefined && before === undefined) failures.push(`${name}: new, and not among the committed counts`);
-    const change =
-      before === undefined
-        ? 'new'
-        : before === count
-          ? ''
-          : `was ${before}${skipped ? ` with Node ${known?.node}` : ''}`;
+    let change = `was ${before}${skipped ? ` with Node ${known?.node}` : ''}`;
+    if (before === undefined) change = 'new';
+    else if (before === count) change = '';
     lines.push(`${grew ? 'WORSE ' : ''}${name}: ${count} ${change}`.trimEnd());
   }
   for (const name of Object.keys(known?.counts ?? {})) {

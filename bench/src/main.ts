@@ -99,7 +99,7 @@ async function run(): Promise<number> {
     Object.keys(suites).filter(name => !values.quick || (name !== 'growth' && name !== 'herd'));
   const unknown = chosen.filter(name => suites[name] === undefined);
   if (unknown.length > 0 && !values.profile) throw new UsageError(`no such suite: ${unknown.join(', ')}`);
-  const repeats = values.repeats === undefined ? (values.quick ? 1 : 3) : Number(values.repeats);
+  const repeats = Number(values.repeats ?? (values.quick ? 1 : 3));
   if (!Number.isInteger(repeats) || repeats < 1 || repeats > 100) throw new UsageError('--repeats takes 1 to 100');
   const unfit = unfitMachine();
   if (unfit !== undefined) throw new UsageError(unfit);
@@ -172,8 +172,10 @@ try {
 } catch (error) {
   const usage = error instanceof UsageError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true;
   if (!interrupted) {
-    const text = error instanceof Error ? (usage ? error.message : (error.stack ?? error.message)) : String(error);
+    let text = String(error);
+    if (error instanceof Error) text = usage ? error.message : (error.stack ?? error.message);
     process.stderr.write(`bench: ${text}\n${usage ? 'Next: npm run bench -- --help\n' : ''}`);
   }
-  process.exit(interrupted ? 130 : usage ? 2 : 1);
+  if (interrupted) process.exit(130);
+  process.exit(usage ? 2 : 1);
 }

@@ -144,9 +144,10 @@ function curves(rows: readonly Row[], figure: string, title: string): string {
       ];
       const path = points.map(
         (point, index) =>
-          `${index === 0 ? 'M' : 'L'}${place(point)
+          (index === 0 ? 'M' : 'L') +
+          place(point)
             .map(value => value.toFixed(1))
-            .join(' ')}`,
+            .join(' '),
       );
       const marks = points.map(point => {
         const [x, y] = place(point);

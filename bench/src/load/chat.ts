@@ -144,12 +144,9 @@ export async function chat(job: ChatJob): Promise<ChatResult> {
 
   const { generatorCores } = metered;
   const lagP99Ms = lag.percentile(99) / 1_000;
-  const saturated =
-    generatorCores >= 0.85
-      ? `the load generator used ${generatorCores.toFixed(2)} of its core`
-      : load.loop === 'open' && lagP99Ms > 10
-        ? `messages left ${lagP99Ms.toFixed(1)} ms late (p99)`
-        : undefined;
+  let saturated: string | undefined;
+  if (generatorCores >= 0.85) saturated = `the load generator used ${generatorCores.toFixed(2)} of its core`;
+  else if (load.loop === 'open' && lagP99Ms > 10) saturated = `messages left ${lagP99Ms.toFixed(1)} ms late (p99)`;
   const perMessage = (value: number): number => value / Math.max(1, messages);
   return {
     ...metered,

@@ -97,7 +97,7 @@ export async function download({ target, sizeBytes, times, atOnce }: DownloadJob
 }
 
 type Uploader = {
-  /** Uploads `sizeBytes` bytes; the file's URL. */
+  /** Uploads `bytes` bytes; the file's URL. */
   readonly put: (url: string, bytes: number) => Promise<string>;
   readonly remove: (url: string) => Promise<void>;
   readonly close: () => void;

@@ -33,7 +33,8 @@ export async function startEjabberd(options: PeerOptions): Promise<RunningServer
   const { variant, managed, offline } = options;
   const folder = join(options.folder, `ejabberd-${variant}`);
   mkdirSync(join(folder, 'spool'), { recursive: true });
-  const modules = variant === 'default' ? defaultModules.split(' ') : offline ? ['mod_offline'] : [];
+  const fewest = offline ? ['mod_offline'] : [];
+  const modules = variant === 'default' ? defaultModules.split(' ') : fewest;
   if (managed) modules.push('mod_stream_mgmt');
   const registering = await start(options, folder, ['mod_register']);
   try {

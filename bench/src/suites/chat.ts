@@ -242,9 +242,8 @@ async function runCase(
 ): Promise<ChatResult | undefined> {
   const target = server.target(each.endpoint);
   const { managed, receipts, payload } = each;
-  const load =
-    each.load === 'half' ? (half === undefined ? undefined : ({ loop: 'open', perSecond: half } as const)) : each.load;
-  if (target === undefined || load === undefined) return undefined;
+  if (target === undefined || (each.load === 'half' && half === undefined)) return undefined;
+  const load = each.load === 'half' ? ({ loop: 'open', perSecond: half! } as const) : each.load;
   const warmUpMs = quick ? 1_200 : 1_500;
   const measureMs = quick ? 1_500 : 3_000;
   return await runJob({ kind: 'chat', target, pairs, managed, receipts, payload, load, warmUpMs, measureMs }, 60_000);

@@ -54,7 +54,7 @@ export async function durabilitySuite(context: SuiteContext): Promise<SuiteResul
   const rows: Row[] = [];
   for (const each of cases.filter(candidate => !quick || candidate.inQuick)) {
     for (const [subject, endpoint] of each.subjects.filter(([name]) => present(name))) {
-      const rounds = quick ? 1 : subject === 'drawbridge' ? context.repeats + 2 : 1;
+      const rounds = !quick && subject === 'drawbridge' ? context.repeats + 2 : 1;
       const figures: Figures[] = [];
       for (let round = 0; round < rounds; round++) {
         const figure = await attempt(context, `${each.name}, ${subject}`, () =>

@@ -29,6 +29,7 @@ import { openEncryptedStore } from './store/encrypted-store.ts';
 import type { EncryptedStore } from './store/store.ts';
 import type { AccountRecord } from './store/records.ts';
 import { storeError } from './store/transact.ts';
+import { chatWith } from './history/message-names.ts';
 
 const connectTimeoutMs = 45_000;
 
@@ -150,7 +151,7 @@ export class Client {
    */
   async send(to: Recipient, outgoing: Outgoing): Promise<Message> {
     const { people, writing } = this.#lifecycle.worker();
-    return presentMessage(this.#lifecycle, writing.send(await people.addressee(to), outgoing));
+    return presentMessage(this.#lifecycle, writing.send(chatWith(await people.addressee(to)), outgoing));
   }
 
   /**

@@ -1,4 +1,5 @@
 // Time and chance as arguments, so that what waits and what is drawn can be played by tests.
+// Knows nothing of who waits.
 import { uptime } from 'node:os';
 
 export interface Clock {

@@ -2,19 +2,21 @@
 // Knows nothing of how an event came about.
 import type { Profile } from '@drawbridge/e2ee/content-kinds';
 import type { IdentityEvent } from '@drawbridge/e2ee/suite';
+import type { InteropId } from '@drawbridge/wire/jid';
 import type { ConnectionStatus } from './connection/connection.ts';
 import type { ClientError } from './errors.ts';
-import type { UnsentFile } from './files/file-outbox.ts';
+import type { UnsentFile } from './files/unsent-file.ts';
 import type { MessageRecord } from './history/message-log.ts';
 import type { DevicesEvent } from './notices/notice-change.ts';
+import type { ChatId } from './history/message-names.ts';
 
 export type ClientEvent =
   | { readonly kind: 'status'; readonly status: ConnectionStatus }
   /** A message is new, or something about it is: its state, an edit, a reaction, a deletion; or it left the history. */
   | { readonly kind: 'message'; readonly change: MessageChange; readonly message: MessageRecord }
   /** Settings, timer or draft of a chat; without a chat: what holds for all. */
-  | { readonly kind: 'chat'; readonly chat: string | undefined }
-  | { readonly kind: 'profile'; readonly interopId: string; readonly profile: Profile }
+  | { readonly kind: 'chat'; readonly chat: ChatId | undefined }
+  | { readonly kind: 'profile'; readonly interopId: InteropId; readonly profile: Profile }
   /** A new device of this person asks for the history: `client.devices.sendHistory` gives it. */
   | { readonly kind: 'history-asked'; readonly deviceId: number }
   /** History goes to, or comes from, another device of this person. */
@@ -36,7 +38,7 @@ export type ClientEvent =
   | {
       readonly kind: 'expiry-timer';
       readonly from: string;
-      readonly chat: string;
+      readonly chat: ChatId;
       readonly seconds: number;
       readonly lost?: number;
     }

@@ -24,7 +24,7 @@ export { ClientError, clientErrors } from './errors.ts';
 export type { ClientErrorCode } from './errors.ts';
 export type { ClientEvent, MessageChange } from './events.ts';
 export type { ClientFiles } from './files/client-files.ts';
-export type { UnsentFile } from './files/file-outbox.ts';
+export type { UnsentFile } from './files/unsent-file.ts';
 export { fileKinds } from './files/files.ts';
 export type { SentFile } from './files/client-files.ts';
 export type { FileSource } from './files/spool.ts';

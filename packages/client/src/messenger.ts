@@ -4,6 +4,7 @@
 import type { DeviceKeys } from '@drawbridge/e2ee/device-keys';
 import type { E2eeSuite } from '@drawbridge/e2ee/suite';
 import type { Element } from '@drawbridge/wire/element';
+import type { InteropId } from '@drawbridge/wire/jid';
 import { KeyUpkeep } from './account/key-upkeep.ts';
 import { OwnProfile } from './account/own-profile.ts';
 import { RestoredStore } from './account/restored-store.ts';
@@ -63,7 +64,7 @@ export class Messenger {
   readonly #storeCount: StoreCount;
   readonly #lists: DeviceLists;
   readonly manifest: OwnManifest;
-  readonly #own: string;
+  readonly #own: InteropId;
   #cancelUpkeep: (() => void) | undefined;
   #resumedHistory = false;
   /** Of the session that was bound last: nothing leaves before its store is counted. */
@@ -183,14 +184,14 @@ export class Messenger {
   }
 
   /** A person has accepted somebody's new identity key: what waited for it goes on. */
-  identityAccepted(interopId: string): void {
+  identityAccepted(interopId: InteropId): void {
     this.#outbox.forgetDevices(interopId);
     this.#inbox.readHeld(interopId);
     this.#outbox.wake(interopId);
   }
 
   /** A person keeps to the key in force: what waited goes on under it. */
-  identityRejected(interopId: string): void {
+  identityRejected(interopId: InteropId): void {
     this.#outbox.forgetDevices(interopId);
     this.#outbox.wake(interopId);
   }
@@ -203,7 +204,7 @@ export class Messenger {
   }
 
   /** The devices of a person have changed. */
-  forgetDevices(interopId: string): void {
+  forgetDevices(interopId: InteropId): void {
     this.#outbox.forgetDevices(interopId);
   }
 

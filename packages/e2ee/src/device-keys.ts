@@ -5,7 +5,7 @@
 import { createHash, randomInt } from 'node:crypto';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import * as Signal from '@signalapp/libsignal-client';
-import { MAX_REGISTRATION_ID } from './addresses.ts';
+import { maxRegistrationId } from '@drawbridge/wire/limits';
 import {
   DeviceRecordSchema,
   type KeyIndexRecord,
@@ -97,7 +97,7 @@ export function createDevice(options: {
   } catch {
     return { ok: false, error: { code: 'invalid-identity-key-pair' } };
   }
-  const keys = deviceKeys(identity, randomInt(1, MAX_REGISTRATION_ID + 1), Signal.PrivateKey.generate());
+  const keys = deviceKeys(identity, randomInt(1, maxRegistrationId + 1), Signal.PrivateKey.generate());
   const changes: StoreChange[] = [
     {
       op: 'put',
@@ -178,6 +178,23 @@ function takeExpired(list: KeyIndexRecord_Rotating[], nowMs: number): number[] {
   return expired.map(each => each.id);
 }
 
+/** One-time prekeys: their private halves go to `changes`, and the oldest that are kept give way. */
+function makePrekeys(index: KeyIndexRecord, count: number, changes: StoreChange[]): KeyPublication['prekeys'] {
+  const prekeys: KeyPublication['prekeys'][number][] = [];
+  for (let i = oneTimeNeeded(count); i > 0; i--) {
+    const id = index.nextPrekeyId;
+    const key = Signal.PrivateKey.generate();
+    const publicKey = key.getPublicKey();
+    changes.push(
+      { op: 'put', table: 'prekey', key: String(id), value: Signal.PreKeyRecord.new(id, publicKey, key).serialize() },
+      { op: 'delete', table: 'prekey', key: String(prekeyIdAfter(id, -MAX_ONE_TIME_KEPT)) },
+    );
+    prekeys.push({ id, publicKey: publicKey.serialize() });
+    index.nextPrekeyId = prekeyIdAfter(id, 1);
+  }
+  return prekeys;
+}
+
 /**
  * Rotates and refills: changes `index`, adds the private keys and the index to `changes`, gives back what to publish.
  *
@@ -192,19 +209,7 @@ export function makeKeys(
   changes: StoreChange[],
   existing: { readonly signed?: Signal.SignedPreKeyRecord; readonly lastResort?: Signal.KyberPreKeyRecord } = {},
 ): KeyPublication {
-  const prekeys: KeyPublication['prekeys'][number][] = [];
-  for (let i = oneTimeNeeded(counts.prekeys); i > 0; i--) {
-    const id = index.nextPrekeyId;
-    const key = Signal.PrivateKey.generate();
-    const publicKey = key.getPublicKey();
-    changes.push(
-      { op: 'put', table: 'prekey', key: String(id), value: Signal.PreKeyRecord.new(id, publicKey, key).serialize() },
-      { op: 'delete', table: 'prekey', key: String(prekeyIdAfter(id, -MAX_ONE_TIME_KEPT)) },
-    );
-    prekeys.push({ id, publicKey: publicKey.serialize() });
-    index.nextPrekeyId = prekeyIdAfter(id, 1);
-  }
-
+  const prekeys = makePrekeys(index, counts.prekeys, changes);
   const makeKem = (): { id: number; record: Signal.KyberPreKeyRecord } => {
     const id = index.nextKemPrekeyId;
     const pair = Signal.KEMKeyPair.generate();

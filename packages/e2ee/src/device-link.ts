@@ -5,7 +5,7 @@
 import { hash, randomBytes, scryptSync } from 'node:crypto';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import * as Signal from '@signalapp/libsignal-client';
-import { isInteropId, type InteropId } from './addresses.ts';
+import { isInteropId, type InteropId } from '@drawbridge/wire/jid';
 import {
   type LinkRequest as LinkRequestMessage,
   LinkRequestSchema,

@@ -4,7 +4,7 @@
 // Source: docs/protocol/09-content.md section 9.4.
 import { createHash } from 'node:crypto';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import type { InteropId } from './addresses.ts';
+import type { InteropId } from '@drawbridge/wire/jid';
 import { type IdentityRecord, IdentityRecordSchema } from './gen/device_pb.ts';
 import type { StagedStore } from './staged.ts';
 import type { StoreChange } from './stores.ts';

@@ -2,7 +2,7 @@
 // Knows nothing of tickets, names or stores beyond the rows of identities.
 // Source: docs/protocol/09-content.md section 9.5.
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { isInteropId, type InteropId } from './addresses.ts';
+import { isInteropId, type InteropId } from '@drawbridge/wire/jid';
 import { IdentityRecordSchema } from './gen/device_pb.ts';
 import { identityFingerprint } from './identities.ts';
 import type { StoreChange } from './stores.ts';

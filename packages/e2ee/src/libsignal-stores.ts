@@ -3,7 +3,8 @@
 // Knows nothing of stanzas; locks are held by the caller.
 // Source: libsignal-client 0.103 (store interfaces); Signal's PQXDH specification section 3.3 (last-resort keys).
 import * as Signal from '@signalapp/libsignal-client';
-import { encodeDeviceAddress, type InteropId } from './addresses.ts';
+import type { InteropId } from '@drawbridge/wire/jid';
+import { encodeDeviceAddress } from './addresses.ts';
 import { MAX_LAST_RESORT_USES } from './device-keys.ts';
 import {
   adoptIdentity,

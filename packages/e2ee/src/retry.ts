@@ -3,6 +3,8 @@
 // Source: docs/protocol/09-content.md section 9.7; libsignal's DecryptionErrorMessage and PlaintextContent.
 import { createHash } from 'node:crypto';
 import * as Signal from '@signalapp/libsignal-client';
+import type { SessionKind } from '@drawbridge/wire/envelope';
+import type { StanzaId } from '@drawbridge/wire/jid';
 import { type DeviceAddress, encodeDeviceAddress, isDeviceId } from './addresses.ts';
 import type { Result } from './suite.ts';
 
@@ -13,7 +15,7 @@ export const MAX_RETRIES_PER_DEVICE = 20;
 export const RETRY_WINDOW_MS = 3_600_000;
 
 /** 48 bits of the SHA-256 of a stanza id: stands in the `timestamp` of a decryption error, since stanzas show no time. */
-export function stanzaTag(stanzaId: string): number {
+export function stanzaTag(stanzaId: StanzaId): number {
   return createHash('sha256').update(stanzaId).digest().readUIntBE(0, 6);
 }
 
@@ -23,9 +25,9 @@ export function stanzaTag(stanzaId: string): number {
  */
 export function makeDecryptionError(failed: {
   readonly from: DeviceAddress;
-  readonly kind: 'prekey' | 'session';
+  readonly kind: SessionKind;
   readonly bytes: Uint8Array;
-  readonly stanzaId: string;
+  readonly stanzaId: StanzaId;
 }): Result<Uint8Array, { readonly code: 'not-a-message' }> {
   const type = failed.kind === 'prekey' ? Signal.CiphertextMessageType.PreKey : Signal.CiphertextMessageType.Whisper;
   try {
@@ -75,7 +77,7 @@ export type RetryDecision = { readonly allowed: boolean; readonly attempt: numbe
 export function decideRetry(
   purpose: 'request' | 'resend',
   device: DeviceAddress,
-  stanzaId: string,
+  stanzaId: StanzaId,
   nowMs: number,
   read: (key: string) => Uint8Array | undefined,
 ): RetryDecision {

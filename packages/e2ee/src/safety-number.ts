@@ -2,7 +2,7 @@
 // Knows nothing of sessions or stores. Stable identifiers are the InteropIds (UTF-8).
 // Source: Signal's numeric fingerprint version 2, 5200 iterations; docs/protocol/09-content.md section 9.4.
 import * as Signal from '@signalapp/libsignal-client';
-import type { InteropId } from './addresses.ts';
+import type { InteropId } from '@drawbridge/wire/jid';
 import type { Result, SafetyNumber } from './suite.ts';
 
 const ITERATIONS = 5_200;

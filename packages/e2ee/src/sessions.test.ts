@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as Signal from '@signalapp/libsignal-client';
+import { maxCiphertextBytes } from '@drawbridge/wire/limits';
 import type { DeviceAddress } from './addresses.ts';
 import { MAX_CONTENT_BYTES } from './content/content.ts';
 import { createDevice, type NewDevice } from './device-keys.ts';
 import { decryptErrorAction } from './errors.ts';
 import { createMemoryStore, type MemoryStore } from './memory-store.ts';
-import { MAX_CIPHERTEXT_BYTES, openSignalSuite } from './sessions.ts';
+import { openSignalSuite } from './sessions.ts';
 import { compareScanned } from './safety-number.ts';
 import type { DecryptOutcome, DeviceCiphertext, E2eeSuite, IdentityEvent, RemoteBundle } from './suite.ts';
 
@@ -220,7 +221,7 @@ test('tampered, truncated and foreign bytes are refused and change nothing', asy
   );
   assert.equal(refusal(await receive(bob, alice.suite.local, { kind: 'prekey', bytes })), 'malformed-ciphertext');
   assert.equal(
-    refusal(await receive(bob, alice.suite.local, { kind, bytes: new Uint8Array(MAX_CIPHERTEXT_BYTES + 1) })),
+    refusal(await receive(bob, alice.suite.local, { kind, bytes: new Uint8Array(maxCiphertextBytes + 1) })),
     'malformed-ciphertext',
   );
   assert.equal(refusal(await receive(bob, { interopId: 'nobody', deviceId: 1 }, message!)), 'invalid-address');
@@ -536,7 +537,7 @@ test('content up to its limit fits into a first message; more is refused', async
   await connect(alice, bob);
   const [largest] = await send(alice, [bob], new Uint8Array(MAX_CONTENT_BYTES).fill(7));
   assert.equal(largest!.kind, 'prekey');
-  assert(largest!.bytes.length <= MAX_CIPHERTEXT_BYTES);
+  assert(largest!.bytes.length <= maxCiphertextBytes);
   const outcome = await receive(bob, alice.suite.local, largest!);
   assert(outcome.kind === 'content' && outcome.content.length === MAX_CONTENT_BYTES);
   const target = { to: bobPerson, devices: [{ deviceId: 1 }], content: new Uint8Array(MAX_CONTENT_BYTES + 1) };

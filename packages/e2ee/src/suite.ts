@@ -1,7 +1,9 @@
 // The interface of an end-to-end encryption suite. `signal-1` (sessions.ts) is one; another may take its place.
 // Types only: knows nothing of libsignal, stanzas, streams or storage.
 // Source: docs/protocol/06-stanzas.md (envelope, key directory), docs/protocol/09-content.md.
-import type { DeviceAddress, InteropId } from './addresses.ts';
+import type { CiphertextKind, SessionKind } from '@drawbridge/wire/envelope';
+import type { InteropId } from '@drawbridge/wire/jid';
+import type { DeviceAddress } from './addresses.ts';
 import type { Commit, StoreChange } from './stores.ts';
 
 export type { DeviceAddress };
@@ -10,9 +12,6 @@ export type Result<T, E> = { readonly ok: true; readonly value: T } | { readonly
 
 /** Why a content is not taken for what it came as: it says no place, or another one (content/binding.ts). */
 export type Misbound = 'missing' | 'place';
-
-/** `kind` of a `<ciphertext/>`. */
-export type CiphertextKind = 'prekey' | 'session' | 'plaintext-retry';
 
 /** A recipient's device as the directory lists it; a registration id that differs from the session's makes the session stale. */
 export type KnownDevice = { readonly deviceId: number; readonly registrationId?: number };
@@ -28,7 +27,7 @@ export type DeviceCiphertext = {
   readonly to: InteropId;
   readonly deviceId: number;
   readonly registrationId: number;
-  readonly kind: 'prekey' | 'session';
+  readonly kind: SessionKind;
   readonly bytes: Uint8Array;
 };
 

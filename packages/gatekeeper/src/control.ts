@@ -7,6 +7,7 @@ import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import { openMediaStorage } from '@drawbridge/provider/media-storage';
 import { createProvider, type Provider as OwnUsers } from '@drawbridge/provider/provider';
 import type { Element } from '@drawbridge/wire/element';
+import type { InteropId } from '@drawbridge/wire/jid';
 import { type Budgets, createBudgets } from './budgets.ts';
 import type { Config } from './config-schema.ts';
 import { mayReach } from './consent/may-reach.ts';
@@ -54,7 +55,7 @@ export type BulkEnlistment = {
   readonly device: DeviceJson;
 };
 export type BulkResult =
-  | { readonly kind: 'enlisted'; readonly interopId: string; readonly deviceId: number }
+  | { readonly kind: 'enlisted'; readonly interopId: InteropId; readonly deviceId: number }
   | { readonly kind: 'refused'; readonly code: EnlistRefusal | 'device-keys-refused' | 'identifier-refused' };
 
 export type Control = {

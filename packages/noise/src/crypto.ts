@@ -1,4 +1,5 @@
 // The primitives a Noise protocol is made of, as a port: this package computes no cryptography itself.
+// Types alone.
 // Source: Noise Protocol Framework revision 34, sections 4 and 12. All names are the specification's.
 
 export const publicKeyBytes = 32;

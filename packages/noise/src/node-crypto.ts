@@ -1,6 +1,7 @@
 // The primitives on node:crypto: everywhere, and where sodium-native has no binary (platform-crypto.ts).
 // Measured choices: AES keys in the form that this Node takes fastest (`keyForm`), public keys as JWK (SPKI costs twice
 // as much or more), one-shot hashes, HKDF of plain bytes.
+// Knows nothing of handshakes.
 
 import {
   createCipheriv,

@@ -1,5 +1,6 @@
 // The fastest primitives that work here: libsodium where sodium-native has a binary for this machine that computes what it
 // should, else node:crypto. Both speak all ciphers; what differs is their price. Source: docs/decisions/0035.
+// Knows nothing of handshakes.
 import { createRequire } from 'node:module';
 import type { NoiseCrypto } from './crypto.ts';
 import { generatePrivateKey, nodeCrypto } from './node-crypto.ts';

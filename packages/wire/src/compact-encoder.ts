@@ -20,6 +20,7 @@ import {
   numberOf,
   parsed,
 } from './compact-value.ts';
+import type { InteropId } from './jid.ts';
 
 /** First byte of a child. */
 export const head = { text: 0x00, literalElement: 0x01 } as const;
@@ -109,7 +110,7 @@ export class CompactWriter implements CompactStrokes {
   }
 
   /** The value `<interopId>@<domain>`, with a device other than 0 `<interopId>@<domain>/<device>`. */
-  interopAddress(interopId: string, domain: string, device: number, context: CompactContext): void {
+  interopAddress(interopId: InteropId, domain: string, device: number, context: CompactContext): void {
     this.reserve(fixedValueBytes);
     let packed = domain === context.defaultDomain ? packedInteropId(interopId) : undefined;
     if (packed === undefined) {

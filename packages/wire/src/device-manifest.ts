@@ -2,7 +2,7 @@
 // takes it. The signature itself is checked by a function of the caller's.
 // Knows nothing of keys, stores, clocks or who serves it.
 // Source: docs/protocol/09-content.md section 9.12; canonical form: RFC 8785 for ASCII texts and whole numbers.
-import { isInteropId, parseDeviceId, parseRegistrationId } from './jid.ts';
+import { isInteropId, parseDeviceId, parseRegistrationId, type InteropId } from './jid.ts';
 
 export const manifestLimits = {
   maxDevices: 127,
@@ -28,7 +28,7 @@ export type DeviceManifest = {
   /** The gatekeeper's. */
   readonly domain: string;
   readonly provider: string;
-  readonly interopId: string;
+  readonly interopId: InteropId;
   /** Grows with every manifest of this person, from 1. */
   readonly epoch: number;
   readonly issuedAtMs: number;
@@ -143,7 +143,7 @@ function isDevice(value: unknown): value is ManifestDevice {
  */
 export function verifyManifest(
   signed: SignedManifest,
-  expected: { readonly domain: string; readonly provider: string; readonly interopId: string },
+  expected: { readonly domain: string; readonly provider: string; readonly interopId: InteropId },
   known: { readonly epoch: number; readonly text: string } | undefined,
   nowMs: number,
   isSignedBy: (bytes: Uint8Array, signature: Uint8Array) => boolean,
@@ -183,7 +183,7 @@ export function possessionSignedBytes(statement: {
   readonly issuer: string;
   /** RFC 7638 thumbprint of the device key: `jkt` of the ownership proof. */
   readonly deviceKeyThumbprint: string;
-  readonly subject: { readonly interopId: string } | { readonly nonce: string };
+  readonly subject: { readonly interopId: InteropId } | { readonly nonce: string };
 }): Uint8Array {
   const { issuer, deviceKeyThumbprint, subject } = statement;
   // Members in alphabetical order, as in a manifest.

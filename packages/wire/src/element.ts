@@ -2,6 +2,7 @@
 // Source: RFC 6120 section 8, RFC 6120 section 11 (restricted XML), Namespaces in XML 1.0.
 
 import type { CompactContext } from './compact-value.ts';
+import type { InteropId } from './jid.ts';
 
 /**
  * One XML element with its namespace resolved.
@@ -27,7 +28,7 @@ export interface CompactStrokes {
   /** A token, a shape or a number. */
   byte(value: number): void;
   /** The value `<interopId>@<domain>`, with a device other than 0 `<interopId>@<domain>/<device>`. */
-  interopAddress(interopId: string, domain: string, device: number, context: CompactContext): void;
+  interopAddress(interopId: InteropId, domain: string, device: number, context: CompactContext): void;
   attribute(name: string, value: string, context: CompactContext): void;
   /** An element of this token without attributes or children. */
   emptyElement(token: number): void;

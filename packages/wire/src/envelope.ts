@@ -16,13 +16,25 @@ import {
   isElement,
 } from './element.ts';
 import { parseDateTime } from './date-time.ts';
-import { type Jid, formatJid, isInteropId, isStanzaId, parseDeviceId, parseJid, parseRegistrationId } from './jid.ts';
+import {
+  type Jid,
+  formatJid,
+  isInteropId,
+  isStanzaId,
+  parseDeviceId,
+  parseJid,
+  parseRegistrationId,
+  type InteropId,
+  type StanzaId,
+} from './jid.ts';
 import { maxCiphertextBytes, maxCiphertexts, maxEnvelopeBytes, maxSuiteLength } from './limits.ts';
 import { NS_CLIENT, NS_DELAY, NS_DELIVERY, NS_E2EE, NS_ERRORS, NS_HINTS } from './namespaces.ts';
 import { type StanzaErrorCondition, stanzaErrorElement } from './stanza-error.ts';
 import { escapeValue } from './xml-encoder.ts';
 
-export type CiphertextKind = 'prekey' | 'session' | 'plaintext-retry';
+/** Inside a session: what is end-to-end encrypted. */
+export type SessionKind = 'prekey' | 'session';
+export type CiphertextKind = SessionKind | 'plaintext-retry';
 
 /** One device's ciphertext: bytes, or the canonical base64 of them, whichever arrived. */
 export type Ciphertext = {
@@ -40,7 +52,7 @@ export type EnvelopeMessage = {
   readonly to: Jid;
   /** The device that `to` names, or undefined when all are meant. */
   readonly toDevice: number | undefined;
-  readonly id: string;
+  readonly id: StanzaId;
   readonly type: 'chat' | 'normal' | undefined;
   readonly suite: string;
   readonly fromDevice: number;
@@ -57,7 +69,7 @@ export type DeviceMessage = {
   readonly kind: 'device-message';
   readonly from: Jid;
   readonly to: Jid;
-  readonly id: string;
+  readonly id: StanzaId;
   readonly type: 'chat' | 'normal' | undefined;
   readonly suite: string;
   /** The sending device; always the resource of `from`. */
@@ -402,7 +414,7 @@ export function ciphertextBytes(payload: string | Uint8Array): Uint8Array {
 
 /** Whose message it is: the sending device is the one that the envelope names. */
 export type Sender = {
-  readonly interopId: string;
+  readonly interopId: InteropId;
   readonly domain: string;
   /** `<interopId>@<domain>/<device>`. */
   readonly fullJid: string;
@@ -619,12 +631,12 @@ export function parseDeviceList(el: Element): DeviceList | undefined {
  * `<message from='domain' to='full'><placed id='m1'/></message>`: tells a device where among what it receives the gatekeeper
  * placed a message that it sent to its person's other devices (section 6.1).
  */
-export function placedNotice(domain: string, to: string, id: string): Element {
+export function placedNotice(domain: string, to: string, id: StanzaId): Element {
   return element('message', NS_CLIENT, { from: domain, to }, [element('placed', NS_DELIVERY, { id })]);
 }
 
 /** The id of the message that was placed; undefined when this says no such thing. Whose word it is, is the caller's to see. */
-export function parsePlaced(el: Element): string | undefined {
+export function parsePlaced(el: Element): StanzaId | undefined {
   const placed = childElement(el, 'placed', NS_DELIVERY);
   const id = placed === undefined ? undefined : attribute(placed, 'id');
   return id !== undefined && isStanzaId(id) ? id : undefined;

@@ -1,5 +1,6 @@
 // InteropIds in both their forms, as text and packed: those seen lately are found instead of being computed for each
 // message. Only a memory of what the codec computes anyway; what is forgotten is computed again.
+// Knows nothing of stanzas or streams.
 // Source: docs/protocol/07-compact-codec.md section 7.5.
 
 import { encodeInteropId } from './jid.ts';

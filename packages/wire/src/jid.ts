@@ -2,6 +2,12 @@
 // Source: docs/protocol/01-identifiers.md, RFC 7622.
 
 import { maxDeviceId, maxJidPartBytes, maxRegistrationId, maxStanzaIdLength } from './limits.ts';
+import type { Named } from './names.ts';
+
+/** `<provider number>-<26 characters of lower-case base32>`: a person at one gatekeeper. */
+export type InteropId = Named<'InteropId'>;
+/** What a sender calls one of its stanzas: `[A-Za-z0-9._~:+/=-]{1,64}`. */
+export type StanzaId = Named<'StanzaId'>;
 
 /** An address in its parts; an empty string is an absent part. `domain` is never empty. */
 export type Jid = { readonly local: string; readonly domain: string; readonly resource: string };
@@ -131,7 +137,7 @@ export function providerNumberOf(interopId: string): number | undefined {
  * Makes an InteropId of a provider number (0..65535) and 16 random bytes.
  * Throws on other numbers or sizes: both come from our own code.
  */
-export function encodeInteropId(providerNumber: number, randomBytes16: Uint8Array): string {
+export function encodeInteropId(providerNumber: number, randomBytes16: Uint8Array): InteropId {
   if (!Number.isInteger(providerNumber) || providerNumber < 0 || providerNumber > maxProviderNumber) {
     throw new RangeError('a provider number is 0..65535');
   }

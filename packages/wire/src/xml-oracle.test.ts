@@ -57,7 +57,8 @@ function readWithSaxes(text: string): Element | 'refused' | 'restricted' {
     const attrs: string[] = [];
     for (const { uri, local, value, prefix } of Object.values(tag.attributes)) {
       if (uri === NS_XMLNS) continue;
-      const name = prefix === '' ? local : uri === NS_XML && local === 'lang' ? 'xml:lang' : `{${uri}}${local}`;
+      const prefixed = uri === NS_XML && local === 'lang' ? 'xml:lang' : `{${uri}}${local}`;
+      const name = prefix === '' ? local : prefixed;
       attrs.push(name, value);
     }
     const el: Open = { name: tag.local, ns: tag.uri, attrs, children: [] };

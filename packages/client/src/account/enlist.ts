@@ -1,7 +1,7 @@
 // The gatekeeper's HTTP calls: its reference offer, enlistment, further devices, status, withdrawal.
 // Knows nothing of streams, sessions or stores; proofs are arguments.
 // Source: docs/protocol/03-http.md.
-import { isInteropId, parseJid } from '@drawbridge/wire/jid';
+import { isInteropId, parseJid, type InteropId } from '@drawbridge/wire/jid';
 import { ClientError, type ClientErrorCode } from '../errors.ts';
 import { callJson, type HttpAnswer, type HttpTrust, isHttpsUrl, isRecord, type Problem } from '../connection/http.ts';
 
@@ -50,7 +50,7 @@ export type EnlistRequest = {
 };
 
 export type Enlistment = {
-  readonly interopId: string;
+  readonly interopId: InteropId;
   readonly deviceId: number;
   /** Full JID of the device. */
   readonly jid: string;
@@ -58,7 +58,7 @@ export type Enlistment = {
 };
 
 export type EnlistmentStatus = {
-  readonly interopId: string;
+  readonly interopId: InteropId;
   readonly identifier: string;
   readonly status: string;
   readonly devices: readonly { readonly deviceId: number; readonly enlistedAt: string | number }[];
@@ -92,7 +92,7 @@ export async function enlistDevice(
 /** Enlists a further device of a person; a device that is there must have authorised its key. */
 export async function addDevice(
   http: string,
-  interopId: string,
+  interopId: InteropId,
   request: EnlistRequest,
   trust: HttpTrust,
 ): Promise<Enlistment> {
@@ -102,7 +102,7 @@ export async function addDevice(
 
 export async function fetchStatus(
   http: string,
-  interopId: string,
+  interopId: InteropId,
   proof: string,
   trust: HttpTrust,
 ): Promise<EnlistmentStatus> {
@@ -127,7 +127,7 @@ export async function fetchStatus(
 /** Withdraws the person: everything that is kept of them is deleted. */
 export async function withdrawEnlistment(
   http: string,
-  interopId: string,
+  interopId: InteropId,
   proof: string,
   trust: HttpTrust,
 ): Promise<void> {

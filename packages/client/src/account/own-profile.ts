@@ -7,6 +7,7 @@ import { contentPayload } from '../inbox/inbox.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import type { Transaction } from '../store/store.ts';
 import { readChat, readProfile, writeChat } from '../store/records.ts';
+import type { ChatId } from '../history/message-names.ts';
 
 export class OwnProfile {
   readonly #authoring: Authoring;
@@ -24,7 +25,7 @@ export class OwnProfile {
   }
 
   /** Queues the profile for somebody who does not have it in its present form. */
-  introduce(tx: Transaction, chat: string): void {
+  introduce(tx: Transaction, chat: ChatId): void {
     const known = readProfile(tx, this.#authoring.own);
     const before = readChat(tx, chat);
     if (known === undefined || before.profileSent?.id === known.id) return;

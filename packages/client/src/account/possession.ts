@@ -6,12 +6,13 @@ import { createHash } from 'node:crypto';
 import type { DeviceKeys } from '@drawbridge/e2ee/device-keys';
 import { signAsIdentity } from '@drawbridge/e2ee/identity-signature';
 import { possessionSignedBytes } from '@drawbridge/wire/device-manifest';
+import type { InteropId } from '@drawbridge/wire/jid';
 
 /** Bound to the ownership proof of a first enlistment, or to the enlistment that a further device joins. Base64. */
 export function signPossession(
   keys: DeviceKeys,
   issuer: string,
-  of: { readonly proof: string } | { readonly interopId: string },
+  of: { readonly proof: string } | { readonly interopId: InteropId },
 ): string {
   const subject =
     'proof' in of ? { nonce: createHash('sha256').update(of.proof).digest('base64url') } : { interopId: of.interopId };

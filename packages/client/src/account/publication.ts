@@ -4,6 +4,7 @@
 import type { DeviceKeys } from '@drawbridge/e2ee/device-keys';
 import { SIGNAL_SUITE } from '@drawbridge/e2ee/sessions';
 import type { KeyPublication } from '@drawbridge/e2ee/suite';
+import { decodeJson, stringifyBytes } from '../store/json-bytes.ts';
 import type { DeviceRecord } from './enlist.ts';
 
 export function deviceRecord(keys: DeviceKeys, publication: KeyPublication): DeviceRecord {
@@ -26,20 +27,13 @@ export function deviceRecord(keys: DeviceKeys, publication: KeyPublication): Dev
   };
 }
 
+/** In the form of version 0.1.0, which wrote it so. */
 export function encodePublication(publication: KeyPublication): string {
-  // Buffers turn themselves into something else before a replacer sees them: it looks at what they were.
-  return JSON.stringify(publication, function replace(this: Record<string, unknown>, key, value: unknown) {
-    const bytes = this[key];
-    return bytes instanceof Uint8Array ? { base64: base64(bytes) } : value;
-  });
+  return stringifyBytes(publication, base64 => ({ base64 }));
 }
 
 export function decodePublication(text: string): KeyPublication {
-  return JSON.parse(text, (_, value: unknown) =>
-    typeof value === 'object' && value !== null && 'base64' in value
-      ? Buffer.from(String(value.base64), 'base64')
-      : value,
-  ) as KeyPublication;
+  return decodeJson(Buffer.from(text), 'base64') as KeyPublication;
 }
 
 function base64(bytes: Uint8Array): string {

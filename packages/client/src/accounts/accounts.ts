@@ -2,6 +2,7 @@
 // one stream of messages, one close.
 // Knows nothing of what an account does: each is a `Client` in a folder of its own.
 import { join } from 'node:path';
+import type { InteropId } from '@drawbridge/wire/jid';
 import { type Client, openClient } from '../client.ts';
 import type { Message } from '../chats/presenting.ts';
 import { ClientError } from '../errors.ts';
@@ -16,7 +17,7 @@ export type AccountsOptions = Pick<ClientOptions, 'folder' | 'passphrase' | 'key
 export type MergedContact = {
   readonly provider: string;
   readonly identifier: string;
-  readonly reachedBy: readonly { readonly account: string; readonly interopId: string }[];
+  readonly reachedBy: readonly { readonly account: string; readonly interopId: InteropId }[];
 };
 
 export type AccountMessage = { readonly account: string; readonly message: Message };

@@ -15,7 +15,6 @@ import {
   exportMessages,
   isShown,
   listMessages,
-  type MessageName,
   type MessageRow,
   type ScanContext,
   searchMessages,
@@ -24,6 +23,7 @@ import {
 import type { MessageRecord } from '../history/message-log.ts';
 import { readChat, readProfile } from '../store/records.ts';
 import { type Message, presentMessage } from './presenting.ts';
+import { type ChatId, chatWith, personOf, type MessageName } from '../history/message-names.ts';
 
 /** A chat as a list of chats shows it. */
 export type Chat = {
@@ -68,11 +68,11 @@ export class Chats {
     const nowMs = this.#device.clock.nowMs();
     const page = { skip: Math.max(0, skip), limit: clamp(limit, chatLimits.maxChatsPerPage), archived };
     const rows = this.#device.transaction(tx =>
-      chatPage(tx, own, page).map(row => ({ ...row, profile: readProfile(tx, row.chat.chat)?.profile })),
+      chatPage(tx, own, page).map(row => ({ ...row, profile: readProfile(tx, personOf(row.chat.chat))?.profile })),
     );
     return Promise.all(
       rows.map(async ({ chat, lastMessage, profile }) => ({
-        with: await this.#lifecycle.worker().people.contact(chat.chat),
+        with: await this.#lifecycle.worker().people.contact(personOf(chat.chat)),
         profile,
         unread: chat.unread,
         lastAtMs: chat.lastAtMs,
@@ -241,12 +241,12 @@ export class Chats {
     return { transaction: work => this.#device.transaction(work), own: this.#device.own() };
   }
 
-  async #scope(chat: Recipient | undefined): Promise<{ readonly chat?: string }> {
-    return chat === undefined ? {} : { chat: await this.#lifecycle.worker().people.resolve(chat) };
+  async #scope(chat: Recipient | undefined): Promise<{ readonly chat?: ChatId }> {
+    return chat === undefined ? {} : { chat: chatWith(await this.#lifecycle.worker().people.resolve(chat)) };
   }
 
-  async #other(chat: Recipient): Promise<string> {
-    return this.#lifecycle.worker().people.other(chat);
+  async #other(chat: Recipient): Promise<ChatId> {
+    return chatWith(await this.#lifecycle.worker().people.other(chat));
   }
 
   async #present({ sequence, message }: MessageRow): Promise<ShownMessage> {

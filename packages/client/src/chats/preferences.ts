@@ -10,6 +10,7 @@ import { type ChatSettings, defaultsKey, isOn, type Timer, timerLimits } from '.
 import { historyLimits } from '../history/history.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import { listCapabilities, readChat, writeChat } from '../store/records.ts';
+import { type ChatId, personOf } from '../history/message-names.ts';
 
 export class Preferences {
   readonly #authoring: Authoring;
@@ -23,7 +24,7 @@ export class Preferences {
   }
 
   /** Messages of this chat from now on disappear so long after they were read; 0: they stay. For both sides. */
-  setTimer(chat: string, seconds: number): void {
+  setTimer(chat: ChatId, seconds: number): void {
     const events = this.#authoring.transaction(tx => {
       const said: ClientEvent[] = [];
       // Of several that were set at once each has to be replaced by name.
@@ -40,14 +41,14 @@ export class Preferences {
   }
 
   /** Without a chat: what holds for all chats that say nothing of their own. */
-  set(chat: string | undefined, settings: ChatSettings): void {
-    const named = chat === undefined ? {} : { chat };
+  set(chat: ChatId | undefined, settings: ChatSettings): void {
+    const named = chat === undefined ? {} : { chat: personOf(chat) };
     const chats = [{ ...named, ...settings }];
     this.#authoring.announce(this.#authoring.transaction(tx => this.#authoring.sync(tx, { chats })));
   }
 
   /** Text that is not sent yet; of this device alone. Empty: none. */
-  setDraft(chat: string, text: string): void {
+  setDraft(chat: ChatId, text: string): void {
     if (Buffer.byteLength(text) > historyLimits.maxDraftBytes) {
       throw new ClientError('invalid-argument', { detail: 'draft' });
     }
@@ -59,8 +60,8 @@ export class Preferences {
   }
 
   /** What some device of a person can't show; undefined when nothing is known of their devices. */
-  lacking(chat: string): Capability[] | undefined {
-    return this.#authoring.transaction(tx => lackingOf(listCapabilities(tx, chat), this.#authoring.nowMs()));
+  lacking(chat: ChatId): Capability[] | undefined {
+    return this.#authoring.transaction(tx => lackingOf(listCapabilities(tx, personOf(chat)), this.#authoring.nowMs()));
   }
 
   async typing(to: string, state: 'started' | 'stopped'): Promise<void> {
@@ -73,9 +74,9 @@ export class Preferences {
 }
 
 /** A setting names the one that it replaces as what it answers. */
-function replacing(content: Content, { id, by, atMs }: Timer, chat: string): Content {
+function replacing(content: Content, { id, by, atMs }: Timer, chat: ChatId): Content {
   return {
     ...content,
-    replyTo: { target: { messageId: bytesOf(id), author: by ?? chat, sentAtMs: atMs }, excerpt: '' },
+    replyTo: { target: { messageId: bytesOf(id), author: by ?? personOf(chat), sentAtMs: atMs }, excerpt: '' },
   };
 }

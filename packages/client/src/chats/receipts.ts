@@ -7,12 +7,13 @@ import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { type Authoring, refOf } from '../history/authoring.ts';
 import { defaultsKey, isOn } from '../history/chat-state.ts';
-import { take } from '../history/conversation.ts';
-import { historyLimits, listMessages, type MessageName } from '../history/history.ts';
+import { addFact } from '../history/conversation.ts';
+import { historyLimits, listMessages } from '../history/history.ts';
 import { type MessageRecord, type ReceiptKind, viewOf } from '../history/message-log.ts';
 import { type Outbox, outboxLimits } from '../outbox/outbox.ts';
 import type { Transaction } from '../store/store.ts';
 import { readChat, readEntry } from '../store/records.ts';
+import { type ChatId, personOf, type MessageName } from '../history/message-names.ts';
 
 export class Receipts {
   readonly #authoring: Authoring;
@@ -34,7 +35,7 @@ export class Receipts {
   }
 
   /** Everything unread of a chat. */
-  markChatRead(chat: string): void {
+  markChatRead(chat: ChatId): void {
     const { own } = this.#authoring;
     const unread = this.#authoring.transaction(tx => {
       const found: MessageRecord[] = [];
@@ -61,7 +62,7 @@ export class Receipts {
       const message = viewOf({ ...entry, posted }, own);
       if (message === undefined) return undefined;
       const readAtMs = this.#authoring.nowMs();
-      const reads = [{ message: refOf(message), chat: message.chat, readAtMs, opened: true }];
+      const reads = [{ message: refOf(message), chat: personOf(message.chat), readAtMs, opened: true }];
       const events = this.#authoring.sync(tx, { reads });
       this.#tell(tx, message.chat, 'played', [message.id]);
       return { message, events };
@@ -80,7 +81,7 @@ export class Receipts {
         const readAtMs = this.#authoring.nowMs();
         const reads = messages
           .slice(at, at + maxSyncEntries)
-          .map(message => ({ message: refOf(message), chat: message.chat, readAtMs }));
+          .map(message => ({ message: refOf(message), chat: personOf(message.chat), readAtMs }));
         events.push(...this.#authoring.sync(tx, { reads }));
       }
       for (const [chat, those] of Map.groupBy(messages, message => message.chat)) {
@@ -100,12 +101,12 @@ export class Receipts {
     if (message === undefined || message.author === own) return [];
     if (receipt === 'read') return message.read === true ? [] : [message];
     if (entry?.receipts?.played !== undefined) return [];
-    take(tx, own, message, { kind: 'receipt', receipt, atMs: this.#authoring.nowMs() });
+    addFact(tx, own, message, { kind: 'receipt', receipt, atMs: this.#authoring.nowMs() });
     return [message];
   }
 
   /** A receipt, when that is switched on. */
-  #tell(tx: Transaction, chat: string, receipt: ReceiptKind, messageIds: readonly string[]): void {
+  #tell(tx: Transaction, chat: ChatId, receipt: ReceiptKind, messageIds: readonly string[]): void {
     const field = receipt === 'played' ? 'sendPlayed' : 'sendRead';
     if (!isOn(field, readChat(tx, chat), readChat(tx, defaultsKey), true)) return;
     for (let at = 0; at < messageIds.length; at += outboxLimits.maxReceipts) {

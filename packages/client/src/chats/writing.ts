@@ -8,10 +8,10 @@ import type { OwnProfile } from '../account/own-profile.ts';
 import { ClientError } from '../errors.ts';
 import { type Authoring, bytesOf, refOf } from '../history/authoring.ts';
 import { fallbackFor, lackingOf } from '../history/capabilities.ts';
-import type { MessageName } from '../history/history.ts';
 import { type MessageRecord, type ShownBody, textVersions } from '../history/message-log.ts';
 import type { Transaction } from '../store/store.ts';
 import { listCapabilities, readChat, readEntry } from '../store/records.ts';
+import { type ChatId, personOf, type MessageName } from '../history/message-names.ts';
 
 /** Text, or another kind of message (`kind` says which). */
 export type Outgoing = ((TextBody & { readonly kind?: 'text' }) | ShownBody) & {
@@ -33,7 +33,7 @@ export class Writing {
    * Puts a message into the outbox and the history, in one transaction (`within` runs in it too). It leaves as soon as
    * there is a stream.
    */
-  send(chat: string, outgoing: Outgoing, within: (tx: Transaction) => void = () => {}): MessageRecord {
+  send(chat: ChatId, outgoing: Outgoing, within: (tx: Transaction) => void = () => {}): MessageRecord {
     const authoring = this.#authoring;
     const { replyTo, viewOnce, ...given } = outgoing;
     const body: ShownBody = given.kind === undefined ? { ...given, kind: 'text' } : given;
@@ -43,7 +43,7 @@ export class Writing {
       const { timer } = readChat(tx, chat);
       const expiry = timer === undefined || timer.seconds === 0 ? {} : { expiresAfterSeconds: timer.seconds };
       const once = viewOnce === true ? { viewOnce } : {};
-      const lacking = lackingOf(listCapabilities(tx, chat), authoring.nowMs());
+      const lacking = lackingOf(listCapabilities(tx, personOf(chat)), authoring.nowMs());
       const words = fallbackFor(body, viewOnce === true, lacking);
       const fallback = words === undefined ? {} : { fallbackText: words };
       const sentAtMs = authoring.nowMs();
@@ -110,7 +110,7 @@ export class Writing {
   /** Deletes a message for oneself, on all devices of this person. */
   hide(target: MessageName): void {
     const message = this.#authoring.needMessage(target);
-    const hidden = [{ message: refOf(message), chat: message.chat }];
+    const hidden = [{ message: refOf(message), chat: personOf(message.chat) }];
     this.#authoring.announce(this.#authoring.transaction(tx => this.#authoring.sync(tx, { hidden })));
   }
 

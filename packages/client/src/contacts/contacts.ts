@@ -1,6 +1,7 @@
 // `client.contacts`: the people that this person writes with. Finds them by name and says what is known of them.
 // Knows nothing of their keys (`client.identities`) or of chats.
 import type { Profile } from '@drawbridge/e2ee/content-kinds';
+import type { InteropId } from '@drawbridge/wire/jid';
 import type { LocalDevice } from '../account/local-device.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import type { Contact, Move, Recipient } from '../directory/people.ts';
@@ -35,12 +36,12 @@ export class Contacts {
   }
 
   /** The name of an InteropId, as far as it is known or can be asked for now. */
-  async get(interopId: string): Promise<Contact> {
+  async get(interopId: InteropId): Promise<Contact> {
     return this.#lifecycle.worker().people.contact(interopId);
   }
 
   /** Everybody whose name is known here, also those who were only looked up; not oneself. */
-  list(): { readonly provider: string; readonly identifier: string; readonly interopId: string }[] {
+  list(): { readonly provider: string; readonly identifier: string; readonly interopId: InteropId }[] {
     const own = this.#device.account?.interopId;
     return this.#device.transaction(listContacts).filter(contact => contact.interopId !== own);
   }

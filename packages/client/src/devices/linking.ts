@@ -17,12 +17,14 @@ import {
 import { DeviceRecordSchema } from '@drawbridge/e2ee/gen/device_pb';
 import type { StoreChange } from '@drawbridge/e2ee/stores';
 import type { KeyPublication, Result } from '@drawbridge/e2ee/suite';
+import type { InteropId } from '@drawbridge/wire/jid';
 import { addDevice } from '../account/enlist.ts';
 import type { LocalDevice } from '../account/local-device.ts';
 import { signPossession } from '../account/possession.ts';
 import { deviceRecord } from '../account/publication.ts';
 import { ClientError } from '../errors.ts';
-import { type AccountRecord, decodeJson, encodeJson, readSetting, writeSetting } from '../store/records.ts';
+import { decodeJson, encodeJson } from '../store/json-bytes.ts';
+import { type AccountRecord, readSetting, writeSetting } from '../store/records.ts';
 import { inherit, type InheritedPerson, knownPeople } from './inheritance.ts';
 
 /** Shown by the new device: `code` for the other one to read, `requestCode` for a person to compare there. */
@@ -34,7 +36,7 @@ export type LinkAnswer = { readonly identifier: string; readonly provider: strin
 /** What a ticket held, until the gatekeeper has admitted the device. */
 type Aside = {
   readonly openedAtMs: number;
-  readonly interopId: string;
+  readonly interopId: InteropId;
   readonly signingKey: string;
   readonly keys: DeviceKeys;
   readonly changes: readonly StoreChange[];
@@ -141,7 +143,7 @@ function readAside(device: LocalDevice): Aside | undefined {
 /** What was made for this identity before: the gatekeeper may have admitted it, and its answer was lost. */
 function asideOf(
   device: LocalDevice,
-  opened: { readonly interopId: string; readonly identityKeyPair: Uint8Array },
+  opened: { readonly interopId: InteropId; readonly identityKeyPair: Uint8Array },
 ): Aside | undefined {
   const aside = readAside(device);
   if (aside?.interopId !== opened.interopId) return undefined;

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { DeviceAddress, E2eeSuite, KnownDevice, RemoteBundle } from '@drawbridge/e2ee/suite';
 import { isListed, parseManifest } from '@drawbridge/wire/device-manifest';
+import type { InteropId } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
 import { ClientError } from '../errors.ts';
 import type { MessageRecord } from '../history/message-log.ts';
@@ -63,7 +64,7 @@ export class DeviceLists {
   }
 
   /** Asks the directory. Rejects with `not-found` when they can't be reached. */
-  async fetch(person: string): Promise<JudgedList> {
+  async fetch(person: InteropId): Promise<JudgedList> {
     const { list, judgement } = await this.read(person);
     const holds = judgement?.holds;
     if (holds === undefined) return { devices: list.devices.map(knownDevice), undecided: [] };
@@ -78,7 +79,7 @@ export class DeviceLists {
   }
 
   /** The list as it came, and what holds of it; without a judgement nothing is known of this person's key. */
-  async read(person: string): Promise<{ readonly list: DeviceList; readonly judgement: Judgement | undefined }> {
+  async read(person: InteropId): Promise<{ readonly list: DeviceList; readonly judgement: Judgement | undefined }> {
     const { request, domain } = this.#context;
     const list = await fetchDeviceList(request, `${person}@${domain}`);
     remember(this.#latest, person, list);
@@ -115,7 +116,7 @@ export class DeviceLists {
   }
 
   /** A session was begun under this key: the manifest that came with the list is the last one seen. */
-  async noteSession(person: string): Promise<void> {
+  async noteSession(person: InteropId): Promise<void> {
     const list = this.#latest.get(person);
     const identityKey = await this.#keyInForce(person);
     if (list !== undefined && identityKey !== undefined) this.#take(person, list, identityKey);
@@ -148,11 +149,11 @@ export class DeviceLists {
     this.#reportUnlisted(interopId, deviceId);
   }
 
-  #isOwn(person: string): boolean {
+  #isOwn(person: InteropId): boolean {
     return person === this.#context.suite.local.interopId;
   }
 
-  async #keyInForce(person: string): Promise<Uint8Array | undefined> {
+  async #keyInForce(person: InteropId): Promise<Uint8Array | undefined> {
     const { suite, ownIdentityKey } = this.#context;
     if (person === suite.local.interopId) return ownIdentityKey();
     const known = await suite.readIdentity(person);
@@ -161,7 +162,7 @@ export class DeviceLists {
     throw new ClientError('store-failed', { cause: known.error });
   }
 
-  #judge(tx: Transaction, interopId: string, list: DeviceList, identityKey: Uint8Array): Judgement {
+  #judge(tx: Transaction, interopId: InteropId, list: DeviceList, identityKey: Uint8Array): Judgement {
     const { domain, clock } = this.#context;
     const record = readManifest(tx, interopId);
     const known = record?.identity === identityFingerprint(identityKey) ? record : undefined;
@@ -170,7 +171,7 @@ export class DeviceLists {
   }
 
   /** Keeps what is new, and tells what changed. */
-  #take(person: string, list: DeviceList, identityKey: Uint8Array): Judgement {
+  #take(person: InteropId, list: DeviceList, identityKey: Uint8Array): Judgement {
     return this.#tell(tx => {
       const judgement = this.#judge(tx, person, list, identityKey);
       const { holds, isNew, warning } = judgement;
@@ -197,7 +198,7 @@ export class DeviceLists {
     });
   }
 
-  #warn(tx: Transaction, person: string, warning: ManifestWarning | undefined): Told<void> {
+  #warn(tx: Transaction, person: InteropId, warning: ManifestWarning | undefined): Told<void> {
     if (readWarned(tx, person) === warning) return { value: undefined, changes: [] };
     writeWarned(tx, person, warning);
     if (warning === undefined) return { value: undefined, changes: [] };
@@ -207,7 +208,7 @@ export class DeviceLists {
     };
   }
 
-  #reportUnlisted(interopId: string, deviceId: number): void {
+  #reportUnlisted(interopId: InteropId, deviceId: number): void {
     const { clock, suite } = this.#context;
     const key = `${interopId}/${deviceId}`;
     const isExpected = interopId === suite.local.interopId && clock.nowMs() < this.#expectedUntilMs;

@@ -10,6 +10,7 @@ import {
   type SignedManifest,
   verifyManifest,
 } from '@drawbridge/wire/device-manifest';
+import type { InteropId } from '@drawbridge/wire/jid';
 
 /** The last manifest that was taken, under this identity key. */
 export type KnownManifest = { readonly epoch: number; readonly text: string };
@@ -29,7 +30,7 @@ export type Judgement = {
 
 export type Claimant = {
   readonly domain: string;
-  readonly interopId: string;
+  readonly interopId: InteropId;
   /** Undefined when it is not known here: then the InteropId alone says who it is. */
   readonly provider: string | undefined;
   readonly identityKey: Uint8Array;

@@ -2,7 +2,7 @@
 // not known.
 // Knows nothing of messages, nor of identity keys.
 // Source: docs/protocol/06-stanzas.md section 6.3.
-import { isInteropId, parseJid } from '@drawbridge/wire/jid';
+import { isInteropId, parseJid, type InteropId } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
 import type { ConnectionStatus } from '../connection/connection.ts';
 import { ClientError } from '../errors.ts';
@@ -29,11 +29,11 @@ import { identify, lookUp, type Request } from './directory.ts';
 export type Recipient =
   | string
   | { readonly provider: string; readonly identifier: string }
-  | { readonly interopId: string };
+  | { readonly interopId: InteropId };
 
 /** Somebody, as far as is known here. */
 export type Contact = {
-  readonly interopId: string;
+  readonly interopId: InteropId;
   readonly provider: string | undefined;
   readonly identifier: string | undefined;
 };
@@ -41,19 +41,19 @@ export type Contact = {
 export type PeopleContext = {
   readonly store: EncryptedStore;
   /** The InteropId of this person. */
-  readonly own: string;
+  readonly own: InteropId;
   readonly domain: string;
   readonly request: Request;
   readonly clock: Clock;
   readonly status: () => ConnectionStatus;
   /** Whether this person has compared the safety number of somebody. */
-  readonly isVerified: (interopId: string) => Promise<boolean>;
+  readonly isVerified: (interopId: InteropId) => Promise<boolean>;
   /** A line of a chat that has just come to be. */
   readonly show: (line: MessageRecord) => void;
 };
 
 /** A name that leads to somebody else than before; as in the notice `contact-moved`. */
-export type Move = { readonly provider: string; readonly identifier: string; readonly interopId: string };
+export type Move = { readonly provider: string; readonly identifier: string; readonly interopId: InteropId };
 
 export class People {
   readonly #context: PeopleContext;
@@ -63,7 +63,7 @@ export class People {
   }
 
   /** The InteropId of a recipient; asks the directory for names that are not known yet. */
-  async resolve(recipient: Recipient): Promise<string> {
+  async resolve(recipient: Recipient): Promise<InteropId> {
     if (typeof recipient === 'string') {
       const local = recipient.includes('@') ? parseJid(recipient)?.local : recipient;
       if (local === undefined || !isInteropId(local))
@@ -80,14 +80,14 @@ export class People {
   }
 
   /** The other person of a chat: nobody writes to themselves. */
-  async other(recipient: Recipient): Promise<string> {
+  async other(recipient: Recipient): Promise<InteropId> {
     const chat = await this.resolve(recipient);
     if (chat === this.#context.own) throw new ClientError('invalid-argument', { detail: 'a message to oneself' });
     return chat;
   }
 
   /** Whom a message goes to. Throws `untrusted-identity` while a name of theirs waits for a person's decision. */
-  async addressee(recipient: Recipient): Promise<string> {
+  async addressee(recipient: Recipient): Promise<InteropId> {
     const chat = await this.other(recipient);
     const move = transact(this.#context.store, tx => pendingMoveOf(tx, chat));
     if (move !== undefined) throw movedError(move);
@@ -98,7 +98,7 @@ export class People {
    * Asks the directory, even when the name is known already: people move. Throws `untrusted-identity` when the name was
    * that of somebody who was verified.
    */
-  async find(provider: string, identifier: string): Promise<string> {
+  async find(provider: string, identifier: string): Promise<InteropId> {
     const { store, request, domain } = this.#context;
     try {
       const jid = await lookUp(request, provider, identifier, domain);
@@ -130,7 +130,7 @@ export class People {
   }
 
   /** The directory says that somebody has this name. Gives the move when that is not believed. */
-  async #name(interopId: string, person: ContactRecord): Promise<MoveRecord | undefined> {
+  async #name(interopId: InteropId, person: ContactRecord): Promise<MoveRecord | undefined> {
     const { store, clock, isVerified, show } = this.#context;
     const { provider, identifier } = person;
     const before = transact(store, tx => lastKnownAs(tx, provider, identifier));
@@ -154,7 +154,7 @@ export class People {
   }
 
   /** The name of an InteropId; asked once, then remembered. Unknown parts stay undefined when nobody can say now. */
-  async contact(interopId: string): Promise<Contact> {
+  async contact(interopId: InteropId): Promise<Contact> {
     const { store, request, domain, status } = this.#context;
     let known: ContactRecord | undefined = transact(store, tx => readContact(tx, interopId));
     if (known === undefined && status().kind === 'online') {

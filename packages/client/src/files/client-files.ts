@@ -16,10 +16,12 @@ import { ClientError } from '../errors.ts';
 import type { MessageRecord } from '../history/message-log.ts';
 import { listSaving, noteSaving, readSetting, writeSetting } from '../store/records.ts';
 import { storeError } from '../store/transact.ts';
-import { FileOutbox, type UnsentFile } from './file-outbox.ts';
+import { FileOutbox } from './file-outbox.ts';
+import type { UnsentFile } from './unsent-file.ts';
 import { Files, type OpenedFile, type SendFileOptions, type TransferOptions } from './files.ts';
 import { MediaCopies } from './media-copies.ts';
 import { type FileSource, Spool } from './spool.ts';
+import { chatWith } from '../history/message-names.ts';
 
 /** What is sent: a file by its path, or what an app holds. */
 export type SentFile = SendFileOptions | (Omit<SendFileOptions, 'path'> & { readonly from: FileSource });
@@ -70,7 +72,7 @@ export class ClientFiles {
         const said = caption === '' ? {} : { caption: { text: caption } };
         const { people, writing } = lifecycle.worker();
         return writing.send(
-          await people.addressee(to),
+          chatWith(await people.addressee(to)),
           { kind: 'attachment', attachments: [pointer], ...said },
           within,
         );

@@ -9,7 +9,7 @@ import { encodeSealed, parseSealed } from '@drawbridge/e2ee/attachments';
 import type { Clock } from '../clock.ts';
 import { ClientError, type ClientErrorCode } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
-import type { BegunUpload, FileProgress, Files, SendFileOptions, TransferOptions } from './files.ts';
+import type { BegunUpload, Files, SendFileOptions, TransferOptions } from './files.ts';
 import type { MessageRecord } from '../history/message-log.ts';
 import { transaction } from '../outbox/outbox.ts';
 import {
@@ -21,6 +21,7 @@ import {
   writeUpload,
 } from '../store/records.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
+import type { UnsentFile } from './unsent-file.ts';
 
 export const fileOutboxLimits = {
   /** Files that wait to be sent; one that failed gives way, otherwise a further one is refused. */
@@ -32,19 +33,6 @@ export const fileOutboxLimits = {
   firstRetryMs: 15_000,
   maxRetryMs: 600_000,
 } as const;
-
-/** A file that was to be sent, and has not become a message yet. */
-export type UnsentFile = {
-  readonly id: string;
-  /** InteropId of the person whom it is for. */
-  readonly to: string;
-  readonly path: string;
-  readonly name: string;
-  /** `failed`: it needs a person, and stays in the list until it is dropped. */
-  readonly state: 'waiting' | 'sending' | 'sent' | 'failed';
-  readonly progress?: FileProgress;
-  readonly failure?: { readonly code: ClientErrorCode; readonly detail?: string };
-};
 
 export type FileOutboxContext = {
   readonly store: EncryptedStore;

@@ -13,6 +13,7 @@ import {
 } from '@drawbridge/e2ee/content';
 import type { DeviceSync } from '@drawbridge/e2ee/content-kinds';
 import { nextStamp } from '@drawbridge/e2ee/hybrid-clock';
+import type { InteropId } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
@@ -21,21 +22,22 @@ import type { Outbox } from '../outbox/outbox.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 import { readStamp, writeStamp, writeTranscript } from '../store/records.ts';
 import { transact } from '../store/transact.ts';
-import { take, takeIn } from './conversation.ts';
-import { type MessageName, readMessage } from './history.ts';
+import { addFact, addSaid } from './conversation.ts';
+import { readMessage } from './history.ts';
 import type { MessageRecord } from './message-log.ts';
+import { type ChatId, chatWith, type MessageId, messageIdOf, type MessageName, personOf } from './message-names.ts';
 
 export type AuthoringContext = {
   readonly store: EncryptedStore;
   /** The InteropId of this person. */
-  readonly own: string;
+  readonly own: InteropId;
   readonly clock: Clock;
   readonly outbox: Outbox;
   readonly emit: (event: ClientEvent) => void;
 };
 
 export class Authoring {
-  readonly own: string;
+  readonly own: InteropId;
   readonly #context: AuthoringContext;
 
   constructor(context: AuthoringContext) {
@@ -83,23 +85,23 @@ export class Authoring {
    * A content for somebody, a copy for one's own other devices, and what it changes here. `about` is the own message that
    * it is, or is about: the copies on their way are wiped with it.
    */
-  say(tx: Transaction, chat: string, content: Content, about?: string): ClientEvent[] {
+  say(tx: Transaction, chat: ChatId, content: Content, about?: MessageId): ClientEvent[] {
     const { outbox } = this.#context;
     const payload = outbox.bound(tx, chat, contentPayload(encoded(stamped(tx, content))));
     const bytes = Buffer.from(payload.content, 'base64');
-    const id = Buffer.from(content.messageId).toString('hex');
+    const id = messageIdOf(content.messageId);
     const isMessage = about === id;
     const named = isMessage ? { messageId: id } : {};
     const sent = outbox.add(tx, { to: chat, payload, silent: false, ...named });
-    const transcript = encoded(this.content({ kind: 'sent-transcript', to: chat, content: bytes }));
+    const transcript = encoded(this.content({ kind: 'sent-transcript', to: personOf(chat), content: bytes }));
     const copied = outbox.add(tx, { to: this.own, payload: contentPayload(transcript), silent: true });
     const events = this.#keep(tx, chat, bytes);
     if (about === undefined) return events;
     const target = { author: this.own, id: about, chat };
-    take(tx, this.own, target, { kind: 'carried', stanzas: [sent, copied] });
+    addFact(tx, this.own, target, { kind: 'carried', stanzas: [sent, copied] });
     if (!isMessage) return events;
     writeTranscript(tx, copied, id);
-    take(tx, this.own, target, { kind: 'progress', progress: { state: 'queued' } });
+    addFact(tx, this.own, target, { kind: 'progress', progress: { state: 'queued' } });
     const message = readMessage(tx, this.own, target)!;
     return events.map(event => (event.kind === 'message' ? { ...event, message } : event));
   }
@@ -113,7 +115,7 @@ export class Authoring {
   sayToOwn(tx: Transaction, content: Content): ClientEvent[] {
     const bytes = encoded(stamped(tx, content));
     this.#context.outbox.add(tx, { to: this.own, payload: contentPayload(bytes), silent: true });
-    return this.#keep(tx, this.own, bytes);
+    return this.#keep(tx, chatWith(this.own), bytes);
   }
 
   /** After the commit: tells the application, and sends what waits for these people and for one's own devices. */
@@ -125,11 +127,11 @@ export class Authoring {
   }
 
   /** What this device says goes the way of what its person's other devices say. */
-  #keep(tx: Transaction, chat: string, bytes: Uint8Array): ClientEvent[] {
+  #keep(tx: Transaction, chat: ChatId, bytes: Uint8Array): ClientEvent[] {
     const content = decodeContent(bytes);
     if (!content.ok) throw new ClientError('content-refused', { detail: content.error.code });
     const nowMs = this.nowMs();
-    return takeIn(tx, this.own, { author: this.own, chat, content: content.value, receivedAtMs: nowMs }, nowMs);
+    return addSaid(tx, this.own, { author: this.own, chat, content: content.value, receivedAtMs: nowMs }, nowMs);
   }
 }
 

@@ -2,7 +2,9 @@
 // Pure: joins changes that may come in any order, twice. Knows nothing of storage, messages or who asks.
 // Source: docs/protocol/09-content.md section 9.9.
 import type { ChatSettingsChange, Profile } from '@drawbridge/e2ee/content-kinds';
+import type { InteropId } from '@drawbridge/wire/jid';
 import { isLater, type Stamp } from './message-log.ts';
+import type { ChatId } from './message-names.ts';
 
 /** What can be set for a chat; the `send…` ones also for all chats. */
 export type ChatSettings = Omit<ChatSettingsChange, 'chat'>;
@@ -13,7 +15,7 @@ export type Timer = Stamp & {
   readonly seconds: number;
   readonly version: number;
   /** Who set it; absent in what was kept before this was noted. */
-  readonly by?: string;
+  readonly by?: InteropId;
   /** Id of the setting that was in force where this one was made. */
   readonly replaces?: string;
 };
@@ -27,7 +29,7 @@ export const timerLimits = {
 
 export type ChatRecord = {
   /** InteropId of the other person; `defaults` for what holds for all chats. */
-  readonly chat: string;
+  readonly chat: ChatId;
   /** When something was said last, by this device's clock. 0: nothing yet. */
   readonly lastAtMs: number;
   readonly unread: number;
@@ -46,9 +48,9 @@ export type ChatRecord = {
 export type ProfileRecord = Stamp & { readonly profile: Profile };
 
 /** Key of the record that holds for all chats. */
-export const defaultsKey = 'defaults';
+export const defaultsKey: ChatId = 'defaults';
 
-export function newChat(chat: string): ChatRecord {
+export function newChat(chat: ChatId): ChatRecord {
   return { chat, lastAtMs: 0, unread: 0, settings: {} };
 }
 

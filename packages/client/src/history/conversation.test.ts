@@ -7,7 +7,7 @@ import { after, test } from 'node:test';
 import { type Content, type ContentBody, decodeContent, encodeContent } from '@drawbridge/e2ee/content';
 import { MAX_OWN_STAMP_MS, nextStamp } from '@drawbridge/e2ee/hybrid-clock';
 import * as fc from 'fast-check';
-import { takeIn } from './conversation.ts';
+import { addSaid } from './conversation.ts';
 import { exportMessages, historyLimits, listMessages, readMessage, searchMessages, searchWords } from './history.ts';
 import type { MessageRecord } from './message-log.ts';
 import { readChat, readProfile, readStamp } from '../store/records.ts';
@@ -64,7 +64,7 @@ function hear(tx: Transaction, ...all: readonly Said[]): void {
   for (const { author, chat, raw } of all) {
     const decoded = decodeContent(raw);
     assert.ok(decoded.ok);
-    takeIn(tx, bob, { author, chat, content: decoded.value, receivedAtMs: nowMs }, nowMs);
+    addSaid(tx, bob, { author, chat, content: decoded.value, receivedAtMs: nowMs }, nowMs);
   }
 }
 

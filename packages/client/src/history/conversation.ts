@@ -5,17 +5,19 @@
 import { type DecodedContent, encodeContent } from '@drawbridge/e2ee/content';
 import { isQuietCase } from '@drawbridge/e2ee/content-kinds';
 import { heardOwnStamp } from '@drawbridge/e2ee/hybrid-clock';
+import type { InteropId } from '@drawbridge/wire/jid';
 import { applySettings, applyTimer, defaultsKey, type Timer } from './chat-state.ts';
 import type { ClientEvent, MessageChange } from '../events.ts';
-import { isShown, type MessageName, record, wipeSent } from './history.ts';
+import { isShown, record, wipeSent } from './history.ts';
 import { type Fact, isLater, type Posted, type PostedBody, type Stamp } from './message-log.ts';
 import { readChat, readProfile, readStamp, writeChat, writeProfile, writeStamp } from '../store/records.ts';
 import type { Transaction } from '../store/store.ts';
+import { type ChatId, type MessageId, chatWith, messageIdOf, type MessageName, personOf } from './message-names.ts';
 
 export type Said = {
-  readonly author: string;
+  readonly author: InteropId;
   /** InteropId of the other person of the chat; with oneself: between one's own devices. */
-  readonly chat: string;
+  readonly chat: ChatId;
   readonly content: DecodedContent;
   readonly receivedAtMs: number;
 };
@@ -27,24 +29,19 @@ type About = { readonly target: MessageName; readonly fact: Fact };
  * edit or deletion concerns the author's own message by its form, a poll is closed by its author, receipts concern this
  * person's messages, and a reaction or vote a message of the two who talk.
  */
-export function factsOf({ author, chat, content, receivedAtMs }: Said, own: string): About[] {
+export function factsOf({ author, chat, content, receivedAtMs }: Said, own: InteropId): About[] {
   const { body, sentAtMs } = content;
-  const id = hex(content.messageId);
+  const id = messageIdOf(content.messageId);
   const stamp = stampOf(content);
-  const isOurs = (person: string): boolean => person === own || person === chat;
-  const named = (ref: { readonly author: string; readonly messageId: Uint8Array }): MessageName => {
-    return { author: ref.author, id: hex(ref.messageId) };
+  const isOurs = (person: InteropId): boolean => person === own || person === personOf(chat);
+  const named = (ref: { readonly author: InteropId; readonly messageId: Uint8Array }): MessageName => {
+    return { author: ref.author, id: messageIdOf(ref.messageId) };
   };
   if (content.chatId !== undefined) {
     // Groups are of a later version: something was said, and nobody here knows where.
-    return body.kind === 'unsupported' || body.kind === 'text'
-      ? [
-          {
-            target: { author, id },
-            fact: posted(content, { kind: 'unsupported', text: '' }, receivedAtMs, own, author),
-          },
-        ]
-      : [];
+    if (body.kind !== 'unsupported' && body.kind !== 'text') return [];
+    const nowhere = posted(content, { kind: 'unsupported', text: '' }, receivedAtMs, own, author);
+    return [{ target: { author, id }, fact: nowhere }];
   }
   switch (body.kind) {
     case 'text':
@@ -63,13 +60,15 @@ export function factsOf({ author, chat, content, receivedAtMs }: Said, own: stri
       if (!isOurs(body.target.author)) return [];
       return [{ target: named(body.target), fact: { kind: 'reacted', by: author, stamp, emoji: body.emoji } }];
     case 'edit':
-      return [{ target: { author, id: hex(body.targetMessageId) }, fact: { kind: 'edited', stamp, text: body.text } }];
+      return [
+        { target: { author, id: messageIdOf(body.targetMessageId) }, fact: { kind: 'edited', stamp, text: body.text } },
+      ];
     case 'delete':
-      return [{ target: { author, id: hex(body.targetMessageId) }, fact: { kind: 'gone', why: 'deleted' } }];
+      return [{ target: { author, id: messageIdOf(body.targetMessageId) }, fact: { kind: 'gone', why: 'deleted' } }];
     case 'receipt': {
-      if (author === own || author !== chat) return [];
+      if (author === own || author !== personOf(chat)) return [];
       const fact = { kind: 'receipt', receipt: body.receipt, atMs: sentAtMs } as const;
-      return body.messageIds.map(each => ({ target: { author: own, id: hex(each) }, fact }));
+      return body.messageIds.map(each => ({ target: { author: own, id: messageIdOf(each) }, fact }));
     }
     case 'poll-vote': {
       if (!isOurs(body.poll.author)) return [];
@@ -77,7 +76,7 @@ export function factsOf({ author, chat, content, receivedAtMs }: Said, own: stri
       return [{ target: named(body.poll), fact: { kind: 'voted', by: author, stamp, version, options } }];
     }
     case 'poll-close':
-      return [{ target: { author, id: hex(body.pollMessageId) }, fact: { kind: 'closed', atMs: sentAtMs } }];
+      return [{ target: { author, id: messageIdOf(body.pollMessageId) }, fact: { kind: 'closed', atMs: sentAtMs } }];
     default:
       return [];
   }
@@ -85,15 +84,15 @@ export function factsOf({ author, chat, content, receivedAtMs }: Said, own: stri
 
 /** What orders contents that change one thing: the author's hybrid logical stamp, then the id. */
 function stampOf({ stampMs, sentAtMs, messageId }: DecodedContent): { readonly atMs: number; readonly id: string } {
-  return { atMs: stampMs ?? sentAtMs, id: hex(messageId) };
+  return { atMs: stampMs ?? sentAtMs, id: messageIdOf(messageId) };
 }
 
 function posted(
   content: DecodedContent,
   body: PostedBody,
   receivedAtMs: number,
-  own: string,
-  author: string,
+  own: InteropId,
+  author: InteropId,
 ): Extract<Fact, { kind: 'posted' }> {
   const { sentAtMs, replyTo, expiresAfterSeconds, viewOnce } = content;
   // What is to be seen once is for the other side: its author keeps nothing.
@@ -101,7 +100,7 @@ function posted(
   const quote =
     replyTo === undefined
       ? undefined
-      : { id: hex(replyTo.target.messageId), author: replyTo.target.author, excerpt: replyTo.excerpt };
+      : { id: messageIdOf(replyTo.target.messageId), author: replyTo.target.author, excerpt: replyTo.excerpt };
   const all: Posted = {
     body: isOwnOnce ? { kind: 'wiped' } : body,
     sentAtMs,
@@ -125,20 +124,20 @@ function saysAll({ raw, body, ...fields }: DecodedContent): boolean {
  * Keeps what content says, and gives what the application is to hear of it. With `first` it is from before everything
  * that is here (history), and messages are placed so.
  */
-export function takeIn(tx: Transaction, own: string, said: Said, nowMs: number, first = false): ClientEvent[] {
+export function addSaid(tx: Transaction, own: InteropId, said: Said, nowMs: number, first = false): ClientEvent[] {
   const { author, chat, content } = said;
   const { body } = content;
   const stamp = stampOf(content);
   // Also of what comes as history: what is said here from now on is later than all that this person said before.
   if (author === own) writeStamp(tx, heardOwnStamp(readStamp(tx), stamp.atMs));
   // Between one's own devices: nothing is said to oneself.
-  if (author === own && chat === own && body.kind !== 'profile') {
-    return body.kind === 'device-sync' ? takeInSync(tx, own, body, stamp, nowMs) : [];
+  if (author === own && personOf(chat) === own && body.kind !== 'profile') {
+    return body.kind === 'device-sync' ? addSync(tx, own, body, stamp, nowMs) : [];
   }
   switch (body.kind) {
     case 'expiry-timer': {
       const before = readChat(tx, chat);
-      const replaces = content.replyTo === undefined ? {} : { replaces: hex(content.replyTo.target.messageId) };
+      const replaces = content.replyTo === undefined ? {} : { replaces: messageIdOf(content.replyTo.target.messageId) };
       const { seconds, version } = body;
       const after = applyTimer(before, { ...stamp, seconds, version, by: author, ...replaces });
       if (after === before) return [];
@@ -155,7 +154,7 @@ export function takeIn(tx: Transaction, own: string, said: Said, nowMs: number, 
     default: {
       const events: ClientEvent[] = [];
       for (const { target, fact } of factsOf(said, own)) {
-        events.push(...take(tx, own, { ...target, chat }, fact, first));
+        events.push(...addFact(tx, own, { ...target, chat }, fact, first));
         if (fact.kind === 'receipt' && fact.receipt === 'played') wipeSeenOnce(tx, own, target.id, events);
       }
       return events;
@@ -167,8 +166,8 @@ export function takeIn(tx: Transaction, own: string, said: Said, nowMs: number, 
 function timerEvents(
   before: Timer | undefined,
   after: Timer | undefined,
-  own: string,
-  { author, chat }: { readonly author: string; readonly chat: string },
+  own: InteropId,
+  { author, chat }: { readonly author: InteropId; readonly chat: ChatId },
 ): ClientEvent[] {
   if (after?.id === before?.id) return [];
   const isLost = before?.by === own && after?.by !== own && after?.replaces !== before.id;
@@ -176,7 +175,7 @@ function timerEvents(
   return [{ kind: 'expiry-timer', from: after?.by ?? author, chat, seconds: after?.seconds ?? 0, ...lost }];
 }
 
-function wipeSeenOnce(tx: Transaction, own: string, id: string, events: readonly ClientEvent[]): void {
+function wipeSeenOnce(tx: Transaction, own: InteropId, id: MessageId, events: readonly ClientEvent[]): void {
   const isOnce = events.some(
     event => event.kind === 'message' && event.message.id === id && event.message.kind === 'view-once',
   );
@@ -184,42 +183,43 @@ function wipeSeenOnce(tx: Transaction, own: string, id: string, events: readonly
 }
 
 /** Joins one fact, and says so. */
-export function take(
+export function addFact(
   tx: Transaction,
-  own: string,
-  target: MessageName & { readonly chat: string },
+  own: InteropId,
+  target: MessageName & { readonly chat: ChatId },
   fact: Fact,
   first = false,
 ): ClientEvent[] {
   const change = record(tx, own, target, fact, first);
   if (change === undefined) return [];
-  const kind = change.before === undefined ? 'new' : isShown(change.after) ? changeOf(fact) : 'removed';
-  return [{ kind: 'message', change: kind, message: change.after }];
+  const kept = isShown(change.after) ? changeOf(fact) : 'removed';
+  return [{ kind: 'message', change: change.before === undefined ? 'new' : kept, message: change.after }];
 }
 
 function changeOf(fact: Fact): MessageChange {
   return fact.kind === 'receipt' || fact.kind === 'read' || fact.kind === 'progress' ? 'state' : 'content';
 }
 
-function takeInSync(
+function addSync(
   tx: Transaction,
-  own: string,
+  own: InteropId,
   sync: Extract<DecodedContent['body'], { kind: 'device-sync' }>,
   stamp: Stamp,
   nowMs: number,
 ): ClientEvent[] {
   const events: ClientEvent[] = [];
   for (const { message, chat, readAtMs, opened } of sync.reads ?? []) {
-    const target = { author: message.author, id: hex(message.messageId), chat };
+    const target = { author: message.author, id: messageIdOf(message.messageId), chat: chatWith(chat) };
     const read = { kind: 'read', atMs: Math.min(readAtMs, nowMs), hereMs: nowMs } as const;
-    events.push(...take(tx, own, target, read));
-    if (opened === true) events.push(...take(tx, own, target, { kind: 'gone', why: 'opened' }));
+    events.push(...addFact(tx, own, target, read));
+    if (opened === true) events.push(...addFact(tx, own, target, { kind: 'gone', why: 'opened' }));
   }
   for (const { message, chat } of sync.hidden ?? []) {
-    const target = { author: message.author, id: hex(message.messageId), chat };
-    events.push(...take(tx, own, target, { kind: 'gone', why: 'hidden' }));
+    const target = { author: message.author, id: messageIdOf(message.messageId), chat: chatWith(chat) };
+    events.push(...addFact(tx, own, target, { kind: 'gone', why: 'hidden' }));
   }
-  for (const { chat, ...change } of sync.chats ?? []) {
+  for (const { chat: person, ...change } of sync.chats ?? []) {
+    const chat = person === undefined ? undefined : chatWith(person);
     const before = readChat(tx, chat ?? defaultsKey);
     const after = applySettings(before, change, stamp);
     if (after === before) continue;
@@ -227,8 +227,4 @@ function takeInSync(
     events.push({ kind: 'chat', chat });
   }
   return events;
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex');
 }

@@ -2,8 +2,9 @@
 // this device (elapsed-time.ts), not what a clock shows.
 // Knows nothing of how timers are agreed on. Which are running is on disk; this holds the same list for the next one due.
 // Source: docs/protocol/09-content.md section 9.9.
+import type { InteropId } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
-import { take } from './conversation.ts';
+import { addFact } from './conversation.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { ElapsedTime } from './elapsed-time.ts';
@@ -35,7 +36,7 @@ export const disappearingLimits = {
 
 export type DisappearingContext = {
   readonly store: EncryptedStore;
-  readonly own: string;
+  readonly own: InteropId;
   readonly clock: Clock;
   readonly emit: (event: ClientEvent) => void;
 };
@@ -122,7 +123,7 @@ export class Disappearing {
       return due.flatMap(([, { author, id }]) => {
         const entry = readEntry(tx, author, id);
         deleteExpiry(tx, author, id);
-        return entry === undefined ? [] : take(tx, own, entry, { kind: 'gone', why: 'expired' });
+        return entry === undefined ? [] : addFact(tx, own, entry, { kind: 'gone', why: 'expired' });
       });
     });
     if (!result.ok) {

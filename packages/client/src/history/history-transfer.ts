@@ -11,9 +11,10 @@ import {
   MESSAGE_ID_BYTES,
 } from '@drawbridge/e2ee/content';
 import type { HistoryItem } from '@drawbridge/e2ee/content-kinds';
+import type { InteropId } from '@drawbridge/wire/jid';
 import { type ChatRecord, type ChatSettings, defaultsKey } from './chat-state.ts';
 import type { Clock } from '../clock.ts';
-import { takeIn } from './conversation.ts';
+import { addSaid } from './conversation.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { ElapsedTime } from './elapsed-time.ts';
@@ -30,6 +31,7 @@ import {
   writeTransfer,
 } from '../store/records.ts';
 import type { Transaction } from '../store/store.ts';
+import { type ChatId, chatWith, personOf } from './message-names.ts';
 
 export const transferLimits = {
   /** Contents in one piece; the rest of its 61,440 bytes is for what stands around them. */
@@ -76,7 +78,7 @@ type Piece = ContentBody<'history-piece'>;
 type HistoryQuestion = ContentBody<'history-request'>;
 
 export type TransferContext = {
-  readonly own: string;
+  readonly own: InteropId;
   readonly clock: Clock;
   readonly outbox: Pick<Outbox, 'add' | 'hasRoom'>;
   /** Messages that came with history may be running out. */
@@ -162,12 +164,13 @@ export class HistoryTransfer {
   /** Taken in as if it had come now, but before everything that is here; what is broken is left out. */
   #item(tx: Transaction, item: HistoryItem): void {
     const { own, clock } = this.#context;
-    const { author, chat } = item;
+    const { author } = item;
     const decoded = decodeContent(item.content);
-    if (!decoded.ok || (author !== own && author !== chat)) return;
+    if (!decoded.ok || (author !== own && author !== item.chat)) return;
     const nowMs = clock.nowMs();
-    const said = { author, chat, content: decoded.value, receivedAtMs: Math.min(item.receivedAtMs, nowMs) };
-    for (const event of takeIn(tx, own, said, nowMs, true)) {
+    const receivedAtMs = Math.min(item.receivedAtMs, nowMs);
+    const said = { author, chat: chatWith(item.chat), content: decoded.value, receivedAtMs };
+    for (const event of addSaid(tx, own, said, nowMs, true)) {
       if (event.kind === 'message') this.#context.noted(event.message);
     }
   }
@@ -258,7 +261,7 @@ export class HistoryTransfer {
       if (isFirst) bag.add(profileItems(tx, own));
       const rows = listChats(tx, { after: cursor.after, limit: transferLimits.rowsPerPiece });
       for (const { sequence, chat } of rows) {
-        if (!bag.add([...chatItems(chat, own), ...profileItems(tx, chat.chat)])) break;
+        if (!bag.add([...chatItems(chat, own), ...profileItems(tx, personOf(chat.chat))])) break;
         cursor = { phase: 'chats', after: sequence };
       }
       return { items: bag.items, cursor: rows.length === 0 ? { phase: 'messages' } : cursor, done };
@@ -323,16 +326,16 @@ function outgoingName(deviceId: number): string {
   return `out ${deviceId}`;
 }
 
-function itemOf(author: string, chat: string, receivedAtMs: number, content: Content): HistoryItem[] {
+function itemOf(author: InteropId, chat: ChatId, receivedAtMs: number, content: Content): HistoryItem[] {
   const encoded = encodeContent(content);
-  return encoded.ok ? [{ author, chat, receivedAtMs, content: encoded.value }] : [];
+  return encoded.ok ? [{ author, chat: personOf(chat), receivedAtMs, content: encoded.value }] : [];
 }
 
 function said(stamp: Stamp, body: ContentBody): Content {
   return { messageId: bytesOf(stamp.id), sentAtMs: stamp.atMs, body };
 }
 
-function chatItems({ chat, settings, timer, otherTimers }: ChatRecord, own: string): HistoryItem[] {
+function chatItems({ chat, settings, timer, otherTimers }: ChatRecord, own: InteropId): HistoryItem[] {
   const isDefaults = chat === defaultsKey;
   const byStamp = new Map<string, { stamp: Stamp; change: ChatSettings }>();
   for (const [field, { atMs, id, value }] of Object.entries(settings)) {
@@ -340,25 +343,25 @@ function chatItems({ chat, settings, timer, otherTimers }: ChatRecord, own: stri
     const before = byStamp.get(key)?.change ?? {};
     byStamp.set(key, { stamp: { atMs, id }, change: { ...before, [field]: value } });
   }
-  const named = isDefaults ? {} : { chat };
+  const named = isDefaults ? {} : { chat: personOf(chat) };
   const items = [...byStamp.values()].flatMap(({ stamp, change }) =>
-    itemOf(own, own, stamp.atMs, said(stamp, { kind: 'device-sync', chats: [{ ...named, ...change }] })),
+    itemOf(own, chatWith(own), stamp.atMs, said(stamp, { kind: 'device-sync', chats: [{ ...named, ...change }] })),
   );
   if (timer === undefined || isDefaults) return items;
   const timers = [timer, ...(otherTimers?.open ?? [])].flatMap(each => {
     const { seconds, version, by, replaces, atMs } = each;
-    const target = { messageId: bytesOf(replaces ?? ''), author: chat, sentAtMs: 0 };
+    const target = { messageId: bytesOf(replaces ?? ''), author: personOf(chat), sentAtMs: 0 };
     const replyTo = replaces === undefined ? {} : { replyTo: { target, excerpt: '' } };
     return itemOf(by ?? own, chat, atMs, { ...said(each, { kind: 'expiry-timer', seconds, version }), ...replyTo });
   });
   return [...items, ...timers];
 }
 
-function profileItems(tx: Transaction, person: string): HistoryItem[] {
+function profileItems(tx: Transaction, person: InteropId): HistoryItem[] {
   const known = readProfile(tx, person);
   return known === undefined
     ? []
-    : itemOf(person, person, known.atMs, said(known, { kind: 'profile', ...known.profile }));
+    : itemOf(person, chatWith(person), known.atMs, said(known, { kind: 'profile', ...known.profile }));
 }
 
 /** What is left of a message's time here: the new device goes on from there. */
@@ -370,7 +373,7 @@ function leftSeconds(tx: Transaction, { author, id, posted }: LogEntry, elapsed:
 }
 
 /** An entry as the contents that made it, the most needed first. */
-function entryItems(entry: LogEntry, own: string, expiresAfterSeconds: number | undefined): HistoryItem[] {
+function entryItems(entry: LogEntry, own: InteropId, expiresAfterSeconds: number | undefined): HistoryItem[] {
   const { id, author, chat, posted, gone } = entry;
   const message = viewOf(entry, own);
   if (posted === undefined || message === undefined || !isShown(message)) return [];
@@ -389,15 +392,17 @@ function entryItems(entry: LogEntry, own: string, expiresAfterSeconds: number | 
     // Each device warns of what it has seen itself.
     return [];
   } else if (raw !== undefined) {
-    items.push({ author, chat, receivedAtMs, content: raw });
+    items.push({ author, chat: personOf(chat), receivedAtMs, content: raw });
   } else if (body.kind !== 'unsupported') {
     const quote = replyTo === undefined ? {} : { replyTo: quoteOf(replyTo) };
     const expiry = expiresAfterSeconds === undefined ? {} : { expiresAfterSeconds };
     add(author, { ...name, ...quote, ...expiry, body });
   }
   if (entry.readAtMs !== undefined && author !== own) {
-    const reads = [{ message: ref, chat, readAtMs: entry.readAtMs }];
-    items.push(...itemOf(own, own, receivedAtMs, said(fresh(entry.readAtMs), { kind: 'device-sync', reads })));
+    const reads = [{ message: ref, chat: personOf(chat), readAtMs: entry.readAtMs }];
+    items.push(
+      ...itemOf(own, chatWith(own), receivedAtMs, said(fresh(entry.readAtMs), { kind: 'device-sync', reads })),
+    );
   }
   for (const [receipt, atMs] of Object.entries(author === own ? (entry.receipts ?? {}) : {}) as [
     'delivered' | 'read' | 'played',

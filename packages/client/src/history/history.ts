@@ -2,6 +2,7 @@
 // was kept. Lists, search and export read it.
 // Knows nothing of streams, encryption or who may say what.
 // Source: docs/protocol/09-content.md section 9.9.
+import type { InteropId } from '@drawbridge/wire/jid';
 import { type ChatRecord, defaultsKey } from './chat-state.ts';
 import {
   applyFact,
@@ -25,7 +26,9 @@ import {
   writeExpiry,
   writeOrphan,
 } from '../store/records.ts';
+import { stringifyBytes } from '../store/json-bytes.ts';
 import { MAX_LIST, type Transaction } from '../store/store.ts';
+import type { ChatId, MessageId, MessageName } from './message-names.ts';
 
 export const historyLimits = {
   /** Messages of one chat that facts wait for. */
@@ -42,8 +45,6 @@ export const historyLimits = {
   maxDevices: 127,
 } as const;
 
-export type MessageName = { readonly author: string; readonly id: string };
-
 /** What a fact changed; both as this person sees it. `before` is absent when the message itself is what came. */
 export type Change = { readonly before: MessageRecord | undefined; readonly after: MessageRecord };
 
@@ -54,8 +55,8 @@ export type Change = { readonly before: MessageRecord | undefined; readonly afte
  */
 export function record(
   tx: Transaction,
-  own: string,
-  target: MessageName & { readonly chat: string },
+  own: InteropId,
+  target: MessageName & { readonly chat: ChatId },
   fact: Fact,
   first = false,
 ): Change | undefined {
@@ -91,7 +92,7 @@ function wipeCopies(tx: Transaction, { stanzas = [] }: LogEntry): void {
 }
 
 /** The same for an own message to be seen once, when it was. */
-export function wipeSent(tx: Transaction, own: string, id: string): void {
+export function wipeSent(tx: Transaction, own: InteropId, id: MessageId): void {
   const entry = readEntry(tx, own, id);
   if (entry !== undefined) wipeCopies(tx, entry);
 }
@@ -105,11 +106,11 @@ export function isShown(message: MessageRecord): boolean {
 
 const nothingToRead: ReadonlySet<MessageKind> = new Set(['expired', 'hidden', 'deleted', 'opened', 'notice']);
 
-function isUnread(message: MessageRecord | undefined, own: string): boolean {
+function isUnread(message: MessageRecord | undefined, own: InteropId): boolean {
   return message !== undefined && message.author !== own && message.read !== true && !nothingToRead.has(message.kind);
 }
 
-function countIn(tx: Transaction, own: string, before: MessageRecord | undefined, after: MessageRecord): void {
+function countIn(tx: Transaction, own: InteropId, before: MessageRecord | undefined, after: MessageRecord): void {
   const step = Number(isUnread(after, own)) - Number(isUnread(before, own));
   // A sender's clock may be wrong, but nothing is said in the future.
   const saidAtMs = before === undefined ? Math.min(after.sentAtMs, after.receivedAtMs) : 0;
@@ -119,7 +120,7 @@ function countIn(tx: Transaction, own: string, before: MessageRecord | undefined
   writeChat(tx, { ...chat, unread, lastAtMs: Math.max(chat.lastAtMs, saidAtMs) });
 }
 
-export function readMessage(tx: Transaction, own: string, name: MessageName): MessageRecord | undefined {
+export function readMessage(tx: Transaction, own: InteropId, name: MessageName): MessageRecord | undefined {
   const entry = readEntry(tx, name.author, name.id);
   return entry === undefined ? undefined : viewOf(entry, own);
 }
@@ -127,7 +128,11 @@ export function readMessage(tx: Transaction, own: string, name: MessageName): Me
 export type MessageRow = { readonly sequence: number; readonly message: MessageRecord };
 
 /** As they stand in the store, also those that are not shown any more. */
-export function listMessages(tx: Transaction, own: string, options: Parameters<typeof listEntries>[1]): MessageRow[] {
+export function listMessages(
+  tx: Transaction,
+  own: InteropId,
+  options: Parameters<typeof listEntries>[1],
+): MessageRow[] {
   return listEntries(tx, options).flatMap(({ sequence, entry }) => {
     const message = viewOf(entry, own);
     return message === undefined ? [] : [{ sequence, message }];
@@ -139,7 +144,7 @@ export type ChatRow = { readonly chat: ChatRecord; readonly lastMessage: Message
 /** Pinned chats first, then by when something was said last; `skip` and `limit` make pages. */
 export function chatPage(
   tx: Transaction,
-  own: string,
+  own: InteropId,
   options: { readonly skip: number; readonly limit: number; readonly archived: boolean },
 ): ChatRow[] {
   const isPinned = (chat: ChatRecord): number => Number(chat.settings.pinned?.value ?? false);
@@ -164,14 +169,14 @@ function allChats(tx: Transaction): ChatRecord[] {
 }
 
 /** The newest by place among the newest rows. */
-function lastMessage(tx: Transaction, own: string, chat: string): MessageRecord | undefined {
+function lastMessage(tx: Transaction, own: InteropId, chat: ChatId): MessageRecord | undefined {
   const rows = listMessages(tx, own, { chat, newest: true, limit: historyLimits.previewRows });
   return rows.map(row => row.message).find(message => isShown(message));
 }
 
 export type ScanContext = {
   readonly transaction: <T>(work: (tx: Transaction) => T) => T;
-  readonly own: string;
+  readonly own: InteropId;
 };
 
 /** Case, accents and width say nothing in a search. */
@@ -195,7 +200,7 @@ export function searchWords(query: string): string[] | undefined {
 export async function* searchMessages(
   { transaction, own }: ScanContext,
   words: readonly string[],
-  options: { readonly chat?: string; readonly before?: number },
+  options: { readonly chat?: ChatId; readonly before?: number },
 ): AsyncGenerator<MessageRow, void, void> {
   let { before } = options;
   for (;;) {
@@ -215,7 +220,7 @@ export async function* searchMessages(
 /** One JSON object for each message, oldest first. What is to be seen once, or gone, is not in it. */
 export async function* exportMessages(
   { transaction, own }: ScanContext,
-  chat: string | undefined,
+  chat: ChatId | undefined,
 ): AsyncGenerator<string, void, void> {
   let after: number | undefined;
   for (;;) {
@@ -231,7 +236,7 @@ export async function* exportMessages(
   }
 }
 
-function exportLine(entry: LogEntry, own: string): string | undefined {
+function exportLine(entry: LogEntry, own: InteropId): string | undefined {
   const message = viewOf(entry, own);
   if (message === undefined || message.kind === 'view-once' || !isShown(message)) return undefined;
   const versions = textVersions(entry);
@@ -242,10 +247,7 @@ function exportLine(entry: LogEntry, own: string): string | undefined {
     receivedAt: timeText(message.receivedAtMs),
     ...(earlier.length === 0 ? {} : { earlier }),
   };
-  return JSON.stringify(line, function replace(this: Record<string, unknown>, key, value: unknown) {
-    const bytes = this[key];
-    return bytes instanceof Uint8Array ? Buffer.from(bytes).toString('base64') : value;
-  });
+  return stringifyBytes(line, base64 => base64);
 }
 
 const lastDateMs = 8.64e15;

@@ -3,8 +3,10 @@
 // Pure. Knows nothing of storage, encryption, streams or clocks; who may say what is checked before a fact comes here.
 // Source: docs/protocol/09-content.md section 9.9.
 import type { ContentBody, LinkPreview, Mention, StyleRange, TextBody } from '@drawbridge/e2ee/content';
+import type { InteropId } from '@drawbridge/wire/jid';
 import type { ClientErrorCode } from '../errors.ts';
 import { type NoticeChange, noticeWords } from '../notices/notice-change.ts';
+import type { ChatId, MessageId } from './message-names.ts';
 
 export const messageLogLimits = {
   /** Latest edits kept, by number and by size. */
@@ -41,7 +43,7 @@ export type PostedBody =
   /** It is not here any more, or was never kept. */
   | { readonly kind: 'wiped' };
 
-export type Quote = { readonly id: string; readonly author: string; readonly excerpt: string };
+export type Quote = { readonly id: MessageId; readonly author: InteropId; readonly excerpt: string };
 
 export type Posted = {
   readonly body: PostedBody;
@@ -74,8 +76,8 @@ type Vote = Stamp & { readonly version: number; readonly options: readonly numbe
 export type LogEntry = {
   /** 16 bytes, hex. With the author it names the message. */
   readonly id: string;
-  readonly author: string;
-  readonly chat: string;
+  readonly author: InteropId;
+  readonly chat: ChatId;
   readonly posted?: Posted;
   readonly gone?: Gone;
   /** Oldest first. */
@@ -238,9 +240,9 @@ export type PollResult = {
 /** A message as it is shown now. */
 export type MessageRecord = {
   readonly id: string;
-  readonly author: string;
+  readonly author: InteropId;
   /** InteropId of the other person of the chat. */
-  readonly chat: string;
+  readonly chat: ChatId;
   readonly kind: MessageKind;
   readonly text: string;
   readonly styles?: readonly StyleRange[];
@@ -266,7 +268,7 @@ export type MessageRecord = {
 };
 
 /** What is to be shown of an entry by the person `own`; undefined before the message itself has come. */
-export function viewOf(entry: LogEntry, own: string): MessageRecord | undefined {
+export function viewOf(entry: LogEntry, own: InteropId): MessageRecord | undefined {
   const { id, author, chat, posted, gone, progress, readAtMs } = entry;
   if (posted === undefined) return undefined;
   const { sentAtMs, receivedAtMs, replyTo, expiresAfterSeconds } = posted;
@@ -294,7 +296,7 @@ export function viewOf(entry: LogEntry, own: string): MessageRecord | undefined 
 }
 
 /** A disappearing message runs from when this device heard that it was read; its author's copy from when it came here. */
-function expiryOf({ author, posted, gone, readAtMs, readHereMs }: LogEntry, own: string): number | undefined {
+function expiryOf({ author, posted, gone, readAtMs, readHereMs }: LogEntry, own: InteropId): number | undefined {
   if (posted?.expiresAfterSeconds === undefined || gone !== undefined) return undefined;
   const fromMs = author === own ? posted.receivedAtMs : (readHereMs ?? readAtMs);
   return fromMs === undefined ? undefined : fromMs + posted.expiresAfterSeconds * 1_000;

@@ -4,6 +4,7 @@
 import { formatSafetyNumber } from '@drawbridge/e2ee/safety-number';
 import type { StoreChange } from '@drawbridge/e2ee/stores';
 import type { E2eeSuite, SafetyNumber } from '@drawbridge/e2ee/suite';
+import type { InteropId } from '@drawbridge/wire/jid';
 import { type LocalDevice, suiteValue } from '../account/local-device.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import type { Recipient } from '../directory/people.ts';
@@ -75,14 +76,14 @@ export class Identities {
   }
 
   /** The pending key is gone, and with it what waited to be read under it. */
-  #answer(interopId: string, { changes }: { readonly changes: readonly StoreChange[] }): void {
+  #answer(interopId: InteropId, { changes }: { readonly changes: readonly StoreChange[] }): void {
     this.#device.transaction(tx => {
       tx.apply(changes);
       forgetHeld(tx, interopId);
     });
   }
 
-  async #person(person: Recipient): Promise<{ interopId: string; suite: E2eeSuite }> {
+  async #person(person: Recipient): Promise<{ interopId: InteropId; suite: E2eeSuite }> {
     const interopId = await this.#lifecycle.worker().people.resolve(person);
     return { interopId, suite: this.#device.enlisted().suite };
   }

@@ -13,13 +13,14 @@ import { attribute, type Element } from '@drawbridge/wire/element';
 import { type DeviceMessage, parseDeviceMessage, parsePlaced } from '@drawbridge/wire/envelope';
 import { parseStanzaError } from '@drawbridge/wire/stanza-error';
 import { messageType } from '@drawbridge/wire/stanza';
+import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
 import type { DeviceLists } from '../directory/device-lists.ts';
 import { type KeyCounts, readKeyCounts } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { defaultsKey, isOn } from '../history/chat-state.ts';
-import { take, takeIn } from '../history/conversation.ts';
+import { addFact, addSaid } from '../history/conversation.ts';
 import { isShown } from '../history/history.ts';
 import type { MessageRecord } from '../history/message-log.ts';
 import type { HistoryTransfer } from '../history/history-transfer.ts';
@@ -46,6 +47,7 @@ import {
 } from '../store/records.ts';
 import { addIdentityNotices, addNotice } from '../notices/notice-records.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
+import { type ChatId, chatWith, messageIdOf, personOf } from '../history/message-names.ts';
 
 export const inboxLimits = {
   /** A stanza that was not sent again within this time is lost. */
@@ -78,7 +80,7 @@ export type InboxContext = {
 
 type Incoming = {
   readonly ciphertext: IncomingCiphertext;
-  readonly stanzaId: string;
+  readonly stanzaId: StanzaId;
   readonly heldKey?: string;
   readonly place?: number;
 };
@@ -129,7 +131,7 @@ export class Inbox {
   }
 
   /** Reads what waited for a person's identity to be accepted, in the order in which it came. */
-  readHeld(person: string): void {
+  readHeld(person: InteropId): void {
     this.#enqueue(
       async () => {
         const newest = this.#heldRows(tx => listHeld(tx, person, { newest: true, limit: 1 })).at(0)?.sequence ?? 0;
@@ -153,7 +155,7 @@ export class Inbox {
   /** Reads what still waits although nothing has to be decided any more: the process ended after a person had accepted. */
   async readForgotten(): Promise<void> {
     const { suite } = this.#context;
-    for (const person of new Set(this.#heldRows(tx => listHeld(tx, undefined, {})).map(({ held }) => personOf(held)))) {
+    for (const person of new Set(this.#heldRows(tx => listHeld(tx, undefined, {})).map(({ held }) => senderOf(held)))) {
       const identity = await suite.readIdentity(person);
       if (identity.ok && identity.value.pending === undefined && !this.#closed) this.readHeld(person);
     }
@@ -174,7 +176,7 @@ export class Inbox {
       forgetSent(tx, clock.nowMs(), inboxLimits.sweepRows);
       for (const { from, stanzaId, sinceMs } of listUnread(tx, inboxLimits.sweepRows)) {
         if (clock.nowMs() - sinceMs < inboxLimits.retryWaitMs) continue;
-        this.#lose(tx, from, from.split('/')[0]!, stanzaId, followup);
+        this.#lose(tx, from, chatWith(from.split('/')[0]!), stanzaId, followup);
       }
     });
     if (result.ok) this.#follow(followup);
@@ -269,7 +271,7 @@ export class Inbox {
       case 'content':
         if (!this.#context.lists.isNamed(tx, outcome.from, outcome.identity)) {
           // A holder of the identity key can still not speak for the person from a device that they don't name.
-          this.#lose(tx, from, outcome.from.interopId, stanzaId, followup);
+          this.#lose(tx, from, chatWith(outcome.from.interopId), stanzaId, followup);
           followup.unlisted = outcome.from;
           break;
         }
@@ -293,7 +295,7 @@ export class Inbox {
             }
             break;
           case 'lose':
-            this.#lose(tx, from, incoming.ciphertext.from.interopId, stanzaId, followup);
+            this.#lose(tx, from, chatWith(incoming.ciphertext.from.interopId), stanzaId, followup);
             followup.events.push({
               kind: 'problem',
               error: new ClientError('protocol-error', { detail: decryptErrorTable[outcome.error.code].text }),
@@ -322,7 +324,7 @@ export class Inbox {
   }
 
   /** The gatekeeper has placed the copy of an own message for this person's other devices: it stands there here too. */
-  async #placed(stanzaId: string): Promise<boolean> {
+  async #placed(stanzaId: StanzaId): Promise<boolean> {
     const { store, suite } = this.#context;
     const placed = store.transaction(tx => {
       const id = takeTranscript(tx, stanzaId);
@@ -345,7 +347,7 @@ export class Inbox {
     const failed =
       kind === 'plaintext-retry' ? undefined : makeDecryptionError({ from: ciphertext.from, kind, bytes, stanzaId });
     if (!decision.allowed || failed?.ok !== true || !outbox.hasRoom(tx)) {
-      this.#lose(tx, from, interopId, stanzaId, followup);
+      this.#lose(tx, from, chatWith(interopId), stanzaId, followup);
       return false;
     }
     const place = tx.newPlace();
@@ -366,7 +368,7 @@ export class Inbox {
   #sendAgain(
     tx: Transaction,
     incoming: Incoming,
-    request: { readonly stanzaId: string; readonly decryptionError: Uint8Array; readonly identity: string },
+    request: { readonly stanzaId: StanzaId; readonly decryptionError: Uint8Array; readonly identity: string },
     followup: Followup,
   ): void {
     const { outbox, clock, suite } = this.#context;
@@ -405,7 +407,7 @@ export class Inbox {
     const own = suite.local.interopId;
     outbox.noteDevice(author, deviceId);
     const decoded = decodeContent(outcome.content);
-    if (!decoded.ok) return this.#lose(tx, fullAddress(incoming), author, incoming.stanzaId, followup);
+    if (!decoded.ok) return this.#lose(tx, fullAddress(incoming), chatWith(author), incoming.stanzaId, followup);
     const content = decoded.value;
     this.#noteCapabilities(tx, author, deviceId, content.capabilities ?? 0);
     const receivedAtMs = clock.nowMs();
@@ -417,11 +419,11 @@ export class Inbox {
     // From one's own other devices: copies of what they sent, what was done there, and history.
     switch (content.body.kind) {
       case 'sent-transcript': {
-        const { to: chat, content: raw } = content.body;
+        const { to, content: raw } = content.body;
         const transcribed = decodeContent(raw);
-        if (!transcribed.ok || chat === own) return;
-        const said = { author, chat, content: transcribed.value, receivedAtMs };
-        followup.events.push(...takeIn(tx, own, said, receivedAtMs));
+        if (!transcribed.ok || to === own) return;
+        const said = { author, chat: chatWith(to), content: transcribed.value, receivedAtMs };
+        followup.events.push(...addSaid(tx, own, said, receivedAtMs));
         return;
       }
       case 'history-piece':
@@ -432,11 +434,11 @@ export class Inbox {
         return;
       }
       default:
-        followup.events.push(...takeIn(tx, own, { author, chat: own, content, receivedAtMs }, receivedAtMs));
+        followup.events.push(...addSaid(tx, own, { author, chat: chatWith(own), content, receivedAtMs }, receivedAtMs));
     }
   }
 
-  #said(tx: Transaction, author: string, content: DecodedContent, followup: Followup): void {
+  #said(tx: Transaction, author: InteropId, content: DecodedContent, followup: Followup): void {
     const { suite, clock, outbox, deliveryReceipts } = this.#context;
     const { body } = content;
     if (body.kind === 'typing') {
@@ -445,20 +447,21 @@ export class Inbox {
     }
     const own = suite.local.interopId;
     const receivedAtMs = clock.nowMs();
-    const events = takeIn(tx, own, { author, chat: author, content, receivedAtMs }, receivedAtMs);
+    const chat = chatWith(author);
+    const events = addSaid(tx, own, { author, chat, content, receivedAtMs }, receivedAtMs);
     followup.events.push(...events);
     // Once for each message that this person is shown. Whatever else comes, also under the id of one that was shown, is
     // answered by nothing: it would tell its sender, unseen, when this device is there.
-    const id = hex(content.messageId);
+    const id = messageIdOf(content.messageId);
     const message = events.flatMap(each => (each.kind === 'message' && each.change === 'new' ? [each.message] : []))[0];
-    if (message?.id !== id || message.chat !== author || !isSeen(message) || !outbox.hasRoom(tx)) return;
-    if (!isOn('sendDelivered', readChat(tx, author), readChat(tx, defaultsKey), deliveryReceipts)) return;
+    if (message?.id !== id || message.chat !== chat || !isSeen(message) || !outbox.hasRoom(tx)) return;
+    if (!isOn('sendDelivered', readChat(tx, chat), readChat(tx, defaultsKey), deliveryReceipts)) return;
     const payload = { kind: 'receipt', receipt: 'delivered', messageIds: [message.id] } as const;
     outbox.add(tx, { to: author, payload, silent: true });
     followup.wake.add(author);
   }
 
-  #noteCapabilities(tx: Transaction, person: string, deviceId: number, capabilities: number): void {
+  #noteCapabilities(tx: Transaction, person: InteropId, deviceId: number, capabilities: number): void {
     const nowMs = this.#context.clock.nowMs();
     const before = readCapabilities(tx, person, deviceId);
     const { local } = this.#context.suite;
@@ -471,7 +474,7 @@ export class Inbox {
   }
 
   /** A place in the history that says: something was here. */
-  #lose(tx: Transaction, from: string, chat: string, stanzaId: string, followup: Followup): void {
+  #lose(tx: Transaction, from: string, chat: ChatId, stanzaId: StanzaId, followup: Followup): void {
     const place = readUnread(tx, from, stanzaId)?.place;
     deleteUnread(tx, from, stanzaId);
     const id = createHash('sha256')
@@ -483,8 +486,8 @@ export class Inbox {
     const target = { author: from.split('/')[0]!, id, chat };
     const own = this.#context.suite.local.interopId;
     // What was lost on the way from another device of one's own stands in no chat.
-    if (chat === own) return;
-    followup.events.push(...take(tx, own, target, { kind: 'posted', posted }));
+    if (personOf(chat) === own) return;
+    followup.events.push(...addFact(tx, own, target, { kind: 'posted', posted }));
     if (place !== undefined) placeEntry(tx, target.author, id, place);
   }
 
@@ -525,15 +528,11 @@ function incomingOf(message: DeviceMessage): Incoming {
   return { ciphertext: { from, kind, bytes }, stanzaId: message.id };
 }
 
-function personOf({ from }: HeldRow['held']): string {
+function senderOf({ from }: HeldRow['held']): InteropId {
   return from.split('/')[0]!;
 }
 
 function fullAddress(incoming: Incoming): string {
   const { interopId, deviceId } = incoming.ciphertext.from;
   return `${interopId}/${deviceId}`;
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex');
 }

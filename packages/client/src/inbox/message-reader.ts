@@ -1,5 +1,6 @@
 // Hands out incoming messages from the store, one after the other, at the reader's pace, and remembers what was consumed.
 // Knows nothing of how messages get into the store.
+import type { InteropId } from '@drawbridge/wire/jid';
 import { listMessages, type MessageRow, readMessage } from '../history/history.ts';
 import type { MessageRecord } from '../history/message-log.ts';
 import { readCursor, writeCursor } from '../store/records.ts';
@@ -11,7 +12,7 @@ const rowsPerRead = 64;
 export type MessageReaderContext<M> = {
   readonly transaction: <T>(work: (tx: Transaction) => T) => T;
   /** InteropId of the reader. */
-  readonly own: string;
+  readonly own: InteropId;
   /** Whether this one is for the reader: incoming, and not taken back. */
   readonly isWanted: (message: MessageRecord) => boolean;
   /** What the reader gets. */

@@ -53,7 +53,7 @@ async function findIndex(file: FileHandle): Promise<Buffer | undefined> {
     if (bytesRead < 8) return undefined;
     const short = head.readUInt32BE(0);
     if (short === 1 && bytesRead < 16) return undefined;
-    const size = short === 1 ? Number(head.readBigUInt64BE(8)) : short === 0 ? sizeBytes - at : short;
+    const size = boxBytes(short, sizeBytes - at, () => head.readBigUInt64BE(8));
     const headBytes = short === 1 ? 16 : 8;
     if (size < headBytes || at + size > sizeBytes) return undefined;
     if (head.toString('latin1', 4, 8) === 'moov') {
@@ -67,13 +67,19 @@ async function findIndex(file: FileHandle): Promise<Buffer | undefined> {
   return undefined;
 }
 
+/** A box is as long as it says, in four bytes or (1) in eight; 0: up to the end. */
+function boxBytes(short: number, leftBytes: number, long: () => bigint): number {
+  if (short === 1) return Number(long());
+  return short === 0 ? leftBytes : short;
+}
+
 /** The boxes in a body, as far as they are whole. */
 function boxes(body: Buffer): Box[] {
   const found: Box[] = [];
   for (let at = 0; at + 8 <= body.length; ) {
     const short = body.readUInt32BE(at);
     if (short === 1 && at + 16 > body.length) break;
-    const size = short === 1 ? Number(body.readBigUInt64BE(at + 8)) : short === 0 ? body.length - at : short;
+    const size = boxBytes(short, body.length - at, () => body.readBigUInt64BE(at + 8));
     const headBytes = short === 1 ? 16 : 8;
     if (size < headBytes || at + size > body.length) break;
     found.push({ type: body.toString('latin1', at + 4, at + 8), body: body.subarray(at + headBytes, at + size) });

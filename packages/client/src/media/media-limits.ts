@@ -1,4 +1,5 @@
 // How large pictures, videos and voice messages may be that are prepared for sending, and what is made of them.
+// Values alone.
 
 export const pictureLimits = {
   maxInputBytes: 134_217_728,

@@ -45,7 +45,8 @@ const editAdvice = 'save it as a new video in an editor, or send it as a file wi
 export async function prepareVideo(from: string, to: string): Promise<MediaAnswer> {
   using input = new Input({ source: new FilePathSource(from), formats: [MP4, QTFF, WEBM, MATROSKA] });
   const found = await input.getFormat();
-  const { format, mediaType } = containers[found === WEBM ? 'webm' : found === MATROSKA ? 'matroska' : 'mp4']();
+  const other = found === MATROSKA ? 'matroska' : 'mp4';
+  const { format, mediaType } = containers[found === WEBM ? 'webm' : other]();
   const video = await input.getPrimaryVideoTrack();
   const audio = await input.getPrimaryAudioTrack();
   if (video === null) return audio === null ? refused('there is no picture track in it') : { kind: 'sound-only' };

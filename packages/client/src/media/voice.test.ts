@@ -105,7 +105,10 @@ function checkClean(path: string): { durationMs: number } {
   return { durationMs: Number(granule - BigInt(head.readUInt16LE(10))) / 48 };
 }
 
-const halfSilent = (moment: number): number => (moment < 0.5 ? 0 : moment < 0.75 ? 0.4 : 0.8);
+const halfSilent = (moment: number): number => {
+  if (moment < 0.5) return 0;
+  return moment < 0.75 ? 0.4 : 0.8;
+};
 
 for (const [rate, channels] of [
   [8_000, 1],

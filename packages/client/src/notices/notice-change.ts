@@ -1,10 +1,11 @@
 // The changes that nobody may miss, the chat that each concerns, and each in words.
 // Knows nothing of how they are kept or came about.
 import type { IdentityEvent } from '@drawbridge/e2ee/suite';
+import type { InteropId } from '@drawbridge/wire/jid';
 import type { ManifestWarning } from '../directory/manifest-judgement.ts';
 
 /** What became known of somebody's devices, or, with `isOwn`, of one's own. */
-export type DevicesChange = { readonly interopId: string; readonly isOwn: boolean } & (
+export type DevicesChange = { readonly interopId: InteropId; readonly isOwn: boolean } & (
   | /** By their own word. */ {
       readonly kind: 'devices-changed';
       readonly added: readonly number[];
@@ -23,7 +24,7 @@ export type NoticeChange =
   /** Somebody's identity key is another one. With `needsAcceptance`, nothing is sent or read until `identities.accept`. */
   | Extract<IdentityEvent, { readonly kind: 'identity-changed' }>
   /** The gatekeeper lists devices of somebody that have different identity keys. Nothing was sent to them. */
-  | { readonly kind: 'two-identities'; readonly interopId: string }
+  | { readonly kind: 'two-identities'; readonly interopId: InteropId }
   /** This folder is older than what the gatekeeper has of it: it was restored from a backup, or another copy is at work. */
   | { readonly kind: 'store-restored' }
   /** A device of this person that was never heard of here has spoken. */
@@ -38,7 +39,7 @@ export type NoticeChange =
       readonly provider: string;
       readonly identifier: string;
       readonly before: string;
-      readonly interopId: string;
+      readonly interopId: InteropId;
     };
 
 /** The chat in whose history it is a line; none for what concerns no chat. */

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import { record } from '../history/history.ts';
 import type { MessageRecord } from '../history/message-log.ts';
-import { decodeJson, encodeJson } from '../store/records.ts';
+import { decodeJson, encodeJson } from '../store/json-bytes.ts';
 import type { Transaction } from '../store/store.ts';
 import { chatOf, type NoticeChange } from './notice-change.ts';
 

@@ -11,6 +11,7 @@ import { encodeElement } from '@drawbridge/wire/xml-encoder';
 import { xmlLimitsAfterLogin } from '@drawbridge/wire/limits';
 import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import type { StanzaError } from '@drawbridge/wire/stanza-error';
+import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
 import type { Clock, Random } from '../clock.ts';
 import { RequestRefused } from '../connection/connection.ts';
 import type { DeviceLists } from '../directory/device-lists.ts';
@@ -18,7 +19,7 @@ import type { Request } from '../directory/directory.ts';
 import { ClientError, type ClientErrorCode } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { bound, boundUncounted, type BindingContext } from './binding.ts';
-import { take } from '../history/conversation.ts';
+import { addFact } from '../history/conversation.ts';
 import type { Progress } from '../history/message-log.ts';
 import {
   listOutbox,
@@ -197,7 +198,7 @@ export class Outbox {
   }
 
   /** The gatekeeper refused a stanza. False when it is not one of ours in flight. */
-  refused(stanzaId: string, error: StanzaError): boolean {
+  refused(stanzaId: StanzaId, error: StanzaError): boolean {
     const found = this.#findInFlight(stanzaId);
     if (found === undefined) return false;
     const { id, lane } = found;
@@ -230,7 +231,7 @@ export class Outbox {
     return isSetAside === true;
   }
 
-  #findInFlight(stanzaId: string): { id: string; lane: Lane } | undefined {
+  #findInFlight(stanzaId: StanzaId): { id: string; lane: Lane } | undefined {
     for (const lane of this.#lanes.values()) {
       for (const id of lane.inFlight.keys()) if (stanzaIdOf(id) === stanzaId) return { id, lane };
     }
@@ -238,12 +239,12 @@ export class Outbox {
   }
 
   /** What the directory says about somebody's devices is old: ask again before the next message. */
-  forgetDevices(person: string): void {
+  forgetDevices(person: InteropId): void {
     this.#devices.delete(person);
   }
 
   /** A message came from this device: a list without it is old. */
-  noteDevice(person: string, deviceId: number): void {
+  noteDevice(person: InteropId, deviceId: number): void {
     const known = this.#devices.get(person);
     if (known !== undefined && !known.devices.some(device => device.deviceId === deviceId))
       this.#devices.delete(person);
@@ -516,7 +517,7 @@ export class Outbox {
   }
 
   /** Those of a person that the person names; where that can't be told yet, a bundle shows whether the key has changed. */
-  async #fetchDevices(person: string): Promise<readonly KnownDevice[]> {
+  async #fetchDevices(person: InteropId): Promise<readonly KnownDevice[]> {
     const { devices, undecided } = await this.#context.lists.fetch(person);
     if (undecided.length === 0) return devices;
     const all = [...devices, ...undecided];
@@ -530,7 +531,7 @@ export class Outbox {
     return (await this.#context.lists.fetch(person)).devices;
   }
 
-  #leaveOut(person: string, deviceId: number): void {
+  #leaveOut(person: InteropId, deviceId: number): void {
     const known = this.#devices.get(person);
     if (known === undefined) return;
     const devices = known.devices.filter(device => device.deviceId !== deviceId);
@@ -619,7 +620,7 @@ export class Outbox {
     const entry = record?.messageId === undefined ? undefined : readEntry(tx, own, record.messageId);
     if (entry === undefined) return [];
     const progress = { state, ...(failure === undefined ? {} : { failure }) };
-    return take(tx, own, entry, { kind: 'progress', progress });
+    return addFact(tx, own, entry, { kind: 'progress', progress });
   }
 
   #announce(changed: readonly ClientEvent[]): void {
@@ -650,16 +651,16 @@ export function committed(result: { readonly ok: boolean; readonly error?: unkno
 }
 
 /** A row's key is its stanza's id, with `~device` when it repeats the stanza for one device that could not read it. */
-export function repeatId(stanzaId: string, deviceId: number): string {
+export function repeatId(stanzaId: StanzaId, deviceId: number): string {
   return `${stanzaId}~${deviceId}`;
 }
 
-function stanzaIdOf(id: string): string {
+function stanzaIdOf(id: string): StanzaId {
   return id.split('~')[0]!;
 }
 
 /** 16 random bytes as a stanza's id. */
-export function newStanzaId(): string {
+export function newStanzaId(): StanzaId {
   return randomBytes(16).toString('base64url');
 }
 

@@ -3,6 +3,7 @@
 // Knows nothing of messages or rows.
 // Source: docs/protocol/06-stanzas.md section 6.2, 09-content.md section 9.6.
 import type { E2eeSuite, IdentityEvent, RemoteBundle, SessionStarted } from '@drawbridge/e2ee/suite';
+import type { InteropId } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
 import type { DeviceLists } from '../directory/device-lists.ts';
 import { fetchBundle, type Request } from '../directory/directory.ts';
@@ -49,7 +50,7 @@ export class SessionStarts {
   }
 
   /** Gives the code of what stood in the way, or undefined. Throws what the directory refuses. */
-  async one(person: string, deviceId: number): Promise<string | undefined> {
+  async one(person: InteropId, deviceId: number): Promise<string | undefined> {
     const bundle = await this.#fetch(person, deviceId);
     return bundle === undefined ? 'no-such-device' : await this.#start(bundle);
   }
@@ -58,7 +59,7 @@ export class SessionStarts {
    * Sessions with the missing ones among the devices that are listed; gives what stood in the way. All devices of a person
    * have one identity key: a changed key is looked at only when every listed device has it.
    */
-  async all(person: string, listed: readonly number[], missing: readonly number[]): Promise<readonly Refusal[]> {
+  async all(person: InteropId, listed: readonly number[], missing: readonly number[]): Promise<readonly Refusal[]> {
     if ((this.#refusedUntilMs.get(person) ?? 0) > this.#context.clock.nowMs()) return [wholeList('two-identities')];
     const bundles = await this.#fetchAll(person, missing);
     if (bundles === undefined) return [wholeList('no-such-device')];
@@ -84,7 +85,7 @@ export class SessionStarts {
     return refusals;
   }
 
-  #refuse(person: string): readonly Refusal[] {
+  #refuse(person: InteropId): readonly Refusal[] {
     const { clock, store, emit } = this.#context;
     const nowMs = clock.nowMs();
     this.#refusedUntilMs.set(person, nowMs + sessionStartLimits.twoIdentitiesMs);
@@ -98,7 +99,7 @@ export class SessionStarts {
     for (const message of lines) this.#context.emit({ kind: 'message', change: 'new', message });
   }
 
-  async #fetchAll(person: string, devices: readonly number[]): Promise<RemoteBundle[] | undefined> {
+  async #fetchAll(person: InteropId, devices: readonly number[]): Promise<RemoteBundle[] | undefined> {
     const bundles: RemoteBundle[] = [];
     for (const device of devices) {
       const bundle = await this.#fetch(person, device);
@@ -109,7 +110,7 @@ export class SessionStarts {
   }
 
   /** Undefined: this device is gone; whether the person is, their list of devices says. */
-  async #fetch(person: string, deviceId: number): Promise<RemoteBundle | undefined> {
+  async #fetch(person: InteropId, deviceId: number): Promise<RemoteBundle | undefined> {
     const { request, domain } = this.#context;
     try {
       return await fetchBundle(request, `${person}@${domain}`, deviceId);

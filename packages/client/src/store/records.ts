@@ -1,18 +1,22 @@
 // The SDK's rows in the store: account, contacts, messages, chats, outbox, what was sent and what was received. Reads and writes
 // them inside a transaction of the caller.
 // Knows nothing of streams, encryption or who asks.
+import type { CiphertextKind, SessionKind } from '@drawbridge/wire/envelope';
+import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
 import type { DeviceCapabilities } from '../history/capabilities.ts';
 import { type ChatRecord, newChat, type ProfileRecord } from '../history/chat-state.ts';
 import type { ClientErrorCode } from '../errors.ts';
 import type { SendFileOptions } from '../files/files.ts';
 import type { ElapsedRecord } from '../history/elapsed-time.ts';
 import type { LogEntry, ReceiptKind } from '../history/message-log.ts';
+import { decodeJson, encodeJson } from './json-bytes.ts';
 import { MAX_VALUE_BYTES, type StoreTable, type Transaction } from './store.ts';
+import type { ChatId, MessageId } from '../history/message-names.ts';
 
 /** This device's place at its gatekeeper. */
 export type AccountRecord = {
   readonly gatekeeper: string;
-  readonly interopId: string;
+  readonly interopId: InteropId;
   readonly deviceId: number;
   readonly domain: string;
   /** Full JID. */
@@ -27,7 +31,7 @@ export type ContactRecord = { readonly provider: string; readonly providerNumber
 export type OutboxCiphertext = {
   readonly deviceId: number;
   readonly registrationId: number;
-  readonly kind: 'prekey' | 'session';
+  readonly kind: SessionKind;
   /** Base64. */
   readonly bytes: string;
 };
@@ -41,10 +45,10 @@ export type OutboxRecord = {
   readonly freshSession?: boolean;
   readonly payload:
     | { readonly kind: 'content'; readonly content: string }
-    | { readonly kind: 'receipt'; readonly receipt: ReceiptKind; readonly messageIds: readonly string[] };
+    | { readonly kind: 'receipt'; readonly receipt: ReceiptKind; readonly messageIds: readonly MessageId[] };
   readonly silent: boolean;
   /** The own message in the history whose state follows this row. */
-  readonly messageId?: string;
+  readonly messageId?: MessageId;
   /** Device lists that were wrong so far. */
   readonly corrections: number;
   /** Refusals of type `wait` so far, and when to try again. */
@@ -97,15 +101,15 @@ export type UploadRow = { readonly id: string; readonly record: UploadRecord };
 
 export type HeldRecord = {
   readonly from: string;
-  readonly stanzaId: string;
-  readonly kind: 'prekey' | 'session' | 'plaintext-retry';
+  readonly stanzaId: StanzaId;
+  readonly kind: CiphertextKind;
   readonly bytes: string;
 };
 
 /** A stanza that could not be read and that its sender was asked to send again. */
 export type UnreadRecord = {
   readonly from: string;
-  readonly stanzaId: string;
+  readonly stanzaId: StanzaId;
   readonly sinceMs: number;
   /** Where it came: what is sent again stands there. */
   readonly place?: number;
@@ -120,29 +124,6 @@ function getJson<T>(tx: Transaction, table: StoreTable, key: string): T | undefi
 
 function putJson(tx: Transaction, table: StoreTable, key: string, value: unknown, scope?: string): void {
   tx.put(table, key, encodeJson(value), scope);
-}
-
-const bytesName = '$base64';
-
-/** JSON in which bytes are kept as base64. */
-export function encodeJson(value: unknown): Buffer {
-  return Buffer.from(
-    // Buffers turn themselves into something else before a replacer sees them: it looks at what they were.
-    JSON.stringify(value, function replace(this: Record<string, unknown>, key, each: unknown) {
-      const bytes = this[key];
-      return bytes instanceof Uint8Array ? { [bytesName]: Buffer.from(bytes).toString('base64') } : each;
-    }),
-  );
-}
-
-export function decodeJson(value: Buffer): unknown {
-  const text = value.toString();
-  if (!text.includes(bytesName)) return JSON.parse(text);
-  return JSON.parse(text, (_, each: unknown) =>
-    typeof each === 'object' && each !== null && bytesName in each
-      ? new Uint8Array(Buffer.from(String(each[bytesName]), 'base64'))
-      : each,
-  );
 }
 
 export function readAccount(tx: Transaction): AccountRecord | undefined {
@@ -201,34 +182,34 @@ export function writeStamp(tx: Transaction, stampMs: number): void {
   putJson(tx, 'setting', 'stamp', stampMs);
 }
 
-export function readContact(tx: Transaction, interopId: string): ContactRecord | undefined {
+export function readContact(tx: Transaction, interopId: InteropId): ContactRecord | undefined {
   return getJson(tx, 'contact', interopId);
 }
 
 /** Who a name leads to; undefined when that is not known, or nobody was found by it when it was asked for last. */
-export function findContact(tx: Transaction, provider: string, identifier: string): string | undefined {
+export function findContact(tx: Transaction, provider: string, identifier: string): InteropId | undefined {
   const found = getJson<NameRecord>(tx, 'contact', nameKey(provider, identifier));
   return typeof found === 'string' ? found : undefined;
 }
 
 /** Who a name led to last, also when nobody is found by it any more. */
-export function lastKnownAs(tx: Transaction, provider: string, identifier: string): string | undefined {
+export function lastKnownAs(tx: Transaction, provider: string, identifier: string): InteropId | undefined {
   const found = getJson<NameRecord>(tx, 'contact', nameKey(provider, identifier));
   return typeof found === 'object' ? found.goneSince : found;
 }
 
 /** An InteropId, or the last one of a name by which nobody was found. */
-type NameRecord = string | { readonly goneSince: string };
+type NameRecord = InteropId | { readonly goneSince: InteropId };
 
 /** Also under its name, so that it is found by it. */
-export function writeContact(tx: Transaction, interopId: string, contact: ContactRecord): void {
+export function writeContact(tx: Transaction, interopId: InteropId, contact: ContactRecord): void {
   putJson(tx, 'contact', interopId, contact);
   putJson(tx, 'contact', nameKey(contact.provider, contact.identifier), interopId);
 }
 
 /** Everybody whose name is known, in the order in which they became known. */
-export function listContacts(tx: Transaction): (ContactRecord & { readonly interopId: string })[] {
-  const found: (ContactRecord & { readonly interopId: string })[] = [];
+export function listContacts(tx: Transaction): (ContactRecord & { readonly interopId: InteropId })[] {
+  const found: (ContactRecord & { readonly interopId: InteropId })[] = [];
   for (let after: number | undefined; ; ) {
     const rows = tx.list('contact', after === undefined ? {} : { after });
     for (const { key, value } of rows) {
@@ -250,8 +231,8 @@ export function forgetContact(tx: Transaction, provider: string, identifier: str
 export type MoveRecord = {
   readonly provider: string;
   readonly identifier: string;
-  readonly before: string;
-  readonly interopId: string;
+  readonly before: InteropId;
+  readonly interopId: InteropId;
   readonly state: 'pending' | 'refused';
 };
 
@@ -261,7 +242,7 @@ export function readMove(tx: Transaction, provider: string, identifier: string):
 }
 
 /** A move that waits for a decision about this person: they had the name, or are said to have it. */
-export function pendingMoveOf(tx: Transaction, interopId: string): MoveRecord | undefined {
+export function pendingMoveOf(tx: Transaction, interopId: InteropId): MoveRecord | undefined {
   const moves = tx.list('contact', { scope: moveScope }).map(({ value }) => decodeJson(value) as MoveRecord);
   return moves.find(each => each.state === 'pending' && (each.before === interopId || each.interopId === interopId));
 }
@@ -286,12 +267,12 @@ function nameKey(provider: string, identifier: string): string {
   return `@${provider}\n${identifier}`;
 }
 
-export function messageKey(author: string, id: string): string {
+export function messageKey(author: InteropId, id: MessageId): string {
   return `${author}:${id}`;
 }
 
 /** A message that has come, or facts about one that has not (`readOrphan`). */
-export function readEntry(tx: Transaction, author: string, id: string): LogEntry | undefined {
+export function readEntry(tx: Transaction, author: InteropId, id: MessageId): LogEntry | undefined {
   return getJson(tx, 'message', messageKey(author, id));
 }
 
@@ -306,19 +287,19 @@ export function writeEntry(tx: Transaction, entry: LogEntry, first = false): boo
 }
 
 /** The stanza that carries an own message to one's own devices: the gatekeeper tells where it placed it. */
-export function writeTranscript(tx: Transaction, stanzaId: string, messageId: string): void {
+export function writeTranscript(tx: Transaction, stanzaId: StanzaId, messageId: MessageId): void {
   putJson(tx, 'transcript', stanzaId, messageId);
 }
 
 /** Forgets it, too. */
-export function takeTranscript(tx: Transaction, stanzaId: string): string | undefined {
-  const messageId = getJson<string>(tx, 'transcript', stanzaId);
+export function takeTranscript(tx: Transaction, stanzaId: StanzaId): MessageId | undefined {
+  const messageId = getJson<MessageId>(tx, 'transcript', stanzaId);
   tx.delete('transcript', stanzaId);
   return messageId;
 }
 
 /** Where a message stands in its chat; without `place`: behind all that came. */
-export function placeEntry(tx: Transaction, author: string, id: string, place = tx.newPlace()): void {
+export function placeEntry(tx: Transaction, author: InteropId, id: MessageId, place = tx.newPlace()): void {
   tx.place('message', messageKey(author, id), place);
 }
 
@@ -329,7 +310,7 @@ export function listEntries(
   tx: Transaction,
   options: {
     readonly arrived?: boolean;
-    readonly chat?: string;
+    readonly chat?: ChatId;
     readonly after?: number;
     readonly before?: number;
     readonly newest?: boolean;
@@ -343,15 +324,15 @@ export function listEntries(
 }
 
 /** Facts are kept with the chat in which they were said: said elsewhere, they are about nothing. */
-function orphanKey(chat: string, author: string, id: string): string {
+function orphanKey(chat: ChatId, author: InteropId, id: MessageId): string {
   return `${chat}\n${messageKey(author, id)}`;
 }
 
-export function readOrphan(tx: Transaction, chat: string, author: string, id: string): LogEntry | undefined {
+export function readOrphan(tx: Transaction, chat: ChatId, author: InteropId, id: MessageId): LogEntry | undefined {
   return getJson(tx, 'orphan', orphanKey(chat, author, id));
 }
 
-export function deleteOrphan(tx: Transaction, chat: string, author: string, id: string): void {
+export function deleteOrphan(tx: Transaction, chat: ChatId, author: InteropId, id: MessageId): void {
   tx.delete('orphan', orphanKey(chat, author, id));
 }
 
@@ -366,7 +347,7 @@ export function writeOrphan(tx: Transaction, entry: LogEntry, maxPerChat: number
   for (const row of tx.list('orphan', { scope: entry.chat, limit: excess })) tx.delete('orphan', row.key);
 }
 
-export function readChat(tx: Transaction, chat: string): ChatRecord {
+export function readChat(tx: Transaction, chat: ChatId): ChatRecord {
   return getJson(tx, 'chat', chat) ?? newChat(chat);
 }
 
@@ -386,14 +367,14 @@ export function listChats(
 
 /** A message whose time runs: from when `dueMs` is set, and to that point of this device's elapsed time. */
 export type ExpiryRecord = {
-  readonly author: string;
-  readonly id: string;
+  readonly author: InteropId;
+  readonly id: MessageId;
   /** How long it runs, from when this row was written. */
   readonly runMs: number;
   readonly dueMs?: number;
 };
 
-export function readExpiry(tx: Transaction, author: string, id: string): ExpiryRecord | undefined {
+export function readExpiry(tx: Transaction, author: InteropId, id: MessageId): ExpiryRecord | undefined {
   return getJson(tx, 'expiry', messageKey(author, id));
 }
 
@@ -409,7 +390,7 @@ export function writeExpiry(tx: Transaction, expiry: ExpiryRecord): void {
   putJson(tx, 'expiry', messageKey(expiry.author, expiry.id), expiry);
 }
 
-export function deleteExpiry(tx: Transaction, author: string, id: string): void {
+export function deleteExpiry(tx: Transaction, author: InteropId, id: MessageId): void {
   tx.delete('expiry', messageKey(author, id));
 }
 
@@ -424,23 +405,28 @@ export function listExpiries(tx: Transaction): ExpiryRecord[] {
   }
 }
 
-export function readProfile(tx: Transaction, interopId: string): ProfileRecord | undefined {
+export function readProfile(tx: Transaction, interopId: InteropId): ProfileRecord | undefined {
   return getJson(tx, 'profile', interopId);
 }
 
-export function writeProfile(tx: Transaction, interopId: string, record: ProfileRecord): void {
+export function writeProfile(tx: Transaction, interopId: InteropId, record: ProfileRecord): void {
   putJson(tx, 'profile', interopId, record);
 }
 
-export function readCapabilities(tx: Transaction, person: string, deviceId: number): DeviceCapabilities | undefined {
+export function readCapabilities(tx: Transaction, person: InteropId, deviceId: number): DeviceCapabilities | undefined {
   return getJson(tx, 'device-list', `${person}/${deviceId}`);
 }
 
-export function writeCapabilities(tx: Transaction, person: string, deviceId: number, record: DeviceCapabilities): void {
+export function writeCapabilities(
+  tx: Transaction,
+  person: InteropId,
+  deviceId: number,
+  record: DeviceCapabilities,
+): void {
   putJson(tx, 'device-list', `${person}/${deviceId}`, record, person);
 }
 
-export function listCapabilities(tx: Transaction, person: string): DeviceCapabilities[] {
+export function listCapabilities(tx: Transaction, person: InteropId): DeviceCapabilities[] {
   return tx.list('device-list', { scope: person }).map(row => decodeJson(row.value) as DeviceCapabilities);
 }
 
@@ -500,12 +486,12 @@ export function listSaving(tx: Transaction): string[] {
 }
 
 /** Undefined: never sent, or too long ago. */
-export function readSent(tx: Transaction, stanzaId: string, nowMs: number): SentRecord | undefined {
+export function readSent(tx: Transaction, stanzaId: StanzaId, nowMs: number): SentRecord | undefined {
   const sent = getJson<SentRecord>(tx, 'sent', stanzaId);
   return sent === undefined || nowMs - sent.sentAtMs > sentKeptMs ? undefined : sent;
 }
 
-export function writeSent(tx: Transaction, stanzaId: string, sent: SentRecord): void {
+export function writeSent(tx: Transaction, stanzaId: StanzaId, sent: SentRecord): void {
   putJson(tx, 'sent', stanzaId, sent);
 }
 
@@ -532,15 +518,15 @@ export function addSentTimes(tx: Transaction, nowMs: number): void {
 /** `done`: never look at it again. `unread`: it could not be decrypted; the sender may send it once more. */
 export type ReceivedState = 'done' | 'unread';
 
-export function readReceived(tx: Transaction, from: string, stanzaId: string): ReceivedState | undefined {
+export function readReceived(tx: Transaction, from: string, stanzaId: StanzaId): ReceivedState | undefined {
   return getJson(tx, 'received', `${from}\n${stanzaId}`);
 }
 
-export function writeReceived(tx: Transaction, from: string, stanzaId: string, state: ReceivedState): void {
+export function writeReceived(tx: Transaction, from: string, stanzaId: StanzaId, state: ReceivedState): void {
   putJson(tx, 'received', `${from}\n${stanzaId}`, state);
 }
 
-export function writeHeld(tx: Transaction, person: string, held: HeldRecord): void {
+export function writeHeld(tx: Transaction, person: InteropId, held: HeldRecord): void {
   putJson(tx, 'held', `${held.from}\n${held.stanzaId}`, held, person);
 }
 
@@ -549,7 +535,7 @@ export type HeldRow = { readonly sequence: number; readonly key: string; readonl
 /** The ciphertexts that wait for somebody's identity, or for anybody's, oldest first. */
 export function listHeld(
   tx: Transaction,
-  person: string | undefined,
+  person: InteropId | undefined,
   options: { readonly after?: number; readonly newest?: boolean; readonly limit?: number },
 ): HeldRow[] {
   const rows = tx.list('held', { ...options, ...(person === undefined ? {} : { scope: person }) });
@@ -559,7 +545,7 @@ export function listHeld(
 /** Rows of one reading, until none are left. */
 const heldPage = 200;
 
-export function forgetHeld(tx: Transaction, person: string): void {
+export function forgetHeld(tx: Transaction, person: InteropId): void {
   for (;;) {
     const rows = tx.list('held', { scope: person, limit: heldPage });
     if (rows.length === 0) return;
@@ -568,11 +554,11 @@ export function forgetHeld(tx: Transaction, person: string): void {
 }
 
 /** Stanzas that wait to be sent again by their senders share the scope of the retry counts' own table. */
-function unreadKey(from: string, stanzaId: string): string {
+function unreadKey(from: string, stanzaId: StanzaId): string {
   return `unread\n${from}\n${stanzaId}`;
 }
 
-export function readUnread(tx: Transaction, from: string, stanzaId: string): UnreadRecord | undefined {
+export function readUnread(tx: Transaction, from: string, stanzaId: StanzaId): UnreadRecord | undefined {
   return getJson(tx, 'retry', unreadKey(from, stanzaId));
 }
 
@@ -580,7 +566,7 @@ export function writeUnread(tx: Transaction, unread: UnreadRecord): void {
   putJson(tx, 'retry', unreadKey(unread.from, unread.stanzaId), unread, 'unread');
 }
 
-export function deleteUnread(tx: Transaction, from: string, stanzaId: string): void {
+export function deleteUnread(tx: Transaction, from: string, stanzaId: StanzaId): void {
   tx.delete('retry', unreadKey(from, stanzaId));
 }
 

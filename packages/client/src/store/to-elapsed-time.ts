@@ -1,6 +1,7 @@
 // Version 3 to 4: timers of disappearing messages go by elapsed time, and hybrid stamps begin after all that this person
 // said before. Pure but for the rows and the clock's time. Knows nothing of how the store is opened.
 import { heardOwnStamp } from '@drawbridge/e2ee/hybrid-clock';
+import type { InteropId } from '@drawbridge/wire/jid';
 import type { Transaction } from './store.ts';
 import {
   deleteExpiry,
@@ -15,10 +16,11 @@ import {
   writeExpiry,
   writeStamp,
 } from './records.ts';
+import type { MessageId } from '../history/message-names.ts';
 
 const pageRows = 500;
 
-type ExpiryByClock = { readonly author: string; readonly id: string; readonly atMs: number };
+type ExpiryByClock = { readonly author: InteropId; readonly id: MessageId; readonly atMs: number };
 
 /** What is left by the clock, and never more than the message was given. */
 function toElapsed(tx: Transaction, expiry: ExpiryRecord | ExpiryByClock, nowMs: number): void {
@@ -30,7 +32,7 @@ function toElapsed(tx: Transaction, expiry: ExpiryRecord | ExpiryByClock, nowMs:
 }
 
 /** The latest stamp of what this person has said that a later word of theirs may have to overrule. */
-function latestOwnStamp(tx: Transaction, own: string): number {
+function latestOwnStamp(tx: Transaction, own: InteropId): number {
   let latestMs = readProfile(tx, own)?.atMs ?? 0;
   const see = (atMs: number): void => void (latestMs = Math.max(latestMs, atMs));
   for (let after: number | undefined; ; ) {

@@ -1,17 +1,19 @@
 // Version 1 to 2: messages that were kept as single records become entries of the log, and chats get their records. The
 // first commits of 0.1.0 wrote such records; later ones wrote entries under the same version, so that a store may hold both.
 // Pure but for the rows. Knows nothing of how the store is opened.
+import type { InteropId } from '@drawbridge/wire/jid';
 import { applyFact, type LogEntry, type Posted, type Quote } from '../history/message-log.ts';
 import type { Transaction } from './store.ts';
 import { listEntries, readChat, readOrphan, writeChat, writeEntry, deleteOrphan } from './records.ts';
+import type { ChatId } from '../history/message-names.ts';
 
 const pageRows = 500;
 
 /** A message as the first commits kept it. */
 type FlatMessage = {
   readonly id: string;
-  readonly author: string;
-  readonly chat: string;
+  readonly author: InteropId;
+  readonly chat: ChatId;
   readonly kind: 'text' | 'unsupported' | 'lost' | 'deleted';
   readonly text: string;
   readonly styles?: Extract<Posted['body'], { readonly kind: 'text' }>['styles'];

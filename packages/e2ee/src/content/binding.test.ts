@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { type DeviceAddress, type InteropId } from '../addresses.ts';
+import type { InteropId } from '@drawbridge/wire/jid';
+import { type DeviceAddress } from '../addresses.ts';
 import { createDevice } from '../device-keys.ts';
 import { createMemoryStore } from '../memory-store.ts';
 import { openSignalSuite } from '../sessions.ts';

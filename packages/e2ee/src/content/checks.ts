@@ -2,7 +2,7 @@
 // Knows nothing of what the parts mean.
 // Source: docs/protocol/09-content.md section 9.3.
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { isInteropId, type InteropId } from '../addresses.ts';
+import { isInteropId, type InteropId } from '@drawbridge/wire/jid';
 import type { MessageRef as MessageRefMessage, MessageRefSchema } from '../gen/content_pb.ts';
 import type { Result } from '../suite.ts';
 

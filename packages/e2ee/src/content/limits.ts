@@ -1,4 +1,5 @@
 // Named limits of the kinds of content other than text.
+// Values alone.
 
 export const contentKindLimits = {
   maxNameBytes: 256,

@@ -1,7 +1,7 @@
 // Kinds that go between a person's own devices alone: copies of what was sent, what was done, and history.
 // Knows nothing of how devices agree, or of how history is cut into pieces.
 // Source: docs/protocol/09-content.md sections 9.3, 9.9 and 9.10, schema/content.proto.
-import { isInteropId, type InteropId } from '../addresses.ts';
+import { isInteropId, type InteropId } from '@drawbridge/wire/jid';
 import {
   checkRef,
   identifier,

@@ -1,7 +1,7 @@
 // Kinds that say who or where somebody is: profile, contact cards, location.
 // Knows nothing of who may say them, or of what is done with them.
 // Source: docs/protocol/09-content.md section 9.3, schema/content.proto.
-import { isInteropId, type InteropId } from '../addresses.ts';
+import { isInteropId, type InteropId } from '@drawbridge/wire/jid';
 import { type AttachmentPointer, checkPointer, pointerMessage, readPointer } from './attachment-pointer.ts';
 import { isText, need, time, uint32 } from './checks.ts';
 import { type BodyValue, type KindRow, reads } from './kind.ts';

@@ -2,6 +2,7 @@
 // timer, requests to send again.
 // Knows nothing of what they change, or of who may say them.
 // Source: docs/protocol/09-content.md sections 9.3 and 9.7, schema/content.proto.
+import type { StanzaId } from '@drawbridge/wire/jid';
 import { ReceiptKind, TypingState } from '../gen/content_pb.ts';
 import { checkRef, identifier, isText, type MessageRef, need, readRef, refMessage, uint32 } from './checks.ts';
 import { type KindRow, reads } from './kind.ts';
@@ -24,7 +25,7 @@ export type SignalBodies = {
   readonly typing: { readonly state: 'started' | 'stopped' };
   readonly 'expiry-timer': { readonly seconds: number; readonly version: number };
   readonly 'retry-request': {
-    readonly stanzaId: string;
+    readonly stanzaId: StanzaId;
     readonly decryptionError: Uint8Array;
     readonly attempt: number;
   };

@@ -2,7 +2,7 @@
 // Knows nothing of who says them, or of what an edit concerns.
 // Source: docs/protocol/09-content.md section 9.3, schema/content.proto `Text`, `Edit`.
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { isInteropId, type InteropId } from '../addresses.ts';
+import { isInteropId, type InteropId } from '@drawbridge/wire/jid';
 import { Style, type Text as TextMessage, type TextSchema } from '../gen/content_pb.ts';
 import { type AttachmentPointer, checkPointer, pointerMessage, readPointer } from './attachment-pointer.ts';
 import { identifier, isText, need, range } from './checks.ts';

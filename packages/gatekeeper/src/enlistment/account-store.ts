@@ -1,5 +1,6 @@
 // The port for people and their devices. Every rule that must hold at once is one call. Knows no store, no proofs and no
 // streams; arguments were checked at the edge.
+import type { InteropId } from '@drawbridge/wire/jid';
 import type { OneTimeKeyRow, SignedKeyRow } from '../keys/key-directory.ts';
 import type { Account, Device } from './account.ts';
 
@@ -15,7 +16,7 @@ export type NewDevice = {
 
 export type EnlistArgs = {
   /** Used when the person is new; 128 random bits, so that it is never one that is there. */
-  readonly interopId: string;
+  readonly interopId: InteropId;
   readonly provider: number;
   readonly identifier: string;
   readonly device: NewDevice;
@@ -44,7 +45,7 @@ export type EnlistRefusal =
 export type EnlistResult =
   | {
       readonly kind: 'enlisted';
-      readonly interopId: string;
+      readonly interopId: InteropId;
       readonly deviceId: number;
       /** `same`: this device key was there already and nothing changed. */
       readonly change: 'same' | 'account-added' | 'device-added';
@@ -85,7 +86,7 @@ export interface AccountStore {
    * With `askerRow` there are the same reads whether the account is there or not (then of the asker's own rows): the time
    * of the answer doesn't tell who exists.
    */
-  find(interopId: string, askerRow?: number): Promise<Account | undefined>;
+  find(interopId: InteropId, askerRow?: number): Promise<Account | undefined>;
   findByIdentifier(provider: number, identifier: string, askerRow?: number): Promise<Account | undefined>;
   readIdentityKey(account: number): Promise<Uint8Array | undefined>;
   /** When each active device was enlisted, in ascending device id. */
@@ -136,7 +137,7 @@ export interface AccountStore {
   }): Promise<readonly Device[] | undefined>;
   /** With the audit entry in the same transaction; `same` writes none. */
   setStatus(change: {
-    readonly interopId: string;
+    readonly interopId: InteropId;
     readonly status: Account['status'];
     readonly actor: string;
     readonly reason?: string | undefined;

@@ -1,5 +1,7 @@
 // What routing and the domains know of an enlisted person. Knows nothing of storage or streams.
 
+import type { InteropId } from '@drawbridge/wire/jid';
+
 /** One installation of an enlisted person. `row` names it in storage and in mailboxes and is never used again. */
 export type Device = {
   readonly row: number;
@@ -14,7 +16,7 @@ export type Device = {
 /** An enlisted person: third-party (provider 1..65535) or the gatekeeper's own user (provider 0). Immutable: a change makes a new value. */
 export type Account = {
   readonly row: number;
-  readonly interopId: string;
+  readonly interopId: InteropId;
   readonly provider: number;
   /** User-visible identifier, unique within the provider. Never logged. */
   readonly identifier: string;
@@ -30,23 +32,23 @@ export type Account = {
 /** Read access to accounts. Every routed stanza asks, so what is in memory answers at once. */
 export interface Accounts {
   /** The account when it is in memory and young enough; undefined says nothing: `find` knows. */
-  peek(interopId: string): Account | undefined;
+  peek(interopId: InteropId): Account | undefined;
   /**
    * The account, or undefined for an unknown or withdrawn one. With `askerRow` a read takes as long for an unknown one.
    * Rejects with StoreError alone.
    */
-  find(interopId: string, askerRow?: number): Promise<Account | undefined>;
+  find(interopId: InteropId, askerRow?: number): Promise<Account | undefined>;
   /** From storage itself, in the same time whether there is such a person or not: for questions of strangers. */
-  findAfresh(interopId: string, askerRow: number): Promise<Account | undefined>;
+  findAfresh(interopId: InteropId, askerRow: number): Promise<Account | undefined>;
   findByIdentifier(provider: number, identifier: string): Promise<Account | undefined>;
 }
 
 /** What the shell must act on: streams to close, caches to refresh. Emitted after the change is durable. */
 export type AccountEvent =
-  | { readonly kind: 'account-changed'; readonly interopId: string }
-  | { readonly kind: 'device-removed'; readonly interopId: string; readonly device: Device }
-  | { readonly kind: 'account-suspended'; readonly interopId: string }
-  | { readonly kind: 'account-withdrawn'; readonly interopId: string; readonly devices: readonly Device[] }
+  | { readonly kind: 'account-changed'; readonly interopId: InteropId }
+  | { readonly kind: 'device-removed'; readonly interopId: InteropId; readonly device: Device }
+  | { readonly kind: 'account-suspended'; readonly interopId: InteropId }
+  | { readonly kind: 'account-withdrawn'; readonly interopId: InteropId; readonly devices: readonly Device[] }
   | { readonly kind: 'provider-suspended'; readonly provider: number }
   /** What was vouched for by other keys than these stands no longer. */
   | { readonly kind: 'keys-replaced'; readonly provider: number; readonly stands: (keyThumbprint: string) => boolean };

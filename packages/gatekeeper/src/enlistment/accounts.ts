@@ -1,5 +1,6 @@
 // Accounts as routing reads them: from memory at once, from storage when they aren't there. Bounded in number and age.
 // Knows nothing of who changes them; whoever does calls `invalidate` after the change is durable.
+import type { InteropId } from '@drawbridge/wire/jid';
 import type { Account, Accounts } from './account.ts';
 import type { AccountStore } from './account-store.ts';
 import { GenerationCache } from './generation-cache.ts';
@@ -36,11 +37,11 @@ export class CachedAccounts implements Accounts {
     return this.#cache.size;
   }
 
-  peek(interopId: string): Account | undefined {
+  peek(interopId: InteropId): Account | undefined {
     return this.#cache.get(interopId)?.account;
   }
 
-  async find(interopId: string, askerRow?: number): Promise<Account | undefined> {
+  async find(interopId: InteropId, askerRow?: number): Promise<Account | undefined> {
     return this.peek(interopId) ?? (await this.#read(interopId, askerRow));
   }
 
@@ -59,7 +60,7 @@ export class CachedAccounts implements Accounts {
     return await this.find(account.interopId);
   }
 
-  findAfresh(interopId: string, askerRow: number): Promise<Account | undefined> {
+  findAfresh(interopId: InteropId, askerRow: number): Promise<Account | undefined> {
     return this.#store.find(interopId, askerRow);
   }
 
@@ -68,7 +69,7 @@ export class CachedAccounts implements Accounts {
   }
 
   /** Forgets an account, and lets no read that began before this bring its old form back. */
-  invalidate(interopId: string): void {
+  invalidate(interopId: InteropId): void {
     this.#cache.delete(interopId);
     this.#reading.delete(interopId);
   }
@@ -78,7 +79,7 @@ export class CachedAccounts implements Accounts {
     this.#cache.turn();
   }
 
-  #read(interopId: string, askerRow?: number): Promise<Account | undefined> {
+  #read(interopId: InteropId, askerRow?: number): Promise<Account | undefined> {
     const underWay = this.#reading.get(interopId);
     if (underWay !== undefined) return underWay;
     const readAtMs = this.#monotonicMs();

@@ -2,7 +2,7 @@
 // Knows nothing of HTTP, stanzas or proofs: whoever calls has proven the right to.
 // Source: docs/protocol/03 and 06 section 6.4.
 import { randomBytes } from 'node:crypto';
-import { encodeInteropId } from '@drawbridge/wire/jid';
+import { encodeInteropId, type InteropId } from '@drawbridge/wire/jid';
 import type { Limits } from '../config-schema.ts';
 import type { Registry } from '../providers/registry.ts';
 import type { Account, Device } from './account.ts';
@@ -43,7 +43,7 @@ export type Enlistment = {
   ) => ReturnType<AccountStore['publishManifest']>;
   readonly withdraw: (account: Account) => Promise<WithdrawResult>;
   readonly setStatus: (
-    interopId: string,
+    interopId: InteropId,
     status: Account['status'],
     actor: string,
     nowMs: number,

@@ -4,10 +4,11 @@
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { InteropId } from '@drawbridge/wire/jid';
 import { writeSecretFile } from '../wakeup/event-keys.ts';
 
 export type MediaGrant = {
-  readonly interopId: string;
+  readonly interopId: InteropId;
   readonly deviceId: number;
   /** In its normal spelling. */
   readonly url: string;

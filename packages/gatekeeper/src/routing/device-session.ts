@@ -5,6 +5,7 @@ import { detachMessage } from '@drawbridge/wire/envelope';
 import { NS_DELIVERY, NS_SM } from '@drawbridge/wire/namespaces';
 import type { StreamErrorCondition } from '@drawbridge/wire/stream-error';
 import { type Outbound, ServerSession } from '@drawbridge/stream/server-session';
+import type { InteropId } from '@drawbridge/wire/jid';
 import type { Device } from '../enlistment/account.ts';
 import type { Entry, LiveDevice, Wanted } from '../mailbox/device-mailbox.ts';
 import type { Mailboxes } from '../mailbox/mailbox.ts';
@@ -86,7 +87,7 @@ export type SessionHost = {
 export type HeldStanza = { readonly el: Element; readonly sequence: number };
 
 export class DeviceSession implements LiveDevice {
-  readonly interopId: string;
+  readonly interopId: InteropId;
   readonly provider: number;
   readonly device: Device;
   /** The provider's key that vouched for it last. */
@@ -116,7 +117,7 @@ export class DeviceSession implements LiveDevice {
 
   constructor(
     host: SessionHost,
-    account: { interopId: string; provider: number },
+    account: { interopId: InteropId; provider: number },
     device: Device,
     keyThumbprint: string,
   ) {

@@ -1,8 +1,10 @@
 // The port for wake-ups that wait to be sent, so that they outlive a restart. Knows no store and no endpoint.
 
+import type { InteropId } from '@drawbridge/wire/jid';
+
 export type PendingWakeUp = {
   readonly account: number;
-  readonly interopId: string;
+  readonly interopId: InteropId;
   readonly provider: number;
   readonly identifier: string;
   readonly tokenId: string;

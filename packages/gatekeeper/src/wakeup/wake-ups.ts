@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import type { EgressFetch } from '@drawbridge/identity/egress';
 import type { SigningKey } from '@drawbridge/identity/jwk';
 import { issueSecurityEvent } from '@drawbridge/identity/security-event';
+import type { InteropId } from '@drawbridge/wire/jid';
 import type { Limits } from '../config-schema.ts';
 import type { Account } from '../enlistment/account.ts';
 import type { Registry } from '../providers/registry.ts';
@@ -27,7 +28,7 @@ export type WakeUps = {
   /** Asks; returns at once. The message that is the reason lies in the mailbox, so a lost wake-up loses no message. */
   readonly requestWakeUp: (account: Account) => void;
   /** Forgets what waits for people that are gone. */
-  readonly forget: (interopId: string) => void;
+  readonly forget: (interopId: InteropId) => void;
   readonly counters: Readonly<WakeUpCounters>;
   readonly waiting: () => number;
   /** Begins to send none; what is asked for from now on is written, and goes out after a restart. */
@@ -57,7 +58,7 @@ export type WakeUpLogEvent = 'wake-ups-failing' | 'wake-ups-refused' | 'wake-ups
 type Person = {
   readonly queue: Queue;
   readonly account: number;
-  readonly interopId: string;
+  readonly interopId: InteropId;
   readonly identifier: string;
   readonly tokenId: string;
   readonly requestedAtMs: number;
@@ -144,7 +145,7 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
     write({ account: person.account, tokenId: person.tokenId });
   }
 
-  function remember(interopId: string): void {
+  function remember(interopId: InteropId): void {
     const now = monotonicMs();
     for (const [oldest, atMs] of lastSentMs) {
       if (now - atMs < intervalMs()) break;
