@@ -1,8 +1,8 @@
 // Habits that a tool finds: no import cycle (of types neither), no function over 80 lines, no nested ternary, no export that
-// nothing uses. scripts/habits.json lists, with a reason, what offends today: the list only shrinks. An entry that no longer
+// nothing uses, and first lines of each file that say what it doesn't know. scripts/habits.json lists, with a reason, what offends today: the list only shrinks. An entry that no longer
 // offends is an error too. Tests, harness and benches may have long functions: a scenario reads from top to bottom.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './node.js';
 import { unusedExports } from './unused-exports.js';
@@ -32,6 +32,20 @@ for (const { filename, code, message, labels } of JSON.parse(ran.stdout).diagnos
 }
 for (const { file, name } of unusedExports()) {
   found.set(`${file}: unused export`, [`${file}: nothing uses the export ${name}; remove it`]);
+}
+
+// A reader of any file learns from its first lines what happens there and what it leaves to others.
+const limitsItself =
+  /\b(?:knows? (?:nothing|no)|(?:doesn't|does not) know|pure|(?:types?|values?)(?: and \w+ \w+)? (?:alone|only))\b/i;
+const sources = globSync('packages/*/src/**/*.ts', { cwd: root }).filter(
+  file => !/\.test\.ts$|\/(?:gen|testing)\//.test(file),
+);
+for (const file of sources) {
+  const [head] = /^(?:\/\/.*\n)*/.exec(readFileSync(join(root, file), 'utf8'));
+  if (limitsItself.test(head)) continue;
+  found.set(`${file}: silent first lines`, [
+    `${file}: its first lines don't say what it does and what it knows nothing of`,
+  ]);
 }
 
 const listed = JSON.parse(readFileSync(join(root, 'scripts/habits.json'), 'utf8'));
