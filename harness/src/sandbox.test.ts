@@ -232,7 +232,7 @@ test('a sandbox: first line, accounts, proofs, logins, a second start, a clean e
           target: { host: '127.0.0.1', port: ready.ports.compact },
           deviceKeyPair: keyPairFromPrivateKey(Buffer.from(deviceKey.d, 'base64url'))!,
           offeredCiphers: compactKeys.ciphers,
-          pinnedKey: createPublicKey({ key: compactKeys.signingKey, format: 'jwk' }),
+          pinnedKey: () => createPublicKey({ key: compactKeys.signingKey, format: 'jwk' }),
           knownStaticKey: () => undefined,
           // Kept when the gatekeeper's certificate was verified; the login's answer comes after it.
           keepStaticKey: () => {},

@@ -1,6 +1,7 @@
 // SIGHUP, and certificate files that change, on a running gatekeeper: what is new is taken, streams stay, and what is
 // broken leaves everything as it was.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { get } from 'node:https';
 import { join } from 'node:path';
@@ -9,6 +10,7 @@ import { after, test } from 'node:test';
 import type { Client } from '@drawbridge/client';
 import { ensureDevPki } from './dev-pki.ts';
 import {
+  commandFile,
   type GatekeeperFolder,
   makeGatekeeperFolder,
   type RunningGatekeeper,
@@ -63,6 +65,16 @@ test('SIGHUP takes certificate, providers and log level; a session goes on; what
   copyFileSync(home.pki.certFile, other.certFile);
   while ((await servedSerial(xmpps)) !== serial) await new Promise(resolve => setTimeout(resolve, 100));
 
+  // The key that clients of the compact transport pin: the command runs beside the gatekeeper, which takes it with SIGHUP.
+  const pinned = (await readOffer(http)).compactKeys;
+  const rotate = [commandFile, 'gatekeeper', 'rotate-signing-key', '--config', home.file];
+  const said = execFileSync(process.execPath, ['--conditions=drawbridge-source', ...rotate], { encoding: 'utf8' });
+  const inForce = pinned.succession.at(-1)!.backupKey;
+  assert(said.includes(inForce) && said.includes('compact-backup-key.json'), said);
+  gatekeeper.signal('SIGHUP');
+  await gatekeeper.line('signing-key-replaced');
+  assert.equal((await readOffer(http)).compactKeys.signingKey.x, inForce);
+
   // A configuration that can't be used.
   const lines = gatekeeper.lines.length;
   writeFileSync(home.file, '{ "mode": "production", "providrs": [] }');
@@ -78,7 +90,14 @@ test('SIGHUP takes certificate, providers and log level; a session goes on; what
   assert.equal(await gatekeeper.stop(), 0);
 });
 
-type Offer = { readonly providers: readonly unknown[]; readonly limits: { readonly devicesPerAccount: number } };
+type Offer = {
+  readonly providers: readonly unknown[];
+  readonly limits: { readonly devicesPerAccount: number };
+  readonly compactKeys: {
+    readonly signingKey: { readonly x: string };
+    readonly succession: readonly { readonly backupKey: string }[];
+  };
+};
 
 async function readOffer(port: number): Promise<Offer> {
   return await new Promise((resolve, reject) => {

@@ -54,6 +54,7 @@ Examples:
 
   registerBackup(gatekeeper);
   registerAdmins(gatekeeper);
+  registerKeys(gatekeeper);
 
   gatekeeper
     .command('check')
@@ -68,6 +69,30 @@ Examples:
     .action(async (flags: { config: string; offline: boolean }) => {
       const { checkGatekeeper } = await import('./gatekeeper-run.ts');
       await checkGatekeeper(flags.config, flags);
+    });
+}
+
+function registerKeys(gatekeeper: Command): void {
+  gatekeeper
+    .command('rotate-signing-key')
+    .summary("put the backup key in force as the compact transport's signing key")
+    .description(
+      'Puts the backup key in force as the long-term key that clients pin, makes another backup key, and replaces the static\n' +
+        'keys. Clients follow by themselves. For a key that may have been stolen, or is lost. The gatekeeper may run: it takes\n' +
+        'the keys with the next SIGHUP, or within an hour.',
+    )
+    .requiredOption('--config <file>', 'configuration, JSON')
+    .option(
+      '--backup-key <file>',
+      'where the backup key was taken to (otherwise compact-backup-key.json in the data folder)',
+    )
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ drawbridge gatekeeper rotate-signing-key --config citadel/gatekeeper.json --backup-key /media/safe/compact-backup-key.json',
+    )
+    .action(async (flags: { config: string; backupKey?: string }) => {
+      const { rotateGatekeeperKey } = await import('./gatekeeper-keys.ts');
+      rotateGatekeeperKey(flags.config, flags.backupKey);
     });
 }
 

@@ -166,7 +166,7 @@ export const falseDevices: readonly Attack[] = [
       await reconnected(anna);
       await anna.say(bob, 'to both again');
       await second.sees('to both again');
-      await bob.client.devices.remove(2);
+      await bob.client.devices.remove(2, { renewIdentity: false });
       await reconnected(anna);
       await anna.say(bob, 'to the first alone');
       await bob.sees('to the first alone');

@@ -5,6 +5,7 @@ import { carriedElsewhere } from './attacks-on-carriage.ts';
 import { falseDevices } from './attacks-on-devices.ts';
 import { falseKeys } from './attacks-on-keys.ts';
 import { falseNames } from './attacks-on-names.ts';
+import { falsePins } from './attacks-on-pins.ts';
 import { falseProofs } from './attacks-on-proofs.ts';
 
 export const attacks: readonly Attack[] = [
@@ -12,5 +13,6 @@ export const attacks: readonly Attack[] = [
   ...falseKeys,
   ...falseDevices,
   ...falseNames,
+  ...falsePins,
   ...falseProofs,
 ];

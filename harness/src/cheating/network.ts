@@ -185,9 +185,9 @@ export class CheatingNetwork {
   }
 
   /** Enlisted and connected; of the gatekeeper's own users, reachable for both providers. */
-  async person(name: string, provider = 'citadel.example'): Promise<Person> {
+  async person(name: string, provider = 'citadel.example', extra: Partial<ClientOptions> = {}): Promise<Person> {
     const identifier = `${name}-${this.#round}`;
-    const client = await this.client(identifier, provider);
+    const client = await this.client(identifier, provider, extra);
     await client.account.enlist();
     await client.connect();
     if (provider === 'citadel.example') await client.account.optIn('crow.example');

@@ -16,6 +16,7 @@ export type SdkNetwork = {
   readonly ca: string;
   readonly gatekeeper: string;
   readonly provider: string;
+  readonly ports: { readonly compact: number; readonly websocket: number };
   /** Stops the gatekeeper and starts it again on the same ports and data. */
   restart(): Promise<void>;
   /** Cuts all streams to the gatekeeper without a word, as a network does. */
@@ -62,6 +63,7 @@ export async function startSdkNetwork(): Promise<SdkNetwork> {
     ca: pki.caFile,
     gatekeeper: gatekeeper.issuer,
     provider: provider.issuer,
+    ports: { compact: compact!, websocket: websocket! },
     async restart() {
       await gatekeeper.close();
       gatekeeper = await start();

@@ -13,7 +13,7 @@ import { type Message, presentMessage } from './chats/presenting.ts';
 import type { Outgoing } from './chats/writing.ts';
 import { systemClock } from './clock.ts';
 import type { ConnectionStatus } from './connection/connection.ts';
-import { Lifecycle } from './connection/lifecycle.ts';
+import { connectTimeoutMs, Lifecycle } from './connection/lifecycle.ts';
 import { defaultTransports } from './connection/transports.ts';
 import { Contacts } from './contacts/contacts.ts';
 import { Devices } from './devices/devices.ts';
@@ -30,8 +30,6 @@ import type { EncryptedStore } from './store/store.ts';
 import type { AccountRecord } from './store/records.ts';
 import { storeError } from './store/transact.ts';
 import { chatWith } from './history/message-names.ts';
-
-const connectTimeoutMs = 45_000;
 
 /**
  * Opens a device's folder, or makes it. Nothing goes over the network yet.

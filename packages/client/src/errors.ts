@@ -11,6 +11,7 @@ export type ClientErrorCode =
   | 'replaced'
   | 'unreachable'
   | 'certificate-refused'
+  | 'gatekeeper-not-certified'
   | 'timed-out'
   | 'protocol-error'
   | 'sign-in-refused'
@@ -70,13 +71,17 @@ export const clientErrors: Readonly<Record<ClientErrorCode, { readonly retry: bo
     retry: false,
     text: "The server's certificate is not valid for its name. In development, name the authority with `ca`.",
   },
+  'gatekeeper-not-certified': {
+    retry: true,
+    text: "The gatekeeper's key for the compact transport is not the pinned one. TLS is used; ask the operator.",
+  },
   'timed-out': { retry: true, text: 'The answer did not come in time.' },
   'protocol-error': { retry: false, text: 'The server answered something that the protocol does not know.' },
   'sign-in-refused': { retry: false, text: 'The provider does not accept this identifier and password.' },
   'identifier-taken': { retry: false, text: 'The provider has this identifier already.' },
   'proof-refused': {
     retry: false,
-    text: "The gatekeeper refused the ownership proof. Check the provider's registration and this machine's clock.",
+    text: "The gatekeeper refused the ownership proof. If this device was removed, link it again, in a new folder; else check the provider's registration and this machine's clock.",
   },
   'not-judged': {
     retry: true,

@@ -120,6 +120,19 @@ export function createDevice(options: {
   return { ok: true, value: { keys, publication, changes } };
 }
 
+/** The same new device under a device key that is known already. */
+export function withDeviceKey({ keys, changes }: NewDevice, deviceKey: DeviceKey): Pick<NewDevice, 'keys' | 'changes'> {
+  return {
+    keys: { ...keys, deviceKey },
+    changes: changes.map(change => {
+      if (change.op !== 'put' || change.table !== 'device' || change.key !== 'local') return change;
+      const record = fromBinary(DeviceRecordSchema, change.value);
+      record.devicePrivateKey = Uint8Array.from(deviceKey.privateKey);
+      return { ...change, value: toBinary(DeviceRecordSchema, record) };
+    }),
+  };
+}
+
 /** This device's keys, or undefined in an empty store. */
 export async function readDeviceKeys(store: E2eeStore): Promise<Result<DeviceKeys | undefined, StoreError>> {
   try {

@@ -38,21 +38,29 @@ function keyOf(address: Signal.ProtocolAddress): string {
 /** A session record beyond this is ended: libsignal keeps the keys of skipped messages in it. */
 export const MAX_SESSION_BYTES = 262_144;
 
+/** Before the keys of sessions that were begun under this device's identity before (renewal.ts). */
+export const formerSessionPrefix = 'former ';
+
 export class Sessions extends Signal.SessionStore {
   readonly #store: StagedStore;
+  readonly #prefix: string;
   /** A session grew beyond `MAX_SESSION_BYTES`: nothing of this operation may be kept. */
   isTooLarge = false;
-  constructor(store: StagedStore) {
+  constructor(store: StagedStore, prefix: '' | typeof formerSessionPrefix = '') {
     super();
     this.#store = store;
+    this.#prefix = prefix;
+  }
+  keyOf(address: Signal.ProtocolAddress): string {
+    return this.#prefix + keyOf(address);
   }
   override async saveSession(address: Signal.ProtocolAddress, record: Signal.SessionRecord): Promise<void> {
     const bytes = record.serialize();
     this.isTooLarge ||= bytes.length > MAX_SESSION_BYTES;
-    this.#store.put('session', keyOf(address), bytes, address.name());
+    this.#store.put('session', this.keyOf(address), bytes, address.name());
   }
   override async getSession(address: Signal.ProtocolAddress): Promise<Signal.SessionRecord | null> {
-    const bytes = await this.#store.read('session', keyOf(address), address.name());
+    const bytes = await this.#store.read('session', this.keyOf(address), address.name());
     if (bytes === undefined) return null;
     try {
       return Signal.SessionRecord.deserialize(bytes);

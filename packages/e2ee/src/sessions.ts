@@ -12,7 +12,7 @@ import { encryptFor } from './signal/encrypting.ts';
 import { identityAnswers } from './signal/identity-answers.ts';
 import { startSession } from './signal/starting.ts';
 import { done, own, PREKEYS_LOCK, protocolAddress, settle, Workbench } from './signal/workbench.ts';
-import type { E2eeStore } from './stores.ts';
+import type { Commit, E2eeStore } from './stores.ts';
 import type { E2eeSuite, Result, StoreError } from './suite.ts';
 
 export const SIGNAL_SUITE = 'signal-1';
@@ -39,18 +39,25 @@ export async function openSignalSuite(options: {
 }
 
 function suiteOn(bench: Workbench): E2eeSuite {
+  let isEnded = false;
+  const unlessEnded =
+    <T>(commit: Commit<T>): Commit<T> =>
+    staged => {
+      if (isEnded) throw new Error('this end of the suite is no longer in use');
+      return commit(staged);
+    };
   return {
     name: SIGNAL_SUITE,
     local: bench.address,
     identityKey: bench.local.publicKey,
-    encryptFor: (targets, commit) => encryptFor(bench, targets, commit),
-    startSession: (bundle, commit) => startSession(bench, bundle, commit),
-    decrypt: (incoming, commit, inspect) => decrypt(bench, incoming, commit, inspect),
+    encryptFor: (targets, commit) => encryptFor(bench, targets, unlessEnded(commit)),
+    startSession: (bundle, commit) => startSession(bench, bundle, unlessEnded(commit)),
+    decrypt: (incoming, commit, inspect) => decrypt(bench, incoming, unlessEnded(commit), inspect),
     endSessions: (interopId, deviceIds, commit) =>
       bench.operate<void, StoreError>([interopId], async store => {
         if (deviceIds === 'all') store.deleteScope('session', interopId);
         else for (const deviceId of deviceIds) store.delete('session', encodeDeviceAddress({ interopId, deviceId }));
-        return done(await settle(commit, { changes: store.changes }));
+        return done(await settle(unlessEnded(commit), { changes: store.changes }));
       }),
     archiveSessions: (devices, commit) =>
       bench.operate<void, StoreError>(
@@ -63,7 +70,7 @@ function suiteOn(bench: Workbench): E2eeSuite {
             session.archiveCurrentState();
             await sessions.saveSession(protocolAddress(device), session);
           }
-          return done(await settle(commit, { changes: store.changes }));
+          return done(await settle(unlessEnded(commit), { changes: store.changes }));
         },
       ),
     ...identityAnswers(bench),
@@ -71,19 +78,22 @@ function suiteOn(bench: Workbench): E2eeSuite {
       bench.operate([PREKEYS_LOCK], async store => {
         const due = await refill(store, counts, bench.local.pair.privateKey, bench.nowMs());
         if (due === undefined) return { ok: true, value: undefined };
-        const committed = await settle(commit, due);
+        const committed = await settle(unlessEnded(commit), due);
         return committed.ok ? { ok: true, value: due.publication } : committed;
       }),
     renewKeys: commit =>
       bench.operate([PREKEYS_LOCK], async store => {
         const made = await renew(store, bench.local.pair.privateKey, bench.nowMs());
-        const committed = await settle(commit, made);
+        const committed = await settle(unlessEnded(commit), made);
         return committed.ok ? { ok: true, value: made.publication } : committed;
       }),
     confirmPublished: (publication, commit) =>
       bench.operate<void, StoreError>([PREKEYS_LOCK], async store => {
         await confirm(store, publication, bench.nowMs());
-        return done(await settle(commit, { changes: store.changes }));
+        return done(await settle(unlessEnded(commit), { changes: store.changes }));
       }),
+    end() {
+      isEnded = true;
+    },
   };
 }

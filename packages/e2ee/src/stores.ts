@@ -9,7 +9,7 @@ import { type DeviceAddress, encodeDeviceAddress, isDeviceAddress } from './addr
  * | table | key | scope |
  * | --- | --- | --- |
  * | `device` | `local`, `key-index` | |
- * | `session` | `InteropId.deviceId` | `InteropId` |
+ * | `session` | `InteropId.deviceId`; `former InteropId.deviceId`: of the identity before (renewal.ts) | `InteropId` |
  * | `identity` | `InteropId`; `key <fingerprint>`: whose key it is | |
  * | `prekey`, `signed-prekey`, `kem-prekey`, `last-resort-kem-prekey` | decimal id | |
  * | `kem-base-key` | `<kem id>:<signed prekey id>:<hex of the base key>` | kem id: remembers base keys seen with a last-resort key |

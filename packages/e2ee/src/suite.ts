@@ -278,4 +278,6 @@ export interface E2eeSuite {
     publication: KeyPublication,
     commit: Commit<{ readonly changes: readonly StoreChange[] }>,
   ): Promise<Result<void, StoreError>>;
+  /** From now on nothing is committed any more: what is under way, and what comes, answers `commit-failed`. */
+  end(): void;
 }

@@ -63,7 +63,7 @@ export type ListenDeps = {
   readonly stores: Stores;
   readonly certificate: LiveCertificate | undefined;
   readonly compact: CompactOptions;
-  readonly compactKeys: CompactKeys;
+  readonly compactKeys: () => CompactKeys;
   readonly adminToken: string;
   readonly metricsToken: string;
   readonly log: ControlLog;
@@ -166,7 +166,7 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
       log,
       nowMs: Date.now,
       endpoints: () => endpointsOf(config, ports),
-      compactSigningKey: deps.compactKeys.signingJwk,
+      compactKeys: deps.compactKeys,
     });
     applications.push(publicApi);
     // Ports that several services share by configuration are opened once.

@@ -115,20 +115,24 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
     // Everything works without it; a login and a message on the compact transport then cost more.
     if (sodiumAbsence !== undefined) log('info', 'libsodium-not-used', { reason: sodiumAbsence });
     const compactKeysFile = join(config.dataFolder, 'compact-keys.json');
-    const compactKeys = loadCompactKeys(compactKeysFile, config.domain, Date.now());
+    let compactKeys = loadCompactKeys(compactKeysFile, config.domain, Date.now());
     let compactSettings = compactSettingsOf(config, compactKeys);
     const compact: CompactOptions = {
       settings: () => compactSettings,
       keyLog: development.keyLogFile === undefined ? undefined : openKeyLog(development.keyLogFile),
     };
-    const keyTimer = setInterval(() => {
+    const readCompactKeys = (): void => {
       try {
-        compactSettings = compactSettingsOf(config, loadCompactKeys(compactKeysFile, config.domain, Date.now()));
+        const before = compactKeys.signingJwk.x;
+        compactKeys = loadCompactKeys(compactKeysFile, config.domain, Date.now());
+        compactSettings = compactSettingsOf(config, compactKeys);
+        if (compactKeys.signingJwk.x !== before) log('warn', 'signing-key-replaced', {});
       } catch {
         // What was loaded stays valid for weeks: time to mend the file.
         log('error', 'compact-keys-unreadable', {});
       }
-    }, compactKeysEveryMs);
+    };
+    const keyTimer = setInterval(readCompactKeys, compactKeysEveryMs);
     keyTimer.unref();
     closers.push(() => clearInterval(keyTimer));
     const adminToken = openAdminToken(config.dataFolder);
@@ -147,7 +151,7 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
       stores,
       certificate,
       compact,
-      compactKeys,
+      compactKeys: () => compactKeys,
       adminToken,
       metricsToken,
       log,
@@ -162,7 +166,10 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
       core: running,
       failed: store.died,
       reload: next => {
-        const done = reloading.then(() => reload(inUse, next));
+        const done = reloading.then(() => {
+          readCompactKeys();
+          return reload(inUse, next);
+        });
         reloading = done.catch(() => undefined);
         return done;
       },

@@ -20,12 +20,15 @@ async function link(chat: Conversation, rest: string): Promise<void> {
 }
 
 async function remove(chat: Conversation, rest: string): Promise<void> {
-  const deviceId = Number(rest);
-  if (!Number.isInteger(deviceId) || deviceId < 1) return chat.say('/remove NUMBER: one of /devices');
-  await chat.client.devices.remove(deviceId);
-  chat.say(
-    `device ${deviceId} is removed. It has held your key: if it is not in your hand, begin again on a new folder`,
-  );
+  const [number = '', word, ...more] = rest.split(' ').filter(each => each !== '');
+  const deviceId = Number(number);
+  const isInHand = word === 'in-hand';
+  const isUsable = Number.isInteger(deviceId) && deviceId >= 1 && (word === undefined || isInHand) && more.length === 0;
+  if (!isUsable) return chat.say('/remove NUMBER: one of /devices; /remove NUMBER in-hand when you hold and wipe it');
+  const { linkAgain } = await chat.client.devices.remove(deviceId, { renewIdentity: !isInHand });
+  if (isInHand) return chat.say(`device ${deviceId} is removed. It has held your key: wipe it`);
+  chat.say(`device ${deviceId} is removed, and your key is a fresh one: people who compared the old one are asked`);
+  if (linkAgain.length > 0) chat.say(`link again, in new folders: devices ${linkAgain.join(', ')}`);
 }
 
 export const ownCommands: readonly ChatCommand[] = [
@@ -52,7 +55,12 @@ export const ownCommands: readonly ChatCommand[] = [
   },
   { name: '/devices', takes: '', does: 'your devices', run: devices },
   { name: '/link', takes: 'CODE', does: 'let another device of yours in', run: link },
-  { name: '/remove', takes: 'NUMBER', does: 'remove another device of yours', run: remove },
+  {
+    name: '/remove',
+    takes: 'NUMBER [in-hand]',
+    does: 'remove another device of yours, and take a fresh key unless it is in your hand',
+    run: remove,
+  },
   {
     name: '/sync',
     takes: '',

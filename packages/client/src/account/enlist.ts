@@ -1,7 +1,8 @@
 // The gatekeeper's HTTP calls: its reference offer, enlistment, further devices, status, withdrawal.
 // Knows nothing of streams, sessions or stores; proofs are arguments.
 // Source: docs/protocol/03-http.md.
-import { isInteropId, parseJid, type InteropId } from '@drawbridge/wire/jid';
+import { type InteropId, isInteropId, parseJid } from '@drawbridge/wire/jid';
+import { readStatements, type SignedSigningKey } from '@drawbridge/identity/signing-key-succession';
 import { ClientError, type ClientErrorCode } from '../errors.ts';
 import { callJson, type HttpAnswer, type HttpTrust, isHttpsUrl, isRecord, type Problem } from '../connection/http.ts';
 
@@ -14,6 +15,8 @@ export type ReferenceOffer = {
   readonly domain: string;
   /** Whether enlistments carry a statement of possession; gatekeepers of version 0.1.0 refuse what they don't know. */
   readonly takesPossession: boolean;
+  /** Whether a device may take a fresh identity key and stay; gatekeepers of version 0.1.0 can't. */
+  readonly renewsIdentities: boolean;
   readonly endpoints: {
     readonly xmpp?: HostPort;
     readonly xmpps?: HostPort;
@@ -24,6 +27,8 @@ export type ReferenceOffer = {
   };
   /** The gatekeeper's long-term Ed25519 key, base64url of 32 bytes; absent when compact is not offered. */
   readonly signingKey?: string;
+  /** What leads from keys that were pinned before to this one. */
+  readonly succession: readonly SignedSigningKey[];
   /** What the compact transport may be encrypted with; absent from gatekeepers of version 0.1.0. */
   readonly compactCiphers?: readonly string[];
   readonly suites: readonly string[];
@@ -97,6 +102,17 @@ export async function addDevice(
   trust: HttpTrust,
 ): Promise<Enlistment> {
   const url = `${http}/v1/enlistments/${interopId}/devices`;
+  return readEnlistment(answerOf(await callJson({ method: 'POST', url, body: request }, trust)));
+}
+
+/** Puts this device under a fresh identity key, and removes the person's others. Repeats give the same answer. */
+export async function renewIdentity(
+  http: string,
+  interopId: InteropId,
+  request: EnlistRequest,
+  trust: HttpTrust,
+): Promise<Enlistment> {
+  const url = `${http}/v1/enlistments/${interopId}/identity`;
   return readEnlistment(answerOf(await callJson({ method: 'POST', url, body: request }, trust)));
 }
 
@@ -180,7 +196,7 @@ function readEnlistment(body: unknown): Enlistment {
 
 function readOffer(body: unknown): ReferenceOffer | undefined {
   if (!isRecord(body)) return undefined;
-  const { version, issuer, domain, endpoints, suites, providers, compactKeys, possession } = body;
+  const { version, issuer, domain, endpoints, suites, providers, compactKeys, possession, identityRenewal } = body;
   if (version !== 1 && version !== '1') return undefined;
   if (typeof issuer !== 'string' || !isHttpsUrl(issuer)) return undefined;
   if (typeof domain !== 'string' || parseJid(domain)?.domain !== domain || !isRecord(endpoints)) return undefined;
@@ -198,6 +214,7 @@ function readOffer(body: unknown): ReferenceOffer | undefined {
     issuer,
     domain,
     takesPossession: possession === 1,
+    renewsIdentities: identityRenewal === 1,
     endpoints: {
       http: http.replace(/\/+$/, ''),
       ...(xmpp === undefined ? {} : { xmpp }),
@@ -207,6 +224,7 @@ function readOffer(body: unknown): ReferenceOffer | undefined {
       ...(compactWebsocket === undefined ? {} : { compactWebsocket }),
     },
     ...(signingKey === undefined ? {} : { signingKey }),
+    succession: readStatements(isRecord(compactKeys) ? compactKeys['succession'] : undefined),
     ...(compactCiphers === undefined ? {} : { compactCiphers }),
     suites: Array.isArray(suites) ? suites.filter(suite => typeof suite === 'string') : [],
     providers: Array.isArray(providers)

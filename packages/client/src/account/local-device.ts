@@ -14,6 +14,7 @@ import { type AccountRecord, readAccount, readSetting, writeAccount, writeSettin
 import { transact } from '../store/transact.ts';
 import { type Enlistment, fetchOffer, type ReferenceOffer } from './enlist.ts';
 import type { ProofRequest, ProofSource } from './provider-session.ts';
+import { pinsAfter } from './pinned-keys.ts';
 import { decodePublication, encodePublication } from './publication.ts';
 
 export type LocalDeviceSettings = {
@@ -24,10 +25,12 @@ export type LocalDeviceSettings = {
   readonly proofSource: ProofSource;
 };
 
-/** What a linked device takes over from the person's others: the pinned key, and what to write down with its admission. */
-export type Linked = {
-  readonly signingKey: string | undefined;
+/** What a device takes over with its admission: the pinned keys, and what to write down beside it. */
+export type TakenOver = {
+  readonly pins: Pick<AccountRecord, 'signingKey' | 'backupKey' | 'keysSince'>;
   readonly adopt: (tx: Transaction) => void;
+  /** It is the person's only device now, whatever the directory says. */
+  readonly isAlone?: boolean;
 };
 
 /** What a call by HTTP needs. */
@@ -98,10 +101,10 @@ export class LocalDevice {
   readonly commit = (staged: { readonly changes: readonly StoreChange[] }): void =>
     committed(this.store.transaction(tx => tx.apply(staged.changes)));
 
-  /** What the gatekeeper offers, fetched once. */
-  async offer(): Promise<ReferenceOffer> {
+  /** What the gatekeeper offers, fetched once, or again. Pinned keys move as it shows that they may. */
+  async offer(options: { readonly isAgain?: boolean } = {}): Promise<ReferenceOffer> {
     this.needOpen();
-    if (this.#offer !== undefined) return this.#offer;
+    if (this.#offer !== undefined && options.isAgain !== true) return this.#offer;
     const offer = await fetchOffer(this.gatekeeper, this.trust);
     // `gatekeeper` is the issuer; a domain belongs to it for good once somebody is enlisted there.
     const domain = this.account?.domain;
@@ -110,7 +113,23 @@ export class LocalDevice {
       throw new ClientError('gatekeeper-refused', { detail: `it does not admit the suite ${SIGNAL_SUITE}` });
     }
     this.#offer = offer;
+    this.#followKeys(offer);
     return offer;
+  }
+
+  #followKeys({ succession }: ReferenceOffer): void {
+    const enlisted = this.#enlisted;
+    if (enlisted === undefined) return;
+    const { signingKey, keysSince = 0, domain } = enlisted.account;
+    const pins = pinsAfter(enlisted.account, domain, succession);
+    if (pins.signingKey === undefined || pins.keysSince === keysSince) return;
+    const account = { ...enlisted.account, ...pins };
+    this.transaction(tx => {
+      writeAccount(tx, account);
+      // What the key before had certified counts no longer.
+      if (pins.signingKey !== signingKey) writeSetting(tx, 'static-key', undefined);
+    });
+    this.#enlisted = { ...enlisted, account };
   }
 
   /** A fresh proof that the person at this device owns their identifier. */
@@ -157,19 +176,22 @@ export class LocalDevice {
   }
 
   /** The gatekeeper has admitted this device: writes that down, and its keys as published. */
-  async admit(enlistment: Enlistment, publication: KeyPublication, linked?: Linked): Promise<AccountRecord> {
+  async admit(enlistment: Enlistment, publication: KeyPublication, taken?: TakenOver): Promise<AccountRecord> {
     const { interopId, deviceId, domain, jid } = enlistment;
-    const signingKey = linked === undefined ? this.#offer?.signingKey : linked.signingKey;
-    const pinned = signingKey === undefined ? {} : { signingKey };
-    const account = { gatekeeper: this.gatekeeper, interopId, deviceId, domain, jid, ...pinned };
+    const signingKey = this.#offer?.signingKey;
+    const pinned = taken?.pins ?? (signingKey === undefined ? {} : { signingKey });
+    const pins = pinsAfter(pinned, domain, this.#offer?.succession ?? []);
+    const account = { gatekeeper: this.gatekeeper, interopId, deviceId, domain, jid, ...pins };
     this.transaction(tx => {
-      linked?.adopt(tx);
+      taken?.adopt(tx);
       writeAccount(tx, account);
       writeSetting(tx, 'publication', undefined);
       writeSetting(tx, 'link-aside', undefined);
       writeSetting(tx, 'link', undefined);
-      writeSetting(tx, 'manifest-due', 'admitted');
+      writeSetting(tx, 'manifest-due', taken?.isAlone === true ? 'alone' : 'admitted');
     });
+    // In the same turn: nothing of the keys of before is written after them.
+    this.#enlisted?.suite.end();
     const suite = await this.#begin(account);
     suiteValue(await suite.confirmPublished(publication, this.commit));
     return account;

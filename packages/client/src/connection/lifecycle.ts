@@ -5,16 +5,21 @@
 import type { DeviceKeys } from '@drawbridge/e2ee/device-keys';
 import type { ReferenceOffer } from '../account/enlist.ts';
 import type { LocalDevice } from '../account/local-device.ts';
+import { finishRenewal, isRenewalDue } from '../account/renewal.ts';
 import type { Random } from '../clock.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { Disappearing } from '../history/disappearing.ts';
 import { Messenger } from '../messenger.ts';
+import { addNotice } from '../notices/notice-records.ts';
 import { readSetting, writeSetting } from '../store/records.ts';
 import type { ConnectionStatus } from './connection.ts';
 import type { ConnectTransport } from './transport.ts';
 import type { KnownStaticKey } from './transport-compact.ts';
 import { type OfferedTransport, inTurn, offeredTransports, type TransportName } from './transports.ts';
+
+/** How long a call waits until the stream is up; the SDK goes on trying. */
+export const connectTimeoutMs = 45_000;
 
 export type LifecycleSettings = {
   readonly device: LocalDevice;
@@ -32,6 +37,7 @@ export class Lifecycle {
   #disappearing: Disappearing | undefined;
   #turns: ConnectTransport | undefined;
   #knownStaticKey: KnownStaticKey | undefined;
+  #renewing: Promise<void> | undefined;
 
   constructor(settings: LifecycleSettings) {
     this.#settings = settings;
@@ -68,6 +74,8 @@ export class Lifecycle {
   /** See `Client.connect`. */
   async connect(timeoutMs: number): Promise<void> {
     this.#settings.device.enlisted();
+    // Begun by this process or by one before: nothing is said under the keys of before.
+    if (isRenewalDue(this.#settings.device)) await this.renewIdentity();
     const kind = this.#messenger?.status.kind;
     if (kind === undefined || kind === 'idle' || kind === 'stopped') await this.#start();
     else this.#messenger?.start();
@@ -79,6 +87,22 @@ export class Lifecycle {
     const messenger = this.#messenger;
     this.#messenger = undefined;
     await messenger?.close();
+  }
+
+  /** Puts the fresh identity in force that is kept aside; without a stream. Rejects when it has to be tried again. */
+  renewIdentity(): Promise<void> {
+    this.#renewing ??= this.#renew().finally(() => {
+      this.#renewing = undefined;
+    });
+    return this.#renewing;
+  }
+
+  async #renew(): Promise<void> {
+    await this.disconnect();
+    const change = await finishRenewal(this.#settings.device);
+    // Whoever asked meanwhile has made one that has the keys of before.
+    await this.disconnect();
+    this.emit({ kind: 'devices', change });
   }
 
   async close(): Promise<void> {
@@ -95,6 +119,8 @@ export class Lifecycle {
   async #start(): Promise<void> {
     const { device } = this.#settings;
     const offer = await device.offer();
+    if (offer.signingKey !== undefined) device.transaction(tx => writeSetting(tx, 'compact-withheld', undefined));
+    else if (device.account?.signingKey !== undefined && wantsCompact(this.#settings.transports)) this.#tellWithheld();
     const choices = this.#transports(offer, await device.keys());
     if (choices.length === 0) {
       throw new ClientError('gatekeeper-refused', { detail: 'it offers no transport that this client wants' });
@@ -104,10 +130,45 @@ export class Lifecycle {
       // Only spares failed attempts next time: a store that fails now is reported elsewhere.
       keep: (name, sinceMs) =>
         void device.store.transaction(tx => writeSetting(tx, 'transport', JSON.stringify({ name, sinceMs }))),
+      notCertified: () => void this.#notCertified(),
       nowMs: () => device.clock.nowMs(),
     });
     if (this.#messenger?.status.kind === 'stopped') await this.disconnect();
     this.worker().start();
+  }
+
+  /**
+   * Whoever answers for the gatekeeper is not certified by the pinned key. It may have been followed by another: the offer
+   * says so, with signatures, and the next attempt uses that one. Otherwise a person has to know.
+   */
+  async #notCertified(): Promise<void> {
+    const { device } = this.#settings;
+    try {
+      const before = device.account?.signingKey;
+      await device.offer({ isAgain: true });
+      if (device.account?.signingKey !== before) {
+        this.#knownStaticKey = undefined;
+        return;
+      }
+    } catch (error) {
+      if (!(error instanceof ClientError)) throw error;
+      if (device.isClosed) return;
+    }
+    this.#tellUncertified('other-key');
+  }
+
+  /** Told once, until the gatekeeper offers the compact transport again. */
+  #tellWithheld(): void {
+    const { device } = this.#settings;
+    if (device.transaction(tx => readSetting(tx, 'compact-withheld')) !== undefined) return;
+    device.transaction(tx => writeSetting(tx, 'compact-withheld', 'told'));
+    this.#tellUncertified('withheld');
+  }
+
+  #tellUncertified(reason: 'other-key' | 'withheld'): void {
+    const { device } = this.#settings;
+    device.transaction(tx => addNotice(tx, { kind: 'gatekeeper-not-certified', reason }, device.clock.nowMs()));
+    this.emit({ kind: 'problem', error: new ClientError('gatekeeper-not-certified', { detail: reason }) });
   }
 
   #makeMessenger(): Messenger {
@@ -135,7 +196,7 @@ export class Lifecycle {
       wanted: transports,
       trust: device.trust,
       devicePrivateKey: keys.deviceKey.privateKey,
-      signingKey: device.account?.signingKey,
+      signingKey: () => device.account?.signingKey,
       nowMs: () => device.clock.nowMs(),
       keyLog,
       knownStaticKey: () => this.#knownStaticKey,
@@ -170,6 +231,10 @@ export class Lifecycle {
       void events.return?.();
     });
   }
+}
+
+function wantsCompact(wanted: readonly TransportName[]): boolean {
+  return wanted.some(name => name === 'compact' || name === 'compact-websocket');
 }
 
 function decodeTransport(text: string | undefined): { name: string; sinceMs: number } | undefined {

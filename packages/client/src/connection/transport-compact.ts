@@ -28,8 +28,8 @@ export type CompactOptions = HttpTrust & {
   readonly target: { readonly host: string; readonly port: number } | { readonly url: string };
   /** The device key: the proof is bound to it. */
   readonly deviceKeyPair: KeyPair;
-  /** The gatekeeper's long-term key, pinned at enlistment. */
-  readonly pinnedKey: KeyObject;
+  /** The gatekeeper's long-term key, as it is pinned now. */
+  readonly pinnedKey: () => KeyObject | undefined;
   /** By the reference offer; undefined from a gatekeeper of version 0.1.0. */
   readonly offeredCiphers?: readonly string[] | undefined;
   readonly knownStaticKey: () => KnownStaticKey | undefined;
@@ -47,8 +47,9 @@ const lingerMs = 2_000;
 
 /**
  * A transport whose handshake carries proof and first stanzas. When it ends with a `failure` of code `unreachable` or
- * `timed-out`, nothing that speaks the protocol has answered: another transport may get through. All other failures are the
- * gatekeeper's word, or that of somebody who pretends to be it.
+ * `timed-out`, nothing that speaks the protocol has answered: another transport may get through. After
+ * `gatekeeper-not-certified` a transport under TLS may, with a warning. All other failures are the gatekeeper's word, or that
+ * of somebody who pretends to be it.
  */
 export function compactTransport(options: CompactOptions): ConnectTransport {
   // A certificate knows better than the offer, which may have been fetched long ago.
@@ -194,7 +195,8 @@ class CompactTransport implements Transport {
 
   #isCertified(certificate: StaticKeyCertificate): boolean {
     const { pinnedKey, nowMs } = this.#options;
-    return isStaticKeyCertified(certificate, this.#context.domain, pinnedKey, nowMs());
+    const key = pinnedKey();
+    return key !== undefined && isStaticKeyCertified(certificate, this.#context.domain, key, nowMs());
   }
 
   #handle(events: readonly CompactClientEvent[]): void {
@@ -237,8 +239,7 @@ class CompactTransport implements Transport {
   #failed(code: CompactClientFailure): void {
     if (code === 'refused') this.failure ??= new ClientError('proof-refused', { detail: code });
     else if (code === 'temporary-auth-failure') this.failure ??= new ClientError('not-judged', { detail: code });
-    else if (code === 'gatekeeper-not-certified')
-      this.failure ??= new ClientError('certificate-refused', { detail: code });
+    else if (code === 'gatekeeper-not-certified') this.failure ??= new ClientError('gatekeeper-not-certified');
     else if (code === 'frame-too-long' && !this.#open)
       // Whatever answers there, a proxy for example, it does not speak the protocol.
       this.failure ??= new ClientError('unreachable', { detail: code });

@@ -49,6 +49,8 @@ class Memory implements TransportMemory {
   keep = (name: string, sinceMs: number): void => {
     this.kept = { name, sinceMs };
   };
+  uncertified = 0;
+  notCertified = (): void => void this.uncertified++;
   nowMs = () => this.time;
 }
 
@@ -101,6 +103,19 @@ test("the gatekeeper's refusal, or somebody's who pretends to be it, does not", 
       transport.play(['connected'], failure);
     }
   }
+});
+
+test('whoever is not certified by the pinned key leads on, and is told of each time', () => {
+  const { next, memory } = begin();
+  next().play(['connected'], 'gatekeeper-not-certified');
+  assert.equal(memory.uncertified, 1);
+  next().play(['connected'], 'gatekeeper-not-certified');
+  const through = next();
+  assert.equal(through.name, 'websocket');
+  through.play(['connected', 'element']);
+  assert.deepEqual([memory.uncertified, memory.kept?.name], [2, 'websocket']);
+  memory.time += returnAfterMs;
+  assert.equal(next().name, 'compact', 'it is tried again');
 });
 
 test('a certificate that is refused on a WebSocket does not lead on either', () => {

@@ -1,8 +1,10 @@
 // Which transports a gatekeeper offers, in the order in which a client tries them. The next one is tried when a connection
 // could not be made. Knows nothing of how any of them works.
+import type { KeyObject } from 'node:crypto';
 import { platformCrypto } from '@drawbridge/noise/platform-crypto';
 import { importPinnedKey } from '@drawbridge/identity/static-key-certificate';
 import type { ReferenceOffer } from '../account/enlist.ts';
+import type { ClientErrorCode } from '../errors.ts';
 import type { HttpTrust } from './http.ts';
 import type { ConnectTransport, Transport } from './transport.ts';
 import { compactTransport, type KnownStaticKey } from './transport-compact.ts';
@@ -29,7 +31,7 @@ export type TransportOptions = {
   readonly trust: HttpTrust;
   /** What the compact transport needs; without a pinned key it is not used. */
   readonly devicePrivateKey: Uint8Array;
-  readonly signingKey: string | undefined;
+  readonly signingKey: () => string | undefined;
   readonly knownStaticKey: () => KnownStaticKey | undefined;
   readonly keepStaticKey: (key: KnownStaticKey | undefined) => void;
   readonly nowMs: () => number;
@@ -71,9 +73,9 @@ function overCompact(
   target: { readonly host: string; readonly port: number } | { readonly url: string },
 ): ConnectTransport | undefined {
   const { trust, knownStaticKey, keepStaticKey, nowMs, keyLog } = options;
-  const pinnedKey = options.signingKey === undefined ? undefined : importPinnedKey(options.signingKey);
+  const pinnedKey = (): KeyObject | undefined => importPinnedKey(options.signingKey() ?? '');
   const deviceKeyPair = platformCrypto.keyPairFromPrivateKey(options.devicePrivateKey);
-  if (pinnedKey === undefined || deviceKeyPair === undefined) return undefined;
+  if (pinnedKey() === undefined || deviceKeyPair === undefined) return undefined;
   const offeredCiphers = options.offer.compactCiphers;
   return compactTransport({
     target,
@@ -92,13 +94,16 @@ function overCompact(
 export type TransportMemory = {
   readonly recall: () => { readonly name: string; readonly sinceMs: number } | undefined;
   readonly keep: (name: TransportName, sinceMs: number) => void;
+  /** Whoever answered is not certified by the pinned key: the next transport is tried, and a person has to know. */
+  readonly notCertified: () => void;
   readonly nowMs: () => number;
 };
 
 /**
  * Takes the transports in turn: the next after one by which nobody was reached. What got through is used from then on; after
- * `returnAfterMs` the first is tried again. A gatekeeper's refusal, or an answer that is not certified, is not a reason to go
- * on to another: whoever can forge an answer on one must not choose the next. `choices` is not empty.
+ * `returnAfterMs` the first is tried again. A gatekeeper's refusal is not a reason to go on to another, nor is a certificate that
+ * TLS refuses: whoever can forge an answer on one must not choose the next. An answer that the pinned key does not certify
+ * leads on, and is told: all transports but the compact one over TCP are under TLS. `choices` is not empty.
  */
 export function inTurn(choices: readonly OfferedTransport[], memory: TransportMemory): ConnectTransport {
   const recalled = memory.recall();
@@ -136,7 +141,10 @@ export function inTurn(choices: readonly OfferedTransport[], memory: TransportMe
           isReached = true;
           reached(name);
         }
-        if (event.kind === 'disconnected' && !isReached && mayGoOn(transport)) notReached();
+        if (event.kind === 'disconnected' && !isReached && mayGoOn(transport)) {
+          if (transport.failure?.code === 'gatekeeper-not-certified') memory.notCertified();
+          notReached();
+        }
         context.emit(event);
       },
     });
@@ -144,8 +152,14 @@ export function inTurn(choices: readonly OfferedTransport[], memory: TransportMe
   };
 }
 
-/** Nobody answered: that is all that leads on to another transport. */
+const leadsOn: ReadonlySet<ClientErrorCode | undefined> = new Set([
+  'unreachable',
+  'timed-out',
+  'gatekeeper-not-certified',
+]);
+
+/** Nobody answered, or nobody whom the pinned key certifies: that is all that leads on to another transport. */
 function mayGoOn({ carrier, failure }: Transport): boolean {
-  if (carrier === 'authenticated') return failure?.code === 'unreachable' || failure?.code === 'timed-out';
+  if (carrier === 'authenticated') return leadsOn.has(failure?.code);
   return failure?.code !== 'certificate-refused';
 }

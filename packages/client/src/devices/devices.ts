@@ -4,11 +4,13 @@
 import type { EnlistmentStatus } from '../account/enlist.ts';
 import type { Account } from '../account/account.ts';
 import type { LocalDevice } from '../account/local-device.ts';
-import type { Lifecycle } from '../connection/lifecycle.ts';
+import { beginRenewal } from '../account/renewal.ts';
+import { connectTimeoutMs, type Lifecycle } from '../connection/lifecycle.ts';
 import { authoriseDevice, removeOwnDevice } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import { historyLimits } from '../history/history.ts';
 import type { AccountRecord } from '../store/records.ts';
+import type { Transaction } from '../store/store.ts';
 import { noteRemoval } from './own-manifest.ts';
 import {
   beginLink,
@@ -105,18 +107,40 @@ export class Devices {
     return { ...answer, confirm, refuse: () => refuseLink(device) };
   }
 
-  /** Removes another device of this person. */
-  async remove(deviceId: number): Promise<void> {
+  /**
+   * Removes another device of this person. It has held the identity key, so this device takes a fresh one: contacts see that
+   * the key changed, and the person's further devices, which are given back, have to be linked again. With
+   * `renewIdentity: false` the key stays: for a device that is in the person's hand, and is wiped.
+   * A crash in between leaves nothing half done: the next `connect` goes on with it.
+   */
+  async remove(
+    deviceId: number,
+    { renewIdentity = true }: { readonly renewIdentity?: boolean } = {},
+  ): Promise<{ readonly linkAgain: readonly number[] }> {
     const { device, lifecycle } = this.#settings;
     const messenger = lifecycle.live();
     const { account } = device.enlisted();
     if (deviceId === account.deviceId)
       throw new ClientError('invalid-argument', { detail: 'use withdraw() or another device' });
-    // A crash in between leaves nothing half done: the next stream goes on with it.
-    device.transaction(tx => noteRemoval(tx, deviceId));
-    await removeOwnDevice(messenger.request, deviceId);
-    messenger.forgetDevices(account.interopId);
-    await messenger.manifest.keep();
+    const note = (tx: Transaction): void => noteRemoval(tx, deviceId);
+    if (!renewIdentity) {
+      device.transaction(note);
+      await removeOwnDevice(messenger.request, deviceId);
+      messenger.forgetDevices(account.interopId);
+      await messenger.manifest.keep();
+      return { linkAgain: [] };
+    }
+    const ids = (await this.list()).map(each => each.deviceId);
+    if (!ids.includes(deviceId)) throw new ClientError('not-found', { detail: 'device' });
+    const linkAgain = ids.filter(id => id !== deviceId && id !== account.deviceId);
+    await beginRenewal(device, linkAgain, note);
+    // Its streams and proofs end now, also when the provider gives no proof for the rest yet.
+    await removeOwnDevice(messenger.request, deviceId).catch((error: unknown) => {
+      if (!(error instanceof ClientError)) throw error;
+    });
+    await lifecycle.renewIdentity();
+    await lifecycle.connect(connectTimeoutMs);
+    return { linkAgain };
   }
 
   /** On a new device: asks the others for the history; again: for the rest of it. Events of kind `history` tell of it. */

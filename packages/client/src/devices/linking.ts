@@ -3,8 +3,7 @@
 // A ticket's keys are kept aside until the gatekeeper has admitted the device: nothing else ever uses them.
 // Knows nothing of streams beyond one question on the device that is there.
 // Source: docs/protocol/03-http.md (further devices), docs/protocol/09-content.md section 9.5.
-import { fromBinary, toBinary } from '@bufbuild/protobuf';
-import { createDevice, type DeviceKeys } from '@drawbridge/e2ee/device-keys';
+import { createDevice, type DeviceKeys, withDeviceKey } from '@drawbridge/e2ee/device-keys';
 import {
   answerCode,
   createLinkRequest,
@@ -14,7 +13,6 @@ import {
   readLinkRequest,
   sealLinkTicket,
 } from '@drawbridge/e2ee/device-link';
-import { DeviceRecordSchema } from '@drawbridge/e2ee/gen/device_pb';
 import type { StoreChange } from '@drawbridge/e2ee/stores';
 import type { KeyPublication, Result } from '@drawbridge/e2ee/suite';
 import type { InteropId } from '@drawbridge/wire/jid';
@@ -127,7 +125,7 @@ async function enlistAside(device: LocalDevice, aside: Aside): Promise<AccountRe
   const enlistment = await addDevice(endpoints.http, interopId, request, device.trust);
   if (enlistment.interopId !== interopId) throw new ClientError('link-failed', { detail: 'another person' });
   return device.admit(enlistment, publication, {
-    signingKey: signingKey === '' ? undefined : signingKey,
+    pins: signingKey === '' ? {} : { signingKey },
     adopt: tx => {
       tx.apply(changes);
       inherit(tx, people);
@@ -157,21 +155,12 @@ function makeDevice(
 ): Pick<Aside, 'keys' | 'changes' | 'publication'> {
   const made = createDevice({ nowMs, identityKeyPair });
   if (!made.ok) throw new ClientError('link-failed', { detail: made.error.code });
-  const { keys, changes, publication } = made.value;
-  return { keys: { ...keys, deviceKey: before.deviceKey }, changes: withDeviceKey(changes, before), publication };
+  const { publication } = made.value;
+  // The gatekeeper has authorised the key that made the link code: a device with a new identity keeps that key.
+  return { ...withDeviceKey(made.value, before.deviceKey), publication };
 }
 
 function orLinkFailed<T>(result: Result<T, { readonly code: string }>): T {
   if (!result.ok) throw new ClientError('link-failed', { detail: result.error.code });
   return result.value;
-}
-
-/** The gatekeeper has authorised the key that made the link code: a device with a new identity keeps that key. */
-function withDeviceKey(changes: readonly StoreChange[], keys: DeviceKeys): StoreChange[] {
-  return changes.map(change => {
-    if (change.op !== 'put' || change.table !== 'device' || change.key !== 'local') return change;
-    const record = fromBinary(DeviceRecordSchema, change.value);
-    record.devicePrivateKey = Uint8Array.from(keys.deviceKey.privateKey);
-    return { ...change, value: toBinary(DeviceRecordSchema, record) };
-  });
 }

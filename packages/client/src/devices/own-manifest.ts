@@ -105,8 +105,8 @@ export class OwnManifest {
     const nowMs = clock.nowMs();
     const [due, removals] = transact(store, tx => [readSetting(tx, 'manifest-due'), readRemovals(tx)]);
     const own = await this.#ownEntry(holds, nowMs);
-    // Before the first one the directory's word is all there is: nobody else could read under this identity key.
-    const before = holds?.devices ?? entriesOf(list, nowMs);
+    // Before the first one the directory's word is all there is, but for a fresh identity, which nobody else can have.
+    const before = holds?.devices ?? (due === 'alone' ? [] : entriesOf(list, nowMs));
     const kept = before.filter(({ id }) => !removals.includes(id) && id !== account.deviceId);
     const isNamed = holds?.devices.some(({ id }) => id === account.deviceId) === true;
     const devices = isNamed || holds === undefined || due !== undefined ? [...kept, own] : kept;

@@ -15,6 +15,8 @@ export type DevicesChange = { readonly interopId: InteropId; readonly isOwn: boo
   | { readonly kind: 'unlisted-device'; readonly deviceId: number }
   /** Their manifest is old, is not theirs, or is gone. */
   | { readonly kind: 'manifest-warning'; readonly warning: ManifestWarning }
+  /** Of one's own: contacts see another key, and these devices have to be linked again. */
+  | { readonly kind: 'identity-renewed'; readonly linkAgain: readonly number[] }
 );
 
 export type DevicesEvent = { readonly kind: 'devices'; readonly change: DevicesChange };
@@ -27,6 +29,11 @@ export type NoticeChange =
   | { readonly kind: 'two-identities'; readonly interopId: InteropId }
   /** This folder is older than what the gatekeeper has of it: it was restored from a backup, or another copy is at work. */
   | { readonly kind: 'store-restored' }
+  /**
+   * Whoever answers for the gatekeeper on the compact transport is not certified by the pinned key, or the offer withholds
+   * that transport: TLS is used instead, and is worth what the certificate authorities are worth.
+   */
+  | { readonly kind: 'gatekeeper-not-certified'; readonly reason: 'other-key' | 'withheld' }
   /** A device of this person that was never heard of here has spoken. */
   | { readonly kind: 'own-device-appeared'; readonly deviceId: number }
   /**
@@ -51,11 +58,13 @@ export function chatOf(change: NoticeChange): string | undefined {
     case 'devices-changed':
     case 'unlisted-device':
     case 'manifest-warning':
+    case 'identity-renewed':
       return change.isOwn ? undefined : change.interopId;
     case 'contact-moved':
       return change.before;
     case 'own-device-appeared':
     case 'store-restored':
+    case 'gatekeeper-not-certified':
       return undefined;
   }
 }
@@ -78,13 +87,24 @@ export function noticeWords(change: NoticeChange): string {
       return `The gatekeeper names a device ${change.deviceId} that nobody signed for. Nothing is sent to it or read from it.`;
     case 'manifest-warning':
       return `The list of devices is ${manifestWords[change.warning]}.`;
+    case 'identity-renewed':
+      return `Your identity key is a fresh one. ${linkAgainWords(change.linkAgain)}`;
     case 'contact-moved':
       return `${change.identifier} at ${change.provider} leads to somebody else now.`;
     case 'store-restored':
       return 'This folder is older than it was: it was restored from a backup, or another copy of it is at work. What was said there since is missing here. Sessions and keys are renewed. Use one copy only; for a second place, link a device.';
+    case 'gatekeeper-not-certified':
+      return change.reason === 'withheld'
+        ? 'The gatekeeper withholds the transport whose key was pinned. TLS is used instead.'
+        : 'The gatekeeper’s key is not the one that was pinned. TLS is used instead.';
     case 'own-device-appeared':
       return `Device ${change.deviceId} of your own has appeared.`;
   }
+}
+
+function linkAgainWords(devices: readonly number[]): string {
+  if (devices.length === 0) return 'Contacts see that it changed.';
+  return `Contacts see that it changed. Link again, in new folders: devices ${devices.join(', ')}.`;
 }
 
 const manifestWords: Readonly<Record<ManifestWarning, string>> = {

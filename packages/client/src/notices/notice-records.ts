@@ -31,10 +31,13 @@ function keyOf(change: NoticeChange): string {
       return `identities ${change.interopId}`;
     case 'store-restored':
       return 'store';
+    case 'gatekeeper-not-certified':
+      return 'gatekeeper';
     case 'own-device-appeared':
       return `device ${change.deviceId}`;
     case 'devices-changed':
     case 'manifest-warning':
+    case 'identity-renewed':
       return `${change.kind} ${change.interopId}`;
     case 'unlisted-device':
       return `${change.kind} ${change.interopId}/${change.deviceId}`;

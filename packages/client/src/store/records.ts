@@ -21,8 +21,11 @@ export type AccountRecord = {
   readonly domain: string;
   /** Full JID. */
   readonly jid: string;
-  /** The gatekeeper's long-term key as it was at enlistment (pinned): base64url of 32 bytes. */
+  /** The gatekeeper's long-term key (pinned): base64url of 32 bytes. It moves only as it, or its backup, has signed. */
   readonly signingKey?: string;
+  /** The key that may follow it, and the time of the statement that both come from. */
+  readonly backupKey?: string;
+  readonly keysSince?: number;
 };
 
 /** What people see of somebody. */
@@ -141,6 +144,8 @@ export type SettingName =
   | 'link'
   | 'link-aside'
   | 'restored'
+  | 'renewal'
+  | 'compact-withheld'
   | 'static-key'
   | 'store-count'
   | 'transport'

@@ -4,9 +4,9 @@
 // Source: docs/protocol/06-stanzas.md section 6.1, docs/protocol/09-content.md sections 9.6 and 9.11.
 import * as Signal from '@signalapp/libsignal-client';
 import { maxCiphertextBytes } from '@drawbridge/wire/limits';
-import { type DeviceAddress, encodeDeviceAddress, isDeviceAddress } from '../addresses.ts';
+import { type DeviceAddress, isDeviceAddress } from '../addresses.ts';
 import { identityFingerprint } from '../identities.ts';
-import { Identities, Prekeys, Sessions } from '../libsignal-stores.ts';
+import { formerSessionPrefix, Identities, Prekeys, Sessions } from '../libsignal-stores.ts';
 import { unpadContent } from '../padding.ts';
 import type { StagedStore } from '../staged.ts';
 import type { Commit, StoreChange } from '../stores.ts';
@@ -68,21 +68,23 @@ async function readContent(
   from: DeviceAddress,
   inspect: Inspect,
 ): Promise<DecryptOutcome> {
-  const sessions = new Sessions(store);
+  let sessions = new Sessions(store);
   const identities = new Identities(store, bench.local, bench.nowMs(), message.kind === 'prekey');
   const prekeys = new Prekeys(store);
   let padded: Uint8Array;
   try {
-    if (message.kind === 'session' && (await sessions.getSession(protocolAddress(from))) === null) {
-      return refused(from, { code: 'no-session' });
+    if (message.kind === 'prekey') padded = await open(bench, message, from, { sessions, identities, prekeys });
+    else {
+      const opened = await openInSession(bench, store, message, from, { identities, prekeys });
+      if (opened === 'no-session') return refused(from, { code: opened });
+      ({ padded, sessions } = opened);
     }
-    padded = await open(bench, message, from, { sessions, identities, prekeys });
   } catch (error) {
     if (store.failure !== undefined || !(error instanceof Signal.LibSignalErrorBase)) throw error;
     return unread(bench, message, from, inspect, { identities, prekeys, error });
   }
   if (sessions.isTooLarge) {
-    const reset: StoreChange = { op: 'delete', table: 'session', key: encodeDeviceAddress(from) };
+    const reset: StoreChange = { op: 'delete', table: 'session', key: sessions.keyOf(protocolAddress(from)) };
     return refused(from, { code: 'session-too-large' }, [reset]);
   }
   const content = unpadContent(padded);
@@ -108,6 +110,32 @@ function open(
   if (message.kind === 'session') return Signal.signalDecrypt(message.message, remote, here, sessions, identities);
   const { oneTime, signed, kem } = prekeys;
   return Signal.signalDecryptPreKey(message.message, remote, here, sessions, identities, oneTime, signed, kem);
+}
+
+/** A message that the session does not open may be of the session under this device's identity before (renewal.ts). */
+async function openInSession(
+  bench: Workbench,
+  store: StagedStore,
+  message: Encrypted,
+  from: DeviceAddress,
+  rest: Omit<Stores, 'sessions'>,
+): Promise<{ readonly padded: Uint8Array; readonly sessions: Sessions } | 'no-session'> {
+  const remote = protocolAddress(from);
+  const sessions = new Sessions(store);
+  const former = new Sessions(store, formerSessionPrefix);
+  const attempt = async (each: Sessions) => ({
+    padded: await open(bench, message, from, { sessions: each, ...rest }),
+    sessions: each,
+  });
+  const hasFormer = async (): Promise<boolean> => (await former.getSession(remote)) !== null;
+  if ((await sessions.getSession(remote)) === null) return (await hasFormer()) ? attempt(former) : 'no-session';
+  try {
+    return await attempt(sessions);
+  } catch (error) {
+    if (store.failure !== undefined || !(error instanceof Signal.LibSignalErrorBase)) throw error;
+    if (error.code === Signal.ErrorCode.DuplicatedMessage || !(await hasFormer())) throw error;
+    return await attempt(former);
+  }
 }
 
 /** Why libsignal gave no content. */

@@ -24,6 +24,8 @@ export type EnlistArgs = {
   readonly replace: boolean;
   /** Only as a further device of this enlistment. */
   readonly joins?: string;
+  /** This device of that enlistment, which is there, takes fresh keys and stays alone. */
+  readonly renews?: InteropId;
   readonly maxDevices: number;
   /** Enlistments that the provider may have. */
   readonly maxEnlistments: number;
@@ -32,9 +34,11 @@ export type EnlistArgs = {
 
 export type EnlistRefusal =
   | 'device-authorisation-required'
+  /** Renewal by a device that is not there. */
+  | 'device-unknown'
   | 'identity-key-in-use'
   | 'identity-key-differs'
-  /** Starting again under an identity key that this person had before: whoever was removed holds it. */
+  /** Starting again, or renewing, under an identity key that this person had before: whoever was removed holds it. */
   | 'identity-key-not-fresh'
   | 'device-limit'
   | 'enlistment-suspended'
@@ -48,7 +52,7 @@ export type EnlistResult =
       readonly interopId: InteropId;
       readonly deviceId: number;
       /** `same`: this device key was there already and nothing changed. */
-      readonly change: 'same' | 'account-added' | 'device-added';
+      readonly change: 'same' | 'account-added' | 'device-added' | 'identity-renewed';
       readonly removed: readonly Device[];
     }
   | { readonly kind: 'refused'; readonly code: EnlistRefusal };
@@ -92,7 +96,10 @@ export interface AccountStore {
   /** When each active device was enlisted, in ascending device id. */
   listDevices(account: number): Promise<readonly { readonly id: number; readonly enlistedAtMs: number }[]>;
 
-  /** Enlists, adds an authorised device, or starts again; idempotent by device key. */
+  /**
+   * Enlists, adds an authorised device, starts again, or renews the identity; idempotent by device key. A device that renews
+   * keeps its id and its mailbox.
+   */
   enlist(args: EnlistArgs): Promise<EnlistResult>;
   /** Many at once; each stands alone, answers in the order of the list. */
   enlistMany(list: readonly EnlistArgs[]): Promise<readonly EnlistResult[]>;

@@ -17,6 +17,8 @@ export type EnlistRequest = {
   readonly replace: boolean;
   /** Only as a further device of this enlistment. */
   readonly joins?: string;
+  /** Only as the device that it is, of this enlistment: with a fresh identity key, and without the others. */
+  readonly renews?: InteropId;
 };
 
 export type WithdrawResult = 'withdrawn' | 'enlistment-unknown' | 'enlistment-suspended';

@@ -45,6 +45,12 @@ export function addDiscoveryRoutes(app: App, deps: PublicHttpDeps): void {
   );
 }
 
+function compactKeysOffered({ compactKeys }: PublicHttpDeps): object {
+  if (compactKeys === undefined) return {};
+  const { signingJwk, succession } = compactKeys();
+  return { compactKeys: { signingKey: signingJwk, succession, ciphers: compactCiphers } };
+}
+
 /** Asked at each request: configuration and listeners may change while it runs. */
 function referenceOffer(deps: PublicHttpDeps): object {
   const { config } = deps;
@@ -55,10 +61,9 @@ function referenceOffer(deps: PublicHttpDeps): object {
     domain: config.domain,
     // Clients of gatekeepers that know nothing of it must leave it out.
     possession: 1,
+    identityRenewal: 1,
     endpoints: deps.endpoints(),
-    ...(deps.compactSigningKey === undefined
-      ? {}
-      : { compactKeys: { signingKey: deps.compactSigningKey, ciphers: compactCiphers } }),
+    ...compactKeysOffered(deps),
     suites: [...new Set(registry.list().flatMap(provider => [...provider.suites]))],
     limits: {
       httpBodyBytes: maxBodyBytes,

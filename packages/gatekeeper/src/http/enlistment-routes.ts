@@ -2,6 +2,7 @@
 // Knows nothing of sockets or streams; the rules are in enlistment/.
 // Source: docs/protocol/03.
 import { type Static, Type } from 'typebox';
+import type { InteropId } from '@drawbridge/wire/jid';
 import type { Charge } from '../budgets.ts';
 import { type DeviceJson, parseDevice } from '../keys/device-keys.ts';
 import { isPossessed } from '../keys/possession.ts';
@@ -62,7 +63,36 @@ export function addEnlistRoutes(app: App, deps: PublicHttpDeps, gate: ProofGate)
       },
     },
     async (request, reply) => {
-      const answer = await enlist(deps, gate, addressOf(request.raw), request.body, request.params.interopId);
+      const answer = await enlist(deps, gate, addressOf(request.raw), request.body, {
+        joins: request.params.interopId,
+      });
+      if (answer.kind === 'problem') return problem(reply, answer.code, answer);
+      return reply.code(answer.status).send(answer.body);
+    },
+  );
+}
+
+/** The route by which a device of an enlistment takes a fresh identity. */
+export function addRenewalRoute(app: App, deps: PublicHttpDeps, gate: ProofGate): void {
+  const addressOf = clientAddress(deps.config.trustedProxies);
+  const Device = deviceSchema(deps.config.limits.oneTimeKeysPerEnlistment);
+  app.post(
+    '/v1/enlistments/:interopId/identity',
+    {
+      schema: {
+        summary: 'Renew the identity',
+        description:
+          'This device stays, with its id and what waits for it, under a fresh identity key; all others are removed.\n' +
+          '200: this device had that key already.',
+        tags: ['enlistment'],
+        params: person,
+        body: Type.Object({ proof: Proof, device: Device, possession: Possession }, closed),
+        response: { 200: Enlisted, 201: Enlisted, ...problemResponses },
+      },
+    },
+    async (request, reply) => {
+      const renews = request.params.interopId;
+      const answer = await enlist(deps, gate, addressOf(request.raw), request.body, { renews });
       if (answer.kind === 'problem') return problem(reply, answer.code, answer);
       return reply.code(answer.status).send(answer.body);
     },
@@ -154,13 +184,13 @@ type EnlistRequest = {
   readonly replace?: boolean;
 };
 
-/** `joins`: the InteropId of the enlistment that a further device joins. */
+/** The enlistment that a further device joins, or that a device of it renews. */
 async function enlist(
   { config, control, log, nowMs }: PublicHttpDeps,
   gate: ProofGate,
   address: string,
   body: EnlistRequest,
-  joins?: string,
+  named: { readonly joins?: InteropId; readonly renews?: InteropId } = {},
 ): Promise<EnlistAnswer> {
   const { registry, enlistment, budgets } = control;
   const refused = (code: ProblemCode): EnlistAnswer => ({ kind: 'problem', code });
@@ -184,7 +214,7 @@ async function enlist(
     return refused('proof-refused');
   }
   const { domain, issuer } = config;
-  const possession = { issuer, deviceKeyThumbprint: device.thumbprint, proof: body.proof, joins };
+  const possession = { issuer, deviceKeyThumbprint: device.thumbprint, proof: body.proof, joins: named.joins };
   if (!isPossessed(device.identityKey, possession, body.possession)) return refused('possession-refused');
   const { number, name } = provider;
   const result = await enlistment.enlist(
@@ -193,7 +223,7 @@ async function enlist(
       identifier: proof.subject,
       device,
       replace: body.replace === true,
-      ...(joins === undefined ? {} : { joins }),
+      ...named,
     },
     nowMs(),
   );

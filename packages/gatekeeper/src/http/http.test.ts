@@ -52,7 +52,7 @@ async function open(config: Record<string, unknown> = {}): Promise<Fixture & { a
     log: (level, event, data) => fixture.logLines.push(JSON.stringify({ level, event, ...data })),
     nowMs: () => fixture.clock.nowMs,
     endpoints: () => ({ http: gatekeeperIssuer, xmpp: { host: domain, port: 5222 } }),
-    compactSigningKey: { kty: 'OKP', crv: 'Ed25519', x: 'key' },
+    compactKeys: () => ({ signingJwk: { kty: 'OKP', crv: 'Ed25519', x: 'key' }, succession: [] }),
   });
   closers.push(() => fixture.close(), api.close);
   return { ...fixture, ask: await serve(api.handler) };
@@ -130,6 +130,54 @@ test('a life of an enlistment: enlist, repeat, look, add a device, remove it, wi
   const replaced = await enlist(sampleDevice(), { replace: true });
   assert.deepEqual([replaced.status, replaced.json['interopId'], replaced.json['deviceId']], [201, interopId, 3]);
   isProblem(await ask('DELETE', path, undefined, await bearer(sample.jkt)), 401, 'proof-refused');
+});
+
+test('a device renews the identity: it stays under a fresh key, every other one is gone with its proofs', async () => {
+  const { ask, proof, control, clock } = await open();
+  const proofOf = (jkt: string) => proof(issuers.skylark, 'anna', jkt);
+  const anna = sampleDevice({ prekeys: 3, kemPrekeys: 3 });
+  const enlisted = await ask('POST', '/v1/enlistments', bodyOf(anna, await proofOf(anna.jkt)));
+  const { interopId } = enlisted.json as { interopId: string };
+  const path = `/v1/enlistments/${interopId}`;
+  const stolen = sampleDevice({ identity: anna.identity });
+  const now = (await control.accounts.find(interopId))!;
+  await control.enlistment.authorise(now, now.devices[0]!, stolen.jkt, clock.nowMs);
+  await ask('POST', `${path}/devices`, bodyOf(stolen, await proofOf(stolen.jkt), { interopId }));
+  const offer = await ask('GET', '/.well-known/interop-gatekeeper');
+  assert.equal(offer.json['identityRenewal'], 1);
+
+  /** This device under the keys of another. */
+  const under = ({ json }: SampleDevice, keys: SampleDevice): SampleDevice => ({
+    ...keys,
+    jkt: anna.jkt,
+    json: { ...keys.json, deviceKey: json.deviceKey },
+  });
+  const fresh = under(anna, sampleDevice({ prekeys: 2, kemPrekeys: 2 }));
+  const renew = async (device: SampleDevice, jkt = device.jkt) =>
+    ask('POST', `${path}/identity`, bodyOf(device, await proofOf(jkt)));
+  const removed: number[] = [];
+  control.onEvent(event => {
+    if (event.kind === 'device-removed') removed.push(event.device.id);
+  });
+  isProblem(await renew(under(anna, sampleDevice({ identity: anna.identity }))), 409, 'identity-key-not-fresh');
+  isProblem(await renew(sampleDevice()), 404, 'device-unknown');
+  isProblem(await renew(fresh, stolen.jkt), 401, 'proof-refused');
+  const other = bodyOf(fresh, await proofOf(anna.jkt), { interopId });
+  isProblem(await ask('POST', `${path}/identity`, other), 400, 'possession-refused');
+  assert.deepEqual(removed, []);
+  const renewed = await renew(fresh);
+  assert.deepEqual([renewed.status, renewed.json['deviceId']], [201, 1]);
+  assert.deepEqual(removed, [2]);
+  assert.equal((await renew(fresh)).status, 200, 'a repeat');
+  // Whoever has the removed device knows the identity key and the provider's password.
+  const bearer = async (jkt: string) => ({ authorization: `Bearer ${await proofOf(jkt)}` });
+  isProblem(await ask('GET', path, undefined, await bearer(stolen.jkt)), 401, 'proof-refused');
+  isProblem(await renew(stolen), 404, 'device-unknown');
+  for (const replace of [false, true]) {
+    const again = await ask('POST', '/v1/enlistments', { ...bodyOf(stolen, await proofOf(stolen.jkt)), replace });
+    isProblem(again, 409, replace ? 'identity-key-not-fresh' : 'identity-key-differs');
+  }
+  assert.equal((await control.accounts.find(interopId))!.devices.length, 1);
 });
 
 test('a published identity key serves nobody else, whoever relays what its owner has signed', async () => {
@@ -267,8 +315,13 @@ test('the well-known documents and OpenAPI say what is there', async () => {
     issuer: gatekeeperIssuer,
     domain,
     possession: 1,
+    identityRenewal: 1,
     endpoints: { http: gatekeeperIssuer, xmpp: { host: domain, port: 5222 } },
-    compactKeys: { signingKey: { kty: 'OKP', crv: 'Ed25519', x: 'key' }, ciphers: ['ChaChaPoly', 'AESGCM'] },
+    compactKeys: {
+      signingKey: { kty: 'OKP', crv: 'Ed25519', x: 'key' },
+      succession: [],
+      ciphers: ['ChaChaPoly', 'AESGCM'],
+    },
     suites: ['signal-1'],
     jwksUri: `${gatekeeperIssuer}/.well-known/jwks.json`,
     providers: [{ number: 1, name: 'skylark.example' }],
@@ -292,6 +345,7 @@ test('the well-known documents and OpenAPI say what is there', async () => {
     '/v1/enlistments/{interopId}',
     '/v1/enlistments/{interopId}/devices',
     '/v1/enlistments/{interopId}/devices/{deviceId}',
+    '/v1/enlistments/{interopId}/identity',
   ]);
 });
 

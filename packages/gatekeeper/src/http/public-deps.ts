@@ -3,6 +3,7 @@
 import type { Config } from '../config-schema.ts';
 import type { Control, ControlLog } from '../control.ts';
 import type { AccountStore } from '../enlistment/account-store.ts';
+import type { CompactKeys } from '../listeners/compact-keys.ts';
 
 /** Where clients reach what is listening; absent ones don't listen. */
 export type Endpoints = {
@@ -22,6 +23,6 @@ export type PublicHttpDeps = {
   readonly nowMs: () => number;
   /** Asked at each request, so that listeners with port 0 may be named after they listen. */
   readonly endpoints: () => Endpoints;
-  /** The Ed25519 JWK that certifies Noise static keys; absent without a compact listener. */
-  readonly compactSigningKey?: Readonly<Record<string, string>>;
+  /** The keys of the compact transport; asked at each request, for they may be replaced. Absent without that transport. */
+  readonly compactKeys?: () => Pick<CompactKeys, 'signingJwk' | 'succession'>;
 };

@@ -6,7 +6,7 @@ import swagger from '@fastify/swagger';
 import { createApp, problem } from './app.ts';
 import { clientAddress } from './client-address.ts';
 import { addDiscoveryRoutes } from './discovery-routes.ts';
-import { addEnlistedRoutes, addEnlistRoutes } from './enlistment-routes.ts';
+import { addEnlistedRoutes, addEnlistRoutes, addRenewalRoute } from './enlistment-routes.ts';
 import { addMediaRoutes } from './media-routes.ts';
 import { ProofGate } from './proof-gate.ts';
 import type { PublicHttpDeps } from './public-deps.ts';
@@ -51,6 +51,7 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
   const gate = new ProofGate(control, log, deps.nowMs);
   addDiscoveryRoutes(app, deps);
   addEnlistRoutes(app, deps, gate);
+  addRenewalRoute(app, deps, gate);
   addEnlistedRoutes(app, deps, gate);
   addMediaRoutes(app, deps);
 

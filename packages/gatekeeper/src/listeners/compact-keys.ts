@@ -1,8 +1,16 @@
 // The gatekeeper's keys for the compact transport: a long-term signing key, which clients pin, and Noise static keys,
-// which it certifies and which are replaced now and then. Kept in one file of mode 0600.
-// Knows nothing of connections. Source: docs/protocol/05-compact.md section 5.3.
+// which it certifies and which are replaced now and then. Kept in one file of mode 0600; beside it lies the backup key that
+// may follow the signing key, until the operator takes it away.
+// Knows nothing of connections. Source: docs/protocol/05-compact.md section 5.3, 08-noise.md section 8.4.
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { chmodSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import {
+  encodeSigningKey,
+  type SignedSigningKey,
+  signStatement,
+  successionLimits,
+} from '@drawbridge/identity/signing-key-succession';
 import { type CertifiedStaticKey, certifyStaticKey } from '@drawbridge/identity/static-key-certificate';
 import type { KeyPair } from '@drawbridge/noise/crypto';
 import { generatePrivateKey } from '@drawbridge/noise/node-crypto';
@@ -17,7 +25,13 @@ const backdateMs = 86_400_000;
 const maxStaticKeys = 3;
 
 type StoredStatic = { readonly privateKey: string; readonly notBefore: number; readonly notAfter: number };
-type StoredKeys = { readonly version: 1; readonly signingKey: string; readonly staticKeys: readonly StoredStatic[] };
+type StoredKeys = {
+  readonly version: 1;
+  readonly signingKey: string;
+  readonly staticKeys: readonly StoredStatic[];
+  /** Absent from files of 0.1.0. */
+  readonly succession?: readonly SignedSigningKey[];
+};
 
 export type CompactKeys = {
   /** The long-term key as clients pin it: a JWK of an Ed25519 public key. */
@@ -26,24 +40,31 @@ export type CompactKeys = {
   readonly staticKeyPairs: readonly [KeyPair, ...KeyPair[]];
   /** Certifies the current one. */
   readonly certificate: CertifiedStaticKey;
+  /** What leads those who pinned an earlier key to this one; oldest first. */
+  readonly succession: readonly SignedSigningKey[];
 };
+
+/** The file can't be used; the message says what to do. */
+export class CompactKeysError extends Error {
+  readonly code = 'compact-keys-unusable';
+}
 
 /**
  * Reads the keys, or makes them; replaces the static key when its time is over. Call it again now and then, for a process
  * may run for longer than that. Throws when the file can't be used.
  */
 export function loadCompactKeys(file: string, domain: string, nowMs: number): CompactKeys {
-  const stored = readStored(file);
-  const valid = (stored?.staticKeys ?? []).filter(key => key.notAfter * 1_000 > nowMs);
+  const stored = readStored(file) ?? newStored(file);
+  const valid = stored.staticKeys.filter(key => key.notAfter * 1_000 > nowMs);
   const current = valid[0];
   const isDue = current === undefined || current.notAfter * 1_000 - nowMs < staticKeyValidMs - staticKeyUseMs;
-  if (stored !== undefined && !isDue) return compactKeysOf(file, domain, { ...stored, staticKeys: valid });
-  return replaceStaticKey(
-    file,
-    domain,
-    { version: 1, signingKey: stored?.signingKey ?? newSigningKey(), staticKeys: valid },
-    nowMs,
-  );
+  if (stored.succession === undefined) {
+    const key = importSigningKey(file, stored.signingKey);
+    return follow(file, domain, { ...stored, staticKeys: valid }, { key, by: [key], isStaticDue: isDue }, nowMs);
+  }
+  settleBackupKey(file, stored.succession);
+  if (!isDue) return compactKeysOf(file, domain, { ...stored, staticKeys: valid });
+  return replaceStaticKey(file, domain, { ...stored, staticKeys: valid }, nowMs);
 }
 
 /**
@@ -52,9 +73,55 @@ export function loadCompactKeys(file: string, domain: string, nowMs: number): Co
  */
 export function rotateCompactKeys(file: string, domain: string, nowMs: number, forget = false): CompactKeys {
   const stored = readStored(file);
-  if (stored === undefined) return loadCompactKeys(file, domain, nowMs);
+  if (stored?.succession === undefined) return loadCompactKeys(file, domain, nowMs);
   const kept = forget ? [] : stored.staticKeys.filter(key => key.notAfter * 1_000 > nowMs);
   return replaceStaticKey(file, domain, { ...stored, staticKeys: kept }, nowMs);
+}
+
+/**
+ * Puts the backup key in force as the signing key, and makes another backup key in the data folder. Clients that pinned either
+ * key follow; the key before need not be there. Static keys are fresh too, since they lie with it. Throws `CompactKeysError`,
+ * with nothing changed, when `backupFile` does not hold the key that clients know.
+ */
+export function rotateSigningKey(file: string, domain: string, nowMs: number, backupFile?: string): CompactKeys {
+  const stored = readStored(file);
+  const from = backupFile ?? backupFileOf(file);
+  const key = readBackupKey(from);
+  const known = stored?.succession?.at(-1)?.backupKey;
+  if (known !== undefined && encodeSigningKey(key) !== known) {
+    throw new CompactKeysError(`${from} is not the backup key that clients know: look for one made ${madeAt(stored!)}`);
+  }
+  const before = stored === undefined ? [] : [importSigningKey(file, stored.signingKey)];
+  const kept: StoredKeys = { ...(stored ?? { version: 1, signingKey: '' }), staticKeys: [] };
+  return follow(file, domain, kept, { key, by: [key, ...before], isStaticDue: true }, nowMs);
+}
+
+/** From now on `key` signs, and a fresh backup key may follow it. A crash leaves the state before or after. */
+function follow(
+  file: string,
+  domain: string,
+  stored: StoredKeys,
+  {
+    key,
+    by,
+    isStaticDue,
+  }: { readonly key: KeyObject; readonly by: readonly KeyObject[]; readonly isStaticDue: boolean },
+  nowMs: number,
+): CompactKeys {
+  const backup = generateKeyPairSync('ed25519').privateKey;
+  const succession = stored.succession ?? [];
+  const since = Math.max(Math.floor(nowMs / 1_000), (succession.at(-1)?.since ?? 0) + 1);
+  const statement = { since, signingKey: encodeSigningKey(key), backupKey: encodeSigningKey(backup) };
+  const next: StoredKeys = {
+    ...stored,
+    signingKey: encodePrivate(key),
+    succession: [...succession, signStatement(domain, statement, by)].slice(-successionLimits.maxStatements),
+  };
+  writeSecret(`${backupFileOf(file)}.next`, { version: 1, backupKey: encodePrivate(backup) });
+  const keys = isStaticDue ? replaceStaticKey(file, domain, next, nowMs) : compactKeysOf(file, domain, next);
+  if (!isStaticDue) writeSecret(file, next);
+  settleBackupKey(file, next.succession!);
+  return keys;
 }
 
 function replaceStaticKey(file: string, domain: string, stored: StoredKeys, nowMs: number): CompactKeys {
@@ -65,7 +132,7 @@ function replaceStaticKey(file: string, domain: string, stored: StoredKeys, nowM
   };
   const replaced = { ...stored, staticKeys: [fresh, ...stored.staticKeys].slice(0, maxStaticKeys) };
   const keys = compactKeysOf(file, domain, replaced);
-  writeStored(file, replaced);
+  writeSecret(file, replaced);
   return keys;
 }
 
@@ -82,7 +149,48 @@ function compactKeysOf(file: string, domain: string, stored: StoredKeys): Compac
     signingJwk: { kty: 'OKP', crv: 'Ed25519', x: x! },
     staticKeyPairs: [first, ...rest],
     certificate: certifyStaticKey(domain, { publicKey: first.publicKey, notBefore, notAfter }, signingKey),
+    succession: stored.succession ?? [],
   };
+}
+
+export function backupFileOf(file: string): string {
+  return join(dirname(file), 'compact-backup-key.json');
+}
+
+/** The backup key that the last statement names takes its place; a crash may have left it beside. */
+function settleBackupKey(file: string, succession: readonly SignedSigningKey[]): void {
+  const next = `${backupFileOf(file)}.next`;
+  if (!existsSync(next)) return;
+  if (encodeSigningKey(readBackupKey(next)) === succession.at(-1)?.backupKey) renameSync(next, backupFileOf(file));
+}
+
+function readBackupKey(file: string): KeyObject {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch {
+    throw new CompactKeysError(`${file} can't be read: name the file with the backup key that was taken away`);
+  }
+  try {
+    const { backupKey } = JSON.parse(text) as { backupKey?: unknown };
+    if (typeof backupKey === 'string') return importSigningKey(file, backupKey);
+  } catch {
+    // Falls through.
+  }
+  throw new CompactKeysError(`${file} holds no backup key: name the file that was taken away`);
+}
+
+function madeAt({ succession }: StoredKeys): string {
+  return new Date((succession?.at(-1)?.since ?? 0) * 1_000).toISOString();
+}
+
+/** Nobody has pinned anything yet, or the file is lost: then clients follow the backup key alone. */
+function newStored(file: string): StoredKeys {
+  if (existsSync(backupFileOf(file))) {
+    const next = 'restore it from a backup, or run `drawbridge gatekeeper rotate-signing-key`';
+    throw new CompactKeysError(`${file} is gone, and clients have pinned its key: ${next}`);
+  }
+  return { version: 1, signingKey: encodePrivate(generateKeyPairSync('ed25519').privateKey), staticKeys: [] };
 }
 
 function readStored(file: string): StoredKeys | undefined {
@@ -103,20 +211,20 @@ function readStored(file: string): StoredKeys | undefined {
   throw damaged(file);
 }
 
-function damaged(file: string): Error {
-  return new Error(`${file} is damaged: restore it from a backup, or remove it if no client has pinned its key yet`);
+function damaged(file: string): CompactKeysError {
+  const next = 'restore it from a backup, or move it away and run `drawbridge gatekeeper rotate-signing-key`';
+  return new CompactKeysError(`${file} is damaged: ${next}`);
 }
 
-function writeStored(file: string, keys: StoredKeys): void {
+function writeSecret(file: string, keys: StoredKeys | { readonly version: 1; readonly backupKey: string }): void {
   const temporary = `${file}.new`;
   writeFileSync(temporary, `${JSON.stringify(keys, undefined, 2)}\n`, { mode: 0o600, flush: true });
   chmodSync(temporary, 0o600);
   renameSync(temporary, file);
 }
 
-function newSigningKey(): string {
-  const { privateKey } = generateKeyPairSync('ed25519');
-  return privateKey.export({ format: 'der', type: 'pkcs8' }).toString('base64');
+function encodePrivate(key: KeyObject): string {
+  return key.export({ format: 'der', type: 'pkcs8' }).toString('base64');
 }
 
 function importSigningKey(file: string, pkcs8: string): KeyObject {

@@ -111,6 +111,54 @@ function retire(db: DatabaseSync, account: number, identityKey: Uint8Array): voi
   ).run(account);
 }
 
+/** What was said under the identity key before is void with it. */
+function changeIdentity(db: DatabaseSync, account: AccountRow, identityKey: Uint8Array): void {
+  for (const table of ['device_authorisation', 'device_manifest'] as const) {
+    prepared(db, `DELETE FROM ${table} WHERE account = ?`).run(account.row);
+  }
+  retire(db, account.row, account.identityKey);
+  prepared(db, 'UPDATE account SET identity_key = ? WHERE row = ?').run(identityKey, account.row);
+}
+
+/** The device stays, with its id and its mailbox, under keys that nobody else has; the others go. */
+function renew(
+  db: DatabaseSync,
+  account: AccountRow,
+  devices: readonly Device[],
+  device: NewDevice,
+  isUsed: boolean,
+): EnlistResult {
+  const there = devices.find(known => known.thumbprint === device.thumbprint);
+  if (there === undefined) return refused('device-unknown');
+  if (isUsed) return refused('identity-key-in-use');
+  if (sameBytes(account.identityKey, device.identityKey) || isRetired(db, account.row, device.identityKey)) {
+    return refused('identity-key-not-fresh');
+  }
+  const removed = devices.filter(known => known !== there);
+  for (const old of removed) removeDevice(db, old.row);
+  changeIdentity(db, account, device.identityKey);
+  removeKeys(db, there.row);
+  const { registrationId, signedPrekey, lastResortKemPrekey } = device;
+  prepared(
+    db,
+    `UPDATE device SET registration_id = ?, signed_prekey_id = ?, signed_prekey = ?, signed_prekey_signature = ?,
+       last_resort_id = ?, last_resort = ?, last_resort_signature = ?, listed = 1 WHERE row = ?`,
+  ).run(
+    registrationId,
+    signedPrekey.id,
+    signedPrekey.publicKey,
+    signedPrekey.signature,
+    lastResortKemPrekey.id,
+    lastResortKemPrekey.publicKey,
+    lastResortKemPrekey.signature,
+    there.row,
+  );
+  addOneTimeKeys(db, there.row, 0, device.prekeys);
+  addOneTimeKeys(db, there.row, 1, device.kemPrekeys);
+  raiseVersion(db, account.row);
+  return { kind: 'enlisted', interopId: account.interopId, deviceId: there.id, change: 'identity-renewed', removed };
+}
+
 function enlist(db: DatabaseSync, args: EnlistArgs): EnlistResult {
   const { device, nowMs } = args;
   const account = prepared(
@@ -123,7 +171,7 @@ function enlist(db: DatabaseSync, args: EnlistArgs): EnlistResult {
     | undefined;
 
   if (account === undefined) {
-    if (args.joins !== undefined) return refused('enlistment-unknown');
+    if (args.joins !== undefined || args.renews !== undefined) return refused('enlistment-unknown');
     if (keyUse !== undefined) return refused('identity-key-in-use');
     const provider = prepared(db, 'SELECT enlistments FROM provider WHERE number = ?').get(args.provider) as
       | { enlistments: number }
@@ -140,7 +188,8 @@ function enlist(db: DatabaseSync, args: EnlistArgs): EnlistResult {
     return { kind: 'enlisted', interopId: args.interopId, deviceId: 1, change: 'account-added', removed: [] };
   }
 
-  if (args.joins !== undefined && args.joins !== account.interopId) return refused('enlistment-unknown');
+  const named = args.joins ?? args.renews;
+  if (named !== undefined && named !== account.interopId) return refused('enlistment-unknown');
   if (account.status !== 'active') return refused('enlistment-suspended');
   const devices = devicesOf(db, account.row);
   const sameIdentity = sameBytes(account.identityKey, device.identityKey);
@@ -148,7 +197,9 @@ function enlist(db: DatabaseSync, args: EnlistArgs): EnlistResult {
   if (there !== undefined && sameIdentity && there.registrationId === device.registrationId) {
     return { kind: 'enlisted', interopId: account.interopId, deviceId: there.id, change: 'same', removed: [] };
   }
-  if (keyUse !== undefined && keyUse.row !== account.row) return refused('identity-key-in-use');
+  const isUsed = keyUse !== undefined && keyUse.row !== account.row;
+  if (args.renews !== undefined) return renew(db, account, devices, device, isUsed);
+  if (isUsed) return refused('identity-key-in-use');
   // With no device left there is nobody to authorise another: the proof alone decides, as for a new enlistment.
   const startsAgain = devices.length === 0 || (args.replace && args.joins === undefined);
   if (!startsAgain) {
@@ -167,11 +218,8 @@ function enlist(db: DatabaseSync, args: EnlistArgs): EnlistResult {
   const removed = startsAgain ? devices : [];
   for (const old of removed) removeDevice(db, old.row);
   if (startsAgain) {
-    for (const table of ['device_authorisation', 'wake_up', 'device_manifest'] as const) {
-      prepared(db, `DELETE FROM ${table} WHERE account = ?`).run(account.row);
-    }
-    retire(db, account.row, account.identityKey);
-    prepared(db, 'UPDATE account SET identity_key = ? WHERE row = ?').run(device.identityKey, account.row);
+    prepared(db, 'DELETE FROM wake_up WHERE account = ?').run(account.row);
+    changeIdentity(db, account, device.identityKey);
   }
   insertDevice(db, account.row, id, device, nowMs);
   return { kind: 'enlisted', interopId: account.interopId, deviceId: id, change: 'device-added', removed };
@@ -197,7 +245,7 @@ function removeAccount(db: DatabaseSync, row: number, provider: number): Device[
 }
 
 export const accountWrites = {
-  /** Enlists, adds an authorised device, or starts again; idempotent by device key. See `EnlistRefusal`. */
+  /** Enlists, adds an authorised device, starts again, or renews; idempotent by device key. See `EnlistRefusal`. */
   accountEnlist: enlist,
 
   /** Many enlistments in one transaction; each stands alone. */

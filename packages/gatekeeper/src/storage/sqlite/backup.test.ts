@@ -59,6 +59,7 @@ test('drill: the data folder of a busy gatekeeper is lost; what it had acknowled
     [
       'gatekeeper.sqlite',
       'compact-keys.json',
+      'compact-backup-key.json',
       'event-keys.json',
       'media-grant-key',
       'admin-token',

@@ -15,7 +15,7 @@ import { schemaVersion } from './schema.ts';
 
 const database = 'gatekeeper.sqlite';
 /** Those that are there: a gatekeeper makes what it lacks. */
-const keyFiles = ['compact-keys.json', 'event-keys.json', 'media-grant-key', 'admin-token'];
+const keyFiles = ['compact-keys.json', 'compact-backup-key.json', 'event-keys.json', 'media-grant-key', 'admin-token'];
 const ownUsers = 'users';
 const manifestFile = 'backup.json';
 const maxManifestBytes = 65_536;
