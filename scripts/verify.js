@@ -11,6 +11,7 @@ const steps = [
   ['generated files', node, ['scripts/generate.js', '--check']],
   ['repository rules', node, ['scripts/check-repository.js']],
   ['links', node, ['scripts/check-links.js']],
+  ['threat model', node, ['scripts/check-threats.js']],
   ['API reports', node, ['scripts/api.js', '--check']],
   ['unit tests', node, ['scripts/test.js', 'unit']],
 ];
