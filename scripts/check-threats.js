@@ -32,7 +32,7 @@ function check(number, line) {
 
 let claims = 0;
 for (let at = 0; at < lines.length; at++) {
-  if (!/^- \*cannot\*/.test(lines[at])) continue;
+  if (!lines[at].startsWith('- *cannot*')) continue;
   let items = 0;
   while (/^ {2}- /.test(lines[at + 1] ?? '')) {
     at++;
@@ -44,7 +44,8 @@ for (let at = 0; at < lines.length; at++) {
 }
 // Elsewhere it is a word like any other, and has to be proven all the same.
 for (const [at, line] of lines.entries()) {
-  if (/\bcannot\b/.test(line) && !/^(#|- \*cannot\*| {2}- )/.test(line) && !/^"Cannot"/.test(line)) check(at + 1, line);
+  if (/\bcannot\b/.test(line) && !/^(#|- \*cannot\*| {2}- )/.test(line) && !line.startsWith('"Cannot"'))
+    check(at + 1, line);
 }
 
 for (const problem of problems) console.error(problem);
