@@ -1,11 +1,11 @@
 // A person at a terminal: what they type becomes calls of the SDK, what happens becomes lines.
 // Knows nothing of the commands and of how things look: both are in chat/.
-import { type Client, ClientError, clientErrors, openClient } from '@drawbridge/client';
+import { type Client, ClientError, clientErrors, openClient, shownLine } from '@drawbridge/client';
 import type { ChatPerson } from './chat.ts';
 import { obey } from './chat/commands.ts';
 import { Conversation } from './chat/conversation.ts';
 import { linkDevice } from './chat/link-device.ts';
-import { harmless } from './chat/harmless.ts';
+import { nameDoubts } from './chat/name-doubts.ts';
 import { notReachable } from './chat/not-reachable.ts';
 import { paint } from './chat/paint.ts';
 import { Screen } from './chat/screen.ts';
@@ -49,7 +49,7 @@ export async function runChat(options: ChatOptions): Promise<void> {
     screen.say('connected. /help says what you can type.');
     if (options.link && isNew) await client.devices.requestHistory();
     for (const { name, state } of client.files.unsent()) {
-      if (state !== 'failed') screen.say(`  (goes on sending ${harmless(name)})`);
+      if (state !== 'failed') screen.say(`  (goes on sending ${shownLine(name)})`);
     }
     const chat = new Conversation(client, screen);
     void showMessages(chat).catch(() => {});
@@ -74,7 +74,7 @@ function inWords(error: unknown): unknown {
     );
   }
   return new CommandError(
-    harmless(error.message),
+    shownLine(error.message),
     error.code === 'link-failed' ? 'start again with --link for a new code' : '',
   );
 }
@@ -97,14 +97,14 @@ async function explain(chat: Conversation, error: unknown): Promise<void> {
 async function nextStep(chat: Conversation, { code, detail }: ClientError): Promise<string> {
   if (code === 'media-unreadable') return ' Here that is /file PATH.';
   if (code === 'not-found' || code === 'not-reachable') return ` ${await notReachable(chat.client, chat.meant)}`;
-  return detail === undefined ? '' : ` (${harmless(detail)})`;
+  return detail === undefined ? '' : ` (${shownLine(detail)})`;
 }
 
 async function showMessages(chat: Conversation): Promise<void> {
   for await (const message of chat.client.messages()) {
     chat.received(message);
     const { identifier, provider } = message.from;
-    const name = `${harmless(identifier ?? 'somebody')} (${harmless(provider ?? 'unknown')})`;
+    const name = `${shownLine(identifier ?? 'somebody')} (${shownLine(provider ?? 'unknown')})`;
     chat.say(`${paint('name', name)}: ${shown(message)}`);
     if (chat.screen.interactive) await message.markRead();
   }
@@ -113,12 +113,22 @@ async function showMessages(chat: Conversation): Promise<void> {
 async function showEvents({ client, screen }: Conversation): Promise<void> {
   const connection = new ConnectionWords();
   const nameOf = async (interopId: string): Promise<string> =>
-    harmless((await client.contacts.get(interopId)).identifier ?? 'somebody');
+    shownLine((await client.contacts.get(interopId)).identifier ?? 'somebody');
+  const doubtsAbout = async (interopId: string): Promise<string> => {
+    const { identifier } = await client.contacts.get(interopId);
+    const others = client.contacts.list().filter(each => each.interopId !== interopId);
+    return identifier === undefined
+      ? ''
+      : nameDoubts(
+          identifier,
+          others.map(each => each.identifier),
+        );
+  };
   for await (const event of client.events()) {
     const said: Remark | undefined =
       event.kind === 'status'
         ? connection.remarkOn(event.status)
-        : await remarkOn(event, { me: client.me?.interopId, nameOf });
+        : await remarkOn(event, { me: client.me?.interopId, nameOf, doubtsAbout });
     if (said !== undefined) screen.say(paint(said.look, said.text));
   }
 }

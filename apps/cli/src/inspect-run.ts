@@ -1,5 +1,6 @@
 // Prints the stanzas of compact connections, out of a capture or as they pass a proxy, with the keys that an end logged.
 // Knows nothing of options. What is end-to-end encrypted stays so: these keys open the transport alone.
+import { shownLine } from '@drawbridge/client';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import type { CipherName, Suite } from '@drawbridge/noise/crypto';
@@ -9,7 +10,6 @@ import { type CompactSessionKeys, parseKeyLog } from '@drawbridge/stream/compact
 import { compactPrologue } from '@drawbridge/stream/compact-login';
 import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import { encodeElement } from '@drawbridge/wire/xml-encoder';
-import { harmless } from './chat/harmless.ts';
 import { CommandError, usageError } from './command-error.ts';
 import { readPcap, type TcpChunk } from './inspect-pcap.ts';
 
@@ -63,7 +63,7 @@ function lineOf(event: CaptureEvent, connection: number, atMs: number | undefine
   const start = `${time}#${connection} ${event.from === 'client' ? 'C→S' : 'S→C'}`;
   switch (event.kind) {
     case 'stanzas':
-      return event.elements.map(el => `${start} ${harmless(encodeElement(el, NS_CLIENT))}`);
+      return event.elements.map(el => `${start} ${shownLine(encodeElement(el, NS_CLIENT))}`);
     case 'handshake':
       return [`${start} [handshake ${patternNames[event.pattern] ?? 'unknown'}, ${event.sizeBytes} bytes]`];
     case 'login':

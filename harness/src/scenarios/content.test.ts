@@ -161,7 +161,12 @@ for (const [atBob, over, atAnna, overAnna] of pairs) {
       for (const device of [anna, second]) {
         const got = await message(device, back.id);
         assert.deepEqual(got.body, back.body);
-        assert.deepEqual(got.replyTo, { id: sent.id, author: anna.me!.interopId, excerpt: sent.text.slice(0, 100) });
+        assert.deepEqual(got.replyTo, {
+          id: sent.id,
+          author: anna.me!.interopId,
+          excerpt: sent.text.slice(0, 100),
+          original: 'here',
+        });
       }
     }
     const [text, , , , , poll] = ids.fromAnna;

@@ -130,7 +130,12 @@ for (const transport of defaultTransports) {
     assert.equal(await seen, 'read');
     await bob.send(got.from, { text: 'back', replyTo: got });
     const [answer] = await read(anna, 1);
-    assert.deepEqual(answer?.replyTo, { id: sent.id, author: anna.me!.interopId, excerpt: sent.text });
+    assert.deepEqual(answer?.replyTo, {
+      id: sent.id,
+      author: anna.me!.interopId,
+      excerpt: sent.text,
+      original: 'here',
+    });
     await Promise.all([anna.close(), bob.close()]);
   });
 }

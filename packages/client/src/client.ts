@@ -119,8 +119,13 @@ export class Client {
   }
 
   /**
-   * Connects, and stays connected until `disconnect` or `close`. Fulfilled when the stream is up. When that takes too long
-   * it rejects, and goes on trying in the background; `replaced`, `proof-refused` and `sign-in-refused` are final.
+   * Connects, and stays connected until `disconnect` or `close`. Fulfilled when the stream is up. When that takes too long it
+   * rejects with the last reason, and goes on trying in the background; only `replaced` and `sign-in-refused` are final.
+   *
+   * `proof-refused`: the gatekeeper does not believe the ownership proof. The SDK asks for another and tries again, slowly
+   * (up to 10 minutes apart), since it is the provider (its registration or its keys) or this machine's clock that has to be
+   * mended: nothing is to be done here but to tell a person, and what is sent meanwhile waits. `not-judged` is not a refusal: the gatekeeper
+   * can't judge now, and is asked again as after any lost stream.
    */
   async connect(options: { readonly timeoutMs?: number } = {}): Promise<void> {
     await this.#lifecycle.connect(options.timeoutMs ?? connectTimeoutMs);

@@ -136,6 +136,10 @@ export const clientErrors: Readonly<Record<ClientErrorCode, { readonly retry: bo
   cancelled: { retry: true, text: 'The transfer was cancelled. Sending the same file again goes on with it.' },
 };
 
+export function isErrorCode(word: string): word is ClientErrorCode {
+  return Object.hasOwn(clientErrors, word);
+}
+
 /** The one error of the SDK. `detail` is for people and logs and never holds content, keys, tokens or passwords. */
 export class ClientError extends Error {
   override readonly name = 'ClientError';

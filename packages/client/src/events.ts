@@ -42,6 +42,11 @@ export type ClientEvent =
       readonly seconds: number;
       readonly lost?: number;
     }
+  /**
+   * So many contents of a chat have not come although later ones of the same device have: they were withheld, or are under
+   * way; 0: all came.
+   */
+  | { readonly kind: 'missing'; readonly chat: ChatId; readonly count: number }
   | { readonly kind: 'identity'; readonly identity: IdentityEvent }
   /** What became known of a person's devices: a notice says the same until it is acknowledged. */
   | DevicesEvent

@@ -20,6 +20,10 @@ export type { Contacts } from './contacts/contacts.ts';
 export type { Devices } from './devices/devices.ts';
 export type { ProviderConsent } from './directory/directory.ts';
 export type { Contact, Recipient } from './directory/people.ts';
+export { safeFileName } from './display/file-name.ts';
+export { looksLike, nameWarnings } from './display/name-warnings.ts';
+export type { NameWarning } from './display/name-warnings.ts';
+export { shownLine, shownName, shownText } from './display/shown-text.ts';
 export { ClientError, clientErrors } from './errors.ts';
 export type { ClientErrorCode } from './errors.ts';
 export type { ClientEvent, MessageChange } from './events.ts';
@@ -31,7 +35,14 @@ export type { FileSource } from './files/spool.ts';
 export type { FileProgress, OpenedFile, ReadOptions, SendFileOptions, TransferOptions } from './files/files.ts';
 export type { Capability } from './history/capabilities.ts';
 export type { ChatSettings } from './history/chat-state.ts';
-export type { MessageKind, MessageRecord, MessageState, PollResult, ReceiptKind } from './history/message-log.ts';
+export type {
+  MessageKind,
+  MessageRecord,
+  MessageState,
+  PollResult,
+  ReceiptKind,
+  ShownQuote,
+} from './history/message-log.ts';
 export type { Identities, Identity, SafetyNumberView } from './identities/identities.ts';
 export type { DevicesChange, NoticeChange } from './notices/notice-change.ts';
 export type { Notice } from './notices/notice-records.ts';

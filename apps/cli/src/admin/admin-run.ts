@@ -2,7 +2,7 @@
 // Knows nothing of options.
 import { createWriteStream, rmSync } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
-import { harmless } from '../chat/harmless.ts';
+import { shownLine } from '@drawbridge/client';
 import { CommandError } from '../command-error.ts';
 import { type AdminFlags, openAdminApi } from './admin-api.ts';
 
@@ -92,5 +92,5 @@ function rowOf(row: unknown): string {
 }
 
 function word(value: unknown): string {
-  return harmless(String(value));
+  return shownLine(String(value));
 }

@@ -1,9 +1,9 @@
 // All commands of the chat, the help that lists them, and which one a typed line means.
 // Knows nothing of what they do.
+import { shownLine } from '@drawbridge/client';
 import type { ChatCommand } from './chat-command.ts';
 import type { Conversation } from './conversation.ts';
 import { fileCommands } from './file-commands.ts';
-import { harmless } from './harmless.ts';
 import { historyCommands } from './history-commands.ts';
 import { ownCommands } from './own-commands.ts';
 import { peopleCommands } from './people-commands.ts';
@@ -40,6 +40,6 @@ export async function obey(chat: Conversation, line: string): Promise<void> {
   }
   const [name = ''] = line.split(/\s/, 1);
   const command = byName.get(name);
-  if (command === undefined) chat.say(`there is no ${harmless(name)}; /help says what there is`);
+  if (command === undefined) chat.say(`there is no ${shownLine(name)}; /help says what there is`);
   else await command.run(chat, line.slice(name.length).trim());
 }

@@ -1,10 +1,9 @@
 // Commands that send and save files. Knows nothing of how they are encrypted.
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
-import type { FileProgress } from '@drawbridge/client';
+import { type FileProgress, shownLine } from '@drawbridge/client';
 import type { ChatCommand } from './chat-command.ts';
 import type { Conversation } from './conversation.ts';
-import { harmless } from './harmless.ts';
 
 const progressEveryMs = 2_000;
 
@@ -36,7 +35,7 @@ function sends(name: `/${string}`, kind: 'file' | 'image' | 'video' | 'voice', d
     const [sent] = message.body?.kind === 'attachment' ? message.body.attachments : [];
     const unseen =
       kind === 'video' && sent?.thumbnail === undefined ? '; without a preview: there is no ffmpeg here' : '';
-    chat.say(`  (encrypted and uploaded: ${harmless(basename(path))}${unseen})`);
+    chat.say(`  (encrypted and uploaded: ${shownLine(basename(path))}${unseen})`);
   };
   return { name, takes: 'PATH [CAPTION]', does, run };
 }
@@ -49,7 +48,7 @@ async function save(chat: Conversation, rest: string): Promise<void> {
   // A slip of the hand must not cost a file.
   if (existsSync(path)) return chat.say('there is something at that path already: choose another');
   await chat.client.files.save(chat.lastFiles, Number(number) - 1, path, { onProgress: progress(chat, 'fetching') });
-  chat.say(`  (saved: ${harmless(path)})`);
+  chat.say(`  (saved: ${shownLine(path)})`);
 }
 
 export const fileCommands: readonly ChatCommand[] = [

@@ -1,7 +1,7 @@
 // Commands that look back and look around: history, search, the list of chats and its switches. Knows nothing of sending.
+import { shownLine } from '@drawbridge/client';
 import { type ChatCommand, wordsOf } from './chat-command.ts';
 import type { Conversation } from './conversation.ts';
-import { harmless } from './harmless.ts';
 import { chatLine, localTime, shown } from './shown-message.ts';
 
 const shownResults = 20;
@@ -14,14 +14,14 @@ async function history(chat: Conversation, rest: string): Promise<void> {
     const own = message.author === chat.client.me?.interopId;
     const name = own ? 'you' : (message.from.identifier ?? 'somebody');
     const state = own ? ` (${message.state ?? ''})` : '';
-    chat.say(`  ${localTime(message.sentAtMs)} ${harmless(name)}: ${shown(message)}${state}`);
+    chat.say(`  ${localTime(message.sentAtMs)} ${shownLine(name)}: ${shown(message)}${state}`);
   }
 }
 
 async function search(chat: Conversation, words: string): Promise<void> {
   let found = 0;
   for await (const { message } of chat.client.chats.search(words)) {
-    chat.say(`  ${localTime(message.sentAtMs)} ${harmless(message.from.identifier ?? 'somebody')}: ${shown(message)}`);
+    chat.say(`  ${localTime(message.sentAtMs)} ${shownLine(message.from.identifier ?? 'somebody')}: ${shown(message)}`);
     if (++found === shownResults) break;
   }
   if (found === 0) chat.say('  nothing found');
@@ -53,5 +53,14 @@ export const historyCommands: readonly ChatCommand[] = [
   },
   { name: '/pin', takes: '', does: 'keep this chat on top, or no longer', run: async chat => flip(chat, 'pin') },
   { name: '/mute', takes: '', does: 'mute this chat, or no longer', run: async chat => flip(chat, 'mute') },
+  {
+    name: '/dismiss',
+    takes: '',
+    does: 'forget what has not come in this chat',
+    run: async chat => {
+      const peer = chat.needPeer();
+      if (peer !== undefined) await chat.client.chats.dismissMissing(peer);
+    },
+  },
   { name: '/archive', takes: '', does: 'put this chat aside, or no longer', run: async chat => flip(chat, 'archive') },
 ];

@@ -1,7 +1,6 @@
 // Links this terminal to a device that its person has: shows codes, asks for the ticket, and for a yes.
 // Knows nothing of what codes and tickets are.
-import type { Client } from '@drawbridge/client';
-import { harmless } from './harmless.ts';
+import { type Client, shownLine } from '@drawbridge/client';
 import type { Screen } from './screen.ts';
 
 /** False: the person stopped, and nothing was changed. */
@@ -13,7 +12,7 @@ export async function linkDevice(client: Client, screen: Screen): Promise<boolea
   const ticket = await screen.nextLine();
   if (ticket === undefined || ticket === '') return false;
   const { identifier, provider, answerCode, confirm, refuse } = await client.devices.openLink(ticket);
-  screen.say(`This device becomes one of ${harmless(identifier)} (${harmless(provider)}).`);
+  screen.say(`This device becomes one of ${shownLine(identifier)} (${shownLine(provider)}).`);
   screen.say(`Does the other device show ${answerCode}? Type yes, or anything else to stop.`);
   if ((await screen.nextLine()) !== 'yes') {
     refuse();

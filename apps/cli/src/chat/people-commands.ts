@@ -1,7 +1,7 @@
 // Commands about people: whom to write to, who may reach one, whose key is whose. Knows nothing of messages.
+import { shownLine } from '@drawbridge/client';
 import { type ChatCommand, wordsOf } from './chat-command.ts';
 import type { Conversation } from './conversation.ts';
-import { harmless } from './harmless.ts';
 
 async function writeTo(chat: Conversation, rest: string): Promise<void> {
   const [provider, ...name] = wordsOf(rest);
@@ -12,30 +12,30 @@ async function writeTo(chat: Conversation, rest: string): Promise<void> {
   chat.meant = provider;
   const found = await chat.client.contacts.find(provider, name.join(' '));
   chat.peer = { provider, identifier: name.join(' ') };
-  chat.say(`writing to ${harmless(found.identifier ?? '')} of ${harmless(provider)}: ${disclosure(provider)}`);
+  chat.say(`writing to ${shownLine(found.identifier ?? '')} of ${shownLine(provider)}: ${disclosure(provider)}`);
 }
 
 /** Honest words about who takes part, for whoever is written to. */
 function disclosure(provider: string): string {
-  return `end-to-end encrypted; the gatekeeper sees that you write, not what; ${harmless(provider)} has its own rules for what its app keeps`;
+  return `end-to-end encrypted; the gatekeeper sees that you write, not what; ${shownLine(provider)} has its own rules for what its app keeps`;
 }
 
 async function consent(chat: Conversation): Promise<void> {
   for (const { name, number, optedIn } of await chat.client.account.consent()) {
-    chat.say(`  ${harmless(name)} (${number}): ${optedIn ? 'its people may reach you' : 'off'}`);
+    chat.say(`  ${shownLine(name)} (${number}): ${optedIn ? 'its people may reach you' : 'off'}`);
   }
 }
 
 async function optIn(chat: Conversation, rest: string): Promise<void> {
   await chat.client.account.optIn(rest);
   chat.say(
-    `people of ${harmless(rest)} can reach you now, and you them. Their service has its own rules for their copies.`,
+    `people of ${shownLine(rest)} can reach you now, and you them. Their service has its own rules for their copies.`,
   );
 }
 
 async function optOut(chat: Conversation, rest: string): Promise<void> {
   await chat.client.account.optOut(rest);
-  chat.say(`people of ${harmless(rest)} can't reach you any more`);
+  chat.say(`people of ${shownLine(rest)} can't reach you any more`);
 }
 
 async function safety(chat: Conversation): Promise<void> {

@@ -6,8 +6,9 @@ import {
   type ConnectionStatus,
   clientErrors,
   type MessageRecord,
+  shownLine,
 } from '@drawbridge/client';
-import { harmless } from './harmless.ts';
+import { nameDoubts } from './name-doubts.ts';
 import { clipped, shown } from './shown-message.ts';
 
 export type Remark = { readonly look: 'remark' | 'warning'; readonly text: string };
@@ -20,17 +21,19 @@ export type Told = {
   readonly me: string | undefined;
   /** What to call somebody else. */
   readonly nameOf: (interopId: string) => Promise<string>;
+  /** What is odd about that name, as the end of a sentence; empty: nothing. */
+  readonly doubtsAbout: (interopId: string) => Promise<string>;
 };
 
-export async function remarkOn(event: ClientEvent, { me, nameOf }: Told): Promise<Remark | undefined> {
+export async function remarkOn(event: ClientEvent, { me, nameOf, doubtsAbout }: Told): Promise<Remark | undefined> {
   switch (event.kind) {
     case 'message':
       return event.message.author === me ? ownMessage(event.message, event.change) : theirMessage(event);
     case 'file': {
       const { name, state, failure } = event.file;
-      if (state === 'sent') return remark(`encrypted and uploaded: ${harmless(name)}`);
+      if (state === 'sent') return remark(`encrypted and uploaded: ${shownLine(name)}`);
       if (failure === undefined) return undefined;
-      return warning(`not sent: ${harmless(name)}: ${clientErrors[failure.code].text}`);
+      return warning(`not sent: ${shownLine(name)}: ${clientErrors[failure.code].text}`);
     }
     case 'typing':
       return event.state === 'started' ? remark(`${await nameOf(event.from)} is writing …`) : undefined;
@@ -43,7 +46,7 @@ export async function remarkOn(event: ClientEvent, { me, nameOf }: Told): Promis
     case 'profile':
       if (event.interopId === me) return undefined;
       return remark(
-        `${await nameOf(event.interopId)} goes by the name “${harmless(event.profile.displayName)}”; nobody has checked it`,
+        `${await nameOf(event.interopId)} goes by the name “${shownLine(event.profile.displayName)}”; nobody has checked it${nameDoubts(event.profile.displayName, [])}`,
       );
     case 'history-asked':
       return warning(`your device ${event.deviceId} asks for the history; it was not linked with it`);
@@ -56,7 +59,9 @@ export async function remarkOn(event: ClientEvent, { me, nameOf }: Told): Promis
       const { identity } = event;
       const name = await nameOf(identity.interopId);
       if (identity.kind === 'identity-first-seen') {
-        return remark(`first contact with ${name}: compare /safety with them by another way, then /verify`);
+        const doubts = await doubtsAbout(identity.interopId);
+        const text = `first contact with ${name}: compare /safety with them by another way, then /verify${doubts}`;
+        return doubts === '' ? remark(text) : warning(text);
       }
       return identity.needsAcceptance
         ? warning(
@@ -68,6 +73,12 @@ export async function remarkOn(event: ClientEvent, { me, nameOf }: Told): Promis
       return warning(
         devicesWords(event.change, event.change.isOwn ? 'your' : `${await nameOf(event.change.interopId)}’s`),
       );
+    case 'missing': {
+      const name = await nameOf(event.chat);
+      if (event.count === 0) return remark(`nothing is missing any more in the chat with ${name}`);
+      const what = event.count === 1 ? '1 message has' : `${event.count} messages have`;
+      return warning(`${what} not come in the chat with ${name}: withheld, or still under way. /dismiss forgets that`);
+    }
     case 'problem':
       return warning(event.error.message);
     case 'missed':

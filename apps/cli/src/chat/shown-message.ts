@@ -1,14 +1,13 @@
 // Messages and chats as a line of text. Everything that others wrote is shown as text alone: control characters never reach
 // the terminal. Knows nothing of events.
-import type { Chat, MessageRecord } from '@drawbridge/client';
+import { type Chat, type MessageRecord, shownLine, type ShownQuote } from '@drawbridge/client';
 import type { AttachmentPointer } from '@drawbridge/e2ee/content-attachment';
-import { harmless } from './harmless.ts';
 
 const shownBars = 24;
 
 /** The beginning of what somebody wrote. */
 export function clipped(text: string, count: number): string {
-  const line = harmless(text);
+  const line = shownLine(text);
   return line.length <= count ? line : `${line.slice(0, count - 1)}…`;
 }
 
@@ -26,24 +25,31 @@ export function chatLine(chat: Chat): string {
     chat.pinned ? 'pinned' : '',
     chat.muted ? 'muted' : '',
     chat.unread > 0 ? `${chat.unread} unread` : '',
+    chat.missing > 0 ? `${chat.missing} have not come` : '',
     chat.timerSeconds > 0 ? `messages vanish after ${chat.timerSeconds} s` : '',
   ].filter(mark => mark !== '');
   const said = chat.profile?.displayName ?? '';
-  const name = `${harmless(chat.with.identifier ?? 'somebody')}${said === '' ? '' : ` “${harmless(said)}”`}`;
+  const name = `${shownLine(chat.with.identifier ?? 'somebody')}${said === '' ? '' : ` “${shownLine(said)}”`}`;
   const last = chat.lastMessage === undefined ? '' : clipped(shown(chat.lastMessage), 60);
   return `${name}${marks.length === 0 ? '' : ` (${marks.join(', ')})`}: ${last}`;
 }
 
 export function shown(message: MessageRecord): string {
-  const quoted = message.replyTo === undefined ? '' : `“${clipped(message.replyTo.excerpt, 40)}” ← `;
+  const quoted = message.replyTo === undefined ? '' : `${quote(message.replyTo)} ← `;
   const reactions = Object.values(message.reactions ?? {})
-    .map(harmless)
+    .map(shownLine)
     .join('');
   return `${quoted}${shownBody(message)}${message.edited === true ? ' (edited)' : ''}${reactions === '' ? '' : ` [${reactions}]`}`;
 }
 
+function quote({ original, excerpt }: ShownQuote): string {
+  if (original === 'gone') return '“(deleted)”';
+  const words = excerpt === '' ? '' : `“${clipped(excerpt, 40)}” `;
+  return original === 'here' ? words.trimEnd() : `${words}(a message that is not here)`;
+}
+
 function shownBody(message: MessageRecord): string {
-  const text = harmless(message.text);
+  const text = shownLine(message.text);
   switch (message.kind) {
     case 'text':
       return text;
@@ -102,7 +108,7 @@ function pollLine({ body, poll }: MessageRecord): string {
   const votes = Object.values(poll?.votes ?? {}).flat();
   const options = body.options.map((option, at) => {
     const count = votes.filter(vote => vote === at).length;
-    return `${at + 1} ${harmless(option)}${count === 0 ? '' : ` (${count})`}`;
+    return `${at + 1} ${shownLine(option)}${count === 0 ? '' : ` (${count})`}`;
   });
-  return `[poll${poll?.closed === true ? ', closed' : ''}] ${harmless(body.question)} ${options.join(', ')}`;
+  return `[poll${poll?.closed === true ? ', closed' : ''}] ${shownLine(body.question)} ${options.join(', ')}`;
 }

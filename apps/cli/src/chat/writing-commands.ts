@@ -1,7 +1,7 @@
 // Commands that write: answers, reactions, changes of what was written, polls, places. Knows nothing of files.
+import { shownLine } from '@drawbridge/client';
 import { type ChatCommand, wordsOf } from './chat-command.ts';
 import type { Conversation } from './conversation.ts';
-import { harmless } from './harmless.ts';
 import { localTime, shown } from './shown-message.ts';
 
 async function place(chat: Conversation, rest: string): Promise<void> {
@@ -22,12 +22,12 @@ async function versions(chat: Conversation): Promise<void> {
   if (chat.lastOwn === undefined) return chat.say('nothing of yours yet');
   const name = { author: chat.client.me?.interopId ?? '', id: chat.lastOwn };
   for (const { text, atMs } of await chat.client.chats.versions(name))
-    chat.say(`  ${localTime(atMs)} ${harmless(text.text)}`);
+    chat.say(`  ${localTime(atMs)} ${shownLine(text.text)}`);
 }
 
 async function listFailed(chat: Conversation): Promise<void> {
   for (const [index, { text, failure }] of (await chat.failed()).entries())
-    chat.say(`  ${index + 1}  ${harmless(text)} (${failure?.code}: ${harmless(failure?.detail ?? '')})`);
+    chat.say(`  ${index + 1}  ${shownLine(text)} (${failure?.code}: ${shownLine(failure?.detail ?? '')})`);
 }
 
 async function resendOrDrop(chat: Conversation, rest: string, act: 'resend' | 'drop'): Promise<void> {

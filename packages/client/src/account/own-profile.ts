@@ -3,8 +3,8 @@
 // Source: docs/protocol/09-content.md section 9.9.
 import type { Profile } from '@drawbridge/e2ee/content-kinds';
 import { type Authoring, bytesOf, encoded } from '../history/authoring.ts';
-import { contentPayload } from '../inbox/inbox.ts';
 import type { Outbox } from '../outbox/outbox.ts';
+import { contentPayload } from '../outbox/rows.ts';
 import type { Transaction } from '../store/store.ts';
 import { readChat, readProfile, writeChat } from '../store/records.ts';
 import type { ChatId } from '../history/message-names.ts';

@@ -7,9 +7,11 @@ import type { Profile } from '@drawbridge/e2ee/content-kinds';
 import type { LocalDevice } from '../account/local-device.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import type { Contact, Recipient } from '../directory/people.ts';
+import { shownProfile } from '../display/shown-profile.ts';
 import { ClientError } from '../errors.ts';
 import type { Capability } from '../history/capabilities.ts';
 import { type ChatSettings, defaultsKey, settingsOf } from '../history/chat-state.ts';
+import { countMissing } from '../history/gaps.ts';
 import {
   chatPage,
   exportMessages,
@@ -30,6 +32,8 @@ export type Chat = {
   readonly with: Contact;
   readonly profile: Profile | undefined;
   readonly unread: number;
+  /** How many contents have not come although later ones of the same device have: withheld, or still under way. */
+  readonly missing: number;
   readonly lastAtMs: number;
   readonly lastMessage: MessageRecord | undefined;
   readonly draft: string | undefined;
@@ -73,8 +77,9 @@ export class Chats {
     return Promise.all(
       rows.map(async ({ chat, lastMessage, profile }) => ({
         with: await this.#lifecycle.worker().people.contact(personOf(chat.chat)),
-        profile,
+        profile: profile === undefined ? undefined : shownProfile(profile),
         unread: chat.unread,
+        missing: countMissing(chat.heard),
         lastAtMs: chat.lastAtMs,
         lastMessage,
         draft: chat.draft,
@@ -114,6 +119,12 @@ export class Chats {
   async setDraft(chat: Recipient, text: string): Promise<void> {
     const other = await this.#other(chat);
     this.#lifecycle.worker().preferences.setDraft(other, text);
+  }
+
+  /** Says that what is missing of a chat need not be shown any more; it is still taken when it comes. */
+  async dismissMissing(chat: Recipient): Promise<void> {
+    const other = await this.#other(chat);
+    this.#lifecycle.worker().preferences.dismissMissing(other);
   }
 
   /** What some device of that person can't show; undefined while nothing is known of their devices. */

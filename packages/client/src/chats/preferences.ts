@@ -7,6 +7,7 @@ import type { ClientEvent } from '../events.ts';
 import { type Authoring, bytesOf, encoded } from '../history/authoring.ts';
 import { type Capability, lackingOf } from '../history/capabilities.ts';
 import { type ChatSettings, defaultsKey, isOn, type Timer, timerLimits } from '../history/chat-state.ts';
+import { forgetMissing } from '../history/hearing.ts';
 import { historyLimits } from '../history/history.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import { listCapabilities, readChat, writeChat } from '../store/records.ts';
@@ -57,6 +58,11 @@ export class Preferences {
       writeChat(tx, text === '' ? rest : { ...rest, draft: text });
     });
     this.#emit({ kind: 'chat', chat });
+  }
+
+  /** Gives up on what did not come. */
+  dismissMissing(chat: string): void {
+    if (this.#authoring.transaction(tx => forgetMissing(tx, chat))) this.#emit({ kind: 'missing', chat, count: 0 });
   }
 
   /** What some device of a person can't show; undefined when nothing is known of their devices. */

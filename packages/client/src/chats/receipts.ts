@@ -8,8 +8,8 @@ import type { ClientEvent } from '../events.ts';
 import { type Authoring, refOf } from '../history/authoring.ts';
 import { defaultsKey, isOn } from '../history/chat-state.ts';
 import { addFact } from '../history/conversation.ts';
-import { historyLimits, listMessages } from '../history/history.ts';
-import { type MessageRecord, type ReceiptKind, viewOf } from '../history/message-log.ts';
+import { historyLimits, listMessages, shownAs } from '../history/history.ts';
+import type { MessageRecord, ReceiptKind } from '../history/message-log.ts';
 import { type Outbox, outboxLimits } from '../outbox/outbox.ts';
 import type { Transaction } from '../store/store.ts';
 import { readChat, readEntry } from '../store/records.ts';
@@ -59,7 +59,7 @@ export class Receipts {
       const entry = readEntry(tx, target.author, target.id);
       if (entry?.posted?.viewOnce !== true || entry.gone !== undefined || entry.author === own) return undefined;
       const { viewOnce: _, ...posted } = entry.posted;
-      const message = viewOf({ ...entry, posted }, own);
+      const message = shownAs(tx, own, { ...entry, posted });
       if (message === undefined) return undefined;
       const readAtMs = this.#authoring.nowMs();
       const reads = [{ message: refOf(message), chat: personOf(message.chat), readAtMs, opened: true }];
@@ -97,7 +97,7 @@ export class Receipts {
   #newlyMarked(tx: Transaction, target: MessageName, receipt: 'read' | 'played'): MessageRecord[] {
     const { own } = this.#authoring;
     const entry = readEntry(tx, target.author, target.id);
-    const message = entry === undefined ? undefined : viewOf(entry, own);
+    const message = entry === undefined ? undefined : shownAs(tx, own, entry);
     if (message === undefined || message.author === own) return [];
     if (receipt === 'read') return message.read === true ? [] : [message];
     if (entry?.receipts?.played !== undefined) return [];

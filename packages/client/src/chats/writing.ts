@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { MESSAGE_ID_BYTES, type TextBody } from '@drawbridge/e2ee/content';
 import { contentKindLimits } from '@drawbridge/e2ee/content-kinds';
 import type { OwnProfile } from '../account/own-profile.ts';
+import { excerptOf } from '../display/shown-text.ts';
 import { ClientError } from '../errors.ts';
 import { type Authoring, bytesOf, refOf } from '../history/authoring.ts';
 import { fallbackFor, lackingOf } from '../history/capabilities.ts';
@@ -150,11 +151,4 @@ function quoteOf(replyTo: Outgoing['replyTo']) {
   if (replyTo === undefined) return {};
   const { id, author, text, sentAtMs } = replyTo;
   return { replyTo: { target: { messageId: bytesOf(id), author, sentAtMs }, excerpt: excerptOf(text) } };
-}
-
-const maxExcerptCharacters = 100;
-
-/** The beginning of a text, never half a character. */
-function excerptOf(text: string): string {
-  return Array.from(text).slice(0, maxExcerptCharacters).join('');
 }

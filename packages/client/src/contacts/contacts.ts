@@ -5,6 +5,7 @@ import type { InteropId } from '@drawbridge/wire/jid';
 import type { LocalDevice } from '../account/local-device.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import type { Contact, Move, Recipient } from '../directory/people.ts';
+import { shownProfile } from '../display/shown-profile.ts';
 import { listContacts, readProfile } from '../store/records.ts';
 
 export class Contacts {
@@ -50,6 +51,7 @@ export class Contacts {
   async profile(person?: Recipient): Promise<Profile | undefined> {
     const own = this.#device.own();
     const interopId = person === undefined ? own : await this.#lifecycle.worker().people.resolve(person);
-    return this.#device.transaction(tx => readProfile(tx, interopId))?.profile;
+    const known = this.#device.transaction(tx => readProfile(tx, interopId));
+    return known === undefined ? undefined : shownProfile(known.profile);
   }
 }

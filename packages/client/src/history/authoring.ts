@@ -17,8 +17,9 @@ import type { InteropId } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
-import { contentPayload } from '../inbox/inbox.ts';
 import type { Outbox } from '../outbox/outbox.ts';
+import { contentPayload } from '../outbox/rows.ts';
+import { numberOf } from '../outbox/unsaid.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 import { readStamp, writeStamp, writeTranscript } from '../store/records.ts';
 import { transact } from '../store/transact.ts';
@@ -87,23 +88,36 @@ export class Authoring {
    */
   say(tx: Transaction, chat: ChatId, content: Content, about?: MessageId): ClientEvent[] {
     const { outbox } = this.#context;
-    const payload = outbox.bound(tx, chat, contentPayload(encoded(stamped(tx, content))));
-    const bytes = Buffer.from(payload.content, 'base64');
+    for (const unsaid of outbox.unsaid(tx, chat)) this.#post(tx, chat, unsaid, false);
+    const bytes = outbox.bound(tx, chat, encoded(stamped(tx, content)));
     const id = messageIdOf(content.messageId);
     const isMessage = about === id;
-    const named = isMessage ? { messageId: id } : {};
-    const sent = outbox.add(tx, { to: chat, payload, silent: false, ...named });
-    const transcript = encoded(this.content({ kind: 'sent-transcript', to: personOf(chat), content: bytes }));
-    const copied = outbox.add(tx, { to: this.own, payload: contentPayload(transcript), silent: true });
+    const { sent, copied } = this.#post(tx, chat, bytes, true, isMessage ? { messageId: id } : {});
     const events = this.#keep(tx, chat, bytes);
     if (about === undefined) return events;
     const target = { author: this.own, id: about, chat };
     addFact(tx, this.own, target, { kind: 'carried', stanzas: [sent, copied] });
     if (!isMessage) return events;
-    writeTranscript(tx, copied, id);
     addFact(tx, this.own, target, { kind: 'progress', progress: { state: 'queued' } });
     const message = readMessage(tx, this.own, target)!;
     return events.map(event => (event.kind === 'message' ? { ...event, message } : event));
+  }
+
+  /** One row for somebody, and one with a copy for one's own other devices. */
+  #post(
+    tx: Transaction,
+    chat: ChatId,
+    content: Uint8Array,
+    isHeard: boolean,
+    named: { readonly messageId?: MessageId } = {},
+  ): { readonly sent: string; readonly copied: string } {
+    const { outbox } = this.#context;
+    const to = personOf(chat);
+    const sent = outbox.add(tx, { to, payload: contentPayload(content), silent: !isHeard, ...named });
+    const transcript = encoded(this.content({ kind: 'sent-transcript', to, content }));
+    const copied = outbox.add(tx, { to: this.own, payload: contentPayload(transcript), silent: true });
+    writeTranscript(tx, copied, { chat, number: numberOf(content), ...named });
+    return { sent, copied };
   }
 
   /** Done here, and told to the person's other devices. */

@@ -3,6 +3,7 @@
 // Source: docs/protocol/09-content.md section 9.9.
 import type { ChatSettingsChange, Profile } from '@drawbridge/e2ee/content-kinds';
 import type { InteropId } from '@drawbridge/wire/jid';
+import type { Heard } from './gaps.ts';
 import { isLater, type Stamp } from './message-log.ts';
 import type { ChatId } from './message-names.ts';
 
@@ -38,6 +39,10 @@ export type ChatRecord = {
   readonly timer?: Timer;
   /** What else was set and not replaced, and ids of what was. */
   readonly otherTimers?: { readonly open: readonly Timer[]; readonly replaced: readonly string[] };
+  /** What was heard of each device that says something here, by its full address and identity. */
+  readonly heard?: Readonly<Record<string, Heard>>;
+  /** The same of what this device says itself, as the gatekeeper places it among what its person's devices receive. */
+  readonly placed?: Heard;
   /** Not shared: of this device. */
   readonly draft?: string;
   /** The own profile that this person was sent last. */

@@ -298,3 +298,65 @@ test('a device whose clock was far ahead makes nothing ineffective that its pers
   );
   assert.equal(inStore(store, readStamp), before);
 });
+
+test('a quote shows the original that is here, and never words that others put into one’s mouth', async () => {
+  const store = await newStore();
+  const quoting = (n: number, of: number, author: string, excerpt: string): Said =>
+    say(anna, anna, n, { kind: 'text', text: `answer ${n}` }, { replyTo: { target: ref(of, author), excerpt } });
+  inStore(store, tx => {
+    hear(
+      tx,
+      say(bob, anna, 1, { kind: 'text', text: 'I never said that' }),
+      say(anna, anna, 2, { kind: 'text', text: 'hers' }),
+    );
+    hear(tx, say(bob, eve, 3, { kind: 'text', text: 'told to Eve alone' }));
+    hear(tx, quoting(10, 1, bob, 'I owe you 500'), quoting(11, 2, anna, 'not hers'));
+    hear(tx, quoting(12, 99, bob, 'I owe you 500'), quoting(13, 98, anna, 'what she says she said'));
+    hear(tx, quoting(14, 3, bob, 'x'), quoting(15, 97, eve, 'Eve says'));
+    const shown = (n: number) => readMessage(tx, bob, { author: anna, id: hexId(n) })?.replyTo;
+    assert.deepEqual(shown(10), { id: hexId(1), author: bob, excerpt: 'I never said that', original: 'here' });
+    assert.deepEqual(shown(11), { id: hexId(2), author: anna, excerpt: 'hers', original: 'here' });
+    assert.deepEqual(shown(12), { id: hexId(99), author: bob, excerpt: '', original: 'not-here' });
+    assert.equal(shown(13)?.excerpt, 'what she says she said');
+    assert.deepEqual(shown(14), { id: hexId(3), author: bob, excerpt: '', original: 'not-here' }, 'of another chat');
+    assert.equal(shown(15), undefined, 'somebody else’s words');
+    hear(tx, say(anna, anna, 20, { kind: 'edit', targetMessageId: id(2), text: { text: 'hers, mended' } }));
+    assert.equal(shown(11)?.excerpt, 'hers, mended');
+    hear(tx, say(bob, anna, 21, { kind: 'delete', targetMessageId: id(1) }));
+    assert.deepEqual(shown(10), { id: hexId(1), author: bob, excerpt: '', original: 'gone' });
+    hear(tx, say(bob, anna, 99, { kind: 'text', text: 'came late' }));
+    assert.equal(shown(12)?.excerpt, 'came late');
+  });
+});
+
+test('votes for options that do not exist, and more of them than one may choose, are left out; file names are safe', async () => {
+  const store = await newStore();
+  inStore(store, tx => {
+    hear(tx, say(bob, anna, 1, { kind: 'poll', question: 'q', options: ['a', 'b', 'c'], choices: 2 }));
+    const votes = (by: string, n: number, version: number, options: number[]): unknown => {
+      hear(tx, say(by, anna, n, { kind: 'poll-vote', poll: ref(1, bob), options, version }));
+      return readMessage(tx, bob, { author: bob, id: hexId(1) })?.poll?.votes[by];
+    };
+    assert.deepEqual(votes(anna, 2, 1, [1]), [1]);
+    assert.deepEqual(votes(anna, 3, 2, [1, 7]), [1]);
+    assert.equal(votes(anna, 4, 3, [3, 19]), undefined);
+    assert.equal(votes(anna, 5, 4, [0, 1, 2]), undefined);
+    assert.deepEqual(votes(bob, 6, 1, [0, 2]), [0, 2]);
+    const attachment = {
+      url: 'https://media.example/x',
+      key: new Uint8Array(64),
+      digest: new Uint8Array(32),
+      incrementalMac: new Uint8Array(),
+      incrementalMacChunkBytes: 0,
+      sizeBytes: 1,
+      kind: 'file' as const,
+      mediaType: '',
+      fileName: '../../.ssh/auth\u202eorized\0_keys',
+    };
+    hear(tx, say(anna, anna, 8, { kind: 'attachment', attachments: [attachment] }));
+    const message = readMessage(tx, bob, { author: anna, id: hexId(8) });
+    assert(message?.body?.kind === 'attachment');
+    assert.equal(message.body.attachments[0]?.fileName, 'auth orized_keys');
+    assert.equal(message.text, 'auth orized_keys');
+  });
+});

@@ -6,7 +6,9 @@ import { type DecodedContent, encodeContent } from '@drawbridge/e2ee/content';
 import { isQuietCase } from '@drawbridge/e2ee/content-kinds';
 import { heardOwnStamp } from '@drawbridge/e2ee/hybrid-clock';
 import type { InteropId } from '@drawbridge/wire/jid';
+import { shownProfile } from '../display/shown-profile.ts';
 import { applySettings, applyTimer, defaultsKey, type Timer } from './chat-state.ts';
+import { isErrorCode } from '../errors.ts';
 import type { ClientEvent, MessageChange } from '../events.ts';
 import { isShown, record, wipeSent } from './history.ts';
 import { type Fact, isLater, type Posted, type PostedBody, type Stamp } from './message-log.ts';
@@ -149,7 +151,7 @@ export function addSaid(tx: Transaction, own: InteropId, said: Said, nowMs: numb
       if (before !== undefined && !isLater(stamp, before)) return [];
       const { kind: _, ...profile } = body;
       writeProfile(tx, author, { ...stamp, profile });
-      return [{ kind: 'profile', interopId: author, profile }];
+      return [{ kind: 'profile', interopId: author, profile: shownProfile(profile) }];
     }
     default: {
       const events: ClientEvent[] = [];
@@ -217,6 +219,14 @@ function addSync(
   for (const { message, chat } of sync.hidden ?? []) {
     const target = { author: message.author, id: messageIdOf(message.messageId), chat: chatWith(chat) };
     events.push(...addFact(tx, own, target, { kind: 'gone', why: 'hidden' }));
+  }
+  for (const { message, chat, state, reason } of sync.progress ?? []) {
+    if (message.author !== own) continue;
+    // A word of a later version is still a failure.
+    const code = reason !== undefined && isErrorCode(reason) ? reason : 'request-refused';
+    const failure = state === 'failed' ? { failure: { code } } : {};
+    const target = { author: own, id: messageIdOf(message.messageId), chat: chatWith(chat) };
+    events.push(...addFact(tx, own, target, { kind: 'progress', progress: { state, ...failure } }));
   }
   for (const { chat: person, ...change } of sync.chats ?? []) {
     const chat = person === undefined ? undefined : chatWith(person);

@@ -404,6 +404,12 @@ function entryItems(entry: LogEntry, own: InteropId, expiresAfterSeconds: number
       ...itemOf(own, chatWith(own), receivedAtMs, said(fresh(entry.readAtMs), { kind: 'device-sync', reads })),
     );
   }
+  if (author === own && (entry.progress?.state === 'failed' || entry.progress?.state === 'held')) {
+    const { state, failure } = entry.progress;
+    const reason = failure === undefined ? {} : { reason: failure.code };
+    const progress = [{ message: ref, chat: personOf(chat), state, ...reason }];
+    items.push(...itemOf(own, chatWith(own), receivedAtMs, said(fresh(sentAtMs), { kind: 'device-sync', progress })));
+  }
   for (const [receipt, atMs] of Object.entries(author === own ? (entry.receipts ?? {}) : {}) as [
     'delivered' | 'read' | 'played',
     number,

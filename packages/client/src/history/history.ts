@@ -21,12 +21,18 @@ import {
   readChat,
   readEntry,
   readOrphan,
+  readOutbox,
+  readSent,
   writeChat,
   writeEntry,
   writeExpiry,
   writeOrphan,
+  writeOutbox,
+  writeSent,
 } from '../store/records.ts';
 import { stringifyBytes } from '../store/json-bytes.ts';
+import { contentBytes, contentPayload, repeatId } from '../outbox/rows.ts';
+import { unsaid } from '../outbox/unsaid.ts';
 import { MAX_LIST, type Transaction } from '../store/store.ts';
 import type { ChatId, MessageId, MessageName } from './message-names.ts';
 
@@ -66,7 +72,7 @@ export function record(
   const base: LogEntry = known ?? readOrphan(tx, chat, author, id) ?? { id, author, chat };
   const entry = applyFact(base, fact);
   if (entry === base) return undefined;
-  const after = viewOf(entry, own);
+  const after = shownAs(tx, own, entry);
   if (after === undefined) {
     writeOrphan(tx, entry, historyLimits.maxOrphansPerChat);
     return undefined;
@@ -82,13 +88,32 @@ export function record(
   return { before, after };
 }
 
-/** What still lies in the outbox, or was kept for devices that could not read it. */
+/**
+ * What still lies in the outbox, or was kept for devices that could not read it. What has a number is said as nothing in its
+ * place: otherwise its readers would take it for withheld.
+ */
 function wipeCopies(tx: Transaction, { stanzas = [] }: LogEntry): void {
   for (const stanza of stanzas) {
-    tx.delete('sent', stanza);
-    tx.delete('outbox', stanza);
-    for (let device = 1; device <= historyLimits.maxDevices; device++) tx.delete('outbox', `${stanza}~${device}`);
+    wipeSentRow(tx, stanza);
+    wipeRow(tx, stanza);
+    for (let device = 1; device <= historyLimits.maxDevices; device++) wipeRow(tx, repeatId(stanza, device));
   }
+}
+
+function wipeRow(tx: Transaction, id: string): void {
+  const row = readOutbox(tx, id);
+  if (row === undefined) return;
+  const { ciphertexts: _c, messageId: _m, ...rest } = row;
+  const content = row.payload.kind === 'content' ? unsaid(contentBytes(row.payload)) : undefined;
+  if (content === undefined) tx.delete('outbox', id);
+  else writeOutbox(tx, id, { ...rest, payload: contentPayload(content), silent: true });
+}
+
+function wipeSentRow(tx: Transaction, stanza: string): void {
+  const sent = readSent(tx, stanza, 0);
+  const content = sent === undefined ? undefined : unsaid(Buffer.from(sent.content, 'base64'));
+  if (sent === undefined || content === undefined) tx.delete('sent', stanza);
+  else writeSent(tx, stanza, { ...sent, content: contentPayload(content).content });
 }
 
 /** The same for an own message to be seen once, when it was. */
@@ -122,7 +147,12 @@ function countIn(tx: Transaction, own: InteropId, before: MessageRecord | undefi
 
 export function readMessage(tx: Transaction, own: InteropId, name: MessageName): MessageRecord | undefined {
   const entry = readEntry(tx, name.author, name.id);
-  return entry === undefined ? undefined : viewOf(entry, own);
+  return entry === undefined ? undefined : shownAs(tx, own, entry);
+}
+
+/** With the words of the message that it quotes, when that is here. */
+export function shownAs(tx: Transaction, own: InteropId, entry: LogEntry): MessageRecord | undefined {
+  return viewOf(entry, own, (author, id) => readEntry(tx, author, id));
 }
 
 export type MessageRow = { readonly sequence: number; readonly message: MessageRecord };
@@ -134,7 +164,7 @@ export function listMessages(
   options: Parameters<typeof listEntries>[1],
 ): MessageRow[] {
   return listEntries(tx, options).flatMap(({ sequence, entry }) => {
-    const message = viewOf(entry, own);
+    const message = shownAs(tx, own, entry);
     return message === undefined ? [] : [{ sequence, message }];
   });
 }
@@ -225,19 +255,18 @@ export async function* exportMessages(
   let after: number | undefined;
   for (;;) {
     const page = { limit: historyLimits.pageRows, ...(after === undefined ? {} : { after }) };
-    const rows = transaction(tx => listEntries(tx, { ...page, ...(chat === undefined ? {} : { chat }) }));
-    for (const { entry } of rows) {
-      const line = exportLine(entry, own);
-      if (line !== undefined) yield line;
-    }
+    const { rows, lines } = transaction(tx => {
+      const read = listEntries(tx, { ...page, ...(chat === undefined ? {} : { chat }) });
+      return { rows: read, lines: read.map(({ entry }) => exportLine(entry, shownAs(tx, own, entry))) };
+    });
+    for (const line of lines) if (line !== undefined) yield line;
     if (rows.length === 0) return;
     after = rows.at(-1)!.sequence;
     await pause();
   }
 }
 
-function exportLine(entry: LogEntry, own: InteropId): string | undefined {
-  const message = viewOf(entry, own);
+function exportLine(entry: LogEntry, message: MessageRecord | undefined): string | undefined {
   if (message === undefined || message.kind === 'view-once' || !isShown(message)) return undefined;
   const versions = textVersions(entry);
   const earlier = versions.slice(0, -1).map(({ text, atMs }) => ({ text: text.text, at: timeText(atMs) }));

@@ -4,9 +4,12 @@
 // Source: docs/protocol/09-content.md section 9.9.
 import type { ContentBody, LinkPreview, Mention, StyleRange, TextBody } from '@drawbridge/e2ee/content';
 import type { InteropId } from '@drawbridge/wire/jid';
+import type { AttachmentPointer } from '@drawbridge/e2ee/content-attachment';
+import { safeFileName } from '../display/file-name.ts';
+import { excerptOf } from '../display/shown-text.ts';
 import type { ClientErrorCode } from '../errors.ts';
 import { type NoticeChange, noticeWords } from '../notices/notice-change.ts';
-import type { ChatId, MessageId } from './message-names.ts';
+import { type ChatId, type MessageId, personOf } from './message-names.ts';
 
 export const messageLogLimits = {
   /** Latest edits kept, by number and by size. */
@@ -43,7 +46,15 @@ export type PostedBody =
   /** It is not here any more, or was never kept. */
   | { readonly kind: 'wiped' };
 
+/** As its sender gave it: `excerpt` is what they say that the author said. */
 export type Quote = { readonly id: MessageId; readonly author: InteropId; readonly excerpt: string };
+
+/**
+ * A quote as it is shown. `here`: `excerpt` is the beginning of the original as it stands in this history. `gone`: the original
+ * is not shown any more (deleted, expired, to be seen once), and neither is its excerpt. `not-here`: it never came to this
+ * device; the excerpt is what its sender says, and empty where they would put words into this person's mouth.
+ */
+export type ShownQuote = Quote & { readonly original: 'here' | 'gone' | 'not-here' };
 
 export type Posted = {
   readonly body: PostedBody;
@@ -250,7 +261,7 @@ export type MessageRecord = {
   readonly preview?: LinkPreview;
   readonly body?: ShownBody;
   readonly notice?: NoticeChange;
-  readonly replyTo?: Quote;
+  readonly replyTo?: ShownQuote;
   readonly sentAtMs: number;
   readonly receivedAtMs: number;
   readonly edited?: boolean;
@@ -267,14 +278,22 @@ export type MessageRecord = {
   readonly expiresAtMs?: number;
 };
 
-/** What is to be shown of an entry by the person `own`; undefined before the message itself has come. */
-export function viewOf(entry: LogEntry, own: InteropId): MessageRecord | undefined {
+/**
+ * What is to be shown of an entry by the person `own`; undefined before the message itself has come. `find` gives the message
+ * that is quoted, when it is here.
+ */
+export function viewOf(
+  entry: LogEntry,
+  own: InteropId,
+  find: (author: InteropId, id: MessageId) => LogEntry | undefined = () => undefined,
+): MessageRecord | undefined {
   const { id, author, chat, posted, gone, progress, readAtMs } = entry;
   if (posted === undefined) return undefined;
-  const { sentAtMs, receivedAtMs, replyTo, expiresAfterSeconds } = posted;
+  const { sentAtMs, receivedAtMs, expiresAfterSeconds } = posted;
   const isOwn = author === own;
   const expiresAtMs = expiryOf(entry, own);
   const isOnce = posted.viewOnce === true && gone === undefined;
+  const replyTo = posted.replyTo === undefined || isOnce ? undefined : shownQuote(entry, posted.replyTo, own, find);
   const reactions = Object.entries(entry.reactions ?? {}).flatMap(([by, { emoji }]) =>
     emoji === '' ? [] : [[by, emoji]],
   );
@@ -283,7 +302,7 @@ export function viewOf(entry: LogEntry, own: InteropId): MessageRecord | undefin
     author,
     chat,
     ...(isOnce ? { kind: 'view-once' as const, text: '' } : shownBody(entry, posted)),
-    ...(replyTo === undefined || isOnce ? {} : { replyTo }),
+    ...(replyTo === undefined ? {} : { replyTo }),
     sentAtMs,
     receivedAtMs,
     ...(reactions.length === 0 ? {} : { reactions: Object.fromEntries(reactions) as Record<string, string> }),
@@ -293,6 +312,26 @@ export function viewOf(entry: LogEntry, own: InteropId): MessageRecord | undefin
     ...(expiresAfterSeconds === undefined ? {} : { expiresAfterSeconds }),
     ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
   };
+}
+
+/** Of messages of the two who talk alone: the words of the original that is here, never somebody's words for them. */
+function shownQuote(
+  { author, chat }: LogEntry,
+  quote: Quote,
+  own: InteropId,
+  find: (author: InteropId, id: MessageId) => LogEntry | undefined,
+): ShownQuote | undefined {
+  if (quote.author !== own && quote.author !== personOf(chat)) return undefined;
+  const entry = find(quote.author, quote.id);
+  const original = entry === undefined || entry.chat !== chat ? undefined : viewOf(entry, own);
+  if (original === undefined) {
+    const isBelieved = author === own || author === quote.author;
+    return { ...quote, excerpt: isBelieved ? excerptOf(quote.excerpt) : '', original: 'not-here' };
+  }
+  const isGone = entry?.gone !== undefined || original.kind === 'view-once';
+  return isGone
+    ? { ...quote, excerpt: '', original: 'gone' }
+    : { ...quote, excerpt: excerptOf(original.text), original: 'here' };
 }
 
 /** A disappearing message runs from when this device heard that it was read; its author's copy from when it came here. */
@@ -323,7 +362,11 @@ function shownBody(entry: LogEntry, { body }: Posted): Shown {
       return { kind: 'text', ...textFields(edit?.text ?? body), ...(edit === undefined ? {} : { edited: true }) };
     }
     case 'poll':
-      return { kind: 'poll', text: inWords(body), body, poll: pollResult(entry) };
+      return { kind: 'poll', text: inWords(body), body, poll: pollResult(entry, body) };
+    case 'attachment': {
+      const named = { ...body, attachments: body.attachments.map(withSafeName) };
+      return { kind: 'attachment', text: inWords(named), body: named };
+    }
     case 'unsupported':
       return body;
     case 'lost':
@@ -337,10 +380,21 @@ function shownBody(entry: LogEntry, { body }: Posted): Shown {
   }
 }
 
-function pollResult({ votes = {}, closedAtMs }: LogEntry): PollResult {
+/** Who sends a file says what it is called; nothing of that leads out of a folder or hides its ending. */
+function withSafeName(attachment: AttachmentPointer): AttachmentPointer {
+  const { fileName } = attachment;
+  return fileName === undefined ? attachment : { ...attachment, fileName: safeFileName(fileName) };
+}
+
+/** Options that don't exist are left out, and so is whoever chose more than one person may. */
+function pollResult(
+  { votes = {}, closedAtMs }: LogEntry,
+  { options, choices = options.length }: ContentBody<'poll'>,
+): PollResult {
   const counted = Object.entries(votes).flatMap(([by, each]) => {
     const vote = each.findLast(({ atMs }) => closedAtMs === undefined || atMs <= closedAtMs);
-    return vote === undefined || vote.options.length === 0 ? [] : [[by, vote.options] as const];
+    const chosen = [...new Set(vote?.options ?? [])].filter(option => option < options.length);
+    return chosen.length === 0 || chosen.length > choices ? [] : [[by, chosen] as const];
   });
   return { votes: Object.fromEntries(counted), closed: closedAtMs !== undefined };
 }

@@ -21,10 +21,12 @@ import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { defaultsKey, isOn } from '../history/chat-state.ts';
 import { addFact, addSaid } from '../history/conversation.ts';
+import { hearNumber, hearPlaced } from '../history/hearing.ts';
 import { isShown } from '../history/history.ts';
 import type { MessageRecord } from '../history/message-log.ts';
 import type { HistoryTransfer } from '../history/history-transfer.ts';
-import { committed, type Outbox, repeatId } from '../outbox/outbox.ts';
+import { committed, type Outbox } from '../outbox/outbox.ts';
+import { contentPayload, repeatId } from '../outbox/rows.ts';
 import {
   deleteUnread,
   forgetSent,
@@ -309,26 +311,48 @@ export class Inbox {
   }
 
   /** What comes late, since it waited or had to be sent again, stands where it came first. */
-  #inPlace(tx: Transaction, { ciphertext, stanzaId, place }: Incoming, followup: Followup, keep: () => void): void {
+  #inPlace(
+    tx: Transaction,
+    { ciphertext, stanzaId, place }: Incoming,
+    followup: Followup,
+    keep: () => number | undefined,
+  ): void {
     const { interopId, deviceId } = ciphertext.from;
     const from = `${interopId}/${deviceId}`;
     const first = readUnread(tx, from, stanzaId)?.place ?? place;
     deleteUnread(tx, from, stanzaId);
     const before = followup.events.length;
-    keep();
-    if (first === undefined) return;
+    const kept = keep();
+    const at = first ?? kept;
+    if (at === undefined) return;
     for (const event of followup.events.slice(before)) {
       if (event.kind === 'message' && event.change === 'new')
-        placeEntry(tx, event.message.author, event.message.id, first);
+        placeEntry(tx, event.message.author, event.message.id, at);
     }
+  }
+
+  /** Notes the number of what a device says in a chat, and gives the place that was kept free for it. */
+  #hear(
+    tx: Transaction,
+    chat: ChatId,
+    from: { readonly address: DeviceAddress; readonly identity: string },
+    content: DecodedContent,
+    followup: Followup,
+  ): number | undefined {
+    const number = content.binding?.number ?? 0;
+    if (number === 0) return undefined;
+    const hearing = hearNumber(tx, chat, from, number);
+    if (hearing?.missing !== undefined) followup.events.push({ kind: 'missing', chat, count: hearing.missing });
+    return hearing?.place;
   }
 
   /** The gatekeeper has placed the copy of an own message for this person's other devices: it stands there here too. */
   async #placed(stanzaId: StanzaId): Promise<boolean> {
     const { store, suite } = this.#context;
     const placed = store.transaction(tx => {
-      const id = takeTranscript(tx, stanzaId);
-      if (id !== undefined) placeEntry(tx, suite.local.interopId, id);
+      const { chat, number = 0, messageId } = takeTranscript(tx, stanzaId) ?? {};
+      const place = chat === undefined || number === 0 ? undefined : hearPlaced(tx, chat, number);
+      if (messageId !== undefined) placeEntry(tx, suite.local.interopId, messageId, place);
     });
     if (!placed.ok) this.#problem(new ClientError('store-failed', { cause: placed.error }));
     return placed.ok;
@@ -396,45 +420,58 @@ export class Inbox {
     followup.wake.add(interopId);
   }
 
+  /** Gives where a message of it stands, when that is not at the end. */
   #content(
     tx: Transaction,
     incoming: Incoming,
     outcome: Extract<DecryptOutcome, { kind: 'content' }>,
     followup: Followup,
-  ): void {
+  ): number | undefined {
     const { suite, clock, outbox, transfer } = this.#context;
     const { interopId: author, deviceId } = incoming.ciphertext.from;
     const own = suite.local.interopId;
     outbox.noteDevice(author, deviceId);
     const decoded = decodeContent(outcome.content);
-    if (!decoded.ok) return this.#lose(tx, fullAddress(incoming), chatWith(author), incoming.stanzaId, followup);
+    if (!decoded.ok) {
+      this.#lose(tx, fullAddress(incoming), chatWith(author), incoming.stanzaId, followup);
+      return undefined;
+    }
     const content = decoded.value;
     this.#noteCapabilities(tx, author, deviceId, content.capabilities ?? 0);
     const receivedAtMs = clock.nowMs();
     writeStamp(tx, heardStamp(receivedAtMs, readStamp(tx), content.stampMs ?? content.sentAtMs));
     if (content.body.kind === 'retry-request') {
-      return this.#sendAgain(tx, incoming, { ...content.body, identity: outcome.identity }, followup);
+      this.#sendAgain(tx, incoming, { ...content.body, identity: outcome.identity }, followup);
+      return undefined;
     }
-    if (author !== own) return this.#said(tx, author, content, followup);
+    const from = { address: incoming.ciphertext.from, identity: outcome.identity };
+    if (author !== own) {
+      const at = this.#hear(tx, chatWith(author), from, content, followup);
+      this.#said(tx, author, content, followup);
+      return at;
+    }
     // From one's own other devices: copies of what they sent, what was done there, and history.
     switch (content.body.kind) {
       case 'sent-transcript': {
         const { to, content: raw } = content.body;
         const transcribed = decodeContent(raw);
-        if (!transcribed.ok || to === own) return;
-        const said = { author, chat: chatWith(to), content: transcribed.value, receivedAtMs };
+        if (!transcribed.ok || to === own) return undefined;
+        const chat = chatWith(to);
+        const at = this.#hear(tx, chat, from, transcribed.value, followup);
+        const said = { author, chat, content: transcribed.value, receivedAtMs };
         followup.events.push(...addSaid(tx, own, said, receivedAtMs));
-        return;
+        return at;
       }
       case 'history-piece':
       case 'history-request': {
         const { events, wake } = transfer.receive(tx, deviceId, content.body);
         followup.events.push(...events);
         if (wake) followup.wake.add(own);
-        return;
+        return undefined;
       }
       default:
         followup.events.push(...addSaid(tx, own, { author, chat: chatWith(own), content, receivedAtMs }, receivedAtMs));
+        return undefined;
     }
   }
 
@@ -505,10 +542,6 @@ export class Inbox {
   #problem(error: ClientError): void {
     this.#context.emit({ kind: 'problem', error });
   }
-}
-
-export function contentPayload(content: Uint8Array): { readonly kind: 'content'; readonly content: string } {
-  return { kind: 'content', content: Buffer.from(content).toString('base64') };
 }
 
 /** Whether a message puts anything before a person. */

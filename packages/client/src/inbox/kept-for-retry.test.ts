@@ -16,7 +16,8 @@ import { HistoryTransfer } from '../history/history-transfer.ts';
 import { Outbox, type Sending } from '../outbox/outbox.ts';
 import { listOutbox, readSent, sentKeptMs } from '../store/records.ts';
 import { domain, meet, playedDevice, stanzaFrom } from '../testing/played-device.ts';
-import { contentPayload, Inbox } from './inbox.ts';
+import { contentPayload } from '../outbox/rows.ts';
+import { Inbox } from './inbox.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-kept-'));
 after(() => rmSync(folder, { recursive: true }));

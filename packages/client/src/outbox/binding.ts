@@ -19,9 +19,10 @@ export function bound(tx: Transaction, context: BindingContext, to: string, cont
   return boundAs(context, to, content, number);
 }
 
-/** Bound and not counted: for what is sent once and missed by nobody. */
+/** Bound and not counted: for what goes to one device, or nobody misses. As it is, when it was bound before. */
 export function boundUncounted(context: BindingContext, to: string, content: Uint8Array): Uint8Array {
-  return boundAs(context, to, content, 0);
+  const decoded = decodeContent(content);
+  return !decoded.ok || decoded.value.binding !== undefined ? content : boundAs(context, to, content, 0);
 }
 
 function boundAs(context: BindingContext, to: string, content: Uint8Array, number: number): Uint8Array {

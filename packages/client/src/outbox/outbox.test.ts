@@ -1,19 +1,25 @@
 // What the outbox does with a message that no gatekeeper takes: it is set aside, and what is behind it goes on.
 // Encryption is played (its sizes matter), the store is real. All the rest: harness/src/scenarios/sdk.test.ts.
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { verifyBinding } from '@drawbridge/e2ee/binding';
+import { decodeContent, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import type { EncryptTarget, E2eeSuite } from '@drawbridge/e2ee/suite';
-import { attribute, element } from '@drawbridge/wire/element';
-import { NS_KEYS } from '@drawbridge/wire/namespaces';
-import { systemClock } from '../clock.ts';
+import { attribute, type Element, element } from '@drawbridge/wire/element';
+import { NS_CLIENT, NS_KEYS } from '@drawbridge/wire/namespaces';
+import { encodeElement } from '@drawbridge/wire/xml-encoder';
+import { type Clock, systemClock } from '../clock.ts';
 import { DeviceLists } from '../directory/device-lists.ts';
 import type { Request } from '../directory/directory.ts';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
 import type { EncryptedStore } from '../store/store.ts';
-import { Outbox, type Sending } from './outbox.ts';
+import { Outbox, outboxLimits, type Sending } from './outbox.ts';
+import { contentPayload } from './rows.ts';
+import { numberOf } from './unsaid.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-outbox-'));
 const person = '1-aaaaaaaaaaaaaaaaaaaaaaaaaa';
@@ -56,21 +62,25 @@ const suite: Pick<E2eeSuite, 'name' | 'local' | 'encryptFor' | 'startSession' | 
   readIdentity: () => assert.fail('there are sessions with everybody'),
 };
 
-function play(devices: number): { readonly outbox: Outbox; readonly sent: Sending[]; readonly ids: string[] } {
+function play(devices: number, clock: Clock = systemClock) {
   const sent: Sending[] = [];
   const ids: string[] = [];
-  const request: Request = async () =>
-    element(
+  const stanzas: Element[] = [];
+  let asked = 0;
+  const request: Request = async () => {
+    asked++;
+    return element(
       'manifest',
       NS_KEYS,
       {},
       Array.from({ length: devices }, (_, i) => element('device', NS_KEYS, { id: String(i + 1), registration: '7' })),
     );
+  };
   const lists = new DeviceLists({
     store,
     suite: { local: own, readIdentity: async () => ({ ok: false, error: { code: 'unknown-identity' } }) },
     domain: 'citadel.example',
-    clock: systemClock,
+    clock,
     request,
     ownIdentityKey: async () => new Uint8Array(33),
     emit: () => undefined,
@@ -79,7 +89,7 @@ function play(devices: number): { readonly outbox: Outbox; readonly sent: Sendin
     store,
     suite,
     domain: 'citadel.example',
-    clock: systemClock,
+    clock,
     random: () => 0.5,
     request,
     lists,
@@ -87,10 +97,11 @@ function play(devices: number): { readonly outbox: Outbox; readonly sent: Sendin
     send: (stanza, sending) => {
       sent.push(sending);
       ids.push(attribute(stanza, 'id')!);
+      stanzas.push(stanza);
       return true;
     },
   });
-  return { outbox, sent, ids };
+  return { outbox, sent, ids, stanzas, asked: () => asked };
 }
 
 function add(outbox: Outbox, bytes: number): string {
@@ -108,22 +119,109 @@ function waiting(): number {
 
 const settle = (): Promise<void> => new Promise(resolve => setTimeout(resolve, 20));
 
-test('a message that is too large with a copy for each device is set aside; the next one leaves', async () => {
-  for (const [devices, leaves] of [
-    [4, true],
-    [6, false],
+test('a message whose copies are larger than a stanza leaves in one for each device, and is sent when all were taken over', async () => {
+  for (const [devices, parts] of [
+    [4, 1],
+    [6, 6],
   ] as const) {
-    const { outbox, sent, ids } = play(devices);
+    const { outbox, sent, ids, stanzas, asked } = play(devices);
     outbox.online(false);
     const large = add(outbox, 33_000);
     const small = add(outbox, 100);
     outbox.wake(person);
     while (sent.at(-1)?.id !== small) await settle();
-    assert.deepEqual(ids, leaves ? [large, small] : [small]);
-    outbox.delivered(sent);
+    assert.deepEqual(ids, [...Array.from({ length: parts }, () => large), small]);
+    const bare = `${person}@citadel.example`;
+    const to = stanzas.map(stanza => attribute(stanza, 'to'));
+    const each = Array.from({ length: devices }, (_, i) => `${bare}/${i + 1}`);
+    assert.deepEqual(to, [...(parts === 1 ? [bare] : each), bare]);
+    for (const stanza of stanzas) {
+      assert(Buffer.byteLength(encodeElement(stanza, NS_CLIENT)) <= outboxLimits.maxStanzaBytes);
+    }
+    assert.equal(asked(), 1, 'the list is fresh');
+    outbox.delivered(sent.slice(0, parts - 1));
+    assert.equal(waiting(), 2, 'one device has not been reached');
+    outbox.delivered(sent.slice(parts - 1));
     assert.equal(waiting(), 0);
     outbox.close();
   }
+});
+
+test('copies that leave one by one go to a list of devices that is fresh, and again after a loss', async () => {
+  const clock = { ...systemClock, nowMs: () => nowMs };
+  let nowMs = 1_800_000_000_000;
+  const { outbox, sent, asked } = play(6, clock);
+  outbox.online(false);
+  add(outbox, 100);
+  outbox.wake(person);
+  while (sent.length < 1) await settle();
+  outbox.delivered(sent.splice(0));
+  nowMs += 2 * outboxLimits.freshListAgeMs;
+  add(outbox, 100);
+  outbox.wake(person);
+  while (sent.length < 1) await settle();
+  assert.equal(asked(), 1, 'a refusal would tell of another device');
+  outbox.delivered(sent.splice(0));
+  const large = add(outbox, 33_000);
+  outbox.wake(person);
+  while (sent.length < 6) await settle();
+  assert.equal(asked(), 2);
+  // The stream is lost when three were taken over: all of them leave once more, under the same id.
+  outbox.delivered(sent.slice(0, 3));
+  outbox.offline();
+  outbox.online(false);
+  while (sent.length < 12) await settle();
+  assert(sent.every(({ id }) => id === large));
+  outbox.delivered(sent.slice(3, 6));
+  assert.equal(waiting(), 1, 'those were of the stream before');
+  outbox.delivered(sent.slice(6));
+  assert.equal(waiting(), 0);
+  outbox.close();
+});
+
+test('the number of a message that failed is told as nothing with what is said next', async () => {
+  const { outbox, sent } = play(1);
+  outbox.online(false);
+  const text = (words: string): Uint8Array => {
+    const encoded = encodeContent({
+      messageId: randomBytes(MESSAGE_ID_BYTES),
+      sentAtMs: 1_800_000_000_000,
+      body: { kind: 'text', text: words },
+    });
+    assert(encoded.ok);
+    return encoded.value;
+  };
+  const say = (words: string) => {
+    const said = store.transaction(tx => {
+      const bytes = outbox.bound(tx, person, text(words));
+      return { bytes, id: outbox.add(tx, { to: person, payload: contentPayload(bytes), silent: false }) };
+    });
+    assert(said.ok);
+    return said.value;
+  };
+  const [first, second] = [say('first'), say('second')];
+  assert.equal(numberOf(second.bytes), numberOf(first.bytes) + 1);
+  outbox.wake(person);
+  while (sent.length < 2) await settle();
+  const gone = { type: 'cancel', condition: 'service-unavailable', application: undefined, text: undefined } as const;
+  assert(outbox.refused(first.id, gone));
+  const nothings = store.transaction(tx => outbox.unsaid(tx, person));
+  assert(nothings.ok);
+  assert.deepEqual(nothings.value.map(numberOf), [numberOf(first.bytes)]);
+  const decoded = decodeContent(nothings.value[0]!);
+  assert(decoded.ok && decoded.value.body.kind === 'nothing');
+  assert.equal(verifyBinding(decoded.value, { author: own, recipient: person, domain: 'citadel.example' }), undefined);
+  const again = store.transaction(tx => outbox.unsaid(tx, person));
+  assert(again.ok && again.value.length === 0);
+  outbox.delivered(sent);
+  // What is not counted leaves no number behind.
+  const uncounted = add(outbox, 100);
+  outbox.wake(person);
+  while (sent.length < 3) await settle();
+  assert(outbox.refused(uncounted, gone));
+  const none = store.transaction(tx => outbox.unsaid(tx, person));
+  assert(none.ok && none.value.length === 0 && waiting() === 0);
+  outbox.close();
 });
 
 test('a message that was first in line at the end of two streams is set aside, also over a restart', async () => {

@@ -3,7 +3,9 @@
 // Knows nothing of what contents mean, and of streams only `send` and `request`.
 // Source: docs/protocol/06-stanzas.md section 6.1; order and durability: docs/protocol/04-streams.md section 4.2.
 import { randomBytes } from 'node:crypto';
-import { decodeContent, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
+import { placeOf } from '@drawbridge/e2ee/binding';
+import { type ContentBody, decodeContent, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
+import type { ProgressState } from '@drawbridge/e2ee/content-kinds';
 import type { E2eeSuite, Encrypted, KnownDevice } from '@drawbridge/e2ee/suite';
 import type { Element } from '@drawbridge/wire/element';
 import { encodeEnvelopeMessage } from '@drawbridge/wire/envelope';
@@ -21,16 +23,23 @@ import type { ClientEvent } from '../events.ts';
 import { bound, boundUncounted, type BindingContext } from './binding.ts';
 import { addFact } from '../history/conversation.ts';
 import type { Progress } from '../history/message-log.ts';
+import { personOf } from '../history/message-names.ts';
 import {
   listOutbox,
+  type OutboxCiphertext,
   type OutboxRecord,
   type OutboxRow,
   readEntry,
   readOutbox,
+  readUnsaid,
+  takeTranscript,
   writeOutbox,
   writeSent,
+  writeUnsaid,
 } from '../store/records.ts';
+import { base64, contentBytes, contentPayload, newStanzaId, stanzaIdOf } from './rows.ts';
 import { SessionStarts, twoIdentities } from './session-starts.ts';
+import { nothing, numberOf } from './unsaid.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 
 export const outboxLimits = {
@@ -50,11 +59,18 @@ export const outboxLimits = {
   maxStanzaBytes: xmlLimitsAfterLogin.elementBytes,
   /** Receipts that are put into one message. */
   maxReceipts: 100,
+  /** Numbers of contents to one person that failed and were not told yet; the oldest stay gaps at their reader. */
+  maxUnsaid: 64,
   /** Rounds of fetching bundles for one encryption. */
   maxSessionRounds: 3,
   deviceListAgeMs: 86_400_000,
-  /** That one has no other devices is believed for so long: no refusal corrects it, since nothing is sent. */
-  ownListAgeMs: 60_000,
+  /** What an encryption adds to a content, at most. */
+  copyBytes: 4_096,
+  /**
+   * A list of devices that no refusal corrects is believed for so long: that one has no others, when nothing is sent, and
+   * one whose devices are written to one by one.
+   */
+  freshListAgeMs: 60_000,
   /** After a link was authorised, it is not believed at all. */
   linkMs: 600_000,
 } as const;
@@ -78,8 +94,8 @@ type Lane = {
   readonly to: string;
   running: boolean;
   again: boolean;
-  /** Rows sent and not answered, with the number of their latest sending. */
-  readonly inFlight: Map<string, number>;
+  /** Rows sent and not answered, with the number of their latest sending and its stanzas that were not taken over yet. */
+  readonly inFlight: Map<string, { readonly number: number; stanzas: number }>;
   cancelTimer: (() => void) | undefined;
 };
 
@@ -114,19 +130,27 @@ export class Outbox {
   ): string {
     if (!this.hasRoom(tx)) throw new ClientError('outbox-full');
     const rowId = id ?? newStanzaId();
-    const { payload: given } = record;
-    const payload = given.kind === 'content' ? this.bound(tx, record.to, given) : given;
+    const { payload: given, to } = record;
+    const payload =
+      given.kind === 'content'
+        ? contentPayload(boundUncounted(this.#bindingContext(), to, contentBytes(given)))
+        : given;
     writeOutbox(tx, rowId, { ...record, payload, corrections: 0, waits: 0, notBeforeMs: 0 });
     return rowId;
   }
 
+  /** What was numbered for somebody and failed: it is told with the next thing that is said. */
+  unsaid(tx: Transaction, to: string): Uint8Array[] {
+    const numbers = readUnsaid(tx, to);
+    if (numbers.length === 0) return [];
+    writeUnsaid(tx, to, []);
+    const place = placeOf({ ...this.#bindingContext(), recipient: to });
+    return numbers.map(number => nothing(this.#context.clock.nowMs(), { place, number }));
+  }
+
   /** A content as it will be sent: bound to its recipient and counted there, unless it was before. */
-  bound(
-    tx: Transaction,
-    to: string,
-    payload: { readonly kind: 'content'; readonly content: string },
-  ): { readonly kind: 'content'; readonly content: string } {
-    return { kind: 'content', content: base64(bound(tx, this.#bindingContext(), to, contentBytes(payload))) };
+  bound(tx: Transaction, to: string, content: Uint8Array): Uint8Array {
+    return bound(tx, this.#bindingContext(), to, content);
   }
 
   #bindingContext(): BindingContext {
@@ -180,7 +204,10 @@ export class Outbox {
 
   /** The gatekeeper has taken these over: they leave the outbox, unless an error came for them. */
   delivered(sendings: readonly Sending[]): void {
-    const done = sendings.filter(({ id, to, number }) => this.#lanes.get(to)?.inFlight.get(id) === number);
+    const done = sendings.filter(({ id, to, number }) => {
+      const inFlight = this.#lanes.get(to)?.inFlight.get(id);
+      return inFlight?.number === number && --inFlight.stanzas === 0;
+    });
     const changed = this.#transaction(tx =>
       done.flatMap(({ id }) => {
         const record = readOutbox(tx, id);
@@ -335,14 +362,10 @@ export class Outbox {
       return false;
     }
     if (!this.#online) return false;
-    const stanza = this.#stanza(row.id, readiness.record);
-    if (Buffer.byteLength(encodeElement(stanza, NS_CLIENT)) > outboxLimits.maxStanzaBytes) {
-      this.#fail(row.id, 'content-refused', 'with a copy for each of the devices it is larger than a stanza may be');
-      return true;
-    }
+    const stanzas = this.#stanzas(row.id, readiness.record);
     const number = ++this.#sendings;
-    lane.inFlight.set(row.id, number);
-    const sent = this.#context.send(stanza, { id: row.id, to: lane.to, number });
+    lane.inFlight.set(row.id, { number, stanzas: stanzas.length });
+    const sent = stanzas.every(stanza => this.#context.send(stanza, { id: row.id, to: lane.to, number }));
     if (!sent) {
       // The stream has as much to be acknowledged as it takes: any acknowledgement makes room.
       lane.inFlight.delete(row.id);
@@ -359,16 +382,30 @@ export class Outbox {
     });
   }
 
-  #stanza(id: string, record: OutboxRecord): Element {
+  /** One with a copy for each device, or, where that is too large for a stanza, one for each of them. */
+  #stanzas(id: string, record: OutboxRecord): Element[] {
+    const { toDevice, ciphertexts } = record;
+    const whole = this.#stanza(id, record, ciphertexts!, toDevice);
+    // The compact form is smaller and counts less (section 7.8).
+    const isWhole = Buffer.byteLength(encodeElement(whole, NS_CLIENT)) <= outboxLimits.maxStanzaBytes;
+    return isWhole ? [whole] : ciphertexts!.map(each => this.#stanza(id, record, [each], each.deviceId));
+  }
+
+  #stanza(
+    id: string,
+    record: OutboxRecord,
+    ciphertexts: readonly OutboxCiphertext[],
+    device: number | undefined,
+  ): Element {
     const { suite, domain } = this.#context;
     const bare = `${record.to}@${domain}`;
     return encodeEnvelopeMessage({
-      to: record.toDevice === undefined ? bare : `${bare}/${record.toDevice}`,
+      to: device === undefined ? bare : `${bare}/${device}`,
       id: stanzaIdOf(id),
       type: 'chat',
       suite: suite.name,
       fromDevice: suite.local.deviceId,
-      ciphertexts: record.ciphertexts!.map(({ bytes, ...rest }) => ({
+      ciphertexts: ciphertexts.map(({ bytes, ...rest }) => ({
         ...rest,
         payload: Buffer.from(bytes, 'base64'),
       })),
@@ -383,14 +420,11 @@ export class Outbox {
     const merged =
       record.payload.kind === 'receipt' ? mergeReceipts(row, queue, this.#context.clock.nowMs()) : undefined;
     // Rows of 0.1.0, and receipts, which are put together only now, are not bound yet.
-    const content = this.#transaction(tx =>
-      bound(tx, this.#bindingContext(), record.to, merged?.content ?? contentOf(record)),
-    );
-    if (content === undefined) return { kind: 'later' };
+    const content = boundUncounted(this.#bindingContext(), record.to, merged?.content ?? contentOf(record));
     try {
       if (record.freshSession === true) return await this.#renewSession(id, record);
       for (let round = 0; round < outboxLimits.maxSessionRounds; round++) {
-        const devices = await this.#devicesFor(record);
+        const devices = await this.#devicesFor(record, content.length);
         if (devices.length === 0) {
           // One's own other devices: there are none. For others the directory would have said so.
           return this.#drop(id, record);
@@ -401,7 +435,7 @@ export class Outbox {
       this.#postpone(id, new ClientError('protocol-error', { detail: 'no session could be made' }));
       return { kind: 'later' };
     } catch (error) {
-      return this.#unprepared(id, error);
+      return this.#unprepared(id, record, error);
     }
   }
 
@@ -430,7 +464,7 @@ export class Outbox {
     const commit = ({ ciphertexts, identities, changes }: Encrypted): void => {
       const encrypted: OutboxRecord = {
         ...record,
-        payload: { kind: 'content', content: base64(content) },
+        payload: contentPayload(content),
         ciphertexts: ciphertexts.map(({ deviceId, registrationId, kind, bytes }) => ({
           deviceId,
           registrationId,
@@ -441,7 +475,7 @@ export class Outbox {
       committed(
         store.transaction(tx => {
           // It was wiped meanwhile: it must not come back, and nothing of it may leave.
-          if (readOutbox(tx, id) === undefined) throw new ClientError('unknown-message');
+          if (!saysTheSame(readOutbox(tx, id), record)) throw new ClientError('unknown-message');
           tx.apply(changes);
           writeOutbox(tx, id, encrypted);
           if (record.toDevice === undefined && !isForOneView(content)) {
@@ -498,7 +532,7 @@ export class Outbox {
     return 'no-session';
   }
 
-  async #devicesFor(record: OutboxRecord): Promise<readonly KnownDevice[]> {
+  async #devicesFor(record: OutboxRecord, bytes: number): Promise<readonly KnownDevice[]> {
     const { clock, suite } = this.#context;
     const { to, toDevice } = record;
     const own = to === suite.local.interopId ? suite.local.deviceId : undefined;
@@ -506,7 +540,10 @@ export class Outbox {
     let known = this.#devices.get(to);
     const alone = own !== undefined && known?.devices.every(device => device.deviceId === own) === true;
     const expecting = alone && nowMs < this.#ownDeviceExpectedUntilMs;
-    const ageMs = alone ? outboxLimits.ownListAgeMs : outboxLimits.deviceListAgeMs;
+    // Of copies that leave one by one nobody says which device was forgotten.
+    const isSplit =
+      (known?.devices.length ?? 0) * (bytes + outboxLimits.copyBytes) * (4 / 3) > outboxLimits.maxStanzaBytes;
+    const ageMs = alone || isSplit ? outboxLimits.freshListAgeMs : outboxLimits.deviceListAgeMs;
     if (known === undefined || expecting || nowMs - known.fetchedAtMs > ageMs) {
       known = { devices: await this.#fetchDevices(to), fetchedAtMs: nowMs };
       this.#devices.set(to, known);
@@ -539,10 +576,16 @@ export class Outbox {
   }
 
   /** Something outside refused while a row was being prepared. */
-  #unprepared(id: string, error: unknown): Readiness {
+  #unprepared(id: string, before: OutboxRecord, error: unknown): Readiness {
     if (!(error instanceof ClientError)) throw error;
     // Wiped meanwhile.
-    if (this.#transaction(tx => readOutbox(tx, id)) === undefined) return { kind: 'gone' };
+    if (
+      !saysTheSame(
+        this.#transaction(tx => readOutbox(tx, id)),
+        before,
+      )
+    )
+      return { kind: 'gone' };
     if (error.code === 'not-connected' || error.code === 'closed') return { kind: 'later' };
     if (error.code === 'not-found') {
       this.#fail(id, 'not-reachable');
@@ -595,7 +638,11 @@ export class Outbox {
       this.#fail(id, 'not-reachable');
       return { kind: 'gone' };
     }
-    this.#transaction(tx => tx.delete('outbox', id));
+    this.#transaction(tx => {
+      tx.delete('outbox', id);
+      // Nobody places it among what this device receives.
+      takeTranscript(tx, id);
+    });
     return { kind: 'gone' };
   }
 
@@ -604,27 +651,57 @@ export class Outbox {
     const changed = this.#transaction(tx => {
       const record = readOutbox(tx, id);
       tx.delete('outbox', id);
+      if (record !== undefined) this.#noteUnsaid(tx, record);
       return this.#setState(tx, record, 'failed', detail === undefined ? { code } : { code, detail });
     });
     for (const lane of this.#lanes.values()) lane.inFlight.delete(id);
     this.#announce(changed ?? []);
   }
 
+  /** Its number was given and is never said. */
+  #noteUnsaid(tx: Transaction, { to, toDevice, payload }: OutboxRecord): void {
+    if (payload.kind !== 'content' || toDevice !== undefined || to === this.#context.suite.local.interopId) return;
+    const number = numberOf(contentBytes(payload));
+    if (number > 0) writeUnsaid(tx, to, [...readUnsaid(tx, to), number].slice(-outboxLimits.maxUnsaid));
+  }
+
   #setState(
     tx: Transaction,
     record: OutboxRecord | undefined,
-    state: Progress['state'],
+    state: ProgressState,
     failure?: Progress['failure'],
   ): ClientEvent[] {
     const own = this.#context.suite.local.interopId;
     const entry = record?.messageId === undefined ? undefined : readEntry(tx, own, record.messageId);
     if (entry === undefined) return [];
     const progress = { state, ...(failure === undefined ? {} : { failure }) };
+    // One's own other devices have a copy, and take it for sent unless they hear something else.
+    const before = entry.progress?.state;
+    const isNews = before !== state && (state !== 'sent' || before === 'held');
+    if (isNews && entry.posted !== undefined) {
+      const message = { messageId: Buffer.from(entry.id, 'hex'), author: own, sentAtMs: entry.posted.sentAtMs };
+      const told = {
+        message,
+        chat: personOf(entry.chat),
+        state,
+        ...(failure === undefined ? {} : { reason: failure.code }),
+      };
+      this.#tellOwn(tx, { kind: 'device-sync', progress: [told] });
+    }
     return addFact(tx, own, entry, { kind: 'progress', progress });
+  }
+
+  #tellOwn(tx: Transaction, body: ContentBody<'device-sync'>): void {
+    const { clock, suite } = this.#context;
+    const encoded = encodeContent({ messageId: randomBytes(MESSAGE_ID_BYTES), sentAtMs: clock.nowMs(), body });
+    if (!encoded.ok) throw new TypeError('a content of our own is sound');
+    const to = suite.local.interopId;
+    if (this.hasRoom(tx)) this.add(tx, { to, payload: contentPayload(encoded.value), silent: true });
   }
 
   #announce(changed: readonly ClientEvent[]): void {
     for (const event of changed) this.#context.emit(event);
+    if (changed.length > 0) this.wake(this.#context.suite.local.interopId);
   }
 
   #transaction<T>(work: (tx: Transaction) => T): T | undefined {
@@ -650,26 +727,8 @@ export function committed(result: { readonly ok: boolean; readonly error?: unkno
   if (!result.ok) throw new ClientError('store-failed', { cause: result.error });
 }
 
-/** A row's key is its stanza's id, with `~device` when it repeats the stanza for one device that could not read it. */
-export function repeatId(stanzaId: StanzaId, deviceId: number): string {
-  return `${stanzaId}~${deviceId}`;
-}
-
-function stanzaIdOf(id: string): StanzaId {
-  return id.split('~')[0]!;
-}
-
-/** 16 random bytes as a stanza's id. */
-export function newStanzaId(): StanzaId {
-  return randomBytes(16).toString('base64url');
-}
-
 function idOf({ deviceId }: KnownDevice): number {
   return deviceId;
-}
-
-function base64(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('base64');
 }
 
 /** What may be seen once is never kept to be sent again, nor its copy for one's own devices. */
@@ -680,12 +739,13 @@ function isForOneView(bytes: Uint8Array): boolean {
   return viewOnce === true || (body.kind === 'sent-transcript' && isForOneView(body.content));
 }
 
-function contentOf(record: OutboxRecord): Uint8Array {
-  return record.payload.kind === 'content' ? contentBytes(record.payload) : Buffer.alloc(0);
+/** Whether a row is still what it was when it was read; it may have been wiped in between. */
+function saysTheSame(now: OutboxRecord | undefined, before: OutboxRecord): boolean {
+  return now !== undefined && JSON.stringify(now.payload) === JSON.stringify(before.payload);
 }
 
-function contentBytes({ content }: { readonly content: string }): Buffer {
-  return Buffer.from(content, 'base64');
+function contentOf(record: OutboxRecord): Uint8Array {
+  return record.payload.kind === 'content' ? contentBytes(record.payload) : Buffer.alloc(0);
 }
 
 /** One receipt for this row and those right behind it that say the same about other messages. */

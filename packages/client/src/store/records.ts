@@ -178,6 +178,16 @@ export function writeSaidNumber(tx: Transaction, to: string, number: number): vo
   putJson(tx, 'setting', `said ${to}`, number);
 }
 
+/** Numbers that were given to contents for somebody which failed, and that nobody was told of yet. */
+export function readUnsaid(tx: Transaction, to: string): readonly number[] {
+  return getJson<number[]>(tx, 'setting', `unsaid ${to}`) ?? [];
+}
+
+export function writeUnsaid(tx: Transaction, to: string, numbers: readonly number[]): void {
+  if (numbers.length === 0) tx.delete('setting', `unsaid ${to}`);
+  else putJson(tx, 'setting', `unsaid ${to}`, numbers);
+}
+
 /** The last hybrid logical stamp given or heard. */
 export function readStamp(tx: Transaction): number {
   return getJson<number>(tx, 'setting', 'stamp') ?? 0;
@@ -291,16 +301,24 @@ export function writeEntry(tx: Transaction, entry: LogEntry, first = false): boo
   return true;
 }
 
-/** The stanza that carries an own message to one's own devices: the gatekeeper tells where it placed it. */
-export function writeTranscript(tx: Transaction, stanzaId: StanzaId, messageId: MessageId): void {
-  putJson(tx, 'transcript', stanzaId, messageId);
+/** What this device has said, and the gatekeeper has not placed yet among what this person's devices receive. */
+export type TranscriptRecord = {
+  readonly chat: ChatId;
+  readonly number: number;
+  /** It is a message. */
+  readonly messageId?: MessageId;
+};
+
+/** The stanza that carries it to one's own devices: the gatekeeper tells where it placed that. */
+export function writeTranscript(tx: Transaction, stanzaId: StanzaId, transcript: TranscriptRecord): void {
+  putJson(tx, 'transcript', stanzaId, transcript);
 }
 
-/** Forgets it, too. */
-export function takeTranscript(tx: Transaction, stanzaId: StanzaId): MessageId | undefined {
-  const messageId = getJson<MessageId>(tx, 'transcript', stanzaId);
+/** Forgets it, too. Until 0.1.0 a row was the id of a message alone. */
+export function takeTranscript(tx: Transaction, stanzaId: StanzaId): Partial<TranscriptRecord> | undefined {
+  const transcript = getJson<TranscriptRecord | MessageId>(tx, 'transcript', stanzaId);
   tx.delete('transcript', stanzaId);
-  return messageId;
+  return typeof transcript === 'string' ? { messageId: transcript } : transcript;
 }
 
 /** Where a message stands in its chat; without `place`: behind all that came. */

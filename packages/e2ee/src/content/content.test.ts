@@ -227,6 +227,42 @@ test('unknown fields, bodies and styles are kept or left out, never misread', ()
   assert.deepEqual(strayPreview.ok && strayPreview.value.body, { kind: 'text', text: 'go to https://bank.example/' });
 });
 
+test('no style and no mention splits a character: refused on the way out, made wider on the way in', () => {
+  const text = 'a👩🏽\u200d🚀e\u0301z';
+  const make = (start: number, length: number): Content =>
+    content({ kind: 'text', text, styles: [{ start, length, style: 'bold' }] });
+  const woman = 1;
+  const accented = woman + '👩🏽\u200d🚀'.length;
+  for (let start = 0; start < text.length; start++) {
+    for (let length = 1; start + length <= text.length; length++) {
+      const edges = [0, woman, accented, accented + 2, text.length];
+      const isWhole = edges.includes(start) && edges.includes(start + length);
+      assert.equal(encodeContent(make(start, length)).ok, isWhole, `${start}+${length}`);
+      const bytes = toBinary(
+        ContentSchema,
+        create(ContentSchema, {
+          messageId: id(1),
+          body: {
+            case: 'text',
+            value: {
+              text,
+              styles: [{ start, length, style: Style.BOLD }],
+              mentions: [{ start, length, interopId: person }],
+            },
+          },
+        }),
+      );
+      const read = decodeContent(bytes);
+      assert(read.ok && read.value.body.kind === 'text');
+      const from = edges.findLast(edge => edge <= start)!;
+      const whole = { start: from, length: edges.find(edge => edge >= start + length)! - from };
+      assert.deepEqual(read.value.body.styles, [{ ...whole, style: 'bold' }]);
+      assert.deepEqual(read.value.body.mentions, [{ ...whole, interopId: person }]);
+      assert(encodeContent(content(read.value.body)).ok);
+    }
+  }
+});
+
 test('what breaks a limit is refused, on the way out and on the way in', () => {
   const refused: [Content, string][] = [
     [content({ kind: 'text', text: '' }), 'text'],

@@ -10,13 +10,21 @@ import {
   type HistoryItem,
   type OwnDeviceBodies,
   ownDeviceKinds,
+  type ProgressState,
 } from './own-devices.ts';
 import { type PeopleBodies, peopleKinds, type Profile } from './people.ts';
 import { type PostBodies, postKinds } from './posts.ts';
 import { type SignalBodies, signalKinds } from './signals.ts';
 import { type TextBodies, textKinds } from './text.ts';
 
-export { type ChatSettingsChange, contentKindLimits, type DeviceSync, type HistoryItem, type Profile };
+export {
+  type ChatSettingsChange,
+  contentKindLimits,
+  type DeviceSync,
+  type HistoryItem,
+  type Profile,
+  type ProgressState,
+};
 
 type Bodies = TextBodies & SignalBodies & PeopleBodies & PostBodies & OwnDeviceBodies;
 

@@ -16,5 +16,6 @@ export const contentKindLimits = {
   maxVoteVersion: 1_000_000,
   /** Reads, hidden messages, and chats in one sync: each. */
   maxSyncEntries: 200,
+  maxReasonBytes: 64,
   maxHistoryItems: 500,
 } as const;

@@ -2,9 +2,11 @@
 // Knows nothing of how devices agree, or of how history is cut into pieces.
 // Source: docs/protocol/09-content.md sections 9.3, 9.9 and 9.10, schema/content.proto.
 import { isInteropId, type InteropId } from '@drawbridge/wire/jid';
+import { DeviceSync_Progress_State } from '../gen/content_pb.ts';
 import {
   checkRef,
   identifier,
+  isText,
   type MessageRef,
   need,
   readRef,
@@ -41,7 +43,25 @@ export type DeviceSync = {
   }[];
   readonly hidden?: readonly { readonly message: MessageRef; readonly chat: InteropId }[];
   readonly chats?: readonly ChatSettingsChange[];
+  /** What became of this person's messages on the device that sends them; `reason` is a word for why they failed. */
+  readonly progress?: readonly {
+    readonly message: MessageRef;
+    readonly chat: InteropId;
+    readonly state: ProgressState;
+    readonly reason?: string;
+  }[];
 };
+
+export type ProgressState = 'held' | 'sent' | 'failed';
+
+const stateCodes: Readonly<Record<ProgressState, DeviceSync_Progress_State>> = {
+  held: DeviceSync_Progress_State.HELD,
+  sent: DeviceSync_Progress_State.SENT,
+  failed: DeviceSync_Progress_State.FAILED,
+};
+const stateNames = new Map<number, ProgressState>(
+  (Object.keys(stateCodes) as ProgressState[]).map(name => [stateCodes[name], name]),
+);
 
 export type HistoryItem = {
   readonly author: InteropId;
@@ -68,9 +88,10 @@ export type OwnDeviceBodies = {
 };
 
 function checkSync(sync: DeviceSync): void {
-  const { reads = [], hidden = [], chats = [] } = sync;
-  for (const entries of [reads, hidden, chats]) need(entries.length <= limits.maxSyncEntries, 'deviceSync');
-  for (const { message, chat } of [...reads, ...hidden]) {
+  const { reads = [], hidden = [], chats = [], progress = [] } = sync;
+  for (const entries of [reads, hidden, chats, progress]) need(entries.length <= limits.maxSyncEntries, 'deviceSync');
+  for (const { reason = '' } of progress) need(isText(reason, limits.maxReasonBytes), 'deviceSync.reason');
+  for (const { message, chat } of [...reads, ...hidden, ...progress]) {
     checkRef(message, 'deviceSync.message');
     need(isInteropId(chat), 'deviceSync.chat');
   }
@@ -81,7 +102,7 @@ function checkSync(sync: DeviceSync): void {
   }
 }
 
-function writeSync({ reads: read = [], hidden = [], chats = [] }: DeviceSync): BodyInit {
+function writeSync({ reads: read = [], hidden = [], chats = [], progress = [] }: DeviceSync): BodyInit {
   return {
     case: 'deviceSync',
     value: {
@@ -96,6 +117,12 @@ function writeSync({ reads: read = [], hidden = [], chats = [] }: DeviceSync): B
         chat,
         ...rest,
         ...(mutedUntilMs === undefined ? {} : { mutedUntilMs: BigInt(mutedUntilMs) }),
+      })),
+      progress: progress.map(({ message, chat, state, reason = '' }) => ({
+        message: refMessage(message),
+        chat,
+        state: stateCodes[state],
+        reason,
       })),
     },
   };
@@ -122,10 +149,17 @@ function readSync(sync: BodyValue<'deviceSync'>): DeviceSync {
       ...(sendTyping === undefined ? {} : { sendTyping }),
     };
   });
+  // A state of a later version says nothing to this one.
+  const progress = sync.progress.flatMap(({ message, chat, state, reason }) => {
+    const name = stateNames.get(state);
+    const ref = readRef(message, 'deviceSync.message');
+    return name === undefined ? [] : [{ message: ref, chat, state: name, ...(reason === '' ? {} : { reason }) }];
+  });
   return {
     ...(read.length === 0 ? {} : { reads: read }),
     ...(hidden.length === 0 ? {} : { hidden }),
     ...(chats.length === 0 ? {} : { chats }),
+    ...(progress.length === 0 ? {} : { progress }),
   };
 }
 

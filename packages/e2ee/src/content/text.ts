@@ -5,6 +5,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import { isInteropId, type InteropId } from '@drawbridge/wire/jid';
 import { Style, type Text as TextMessage, type TextSchema } from '../gen/content_pb.ts';
 import { type AttachmentPointer, checkPointer, pointerMessage, readPointer } from './attachment-pointer.ts';
+import { Characters, type Range } from './characters.ts';
 import { identifier, isText, need, range } from './checks.ts';
 import { type KindRow, reads } from './kind.ts';
 
@@ -52,14 +53,26 @@ export function checkText(body: TextBody): void {
   need(body.text.length > 0 && isText(body.text, MAX_TEXT_BYTES), 'text');
   need((body.styles?.length ?? 0) <= MAX_STYLES, 'text.styles');
   need((body.mentions?.length ?? 0) <= MAX_MENTIONS, 'text.mentions');
-  for (const each of body.styles ?? []) range(each.start, each.length, body.text, 'text.styles');
-  for (const each of body.mentions ?? []) {
-    range(each.start, each.length, body.text, 'text.mentions');
-    need(isInteropId(each.interopId), 'text.mentions');
-  }
+  checkRanges(body.styles ?? [], body.text, 'text.styles');
+  checkRanges(body.mentions ?? [], body.text, 'text.mentions');
+  for (const each of body.mentions ?? []) need(isInteropId(each.interopId), 'text.mentions');
   if (body.preview === undefined) return;
   need(isSoundPreview(body.preview, body.text), 'text.preview');
   if (body.preview.image !== undefined) checkPointer(body.preview.image, 'text.preview');
+}
+
+/** Each within the text, and none splits a character. */
+function checkRanges(ranges: readonly Range[], text: string, field: string): void {
+  if (ranges.length === 0) return;
+  for (const { start, length } of ranges) range(start, length, text, field);
+  const characters = new Characters(text);
+  for (const each of ranges) need(characters.areWhole(each), field);
+}
+
+/** Makes ranges wider that split a character; what lies outside of the text stays, to be refused. */
+function wholeRanges<R extends Range>(ranges: readonly R[], text: string): R[] {
+  const characters = new Characters(text);
+  return ranges.map(each => (each.start + each.length <= text.length ? { ...each, ...characters.whole(each) } : each));
 }
 
 /** A preview shows only a web link that stands in the text: it can't take the reader somewhere else. */
@@ -99,8 +112,8 @@ export function readText(message: TextMessage | undefined): TextBody {
   const mentions = message.mentions.map(({ start, length, interopId }) => ({ start, length, interopId }));
   return {
     text,
-    ...(styles.length === 0 ? {} : { styles }),
-    ...(mentions.length === 0 ? {} : { mentions }),
+    ...(styles.length === 0 ? {} : { styles: wholeRanges(styles, text) }),
+    ...(mentions.length === 0 ? {} : { mentions: wholeRanges(mentions, text) }),
     // A preview that does not belong to the text is a trick or a mistake: the words are shown without it.
     ...(preview !== undefined && isSoundPreview(preview, text) ? { preview: readPreview(preview) } : {}),
   };

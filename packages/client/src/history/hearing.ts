@@ -1,0 +1,60 @@
+// Which numbers came of what each device says in a chat, kept with the chat.
+// Knows nothing of contents, or of how somebody is told.
+// Source: docs/protocol/09-content.md sections 9.9 and 9.11.
+import type { DeviceAddress } from '@drawbridge/e2ee/suite';
+import { readChat, writeChat } from '../store/records.ts';
+import type { Transaction } from '../store/store.ts';
+import { countMissing, hear } from './gaps.ts';
+import type { ChatId } from './message-names.ts';
+
+/** How much of a fingerprint tells a device from one with its number under another identity key. */
+const identityCharacters = 16;
+
+/**
+ * Hears a number. `place`: where this one stands, since others came before it. `missing`: how many of the chat have not come,
+ * when that has changed.
+ */
+export function hearNumber(
+  tx: Transaction,
+  chat: ChatId,
+  { address, identity }: { readonly address: DeviceAddress; readonly identity: string },
+  number: number,
+): { readonly place?: number; readonly missing?: number } | undefined {
+  const { interopId, deviceId } = address;
+  const device = `${interopId}/${deviceId} ${identity.slice(0, identityCharacters)}`;
+  const record = readChat(tx, chat);
+  const hearing = hear(record.heard?.[device], number, count => keepPlaces(tx, count));
+  if (hearing === undefined) return undefined;
+  const { heard, ...place } = hearing;
+  const after = { ...record.heard, [device]: heard };
+  writeChat(tx, { ...record, heard: after });
+  const missing = countMissing(after);
+  return missing === countMissing(record.heard) ? place : { ...place, missing };
+}
+
+/**
+ * Hears from the gatekeeper that something of this device was placed. Gives the place that was kept free for it, as on this
+ * person's other devices, when later ones were placed before it.
+ */
+export function hearPlaced(tx: Transaction, chat: ChatId, number: number): number | undefined {
+  const record = readChat(tx, chat);
+  const hearing = hear(record.placed, number, count => keepPlaces(tx, count));
+  if (hearing === undefined) return undefined;
+  writeChat(tx, { ...record, placed: hearing.heard });
+  return hearing.place;
+}
+
+/** Gives up on what did not come. True when there was something. */
+export function forgetMissing(tx: Transaction, chat: ChatId): boolean {
+  const record = readChat(tx, chat);
+  if (countMissing(record.heard) === 0) return false;
+  const heard = Object.entries(record.heard ?? {}).map(([device, { next }]) => [device, { next, missing: [] }]);
+  writeChat(tx, { ...record, heard: Object.fromEntries(heard) as NonNullable<typeof record.heard> });
+  return true;
+}
+
+function keepPlaces(tx: Transaction, count: number): number {
+  const first = tx.newPlace();
+  for (let kept = 1; kept < count; kept++) tx.newPlace();
+  return first;
+}
