@@ -137,8 +137,10 @@ test('a known static key is used until its certificate ends', async () => {
     const known = { publicKey: staticKeyPair.publicKey, notAfter, cipher: 'AESGCM' } as const;
     await run(
       socket => {
-        socket.on('data', (chunk: Buffer) => (first ??= chunk));
-        setTimeout(() => socket.destroy(), 50);
+        socket.on('data', (chunk: Buffer) => {
+          first ??= chunk;
+          socket.destroy();
+        });
       },
       { knownStaticKey: () => known },
     );
