@@ -158,6 +158,11 @@ function checkAddresses(config: Config, found: Findings): void {
   for (const [index, address] of [...config.egress.allowAddresses].entries()) {
     if (isIP(address) === 0) found.contradiction(`egress.allowAddresses[${index}]`, 'is not an IP address');
   }
+  for (const [index, server] of config.egress.nameServers.entries()) {
+    const [, bracketed, plain] = /^(?:\[([^\]]+)\](?::[1-9][0-9]{0,4})?|([^\]]+))$/.exec(server) ?? [];
+    const address = bracketed ?? (isIP(plain ?? '') === 0 ? plain?.replace(/:[1-9][0-9]{0,4}$/, '') : plain);
+    if (isIP(address ?? '') === 0) found.contradiction(`egress.nameServers[${index}]`, 'is not an IP address');
+  }
   for (const [index, range] of config.trustedProxies.entries()) {
     const [address = '', prefix] = range.split('/', 2);
     const bits = isIP(address) === 4 ? 32 : 128;

@@ -233,6 +233,11 @@ export const configSchema = closed({
       caFile: Type.Optional(
         Type.String({ minLength: 1, description: "PEM, trusted instead of the system's authorities" }),
       ),
+      nameServers: Type.Array(Type.String({ minLength: 2, maxLength: 64 }), {
+        maxItems: 8,
+        default: [],
+        description: "DNS servers, `address`, `address:port` or `[address]:port`; the system's when empty",
+      }),
     },
     { default: {}, description: 'outgoing requests' },
   ),

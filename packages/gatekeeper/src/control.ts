@@ -21,6 +21,7 @@ import { SeenTimes } from './enlistment/seen-times.ts';
 import { clientAddress } from './http/client-address.ts';
 import { createIqHandlers } from './iq-handlers.ts';
 import { type DeviceJson, parseDevice } from './keys/device-keys.ts';
+import { createSignatureChecks, type SignatureChecks } from './keys/signature-checks.ts';
 import { createMedia, type Media } from './media/media.ts';
 import { createRegistry, type Registry } from './providers/registry.ts';
 import type { IqHandlers } from './routing/iq.ts';
@@ -39,6 +40,8 @@ export type ControlDeps = {
   readonly config: Config;
   readonly stores: Stores;
   readonly egress: Egress;
+  /** Of key sets alone: however many requests to dead places are under way elsewhere, keys are fetched. */
+  readonly keySetEgress: Egress;
   readonly log: ControlLog;
   /** Wall clock, milliseconds since 1970. */
   readonly nowMs: () => number;
@@ -65,6 +68,7 @@ export type Control = {
   readonly logins: ReadonlyMap<string, number>;
   readonly verifyProof: VerifyProof;
   readonly iqHandlers: IqHandlers;
+  readonly signatures: SignatureChecks;
   readonly registry: Registry;
   readonly enlistment: Enlistment;
   readonly budgets: Budgets;
@@ -93,8 +97,9 @@ const bulkPiece = 200;
 
 /** What the egress client may reach, by configuration. Throws when the CA file can't be read: `loadConfig` has checked. */
 export function egressOptionsOf(config: Config): EgressOptions {
-  const { allowAddresses, allowPlainHttpOrigins, caFile } = config.egress;
+  const { allowAddresses, allowPlainHttpOrigins, caFile, nameServers } = config.egress;
   return {
+    ...(nameServers.length === 0 ? {} : { nameServers }),
     allow: {
       addresses: allowAddresses,
       plainHttpOrigins: allowPlainHttpOrigins,
@@ -110,7 +115,7 @@ export function egressOptionsOf(config: Config): EgressOptions {
  * embedded issuer says: nothing would work then, and each message says what to do.
  */
 export async function createControl(deps: ControlDeps): Promise<Control> {
-  const { config, stores, egress, log, nowMs } = deps;
+  const { config, stores, egress, keySetEgress, log, nowMs } = deps;
   const monotonicMs = deps.monotonicMs ?? (() => performance.now());
   mkdirSync(config.dataFolder, { recursive: true, mode: 0o700 });
   const signingKeys = openEventKeys(config.dataFolder);
@@ -150,7 +155,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     registry = await createRegistry({
       config,
       states: stores.providers,
-      egressFetch: egress.fetch,
+      egressFetch: keySetEgress.fetch,
       ownUserKeys: ownUsers?.keySource,
       ownIssuer: ownUsers,
       events,
@@ -215,7 +220,9 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     nowMs,
     log: (code, provider) => log('info', 'media-not-fetched', { code, provider }),
   });
+  const signatures = createSignatureChecks();
   const iqHandlers = createIqHandlers({
+    signatures,
     domain: config.domain,
     people: stores.accounts,
     keys: stores.keys,
@@ -256,6 +263,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     logins,
     verifyProof,
     iqHandlers,
+    signatures,
     registry,
     enlistment,
     budgets,
@@ -299,6 +307,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
       await sweeping;
       media.proxy.close();
       registry.close();
+      await signatures.close();
       await wakeUps.close();
       await ownUsers?.close();
     },

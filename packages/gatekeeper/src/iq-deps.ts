@@ -7,6 +7,7 @@ import type { AccountStore } from './enlistment/account-store.ts';
 import type { CachedAccounts } from './enlistment/accounts.ts';
 import type { Enlistment } from './enlistment/enlistment.ts';
 import type { KeyDirectory } from './keys/key-directory.ts';
+import type { SignatureChecks } from './keys/signature-checks.ts';
 import type { Registry } from './providers/registry.ts';
 import type { IqHandlers } from './routing/iq.ts';
 
@@ -14,6 +15,7 @@ export type IqHandlerDeps = {
   readonly domain: string;
   readonly people: AccountStore;
   readonly keys: KeyDirectory;
+  readonly signatures: SignatureChecks;
   readonly accounts: CachedAccounts;
   readonly registry: Registry;
   readonly enlistment: Enlistment;

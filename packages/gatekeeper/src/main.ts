@@ -36,6 +36,8 @@ import { type LiveCertificate, openLiveCertificate } from './tls/live-certificat
 
 /** How often the static keys of the compact transport are read again, and replaced when their time is over. */
 const compactKeysEveryMs = 3_600_000;
+/** A provider has one fetch of its keys under way: more than there can be providers, so that none waits for another's. */
+const maxKeySetFetches = 8_192;
 
 export type GatekeeperOptions = {
   readonly config: Config;
@@ -91,13 +93,18 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
     closers.push(() => store.close());
     const stores = sqliteStores(store);
     const egress = createEgress(egressOptionsOf(config));
-    closers.push(() => egress.close());
+    const keySetEgress = createEgress({ ...egressOptionsOf(config), limits: { maxConcurrent: maxKeySetFetches } });
+    closers.push(() => {
+      egress.close();
+      keySetEgress.close();
+    });
 
     let core: Core | undefined;
     const control = await createControl({
       config,
       stores,
       egress,
+      keySetEgress,
       log,
       nowMs: Date.now,
       notifyDevice: (account, device, content) => {

@@ -4,7 +4,6 @@
 import assert from 'node:assert/strict';
 import { isIP } from 'node:net';
 import { isPublicAddress } from './addresses.ts';
-import { createNameResolver } from './resolve-name.ts';
 
 /** All addresses of a name, in the order to try them. Rejects when there are none. */
 export type ResolveName = (name: string) => Promise<readonly string[]>;
@@ -31,7 +30,7 @@ export class Targets {
   readonly #maxAddresses: number;
 
   /** Throws when an allowance is malformed. */
-  constructor(maxAddresses: number, allow: EgressAllowance = {}, resolve: ResolveName = createNameResolver()) {
+  constructor(maxAddresses: number, resolve: ResolveName, allow: EgressAllowance = {}) {
     this.#addresses = new Set((allow.addresses ?? []).map(allowedAddress));
     this.#plainOrigins = new Set((allow.plainHttpOrigins ?? []).map(plainLoopbackOrigin));
     this.#ports = new Set(allow.ports ?? []);

@@ -9,6 +9,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import { readBuffer } from './body-buffers.ts';
 import { type EgressAllowance, type ResolveName, Targets } from './egress-targets.ts';
+import { createNameResolver } from './resolve-name.ts';
 
 /** Why a request was not made or not finished. Only the first four can be caused by the URL alone. */
 export type EgressErrorCode =
@@ -82,6 +83,9 @@ export const defaultEgressLimits: EgressLimits = {
 export type EgressOptions = {
   readonly allow?: EgressAllowance;
   readonly limits?: Partial<EgressLimits>;
+  /** DNS servers, `address` or `address:port`; the system's when left out. */
+  readonly nameServers?: readonly string[];
+  /** In place of DNS. */
   readonly resolve?: ResolveName;
 };
 
@@ -141,6 +145,10 @@ export function createEgress(options: EgressOptions = {}): Egress {
   return new EgressClient(options, { ...defaultEgressLimits, ...options.limits });
 }
 
+function resolverOf({ resolve, nameServers }: EgressOptions): ResolveName {
+  return resolve ?? createNameResolver(nameServers === undefined ? {} : { servers: nameServers });
+}
+
 class EgressClient implements Egress {
   readonly #limits: EgressLimits;
   readonly #targets: Targets;
@@ -152,7 +160,7 @@ class EgressClient implements Egress {
 
   constructor(options: EgressOptions, limits: EgressLimits) {
     this.#limits = limits;
-    this.#targets = new Targets(limits.maxAddressesPerName, options.allow, options.resolve);
+    this.#targets = new Targets(limits.maxAddressesPerName, resolverOf(options), options.allow);
     // Kept connections stay on the address that was checked when they were made. 4 s: less than what servers wait.
     const pool = { keepAlive: true, keepAliveMsecs: 1_000, timeout: 4_000, maxFreeSockets: 32 };
     const ca = options.allow?.ca;

@@ -4,8 +4,8 @@
 import { type Static, Type } from 'typebox';
 import type { InteropId } from '@drawbridge/wire/jid';
 import type { Charge } from '../budgets.ts';
-import { type DeviceJson, parseDevice } from '../keys/device-keys.ts';
-import { isPossessed } from '../keys/possession.ts';
+import { type DeviceJson, readDevice } from '../keys/device-keys.ts';
+import { possessionOf } from '../keys/possession.ts';
 import { type App, problem, problemResponses } from './app.ts';
 import { clientAddress } from './client-address.ts';
 import {
@@ -207,16 +207,25 @@ async function enlist(
   const byProvider = spent({ budget: 'enlistmentsPerProvider', key: String(provider.number), cost });
   if (byProvider !== undefined) return byProvider;
   // Signatures are checked only for people whom a provider vouches for: it is what costs most here.
-  const device = parseDevice(body.device);
-  if (device === undefined) return refused('device-keys-refused');
+  const read = readDevice(body.device);
+  if (read === undefined) return refused('device-keys-refused');
+  const { unchecked: device, signed } = read;
   if (device.thumbprint !== proof.jkt) {
     log('info', 'proof-refused', { code: 'device-key-mismatch' });
     return refused('proof-refused');
   }
   const { domain, issuer } = config;
   const possession = { issuer, deviceKeyThumbprint: device.thumbprint, proof: body.proof, joins: named.joins };
-  if (!isPossessed(device.identityKey, possession, body.possession)) return refused('possession-refused');
   const { number, name } = provider;
+  const checked = await control.signatures.check(number, {
+    identityKey: device.identityKey,
+    signed: [...signed, possessionOf(possession, body.possession)],
+  });
+  if (checked === 'busy') return { kind: 'problem', code: 'busy', retryAfterSeconds: 1 };
+  if (!checked.slice(0, -1).every(Boolean)) return refused('device-keys-refused');
+  if (checked.at(-1) !== true) return refused('possession-refused');
+  // It may have been suspended meanwhile.
+  if (!registry.isLive(number)) return refused('proof-refused');
   const result = await enlistment.enlist(
     {
       provider: number,

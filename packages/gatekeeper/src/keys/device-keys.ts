@@ -4,6 +4,7 @@ import { thumbprintX25519 } from '@drawbridge/identity/jwk';
 import { maxRegistrationId } from '@drawbridge/wire/limits';
 import type { NewDevice } from '../enlistment/account-store.ts';
 import type { OneTimeKeyRow, SignedKeyRow } from './key-directory.ts';
+import type { Signed } from './signature-checks.ts';
 import { signatureCheck } from './signed-key.ts';
 
 export const maxKeyId = 16_777_215;
@@ -37,18 +38,19 @@ function distinctIds(keys: readonly { readonly id: number }[]): boolean {
   return new Set(keys.map(key => key.id)).size === keys.length;
 }
 
-/** True when all keys have the right form, ids are distinct in each list, and every signature is the identity key's. */
-export function isKeyUpload(identityKey: Uint8Array, upload: KeyUpload): boolean {
-  const signedBy = signatureCheck(identityKey);
-  if (signedBy === undefined) return false;
+/**
+ * What the identity key must have signed, when all keys have the right form and ids are distinct in each list; undefined
+ * when they haven't. Nothing is stored before each of these signatures was checked.
+ */
+export function signedKeysOf(upload: KeyUpload): readonly Signed[] | undefined {
   const { signedPrekey, lastResortKemPrekey, prekeys, kemPrekeys } = upload;
-  if (!distinctIds(prekeys) || !distinctIds(kemPrekeys)) return false;
-  if (!prekeys.every(key => isKeyId(key.id) && isCurveKey(key.publicKey))) return false;
+  if (!distinctIds(prekeys) || !distinctIds(kemPrekeys)) return undefined;
+  if (!prekeys.every(key => isKeyId(key.id) && isCurveKey(key.publicKey))) return undefined;
   const kemKeys = lastResortKemPrekey === undefined ? kemPrekeys : [lastResortKemPrekey, ...kemPrekeys];
-  if (!kemKeys.every(key => isKeyId(key.id) && isKemKey(key.publicKey))) return false;
-  if (signedPrekey !== undefined && !(isKeyId(signedPrekey.id) && isCurveKey(signedPrekey.publicKey))) return false;
+  if (!kemKeys.every(key => isKeyId(key.id) && isKemKey(key.publicKey))) return undefined;
+  if (signedPrekey !== undefined && !(isKeyId(signedPrekey.id) && isCurveKey(signedPrekey.publicKey))) return undefined;
   const signed = signedPrekey === undefined ? kemKeys : [signedPrekey, ...kemKeys];
-  return signed.every(key => signedBy(key.publicKey, key.signature));
+  return signed.map(({ publicKey, signature }) => ({ message: publicKey, signature }));
 }
 
 type KeyJson = { readonly id: number; readonly publicKey: string };
@@ -76,8 +78,11 @@ function signedKey(json: SignedKeyJson): SignedKeyRow {
   return { id: json.id, publicKey: decodeBase64(json.publicKey), signature: decodeBase64(json.signature) };
 }
 
-/** The device with its thumbprint; undefined when a key, an id or a signature is not right. */
-export function parseDevice(json: DeviceJson): NewDevice | undefined {
+/** A device in the right form, and what its identity key must have signed before it is anybody's device. */
+export type UncheckedDevice = { readonly unchecked: NewDevice; readonly signed: readonly Signed[] };
+
+/** The device with its thumbprint; undefined when a key or an id is not right. */
+export function readDevice(json: DeviceJson): UncheckedDevice | undefined {
   const deviceKey = Buffer.from(json.deviceKey, 'base64url');
   if (deviceKey.length !== 32 || deviceKey.toString('base64url') !== json.deviceKey) return undefined;
   const { registrationId } = json;
@@ -89,6 +94,16 @@ export function parseDevice(json: DeviceJson): NewDevice | undefined {
     prekeys: (json.prekeys ?? []).map(key => ({ id: key.id, publicKey: decodeBase64(key.publicKey) })),
     kemPrekeys: (json.kemPrekeys ?? []).map(signedKey),
   };
-  if (!isKeyUpload(identityKey, keys)) return undefined;
-  return { registrationId, thumbprint: thumbprintX25519(deviceKey), identityKey, ...keys };
+  const signed = signedKeysOf(keys);
+  if (signed === undefined) return undefined;
+  return { unchecked: { registrationId, thumbprint: thumbprintX25519(deviceKey), identityKey, ...keys }, signed };
+}
+
+/** The same, with all signatures checked here and now: for an operator's own tools, which hold up nobody. */
+export function parseDevice(json: DeviceJson): NewDevice | undefined {
+  const read = readDevice(json);
+  if (read === undefined) return undefined;
+  const isSigned = signatureCheck(read.unchecked.identityKey);
+  const isRight = read.signed.every(({ message, signature }) => isSigned?.(message, signature) === true);
+  return isRight ? read.unchecked : undefined;
 }

@@ -7,7 +7,7 @@ import { type Charge, personKey } from '../budgets.ts';
 import type { Account, Device } from '../enlistment/account.ts';
 import type { IqDeps } from '../iq-deps.ts';
 import { type IqAnswer, type IqHandler, type IqHandlers, iqKey, type IqRequest } from '../routing/iq.ts';
-import { isKeyUpload, type KeyUpload } from './device-keys.ts';
+import { type KeyUpload, signedKeysOf } from './device-keys.ts';
 import type { BundleRow, KeyCounts, OneTimeKeyRow, SignedKeyRow } from './key-directory.ts';
 import {
   badRequest,
@@ -40,7 +40,11 @@ export function keyIqHandlers(deps: IqDeps): IqHandlers {
     const waitSeconds = budgets.take([{ budget: 'publishesPerDevice', key: deviceKey(account, device) }]);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     const identityKey = await deps.identityKeyOf(account.row);
-    if (identityKey === undefined || !isKeyUpload(identityKey, upload)) return badRequest;
+    const signed = signedKeysOf(upload);
+    if (identityKey === undefined || signed === undefined) return badRequest;
+    const checked = await deps.signatures.check(account.provider, { identityKey, signed });
+    if (checked === 'busy') return waitAnswer(1);
+    if (!checked.every(Boolean)) return badRequest;
     const result = await directory.publish({ device: device.row, ...upload, maxKept: limits.oneTimeKeysKept });
     if (result === 'key-conflict') return { kind: 'error', condition: 'conflict' };
     if (result === 'too-many-keys') return { kind: 'error', condition: 'resource-constraint', type: 'cancel' };
@@ -160,7 +164,7 @@ function readKey(el: Element, signed: boolean): OneTimeKeyRow | undefined {
   return signature === undefined ? undefined : { id, publicKey, signature };
 }
 
-/** `<publish/>`; undefined when anything in it is not as specified. Sizes and signatures are checked by `isKeyUpload`. */
+/** `<publish/>`; undefined when anything in it is not as specified. Sizes are checked by `signedKeysOf`. */
 function readUpload(payload: Element, maxOfEach: number): KeyUpload | undefined {
   const children = readChildren(payload);
   const only = readAttributes(payload, [], ['only'])?.['only'] ?? 'false';

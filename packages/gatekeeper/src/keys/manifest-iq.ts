@@ -15,7 +15,6 @@ import type { Account } from '../enlistment/account.ts';
 import type { IqDeps } from '../iq-deps.ts';
 import { type IqAnswer, type IqHandler, type IqHandlers, iqKey, type IqRequest } from '../routing/iq.ts';
 import { reachablePerson } from './key-iq.ts';
-import { signatureCheck } from './signed-key.ts';
 import {
   badRequest,
   emptyResult,
@@ -46,9 +45,11 @@ export function manifestIqHandlers(deps: IqDeps): IqHandlers {
     const waitSeconds = budgets.take([{ budget: 'changesPerAccount', key: personKey(account) }]);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     const identityKey = await deps.identityKeyOf(account.row);
-    const signedBy = identityKey === undefined ? undefined : signatureCheck(identityKey);
-    if (identityKey === undefined || signedBy === undefined) return notFound;
-    if (!signedBy(manifestSignedBytes(signed.text), signed.signature)) return badRequest;
+    if (identityKey === undefined) return notFound;
+    const statement = { message: manifestSignedBytes(signed.text), signature: signed.signature };
+    const checked = await deps.signatures.check(account.provider, { identityKey, signed: [statement] });
+    if (checked === 'busy') return waitAnswer(1);
+    if (!checked.every(Boolean)) return badRequest;
     const { epoch, devices } = manifest;
     const result = await enlistment.publishManifest(account, device, { epoch, devices, identityKey, ...signed });
     if (result === 'published') return emptyResult;

@@ -1,11 +1,11 @@
 // Whether whoever enlists a device holds its identity key: a statement signed with that key, for this gatekeeper, this device
 // key and this enlistment.
-// Knows nothing of ownership proofs beyond their text, nor of who is enlisted.
+// Knows nothing of ownership proofs beyond their text, nor of who is enlisted or who checks signatures.
 // Source: docs/protocol/03-http.md (possession); the statement's bytes: packages/wire/src/device-manifest.ts.
 import { createHash } from 'node:crypto';
 import { possessionSignedBytes } from '@drawbridge/wire/device-manifest';
 import { decodeBase64 } from './device-keys.ts';
-import { signatureCheck } from './signed-key.ts';
+import type { Signed } from './signature-checks.ts';
 
 export type Possession = {
   readonly issuer: string;
@@ -16,11 +16,13 @@ export type Possession = {
   readonly joins?: string | undefined;
 };
 
-/** `signature`: base64. False too for what is not a key or not a signature. */
-export function isPossessed(identityKey: Uint8Array, possession: Possession, signature: string): boolean {
+/** What the identity key must have signed. `signature`: base64; what is not base64 is signed by nobody. */
+export function possessionOf(possession: Possession, signature: string): Signed {
   const { issuer, deviceKeyThumbprint, proof, joins } = possession;
   const nonce = createHash('sha256').update(proof).digest('base64url');
   const subject = joins === undefined ? { nonce } : { interopId: joins };
-  const signed = possessionSignedBytes({ issuer, deviceKeyThumbprint, subject });
-  return signatureCheck(identityKey)?.(signed, decodeBase64(signature)) === true;
+  return {
+    message: possessionSignedBytes({ issuer, deviceKeyThumbprint, subject }),
+    signature: decodeBase64(signature),
+  };
 }

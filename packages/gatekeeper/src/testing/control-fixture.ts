@@ -141,6 +141,7 @@ export async function openFixture(options: FixtureOptions = {}): Promise<Fixture
     config,
     stores,
     egress: world.egress,
+    keySetEgress: world.egress,
     nowMs: () => clock.nowMs,
     monotonicMs: () => clock.nowMs - 1_789_000_000_000,
     notifyDevice: (account, device, content) => notices.push({ account, device, content }),
