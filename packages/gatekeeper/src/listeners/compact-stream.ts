@@ -10,9 +10,9 @@ import { ServerNegotiation } from '@drawbridge/stream/server-negotiation';
 import type { Element } from '@drawbridge/wire/element';
 import { type StreamErrorCondition, streamErrorElement } from '@drawbridge/wire/stream-error';
 import { encodeElement } from '@drawbridge/wire/xml-encoder';
-import { errorPlace } from '../error-place.ts';
 import type { Carrier, DeviceSession } from '../routing/device-session.ts';
 import { type Admitted, beginSession, type ConnectionPlace, isNotJudged, type ListenerHost } from './admission.ts';
+import { type BreakableStream, endForDefect, guarded } from './connection-defect.ts';
 
 /** What carries the bytes: a TCP socket or a WebSocket's binary messages. */
 export interface ByteLink {
@@ -30,8 +30,8 @@ export type KeyLog = (line: string) => void;
 /** Pieces of input that may wait for one turn; a paused link gives few more after the first. */
 const maxWaitingChunks = 8;
 
-export class CompactStream implements Carrier {
-  readonly #host: ListenerHost;
+export class CompactStream implements Carrier, BreakableStream {
+  readonly host: ListenerHost;
   readonly #link: ByteLink;
   readonly #place: ConnectionPlace;
   readonly #server: CompactServer;
@@ -54,7 +54,7 @@ export class CompactStream implements Carrier {
     link: ByteLink,
     options: { settings: CompactServerSettings; place: ConnectionPlace; keyLog: KeyLog | undefined },
   ) {
-    this.#host = host;
+    this.host = host;
     this.#link = link;
     this.#place = options.place;
     const { keyLog, settings } = options;
@@ -64,6 +64,10 @@ export class CompactStream implements Carrier {
     this.#server = new CompactServer({ ...settings, suites });
     this.#negotiation = new ServerNegotiation({ domain: host.domain, carrier: 'authenticated' });
     this.#deadline = setTimeout(() => this.#cut('login-too-slow'), host.limits.loginMs);
+  }
+
+  get session(): DeviceSession | undefined {
+    return this.#session;
   }
 
   readonly countsLate = false;
@@ -78,7 +82,7 @@ export class CompactStream implements Carrier {
       if (this.#negotiation === undefined) this.#read(chunk);
       else this.#wait(chunk);
     } catch (error) {
-      this.#defect(error);
+      endForDefect(this, error);
     }
   }
 
@@ -89,7 +93,7 @@ export class CompactStream implements Carrier {
     else {
       this.#waiting = [chunk];
       this.#link.pause();
-      this.#place.turn(() => this.#guard(() => this.#takeTurn()));
+      this.#place.turn(() => guarded(this, () => this.#takeTurn()));
     }
     if (chunk.length > maxHandshakeFrameBytes || this.#waiting!.length > maxWaitingChunks) this.#takeTurn();
   }
@@ -116,11 +120,11 @@ export class CompactStream implements Carrier {
     if (this.#closed) return;
     this.#closed = true;
     this.#server.close();
-    this.#guard(() => this.#session?.carrierLost(this));
+    guarded(this, () => this.#session?.carrierLost(this));
   }
 
   drained(): void {
-    this.#guard(() => this.#session?.drained());
+    guarded(this, () => this.#session?.drained());
   }
 
   write(elements: readonly Element[]): void {
@@ -166,7 +170,7 @@ export class CompactStream implements Carrier {
           this.#verifying = true;
           this.#link.pause();
           this.#login(event.pattern, event.deviceKey, event.proof, event.stanzas).catch((error: unknown) =>
-            this.#defect(error),
+            endForDefect(this, error),
           );
           break;
         case 'elements':
@@ -179,11 +183,11 @@ export class CompactStream implements Carrier {
   }
 
   async #login(pattern: PipePattern, deviceKey: Uint8Array, proof: string, stanzas: readonly Element[]): Promise<void> {
-    const admission = await this.#host.authenticate(proof, 'compact', thumbprintX25519(deviceKey));
+    const admission = await this.host.authenticate(proof, 'compact', thumbprintX25519(deviceKey));
     if (this.#closed) return;
     this.#verifying = false;
     this.#link.resume();
-    if (admission.kind === 'refused' || !this.#host.stillAdmitted(admission)) {
+    if (admission.kind === 'refused' || !this.host.stillAdmitted(admission)) {
       const notJudged = admission.kind === 'refused' && isNotJudged(admission.code);
       this.#link.send(this.#server.refuse(notJudged ? 'temporary-auth-failure' : 'refused'));
       this.close(undefined);
@@ -192,7 +196,7 @@ export class CompactStream implements Carrier {
     this.#admitted = admission;
     this.#negotiation!.receive({
       kind: 'admitted',
-      bareJid: `${admission.account.interopId}@${this.#host.domain}`,
+      bareJid: `${admission.account.interopId}@${this.host.domain}`,
       identifier: admission.account.identifier,
       deviceId: admission.device.id,
     });
@@ -203,14 +207,14 @@ export class CompactStream implements Carrier {
     this.#gathered = undefined;
     if (this.#closed) return;
     const events = this.#server.admit(answers);
-    this.#recorder?.keyLog(this.#recorder.keys.line(this.#host.domain, pattern === 'XXfallback'));
+    this.#recorder?.keyLog(this.#recorder.keys.line(this.host.domain, pattern === 'XXfallback'));
     this.#take(events);
     this.#session?.afterInput();
   }
 
   #element(el: Element): void {
     if (this.#closed) return;
-    this.#host.tap?.(encodeElement(el, ''));
+    this.host.tap?.(encodeElement(el, ''));
     if (this.#session !== undefined) {
       if (isGoodbye(el)) {
         this.#session.end();
@@ -229,7 +233,7 @@ export class CompactStream implements Carrier {
   }
 
   #resume(previousId: string, handled: number): void {
-    const session = this.#host.sessions.resume(this.#admitted!, previousId, handled, this);
+    const session = this.host.sessions.resume(this.#admitted!, previousId, handled, this);
     const outcome =
       session === undefined
         ? this.#negotiation!.receive({ kind: 'resume-refused' })
@@ -244,7 +248,7 @@ export class CompactStream implements Carrier {
     this.#loggedIn();
     const admitted = this.#admitted!;
     this.#admitted = undefined;
-    this.#session = beginSession(this.#host, admitted, this);
+    this.#session = beginSession(this.host, admitted, this);
   }
 
   /** What login needed is let go of: connections are many, and most are idle. */
@@ -255,32 +259,15 @@ export class CompactStream implements Carrier {
     this.#place.admitted();
   }
 
-  #guard(work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      this.#defect(error);
-    }
-  }
-
-  /** A defect of ours, met by this connection: it ends, and its session with it. Nobody else's does. */
-  #defect(error: unknown): void {
-    this.#host.log('connection-failed', errorPlace(error), 'error');
-    const session = this.#session;
-    try {
-      if (session === undefined) this.close('internal-server-error');
-      else session.end('internal-server-error');
-    } catch {
-      // What says goodbye may be what is broken.
-      if (session !== undefined) this.#host.sessions.forget(session);
-    }
+  /** After a defect. */
+  abandon(): void {
     this.#closed = true;
     this.#link.end();
   }
 
   /** The peer broke the rules of the session: say so, keep the session for a better stream. */
   #fail(condition: StreamErrorCondition): void {
-    this.#host.log('stream-closed', { condition });
+    this.host.log('stream-closed', { condition });
     const session = this.#session;
     if (this.#gathered !== undefined) {
       // Not open yet: the refusal is the only thing that can be said.
@@ -294,7 +281,7 @@ export class CompactStream implements Carrier {
   /** Closes without a word: what came was not authentic, not compact, or too late. */
   #cut(code: string): void {
     if (this.#closed) return;
-    this.#host.log('compact-closed', { code });
+    this.host.log('compact-closed', { code });
     const session = this.#session;
     this.close(undefined);
     session?.carrierLost(this);

@@ -14,9 +14,9 @@ import {
   encodeStreamEnd,
   encodeStreamHeader,
 } from '@drawbridge/wire/xml-encoder';
-import { errorPlace } from '../error-place.ts';
 import type { Carrier, DeviceSession } from '../routing/device-session.ts';
 import { type Admitted, beginSession, type ConnectionPlace, isNotJudged, type ListenerHost } from './admission.ts';
+import { type BreakableStream, endForDefect, guarded } from './connection-defect.ts';
 
 /** What carries the text: a TCP or TLS socket, or a WebSocket. */
 export interface XmppLink {
@@ -37,8 +37,8 @@ const closingBracket = 0x3e;
 /** Pieces of input that may wait for one turn; a paused link gives few more after the first. */
 const maxWaitingInputs = 8;
 
-export class XmppStream implements Carrier {
-  readonly #host: ListenerHost;
+export class XmppStream implements Carrier, BreakableStream {
+  readonly host: ListenerHost;
   readonly #link: XmppLink;
   readonly #framing: 'stream' | 'websocket';
   readonly #place: ConnectionPlace;
@@ -65,12 +65,16 @@ export class XmppStream implements Carrier {
     link: XmppLink,
     options: { framing: 'stream' | 'websocket'; carrier: 'starttls' | 'secured'; place: ConnectionPlace },
   ) {
-    this.#host = host;
+    this.host = host;
     this.#link = link;
     this.#framing = options.framing;
     this.#place = options.place;
     this.#negotiation = new ServerNegotiation({ domain: host.domain, carrier: options.carrier });
-    this.#deadline = setTimeout(() => this.#guard(() => this.#negotiate({ kind: 'deadline' })), host.limits.loginMs);
+    this.#deadline = setTimeout(() => guarded(this, () => this.#negotiate({ kind: 'deadline' })), host.limits.loginMs);
+  }
+
+  get session(): DeviceSession | undefined {
+    return this.#session;
   }
 
   /** Of one read: other people's clients have been seen to miss stanzas that come with `<enabled/>`. */
@@ -86,7 +90,7 @@ export class XmppStream implements Carrier {
       if (this.#negotiation === undefined) this.#read(chunk);
       else this.#wait(chunk);
     } catch (error) {
-      this.#defect(error);
+      endForDefect(this, error);
     }
   }
 
@@ -96,7 +100,7 @@ export class XmppStream implements Carrier {
       if (this.#negotiation === undefined) this.#readDocument(text);
       else this.#wait(text);
     } catch (error) {
-      this.#defect(error);
+      endForDefect(this, error);
     }
   }
 
@@ -115,7 +119,7 @@ export class XmppStream implements Carrier {
       return;
     }
     this.#link.pause();
-    this.#place.turn(() => this.#guard(() => this.#takeTurn()));
+    this.#place.turn(() => guarded(this, () => this.#takeTurn()));
   }
 
   #takeTurn(): void {
@@ -131,7 +135,7 @@ export class XmppStream implements Carrier {
 
   #read(chunk: Uint8Array): void {
     if (this.#closed) return;
-    this.#host.tap?.(chunk);
+    this.host.tap?.(chunk);
     if (this.#negotiation !== undefined && this.#isTooMuch(chunk.length)) return;
     this.#session?.receivedBytes(chunk.length);
     this.#trailing = chunk[chunk.length - 1] !== closingBracket;
@@ -139,7 +143,7 @@ export class XmppStream implements Carrier {
       if (event.kind === 'element') this.#element(event.element);
       else if (event.kind === 'header') {
         const { to, version } = event.header;
-        this.#negotiate({ kind: 'header', to, version, streamId: this.#host.sessions.newId() });
+        this.#negotiate({ kind: 'header', to, version, streamId: this.host.sessions.newId() });
       } else if (event.kind === 'end') this.#endedByPeer();
       else this.#fail(event.condition);
       if (this.#closed) return;
@@ -149,7 +153,7 @@ export class XmppStream implements Carrier {
 
   #readDocument(text: string): void {
     if (this.#closed) return;
-    this.#host.tap?.(text);
+    this.host.tap?.(text);
     if (this.#negotiation !== undefined && this.#isTooMuch(text.length)) return;
     this.#session?.receivedBytes(text.length);
     const limits = this.#session === undefined ? xmlLimitsBeforeLogin : xmlLimitsAfterLogin;
@@ -161,7 +165,7 @@ export class XmppStream implements Carrier {
     const framing = parseFraming(el);
     if (framing?.kind === 'open') {
       const { to, version } = framing.header;
-      this.#negotiate({ kind: 'header', to, version, streamId: this.#host.sessions.newId() });
+      this.#negotiate({ kind: 'header', to, version, streamId: this.host.sessions.newId() });
       return;
     }
     if (framing?.kind === 'close') {
@@ -182,7 +186,7 @@ export class XmppStream implements Carrier {
 
   /** TLS is established. */
   secured(): void {
-    this.#guard(() => this.#negotiate({ kind: 'secured' }));
+    guarded(this, () => this.#negotiate({ kind: 'secured' }));
   }
 
   /** The link is gone. */
@@ -191,11 +195,11 @@ export class XmppStream implements Carrier {
     this.#place.leave();
     if (this.#closed) return;
     this.#closed = true;
-    this.#guard(() => this.#session?.carrierLost(this));
+    guarded(this, () => this.#session?.carrierLost(this));
   }
 
   drained(): void {
-    this.#guard(() => this.#session?.drained());
+    guarded(this, () => this.#session?.drained());
   }
 
   write(elements: readonly Element[]): void {
@@ -220,7 +224,7 @@ export class XmppStream implements Carrier {
   close(condition: StreamErrorCondition | undefined, application?: Element): void {
     if (this.#closed) return;
     clearTimeout(this.#deadline);
-    if (!this.#headerSent) this.#sendHeader(this.#host.sessions.newId());
+    if (!this.#headerSent) this.#sendHeader(this.host.sessions.newId());
     if (condition !== undefined) {
       const words = application === undefined ? {} : { application };
       this.#send(this.#encode(streamErrorElement(condition, words)));
@@ -252,31 +256,14 @@ export class XmppStream implements Carrier {
     if (!this.#closed) this.#fail(condition);
   }
 
-  #guard(work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      this.#defect(error);
-    }
-  }
-
-  /** A defect of ours, met by this connection: it ends, and its session with it. Nobody else's does. */
-  #defect(error: unknown): void {
-    this.#host.log('connection-failed', errorPlace(error), 'error');
-    const session = this.#session;
-    try {
-      if (session === undefined) this.close('internal-server-error');
-      else session.end('internal-server-error');
-    } catch {
-      // What says goodbye may be what is broken.
-      if (session !== undefined) this.#host.sessions.forget(session);
-    }
+  /** After a defect. */
+  abandon(): void {
     this.#closed = true;
     this.#link.end(true);
   }
 
   #fail(condition: StreamErrorCondition): void {
-    this.#host.log('stream-closed', { condition });
+    this.host.log('stream-closed', { condition });
     const session = this.#session;
     this.close(condition);
     // The rules were broken on this stream; the session behind it may be resumed on a better one.
@@ -313,7 +300,7 @@ export class XmppStream implements Carrier {
         return;
       case 'verify-proof':
         if (this.#trailing && this.#framing === 'stream') this.#fail('policy-violation');
-        else this.#verify(effect.token).catch((error: unknown) => this.#defect(error));
+        else this.#verify(effect.token).catch((error: unknown) => endForDefect(this, error));
         return;
       case 'resume':
         this.#resume(effect.previousId, effect.handled);
@@ -327,9 +314,9 @@ export class XmppStream implements Carrier {
   }
 
   async #verify(token: string): Promise<void> {
-    const admission = await this.#host.authenticate(token, 'xmpp');
+    const admission = await this.host.authenticate(token, 'xmpp');
     if (this.#closed) return;
-    if (admission.kind === 'refused' || !this.#host.stillAdmitted(admission)) {
+    if (admission.kind === 'refused' || !this.host.stillAdmitted(admission)) {
       const notJudged = admission.kind === 'refused' && isNotJudged(admission.code);
       this.#negotiate({ kind: notJudged ? 'not-judged' : 'refused' });
       return;
@@ -337,7 +324,7 @@ export class XmppStream implements Carrier {
     this.#admitted = admission;
     this.#negotiate({
       kind: 'admitted',
-      bareJid: `${admission.account.interopId}@${this.#host.domain}`,
+      bareJid: `${admission.account.interopId}@${this.host.domain}`,
       identifier: admission.account.identifier,
       deviceId: admission.device.id,
     });
@@ -345,11 +332,11 @@ export class XmppStream implements Carrier {
 
   #resume(previousId: string, handled: number): void {
     const admitted = this.#admitted!;
-    if (!this.#host.stillAdmitted(admitted)) {
+    if (!this.host.stillAdmitted(admitted)) {
       this.#fail('not-authorized');
       return;
     }
-    const session = this.#host.sessions.resume(admitted, previousId, handled, this);
+    const session = this.host.sessions.resume(admitted, previousId, handled, this);
     if (session === undefined) {
       this.#negotiate({ kind: 'resume-refused' });
       return;
@@ -367,16 +354,16 @@ export class XmppStream implements Carrier {
     const admitted = this.#admitted!;
     this.#admitted = undefined;
     if (resumed) return;
-    if (!this.#host.stillAdmitted(admitted)) {
+    if (!this.host.stillAdmitted(admitted)) {
       this.#fail('not-authorized');
       return;
     }
-    this.#session = beginSession(this.#host, admitted, this);
+    this.#session = beginSession(this.host, admitted, this);
   }
 
   #sendHeader(streamId: string): void {
     this.#headerSent = true;
-    const fields = { from: this.#host.domain, id: streamId, version: '1.0', lang: 'en' };
+    const fields = { from: this.host.domain, id: streamId, version: '1.0', lang: 'en' };
     this.#send(this.#framing === 'websocket' ? encodeFramingOpen(fields) : encodeStreamHeader(fields));
   }
 
