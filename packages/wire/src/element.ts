@@ -76,6 +76,25 @@ export function isElement(child: Child): child is Element {
   return typeof child === 'object' && !(child instanceof Uint8Array);
 }
 
+/** V8 copies shorter parts of a text; a longer one is a view, and keeps the whole text alive. */
+const leastViewLength = 13;
+
+/** The same text in memory of its own: what was read from a stream may be a part of all that came with it. */
+export function ownText<T extends string>(text: T): T {
+  // The same characters: whatever was checked of the text holds for its copy.
+  return text.length < leastViewLength ? text : (Buffer.from(text, 'utf8').toString('utf8') as T);
+}
+
+/** The same element in memory of its own, for whoever keeps it longer than a moment. */
+export function ownElement(el: Element): Element {
+  const children = el.children.map(child => {
+    if (typeof child === 'string') return ownText(child);
+    if (isElement(child)) return ownElement(child);
+    return child.buffer.byteLength > child.length ? Uint8Array.from(child) : child;
+  });
+  return { name: ownText(el.name), ns: ownText(el.ns), attrs: el.attrs.map(text => ownText(text)), children };
+}
+
 /** The value of an attribute, or undefined. */
 export function attribute(el: Element, name: string): string | undefined {
   const attrs = el.attrs;

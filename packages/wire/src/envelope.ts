@@ -14,6 +14,7 @@ import {
   childElement,
   element,
   isElement,
+  ownText,
 } from './element.ts';
 import { parseDateTime } from './date-time.ts';
 import {
@@ -426,8 +427,9 @@ export function deviceMessage(message: EnvelopeMessage, ciphertext: Ciphertext, 
 }
 
 /**
- * For whoever keeps a `deviceMessage` longer than a moment: a payload is a view of all that came in one frame, and the
- * message has the payloads of other devices too. Copies this device's, and lets go of the rest. Repeats do nothing.
+ * For whoever keeps a `deviceMessage` longer than a moment: a payload is a view of all that came in one frame, texts may
+ * be parts of all that came in one read, and the message has the payloads of other devices too. Copies what is this
+ * device's, and lets go of the rest. Repeats do nothing.
  */
 export function detachMessage(el: Element): void {
   if (el instanceof DeviceMessageElement) el.detach();
@@ -453,9 +455,15 @@ class DeviceMessageElement extends SelfWritten {
     if (this.isDetached) return;
     this.isDetached = true;
     const { payload } = this.ciphertext;
-    const isView = payload instanceof Uint8Array && payload.buffer.byteLength > payload.length;
-    if (isView) this.ciphertext = { ...this.ciphertext, payload: Uint8Array.from(payload) };
-    this.message = { ...this.message, ciphertexts: [this.ciphertext] };
+    const isView = typeof payload === 'string' || payload.buffer.byteLength > payload.length;
+    if (isView) this.ciphertext = { ...this.ciphertext, payload: Uint8Array.from(ciphertextBytes(payload)) };
+    const { to, id } = this.message;
+    this.message = {
+      ...this.message,
+      to: { local: ownText(to.local), domain: ownText(to.domain), resource: to.resource },
+      id: ownText(id),
+      ciphertexts: [this.ciphertext],
+    };
   }
 
   private get to(): string {

@@ -5,6 +5,7 @@
 // on the wire, sockets, accounts or consent.
 // Source: docs/protocol/04-streams.md section 4.2, docs/decisions/0010, 0054, 0055.
 import type { Element } from '@drawbridge/wire/element';
+import { detachMessage } from '@drawbridge/wire/envelope';
 import { Claims } from './claims.ts';
 import {
   type DeviceMailbox,
@@ -97,7 +98,11 @@ export class Mailboxes implements Delivery {
     this.#volatile = new VolatileStep({
       writeAfterMs: limits.writeAfterMs,
       monotonicMs,
-      write: entry => this.#writer.write(entry),
+      write: entry => {
+        // The stream that has it may keep it for long: without the frame that it came in.
+        if (entry.element !== undefined && !('stanza' in entry.element)) detachMessage(entry.element);
+        this.#writer.write(entry);
+      },
     });
     this.#sweep = new Sweep({ store, nowMs, isClosing, isLive: device => this.#boxes.get(device)?.live !== undefined });
     this.#drain = new Drain({

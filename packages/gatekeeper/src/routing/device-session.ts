@@ -1,6 +1,6 @@
 // One device's session: joins the session rules (stream), the mailbox and the carrier that moves elements just now.
 // Outlives a carrier while it may be resumed. Knows nothing of encodings, sockets or who may write to whom.
-import { childElement, type Element } from '@drawbridge/wire/element';
+import { childElement, type Element, ownElement } from '@drawbridge/wire/element';
 import { detachMessage } from '@drawbridge/wire/envelope';
 import { NS_DELIVERY, NS_SM } from '@drawbridge/wire/namespaces';
 import type { StreamErrorCondition } from '@drawbridge/wire/stream-error';
@@ -246,7 +246,8 @@ export class DeviceSession implements LiveDevice {
     const sizeBytes = sizeOfElement(el);
     this.#answerBytes += sizeBytes;
     this.#host.memory.addOutstanding(sizeBytes);
-    this.core.send(el, sizeBytes);
+    // It may wait long for its acknowledgement, and must not keep alive what its question came with.
+    this.core.send(ownElement(el), sizeBytes);
     this.#host.flushSoon(this);
   }
 
