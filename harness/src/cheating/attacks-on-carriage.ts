@@ -1,7 +1,7 @@
 // Attacks of a gatekeeper that carries messages otherwise than they were sent. It has no keys of its own.
 import assert from 'node:assert/strict';
-import { attribute, type Element, element } from '@drawbridge/wire/element';
-import { NS_CLIENT, NS_STANZAS } from '@drawbridge/wire/namespaces';
+import { attribute, childElement, childElements, type Element, element } from '@drawbridge/wire/element';
+import { NS_CLIENT, NS_E2EE, NS_STANZAS } from '@drawbridge/wire/namespaces';
 import type { Attack } from './attack.ts';
 import { type CheatingNetwork, type Person, until } from './network.ts';
 import { flipped, withAttributes } from './stanzas.ts';
@@ -164,6 +164,41 @@ export const carriedElsewhere: readonly Attack[] = [
       await anna.sees('no news');
       assert(!anna.receipts().includes(id), 'nobody says that it was delivered');
       return 'withheld';
+    },
+  },
+  {
+    name: 'garbage of every kind comes in place of messages: the inbox goes on behind it',
+    permitted: ['told', 'delivered'],
+    async play(network) {
+      const [anna, bob, clara] = await three(network);
+      let garbled = 0;
+      network.gatekeeper.lies.deliver = (el, who) => {
+        if (who !== bob.jid || !isFrom(el, anna)) return [el];
+        const envelope = childElement(el, 'envelope', NS_E2EE)!;
+        const [ciphertext] = childElements(envelope);
+        const inside = (changed: Element): Element => ({ ...el, children: [{ ...envelope, children: [changed] }] });
+        const kinds: readonly Element[] = [
+          { ...el, children: [] },
+          { ...el, children: [{ ...envelope, children: [] }] },
+          inside({ ...ciphertext!, children: ['AA=='] }),
+          inside({ ...ciphertext!, children: ['!'] }),
+          inside(withAttributes(ciphertext!, { kind: 'prekey' })),
+          inside(withAttributes(ciphertext!, { kind: 'plaintext-retry' })),
+          inside(withAttributes(ciphertext!, { kind: 'riddle' })),
+          withAttributes(el, { from: 'nobody' }),
+          withAttributes(el, { id: '' }),
+          element('message', NS_CLIENT, { from: anna.jid, to: bob.jid }, ['words']),
+        ];
+        return [kinds[garbled++ % kinds.length]!];
+      };
+      for (let i = 0; i < 10; i++) await anna.say(bob, `garbled ${i}`);
+      await until(() => garbled >= 10, 'all of them came');
+      await clara.say(bob, 'behind the garbage');
+      await bob.sees('behind the garbage');
+      network.gatekeeper.lies = {};
+      await anna.say(bob, 'and from Anna again');
+      await bob.sees('and from Anna again');
+      return 'told';
     },
   },
 ];

@@ -4,8 +4,8 @@ import { attribute, childElement, childElements, type Element, element } from '@
 import { NS_E2EE, NS_KEYS } from '@drawbridge/wire/namespaces';
 import type { DevicesChange } from '@drawbridge/client';
 import type { Attack } from './attack.ts';
-import type { CheatingNetwork, Person } from './network.ts';
-import { withAttributes, withPayload } from './stanzas.ts';
+import { type CheatingNetwork, type Person, until } from './network.ts';
+import { flipped, textOf, withAttributes, withPayload } from './stanzas.ts';
 
 const asks = (asked: Element, name: string, person: Person): boolean =>
   asked.ns === NS_KEYS && asked.name === name && attribute(asked, 'jid') === `${person.id}@citadel.example`;
@@ -24,18 +24,6 @@ async function talked(network: CheatingNetwork): Promise<[Person, Person]> {
   await anna.say(bob, 'hello');
   await bob.sees('hello');
   return [anna, bob];
-}
-
-async function secondDevice(network: CheatingNetwork, person: Person): Promise<Person> {
-  const { identifier, provider } = person.name;
-  const client = await network.client(identifier, provider, {
-    folder: `${network.folder}/people/${identifier}-second`,
-  });
-  const { code } = await client.devices.beginLink();
-  const ticket = await (await person.client.devices.readLink(code)).confirm();
-  await (await client.devices.openLink(ticket)).confirm();
-  await client.connect();
-  return network.watch(client, person.name);
 }
 
 async function reconnected(person: Person): Promise<void> {
@@ -59,6 +47,12 @@ const withChildren = (answer: Element, change: (children: readonly Element[]) =>
   const list = childElement(answer, 'manifest', NS_KEYS)!;
   return withPayload(answer, { ...list, children: change(childElements(list)) });
 };
+
+/** Text and signature. */
+const signedPart = (answer: Element): readonly Element[] =>
+  childElements(childElement(answer, 'manifest', NS_KEYS)!).filter(child => child.name !== 'device');
+
+const withText = (el: Element, text: string): Element => ({ ...el, children: [text] });
 
 /** A device of the gatekeeper's own in a list: its bundle is a copy of the true device's. */
 function addGhost(network: CheatingNetwork, anna: Person, target: Person, ghost: number): void {
@@ -123,7 +117,7 @@ export const falseDevices: readonly Attack[] = [
       await reconnected(anna);
       await anna.say(bob, 'to one');
       await bob.sees('to one');
-      const second = await secondDevice(network, bob);
+      const second = await network.furtherDevice(bob);
       await reconnected(anna);
       await anna.say(bob, 'to both');
       await second.sees('to both');
@@ -154,7 +148,7 @@ export const falseDevices: readonly Attack[] = [
     permitted: ['told'],
     async play(network) {
       const [anna, bob] = await talked(network);
-      const second = await secondDevice(network, bob);
+      const second = await network.furtherDevice(bob);
       await reconnected(anna);
       await anna.say(bob, 'to both');
       await second.sees('to both');
@@ -180,6 +174,136 @@ export const falseDevices: readonly Attack[] = [
       await bob.sees('not to the second');
       assert(!to.flat().includes(2), 'nothing is encrypted to what Bob removed');
       return 'told';
+    },
+  },
+  {
+    name: 'a device of a contact is left out of the list',
+    permitted: ['told'],
+    async play(network) {
+      const [anna, bob] = await talked(network);
+      const second = await network.furtherDevice(bob);
+      await reconnected(anna);
+      await anna.say(bob, 'to both');
+      await second.sees('to both');
+      const isSecond = (child: Element): boolean => child.name === 'device' && attribute(child, 'id') === '2';
+      network.gatekeeper.lies.answer = (asked, answer, who) =>
+        who === anna.jid && asks(asked, 'manifest', bob)
+          ? withChildren(answer, children => children.filter(child => !isSecond(child)))
+          : answer;
+      // What is sent to the others alone is taken for the whole set.
+      network.gatekeeper.lies.accept = (message, jid) => (jid === anna.jid ? [] : [message]);
+      await reconnected(anna);
+      await anna.say(bob, 'the second never gets this');
+      const change = await anna.told(about(bob, 'left-out-device'), 'a device that Bob names is not listed');
+      assert.deepEqual(change, { kind: 'left-out-device', interopId: bob.id, isOwn: false, deviceId: 2 });
+      assert(anna.client.notices.list().some(notice => notice.change.kind === 'left-out-device'));
+      return 'told';
+    },
+  },
+  {
+    name: 'a manifest is withheld, changed, or that of somebody else',
+    permitted: ['told'],
+    async play(network) {
+      const [anna, bob] = await talked(network);
+      const clara = await network.person('clara');
+      await anna.say(clara, 'hello Clara');
+      await clara.sees('hello Clara');
+      let claras: readonly Element[] = [];
+      network.gatekeeper.lies.answer = (asked, answer, who) => {
+        if (who === anna.jid && asks(asked, 'manifest', clara)) claras = signedPart(answer);
+        return answer;
+      };
+      await reconnected(anna);
+      await anna.say(clara, 'once more');
+      await clara.sees('once more');
+      assert.equal(claras.length, 2);
+      const lies: readonly [string, (signed: readonly Element[]) => readonly Element[]][] = [
+        ['missing', () => []],
+        ['wrong-signer', ([text, signature]) => [text!, flipped(signature!)]],
+        [
+          'wrong-signer',
+          ([text, signature]) => [withText(text!, textOf(text).replace('"epoch":1', '"epoch":2')), signature!],
+        ],
+        ['malformed', ([text, signature]) => [withText(text!, `${textOf(text)} `), signature!]],
+        ['wrong-person', () => claras],
+      ];
+      const to = addressed(network, anna);
+      for (const [index, [warning, lie]] of lies.entries()) {
+        network.gatekeeper.lies.answer = (asked, answer, who) =>
+          who === anna.jid && asks(asked, 'manifest', bob)
+            ? withChildren(answer, children => [
+                ...children.filter(child => child.name === 'device'),
+                ...lie(signedPart(answer)),
+              ])
+            : answer;
+        await reconnected(anna);
+        const text = `under lie ${index}`;
+        await anna.say(bob, text);
+        await bob.sees(text);
+        // The same lie in a row is one warning.
+        await anna.told(event => {
+          const change = about(bob, 'manifest-warning')(event);
+          return change?.kind === 'manifest-warning' && change.warning === warning ? true : undefined;
+        }, `a warning: ${warning}`);
+      }
+      assert.deepEqual([...new Set(to.flat())], [1]);
+      return 'told';
+    },
+  },
+  {
+    name: 'a removed device comes back with its keys and the password, while its streams are open',
+    permitted: ['refused'],
+    async play(network) {
+      const [anna, bob] = await talked(network);
+      const stolen = await network.furtherDevice(anna);
+      await anna.say(bob, 'known to both');
+      await bob.sees('known to both');
+      await bob.verify(anna);
+      await anna.client.devices.remove(2);
+      await until(() => stolen.client.status.kind !== 'online', 'its stream ends');
+      // With its device key, over a stream and over HTTP.
+      await assert.rejects(stolen.client.account.status(), { code: 'proof-refused' });
+      await assert.rejects(stolen.client.account.withdraw(), { code: 'proof-refused' });
+      await assert.rejects(stolen.client.connect({ timeoutMs: 3_000 }));
+      // With a ticket that it made, or a device key that it authorised, before.
+      const accomplice = await network.client(anna.name.identifier, anna.name.provider, {
+        folder: `${network.folder}/people/${anna.name.identifier}-accomplice`,
+      });
+      await assert.rejects(accomplice.account.enlist(), { code: 'identity-key-differs' });
+      await accomplice.close();
+      await anna.say(bob, 'it is me, with a fresh key');
+      await bob.told(
+        event =>
+          (event.kind === 'identity' && event.identity.kind === 'identity-changed' && event.identity.needsAcceptance) ||
+          undefined,
+        'Bob had compared, and is asked',
+      );
+      const { pending } = await bob.client.identities.get({ interopId: anna.id });
+      await bob.client.identities.accept({ interopId: anna.id }, pending!.identityKey);
+      await bob.sees('it is me, with a fresh key');
+      await bob.say(anna, 'for you alone');
+      await anna.sees('for you alone');
+      assert(!stolen.shown.some(({ text }) => text === 'for you alone'));
+      return 'refused';
+    },
+  },
+  {
+    name: 'a ticket of a stranger is shown to a new device, with the gatekeeper’s help',
+    permitted: ['refused'],
+    async play(network) {
+      const mallory = await network.person('mallory');
+      const identifier = `${mallory.name.identifier}-victim`;
+      const carol = await network.client(identifier, 'citadel.example');
+      const { code, requestCode } = await carol.devices.beginLink();
+      const asked = await mallory.client.devices.readLink(code);
+      assert.equal(asked.requestCode, requestCode, 'whoever sees the code can answer it');
+      const link = await carol.devices.openLink(await asked.confirm());
+      assert.equal(link.identifier, mallory.name.identifier, 'and is shown for who they are');
+      await assert.rejects(link.confirm());
+      await carol.account.enlist();
+      assert.notEqual(carol.me!.interopId, mallory.id);
+      await carol.close();
+      return 'refused';
     },
   },
 ];

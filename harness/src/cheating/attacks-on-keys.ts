@@ -291,4 +291,31 @@ export const falseKeys: readonly Attack[] = [
       return 'delivered';
     },
   },
+  {
+    name: 'one identity key is given as that of two people',
+    permitted: ['told'],
+    async play(network) {
+      const [anna, bob] = await pair(network, true);
+      const clara = await network.person('clara');
+      const asked = element('bundle', NS_KEYS, { jid: `${bob.id}@citadel.example`, device: '1' });
+      const bobs = childElement(await network.gatekeeper.ask(anna.jid, asked), 'bundle', NS_KEYS)!;
+      const registration = attribute(childElement(bobs, 'device', NS_KEYS)!, 'registration')!;
+      network.gatekeeper.lies.answer = (question, answer, who) => {
+        if (who !== anna.jid) return answer;
+        if (isAbout(question, 'bundle', clara)) return withPayload(answer, bobs);
+        return isAbout(question, 'manifest', clara)
+          ? withPayload(answer, deviceList(clara, [{ id: 1, registration: Number(registration) }]))
+          : answer;
+      };
+      const taken: Element[] = [];
+      network.gatekeeper.lies.accept = (message, who) => {
+        if (who === anna.jid) taken.push(message);
+        return who === anna.jid ? [] : [message];
+      };
+      const { id } = await anna.say(clara, 'for Clara');
+      await anna.told(wasIn('failed', id), 'the message failed');
+      assert.deepEqual(taken, [], 'nothing is encrypted to Bob under the name of Clara');
+      return 'told';
+    },
+  },
 ];

@@ -1,8 +1,17 @@
 // Attacks of a provider that says of others' users what it likes, or changes its keys; and of a gatekeeper that says which
 // gatekeeper it is.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { enlistDevice } from '@drawbridge/client/account/enlist';
+import { signPossession } from '@drawbridge/client/account/possession';
+import { deviceRecord } from '@drawbridge/client/account/publication';
+import { createDevice } from '@drawbridge/e2ee/device-keys';
 import { generateSigningKey } from '@drawbridge/identity/jwk';
+import { childElement, element } from '@drawbridge/wire/element';
+import { NS_KEYS } from '@drawbridge/wire/namespaces';
 import type { Attack } from './attack.ts';
+import type { CheatingNetwork, Person } from './network.ts';
+import { textOf } from './stanzas.ts';
 
 const isRefused = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && ['proof-refused', 'gatekeeper-refused'].includes(String(error.code));
@@ -88,4 +97,40 @@ export const falseProofs: readonly Attack[] = [
       return 'refused';
     },
   },
+  {
+    name: 'a published identity key is enlisted by a stranger',
+    permitted: ['refused'],
+    async play(network) {
+      const bob = await network.person('bob');
+      const { identityKey } = (await publishedKeys(network, bob))!;
+      const made = createDevice({ nowMs: Date.now() });
+      assert(made.ok);
+      const { keys, publication } = made.value;
+      const device = { ...deviceRecord(keys, publication), identityKey };
+      const enlist = async (possession: string): Promise<unknown> => {
+        const jkt = keys.deviceKey.thumbprint;
+        const proof = await network.crow.proof({ subject: 'stranger', audience: network.issuer, jkt });
+        return enlistDevice(network.issuer, { proof, device, possession }, { ca: readFileSync(network.ca, 'utf8') });
+      };
+      await assert.rejects(enlist(Buffer.alloc(64).toString('base64')), isRefused);
+      await assert.rejects(enlist(signPossession(keys, network.issuer, { proof: 'x' })), isRefused);
+      const anna = await network.person('anna');
+      await anna.say(bob, 'the key is still yours');
+      await bob.sees('the key is still yours');
+      return 'refused';
+    },
+  },
 ];
+
+/** What anybody may ask for. */
+async function publishedKeys(
+  network: CheatingNetwork,
+  of: Person,
+): Promise<{ readonly identityKey: string } | undefined> {
+  const asker = await network.person('asker');
+  const asked = element('bundle', NS_KEYS, { jid: `${of.id}@citadel.example`, device: '1' });
+  const bundle = childElement(await network.gatekeeper.ask(asker.jid, asked), 'bundle', NS_KEYS);
+  const device = bundle === undefined ? undefined : childElement(bundle, 'device', NS_KEYS);
+  const identity = device === undefined ? undefined : childElement(device, 'identity', NS_KEYS);
+  return identity === undefined ? undefined : { identityKey: textOf(identity) };
+}

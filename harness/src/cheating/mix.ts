@@ -2,13 +2,13 @@
 // honest again, they refuse whatever it made them ask, and their last words must arrive.
 // What happened is judged by the book alone: who said what to whom, who was shown what, who was told what.
 import assert from 'node:assert/strict';
-import { attribute, type Element, element } from '@drawbridge/wire/element';
+import { attribute, childElement, childElements, type Element, element } from '@drawbridge/wire/element';
 import { NS_DIRECTORY, NS_KEYS } from '@drawbridge/wire/namespaces';
 import type { Message } from '@drawbridge/client';
 import type { Random } from '../durability/random.ts';
 import { Impostor } from './impostor.ts';
 import { type CheatingNetwork, type Person, until } from './network.ts';
-import { flipped, notFound, withAttributes, withPayload } from './stanzas.ts';
+import { flipped, notFound, textOf, withAttributes, withPayload } from './stanzas.ts';
 
 export type MixOptions = { readonly random: Random; readonly lyingMs: number };
 export type MixOutcome = { readonly said: number; readonly seen: number; readonly lies: Record<string, number> };
@@ -19,10 +19,15 @@ type Said = { readonly from: Person; readonly to: Person; readonly text: string;
 /** Throws when somebody was shown or told what is not so, an impostor could read something, or last words stay away. */
 export async function playMix(network: CheatingNetwork, { random, lyingMs }: MixOptions): Promise<MixOutcome> {
   const people = [await network.person('anna'), await network.person('bob'), await network.person('clara')];
-  await acquaint(people);
   const impostors = await Promise.all(people.map(({ id }) => Impostor.pose({ interopId: id, deviceId: 1 })));
   const liar = new Liar(network, people, impostors, random);
+  network.gatekeeper.lies = { answer: (asked, answer) => liar.remember(asked, answer) };
+  await acquaint(people);
+  // From here on there is a manifest of yesterday.
+  const tablet = await network.furtherDevice(people[2]!);
+  for (const person of people) await reconnected(person);
   network.gatekeeper.lies = liar.lies();
+  const devicesOf = ({ id }: Person): Person[] => network.people.filter(each => each.id === id);
   const said: Said[] = [];
   const endMs = performance.now() + lyingMs;
   for (let number = 0; performance.now() < endMs; number++) {
@@ -42,12 +47,12 @@ export async function playMix(network: CheatingNetwork, { random, lyingMs }: Mix
   }
   network.gatekeeper.lies = {};
   liar.release();
-  for (const person of people) await refuseAll(person);
+  for (const person of [...people, tablet]) await refuseAll(person);
   await lastWords(people, random);
   network.check();
   for (const { read } of impostors) assert.deepEqual(read, [], 'an impostor could read this');
   for (const { from, to, text, message } of said) {
-    const isSeen = to.shown.some(each => each.text === text);
+    const isSeen = devicesOf(to).some(({ shown }) => shown.some(each => each.text === text));
     assert(isSeen || !from.receipts().includes(message.id), `“${text}” is delivered, and was never shown`);
   }
   const seen = said.filter(({ to, text }) => to.shown.some(each => each.text === text)).length;
@@ -114,6 +119,8 @@ class Liar {
   readonly #people: readonly Person[];
   readonly #impostors: readonly Impostor[];
   readonly #random: Random;
+  /** Manifests by the person who signed them, the oldest first. */
+  readonly #signed = new Map<string, (readonly Element[])[]>();
   readonly #kept: { readonly who: string; readonly message: Element }[] = [];
 
   constructor(network: CheatingNetwork, people: readonly Person[], impostors: readonly Impostor[], random: Random) {
@@ -184,8 +191,67 @@ class Liar {
     }
   }
 
+  /** Where clients look for devices: the list, and what its person has signed. */
+  #manifest(answer: Element, person: string, registrationId: number): Element {
+    const list = childElement(answer, 'manifest', NS_KEYS);
+    if (list === undefined) return answer;
+    const devices = childElements(list).filter(child => child.name === 'device');
+    const signed = childElements(list).filter(child => child.name !== 'device');
+    const changed = (children: readonly Element[]): Element => withPayload(answer, { ...list, children });
+    const [text, signature] = signed;
+    const ghost = (id: string, registration: number): Element =>
+      element('device', NS_KEYS, { id, registration: String(registration), jkt: 'a'.repeat(43) });
+    const others = [...this.#signed].filter(([each]) => each !== person).flatMap(([, each]) => each);
+    const own = this.#signed.get(person) ?? [];
+    const lie = this.#random.pick([
+      'ghost device',
+      'false devices',
+      'no devices',
+      'left out',
+      'no manifest',
+      'false text',
+      'false signature',
+      'older manifest',
+      'manifest of another',
+    ] as const);
+    this.note(lie);
+    switch (lie) {
+      case 'ghost device':
+        return changed([...devices, ghost('9', registrationId), ...signed]);
+      case 'false devices':
+        return changed(this.#random.pick([['1'], ['1', '2'], ['2']]).map(id => ghost(id, registrationId)));
+      case 'no devices':
+        return changed(signed);
+      case 'left out':
+        return changed([...devices.slice(1), ...signed]);
+      case 'no manifest':
+        return changed(devices);
+      case 'false text':
+        return text === undefined || signature === undefined
+          ? answer
+          : changed([...devices, { ...text, children: [textOf(text).replace(/"id":\d+/, '"id":9')] }, signature]);
+      case 'false signature':
+        return text === undefined || signature === undefined ? answer : changed([...devices, text, flipped(signature)]);
+      case 'older manifest':
+        return own.length === 0 ? answer : changed([...devices, ...this.#random.pick(own)]);
+      case 'manifest of another':
+        return others.length === 0 ? answer : changed([...devices, ...this.#random.pick(others)]);
+    }
+  }
+
+  /** What was served in truth, so that it can be served again, and to whom it does not belong. */
+  remember(asked: Element, answer: Element): Element {
+    const list = childElement(answer, 'manifest', NS_KEYS);
+    if (asked.ns !== NS_KEYS || asked.name !== 'manifest' || list === undefined) return answer;
+    const signed = childElements(list).filter(child => child.name !== 'device');
+    const person = (attribute(asked, 'jid') ?? '').split('@')[0]!;
+    if (signed.length === 2) this.#signed.set(person, [...(this.#signed.get(person) ?? []), signed].slice(0, 50));
+    return answer;
+  }
+
   #answer(asked: Element, answer: Element, who: string): Element {
-    const person = (attribute(asked, 'jid') ?? '').split('@')[0];
+    const person = (attribute(asked, 'jid') ?? '').split('@')[0]!;
+    this.remember(asked, answer);
     const impostor = this.#impostors.find(each => each.as.interopId === person);
     const isOwn = impostor !== undefined && who.startsWith(impostor.as.interopId);
     if (isOwn || this.#random.share() < 0.5) return answer;
@@ -193,12 +259,8 @@ class Liar {
       this.note('false keys');
       return withPayload(answer, impostor.bundle());
     }
-    if (asked.ns === NS_KEYS && asked.name === 'devices' && impostor !== undefined) {
-      this.note('false devices');
-      const ids = this.#random.pick([['1'], ['1', '2'], ['2'], []]);
-      const devices = ids.map(id => element('device', NS_KEYS, { id, registration: String(impostor.registrationId) }));
-      return withPayload(answer, element('devices', NS_KEYS, { jid: `${person}@citadel.example` }, devices));
-    }
+    if (asked.ns === NS_KEYS && asked.name === 'manifest' && impostor !== undefined)
+      return this.#manifest(answer, impostor.as.interopId, impostor.registrationId);
     if (asked.ns === NS_DIRECTORY) {
       this.note('false names');
       const other = this.#random.pick(this.#people);

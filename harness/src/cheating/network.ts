@@ -194,6 +194,19 @@ export class CheatingNetwork {
     return this.watch(client, { provider, identifier });
   }
 
+  /** Another device of this person, linked and connected. */
+  async furtherDevice(person: Person): Promise<Person> {
+    const { identifier, provider } = person.name;
+    const client = await this.client(identifier, provider, {
+      folder: join(this.folder, 'people', `${identifier}-second`),
+    });
+    const { code } = await client.devices.beginLink();
+    const ticket = await (await person.client.devices.readLink(code)).confirm();
+    await (await client.devices.openLink(ticket)).confirm();
+    await client.connect();
+    return this.watch(client, person.name);
+  }
+
   watch(client: Client, name: Name): Person {
     const person = new Person(this, client, name);
     this.people.push(person);

@@ -98,6 +98,8 @@ function devicesWords(change: DevicesChange, whose: string): string {
     }
     case 'unlisted-device':
       return `the gatekeeper names a device ${change.deviceId} as ${whose}, and nobody there signed for it: nothing is sent to it or read from it`;
+    case 'left-out-device':
+      return `the gatekeeper leaves out ${whose} device ${change.deviceId}: what is sent does not reach it`;
     case 'identity-renewed': {
       const again = change.linkAgain.length === 0 ? '' : `; link again, in new folders: ${change.linkAgain.join(', ')}`;
       return `your identity key is a fresh one: people who compared the old one are asked${again}`;

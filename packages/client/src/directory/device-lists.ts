@@ -23,6 +23,8 @@ export const deviceListLimits = {
   unnamedMs: 60_000,
   /** After a link was authorised, an own device that is not named yet is nothing to tell. */
   linkMs: 600_000,
+  /** A device that its person names and the directory does not list is looked for again after this time, then told. */
+  leftOutMs: 5_000,
   /** Lists and reports that are remembered; then the oldest is forgotten. */
   maxRemembered: 10_000,
 } as const;
@@ -52,6 +54,8 @@ export class DeviceLists {
   readonly #reported = new Map<string, true>();
   /** When a device was found to be unnamed. */
   readonly #unnamed = new Map<string, number>();
+  /** Devices that are named and not listed: they are looked for again, or were told. */
+  readonly #leftOut = new Map<string, true>();
   #expectedUntilMs = 0;
 
   constructor(context: DeviceListsContext) {
@@ -84,7 +88,40 @@ export class DeviceLists {
     const list = await fetchDeviceList(request, `${person}@${domain}`);
     remember(this.#latest, person, list);
     const identityKey = await this.#keyInForce(person);
-    return { list, judgement: identityKey === undefined ? undefined : this.#take(person, list, identityKey) };
+    if (identityKey === undefined) return { list, judgement: undefined };
+    const judgement = this.#take(person, list, identityKey);
+    this.#lookForLeftOut(person, leftOutOf(list, judgement));
+    return { list, judgement };
+  }
+
+  /** A device that is being removed is named for a moment longer than it is listed: whoever is missing then is left out. */
+  #lookForLeftOut(person: string, missing: readonly number[]): void {
+    const isKnown = (id: number): boolean => this.#leftOut.has(`${person}/${id}`);
+    if (missing.every(isKnown)) return;
+    for (const id of missing) remember(this.#leftOut, `${person}/${id}`, true);
+    this.#context.clock.after(deviceListLimits.leftOutMs, () => void this.#lookAgain(person, missing));
+  }
+
+  async #lookAgain(person: string, suspected: readonly number[]): Promise<void> {
+    let missing: readonly number[];
+    try {
+      const { list, judgement } = await this.read(person);
+      missing = judgement === undefined ? [] : leftOutOf(list, judgement).filter(id => suspected.includes(id));
+      for (const deviceId of missing) {
+        const change: DevicesChange = {
+          kind: 'left-out-device',
+          interopId: person,
+          isOwn: this.#isOwn(person),
+          deviceId,
+        };
+        this.#tell(() => ({ value: undefined, changes: [change] }));
+      }
+    } catch (error) {
+      // Without a stream nothing is known: the next list shows it again.
+      if (!(error instanceof ClientError)) throw error;
+      missing = [];
+    }
+    for (const id of suspected) if (!missing.includes(id)) this.#leftOut.delete(`${person}/${id}`);
   }
 
   /**
@@ -234,6 +271,12 @@ export class DeviceLists {
 }
 
 type Told<T> = { readonly value: T; readonly changes: readonly DevicesChange[] };
+
+/** Ids that a person's own word has and the directory has not. */
+function leftOutOf({ devices }: DeviceList, { holds, isTheirs }: Judgement): number[] {
+  if (holds === undefined || !isTheirs) return [];
+  return holds.devices.map(({ id }) => id).filter(id => !devices.some(device => device.id === id));
+}
 
 function knownDevice({ id, registration }: ListedDevice): KnownDevice {
   return { deviceId: id, registrationId: registration };

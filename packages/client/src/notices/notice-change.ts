@@ -13,6 +13,8 @@ export type DevicesChange = { readonly interopId: InteropId; readonly isOwn: boo
     }
   /** The gatekeeper names a device that the person does not name: nothing is encrypted to it, nothing of it is read. */
   | { readonly kind: 'unlisted-device'; readonly deviceId: number }
+  /** They name a device that the gatekeeper does not: what is sent does not reach it. */
+  | { readonly kind: 'left-out-device'; readonly deviceId: number }
   /** Their manifest is old, is not theirs, or is gone. */
   | { readonly kind: 'manifest-warning'; readonly warning: ManifestWarning }
   /** Of one's own: contacts see another key, and these devices have to be linked again. */
@@ -57,6 +59,7 @@ export function chatOf(change: NoticeChange): string | undefined {
       return change.interopId;
     case 'devices-changed':
     case 'unlisted-device':
+    case 'left-out-device':
     case 'manifest-warning':
     case 'identity-renewed':
       return change.isOwn ? undefined : change.interopId;
@@ -85,6 +88,8 @@ export function noticeWords(change: NoticeChange): string {
     }
     case 'unlisted-device':
       return `The gatekeeper names a device ${change.deviceId} that nobody signed for. Nothing is sent to it or read from it.`;
+    case 'left-out-device':
+      return `The gatekeeper leaves out the device ${change.deviceId}: what is sent does not reach it.`;
     case 'manifest-warning':
       return `The list of devices is ${manifestWords[change.warning]}.`;
     case 'identity-renewed':

@@ -40,6 +40,7 @@ function keyOf(change: NoticeChange): string {
     case 'identity-renewed':
       return `${change.kind} ${change.interopId}`;
     case 'unlisted-device':
+    case 'left-out-device':
       return `${change.kind} ${change.interopId}/${change.deviceId}`;
     case 'contact-moved':
       return `name ${change.provider}\n${change.identifier}`;

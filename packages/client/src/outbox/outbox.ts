@@ -38,7 +38,7 @@ import {
   writeUnsaid,
 } from '../store/records.ts';
 import { base64, contentBytes, contentPayload, newStanzaId, stanzaIdOf } from './rows.ts';
-import { SessionStarts, twoIdentities } from './session-starts.ts';
+import { keyOfAnother, SessionStarts, twoIdentities } from './session-starts.ts';
 import { nothing, numberOf } from './unsaid.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 
@@ -519,9 +519,10 @@ export class Outbox {
     const refusals = await this.#starts.all(to, listed.map(idOf), missing.map(idOf));
     const codes = refusals.map(({ code }) => code);
     if (codes.includes('untrusted-identity') && to !== this.#context.suite.local.interopId) return this.#hold(id);
-    if (codes.includes('two-identities')) {
+    const isOfAnother = codes.includes('identity-of-another');
+    if (isOfAnother || codes.includes('two-identities')) {
       this.forgetDevices(to);
-      this.#fail(id, 'untrusted-identity', twoIdentities);
+      this.#fail(id, 'untrusted-identity', isOfAnother ? keyOfAnother : twoIdentities);
       return { kind: 'gone' };
     }
     for (const { code, deviceId } of refusals) {

@@ -18,6 +18,7 @@ export const sessionStartLimits = {
   twoIdentitiesMs: 600_000,
 } as const;
 
+export const keyOfAnother = 'the identity key is that of somebody else';
 export const twoIdentities = 'devices of one person have different identity keys';
 
 /** What stood in the way of a session; of all of a list: device 0. */
