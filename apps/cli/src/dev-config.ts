@@ -72,6 +72,12 @@ export type DevGatekeeperOptions = {
   readonly ownUsers?: Pick<RegisteredProvider, 'issuer' | 'wakeUpUrl' | 'mediaOrigins'>;
   /** No budgets, for load tests. */
   readonly unlimited?: boolean;
+  /** Third-party providers whose people may reach each other. */
+  readonly admittedPairs?: readonly (readonly number[])[];
+  /** Origins of loopback that may be reached without TLS. */
+  readonly plainHttpOrigins?: readonly string[];
+  /** PEM that the gatekeeper trusts; the development authority's when left out. */
+  readonly caFile?: string;
 };
 
 /** The issuer URL of a development gatekeeper: what ownership proofs for it name as their audience. */
@@ -105,7 +111,12 @@ export function devGatekeeperConfig(options: DevGatekeeperOptions): Config {
           ? { kind: 'embedded', registration: 'open' }
           : { kind: 'issuer', ...withMediaOrigin(ownUsers) },
       providers: options.providers.map(withMediaOrigin),
-      egress: { allowAddresses: loopbackAddresses, caFile: pki.caFile },
+      policy: { admittedPairs: options.admittedPairs ?? [] },
+      egress: {
+        allowAddresses: loopbackAddresses,
+        allowPlainHttpOrigins: options.plainHttpOrigins ?? [],
+        caFile: options.caFile ?? pki.caFile,
+      },
       // Everybody has the same address here.
       limits: { connectionsPerAddress: 100_000, httpConnections: 100_000, httpConnectionsPerAddress: 100_000 },
       budgets: { unlimited: options.unlimited === true },

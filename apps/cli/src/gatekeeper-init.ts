@@ -5,17 +5,22 @@ import { parseConfig } from '@drawbridge/gatekeeper/config';
 import { CommandError, usageError } from './command-error.ts';
 import { loopbackAddresses } from './dev-config.ts';
 import { ensureDevPki } from './dev-pki.ts';
+import { type OwnProvider, type OwnProviderFlags, readOwnProvider, writeTrust } from './own-provider.ts';
 
 /** Overwrites nothing. Rejects with a CommandError or the file system's error. */
 export async function initGatekeeper(
   folder: string,
-  options: { readonly domain?: string; readonly data?: string; readonly development: boolean },
+  options: OwnProviderFlags & { readonly domain?: string; readonly data?: string; readonly development: boolean },
 ): Promise<void> {
   const { development } = options;
+  const ownProvider = readOwnProvider(options);
+  if (ownProvider !== undefined && !development) {
+    throw usageError('--provider needs --development', 'in production, write the provider into `providers` yourself');
+  }
   const domain = options.domain ?? (development ? 'localhost' : undefined);
   if (domain === undefined) throw usageError('--domain is missing', 'name the DNS name that is to stand in addresses');
   const config = {
-    ...(development ? developmentConfig(domain) : productionConfig(domain)),
+    ...(development ? developmentConfig(domain, ownProvider) : productionConfig(domain)),
     ...(options.data === undefined ? {} : { dataFolder: options.data }),
   };
   const parsed = parseConfig(config, folder);
@@ -29,7 +34,7 @@ export async function initGatekeeper(
   const file = join(folder, 'gatekeeper.json');
   writeNew(file, `${JSON.stringify(config, undefined, 2)}\n`);
   writeNew(join(folder, 'README.md'), readme(domain, development));
-  if (development) await ensureDevPki(join(folder, 'pki'), [domain]);
+  if (development) writeTrust(join(folder, 'pki'), await ensureDevPki(join(folder, 'pki'), [domain]), ownProvider);
   const next = development
     ? `drawbridge gatekeeper --config ${file}`
     : `put your certificate into ${join(folder, 'tls')}, then drawbridge gatekeeper check --config ${file}`;
@@ -67,7 +72,7 @@ function productionConfig(domain: string): object {
   };
 }
 
-function developmentConfig(domain: string): object {
+function developmentConfig(domain: string, ownProvider: OwnProvider | undefined): object {
   const at = (port: number): object => ({ host: '127.0.0.1', port });
   return {
     mode: 'development',
@@ -86,8 +91,13 @@ function developmentConfig(domain: string): object {
       admin: at(5228),
     },
     ownUsers: { kind: 'embedded', registration: 'open' },
-    providers: [],
-    egress: { allowAddresses: loopbackAddresses, caFile: 'pki/ca.pem' },
+    providers: ownProvider === undefined ? [] : [{ number: 1, ...ownProvider.registration }],
+    ...(ownProvider === undefined ? {} : { policy: { admittedPairs: [[1, 1]] } }),
+    egress: {
+      allowAddresses: loopbackAddresses,
+      ...(ownProvider === undefined ? {} : { allowPlainHttpOrigins: ownProvider.plainHttpOrigins }),
+      caFile: ownProvider?.ca === undefined ? 'pki/ca.pem' : 'pki/trusted.pem',
+    },
   };
 }
 

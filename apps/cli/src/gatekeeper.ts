@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { usageError } from './command-error.ts';
 import { registerAdmins } from './gatekeeper-admin.ts';
+import { addOwnProviderOptions, type OwnProviderFlags } from './own-provider.ts';
 
 export function registerGatekeeper(program: Command): void {
   const gatekeeper = program
@@ -32,25 +33,29 @@ Logs go to standard output: JSON lines, or a readable form in a terminal. They h
       await runGatekeeper(flags.config);
     });
 
-  gatekeeper
+  const init = gatekeeper
     .command('init')
     .summary('write a configuration to start from')
     .description('Writes gatekeeper.json, and a README.md that explains it, to a folder. Overwrites nothing.')
     .argument('<folder>', 'made when it is not there')
     .option('--domain <name>', 'DNS name that stands in every JID (default with --development: localhost)')
     .option('--data <folder>', "where database and keys go (otherwise 'data' beside the configuration)")
-    .option('--development', 'for this machine alone: loopback, development certificates, open registration', false)
+    .option('--development', 'for this machine alone: loopback, development certificates, open registration', false);
+  addOwnProviderOptions(init)
     .addHelpText(
       'after',
       `
 Examples:
   $ drawbridge gatekeeper init citadel --domain citadel.example
-  $ drawbridge gatekeeper init citadel --development`,
+  $ drawbridge gatekeeper init citadel --development
+  $ drawbridge gatekeeper init citadel --development --provider https://localhost:8443/interop`,
     )
-    .action(async (folder: string, flags: { domain?: string; data?: string; development: boolean }) => {
-      const { initGatekeeper } = await import('./gatekeeper-init.ts');
-      await initGatekeeper(folder, flags);
-    });
+    .action(
+      async (folder: string, flags: OwnProviderFlags & { domain?: string; data?: string; development: boolean }) => {
+        const { initGatekeeper } = await import('./gatekeeper-init.ts');
+        await initGatekeeper(folder, flags);
+      },
+    );
 
   registerBackup(gatekeeper);
   registerAdmins(gatekeeper);

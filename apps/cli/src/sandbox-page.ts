@@ -1,4 +1,5 @@
 // The words of a sandbox: what is where, and how to use it. Knows nothing of how it works.
+import type { OwnProvider } from './own-provider.ts';
 import type { SandboxAccount } from './sandbox-accounts.ts';
 import type { SandboxReady } from './sandbox-run.ts';
 
@@ -10,10 +11,12 @@ export type PageFacts = {
   readonly password: string;
   /** Where own users' files lie. */
   readonly ownMediaOrigin: string;
+  /** A provider that runs outside of the sandbox and is registered in it. */
+  readonly ownProvider: OwnProvider['registration'] | undefined;
 };
 
 /** What the terminal shows when the sandbox is ready. */
-export function sandboxSummary({ ready, accounts, tls }: Omit<PageFacts, 'ownMediaOrigin'>): string {
+export function sandboxSummary({ ready, accounts, tls }: Omit<PageFacts, 'ownMediaOrigin' | 'ownProvider'>): string {
   const { ports } = ready;
   const last = accounts.length - 1;
   return `  domain    ${ready.domain}
@@ -127,7 +130,20 @@ Make your own people
 Files are uploaded (tus 1.0.0) to the URL that a session's answer names as \`media\` (docs/protocol/11-media.md). Own users'
 lie at ${facts.ownMediaOrigin}: whose a file is, is told by the origin.
 
-Then POST v1/ownership-proofs there with {"audience":"https://localhost:${ports.http}","jkt":…,"transport":"http"}, and enlist at
+${ownProviderWords(facts)}Then POST v1/ownership-proofs there with {"audience":"https://localhost:${ports.http}","jkt":…,"transport":"http"}, and enlist at
 POST https://localhost:${ports.http}/v1/enlistments (docs/protocol/03-http.md). The password of u0, u1, … is "${password}".
+`;
+}
+
+function ownProviderWords({ ownProvider, ready }: PageFacts): string {
+  if (ownProvider === undefined) {
+    return `Your own provider is registered with --provider: drawbridge sandbox --provider https://localhost:8443/interop
+
+`;
+  }
+  return `Your provider ${ownProvider.issuer} is registered as ${ownProvider.name}, number 2. Its proofs are for the audience
+https://localhost:${ready.ports.http}. Wake-ups are posted to ${ownProvider.wakeUpUrl}. Own users opt in to ${ownProvider.name};
+people of skylark.localhost are reachable for its people. Its discovery document is fetched at its first login.
+
 `;
 }

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { join, resolve } from 'node:path';
+import type { Config } from '@drawbridge/gatekeeper/config';
 import { createHttpPort, type HttpPort } from '@drawbridge/gatekeeper/listeners/http-port';
 import { openProviderDatabase } from '@drawbridge/provider/provider-database';
 import { createProvider, type Provider } from '@drawbridge/provider/provider';
@@ -15,6 +16,7 @@ import { devEgress, devGatekeeperConfig, devGatekeeperIssuer, portFault } from '
 import { type DevPki, ensureDevPki } from './dev-pki.ts';
 import { lockFolder } from './folder-lock.ts';
 import { forkGatekeeper, type GatekeeperProcess } from './gatekeeper-process.ts';
+import { type OwnProvider, writeTrust } from './own-provider.ts';
 import { readAccounts, type SandboxAccount, sandboxProvider, writeAccounts } from './sandbox-accounts.ts';
 import { makeDevices } from './sandbox-devices.ts';
 import { createSandboxHttp } from './sandbox-http.ts';
@@ -27,6 +29,7 @@ export const sandboxPassword = 'drawbridge';
 
 /** The third party. */
 export const sandboxThirdParty = { number: 1, path: '/skylark', name: 'skylark.localhost' } as const;
+const ownProviderNumber = 2;
 const ownUsersPath = '/users';
 
 export type SandboxPorts = {
@@ -51,6 +54,8 @@ export type SandboxOptions = {
   readonly tls: boolean;
   readonly verbose: boolean;
   readonly keyLogFile?: string;
+  /** Registered beside the third party, with the number 2; runs elsewhere on this machine. */
+  readonly ownProvider?: OwnProvider;
   /** Told how many accounts are enlisted so far. */
   readonly onProgress?: (accounts: number) => void;
 };
@@ -96,6 +101,9 @@ export function checkSandboxOptions(options: SandboxOptions): void {
   }
   if (domain === sandboxThirdParty.name)
     throw usageError('--domain is the third party of the sandbox', 'choose another');
+  const ownName = options.ownProvider?.registration.name;
+  if (ownName === sandboxThirdParty.name || ownName === domain)
+    throw usageError("--provider-name is the third party's or the domain", 'choose another');
 }
 
 function isLoopback(host: string): boolean {
@@ -134,28 +142,16 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       issuerOf: provider => (provider === 0 ? issuers.ownUsers : issuers.thirdParty),
       accounts: () => accounts,
       ca: readFileSync(pki.caFile, 'utf8'),
-      page: () => sandboxPage({ ready, accounts, tls: options.tls, password: sandboxPassword, ownMediaOrigin }),
+      page: () =>
+        sandboxPage({
+          ...{ ready, accounts, tls: options.tls, password: sandboxPassword, ownMediaOrigin },
+          ownProvider: options.ownProvider?.registration,
+        }),
     });
     closers.push(() => http.close());
 
-    const { issuer } = issuers.thirdParty;
     await gatekeeper.start({
-      config: devGatekeeperConfig({
-        folder: join(folder, 'gatekeeper'),
-        pki,
-        domain: options.domain,
-        host: options.host,
-        ports,
-        providers: [
-          { number: sandboxThirdParty.number, name: sandboxThirdParty.name, issuer, wakeUpUrl: wakeUps(issuer) },
-        ],
-        ownUsers: {
-          issuer: issuers.ownUsers.issuer,
-          wakeUpUrl: wakeUps(issuers.ownUsers.issuer),
-          mediaOrigins: [ownMediaOrigin],
-        },
-        unlimited: options.unlimited,
-      }),
+      config: gatekeeperConfig(options, folder, pki, ports, issuers, ownMediaOrigin),
       plaintextXmpp: !options.tls,
       logLevel: options.verbose ? 'info' : 'error',
       ...(options.keyLogFile === undefined ? {} : { keyLogFile: resolve(options.keyLogFile) }),
@@ -177,6 +173,35 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     await close();
     throw error;
   }
+}
+
+function gatekeeperConfig(
+  options: SandboxOptions,
+  folder: string,
+  pki: DevPki,
+  ports: SandboxPorts,
+  issuers: Issuers,
+  ownMediaOrigin: string,
+): Config {
+  const { domain, host, unlimited, ownProvider } = options;
+  const { number, name } = sandboxThirdParty;
+  const { issuer } = issuers.thirdParty;
+  return devGatekeeperConfig({
+    ...{ folder: join(folder, 'gatekeeper'), pki, domain, host, ports, unlimited },
+    providers: [
+      { number, name, issuer, wakeUpUrl: wakeUps(issuer) },
+      ...(ownProvider === undefined ? [] : [{ number: ownProviderNumber, ...ownProvider.registration }]),
+    ],
+    ownUsers: {
+      issuer: issuers.ownUsers.issuer,
+      wakeUpUrl: wakeUps(issuers.ownUsers.issuer),
+      mediaOrigins: [ownMediaOrigin],
+    },
+    // People of one's own provider may reach those of the third party, and each other.
+    admittedPairs: ownProvider === undefined ? [] : [number, ownProviderNumber].map(each => [each, ownProviderNumber]),
+    plainHttpOrigins: ownProvider?.plainHttpOrigins ?? [],
+    caFile: writeTrust(join(folder, 'pki'), pki, ownProvider),
+  });
 }
 
 /** The accounts' addresses hold the domain, so a folder keeps the one it was made with. */

@@ -1,8 +1,9 @@
 // `drawbridge sandbox`: options, help, output. Knows nothing of how a sandbox works.
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { exitCodes } from './command-error.ts';
+import { addOwnProviderOptions, readOwnProvider, type OwnProviderFlags } from './own-provider.ts';
 
-type Flags = {
+type Flags = OwnProviderFlags & {
   data: string;
   basePort: number;
   accounts: number;
@@ -22,7 +23,7 @@ export function wholeNumber(text: string): number {
 }
 
 export function registerSandbox(program: Command): void {
-  program
+  const sandbox = program
     .command('sandbox')
     .summary('a local gatekeeper and provider to develop against')
     .description(
@@ -43,13 +44,15 @@ export function registerSandbox(program: Command): void {
     .option('--unlimited', 'budgets off, for load tests', false)
     .option('--no-tls', 'plaintext on the xmpp port, for measurements')
     .option('--key-log <file>', 'write the keys of compact sessions, so that captured traffic can be read')
-    .option('--verbose', "show the gatekeeper's log on standard error", false)
+    .option('--verbose', "show the gatekeeper's log on standard error", false);
+  addOwnProviderOptions(sandbox)
     .addHelpText(
       'after',
       `
 Examples:
   $ drawbridge sandbox
   $ drawbridge sandbox --data /tmp/sandbox --base-port 15222 --accounts 1000 --json
+  $ drawbridge sandbox --provider https://localhost:8443/interop --provider-ca my-ca.pem
   $ curl 'http://127.0.0.1:5227/sandbox/proof?account=u0&transport=xmpp'
   $ curl 'http://127.0.0.1:5227/sandbox/proofs?from=0&count=10&transport=compact'
 
@@ -61,8 +64,10 @@ The page at http://127.0.0.1:5227/ says the rest.`,
       const { closeWithin, untilStopped } = await import('./lifetime.ts');
       const stopped = untilStopped();
       const { keyLog, json, ...rest } = flags;
+      const ownProvider = readOwnProvider(flags);
       const starting = startSandbox({
         ...rest,
+        ...(ownProvider === undefined ? {} : { ownProvider }),
         ...(keyLog === undefined ? {} : { keyLogFile: keyLog }),
         onProgress: count => {
           if (process.stderr.isTTY)
