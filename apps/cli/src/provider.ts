@@ -61,6 +61,8 @@ people's files in an S3-compatible bucket: docs/operations/configuration.md.`,
       await runProvider(flags);
     });
 
+  registerBackup(provider);
+
   provider
     .command('add-user')
     .summary('add a person to the embedded directory')
@@ -87,6 +89,53 @@ people's files in an S3-compatible bucket: docs/operations/configuration.md.`,
     .action(async (flags: { data: string }) => {
       const { rotateKeys } = await import('./provider-run.ts');
       await rotateKeys(flags.data);
+    });
+}
+
+function registerBackup(provider: Command): void {
+  provider
+    .command('backup')
+    .summary('copy databases and keys while it runs')
+    .description(
+      'Copies the databases and signing keys of a provider, also of one that runs, to a new folder, and checks the copy.\n' +
+        "People's files are not in it: copy media/files (or the bucket) afterwards; they never change.",
+    )
+    .requiredOption('--data <folder>', "the provider's data folder")
+    .argument('<folder>', 'made when it is not there; holds keys: guard it like the data folder')
+    .addHelpText('after', '\nExample:\n  $ drawbridge provider backup --data skylark /backup/monday')
+    .action(async (folder: string, flags: { data: string }) => {
+      const { backup } = await import('./provider-backup.ts');
+      await backup(flags.data, folder);
+    });
+
+  provider
+    .command('restore')
+    .summary('make the data folder from a backup')
+    .description(
+      'Makes a data folder from a backup, after checking every file of it. Overwrites nothing: stop the provider and move\n' +
+        'its data folder away first.',
+    )
+    .requiredOption('--data <folder>', 'the data folder to make')
+    .argument('<backup>', 'folder that `drawbridge provider backup` made')
+    .addHelpText('after', '\nExample:\n  $ drawbridge provider restore --data skylark /backup/monday')
+    .action(async (folder: string, flags: { data: string }) => {
+      const { restore } = await import('./provider-backup.ts');
+      await restore(flags.data, folder);
+    });
+
+  provider
+    .command('wake-ups')
+    .summary('whose wake-ups the push service never took')
+    .description(
+      'Says how many wake-ups wait for the push service, and shows those that were given up after their last try, a JSON\n' +
+        'line each. It names people: for your eyes, not for a log. The provider may run.',
+    )
+    .requiredOption('--data <folder>', "the provider's data folder")
+    .option('--retry', 'let all of them be tried again', false)
+    .addHelpText('after', '\nExample:\n  $ drawbridge provider wake-ups --data skylark --retry')
+    .action(async (flags: { data: string; retry: boolean }) => {
+      const { wakeUps } = await import('./provider-backup.ts');
+      await wakeUps(flags.data, flags.retry);
     });
 }
 

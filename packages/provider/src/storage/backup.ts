@@ -1,47 +1,56 @@
-// A copy of a provider's databases and keys, taken while it runs and checked before it counts. Files of the media origin are
-// not copied: they never change, so a copy of the folder or the bucket that is made afterwards holds what the database names.
-// Knows nothing of tables.
+// What a provider's backup holds, taken while it runs and checked before it counts; and the way back. Files of the media origin
+// are not in it: they never change, so a copy of the folder or the bucket that is made afterwards holds what the database names.
+// Knows nothing of tables. Source: docs/operations/running-a-provider.md (Backup and restore).
 
-import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { copyFile, mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { BackupError, copyDatabase, exists, protect, syncFolder } from './database-copy.ts';
+import { uploadsVersion } from '../media-origin/uploads.ts';
+import { type BackupKind, type BackupManifest, restoreBackup, takeBackup } from './backup-folder.ts';
+import { BackupError, copyDatabase, exists } from './database-copy.ts';
+import { providerDatabaseVersion } from './provider-database.ts';
 
-const databases = ['provider.sqlite', join('media', 'media.sqlite')];
+const mainFile = 'provider.sqlite';
+const mediaFile = 'media/media.sqlite';
 const keyFile = 'signing-keys.json';
 
-export type ProviderBackup = { readonly folder: string; readonly files: readonly string[] };
+export const providerBackupKind: BackupKind = {
+  files: [mainFile, mediaFile, keyFile],
+  mainFile,
+  versions: { [mainFile]: providerDatabaseVersion, [mediaFile]: uploadsVersion },
+};
 
 /**
- * Copies the databases and signing keys of a data folder to `target`, which must not exist or be empty. The provider may
- * run. Every database copy is complete and passes SQLite's integrity check. The target appears only when all of it is on
- * disk. It holds the signing keys: guard it like the data folder. To restore, stop the provider and put it in the folder's
- * place.
+ * Copies databases and signing keys of a data folder to `target`, which must not exist or be empty. The provider may run.
+ * Every database copy is complete and passes SQLite's integrity check. The target appears only when all of it is on disk. It
+ * holds the signing keys: guard it like the data folder. Rejects with a BackupError.
  */
-export async function backupProvider(dataFolder: string, target: string): Promise<ProviderBackup> {
-  if (!(await exists(join(dataFolder, 'provider.sqlite')))) {
+export async function backupProvider(dataFolder: string, target: string, nowMs = Date.now()): Promise<BackupManifest> {
+  if (!(await exists(join(dataFolder, mainFile)))) {
     throw new BackupError('nothing-to-back-up', `${dataFolder} holds no provider: name its data folder.`);
   }
-  if ((await exists(target)) && (await readdir(target)).length > 0) {
-    throw new BackupError('target-in-use', `${target} is not empty: name a folder that does not exist yet.`);
-  }
-  const draft = `${target}.part`;
-  await rm(draft, { recursive: true, force: true });
-  await mkdir(draft, { recursive: true, mode: 0o700 });
-  const files: string[] = [];
-  for (const file of databases) {
+  return await takeBackup(target, nowMs, async draft => await copyProviderFiles(dataFolder, draft));
+}
+
+/**
+ * Makes a data folder, which must not exist or be empty, from a backup. Every file is compared with the hash that was taken
+ * with it and every database is checked; nothing appears before all of it is on disk. Rejects with a BackupError.
+ */
+export async function restoreProvider(backup: string, dataFolder: string): Promise<BackupManifest> {
+  return await restoreBackup(backup, dataFolder, providerBackupKind);
+}
+
+/** Into a folder that is there; gives the paths of what was copied. */
+export async function copyProviderFiles(dataFolder: string, draft: string): Promise<readonly string[]> {
+  const paths: string[] = [];
+  for (const file of [mainFile, mediaFile]) {
     if (!(await exists(join(dataFolder, file)))) continue;
     await mkdir(dirname(join(draft, file)), { recursive: true, mode: 0o700 });
     await copyDatabase(join(dataFolder, file), join(draft, file));
-    files.push(file);
+    paths.push(file);
   }
   if (await exists(join(dataFolder, keyFile))) {
     await copyFile(join(dataFolder, keyFile), join(draft, keyFile));
-    files.push(keyFile);
+    paths.push(keyFile);
   }
-  for (const file of files) await protect(join(draft, file));
-  for (const file of files) await syncFolder(dirname(join(draft, file)));
-  await rm(target, { recursive: true, force: true });
-  await rename(draft, target);
-  await syncFolder(dirname(target));
-  return { folder: target, files };
+  return paths;
 }
