@@ -204,7 +204,7 @@ export async function addUser(folder: string, identifier: string): Promise<void>
       throw new CommandError(`not added: ${code}`, 'choose another identifier');
     }
   } finally {
-    database.close();
+    await database.close();
   }
   process.stdout.write('added\n');
 }

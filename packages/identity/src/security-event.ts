@@ -48,7 +48,7 @@ export type SecurityEventContext = {
   readonly keys: KeySource;
   readonly nowMs: number;
   /** True for the first caller with this id until `expiresAtMs`. Called last. */
-  readonly takeEventId: (id: ProofId) => Promise<boolean>;
+  readonly takeEventId: (id: ProofId, subject: string) => Promise<boolean>;
 };
 
 export type SecurityEventErrorCode =
@@ -143,7 +143,7 @@ export async function verifySecurityEvent(
   if (found.key.algorithm !== jws.algorithm) return refused('algorithm-key-mismatch');
   if (!isSignedBy(jws, found.key)) return refused('signature-refused');
   try {
-    const taken = await context.takeEventId({ issuer: context.issuer, jti, expiresAtMs: usableUntilMs });
+    const taken = await context.takeEventId({ issuer: context.issuer, jti, expiresAtMs: usableUntilMs }, subject);
     if (!taken) return refused('repeated');
   } catch {
     return refused('replay-check-failed');

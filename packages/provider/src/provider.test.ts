@@ -229,7 +229,7 @@ test('sessions end by log-out, by ending all, and with the user', async () => {
   const second = await sessionOf('mia');
   assert.equal((await call('DELETE', '/v1/sessions', undefined, { authorization: first })).status, 204);
   assert.deepEqual([await statusWith(first), await statusWith(second)], [401, 200]);
-  provider.endSessions('mia');
+  await provider.endSessions('mia');
   assert.equal(await statusWith(second), 401);
   const users = new Set(['otto']);
   const other = await world({
@@ -399,7 +399,7 @@ test('a sleeping app hears of a wake-up, also of one that came just before it li
   await stream.until(/wake-up[^]*wake-up/);
   assert.equal(stream.text(), `retry: 5000\n\n${data}${data}`);
   assert.ok(!other.text().includes('wake-up'));
-  it.provider.endSessions('mia');
+  await it.provider.endSessions('mia');
   await stream.ended;
   other.close();
 });
@@ -551,7 +551,7 @@ test('a service with a login of its own begins sessions: proofs and media withou
   assert.equal(proof.status, 200);
   const upload = { 'tus-resumable': '1.0.0', 'upload-length': '0', authorization };
   assert.equal((await fetch(begun.mediaUrl, { method: 'POST', headers: upload })).status, 201);
-  provider.endSessions('otto');
+  await provider.endSessions('otto');
   assert.equal((await fetch(begun.mediaUrl, { method: 'POST', headers: upload })).status, 401);
   assert.deepEqual(await provider.beginSession('nobody'), { kind: 'refused', code: 'identifier-unknown' });
   assert.deepEqual(await provider.beginSession(' otto'), { kind: 'refused', code: 'identifier-refused' });

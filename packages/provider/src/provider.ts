@@ -17,7 +17,8 @@ import { createSqliteDirectory } from './directory/sqlite-directory.ts';
 import type { UserDirectory } from './directory/user-directory.ts';
 import { createAttemptBudget } from './http/attempt-budget.ts';
 import { createLoginAttempts } from './http/login-attempts.ts';
-import { createRoutes, type RouteContext } from './http/routes.ts';
+import type { RouteContext } from './http/route-context.ts';
+import { createRoutes } from './http/routes.ts';
 import { createServers, type Handler, type ListenOptions, type Servers } from './http/server.ts';
 import { createIssuer, type Issuer } from './issuer/issuer.ts';
 import { issuerKeyFile, issuerKeyMemory } from './issuer/issuer-key-file.ts';
@@ -25,6 +26,7 @@ import { createProofIssuer, type ProofIssue, type WantedProof } from './issuer/p
 import { createMediaOrigin, type MediaOrigin } from './media-origin/media-origin.ts';
 import { providerLimits } from './provider-limits.ts';
 import { checkProviderOptions, type ProviderOptions } from './provider-options.ts';
+import type { LiveDatabase } from './storage/database-writer.ts';
 import { lockDataFolder } from './storage/folder-lock.ts';
 import {
   createEventIds,
@@ -34,6 +36,7 @@ import {
   type Sessions,
 } from './storage/provider-database.ts';
 import { createPushQueue, defaultPushQueueLimits, type PushQueue } from './wake-ups/push-queue.ts';
+import { createPushStore } from './wake-ups/push-store.ts';
 import { createWakeUpReceiver, type WakeUpReceipt } from './wake-ups/receiver.ts';
 import { createWakeUpStreams, type WakeUpStreams } from './wake-ups/streams.ts';
 
@@ -75,12 +78,17 @@ export type Provider = {
   /** The media origin, when there is one. */
   readonly media: MediaOrigin | undefined;
   /**
+   * What waits for `onWakeUp` and what became of the rest, with the people whose wake-ups were given up; these can be tried
+   * again. For the operator, never for a log. Undefined without `onWakeUp`.
+   */
+  readonly wakeUps: Pick<PushQueue, 'report' | 'retryGivenUp'> | undefined;
+  /**
    * Wakes a person's app, as a verified wake-up of the first of `gatekeepers` does: for a gatekeeper in this process. One
    * that the push service has no room for is given up, for the event stream alone.
    */
   readonly wake: (identifier: string) => void;
-  /** Ends a person's sessions and event streams: password changed, account closed. */
-  readonly endSessions: (identifier: string) => void;
+  /** Ends a person's sessions and event streams: password changed, account closed. They have ended when it resolves. */
+  readonly endSessions: (identifier: string) => Promise<void>;
   /** After a theft of the signing keys: every earlier proof ends as soon as gatekeepers fetch again. */
   readonly replaceAllKeys: () => Promise<void>;
   /** Ends event streams, lets running requests finish for 5 s, then closes everything. */
@@ -97,7 +105,7 @@ type Parts = {
   readonly monotonicMs: () => number;
   readonly log: (event: string, code: string) => void;
   readonly issuer: Issuer;
-  readonly database: ReturnType<typeof openProviderDatabase>;
+  readonly database: LiveDatabase;
   readonly directory: UserDirectory;
   readonly sessions: Sessions;
   readonly streams: WakeUpStreams;
@@ -175,8 +183,8 @@ async function assemble(parts: Parts, unlock: () => void): Promise<Provider> {
     // A push service that hangs doesn't keep the process.
     await Promise.race([pushes?.close(), sleep(providerLimits.closeTimeoutMs, undefined, { ref: false })]);
     egress.close();
-    directory.close?.();
-    parts.database.close();
+    await directory.close?.();
+    await parts.database.close();
     unlock();
   }
 
@@ -192,9 +200,14 @@ async function assemble(parts: Parts, unlock: () => void): Promise<Provider> {
     holdsKey: thumbprint => issuer.verificationKeys().some(key => key.thumbprint === thumbprint),
     directory,
     media,
-    wake: identifier => onWakeUp(parts, pushes, identifier, options.gatekeepers[0]!.issuer),
-    endSessions: identifier => {
-      sessions.endAll(identifier);
+    wakeUps: pushes,
+    wake: identifier => {
+      const gatekeeper = options.gatekeepers[0]!.issuer;
+      streams.wake(identifier, gatekeeper);
+      pushes?.add(identifier, gatekeeper).catch(() => parts.log('wake-up-not-kept', 'storage-failed'));
+    },
+    endSessions: async identifier => {
+      await sessions.endAll(identifier);
       streams.end(identifier);
     },
     replaceAllKeys: issuer.replaceAllKeys,
@@ -205,12 +218,19 @@ async function assemble(parts: Parts, unlock: () => void): Promise<Provider> {
 async function beginSession({ directory, sessions, mediaUrl }: Parts, identifier: string): Promise<SessionBeginning> {
   if (!isUserIdentifier(identifier)) return { kind: 'refused', code: 'identifier-refused' };
   if (!(await directory.exists(identifier))) return { kind: 'refused', code: 'identifier-unknown' };
-  return { kind: 'begun', session: sessions.begin(identifier), mediaUrl };
+  return { kind: 'begun', session: await sessions.begin(identifier), mediaUrl };
 }
 
-function openPushes({ options, log }: Parts): PushQueue | undefined {
+function openPushes({ options, database, log, nowMs }: Parts): PushQueue | undefined {
   if (options.onWakeUp === undefined) return undefined;
-  return createPushQueue({ hook: options.onWakeUp, limits: defaultPushQueueLimits, log, random: Math.random });
+  return createPushQueue({
+    store: createPushStore(database),
+    hook: options.onWakeUp,
+    limits: defaultPushQueueLimits,
+    log,
+    random: Math.random,
+    nowMs,
+  });
 }
 
 function openWakeUps(
@@ -225,19 +245,11 @@ function openWakeUps(
     fetch,
     nowMs: parts.nowMs,
     monotonicMs: parts.monotonicMs,
-    takeEventId: async id => {
-      // Before the id is used up: the gatekeeper is told to come again, and keeps the wake-up until then.
-      if (pushes?.isFull(id.issuer) === true) throw new Error('too many wake-ups wait for the push service');
-      return await takeEventId(id);
-    },
-    onWakeUp: (identifier, gatekeeper) => onWakeUp(parts, pushes, identifier, gatekeeper),
+    // When there is no room the id isn't used up: the gatekeeper is told to come again, and keeps the wake-up until then.
+    takeEventId: (id, identifier) => (pushes === undefined ? takeEventId(id) : pushes.add(identifier, id.issuer, id)),
+    onWakeUp: parts.streams.wake,
     log: parts.log,
   });
-}
-
-function onWakeUp(parts: Parts, pushes: PushQueue | undefined, identifier: string, gatekeeper: string): void {
-  parts.streams.wake(identifier, gatekeeper);
-  if (pushes?.isFull(gatekeeper) === false) pushes.add(identifier, gatekeeper);
 }
 
 function routeContext(
@@ -291,7 +303,7 @@ function openMedia(parts: Parts): MediaOrigin | undefined {
 
 function startHousekeeping({ database, nowMs, issuer, log }: Parts, media: MediaOrigin | undefined): NodeJS.Timeout {
   const housekeeping = setInterval(() => {
-    removeExpired(database, nowMs());
+    removeExpired(database, nowMs()).catch(() => log('expired-not-removed', 'storage-failed'));
     void media?.collectGarbage();
     issuer.rotateIfDue().catch(() => log('keys-not-rotated', 'internal-error'));
   }, providerLimits.housekeepingMs);

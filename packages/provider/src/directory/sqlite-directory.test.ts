@@ -113,14 +113,14 @@ test('passwords have limits', () => {
   );
 });
 
-test('sessions: only hashes are kept, they end, and there are at most 32', () => {
+test('sessions: only hashes are kept, they end, and there are at most 32', async () => {
   let now = nowMs;
   const folder = mkdtempSync(join(tmpdir(), 'provider-'));
   const path = join(folder, 'provider.sqlite');
   try {
     const database = openProviderDatabase(path);
     const sessions = createSessions(database, () => now);
-    const token = sessions.begin('mia');
+    const token = await sessions.begin('mia');
     assert.match(token, /^[A-Za-z0-9_-]{43}$/);
     assert.equal(sessions.find(token), 'mia');
     assert.equal(sessions.find(token.slice(1)), undefined);
@@ -129,24 +129,28 @@ test('sessions: only hashes are kept, they end, and there are at most 32', () =>
       assert.ok(!readFileSync(file).includes(token), 'the token is not on disk');
     now += sessionLimits.lifetimeMs;
     assert.equal(sessions.find(token), undefined);
-    removeExpired(database, now);
-    assert.equal(database.prepare('SELECT count(*) AS n FROM sessions').get()?.['n'], 0);
+    await removeExpired(database, now);
+    assert.equal(database.reads.prepare('SELECT count(*) AS n FROM sessions').get()?.['n'], 0);
 
-    const tokens = Array.from({ length: sessionLimits.maxPerUser + 1 }, () => (now++, sessions.begin('mia')));
+    const tokens: string[] = [];
+    for (let n = 0; n <= sessionLimits.maxPerUser; n++) {
+      now++;
+      tokens.push(await sessions.begin('mia'));
+    }
     assert.equal(tokens.filter(each => sessions.find(each) === 'mia').length, sessionLimits.maxPerUser);
     assert.equal(sessions.find(tokens[0] ?? ''), undefined);
     const [, second = '', third = ''] = tokens;
-    sessions.end(second);
+    await sessions.end(second);
     assert.equal(sessions.find(second), undefined);
     assert.equal(sessions.find(third), 'mia');
-    const other = sessions.begin('otto');
-    sessions.endAll('mia');
+    const other = await sessions.begin('otto');
+    await sessions.endAll('mia');
     assert.equal(sessions.find(third), undefined);
     assert.equal(sessions.find(other), 'otto');
-    database.close();
+    await database.close();
 
     const later = new DatabaseSync(path);
-    later.exec('PRAGMA user_version = 2');
+    later.exec('PRAGMA user_version = 99');
     later.close();
     assert.throws(() => openProviderDatabase(path), /run the newer program/);
   } finally {
@@ -161,7 +165,7 @@ test('an event id is taken once', async () => {
   const all = await Promise.all(Array.from({ length: 20 }, () => take(id)));
   assert.equal(all.filter(Boolean).length, 1);
   assert.equal(await take({ ...id, issuer: 'https://heron.example' }), true);
-  removeExpired(database, nowMs + 1000);
+  await removeExpired(database, nowMs + 1000);
   assert.equal(await take(id), true);
 });
 

@@ -1,8 +1,8 @@
 // The embedded user directory: identifiers and password hashes in the provider's database.
 // Knows nothing of sessions, proofs or HTTP; attempts are counted where addresses are known (`attempt-budget.ts`).
 
-import type { DatabaseSync } from 'node:sqlite';
 import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
+import type { LiveDatabase } from '../storage/database-writer.ts';
 import { createPasswordHasher, isPassword } from './password-hash.ts';
 import type { UserDirectory } from './user-directory.ts';
 
@@ -12,11 +12,9 @@ export type SqliteDirectory = UserDirectory &
     readonly remove: (identifier: string) => Promise<boolean>;
   };
 
-export function createSqliteDirectory(database: DatabaseSync, nowMs: () => number): SqliteDirectory {
+export function createSqliteDirectory({ reads, write }: LiveDatabase, nowMs: () => number): SqliteDirectory {
   const hasher = createPasswordHasher();
-  const select = database.prepare('SELECT password_hash FROM users WHERE identifier = ?');
-  const insert = database.prepare('INSERT INTO users VALUES (?, ?, ?) ON CONFLICT DO NOTHING');
-  const remove = database.prepare('DELETE FROM users WHERE identifier = ?');
+  const select = reads.prepare('SELECT password_hash FROM users WHERE identifier = ?');
   return {
     authenticate: async (identifier, password) => {
       const stored = select.get(identifier)?.['password_hash'];
@@ -29,9 +27,15 @@ export function createSqliteDirectory(database: DatabaseSync, nowMs: () => numbe
       if (!isPassword(password)) return { kind: 'refused', code: 'password-refused' };
       const hashed = await hasher.hash(password);
       if (hashed.kind === 'busy') return hashed;
-      const { changes } = insert.run(identifier, hashed.phc, nowMs());
-      return changes === 1 ? { kind: 'registered' } : { kind: 'refused', code: 'identifier-taken' };
+      const [written] = await write({
+        sql: 'INSERT INTO users VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+        values: [identifier, hashed.phc, nowMs()],
+      });
+      return written?.changes === 1 ? { kind: 'registered' } : { kind: 'refused', code: 'identifier-taken' };
     },
-    remove: async identifier => remove.run(identifier).changes === 1,
+    remove: async identifier => {
+      const [written] = await write({ sql: 'DELETE FROM users WHERE identifier = ?', values: [identifier] });
+      return written?.changes === 1;
+    },
   };
 }

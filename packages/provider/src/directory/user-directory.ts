@@ -22,5 +22,5 @@ export type UserDirectory = {
   readonly register?: (identifier: string, password: string) => Promise<Registration>;
   /** The provider's statement that the person is in a region where the right to interoperability applies. */
   readonly region?: (identifier: string) => Promise<'covered' | undefined>;
-  readonly close?: () => void;
+  readonly close?: () => void | Promise<void>;
 };

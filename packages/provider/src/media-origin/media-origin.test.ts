@@ -549,7 +549,7 @@ test('inside the kit: the session token uploads, the URL reads', async () => {
   const url = String(created.headers.location);
   assert.ok(url.startsWith(`${issuer}/media/`));
   assert.equal((await call('GET', url)).body.toString(), 'hello');
-  provider.endSessions('anna');
+  await provider.endSessions('anna');
   const late = await call('POST', `${issuer}/media`, {
     headers: { ...tus, 'upload-length': '5', authorization: `Bearer ${token}` },
   });

@@ -64,7 +64,7 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
     downloads.close();
     await transfers.endAll();
     await collecting;
-    uploads.close();
+    await uploads.close();
   }
 
   return {
@@ -89,7 +89,7 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
     },
     find,
     collectGarbage: () => (collecting ??= collect()),
-    removeAllOf: async identifier => await files.removeAll(uploads.removeAllOf(identifier)),
+    removeAllOf: async identifier => await files.removeAll(await uploads.removeAllOf(identifier)),
     close: () => (closing ??= close()),
   };
 }

@@ -2,6 +2,7 @@
 // Knows nothing of uploads or people. Source: RFC 9457; docs/protocol/11-media.md section 11.5.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { DatabaseWriteError } from '../storage/database-writer.ts';
 import { MediaStoreError } from './media-store.ts';
 
 type Problem = { readonly status: number; readonly title: string; readonly detail: string };
@@ -45,9 +46,11 @@ export class Refusal extends Error {
 /** What a failure is to the client. */
 export function problemOf(error: unknown): MediaProblemCode {
   if (error instanceof Refusal) return error.code;
+  if (error instanceof DatabaseWriteError && error.code !== 'disk-full') return 'busy';
   switch (failureCode(error)) {
     case 'ENOSPC':
     case 'EDQUOT':
+    case 'disk-full':
     case 'storage-full':
       return 'storage-full';
     case 'storage-unavailable':
@@ -59,7 +62,7 @@ export function problemOf(error: unknown): MediaProblemCode {
 
 /** The code of the system or the storage, for the operator; undefined for a defect of ours. */
 export function failureCode(error: unknown): string | undefined {
-  if (error instanceof MediaStoreError) return error.code;
+  if (error instanceof MediaStoreError || error instanceof DatabaseWriteError) return error.code;
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 

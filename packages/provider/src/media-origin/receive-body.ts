@@ -76,7 +76,7 @@ class UploadWriter {
     // An empty file has had nothing to write, and has to be there all the same.
     if (whole && this.#writtenBytes === 0) this.#writer ??= await this.#options.store.openWriter(this.#upload.name, 0);
     await this.#writer?.sync();
-    const noted = this.#options.files.advance(this.#upload, this.#writtenBytes);
+    const noted = await this.#options.files.advance(this.#upload, this.#writtenBytes);
     this.#settledBytes = this.#writtenBytes;
     return whole ? await this.#options.files.complete(noted) : noted;
   }

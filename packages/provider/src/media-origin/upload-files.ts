@@ -17,7 +17,7 @@ export type UploadFilesOptions = {
 
 export type UploadFiles = {
   /** Notes how many bytes are on disk. Refuses when the upload was removed meanwhile. */
-  readonly advance: (upload: Upload, offsetBytes: number) => Upload;
+  readonly advance: (upload: Upload, offsetBytes: number) => Promise<Upload>;
   /**
    * Makes a file of an upload whose last byte was noted. That goes first: the storage need not keep what it has made a
    * file of open for writing, and when it fails here, or the process dies, it is done by whoever asks next.
@@ -41,15 +41,16 @@ export function createUploadFiles(options: UploadFilesOptions): UploadFiles {
   // Rows are made before files: a file without a row was left behind by a crash, so looking once is enough.
   let lookedForStrays = false;
 
-  function note(upload: Upload, offsetBytes: number, whole: boolean): Upload {
+  async function note(upload: Upload, offsetBytes: number, whole: boolean): Promise<Upload> {
     const expiresAtMs = nowMs() + (whole ? limits.retentionMs : limits.unfinishedLifetimeMs);
-    if (!uploads.advance(upload.name, offsetBytes, whole, expiresAtMs)) throw new Refusal('not-found');
+    const noted = await uploads.advance(upload.name, offsetBytes, whole, expiresAtMs);
+    if (!noted) throw new Refusal('not-found');
     return { ...upload, offsetBytes, complete: whole, expiresAtMs };
   }
 
   async function complete(upload: Upload): Promise<Upload> {
     await store.finish(upload.name, upload.sizeBytes);
-    return note(upload, upload.sizeBytes, true);
+    return await note(upload, upload.sizeBytes, true);
   }
 
   async function takeOver(id: string, name: string): Promise<Upload> {
@@ -62,7 +63,7 @@ export function createUploadFiles(options: UploadFilesOptions): UploadFiles {
   async function remove(name: string): Promise<void> {
     try {
       await store.remove(name);
-      uploads.remove(name);
+      await uploads.remove(name);
     } catch (error) {
       // Its row may be gone already.
       lookedForStrays = false;

@@ -3,7 +3,7 @@
 // Source: docs/protocol/11-media.md section 11.5.
 
 import { createHash, randomBytes } from 'node:crypto';
-import { openDatabaseFile } from '../storage/database-file.ts';
+import { openLiveDatabase } from '../storage/database-writer.ts';
 
 export type UploadQuota = {
   /** Bytes of one person's uploads that have not expired, begun ones at their full size. */
@@ -23,25 +23,26 @@ export type Upload = {
   readonly expiresAtMs: number;
 };
 
+export type UploadCreation =
+  | { readonly kind: 'created'; readonly id: string; readonly upload: Upload }
+  | { readonly kind: 'quota-used-up' };
+
+/** What changes is on the disk when it resolves; a DatabaseWriteError says that it isn't. */
 export type Uploads = {
   /** Reserves the whole size. The id has 256 random bits: who knows it may read the file. */
-  readonly create: (
-    owner: string,
-    sizeBytes: number,
-    expiresAtMs: number,
-  ) => { readonly kind: 'created'; readonly id: string; readonly upload: Upload } | { readonly kind: 'quota-used-up' };
+  readonly create: (owner: string, sizeBytes: number, expiresAtMs: number) => Promise<UploadCreation>;
   /** By the identifier in the URL; undefined when it is unknown or has expired. */
   readonly find: (id: string) => Upload | undefined;
   /** False when it was removed meanwhile. */
-  readonly advance: (name: string, offsetBytes: number, complete: boolean, expiresAtMs: number) => boolean;
-  readonly remove: (name: string) => void;
+  readonly advance: (name: string, offsetBytes: number, complete: boolean, expiresAtMs: number) => Promise<boolean>;
+  readonly remove: (name: string) => Promise<void>;
   /** What uploads that have begun have still to send. */
   readonly promisedBytes: () => number;
   /** Names that have expired, at most `limit`. */
   readonly expired: (limit: number) => readonly string[];
   readonly has: (name: string) => boolean;
-  readonly removeAllOf: (owner: string) => readonly string[];
-  readonly close: () => void;
+  readonly removeAllOf: (owner: string) => Promise<readonly string[]>;
+  readonly close: () => Promise<void>;
 };
 
 const versions = [
@@ -56,35 +57,34 @@ const versions = [
   'CREATE INDEX uploads_begun ON uploads (expires_at_ms, size_bytes, offset_bytes) WHERE complete = 0',
 ];
 
+export const uploadsVersion = versions.length;
+
+/** In one statement, so that of two at once only those succeed that fit together. */
+const insert = `INSERT INTO uploads SELECT ?1, ?2, ?3, 0, 0, ?4 FROM (
+    SELECT count(*) AS uploads, coalesce(sum(size_bytes), 0) AS bytes FROM uploads WHERE owner = ?2 AND expires_at_ms > ?5
+  ) WHERE uploads < ?6 AND bytes + ?3 <= ?7`;
+
 /** Opens the file, made with mode 0600. Throws a DatabaseVersionError on a file of a later version. */
 export function openUploads(path: string, quota: UploadQuota, nowMs: () => number): Uploads {
-  const database = openDatabaseFile(path, 'media', versions);
-  const used = database.prepare(
-    'SELECT count(*) AS uploads, coalesce(sum(size_bytes), 0) AS bytes FROM uploads WHERE owner = ? AND expires_at_ms > ?',
-  );
-  const insert = database.prepare('INSERT INTO uploads VALUES (?, ?, ?, 0, 0, ?)');
-  const select = database.prepare(`SELECT name, owner, size_bytes AS sizeBytes, offset_bytes AS offsetBytes, complete,
+  const { reads, write, close } = openLiveDatabase(path, 'media', versions);
+  const select = reads.prepare(`SELECT name, owner, size_bytes AS sizeBytes, offset_bytes AS offsetBytes, complete,
     expires_at_ms AS expiresAtMs FROM uploads WHERE name = ? AND expires_at_ms > ?`);
-  const update = database.prepare(
-    'UPDATE uploads SET offset_bytes = ?, complete = ?, expires_at_ms = ? WHERE name = ? AND complete = 0',
-  );
-  const remove = database.prepare('DELETE FROM uploads WHERE name = ?');
-  const expired = database.prepare('SELECT name FROM uploads WHERE expires_at_ms <= ? LIMIT ?');
-  const known = database.prepare('SELECT 1 FROM uploads WHERE name = ?');
-  const removeAll = database.prepare('DELETE FROM uploads WHERE owner = ? RETURNING name');
-  const promised = database.prepare(
+  const expired = reads.prepare('SELECT name FROM uploads WHERE expires_at_ms <= ? LIMIT ?');
+  const known = reads.prepare('SELECT 1 FROM uploads WHERE name = ?');
+  const promised = reads.prepare(
     'SELECT coalesce(sum(size_bytes - offset_bytes), 0) AS bytes FROM uploads WHERE complete = 0 AND expires_at_ms > ?',
   );
-  const namesOf = (rows: readonly Record<string, unknown>[]): string[] => rows.map(row => String(row['name']));
+  const namesOf = (rows: readonly Readonly<Record<string, unknown>>[]): string[] =>
+    rows.map(row => String(row['name']));
 
   return {
-    create(owner, sizeBytes, expiresAtMs) {
-      // One process, and nothing waits between the question and the answer: no other upload comes between.
-      const { uploads, bytes } = used.get(owner, nowMs()) as { uploads: number; bytes: number };
-      if (uploads >= quota.uploadsPerUser || bytes + sizeBytes > quota.bytesPerUser) return { kind: 'quota-used-up' };
+    async create(owner, sizeBytes, expiresAtMs) {
       const id = randomBytes(32).toString('base64url');
       const name = nameOf(id);
-      insert.run(name, owner, sizeBytes, expiresAtMs);
+      const { uploadsPerUser, bytesPerUser } = quota;
+      const values = [name, owner, sizeBytes, expiresAtMs, nowMs(), uploadsPerUser, bytesPerUser];
+      const [written] = await write({ sql: insert, values });
+      if (written?.changes !== 1) return { kind: 'quota-used-up' };
       return {
         kind: 'created',
         id,
@@ -95,14 +95,23 @@ export function openUploads(path: string, quota: UploadQuota, nowMs: () => numbe
       const row = select.get(nameOf(id), nowMs()) as (Omit<Upload, 'complete'> & { complete: number }) | undefined;
       return row === undefined ? undefined : { ...row, complete: row.complete === 1 };
     },
-    advance: (name, offsetBytes, complete, expiresAtMs) =>
-      update.run(offsetBytes, complete ? 1 : 0, expiresAtMs, name).changes === 1,
-    remove: name => void remove.run(name),
+    async advance(name, offsetBytes, complete, expiresAtMs) {
+      const [written] = await write({
+        sql: 'UPDATE uploads SET offset_bytes = ?, complete = ?, expires_at_ms = ? WHERE name = ? AND complete = 0',
+        values: [offsetBytes, complete ? 1 : 0, expiresAtMs, name],
+      });
+      return written?.changes === 1;
+    },
+    remove: async name => void (await write({ sql: 'DELETE FROM uploads WHERE name = ?', values: [name] })),
     promisedBytes: () => Number(promised.get(nowMs())?.['bytes']),
     expired: limit => namesOf(expired.all(nowMs(), limit)),
     has: name => known.get(name) !== undefined,
-    removeAllOf: owner => namesOf(removeAll.all(owner)),
-    close: () => database.close(),
+    async removeAllOf(owner) {
+      const sql = 'DELETE FROM uploads WHERE owner = ? RETURNING name';
+      const [written] = await write({ sql, values: [owner], returning: true });
+      return namesOf(written?.rows ?? []);
+    },
+    close,
   };
 }
 

@@ -22,9 +22,8 @@ export function openDatabaseFile(path: string, name: string, steps: readonly str
     closeSync(openSync(path, 'a', 0o600));
     chmodSync(path, 0o600);
   }
-  const database = new DatabaseSync(path);
+  const database = openWritingConnection(path);
   try {
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000;');
     if (versionOf(database) > steps.length) {
       throw new DatabaseVersionError(
         `The ${name} database is of version ${versionOf(database)}, and this program knows versions up to ` +
@@ -32,6 +31,18 @@ export function openDatabaseFile(path: string, name: string, steps: readonly str
       );
     }
     for (const [index, step] of steps.entries()) bringForward(database, step, index + 1);
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/** Opens a file that has its tables. What is committed is on the disk. */
+export function openWritingConnection(path: string): DatabaseSync {
+  const database = new DatabaseSync(path);
+  try {
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000;');
     return database;
   } catch (error) {
     database.close();

@@ -1,10 +1,10 @@
 // The provider's embedded database: opens it, makes its tables, and keeps sessions and used event ids.
-// Knows nothing of passwords, keys or HTTP. Statements touch one row each, so they run on the event loop.
+// Knows nothing of passwords, keys or HTTP. Reads touch one row each, so they run on the event loop.
 // Source: docs/protocol/03 (Provider HTTP).
 
 import { createHash, randomBytes } from 'node:crypto';
-import type { DatabaseSync } from 'node:sqlite';
-import { openDatabaseFile } from './database-file.ts';
+import { wakeUpTables } from '../wake-ups/push-store.ts';
+import { type LiveDatabase, openLiveDatabase } from './database-writer.ts';
 
 export const sessionLimits = { lifetimeMs: 30 * 86_400_000, maxPerUser: 32 };
 
@@ -22,43 +22,51 @@ const versions = [
     issuer TEXT NOT NULL, jti TEXT NOT NULL, expires_at_ms INTEGER NOT NULL, PRIMARY KEY (issuer, jti)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX event_ids_end ON event_ids (expires_at_ms)`,
+  wakeUpTables,
 ];
 
+export const providerDatabaseVersion = versions.length;
+
 /** Opens the file, made with mode 0600, or `:memory:`. Throws a DatabaseVersionError on a file of a later version. */
-export function openProviderDatabase(path: string): DatabaseSync {
-  return openDatabaseFile(path, 'provider', versions);
+export function openProviderDatabase(path: string): LiveDatabase {
+  return openLiveDatabase(path, 'provider', versions);
 }
 
+/** What changes is on the disk when it resolves; a DatabaseWriteError says that it isn't. */
 export type Sessions = {
   /** Begins a session: 256 random bits as base64url, of which only the hash is kept. The oldest beyond 32 end. */
-  readonly begin: (identifier: string) => string;
+  readonly begin: (identifier: string) => Promise<string>;
   /** Whose session this is; `undefined` when there is none or it has ended. */
   readonly find: (token: string) => string | undefined;
-  readonly end: (token: string) => void;
+  readonly end: (token: string) => Promise<void>;
   /** Ends all sessions of one person: password changed, account closed. */
-  readonly endAll: (identifier: string) => void;
+  readonly endAll: (identifier: string) => Promise<void>;
 };
 
-export function createSessions(database: DatabaseSync, nowMs: () => number): Sessions {
-  const insert = database.prepare('INSERT INTO sessions VALUES (?, ?, ?)');
-  const trim = database.prepare(`DELETE FROM sessions WHERE token_hash IN (
-    SELECT token_hash FROM sessions WHERE identifier = ? ORDER BY expires_at_ms DESC LIMIT -1 OFFSET ?)`);
-  const select = database.prepare('SELECT identifier FROM sessions WHERE token_hash = ? AND expires_at_ms > ?');
-  const remove = database.prepare('DELETE FROM sessions WHERE token_hash = ?');
-  const removeAll = database.prepare('DELETE FROM sessions WHERE identifier = ?');
+export function createSessions({ reads, write }: LiveDatabase, nowMs: () => number): Sessions {
+  const select = reads.prepare('SELECT identifier FROM sessions WHERE token_hash = ? AND expires_at_ms > ?');
+  const trim = `DELETE FROM sessions WHERE token_hash IN (
+    SELECT token_hash FROM sessions WHERE identifier = ? ORDER BY expires_at_ms DESC LIMIT -1 OFFSET ?)`;
   return {
-    begin: identifier => {
+    begin: async identifier => {
       const token = randomBytes(32).toString('base64url');
-      trim.run(identifier, sessionLimits.maxPerUser - 1);
-      insert.run(hashOf(token), identifier, nowMs() + sessionLimits.lifetimeMs);
+      await write(
+        { sql: trim, values: [identifier, sessionLimits.maxPerUser - 1] },
+        {
+          sql: 'INSERT INTO sessions VALUES (?, ?, ?)',
+          values: [hashOf(token), identifier, nowMs() + sessionLimits.lifetimeMs],
+        },
+      );
       return token;
     },
     find: token => {
       const identifier = select.get(hashOf(token), nowMs())?.['identifier'];
       return typeof identifier === 'string' ? identifier : undefined;
     },
-    end: token => void remove.run(hashOf(token)),
-    endAll: identifier => void removeAll.run(identifier),
+    end: async token =>
+      void (await write({ sql: 'DELETE FROM sessions WHERE token_hash = ?', values: [hashOf(token)] })),
+    endAll: async identifier =>
+      void (await write({ sql: 'DELETE FROM sessions WHERE identifier = ?', values: [identifier] })),
   };
 }
 
@@ -68,15 +76,24 @@ function hashOf(token: string): Uint8Array {
 }
 
 /** Takes an event id: true for the first caller, until it expires. */
-export function createEventIds(
-  database: DatabaseSync,
-): (id: { readonly issuer: string; readonly jti: string; readonly expiresAtMs: number }) => Promise<boolean> {
-  const insert = database.prepare('INSERT INTO event_ids VALUES (?, ?, ?) ON CONFLICT DO NOTHING');
-  return async id => insert.run(id.issuer, id.jti, id.expiresAtMs).changes === 1;
+export function createEventIds({
+  write,
+}: LiveDatabase): (id: {
+  readonly issuer: string;
+  readonly jti: string;
+  readonly expiresAtMs: number;
+}) => Promise<boolean> {
+  return async ({ issuer, jti, expiresAtMs }) => {
+    const sql = 'INSERT INTO event_ids VALUES (?, ?, ?) ON CONFLICT DO NOTHING';
+    const [written] = await write({ sql, values: [issuer, jti, expiresAtMs] });
+    return written?.changes === 1;
+  };
 }
 
 /** Removes what has expired. */
-export function removeExpired(database: DatabaseSync, nowMs: number): void {
-  database.prepare('DELETE FROM sessions WHERE expires_at_ms <= ?').run(nowMs);
-  database.prepare('DELETE FROM event_ids WHERE expires_at_ms <= ?').run(nowMs);
+export async function removeExpired({ write }: LiveDatabase, nowMs: number): Promise<void> {
+  await write(
+    { sql: 'DELETE FROM sessions WHERE expires_at_ms <= ?', values: [nowMs] },
+    { sql: 'DELETE FROM event_ids WHERE expires_at_ms <= ?', values: [nowMs] },
+  );
 }

@@ -1,6 +1,16 @@
 // Databases of version 0.1.0 come forward with all they hold; one process per folder; a backup of a provider that runs.
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -9,7 +19,7 @@ import { createSqliteDirectory } from '../directory/sqlite-directory.ts';
 import { openUploads } from '../media-origin/uploads.ts';
 import { createProvider, type Provider } from '../provider.ts';
 import { createEventIds, createSessions, openProviderDatabase } from './provider-database.ts';
-import { backupProvider } from './backup.ts';
+import { backupProvider, restoreProvider } from './backup.ts';
 import { BackupError } from './database-copy.ts';
 import { DatabaseVersionError, openDatabaseFile, versionOf } from './database-file.ts';
 import { FolderInUseError, lockDataFolder } from './folder-lock.ts';
@@ -36,10 +46,10 @@ test('the provider database of 0.1.0 opens with its people, sessions and used ev
   assert.equal(createSessions(database, now).find('0oDoQjdmum559jAC8OZkwJUcPkgT_VZUcy9h1FXeyDE'), 'mia');
   const event = { issuer: 'https://citadel.example', jti: 'A'.repeat(16), expiresAtMs: nowMs + 1 };
   assert.equal(await createEventIds(database)(event), false);
-  database.close();
+  await database.close();
 });
 
-test('the media database of 0.1.0 comes forward with whole and begun uploads', () => {
+test('the media database of 0.1.0 comes forward with whole and begun uploads', async () => {
   const file = join(newFolder(), 'media.sqlite');
   copyFileSync(released('media'), file);
   for (let round = 0; round < 2; round++) {
@@ -47,7 +57,7 @@ test('the media database of 0.1.0 comes forward with whole and begun uploads', (
     assert.equal(uploads.find('9kxKQki4rHLoz8iPjfoqXX3JL-BmNgPh5vHagnQmPzc')?.complete, true);
     assert.equal(uploads.find('lBGFrIkTOLO1DnpMiUkbB1eTohqnVvy6hjcRQJQn2D0')?.offsetBytes, 2_000);
     assert.equal(uploads.promisedBytes(), 3_000);
-    uploads.close();
+    await uploads.close();
   }
 });
 
@@ -104,16 +114,55 @@ test('a backup of a running provider is a provider: the same people and keys', a
   const writing = provider.directory.register?.('otto', 'correct horse');
   const { files } = await backupProvider(folder, target);
   await writing;
-  assert.deepEqual(files, ['provider.sqlite', join('media', 'media.sqlite'), 'signing-keys.json']);
-  for (const file of files) assert.equal(statSync(join(target, file)).mode & 0o777, 0o600);
+  const paths = files.map(file => file.path);
+  assert.deepEqual(paths, ['provider.sqlite', 'media/media.sqlite', 'signing-keys.json']);
+  for (const file of [...paths, 'backup.json']) assert.equal(statSync(join(target, file)).mode & 0o777, 0o600);
   await provider.directory.register?.('late', 'correct horse');
   const keys = provider.keySet();
   await provider.close();
-  const restored = await running(target);
+  await assert.rejects(restoreProvider(target, folder), /is not empty/);
+  const home = join(newFolder(), 'restored');
+  await restoreProvider(target, home);
+  const restored = await running(home);
   assert.deepEqual(restored.keySet(), keys);
   assert.equal(await restored.directory.exists('mia'), true);
   assert.equal(await restored.directory.exists('late'), false);
   await restored.close();
+});
+
+test('a backup that was changed, is none or is newer makes nothing', async () => {
+  const folder = newFolder();
+  await (await running(folder)).close();
+  const backup = join(newFolder(), 'copy');
+  await backupProvider(folder, backup);
+  const home = join(newFolder(), 'restored');
+  const codeOf = async (): Promise<unknown> => {
+    const code = await restoreProvider(backup, home).catch((error: unknown) =>
+      error instanceof BackupError ? error.code : error,
+    );
+    assert.equal(existsSync(home), false);
+    assert.equal(existsSync(`${home}.part`), false);
+    return code;
+  };
+  const file = join(backup, 'provider.sqlite');
+  const newer = new DatabaseSync(file);
+  newer.exec('PRAGMA user_version = 99');
+  newer.close();
+  assert.equal(await codeOf(), 'backup-damaged');
+  const manifest = join(backup, 'backup.json');
+  const text = readFileSync(manifest, 'utf8');
+  const bytes = readFileSync(file);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const honest = JSON.parse(text) as { files: { path: string; sha256: string; sizeBytes: number }[] };
+  const files = honest.files.map(each =>
+    each.path === 'provider.sqlite' ? { ...each, sha256, sizeBytes: bytes.length } : each,
+  );
+  writeFileSync(manifest, JSON.stringify({ ...honest, files }));
+  assert.equal(await codeOf(), 'backup-newer');
+  writeFileSync(manifest, text.replace('provider.sqlite', '../provider.sqlite'));
+  assert.equal(await codeOf(), 'not-a-backup');
+  rmSync(manifest);
+  assert.equal(await codeOf(), 'not-a-backup');
 });
 
 test('a backup overwrites nothing, and says when there is nothing to copy or the copy is damaged', async () => {
@@ -130,7 +179,8 @@ test('a backup overwrites nothing, and says when there is nothing to copy or the
   const broken = newFolder();
   mkdirSync(join(broken, 'media'));
   const file = join(broken, 'provider.sqlite');
-  const database = openProviderDatabase(file);
+  await openProviderDatabase(file).close();
+  const database = new DatabaseSync(file);
   database.exec("INSERT INTO users VALUES ('mia', 'x', 0)");
   // An index that no longer agrees with its table.
   database.enableDefensive(false);

@@ -1,90 +1,183 @@
-// A push service that fails, hangs, and is overrun; each wake-up still gets there, or is told to come later.
+// A push service that fails, hangs, asks for pauses and is overrun, and a process that is killed; each wake-up still gets
+// there, is told to come later, or can be looked at.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { createPushQueue, defaultPushQueueLimits, type PushQueue, type WakeUpHook } from './push-queue.ts';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { openProviderDatabase } from '../storage/provider-database.ts';
+import {
+  createPushQueue,
+  defaultPushQueueLimits,
+  PushLater,
+  type PushQueue,
+  type PushQueueLimits,
+  type WakeUpHook,
+} from './push-queue.ts';
+import { createPushStore, maxGivenUp } from './push-store.ts';
 
-function queue(
-  hook: WakeUpHook,
-  change: Partial<typeof defaultPushQueueLimits> = {},
-): { queue: PushQueue; log: string[] } {
+const folder = mkdtempSync(join(tmpdir(), 'drawbridge-pushes-'));
+const open: { close: () => Promise<void> }[] = [];
+after(async () => {
+  for (const each of open.reverse()) await each.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+type Under = { readonly pushes: PushQueue; readonly log: string[]; readonly at: (event: string) => Promise<void> };
+
+function under(hook: WakeUpHook, change: Partial<PushQueueLimits> = {}, path = ':memory:'): Under {
+  const database = openProviderDatabase(path);
   const log: string[] = [];
-  const limits = { ...defaultPushQueueLimits, firstPauseMs: 1, maxPauseMs: 4, ...change };
-  return {
-    queue: createPushQueue({ hook, limits, random: () => 0.5, log: (event, code) => log.push(`${event} ${code}`) }),
-    log,
-  };
+  const waiting: { event: string; resolve: () => void }[] = [];
+  const pushes = createPushQueue({
+    store: createPushStore(database),
+    hook,
+    limits: { ...defaultPushQueueLimits, firstPauseMs: 1, maxPauseMs: 4, ...change },
+    random: () => 0.5,
+    nowMs: Date.now,
+    log: (event, code) => {
+      log.push(`${event} ${code}`);
+      for (const each of waiting) if (each.event === event) each.resolve();
+    },
+  });
+  open.push(database, pushes);
+  const at = (event: string): Promise<void> => new Promise(resolve => waiting.push({ event, resolve }));
+  return { pushes, log, at };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise(resolve => setTimeout(resolve, 2));
 }
 
 test('a failing push service is tried again until it takes the wake-up', async () => {
-  const { promise, resolve } = Promise.withResolvers<void>();
   let tries = 0;
-  const { queue: pushes, log } = queue(async identifier => {
+  const { pushes, log } = under(async identifier => {
     assert.equal(identifier, 'mia');
     if (++tries < 4) throw new Error('not now');
-    resolve();
   });
-  pushes.add('mia', 'citadel');
-  await promise;
-  await pushes.close();
+  await pushes.add('mia', 'citadel');
+  await until(() => pushes.report().waiting === 0);
   assert.equal(tries, 4);
   assert.deepEqual(log, []);
+  const counts = { waiting: 0, taken: 1, failed: 3, gaveUp: 0, turnedAway: 0, givenUp: [] };
+  assert.deepEqual(pushes.report(), counts);
 });
 
-test('a hook that throws at once or never ends is given up after its tries, said so, and makes room', async () => {
-  for (const hook of [
-    () => {
-      throw new Error('broken');
-    },
-    () => new Promise<void>(() => {}),
-  ]) {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const log: string[] = [];
-    const limits = { ...defaultPushQueueLimits, firstPauseMs: 1, maxPauseMs: 2, timeoutMs: 5, attempts: 3 };
-    const pushes = createPushQueue({
-      hook,
-      limits: { ...limits, maxPerGatekeeper: 1 },
-      random: () => 0,
-      log: (event, code) => {
-        log.push(`${event} ${code}`);
-        resolve();
-      },
-    });
-    pushes.add('mia', 'citadel');
-    assert.equal(pushes.isFull('citadel'), true);
-    await promise;
-    await pushes.close();
+test('a hook that throws at once or never ends is given up, said so, kept to look at, and tried again when asked', async () => {
+  for (const [reason, hook] of [
+    ['failed', () => assert.fail('broken')],
+    ['timed-out', () => new Promise<void>(() => {})],
+    ['failed', () => Promise.reject()],
+  ] as const) {
+    let works = false;
+    const limits = { timeoutMs: 5, attempts: 3, maxPerGatekeeper: 1 };
+    const { pushes, log, at } = under(() => (works ? undefined : hook()), limits);
+    const gaveUp = at('wake-up-hook-failed');
+    await pushes.add('mia', 'citadel');
+    await assert.rejects(pushes.add('otto', 'citadel'), /too many wake-ups/);
+    await gaveUp;
     assert.deepEqual(log, ['wake-up-hook-failed gave-up']);
-    assert.equal(pushes.isFull('citadel'), false);
+    const { givenUp, waiting, turnedAway } = pushes.report();
+    assert.deepEqual([waiting, turnedAway], [0, 1]);
+    const [one] = givenUp;
+    assert.deepEqual([one?.identifier, one?.gatekeeper, one?.attempts, one?.reason], ['mia', 'citadel', 3, reason]);
+    works = true;
+    assert.equal(await pushes.retryGivenUp(), 1);
+    await until(() => pushes.report().taken === 1);
+    assert.deepEqual(pushes.report().givenUp, []);
   }
 });
 
-test('one gatekeeper fills its share and no other', async () => {
+test('a push service that says when to come again is not asked before', async () => {
+  const times: number[] = [];
+  const { pushes } = under(() => {
+    times.push(performance.now());
+    if (times.length === 1) throw new PushLater(60);
+  });
+  await pushes.add('mia', 'citadel');
+  await until(() => pushes.report().taken === 1);
+  assert.ok(times[1]! - times[0]! >= 55, 'the pause that was asked for is longer than its own');
+});
+
+test('one gatekeeper fills its share and no other, also in one moment', async () => {
   const { promise: hold, resolve: release } = Promise.withResolvers<void>();
-  const { queue: pushes } = queue(() => hold, { maxPerGatekeeper: 3, atOnce: 1 });
-  for (const identifier of ['a', 'b', 'c']) pushes.add(identifier, 'loud');
-  assert.equal(pushes.isFull('loud'), true);
-  assert.equal(pushes.isFull('quiet'), false);
+  const { pushes } = under(() => hold, { maxPerGatekeeper: 3, atOnce: 1 });
+  const adding = await Promise.allSettled(['a', 'b', 'c', 'd'].map(each => pushes.add(each, 'loud')));
+  assert.deepEqual(
+    adding.map(each => each.status),
+    ['fulfilled', 'fulfilled', 'fulfilled', 'rejected'],
+  );
+  assert.equal(await pushes.add('a', 'quiet'), true);
   release();
-  await pushes.close();
+  await until(() => pushes.report().taken === 4);
 });
 
 test('wake-ups that wait for the same person are one; one that comes during a push is another', async () => {
-  const done = Promise.withResolvers<void>();
   const first = Promise.withResolvers<void>();
   const woken: string[] = [];
-  const { queue: pushes } = queue(
+  const { pushes } = under(
     async identifier => {
       woken.push(identifier);
       if (woken.length === 1) await first.promise;
-      if (woken.length === 3) done.resolve();
     },
     { atOnce: 1 },
   );
-  pushes.add('mia', 'citadel');
-  for (let n = 0; n < 5; n++) pushes.add('mia', 'citadel');
-  pushes.add('otto', 'citadel');
+  await pushes.add('mia', 'citadel');
+  await until(() => woken.length === 1);
+  await pushes.add('otto', 'citadel');
+  for (let n = 0; n < 5; n++) await pushes.add('mia', 'citadel');
+  assert.equal(pushes.report().waiting, 2);
   first.resolve();
-  await done.promise;
-  await pushes.close();
-  assert.deepEqual(woken, ['mia', 'mia', 'otto']);
+  await until(() => pushes.report().waiting === 0);
+  assert.deepEqual(woken.toSorted(), ['mia', 'mia', 'otto']);
+});
+
+test('an event is used up together with its wake-up, and only then', async () => {
+  const woken: string[] = [];
+  const { pushes } = under(identifier => void woken.push(identifier));
+  const event = { issuer: 'citadel', jti: 'A'.repeat(16), expiresAtMs: Date.now() + 60_000 };
+  const all = await Promise.all(Array.from({ length: 5 }, () => pushes.add('mia', 'citadel', event)));
+  assert.deepEqual(all.filter(Boolean), [true]);
+  await until(() => pushes.report().waiting === 0);
+  assert.deepEqual(woken, ['mia']);
+});
+
+test('what was given up is kept within a bound, the latest', async () => {
+  const { pushes } = under(() => assert.fail('broken'), { attempts: 1, atOnce: 500 });
+  const count = maxGivenUp + 5;
+  for (let n = 0; n < count; n++) await pushes.add(`user ${n}`, 'citadel');
+  await until(() => pushes.report().gaveUp === count);
+  assert.equal(pushes.report().givenUp.length, maxGivenUp);
+});
+
+test('a clock that is set back holds nothing up', async () => {
+  const database = openProviderDatabase(':memory:');
+  open.push(database);
+  const store = createPushStore(database);
+  await store.add('mia', 'citadel', Date.now() + 30 * 86_400_000);
+  const taken = Promise.withResolvers<void>();
+  const pushes = createPushQueue({
+    ...{ store, hook: () => taken.resolve(), limits: defaultPushQueueLimits, log: () => {} },
+    ...{ random: Math.random, nowMs: Date.now },
+  });
+  open.push(pushes);
+  await taken.promise;
+});
+
+test('what was accepted survives kill -9: the next process wakes them, once each', async () => {
+  const path = join(folder, 'killed.sqlite');
+  const program = fileURLToPath(new URL('../testing/push-child.ts', import.meta.url));
+  const child = spawn(process.execPath, ['--conditions=drawbridge-source', program, path], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(child.stdout, 'data');
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  const woken: string[] = [];
+  const { pushes } = under(identifier => void woken.push(identifier), {}, path);
+  await until(() => pushes.report().waiting === 0);
+  assert.deepEqual(woken.toSorted(), ['anna', 'mia', 'otto']);
 });

@@ -1,9 +1,29 @@
 // Hands verified wake-ups to the provider's own push service: a few at a time, again after a growing pause when it fails, and
-// never more than a bounded number. Knows nothing of push services, tokens or streams.
+// never more than a bounded number. They wait in a store: what was added survives a killed process.
+// Knows nothing of push services, tokens or streams.
 // Source: docs/protocol/03 (Wake-up); docs/operations/running-a-provider.md.
+
+import type { GivenUpWakeUp, KeptWakeUp, PushStore, UsedEvent } from './push-store.ts';
 
 /** Called for each wake-up; a rejection means "try again". A wake-up may come twice, and says nothing but "connect". */
 export type WakeUpHook = (identifier: string, gatekeeper: string) => unknown;
+
+/** Thrown by a hook whose push service says when to come again (`Retry-After`). */
+export class PushLater extends Error {
+  readonly afterMs: number;
+  constructor(afterMs: number) {
+    super('the push service wants to be asked later');
+    this.afterMs = Number.isFinite(afterMs) ? Math.max(0, afterMs) : defaultAskedPauseMs;
+  }
+
+  /** From a `Retry-After` header: seconds, or a date (RFC 9110 section 10.2.3); a minute when it is neither. */
+  static fromHeader(header: string | undefined, nowMs: number): PushLater {
+    const text = header ?? '';
+    return new PushLater(/^[0-9]{1,9}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - nowMs);
+  }
+}
+
+const defaultAskedPauseMs = 60_000;
 
 export type PushQueueLimits = {
   readonly atOnce: number;
@@ -13,116 +33,199 @@ export type PushQueueLimits = {
   /** Before the second try; doubled for each further one, and up to half of it is random. */
   readonly firstPauseMs: number;
   readonly maxPauseMs: number;
+  /** The longest pause that a push service may ask for. */
+  readonly maxAskedPauseMs: number;
   /** A try that takes longer has failed. */
   readonly timeoutMs: number;
+  /** At least so often it is looked what is due: another process may have added some. */
+  readonly lookEveryMs: number;
 };
 
 export const defaultPushQueueLimits: PushQueueLimits = {
   atOnce: 32,
   maxPerGatekeeper: 10_000,
-  attempts: 7,
+  attempts: 12,
   firstPauseMs: 1_000,
-  maxPauseMs: 60_000,
+  maxPauseMs: 600_000,
+  maxAskedPauseMs: 3_600_000,
   timeoutMs: 30_000,
+  lookEveryMs: 60_000,
 };
 
 export type PushQueueOptions = {
+  readonly store: PushStore;
   readonly hook: WakeUpHook;
   readonly limits: PushQueueLimits;
   readonly log: (event: string, code: string) => void;
   /** 0 up to but not including 1. */
   readonly random: () => number;
+  readonly nowMs: () => number;
+};
+
+/** What became of wake-ups since the start, and what is there now. */
+export type WakeUpReport = {
+  readonly waiting: number;
+  readonly taken: number;
+  /** Tries that failed and are made again. */
+  readonly failed: number;
+  /** Given up since the start; the latest of all are `givenUp`. */
+  readonly gaveUp: number;
+  /** For which there was no room: the gatekeeper comes again. */
+  readonly turnedAway: number;
+  readonly givenUp: readonly GivenUpWakeUp[];
 };
 
 export type PushQueue = {
-  /** Whether wake-ups of this gatekeeper should come later. */
-  readonly isFull: (gatekeeper: string) => boolean;
-  /** One that is the same as a waiting one adds nothing. */
-  readonly add: (identifier: string, gatekeeper: string) => void;
-  /** Forgets what waits, and lets what is tried end. */
+  /**
+   * On the disk when it resolves. `event` is used up together with it; false when it was before. Rejects when too many of
+   * the gatekeeper wait already, or when it can't be written: then nothing was used up.
+   */
+  readonly add: (identifier: string, gatekeeper: string, event?: UsedEvent) => Promise<boolean>;
+  readonly report: () => WakeUpReport;
+  /** Tries everything again that was given up. Gives their number. */
+  readonly retryGivenUp: () => Promise<number>;
+  /** Keeps what waits, and lets what is tried end. */
   readonly close: () => Promise<void>;
 };
 
-type Entry = { readonly key: string; readonly identifier: string; readonly gatekeeper: string; attempt: number };
+export function createPushQueue(options: PushQueueOptions): PushQueue {
+  const queue = new Pushes(options);
+  queue.pump();
+  return queue;
+}
 
-export function createPushQueue({ hook, limits, log, random }: PushQueueOptions): PushQueue {
-  const ready: Entry[] = [];
-  /** Waiting or in a pause, by person and gatekeeper; not those being tried, since a newer wake-up comes after them. */
-  const waiting = new Set<string>();
-  const counts = new Map<string, number>();
-  const pauses = new Set<NodeJS.Timeout>();
-  const running = new Set<Promise<void>>();
-  let closed = false;
+class Pushes implements PushQueue {
+  readonly #options: PushQueueOptions;
+  readonly #waiting: Map<string, number>;
+  /** By number in the store. */
+  readonly #running = new Map<number, Promise<void>>();
+  readonly #counts = { taken: 0, failed: 0, gaveUp: 0, turnedAway: 0 };
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
 
-  function count(gatekeeper: string, by: 1 | -1): void {
-    const left = (counts.get(gatekeeper) ?? 0) + by;
-    if (left === 0) counts.delete(gatekeeper);
-    else counts.set(gatekeeper, left);
+  constructor(options: PushQueueOptions) {
+    this.#options = options;
+    this.#waiting = new Map(options.store.countByGatekeeper());
   }
 
-  function start(): void {
-    while (!closed && running.size < limits.atOnce) {
-      const entry = ready.shift();
-      if (entry === undefined) return;
-      waiting.delete(entry.key);
-      const attempt = tryOnce(entry).finally(() => {
-        running.delete(attempt);
-        start();
-      });
-      running.add(attempt);
+  async add(identifier: string, gatekeeper: string, event?: UsedEvent): Promise<boolean> {
+    const { store, limits, nowMs } = this.#options;
+    if (this.#closed) throw new Error('the queue of wake-ups is closed');
+    if ((this.#waiting.get(gatekeeper) ?? 0) >= limits.maxPerGatekeeper) {
+      this.#counts.turnedAway++;
+      throw new Error('too many wake-ups of this gatekeeper wait for the push service');
     }
-  }
-
-  async function tryOnce(entry: Entry): Promise<void> {
+    // Counted before it is written: a burst that comes in one moment finds the limit too.
+    this.#count(gatekeeper, 1);
+    let added: Awaited<ReturnType<PushStore['add']>> | undefined;
     try {
-      await within(limits.timeoutMs, async () => void (await hook(entry.identifier, entry.gatekeeper)));
-      count(entry.gatekeeper, -1);
+      added = await store.add(identifier, gatekeeper, nowMs(), event);
+    } finally {
+      if (added !== 'added') this.#count(gatekeeper, -1);
+    }
+    this.pump();
+    return added !== 'repeated';
+  }
+
+  report(): WakeUpReport {
+    const waiting = [...this.#waiting.values()].reduce((sum, count) => sum + count, 0);
+    return { waiting, ...this.#counts, givenUp: this.#options.store.givenUp() };
+  }
+
+  async retryGivenUp(): Promise<number> {
+    const { store, nowMs } = this.#options;
+    const revived = await store.revive(nowMs());
+    this.#waiting.clear();
+    for (const [gatekeeper, count] of store.countByGatekeeper()) this.#waiting.set(gatekeeper, count);
+    this.pump();
+    return revived;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await Promise.all(this.#running.values());
+  }
+
+  /** Starts what is due, and looks again when the next one is. */
+  pump(): void {
+    const { store, limits, nowMs } = this.#options;
+    if (this.#closed) return;
+    clearTimeout(this.#timer);
+    const now = nowMs();
+    for (const wakeUp of store.due(now, now + limits.maxAskedPauseMs, 2 * limits.atOnce)) {
+      if (this.#running.size >= limits.atOnce) return;
+      if (!this.#running.has(wakeUp.id)) this.#start(wakeUp);
+    }
+    const nextMs = (store.nextAtMs(now) ?? Number.POSITIVE_INFINITY) - now;
+    this.#timer = setTimeout(() => this.pump(), Math.min(nextMs, limits.lookEveryMs));
+    this.#timer.unref();
+  }
+
+  #start(wakeUp: KeptWakeUp): void {
+    const attempt = this.#attempt(wakeUp).finally(() => {
+      this.#running.delete(wakeUp.id);
+      this.pump();
+    });
+    this.#running.set(wakeUp.id, attempt);
+  }
+
+  async #attempt(wakeUp: KeptWakeUp): Promise<void> {
+    const { hook, limits, log } = this.#options;
+    let failure: unknown;
+    try {
+      await within(limits.timeoutMs, async () => void (await hook(wakeUp.identifier, wakeUp.gatekeeper)));
+    } catch (error) {
+      failure = error ?? new Error('the hook rejected with nothing');
+    }
+    try {
+      await (failure === undefined ? this.#took(wakeUp) : this.#failed(wakeUp, failure));
     } catch {
-      entry.attempt++;
-      // A newer one for the same person waits: it does this one's work.
-      if (waiting.has(entry.key)) return count(entry.gatekeeper, -1);
-      if (entry.attempt < limits.attempts && !closed) return pause(entry);
-      log('wake-up-hook-failed', 'gave-up');
-      count(entry.gatekeeper, -1);
+      if (this.#closed) return;
+      // It is still there, and would be tried at once: the disk and the push service get a pause.
+      log('wake-up-queue-failed', 'storage-failed');
+      await new Promise(resolve => setTimeout(resolve, limits.firstPauseMs).unref());
     }
   }
 
-  function pause(entry: Entry): void {
-    waiting.add(entry.key);
-    const longMs = Math.min(limits.maxPauseMs, limits.firstPauseMs * 2 ** (entry.attempt - 1));
-    const timer = setTimeout(
-      () => {
-        pauses.delete(timer);
-        ready.push(entry);
-        start();
-      },
-      longMs * (1 - random() / 2),
-    );
-    timer.unref();
-    pauses.add(timer);
+  async #took(wakeUp: KeptWakeUp): Promise<void> {
+    this.#counts.taken++;
+    if (await this.#options.store.remove(wakeUp)) this.#count(wakeUp.gatekeeper, -1);
   }
 
-  return {
-    isFull: gatekeeper => (counts.get(gatekeeper) ?? 0) >= limits.maxPerGatekeeper,
-    add(identifier, gatekeeper) {
-      const key = `${gatekeeper} ${identifier}`;
-      if (closed || waiting.has(key)) return;
-      waiting.add(key);
-      count(gatekeeper, 1);
-      ready.push({ key, identifier, gatekeeper, attempt: 0 });
-      start();
-    },
-    async close() {
-      closed = true;
-      for (const timer of pauses) clearTimeout(timer);
-      await Promise.all(running);
-    },
-  };
+  async #failed(wakeUp: KeptWakeUp, failure: unknown): Promise<void> {
+    const { store, limits, log, nowMs, random } = this.#options;
+    if (wakeUp.attempts + 1 >= limits.attempts) {
+      await store.giveUp(wakeUp, reasonOf(failure), nowMs());
+      this.#counts.gaveUp++;
+      this.#count(wakeUp.gatekeeper, -1);
+      log('wake-up-hook-failed', 'gave-up');
+      return;
+    }
+    this.#counts.failed++;
+    const ownMs = Math.min(limits.maxPauseMs, limits.firstPauseMs * 2 ** wakeUp.attempts) * (1 - random() / 2);
+    const askedMs = failure instanceof PushLater ? Math.min(limits.maxAskedPauseMs, failure.afterMs) : 0;
+    await store.postpone(wakeUp, nowMs() + Math.max(ownMs, askedMs));
+  }
+
+  #count(gatekeeper: string, by: 1 | -1): void {
+    const left = (this.#waiting.get(gatekeeper) ?? 0) + by;
+    if (left <= 0) this.#waiting.delete(gatekeeper);
+    else this.#waiting.set(gatekeeper, left);
+  }
+}
+
+class HookTooSlow extends Error {}
+
+/** A word of a closed set: a message may hold a device's token. */
+function reasonOf(failure: unknown): string {
+  if (failure instanceof HookTooSlow) return 'timed-out';
+  return failure instanceof PushLater ? 'asked-for-later' : 'failed';
 }
 
 async function within(ms: number, work: () => Promise<void>): Promise<void> {
   const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error('the hook took too long')), ms);
+  const timer = setTimeout(() => reject(new HookTooSlow('the hook took too long')), ms);
   try {
     await Promise.race([work(), late]);
   } finally {

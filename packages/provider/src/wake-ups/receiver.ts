@@ -30,7 +30,11 @@ export type WakeUpReceiverOptions = {
   readonly nowMs: () => number;
   /** For key sets: only goes forward. */
   readonly monotonicMs: () => number;
-  readonly takeEventId: (id: ProofId) => Promise<boolean>;
+  /**
+   * True for the first caller with this id, until it expires. Who keeps wake-ups keeps this one, for `identifier`, in the
+   * same transaction: a crash in between would lose it. When it rejects the gatekeeper comes again.
+   */
+  readonly takeEventId: (id: ProofId, identifier: string) => Promise<boolean>;
   readonly onWakeUp: (identifier: string, gatekeeper: string) => void;
   readonly log: (event: string, code: string) => void;
 };
