@@ -1,5 +1,6 @@
-// The media origin's calls as OpenAPI paths: it speaks tus over bare node:http, so they are written down here, with the
-// errors from its own table. A test compares them with the server. Source: docs/protocol/11-media.md section 11.5.
+// The calls of the media origin as OpenAPI paths: it speaks tus over bare node:http, so they are written down here, with the
+// errors from its own table; a test compares them with the server. Knows nothing of people or storage.
+// Source: docs/protocol/11-media.md section 11.5.
 
 import { type MediaProblemCode, mediaProblems } from './media-problems.ts';
 
