@@ -21,7 +21,7 @@ export const decryptErrorTable: Readonly<
     logLevel: 'warn',
     text: 'The sender is not a valid device address, or is this device.',
   },
-  'malformed-ciphertext': { action: 'drop', logLevel: 'warn', text: 'The ciphertext is not a message of this suite.' },
+  'malformed-ciphertext': { action: 'lose', logLevel: 'warn', text: 'The ciphertext is not a message of this suite.' },
   duplicate: { action: 'drop', logLevel: 'debug', text: 'The message was read before.' },
   'replayed-prekey-message': {
     action: 'drop',
@@ -31,7 +31,7 @@ export const decryptErrorTable: Readonly<
   'no-session': { action: 'retry', logLevel: 'info', text: 'There is no session with the sending device.' },
   'unknown-prekey': { action: 'retry', logLevel: 'info', text: 'The message was encrypted for a prekey that is gone.' },
   undecryptable: { action: 'retry', logLevel: 'info', text: 'The message can not be decrypted.' },
-  'bad-padding': { action: 'drop', logLevel: 'warn', text: 'The decrypted content is not padded as the suite says.' },
+  'bad-padding': { action: 'lose', logLevel: 'warn', text: 'The decrypted content is not padded as the suite says.' },
   misbound: {
     action: 'lose',
     logLevel: 'warn',
@@ -50,8 +50,8 @@ export const decryptErrorTable: Readonly<
   },
 };
 
-/** The action for one refusal: an untrusted identity that nobody will be asked about is dropped. */
+/** The action for one refusal: of an untrusted identity that nobody will be asked about, nothing is kept. */
 export function decryptErrorAction(error: DecryptError): DecryptErrorAction {
-  if (error.code === 'untrusted-identity' && !error.awaitsAcceptance) return 'drop';
+  if (error.code === 'untrusted-identity' && !error.awaitsAcceptance) return 'lose';
   return decryptErrorTable[error.code].action;
 }

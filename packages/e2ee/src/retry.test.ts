@@ -144,7 +144,7 @@ test('bytes that are not a request are refused; nothing answers an error', async
     decryptionError,
   ]) {
     const outcome = await receive(alice, bob, { kind: 'plaintext-retry', bytes });
-    assert(outcome.kind === 'refused' && decryptErrorAction(outcome.error) === 'drop');
+    assert(outcome.kind === 'refused' && decryptErrorAction(outcome.error) === 'lose');
   }
   assert.deepEqual(readDecryptionError(new Uint8Array([1, 2, 3])), {
     ok: false,

@@ -342,7 +342,7 @@ test('an unverified identity may change: it is told, and old sessions end', asyn
   );
   const old = await receive(alice, bob.suite.local, late!);
   assert(old.kind === 'refused' && old.error.code === 'untrusted-identity', 'the old key is not the key in force');
-  assert.equal(decryptErrorAction(old.error), 'drop');
+  assert.equal(decryptErrorAction(old.error), 'lose');
   const [answer] = await send(alice, [again], text('welcome back'));
   assert.equal(content(await receive(again, alice.suite.local, answer!)), 'welcome back');
 });

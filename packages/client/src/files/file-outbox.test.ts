@@ -4,9 +4,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { systemClock } from '../clock.ts';
+import type { AttachmentPointer } from '@drawbridge/e2ee/content-attachment';
+import { type Clock, systemClock } from '../clock.ts';
+import { ClientError, type ClientErrorCode } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
-import { FileOutbox, fileOutboxLimits } from './file-outbox.ts';
+import type { MessageRecord } from '../history/message-log.ts';
+import { faultyStore } from '../testing/faulty-store.ts';
+import { FileOutbox, type FileOutboxContext, fileOutboxLimits } from './file-outbox.ts';
 import { Files } from './files.ts';
 import { MediaCopies } from './media-copies.ts';
 import { listUploads, type UploadRecord, writeUpload } from '../store/records.ts';
@@ -110,4 +114,63 @@ test('what can’t be sent at all is not accepted', async () => {
   await assert.rejects(outbox.send('1-b', { path, name: 'n'.repeat(513) }), { code: 'content-refused' });
   await assert.rejects(outbox.send('1-b', { path, signal: AbortSignal.abort() }), { code: 'cancelled' });
   assert.equal(rows().length, before);
+});
+
+test('each kind of file that can not go is recorded as failed and overtaken; a full disk is waited for', async () => {
+  for (const { id } of outbox.list()) await outbox.drop(id);
+  let isFull = false;
+  const told: ClientEvent[] = [];
+  const timers: (() => void)[] = [];
+  const faulty = faultyStore(store, access => (isFull && access === 'write' ? 'disk-full' : undefined));
+  const clock: Clock = { nowMs: Date.now, after: (_, run) => (timers.push(run), () => {}) };
+  const ends: Record<string, ClientErrorCode | 'broken' | 'sent'> = {
+    missing: 'file-unreadable',
+    changed: 'file-changed',
+    altered: 'file-altered',
+    large: 'file-too-large',
+    broken: 'broken',
+    later: 'unreachable',
+    good: 'sent',
+  };
+  const played: FileOutboxContext['files'] = {
+    look: () => assert.fail('all of them were looked at before'),
+    send({ path: name }, deliver) {
+      const end = ends[name]!;
+      if (end === 'broken') throw new TypeError('broken code');
+      if (end !== 'sent') throw new ClientError(end);
+      return deliver({} as AttachmentPointer);
+    },
+  };
+  const delivered: string[] = [];
+  const deliver: FileOutboxContext['deliver'] = async (to, _pointer, _options, within) => {
+    const done = faulty.transaction(within);
+    if (!done.ok) throw new ClientError('store-failed', { cause: done.error });
+    delivered.push(to);
+    return {} as MessageRecord;
+  };
+  const resumed = new FileOutbox({ store: faulty, files: played, clock, emit: event => told.push(event), deliver });
+  for (const name of Object.keys(ends)) {
+    put(name, { path: name, looks: 'as before', atMs: Date.now(), message: { to: `1-${name}`, words: { name } } });
+  }
+  isFull = true;
+  resumed.resume();
+  while (timers.length === 0) await new Promise(resolve => setImmediate(resolve));
+  assert.deepEqual(delivered, []);
+  assert.equal(resumed.list().length, Object.keys(ends).length, 'nothing is dropped for it');
+  isFull = false;
+  timers.pop()!();
+  while (timers.length < 1) await new Promise(resolve => setImmediate(resolve));
+  assert.deepEqual(delivered, ['1-good']);
+  assert.deepEqual(
+    resumed.list().map(({ name, state, failure }) => [name, state, failure?.code]),
+    [
+      ['missing', 'failed', 'file-unreadable'],
+      ['changed', 'failed', 'file-changed'],
+      ['altered', 'failed', 'file-altered'],
+      ['large', 'failed', 'file-too-large'],
+      ['broken', 'failed', 'protocol-error'],
+      ['later', 'waiting', undefined],
+    ],
+  );
+  resumed.close();
 });

@@ -36,7 +36,7 @@ export const fileOutboxLimits = {
 
 export type FileOutboxContext = {
   readonly store: EncryptedStore;
-  readonly files: Files;
+  readonly files: Pick<Files, 'look' | 'send'>;
   readonly clock: Clock;
   readonly emit: (event: ClientEvent) => void;
   /** Makes and queues the message; `within` runs in the transaction that does. */
@@ -247,7 +247,9 @@ export class FileOutbox {
     this.#transaction(tx => this.#forgetKept(tx));
     const tried = new Set<string>();
     for (let all = true; ; ) {
-      const next = this.#rows()?.find(
+      const rows = this.#rows();
+      if (rows === undefined) return false;
+      const next = rows.find(
         ({ id, record }) =>
           record.message !== undefined && record.message.failure === undefined && !this.#jobs.has(id) && !tried.has(id),
       );
@@ -279,14 +281,16 @@ export class FileOutbox {
       if (code !== undefined && passing.has(code)) return false;
       const { detail } = error instanceof ClientError ? error : { detail: undefined };
       const failure = { code: code ?? 'protocol-error', ...(detail === undefined ? {} : { detail }) };
-      this.#transaction(tx => {
+      const isNoted = this.#transaction(tx => {
         const now = readUpload(tx, id);
-        if (now?.message === undefined) return;
+        if (now?.message === undefined) return true;
         const { sealed: _s, preparedSha256: _p, url: _u, ...rest } = now;
         // What was begun for another text is of no use to anybody.
         const kept = code === 'file-changed' ? rest : now;
         writeUpload(tx, id, { ...kept, message: { ...now.message, failure } });
+        return true;
       });
+      if (isNoted === undefined) return false;
       emit({ kind: 'file', file: { ...file, state: 'failed', failure } });
       return true;
     } finally {

@@ -15,6 +15,7 @@ import type { MessageRecord, Posted } from './message-log.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import { readChat, readProfile, writeChat, writeProfile } from '../store/records.ts';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
+import { faultyStore } from '../testing/faulty-store.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 
 const own = `1-${'a'.repeat(26)}`;
@@ -304,4 +305,48 @@ test('history that nobody asked for is not taken in, nor that of a third device 
   // The one that was asked may begin again.
   fresh.take(1, pieces(old));
   assert.equal(fresh.events.length > length, true);
+});
+
+type HistoryPiece = Extract<Body, { kind: 'history-piece' }>;
+
+/** Until nothing more is said; on the way a piece may change. */
+function play(giving: Device, taking: Device, onTheWay: (piece: HistoryPiece) => Body): void {
+  giving.transfer.promise();
+  inStore(taking.store, tx => taking.transfer.ask(tx));
+  for (let asked = taking.out(); asked.length > 0; asked = taking.out()) {
+    giving.take(taking.deviceId, asked);
+    const given = giving.out().map(body => (body.kind === 'history-piece' ? onTheWay(body) : body));
+    taking.take(giving.deviceId, given);
+  }
+}
+
+test('history goes on past what can not be kept or read: a bad part costs itself alone', async () => {
+  const [from, to, clean] = [await newStore(), await newStore(), await newStore()];
+  fill(from, 60);
+  play(new Device(from, 1), new Device(clean, 3), piece => piece);
+  const all = (store: EncryptedStore): string[] =>
+    inStore(store, tx => listMessages(tx, own, { limit: 1_000 })).map(({ message }) => message.id);
+  // At the sender something of one message can't be read, at the receiver the row of another is refused.
+  const [refused, unread] = [all(clean).find(id => id !== hexId(17))!, hexId(17)];
+  const giving = new Device(
+    faultyStore(from, (access, table, key) =>
+      access === 'read' && table === 'expiry' && key.endsWith(unread) ? 'corrupt-row' : undefined,
+    ),
+    1,
+  );
+  const taking = new Device(
+    faultyStore(to, (access, table, key) =>
+      access === 'write' && table === 'message' && key.endsWith(refused) ? 'value-too-large' : undefined,
+    ),
+    2,
+  );
+  // A piece with an item that is no content, as a broken device would make it.
+  play(giving, taking, piece => {
+    const bad = { author: bob, chat: bob, receivedAtMs: 1, content: Uint8Array.of(1, 2, 3) };
+    return { ...piece, items: [bad, ...piece.items] };
+  });
+  assert(taking.events.some(event => event.kind === 'history' && event.finished));
+  const got = new Set(all(to));
+  const missing = all(clean).filter(id => !got.has(id));
+  assert.deepEqual(missing.sort(), [refused, unread]);
 });

@@ -170,7 +170,8 @@ export class HistoryTransfer {
     const nowMs = clock.nowMs();
     const receivedAtMs = Math.min(item.receivedAtMs, nowMs);
     const said = { author, chat: chatWith(item.chat), content: decoded.value, receivedAtMs };
-    for (const event of addSaid(tx, own, said, nowMs, true)) {
+    const taken = tx.attempt(() => addSaid(tx, own, said, nowMs, true));
+    for (const event of taken.ok ? taken.value : []) {
       if (event.kind === 'message') this.#context.noted(event.message);
     }
   }
@@ -261,7 +262,8 @@ export class HistoryTransfer {
       if (isFirst) bag.add(profileItems(tx, own));
       const rows = listChats(tx, { after: cursor.after, limit: transferLimits.rowsPerPiece });
       for (const { sequence, chat } of rows) {
-        if (!bag.add([...chatItems(chat, own), ...profileItems(tx, personOf(chat.chat))])) break;
+        const items = tx.attempt(() => [...chatItems(chat, own), ...profileItems(tx, personOf(chat.chat))]);
+        if (!bag.add(items.ok ? items.value : [])) break;
         cursor = { phase: 'chats', after: sequence };
       }
       return { items: bag.items, cursor: rows.length === 0 ? { phase: 'messages' } : cursor, done };
@@ -270,7 +272,8 @@ export class HistoryTransfer {
     const rows = listEntries(tx, { newest: true, limit: transferLimits.rowsPerPiece, ...before });
     if (rows.length === 0) return { items: bag.items, cursor: undefined, done };
     for (const { sequence, entry } of rows) {
-      if (!bag.add(entryItems(entry, own, leftSeconds(tx, entry, elapsed)))) break;
+      const items = tx.attempt(() => entryItems(entry, own, leftSeconds(tx, entry, elapsed)));
+      if (!bag.add(items.ok ? items.value : [])) break;
       cursor = { phase: 'messages', before: sequence };
       done++;
     }

@@ -66,7 +66,8 @@ class Device {
     };
     const readIdentity = refused;
     const local = { interopId: person, deviceId };
-    const suite = { name: 'signal-1', local, decrypt, readIdentity, encryptFor: refused, startSession: refused };
+    const others = { encryptFor: refused, startSession: refused, endSessions: refused };
+    const suite = { name: 'signal-1', local, decrypt, readIdentity, ...others };
     const base = { store, suite, domain, clock, emit: () => {} };
     const lists = {
       fetch: refused,

@@ -11,6 +11,7 @@ import { decideRetry, makeDecryptionError, readDecryptionError, stanzaTag } from
 import type { DecryptOutcome, DeviceAddress, E2eeSuite, IncomingCiphertext, Misbound } from '@drawbridge/e2ee/suite';
 import { attribute, type Element } from '@drawbridge/wire/element';
 import { type DeviceMessage, parseDeviceMessage, parsePlaced } from '@drawbridge/wire/envelope';
+import { parseJid } from '@drawbridge/wire/jid';
 import { parseStanzaError } from '@drawbridge/wire/stanza-error';
 import { messageType } from '@drawbridge/wire/stanza';
 import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
@@ -20,7 +21,7 @@ import { type KeyCounts, readKeyCounts } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { defaultsKey, isOn } from '../history/chat-state.ts';
-import { addFact, addSaid } from '../history/conversation.ts';
+import { addSaid } from '../history/conversation.ts';
 import { hearNumber, hearPlaced } from '../history/hearing.ts';
 import { isShown } from '../history/history.ts';
 import type { MessageRecord } from '../history/message-log.ts';
@@ -49,16 +50,20 @@ import {
 } from '../store/records.ts';
 import { addIdentityNotices, addNotice } from '../notices/notice-records.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
-import { type ChatId, chatWith, messageIdOf, personOf } from '../history/message-names.ts';
+import { type ChatId, chatWith, messageIdOf } from '../history/message-names.ts';
+import { isOfOneRow, storeFaultIn } from '../store/store-errors.ts';
+import { Unreadable } from './unreadable.ts';
 
 export const inboxLimits = {
   /** A stanza that was not sent again within this time is lost. */
   retryWaitMs: 86_400_000,
-  /** A store that fails is tried again this often, then the message stays with the gatekeeper. */
-  storeAttempts: 30,
+  /** A store that fails as a whole (a full disk) is tried again after growing pauses, as long as it takes. */
   storePauseMs: 1_000,
+  maxStorePauseMs: 30_000,
   /** A directory that can't say whose a device is is asked again this often. */
   directoryAttempts: 5,
+  /** Broken code, for one message: after this many tries it counts as a fault of that message. */
+  maxTries: 3,
   /** Rows looked at in one sweep. */
   sweepRows: 1_000,
   /** Held messages read from the store at once. */
@@ -69,7 +74,7 @@ export const inboxLimits = {
 
 export type InboxContext = {
   readonly store: EncryptedStore;
-  readonly suite: Pick<E2eeSuite, 'name' | 'local' | 'decrypt' | 'readIdentity'>;
+  readonly suite: Pick<E2eeSuite, 'name' | 'local' | 'decrypt' | 'endSessions' | 'readIdentity'>;
   readonly domain: string;
   readonly clock: Clock;
   readonly outbox: Outbox;
@@ -87,6 +92,12 @@ type Incoming = {
   readonly place?: number;
 };
 
+/** `later`: something outside can't say now. */
+type Reading =
+  | { readonly kind: 'kept' }
+  | { readonly kind: 'later' }
+  | { readonly kind: 'failed'; readonly error: unknown };
+
 /** What follows a committed transaction. */
 type Followup = { readonly events: ClientEvent[]; readonly wake: Set<string>; unlisted?: DeviceAddress };
 
@@ -98,9 +109,12 @@ export class Inbox {
    */
   #queue = Promise.resolve();
   #closed = false;
+  #endPause: (() => void) | undefined;
+  readonly #unreadable: Unreadable;
 
   constructor(context: InboxContext) {
     this.#context = context;
+    this.#unreadable = new Unreadable(context.suite.local.interopId, context.clock);
   }
 
   /** Takes a message stanza; `resolve` is called when nothing of it can be lost any more. */
@@ -122,13 +136,13 @@ export class Inbox {
       return resolve();
     }
     const message = parseDeviceMessage(el);
-    if (message.kind === 'refused') return this.#drop(`a message was malformed: ${message.code}`, resolve);
+    if (message.kind === 'refused') return this.#unparsed(el, `a message was malformed: ${message.code}`, resolve);
     const { local } = suite;
     const isOurs = message.to.local === local.interopId && message.ciphertext.deviceId === local.deviceId;
     if (!isOurs || message.to.domain !== domain || message.from.domain !== domain) {
-      return this.#drop('a message was for somebody else', resolve);
+      return this.#unparsed(undefined, 'a message was for somebody else', resolve);
     }
-    if (message.suite !== suite.name) return this.#drop('a message was of an unknown suite', resolve);
+    if (message.suite !== suite.name) return this.#unparsed(el, 'a message was of an unknown suite', resolve);
     this.#enqueue(() => this.#process(incomingOf(message)), resolve);
   }
 
@@ -157,7 +171,14 @@ export class Inbox {
   /** Reads what still waits although nothing has to be decided any more: the process ended after a person had accepted. */
   async readForgotten(): Promise<void> {
     const { suite } = this.#context;
-    for (const person of new Set(this.#heldRows(tx => listHeld(tx, undefined, {})).map(({ held }) => senderOf(held)))) {
+    const people = new Set<string>();
+    for (let after = 0; ; ) {
+      const rows = this.#heldRows(tx => listHeld(tx, undefined, { after }));
+      if (rows.length === 0) break;
+      for (const { held } of rows) people.add(senderOf(held));
+      after = rows.at(-1)!.sequence;
+    }
+    for (const person of people) {
       const identity = await suite.readIdentity(person);
       if (identity.ok && identity.value.pending === undefined && !this.#closed) this.readHeld(person);
     }
@@ -187,47 +208,121 @@ export class Inbox {
   /** Waits until what is under way is kept. Nothing is handed out afterwards. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#endPause?.();
     await this.#queue;
   }
 
   #enqueue(work: () => Promise<boolean>, resolve: () => void): void {
     this.#queue = this.#queue.then(async () => {
-      if (this.#closed) return;
-      try {
-        if (await work()) resolve();
-      } catch (cause) {
-        // Broken code must not take the stream with it: the message stays unacknowledged and is seen again.
-        this.#problem(new ClientError('protocol-error', { cause }));
+      for (let attempt = 0; !this.#closed; attempt++) {
+        try {
+          if (await work()) return resolve();
+        } catch (cause) {
+          // Broken code must take neither the stream nor what is behind it with it.
+          this.#problem(new ClientError('protocol-error', { cause }));
+          if (attempt + 1 >= inboxLimits.maxTries) return resolve();
+        }
+        await this.#pause(attempt);
       }
     });
   }
 
-  /** True when the message is kept, or needs nothing. */
+  /** True when the message is kept, or needs nothing; also when what can't be kept of it was recorded as unreadable. */
   async #process(incoming: Incoming): Promise<boolean> {
-    const { store, suite, clock } = this.#context;
-    const from = fullAddress(incoming);
-    for (let attempt = 0; attempt < inboxLimits.storeAttempts && !this.#closed; attempt++) {
-      const seen = store.transaction(tx => readReceived(tx, from, incoming.stanzaId));
-      if (seen.ok && seen.value === 'done' && incoming.heldKey === undefined) return true;
-      let followup = newFollowup();
-      if (seen.ok && (await this.#isDeviceKnown(incoming, attempt))) {
-        const decrypted = await suite.decrypt(
-          incoming.ciphertext,
-          outcome => {
-            followup = newFollowup();
-            committed(store.transaction(tx => this.#keep(tx, incoming, outcome, followup)));
-          },
-          bytes => this.#misbound(incoming.ciphertext.from, bytes),
-        );
-        if (decrypted.ok) {
-          this.#follow(followup);
-          return true;
-        }
-        this.#problem(new ClientError('store-failed', { cause: decrypted.error }));
+    for (let attempt = 0; !this.#closed; attempt++) {
+      const outcome = await this.#read(incoming, attempt);
+      if (outcome.kind === 'kept') return true;
+      if (outcome.kind === 'failed') {
+        this.#problem(new ClientError('store-failed', { cause: outcome.error }));
+        if (isOfThisMessage(outcome.error, attempt) && (await this.#giveUp(incoming, outcome.error))) return true;
       }
-      await new Promise<void>(resume => clock.after(inboxLimits.storePauseMs, resume));
+      await this.#pause(attempt);
     }
     return false;
+  }
+
+  #pause(attempt: number): Promise<void> {
+    const { storePauseMs, maxStorePauseMs } = inboxLimits;
+    const ms = Math.min(storePauseMs * 2 ** Math.min(attempt, 10), maxStorePauseMs);
+    return new Promise(resume => {
+      const cancel = this.#context.clock.after(ms, resume);
+      this.#endPause = () => {
+        cancel();
+        resume();
+      };
+    });
+  }
+
+  async #read(incoming: Incoming, attempt: number): Promise<Reading> {
+    const { store, suite } = this.#context;
+    const from = fullAddress(incoming);
+    const seen = store.transaction(tx => readReceived(tx, from, incoming.stanzaId));
+    if (!seen.ok) return { kind: 'failed', error: seen.error };
+    if (seen.value === 'done' && incoming.heldKey === undefined) return { kind: 'kept' };
+    let followup = newFollowup();
+    try {
+      if (!(await this.#isDeviceKnown(incoming, attempt))) return { kind: 'later' };
+      const decrypted = await suite.decrypt(
+        incoming.ciphertext,
+        outcome => {
+          followup = newFollowup();
+          committed(store.transaction(tx => this.#keep(tx, incoming, outcome, followup)));
+        },
+        bytes => this.#misbound(incoming.ciphertext.from, bytes),
+      );
+      if (!decrypted.ok)
+        return decrypted.error.code === 'too-many-waiting' ? { kind: 'later' } : failedBy(decrypted.error.cause);
+    } catch (error) {
+      return failedBy(error);
+    }
+    this.#follow(followup);
+    return { kind: 'kept' };
+  }
+
+  /** Trying again gives the same: it is recorded as unreadable, and what is behind it goes on. False: not even that now. */
+  async #giveUp(incoming: Incoming, error: unknown): Promise<boolean> {
+    const { store, suite } = this.#context;
+    const { interopId, deviceId } = incoming.ciphertext.from;
+    const from = fullAddress(incoming);
+    const isSessionGone = storeFaultIn(error)?.table === 'session';
+    if (isSessionGone) {
+      // It can't be opened by anybody any more. What was said in it is asked for in another one.
+      await suite.endSessions(interopId, [deviceId], ({ changes }) =>
+        committed(store.transaction(tx => tx.apply(changes))),
+      );
+    }
+    const followup = newFollowup();
+    const recorded = store.transaction(tx => {
+      if (incoming.heldKey !== undefined) tx.delete('held', incoming.heldKey);
+      const asked = isSessionGone && tx.attempt(() => this.#askAgain(tx, incoming, followup));
+      if (asked !== false && asked.ok && asked.value) return writeReceived(tx, from, incoming.stanzaId, 'unread');
+      if (!tx.attempt(() => this.#lose(tx, from, chatWith(interopId), incoming.stanzaId, followup)).ok)
+        this.#unreadable.count(tx);
+      writeReceived(tx, from, incoming.stanzaId, 'done');
+    });
+    if (recorded.ok) this.#follow(followup);
+    return recorded.ok;
+  }
+
+  /** What is no message of this protocol: in the chat with whom it names, when there is one, otherwise in a notice. */
+  #unparsed(el: Element | undefined, detail: string, resolve: () => void): void {
+    const { store, domain } = this.#context;
+    this.#problem(new ClientError('protocol-error', { detail }));
+    const jid = parseJid((el && attribute(el, 'from')) ?? '');
+    const stanzaId = (el && attribute(el, 'id')) ?? '';
+    this.#enqueue(async () => {
+      const followup = newFollowup();
+      const recorded = store.transaction(tx => {
+        const isKnown = jid?.domain === domain && readChat(tx, jid.local).lastAtMs > 0;
+        if (!isKnown || stanzaId === '') return this.#unreadable.count(tx);
+        const from = `${jid.local}/unparsed`;
+        if (readReceived(tx, from, stanzaId) === 'done') return;
+        this.#lose(tx, from, chatWith(jid.local), stanzaId, followup);
+        writeReceived(tx, from, stanzaId, 'done');
+      });
+      if (recorded.ok) this.#follow(followup);
+      return recorded.ok || isOfOneRow(recorded.error);
+    }, resolve);
   }
 
   /**
@@ -269,6 +364,24 @@ export class Inbox {
       for (const message of lines) followup.events.push({ kind: 'message', change: 'new', message });
       for (const identity of outcome.events) followup.events.push({ kind: 'identity', identity });
     }
+    const part = newFollowup();
+    // The session has moved on, whatever its content does here.
+    const done = tx.attempt(() => this.#outcome(tx, incoming, outcome, part));
+    if (done.ok) {
+      followup.events.push(...part.events);
+      for (const to of part.wake) followup.wake.add(to);
+      if (part.unlisted !== undefined) followup.unlisted = part.unlisted;
+      return writeReceived(tx, from, stanzaId, done.value);
+    }
+    followup.events.push({ kind: 'problem', error: new ClientError('protocol-error', { cause: done.error }) });
+    const { interopId } = incoming.ciphertext.from;
+    if (!tx.attempt(() => this.#lose(tx, from, chatWith(interopId), stanzaId, followup)).ok) this.#unreadable.count(tx);
+    writeReceived(tx, from, stanzaId, 'done');
+  }
+
+  #outcome(tx: Transaction, incoming: Incoming, outcome: DecryptOutcome, followup: Followup): 'done' | 'unread' {
+    const from = fullAddress(incoming);
+    const { stanzaId } = incoming;
     switch (outcome.kind) {
       case 'content':
         if (!this.#context.lists.isNamed(tx, outcome.from, outcome.identity)) {
@@ -291,12 +404,10 @@ export class Inbox {
             break;
           }
           case 'retry':
-            if (this.#askAgain(tx, incoming, followup)) {
-              writeReceived(tx, from, stanzaId, 'unread');
-              return;
-            }
-            break;
+            return this.#askAgain(tx, incoming, followup) ? 'unread' : 'done';
           case 'lose':
+            // Holds nothing that a person was to read.
+            if (incoming.ciphertext.kind === 'plaintext-retry') break;
             this.#lose(tx, from, chatWith(incoming.ciphertext.from.interopId), stanzaId, followup);
             followup.events.push({
               kind: 'problem',
@@ -307,7 +418,7 @@ export class Inbox {
             break;
         }
     }
-    writeReceived(tx, from, stanzaId, 'done');
+    return 'done';
   }
 
   /** What comes late, since it waited or had to be sent again, stands where it came first. */
@@ -355,7 +466,7 @@ export class Inbox {
       if (messageId !== undefined) placeEntry(tx, suite.local.interopId, messageId, place);
     });
     if (!placed.ok) this.#problem(new ClientError('store-failed', { cause: placed.error }));
-    return placed.ok;
+    return placed.ok || isOfOneRow(placed.error);
   }
 
   /** Asks the sending device, inside a fresh session, to send a stanza again. False when that was done often enough. */
@@ -518,25 +629,14 @@ export class Inbox {
       .update(`${from}\n${stanzaId}`)
       .digest('hex')
       .slice(0, 2 * MESSAGE_ID_BYTES);
-    const nowMs = this.#context.clock.nowMs();
-    const posted = { body: { kind: 'lost' }, sentAtMs: nowMs, receivedAtMs: nowMs } as const;
     const target = { author: from.split('/')[0]!, id, chat };
-    const own = this.#context.suite.local.interopId;
-    // What was lost on the way from another device of one's own stands in no chat.
-    if (personOf(chat) === own) return;
-    followup.events.push(...addFact(tx, own, target, { kind: 'posted', posted }));
-    if (place !== undefined) placeEntry(tx, target.author, id, place);
+    followup.events.push(...this.#unreadable.show(tx, target, place));
   }
 
   #follow(followup: Followup): void {
     for (const event of followup.events) this.#context.emit(event);
     if (followup.unlisted !== undefined) this.#context.lists.skipped(followup.unlisted);
     for (const to of followup.wake) this.#context.outbox.wake(to);
-  }
-
-  #drop(detail: string, resolve: () => void): void {
-    this.#problem(new ClientError('protocol-error', { detail }));
-    resolve();
   }
 
   #problem(error: ClientError): void {
@@ -548,6 +648,17 @@ export class Inbox {
 function isSeen(message: MessageRecord): boolean {
   const isEmpty = message.kind === 'unsupported' && message.text === '';
   return !isEmpty && message.kind !== 'deleted' && message.kind !== 'opened' && isShown(message);
+}
+
+function failedBy(error: unknown): Reading {
+  return { kind: 'failed', error };
+}
+
+/** Whether trying again gives the same: a row that can't be written or read; or broken code, when it was tried often enough. */
+function isOfThisMessage(error: unknown, attempt: number): boolean {
+  const fault = storeFaultIn(error);
+  if (fault !== undefined) return isOfOneRow(fault);
+  return !(error instanceof ClientError && error.code === 'closed') && attempt + 1 >= inboxLimits.maxTries;
 }
 
 function newFollowup(): Followup {

@@ -36,6 +36,8 @@ export type NoticeChange =
    * that transport: TLS is used instead, and is worth what the certificate authorities are worth.
    */
   | { readonly kind: 'gatekeeper-not-certified'; readonly reason: 'other-key' | 'withheld' }
+  /** Messages came that could not be read, and more of them than lines say so in chats, or from nobody who is known. */
+  | { readonly kind: 'unreadable' }
   /** A device of this person that was never heard of here has spoken. */
   | { readonly kind: 'own-device-appeared'; readonly deviceId: number }
   /**
@@ -68,6 +70,7 @@ export function chatOf(change: NoticeChange): string | undefined {
     case 'own-device-appeared':
     case 'store-restored':
     case 'gatekeeper-not-certified':
+    case 'unreadable':
       return undefined;
   }
 }
@@ -102,6 +105,8 @@ export function noticeWords(change: NoticeChange): string {
       return change.reason === 'withheld'
         ? 'The gatekeeper withholds the transport whose key was pinned. TLS is used instead.'
         : 'The gatekeeper’s key is not the one that was pinned. TLS is used instead.';
+    case 'unreadable':
+      return 'Messages came that could not be read.';
     case 'own-device-appeared':
       return `Device ${change.deviceId} of your own has appeared.`;
   }

@@ -33,6 +33,8 @@ function keyOf(change: NoticeChange): string {
       return 'store';
     case 'gatekeeper-not-certified':
       return 'gatekeeper';
+    case 'unreadable':
+      return 'unreadable';
     case 'own-device-appeared':
       return `device ${change.deviceId}`;
     case 'devices-changed':

@@ -40,7 +40,7 @@ after(() => {
 });
 
 /** Ciphertexts are as long as their contents. */
-const suite: Pick<E2eeSuite, 'name' | 'local' | 'encryptFor' | 'startSession' | 'readIdentity'> = {
+const suite: Pick<E2eeSuite, 'name' | 'local' | 'encryptFor' | 'startSession' | 'endSessions' | 'readIdentity'> = {
   name: 'signal-1',
   local: own,
   async encryptFor(targets: readonly EncryptTarget[], commit) {
@@ -58,6 +58,7 @@ const suite: Pick<E2eeSuite, 'name' | 'local' | 'encryptFor' | 'startSession' | 
     commit(encrypted);
     return { ok: true, value: encrypted };
   },
+  endSessions: () => assert.fail('no session is ended'),
   startSession: () => assert.fail('there are sessions with everybody'),
   readIdentity: () => assert.fail('there are sessions with everybody'),
 };

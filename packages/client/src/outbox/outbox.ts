@@ -41,6 +41,7 @@ import { base64, contentBytes, contentPayload, newStanzaId, stanzaIdOf } from '.
 import { keyOfAnother, SessionStarts, twoIdentities } from './session-starts.ts';
 import { nothing, numberOf } from './unsaid.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
+import { isOfOneRow, storeFaultIn } from '../store/store-errors.ts';
 
 export const outboxLimits = {
   /** Rows that may wait in all; a further `send` is refused. */
@@ -51,6 +52,8 @@ export const outboxLimits = {
   maxCorrections: 5,
   /** Refusals of type `wait` for one message. */
   maxWaits: 40,
+  /** Before a store that failed is asked again. Nothing is given up for it. */
+  storePauseMs: 2_000,
   firstWaitMs: 1_000,
   maxWaitMs: 300_000,
   /** Streams that the gatekeeper may end while a row is first in line; then the row is set aside. */
@@ -80,7 +83,7 @@ export type Sending = { readonly id: string; readonly to: string; readonly numbe
 
 export type OutboxContext = {
   readonly store: EncryptedStore;
-  readonly suite: Pick<E2eeSuite, 'name' | 'local' | 'encryptFor' | 'startSession' | 'readIdentity'>;
+  readonly suite: Pick<E2eeSuite, 'name' | 'local' | 'encryptFor' | 'startSession' | 'endSessions' | 'readIdentity'>;
   readonly domain: string;
   readonly clock: Clock;
   readonly random: Random;
@@ -105,7 +108,9 @@ type Readiness =
   /** Nothing to send, or refused for good, or changed: look at the lane again. */
   | { readonly kind: 'gone' }
   /** Not now: the row's own time is set, or somebody wakes the lane. */
-  | { readonly kind: 'later' };
+  | { readonly kind: 'later' }
+  /** Nothing could be written: the same again after a pause. */
+  | { readonly kind: 'store-failed' };
 
 export class Outbox {
   readonly #context: OutboxContext;
@@ -208,6 +213,17 @@ export class Outbox {
       const inFlight = this.#lanes.get(to)?.inFlight.get(id);
       return inFlight?.number === number && --inFlight.stanzas === 0;
     });
+    this.#leave(done);
+    const lanes = new Set([...sendings.map(sending => sending.to), ...this.#stalled]);
+    this.#stalled.clear();
+    for (const to of lanes) this.wake(to);
+  }
+
+  /** When the store fails the rows stay for now; on another stream they are sent again: repeated, not lost. */
+  #leave(sendings: readonly Sending[]): void {
+    const { clock } = this.#context;
+    const done = sendings.filter(({ id, to, number }) => this.#lanes.get(to)?.inFlight.get(id)?.number === number);
+    if (done.length === 0) return;
     const changed = this.#transaction(tx =>
       done.flatMap(({ id }) => {
         const record = readOutbox(tx, id);
@@ -215,13 +231,10 @@ export class Outbox {
         return this.#setState(tx, record, 'sent');
       }),
     );
-    // When the store fails the rows stay and are sent again on the next stream: repeated, not lost.
-    if (changed === undefined) return;
+    if (changed === undefined) return void clock.after(outboxLimits.storePauseMs, () => this.#leave(done));
     for (const { id, to } of done) this.#lanes.get(to)?.inFlight.delete(id);
     this.#announce(changed);
-    const lanes = new Set([...sendings.map(sending => sending.to), ...this.#stalled]);
-    this.#stalled.clear();
-    for (const to of lanes) this.wake(to);
+    for (const { to } of done) this.wake(to);
   }
 
   /** The gatekeeper refused a stanza. False when it is not one of ours in flight. */
@@ -230,16 +243,19 @@ export class Outbox {
     if (found === undefined) return false;
     const { id, lane } = found;
     lane.inFlight.delete(id);
-    const { application } = error;
-    if (error.condition === 'conflict' && application?.name === 'device-list') this.#correct(id, lane.to);
-    else if (error.type === 'wait') this.#postpone(id, new RequestRefused(error));
-    else if (error.condition === 'service-unavailable') this.#fail(id, 'not-reachable');
-    else {
-      const word = application === undefined ? error.condition : `${error.condition}: ${application.name.slice(0, 64)}`;
-      this.#fail(id, 'request-refused', word);
-    }
-    this.wake(lane.to);
+    // A store that can't note it now keeps the row as it was: it is sent again after a pause, and refused again.
+    if (this.#noteRefusal(id, lane, error)) this.wake(lane.to);
+    else this.#wakeAfter(lane, outboxLimits.storePauseMs);
     return true;
+  }
+
+  #noteRefusal(id: string, { to }: Lane, error: StanzaError): boolean {
+    const { application, condition } = error;
+    if (condition === 'conflict' && application?.name === 'device-list') return this.#correct(id, to);
+    if (error.type === 'wait') return this.#postpone(id, new RequestRefused(error));
+    if (condition === 'service-unavailable') return this.#fail(id, 'not-reachable');
+    const word = application === undefined ? condition : `${condition}: ${application.name.slice(0, 64)}`;
+    return this.#fail(id, 'request-refused', word);
   }
 
   /**
@@ -254,8 +270,7 @@ export class Outbox {
       writeOutbox(tx, id, { ...record, endedStreams });
       return endedStreams >= outboxLimits.maxEndedStreams;
     });
-    if (isSetAside === true) this.#fail(id, 'request-refused', condition.slice(0, 64));
-    return isSetAside === true;
+    return isSetAside === true && this.#fail(id, 'request-refused', condition.slice(0, 64));
   }
 
   #findInFlight(stanzaId: StanzaId): { id: string; lane: Lane } | undefined {
@@ -342,7 +357,8 @@ export class Outbox {
   async #sendNext(lane: Lane): Promise<boolean> {
     if (lane.inFlight.size >= outboxLimits.window) return false;
     const rows = this.#transaction(tx => listOutbox(tx, { to: lane.to, limit: outboxLimits.window }));
-    const row = rows?.find(each => !lane.inFlight.has(each.id));
+    if (rows === undefined) return this.#pause(lane);
+    const row = rows.find(each => !lane.inFlight.has(each.id));
     if (row === undefined) return false;
     const waitMs = row.record.notBeforeMs - this.#context.clock.nowMs();
     if (waitMs > 0) {
@@ -351,7 +367,7 @@ export class Outbox {
     }
     const readiness =
       row.record.ciphertexts === undefined
-        ? await this.#prepare(row, rows!)
+        ? await this.#prepare(row, rows)
         : { kind: 'ready' as const, record: row.record };
     if (readiness.kind === 'gone') return true;
     if (readiness.kind === 'later') {
@@ -361,6 +377,7 @@ export class Outbox {
       if (laterMs > 0) this.#wakeAfter(lane, laterMs);
       return false;
     }
+    if (readiness.kind === 'store-failed') return this.#pause(lane);
     if (!this.#online) return false;
     const stanzas = this.#stanzas(row.id, readiness.record);
     const number = ++this.#sendings;
@@ -372,6 +389,12 @@ export class Outbox {
       this.#stalled.add(lane.to);
     }
     return sent;
+  }
+
+  /** Always false: nothing more is done with this lane now. */
+  #pause(lane: Lane): false {
+    this.#wakeAfter(lane, outboxLimits.storePauseMs);
+    return false;
   }
 
   #wakeAfter(lane: Lane, ms: number): void {
@@ -432,8 +455,7 @@ export class Outbox {
         const outcome = await this.#encrypt(id, record, devices, content, merged?.ids ?? []);
         if (outcome !== 'no-session') return outcome;
       }
-      this.#postpone(id, new ClientError('protocol-error', { detail: 'no session could be made' }));
-      return { kind: 'later' };
+      return this.#later(id, new ClientError('protocol-error', { detail: 'no session could be made' }));
     } catch (error) {
       return this.#unprepared(id, record, error);
     }
@@ -446,10 +468,11 @@ export class Outbox {
     if (refusal === 'no-such-device' || refusal === 'unlisted-device') throw new ClientError('not-found');
     if (refusal !== undefined) throw new ClientError('protocol-error', { detail: refusal });
     const { freshSession: _, ...rest } = record;
-    this.#transaction(tx => {
+    const isNoted = this.#transaction(tx => {
       if (readOutbox(tx, id) !== undefined) writeOutbox(tx, id, rest);
+      return true;
     });
-    return { kind: 'gone' };
+    return isNoted === true ? { kind: 'gone' } : { kind: 'store-failed' };
   }
 
   async #encrypt(
@@ -499,15 +522,25 @@ export class Outbox {
       case 'content-too-large':
       case 'too-many-devices':
       case 'invalid-address':
-        this.#fail(id, 'content-refused', error.code);
-        return { kind: 'gone' };
+        return this.#gone(id, 'content-refused', error.code);
       case 'store-failed':
       case 'commit-failed':
+        if (storeFaultIn(error.cause)?.table === 'session') return await this.#forgetSessions(record.to);
         throw new ClientError('store-failed', { cause: error.cause });
       default:
         // `too-many-waiting` and what may follow: nothing happened, try again.
         throw new ClientError('too-many-requests', { detail: error.code });
     }
+  }
+
+  /** One of them can't be read any more: they begin again. */
+  async #forgetSessions(person: string): Promise<'no-session'> {
+    const { suite, store } = this.#context;
+    const ended = await suite.endSessions(person, 'all', ({ changes }) =>
+      committed(store.transaction(tx => tx.apply(changes))),
+    );
+    if (!ended.ok) throw new ClientError('store-failed', { cause: ended.error });
+    return 'no-session';
   }
 
   async #startSessions(
@@ -522,8 +555,7 @@ export class Outbox {
     const isOfAnother = codes.includes('identity-of-another');
     if (isOfAnother || codes.includes('two-identities')) {
       this.forgetDevices(to);
-      this.#fail(id, 'untrusted-identity', isOfAnother ? keyOfAnother : twoIdentities);
-      return { kind: 'gone' };
+      return this.#gone(id, 'untrusted-identity', isOfAnother ? keyOfAnother : twoIdentities);
     }
     for (const { code, deviceId } of refusals) {
       // Nobody's device, or one with another identity under one's own name: the others are written to.
@@ -579,29 +611,31 @@ export class Outbox {
   /** Something outside refused while a row was being prepared. */
   #unprepared(id: string, before: OutboxRecord, error: unknown): Readiness {
     if (!(error instanceof ClientError)) throw error;
+    const isThere = this.#transaction(tx => saysTheSame(readOutbox(tx, id), before));
+    if (isThere === undefined) return { kind: 'store-failed' };
     // Wiped meanwhile.
-    if (
-      !saysTheSame(
-        this.#transaction(tx => readOutbox(tx, id)),
-        before,
-      )
-    )
-      return { kind: 'gone' };
+    if (!isThere) return { kind: 'gone' };
     if (error.code === 'not-connected' || error.code === 'closed') return { kind: 'later' };
-    if (error.code === 'not-found') {
-      this.#fail(id, 'not-reachable');
-      return { kind: 'gone' };
-    }
-    if (error.code === 'request-refused' || error.code === 'untrusted-identity') {
-      this.#fail(id, error.code, error.detail);
-      return { kind: 'gone' };
-    }
-    this.#postpone(id, error);
-    return { kind: 'later' };
+    if (error.code === 'not-found') return this.#gone(id, 'not-reachable');
+    if (error.code === 'request-refused' || error.code === 'untrusted-identity')
+      return this.#gone(id, error.code, error.detail);
+    if (error.code !== 'store-failed') return this.#later(id, error);
+    const fault = storeFaultIn(error);
+    if (fault !== undefined && isOfOneRow(fault)) return this.#gone(id, 'store-failed', fault.code);
+    this.#context.emit({ kind: 'problem', error });
+    return { kind: 'store-failed' };
+  }
+
+  #gone(id: string, code: ClientErrorCode, detail?: string): Readiness {
+    return this.#fail(id, code, detail) ? { kind: 'gone' } : { kind: 'store-failed' };
+  }
+
+  #later(id: string, error: ClientError): Readiness {
+    return this.#postpone(id, error) ? { kind: 'later' } : { kind: 'store-failed' };
   }
 
   /** The set of devices was wrong and nothing was delivered: ask for it again and encrypt again, under the same id. */
-  #correct(id: string, to: string): void {
+  #correct(id: string, to: InteropId): boolean {
     this.forgetDevices(to);
     const tooMany = this.#transaction(tx => {
       const record = readOutbox(tx, id);
@@ -611,10 +645,12 @@ export class Outbox {
       writeOutbox(tx, id, { ...rest, corrections: record.corrections + 1 });
       return false;
     });
-    if (tooMany === true) this.#fail(id, 'request-refused', 'the device list could not be corrected');
+    if (tooMany === true) return this.#fail(id, 'request-refused', 'the device list could not be corrected');
+    return tooMany === false;
   }
 
-  #postpone(id: string, error: ClientError): void {
+  /** False, here and below: the store could not note it. */
+  #postpone(id: string, error: ClientError): boolean {
     const { clock, random } = this.#context;
     const gaveUp = this.#transaction(tx => {
       const record = readOutbox(tx, id);
@@ -625,7 +661,8 @@ export class Outbox {
       writeOutbox(tx, id, { ...record, waits: record.waits + 1, notBeforeMs: clock.nowMs() + waitMs });
       return false;
     });
-    if (gaveUp === true) this.#fail(id, error.code, error.detail);
+    if (gaveUp === true) return this.#fail(id, error.code, error.detail);
+    return gaveUp === false;
   }
 
   /** The recipient's identity changed after it was verified: it waits for a person. */
@@ -635,28 +672,29 @@ export class Outbox {
   }
 
   #drop(id: string, record: OutboxRecord): Readiness {
-    if (record.to !== this.#context.suite.local.interopId && record.toDevice === undefined) {
-      this.#fail(id, 'not-reachable');
-      return { kind: 'gone' };
-    }
-    this.#transaction(tx => {
+    if (record.to !== this.#context.suite.local.interopId && record.toDevice === undefined)
+      return this.#gone(id, 'not-reachable');
+    const isDropped = this.#transaction(tx => {
       tx.delete('outbox', id);
       // Nobody places it among what this device receives.
       takeTranscript(tx, id);
+      return true;
     });
-    return { kind: 'gone' };
+    return isDropped === true ? { kind: 'gone' } : { kind: 'store-failed' };
   }
 
   /** For good: the row goes, the message says why. */
-  #fail(id: string, code: ClientErrorCode, detail?: string): void {
+  #fail(id: string, code: ClientErrorCode, detail?: string): boolean {
     const changed = this.#transaction(tx => {
       const record = readOutbox(tx, id);
       tx.delete('outbox', id);
       if (record !== undefined) this.#noteUnsaid(tx, record);
       return this.#setState(tx, record, 'failed', detail === undefined ? { code } : { code, detail });
     });
+    if (changed === undefined) return false;
     for (const lane of this.#lanes.values()) lane.inFlight.delete(id);
-    this.#announce(changed ?? []);
+    this.#announce(changed);
+    return true;
   }
 
   /** Its number was given and is never said. */

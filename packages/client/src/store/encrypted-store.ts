@@ -8,8 +8,9 @@ import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { migrate, SCHEMA_VERSION } from './migrations.ts';
 import { createStoreKeys, type KeyHeader, type KeySource, openStoreKeys, type StoreKeys } from './store-keys.ts';
-import { faultOf, StoreFault, type StoreResult } from './store-errors.ts';
+import { faultOf, isOfOneRow, StoreFault, type StoreResult } from './store-errors.ts';
 import {
+  type Attempted,
   type EncryptedStore,
   type ListOptions,
   MAX_KEY_BYTES,
@@ -50,13 +51,13 @@ export async function openEncryptedStore(options: {
       const made = await createStoreKeys(options.key);
       keys = made.keys;
       inTransaction(db, () => {
-        migrate(db!, version, () => createTransaction(prepare(db!), keys), nowMs);
+        migrate(db!, version, () => createTransaction(db!, prepare(db!), keys), nowMs);
         writeHeader(db!, made.header);
       });
     } else {
       keys = await openStoreKeys(options.key, header);
       if (version < SCHEMA_VERSION)
-        inTransaction(db, () => migrate(db!, version, () => createTransaction(prepare(db!), keys), nowMs));
+        inTransaction(db, () => migrate(db!, version, () => createTransaction(db!, prepare(db!), keys), nowMs));
     }
     return { ok: true, value: createStore(db, keys) };
   } catch (error) {
@@ -144,7 +145,7 @@ function inTransaction<T>(db: DatabaseSync, work: () => T): T {
 
 function createStore(db: DatabaseSync, keys: StoreKeys): EncryptedStore {
   const statements = prepare(db);
-  const tx = createTransaction(statements, keys);
+  const tx = createTransaction(db, statements, keys);
   let closed = false;
   let busy = false;
   let wiping: NodeJS.Timeout | undefined;
@@ -258,7 +259,7 @@ function prepare(db: DatabaseSync) {
   } satisfies Record<string, StatementSync | (() => StatementSync)>;
 }
 
-function createTransaction(sql: Statements, keys: StoreKeys): Transaction {
+function createTransaction(db: DatabaseSync, sql: Statements, keys: StoreKeys): Transaction {
   // Counting what a table holds costs as much as the table is long: done once for every sixteenth of its limit.
   const writesLeft = new Map<StoreTable, number>();
   const trim = (table: StoreTable, kind: number): void => {
@@ -315,6 +316,7 @@ function createTransaction(sql: Statements, keys: StoreKeys): Transaction {
         scope === undefined ? sql.count.get(kind) : sql.countScope.get(kind, keys.lookup(kind, scopeText(scope)));
       return Number(row?.['n']);
     },
+    attempt: part => attempt(db, part),
     apply(changes) {
       for (const change of changes) {
         if (change.op === 'put') tx.put(change.table, change.key, change.value, change.scope);
@@ -324,6 +326,22 @@ function createTransaction(sql: Statements, keys: StoreKeys): Transaction {
     },
   };
   return tx;
+}
+
+/** In a savepoint of its own. */
+function attempt<T>(db: DatabaseSync, part: () => T): Attempted<T> {
+  db.exec('SAVEPOINT part');
+  try {
+    const value = part();
+    db.exec('RELEASE part');
+    return { ok: true, value };
+  } catch (error) {
+    const fault = faultOf(error);
+    // A full disk may have ended the transaction already.
+    if ((fault !== undefined && !isOfOneRow(fault)) || !db.isTransaction) throw error;
+    db.exec('ROLLBACK TO part; RELEASE part');
+    return { ok: false, error };
+  }
 }
 
 function listRows(sql: Statements, keys: StoreKeys, table: StoreTable, options: ListOptions): Row[] {

@@ -35,6 +35,17 @@ export class StoreFault extends Error {
   }
 }
 
+/** It concerns one row, and comes again whenever the same is tried; anything else may well pass. */
+export function isOfOneRow({ code }: StoreFault): boolean {
+  return code === 'value-too-large' || code === 'corrupt-row';
+}
+
+/** The fault of the store behind an error, however deep. */
+export function storeFaultIn(error: unknown): StoreFault | undefined {
+  for (let each = error; each instanceof Error; each = each.cause) if (each instanceof StoreFault) return each;
+  return undefined;
+}
+
 export type StoreResult<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly error: StoreFault };

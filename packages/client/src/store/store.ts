@@ -88,9 +88,16 @@ export type Transaction = {
    */
   listByPlace(table: 'message', options?: ListOptions): Row[];
   count(table: StoreTable, scope?: string): number;
+  /**
+   * A part that may fail alone: what it wrote is undone when it throws, and the rest goes on. A fault of the whole store
+   * (a full disk) is thrown on.
+   */
+  attempt<T>(part: () => T): { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: unknown };
   /** Carries out what the encryption suite staged. */
   apply(changes: readonly StoreChange[]): void;
 };
+
+export type Attempted<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: unknown };
 
 export type ListOptions = {
   readonly scope?: string;

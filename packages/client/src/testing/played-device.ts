@@ -20,17 +20,18 @@ export type PlayedDevice = {
   readonly bundle: RemoteBundle;
 };
 
-/** `name`: of its file in the folder. */
+/** `name`: of its file in the folder; `wrap`: makes its store fail. */
 export async function playedDevice(
   folder: string,
   interopId: string,
   nowMs: () => number,
   name = interopId,
+  wrap: (store: EncryptedStore) => EncryptedStore = store => store,
 ): Promise<PlayedDevice> {
   const key = { kind: 'key', key: randomBytes(32) } as const;
   const opened = await openEncryptedStore({ path: join(folder, `${name}.db`), key });
   assert(opened.ok);
-  const store = opened.value;
+  const store = wrap(opened.value);
   const made = createDevice({ nowMs: nowMs() });
   assert(made.ok && store.transaction(tx => tx.apply(made.value.changes)).ok);
   const suite = await openSignalSuite({ local: { interopId, deviceId: 1 }, store: store.e2ee, nowMs });
@@ -61,11 +62,12 @@ export async function stanzaFrom(
   to: PlayedDevice,
   bytes: Uint8Array,
   id = randomBytes(16).toString('base64url'),
+  how: 'bound' | 'as it is' = 'bound',
 ): Promise<Element> {
   const { interopId } = to.suite.local;
   const devices = [{ deviceId: 1, registrationId: to.bundle.registrationId }];
   const place = placeOf({ author: from.suite.local, recipient: interopId, domain });
-  const content = bindContent(bytes, { place, number: 1, salt: randomBytes(SALT_BYTES) });
+  const content = how === 'bound' ? bindContent(bytes, { place, number: 1, salt: randomBytes(SALT_BYTES) }) : bytes;
   const encrypted = await from.suite.encryptFor([{ to: interopId, devices, content }], staged => {
     assert(from.store.transaction(tx => tx.apply(staged.changes)).ok);
   });

@@ -25,8 +25,8 @@ export type Posted = { readonly url: string; readonly body: string };
 export type FakeWorld = {
   readonly egress: Egress;
   readonly posted: Posted[];
-  /** Status of the answer to a post, or `down`. */
-  wakeUpAnswer: number | 'down';
+  /** Status of the answer to a post, or `down`; or what it is for a token. */
+  wakeUpAnswer: number | 'down' | ((token: string) => number);
   /** What signs proofs. */
   readonly keys: Map<string, SigningKey>;
   /** What an issuer publishes, when it is not just that key; empty: no answer. */
@@ -41,8 +41,11 @@ export function fakeWorld(issuers: readonly string[]): FakeWorld {
   const fetch: EgressFetch = async (url, request) => {
     if (request?.method === 'POST') {
       if (world.wakeUpAnswer === 'down') return { kind: 'failed', code: 'connect-failed' };
-      posted.push({ url, body: String(request.body) });
-      return { kind: 'response', status: world.wakeUpAnswer, headers: {}, body: new Uint8Array(0) };
+      const body = String(request.body);
+      posted.push({ url, body });
+      const { wakeUpAnswer: answer } = world;
+      const status = typeof answer === 'function' ? answer(body) : answer;
+      return { kind: 'response', status, headers: {}, body: new Uint8Array(0) };
     }
     for (const [issuer, key] of keys) {
       if (url === `${issuer}/.well-known/openid-configuration`) return json({ issuer, jwks_uri: `${issuer}/jwks` });

@@ -106,6 +106,32 @@ test('a refusal is final, an old wake-up is given up, and providers without an a
   assert.equal(wakeUps.waiting(), 0);
 });
 
+test('an account that its provider does not know, and one on which it always breaks, hold up nobody else', async () => {
+  const fixture = await open();
+  const { wakeUps } = fixture.control;
+  const subjectOf = (token: string): string => {
+    const claims = JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()) as { sub_id: { id?: string } };
+    return JSON.stringify(claims.sub_id);
+  };
+  fixture.world.wakeUpAnswer = token => {
+    if (subjectOf(token).includes('unknown')) return 404;
+    return subjectOf(token).includes('breaks') ? 500 : 202;
+  };
+  const woken = (): string[] =>
+    fixture.world.posted.map(({ body }) => subjectOf(body)).filter(each => /good/.test(each));
+  for (const name of ['breaks', 'unknown', 'good 1', 'good 2', 'good 3'])
+    wakeUps.requestWakeUp((await fixture.enlist(1, name)).account);
+  for (let i = 0; i < 300 && woken().length < 3; i++) {
+    // Its pauses pass.
+    fixture.clock.nowMs += 1_000;
+    await sleep(10);
+  }
+  assert.equal(new Set(woken()).size, 3);
+  await until(() => wakeUps.counters.givenUp === 1 && wakeUps.waiting() === 1);
+  fixture.clock.nowMs += 3_600_001;
+  await until(() => wakeUps.counters.givenUp === 2 && wakeUps.waiting() === 0 && pendingRows(fixture) === 0);
+});
+
 test('a failing endpoint, its refusals and its return are logged once each, without anybody in it', async () => {
   const fixture = await open();
   const lines = (): string[] => fixture.logLines.filter(line => line.includes('wake-ups'));
