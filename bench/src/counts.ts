@@ -73,11 +73,11 @@ class CountedStore implements MailboxStore {
   append: MailboxStore['append'] = rows => {
     this.transactions++;
     this.statements += rows.length;
-    const outcomes = rows.map(({ device, expiresAtMs, stanza }): AppendOutcome => {
+    const outcomes = rows.map(({ device, acceptedAtMs, expiresAtMs, stanza }): AppendOutcome => {
       let entries = this.#rows.get(device);
       if (entries === undefined) this.#rows.set(device, (entries = new Map()));
       const seq = ++this.#lastSeq;
-      entries.set(seq, { seq, expiresAtMs, stanza });
+      entries.set(seq, { seq, acceptedAtMs, expiresAtMs, stanza });
       return { kind: 'stored', seq };
     });
     return Promise.resolve(outcomes);
@@ -89,7 +89,7 @@ class CountedStore implements MailboxStore {
       const entries = this.#rows.get(device);
       for (const seq of [...(entries?.keys() ?? [])]) if (seq >= first && seq <= last) entries!.delete(seq);
     }
-    return Promise.resolve();
+    return Promise.resolve([]);
   };
   page: MailboxStore['page'] = (device, _epoch, afterSeq, maxCount) => {
     this.statements++;
@@ -97,7 +97,11 @@ class CountedStore implements MailboxStore {
     return Promise.resolve(entries.sort((a, b) => a.seq - b.seq).slice(0, maxCount));
   };
   devices: MailboxStore['devices'] = () => Promise.resolve([]);
-  expire: MailboxStore['expire'] = () => Promise.resolve(0);
+  hasLoud: MailboxStore['hasLoud'] = () => Promise.resolve(false);
+  endOtherClaims: MailboxStore['endOtherClaims'] = () => Promise.resolve([]);
+  expired: MailboxStore['expired'] = () => Promise.resolve({ entries: [], next: undefined });
+  orphaned: MailboxStore['orphaned'] = () => Promise.resolve(undefined);
+  removeOrphaned: MailboxStore['removeOrphaned'] = () => Promise.resolve();
 }
 
 async function openCountedCore(store: CountedStore): Promise<Core> {
