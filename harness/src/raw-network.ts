@@ -3,7 +3,7 @@
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
-import { type Core, openCore } from '@drawbridge/gatekeeper/core';
+import { type Core, type CoreDeps, openCore } from '@drawbridge/gatekeeper/core';
 import type { Account, Device } from '@drawbridge/gatekeeper/enlistment/account';
 import { parseDevice } from '@drawbridge/gatekeeper/keys/device-keys';
 import { type SampleDevice, sampleDevice } from '@drawbridge/gatekeeper/testing/sample-device';
@@ -43,6 +43,7 @@ export type RawNetworkOptions = {
   readonly listener?: Partial<ListenerLimits>;
   readonly session?: Partial<SessionLimits>;
   readonly mailbox?: Partial<MailboxLimits>;
+  readonly core?: Pick<CoreDeps, 'sweepEveryMs' | 'desertedAfterMs'>;
 };
 
 export class RawNetwork {
@@ -75,6 +76,7 @@ export class RawNetwork {
       mailboxLimits: { ...defaultMailboxLimits, ...options.mailbox },
       sessionLimits: { ...defaultSessionLimits, ...options.session },
       listenerLimits: { ...defaultListenerLimits, ...options.listener },
+      ...options.core,
     });
     control.onEvent(event => core.onAccountEvent(event));
     const authority = createDevelopmentAuthority({ nowMs: Date.now() });

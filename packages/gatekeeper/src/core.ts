@@ -26,11 +26,12 @@ import type { SessionHost, SessionLimits } from './routing/device-session.ts';
 import { HeldMemory } from './routing/held-memory.ts';
 import type { IqHandlers } from './routing/iq.ts';
 import { Router, type RouterCounters } from './routing/router.ts';
+import { createTellSender } from './routing/undelivered.ts';
 import { Sessions } from './routing/sessions.ts';
 
-/** Expired entries that one sweep removes at most, and how often it runs. */
-const sweepEntries = 5_000;
-const sweepEveryMs = 60_000;
+const defaultSweepEveryMs = 60_000;
+/** Devices whose stream a dead process had are woken for their mail after this, unless they are there again by themselves. */
+const defaultDesertedAfterMs = 60_000;
 const defaultMaxHeldBytes = 256 * 1024 * 1024;
 
 export type CoreDeps = {
@@ -57,6 +58,8 @@ export type CoreDeps = {
   readonly mailboxLimits: MailboxLimits;
   /** What all streams together may have handed out and not acknowledged. */
   readonly maxHeldBytes?: number;
+  readonly desertedAfterMs?: number;
+  readonly sweepEveryMs?: number;
   readonly sessionLimits: SessionLimits;
   readonly listenerLimits: ListenerLimits;
 };
@@ -82,9 +85,10 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     damaged: 0,
     refusedBy: new Map<string, number>(),
   };
+  const node = randomUUID();
   const mailboxes = new Mailboxes({
     store: deps.mailboxStore,
-    node: randomUUID(),
+    node,
     codec: deps.codec,
     nowMs: deps.nowMs,
     monotonicMs: () => performance.now(),
@@ -94,12 +98,14 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
         deps.log(congested ? 'storage-congested' : 'storage-caught-up');
         if (!congested) sessions.congestionOver();
       },
-      damaged: () => {
+      damaged: what => {
         counters.damaged++;
-        deps.log('mailbox-entry-damaged');
+        deps.log('mailbox-damaged', { code: what }, 'error');
       },
     },
+    tellSender: (element, cause, person) => tellSender(element, cause, person),
   });
+  const tellSender = createTellSender({ accounts: deps.accounts, delivery: mailboxes, mayReach: deps.mayReach });
 
   const router = new Router({
     domain: deps.domain,
@@ -126,7 +132,7 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     route: (session, el, sequence) => router.route(session, el, sequence),
     stillWanted: (session, el) => {
       // Notices of the gatekeeper's own; nobody else has its domain as `from`.
-      if (attribute(el, 'from') === deps.domain) return true;
+      if (attribute(el, 'from') === deps.domain || attribute(el, 'type') === 'error') return true;
       const sender = parseJid(attribute(el, 'from') ?? '');
       if (sender === undefined) return false;
       const { accounts } = deps;
@@ -193,10 +199,22 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
   };
 
   let sweeping: Promise<unknown> = Promise.resolve();
-  const sweeper = setInterval(() => {
-    sweeping = mailboxes.sweep(sweepEntries).catch(() => deps.log('mailbox-sweep-failed'));
-  }, sweepEveryMs);
+  const sweep = (): void => {
+    sweeping = mailboxes.sweep().catch(() => deps.log('mailbox-sweep-failed'));
+  };
+  const sweeper = setInterval(sweep, deps.sweepEveryMs ?? defaultSweepEveryMs);
   sweeper.unref();
+
+  const wakeDeserted = async (): Promise<void> => {
+    for (const interopId of await deps.mailboxStore.endOtherClaims(node)) {
+      const account = await deps.accounts.find(interopId);
+      if (account?.status === 'active') deps.wakeUp(account);
+    }
+  };
+  const deserted = setTimeout(() => {
+    sweeping = Promise.all([sweeping, wakeDeserted().catch(() => deps.log('wake-up-not-asked'))]);
+  }, deps.desertedAfterMs ?? defaultDesertedAfterMs);
+  deserted.unref();
 
   return {
     listenerHost,
@@ -209,12 +227,14 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
         case 'device-removed':
           sessions.ofDevice(event.device)?.end('not-authorized');
           mailboxes.discard(event.device.row);
+          sweep();
           return;
         case 'account-withdrawn':
           for (const device of event.devices) {
             sessions.ofDevice(device)?.end('not-authorized');
             mailboxes.discard(device.row);
           }
+          sweep();
           return;
         case 'account-suspended':
           for (const session of [...sessions.all()]) {
@@ -235,6 +255,8 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     },
     async close() {
       clearInterval(sweeper);
+      clearTimeout(deserted);
+      mailboxes.stopSweeping();
       sessions.close();
       await sweeping;
       await mailboxes.close();

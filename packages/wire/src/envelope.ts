@@ -435,6 +435,12 @@ export function detachMessage(el: Element): void {
   if (el instanceof DeviceMessageElement) el.detach();
 }
 
+/** Whether a device that is away is woken for it: an envelope without the word that nobody is to be woken. */
+export function isLoud(el: Element): boolean {
+  if (el instanceof DeviceMessageElement) return !el.isSilent;
+  return childElement(el, 'envelope', NS_E2EE) !== undefined && childElement(el, 'silent', NS_DELIVERY) === undefined;
+}
+
 /** Holds the parsed message and writes it in one go; the tree is made only for those who want one. */
 class DeviceMessageElement extends SelfWritten {
   readonly name = 'message';
@@ -464,6 +470,10 @@ class DeviceMessageElement extends SelfWritten {
       id: ownText(id),
       ciphertexts: [this.ciphertext],
     };
+  }
+
+  get isSilent(): boolean {
+    return this.message.silent;
   }
 
   private get to(): string {
@@ -648,4 +658,32 @@ export function parsePlaced(el: Element): StanzaId | undefined {
   const placed = childElement(el, 'placed', NS_DELIVERY);
   const id = placed === undefined ? undefined : attribute(placed, 'id');
   return id !== undefined && isStanzaId(id) ? id : undefined;
+}
+
+/** Why an accepted message will never reach a device: its time is over, or the recipient has gone. */
+export type UndeliveredCause = 'expired' | 'gone';
+
+/**
+ * Tells a sender's device that a message which was accepted will not be delivered (section 6.1): an error of the message's
+ * id, from the device that it did not reach. Who has gone is spoken of as everybody who can't be reached.
+ */
+export function undeliveredNotice(notice: {
+  readonly from: string;
+  readonly to: string;
+  readonly id: string;
+  readonly cause: UndeliveredCause;
+}): Element {
+  const { from, to, id, cause } = notice;
+  const error = stanzaErrorElement(cause === 'expired' ? 'recipient-unavailable' : 'service-unavailable', {
+    type: 'cancel',
+    application: element('undelivered', NS_ERRORS, { cause }),
+  });
+  return element('message', NS_CLIENT, { type: 'error', from, to, id }, [error]);
+}
+
+/** Reads `<undelivered/>` (the `application` of a parsed stanza error); undefined when it is none or malformed. */
+export function parseUndelivered(el: Element): UndeliveredCause | undefined {
+  if (el.name !== 'undelivered' || el.ns !== NS_ERRORS) return undefined;
+  const cause = attribute(el, 'cause');
+  return cause === 'expired' || cause === 'gone' ? cause : undefined;
 }

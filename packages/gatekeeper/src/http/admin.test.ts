@@ -157,6 +157,11 @@ test('a person is found by provider and identifier, suspended with a reason, let
     interopId: account.interopId,
     devices: account.devices,
   });
+  assert.deepEqual(rowsLeft(store.reads, account.row, [device.row]), 'mailbox_share mailbox_orphan');
+  // What waited for them leaves in pieces, after those who wrote it have been told.
+  for (const last of [1e9, 0]) {
+    await store.run('mailboxRemoveOrphaned', { device: device.row, last, limit: 10 });
+  }
   assert.equal(rowsLeft(store.reads, account.row, [device.row]), '');
   assert.equal((await find('1', 'bert')).status, 200, 'nobody else is touched');
   const { entries } = (await ask(rosa, 'GET', `/admin/v1/audit?subject=${account.interopId}`)).json as {

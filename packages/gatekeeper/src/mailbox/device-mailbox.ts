@@ -4,7 +4,13 @@ import type { Element } from '@drawbridge/wire/element';
 import type { BoundReached, MailboxRow } from './mailbox-store.ts';
 
 /** Why a device will not get a stanza. */
-export type RefusedBecause = BoundReached | 'storage-failed';
+export type RefusedBecause = BoundReached | 'storage-failed' | 'damaged';
+
+/**
+ * What the disk has lost: one entry whose bytes are no stanza; a page of a mailbox; a row that can't be written or removed; or
+ * a read that failed as a whole.
+ */
+export type Damage = 'entry' | 'page' | 'write' | 'removal' | 'read';
 
 /** The sender's side of one stanza: how many devices are still open, and what to do when none is. */
 export type Receipt = {
@@ -76,6 +82,8 @@ export type Live = {
   early: { readonly element: Element; readonly sizeBytes: number }[] | undefined;
   mode: 'claiming' | 'draining' | 'live';
   reading: boolean;
+  /** Reads in a row that failed. */
+  readFailures: number;
 };
 
 export type DeviceMailbox = {

@@ -1,9 +1,10 @@
 // What waits in storage is handed to a live stream, page by page, while it has room; then the stream turns to live.
 // Knows nothing of how entries come to storage.
 import type { Element } from '@drawbridge/wire/element';
-import { type DeviceMailbox, type Entry, epochOf, type Live, type Wanted } from './device-mailbox.ts';
-import { type MailboxLimits, retryMs } from './mailbox-limits.ts';
-import type { MailboxStore, StoredEntry } from './mailbox-store.ts';
+import { type Damage, type DeviceMailbox, type Entry, epochOf, type Live, type Wanted } from './device-mailbox.ts';
+import type { ExpiryClock } from './expiry-clock.ts';
+import { type MailboxLimits, maxReadFailures, retryMs } from './mailbox-limits.ts';
+import type { MailboxStore, StoredEntry, UnreadableEntries } from './mailbox-store.ts';
 import type { Removals } from './removals.ts';
 import type { Codec } from './stanza-codec.ts';
 
@@ -11,12 +12,16 @@ export type DrainDeps = {
   readonly store: MailboxStore;
   readonly codec: Codec;
   readonly limits: MailboxLimits;
-  readonly nowMs: () => number;
+  readonly expiry: ExpiryClock;
   readonly removals: Removals;
   readonly track: (work: Promise<void>) => void;
-  readonly damaged: () => void;
+  readonly damaged: (what: Damage) => void;
+  /** Its time is over: resolves when its sender has been told. */
+  readonly expired: (element: Element) => Promise<void>;
   readonly acknowledge: (entry: Entry) => void;
   readonly claimLost: (box: DeviceMailbox, live: Live) => void;
+  /** Storage could not be read, so often that this stream is over. */
+  readonly failed: (box: DeviceMailbox, live: Live) => void;
 };
 
 export class Drain {
@@ -42,12 +47,15 @@ export class Drain {
       this.#readPage(box, live, live.epoch).then(
         mayGoOn => {
           live.reading = false;
+          live.readFailures = 0;
           if (box.live === live && mayGoOn) this.run(box);
         },
         () => {
           live.reading = false;
           live.isBehind = true;
-          setTimeout(() => this.run(box), retryMs).unref();
+          this.#deps.damaged('read');
+          if (++live.readFailures === maxReadFailures) this.#deps.failed(box, live);
+          else setTimeout(() => this.run(box), retryMs).unref();
         },
       ),
     );
@@ -80,14 +88,21 @@ export class Drain {
   #deliverPage(
     box: DeviceMailbox,
     live: Live,
-    page: readonly StoredEntry[],
+    page: readonly (StoredEntry | UnreadableEntries)[],
     removed: ReadonlySet<number>,
     from: number,
   ): Promise<void> | undefined {
-    const nowMs = this.#deps.nowMs();
+    const nowMs = this.#deps.expiry.judgeMs();
     for (let i = from; i < page.length; i++) {
       const stored = page[i]!;
       if (box.live !== live || !live.device.hasRoom()) return undefined;
+      if (stored.stanza === undefined) {
+        // It stays where it is; nothing behind it waits for it.
+        this.#deps.damaged('page');
+        live.cursor = stored.seq;
+        for (const seq of live.had ?? []) if (seq <= live.cursor) live.had?.delete(seq);
+        continue;
+      }
       if (removed.has(stored.seq) || live.had?.delete(stored.seq) === true) {
         live.cursor = stored.seq;
         continue;
@@ -109,14 +124,21 @@ export class Drain {
 
   /** Undefined: it is too old or damaged, and leaves storage. */
   #readable(box: DeviceMailbox, live: Live, stored: StoredEntry, nowMs: number): Element | undefined {
-    const isExpired = stored.expiresAtMs <= nowMs;
-    const sinceMs = stored.expiresAtMs - this.#deps.limits.ttlMs;
-    const element = isExpired ? undefined : this.#deps.codec.decode(stored.stanza, sinceMs);
-    if (element !== undefined) return element;
-    if (!isExpired) this.#deps.damaged();
+    const { codec, removals, damaged, expired, track } = this.#deps;
+    const element = codec.decode(stored.stanza, this.#acceptedAtMs(stored));
+    if (element !== undefined && stored.expiresAtMs > nowMs) return element;
     live.cursor = stored.seq;
-    this.#deps.removals.schedule(box, stored.seq, epochOf(live));
+    const leave = (): void => removals.schedule(box, stored.seq, epochOf(live));
+    if (element === undefined) {
+      damaged('entry');
+      leave();
+      // Who could not be told now is told by the sweep, or by the next stream.
+    } else track(expired(element).then(leave, () => {}));
     return undefined;
+  }
+
+  #acceptedAtMs({ acceptedAtMs, expiresAtMs }: StoredEntry): number {
+    return acceptedAtMs ?? expiresAtMs - this.#deps.limits.ttlMs;
   }
 
   #handOver(box: DeviceMailbox, live: Live, stored: StoredEntry, element: Element, wanted: Wanted): void {
@@ -130,7 +152,7 @@ export class Drain {
       element: undefined,
       sizeBytes,
       countedBytes: sizeBytes,
-      sinceMs: stored.expiresAtMs - this.#deps.limits.ttlMs,
+      sinceMs: this.#acceptedAtMs(stored),
       queuedAtMs: 0,
       state: 'durable',
       receipt: undefined,

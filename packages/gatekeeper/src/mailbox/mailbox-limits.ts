@@ -28,5 +28,6 @@ export const defaultMailboxLimits: MailboxLimits = {
   pageBytes: 512 * 1024,
 };
 
-/** Storage that could not be read is tried again after this. */
+/** Storage that could not be read is tried again after this, so often; then the stream ends. */
 export const retryMs = 1_000;
+export const maxReadFailures = 3;

@@ -97,6 +97,7 @@ class Node {
       monotonicMs: () => world.nowMs,
       limits: { ...defaultMailboxLimits, pageEntries: 3 },
       events: { congested: () => {}, damaged: () => {} },
+      tellSender: () => Promise.resolve(),
     });
   }
 }

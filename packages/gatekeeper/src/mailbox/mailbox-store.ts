@@ -6,11 +6,40 @@ export type MailboxRow = {
   readonly epoch: number | undefined;
   /** Whose share it counts in; undefined: nobody's. */
   readonly sender: string | undefined;
+  readonly acceptedAtMs: number;
   readonly expiresAtMs: number;
+  /** Nobody is to be woken for it. */
+  readonly silent: boolean;
   /** Names the sender's device and its stanza id: the same bytes are the same message. */
   readonly stanza: Uint8Array;
 };
-export type StoredEntry = { readonly seq: number; readonly expiresAtMs: number; readonly stanza: Uint8Array };
+export type StoredEntry = {
+  readonly seq: number;
+  /** Undefined in what a version before kept without it. */
+  readonly acceptedAtMs: number | undefined;
+  readonly expiresAtMs: number;
+  readonly stanza: Uint8Array;
+};
+
+/** What lies on the disk up to this number, from the entry before it, can't be read. */
+export type UnreadableEntries = { readonly seq: number; readonly stanza: undefined };
+
+/** An entry whose time is over. */
+export type ExpiredEntry = StoredEntry & { readonly device: number };
+/** Where a look at expired entries goes on. */
+export type ExpiryPlace = Pick<ExpiredEntry, 'expiresAtMs' | 'device' | 'seq'>;
+/** `next` undefined: there are no more. */
+export type ExpiredMail = { readonly entries: readonly ExpiredEntry[]; readonly next: ExpiryPlace | undefined };
+
+/** What waits for a device that was removed: a piece of it. */
+export type OrphanedMail = {
+  readonly device: number;
+  /** Who might reach its person when that person went, for whoever tells the senders; undefined: nobody is to be told. */
+  readonly person: OrphanedPerson | undefined;
+  /** Empty: only its counts are left. */
+  readonly entries: readonly StoredEntry[];
+};
+export type OrphanedPerson = { readonly provider: number; readonly optIns: readonly number[] };
 
 /** What may wait, in stored bytes and entries: beyond it `append` refuses a row. */
 export type MailboxBounds = {
@@ -31,10 +60,11 @@ export type BoundReached = 'full' | 'share-full' | 'person-full' | 'provider-ful
 /**
  * What became of a row. `duplicate`: the same stanza waits already, under this number. `device-gone`: the device was
  * removed, and nothing is kept for it. `fenced`: another stream has claimed the device since; nothing was written.
+ * `damaged`: a part of this mailbox can't be read or written, and nothing was written.
  */
 export type AppendOutcome =
   | { readonly kind: 'stored' | 'duplicate'; readonly seq: number }
-  | { readonly kind: BoundReached | 'device-gone' | 'fenced' };
+  | { readonly kind: BoundReached | 'device-gone' | 'fenced' | 'damaged' };
 
 /** A device's live stream owns its mailbox until the next claim: what it read and gave away then counts no more. */
 export type Claim = {
@@ -54,8 +84,9 @@ export type RemovedRange = {
 };
 
 /**
- * Writes take effect in the order of the calls. A device's entries, counts and claim go with the device
- * (`AccountStore`). Counts are what waits, exactly, however it came and went.
+ * Writes take effect in the order of the calls. A device's counts and claim go with the device (`AccountStore`); its
+ * entries are out of reach from then on, and leave in pieces (`orphaned`), so that nobody waits for a full mailbox to be
+ * emptied. Counts are what waits, exactly, however it came and went.
  */
 export interface MailboxStore {
   /**
@@ -72,11 +103,15 @@ export interface MailboxStore {
    * the row waits. Rejects with nothing written.
    */
   append(rows: readonly MailboxRow[], bounds: MailboxBounds): Promise<readonly AppendOutcome[]>;
-  /** Removes the entries from `first` to `last` inclusive, for each device; none under an older epoch. Idempotent. */
-  remove(ranges: readonly RemovedRange[]): Promise<void>;
+  /**
+   * Removes the entries from `first` to `last` inclusive, for each device; none under an older epoch. Gives the devices of
+   * which a part is damaged: nothing of these is removed. Idempotent.
+   */
+  remove(ranges: readonly RemovedRange[]): Promise<readonly number[]>;
   /**
    * Entries after a sequence, in order, within a limit of number and, beyond the first, of bytes. Sees all that was appended
-   * before. `fenced` when the claim was not of this epoch any more at the end of the read: nothing may be shown.
+   * before. `fenced` when the claim was not of this epoch any more at the end of the read: nothing may be shown. What can't
+   * be read stands in its place, at the page's end: the next page begins behind it.
    */
   page(
     device: number,
@@ -84,12 +119,23 @@ export interface MailboxStore {
     afterSeq: number,
     maxCount: number,
     maxBytes: number,
-  ): Promise<readonly StoredEntry[] | 'fenced'>;
+  ): Promise<readonly (StoredEntry | UnreadableEntries)[] | 'fenced'>;
   /** The devices that have anything waiting, in ascending order. */
   devices(): Promise<readonly number[]>;
+  /** Whether anything waits for this device that is not silent. Sees all that was appended before. */
+  hasLoud(device: number): Promise<boolean>;
   /**
-   * Removes entries of one device that expired at or before `nowMs`, oldest first, at most `limit`; gives how many went.
-   * Needs no claim. Idempotent.
+   * Ends the claims of all other nodes, and gives the InteropIds of people for whom something waits in these mailboxes that
+   * is not silent: a node that died could not have them woken. For a store that one node has. Idempotent.
    */
-  expire(device: number, nowMs: number, limit: number): Promise<number>;
+  endOtherClaims(node: string): Promise<readonly string[]>;
+  /**
+   * Entries that expired at or before `nowMs`, by time, device and number, after a place, at most `maxCount` and, beyond
+   * the first, `maxBytes`. Removed devices' entries may be among them; what can't be read is not.
+   */
+  expired(nowMs: number, after: ExpiryPlace | undefined, maxCount: number, maxBytes: number): Promise<ExpiredMail>;
+  /** A piece of what waits for some device that is gone; undefined when there is none. */
+  orphaned(maxCount: number, maxBytes: number): Promise<OrphanedMail | undefined>;
+  /** Removes a gone device's entries up to `last`; when none is left its counts too, at most `limit` of them. Idempotent. */
+  removeOrphaned(device: number, last: number, limit: number): Promise<void>;
 }

@@ -15,7 +15,12 @@ import type { Codec } from './stanza-codec.ts';
 
 testMailboxStore('memory', async () => {
   const store = new MemoryMailboxStore();
-  return { store, removeDevice: async device => store.disk.removeDevice(device), close: async () => {} };
+  return {
+    store,
+    removeDevice: async device => store.disk.removeDevice(device),
+    withdraw: async device => store.disk.removeDevice(device, { provider: 1, optIns: [] }),
+    close: async () => {},
+  };
 });
 
 const turn = setImmediate;
@@ -202,6 +207,8 @@ class Model {
   toAcknowledge: Session[] = [];
   /** Discarded devices: their numbers are never used again. */
   readonly gone = new Set<number>();
+  /** Of which the sender was told that nobody will have them. */
+  readonly told = new Set<number>();
   crashes = 0;
   readonly sweeps = new Set<{ readonly sinceMs: number }>();
   store = new MemoryMailboxStore(undefined, true);
@@ -223,7 +230,11 @@ class Model {
           assert.notEqual(congested, this.congestion.at(-1) ?? false, 'congestion begins and ends in turn');
           this.congestion.push(congested);
         },
-        damaged: () => assert.fail('nothing is damaged'),
+        damaged: what => assert.equal(what, 'read', 'nothing is damaged'),
+      },
+      tellSender: el => {
+        this.told.add(numberOf(el));
+        return Promise.resolve();
       },
     });
   }
@@ -277,7 +288,7 @@ class Model {
   /** The rule: what the sender was told is acknowledged or on disk, for every device. */
   checkKept(message: Message): void {
     if (!message.keep || message.outcome !== 'settled') return;
-    if (message.mayHaveExpired) return;
+    if (message.mayHaveExpired && this.told.has(message.number)) return;
     for (const each of message.devices) {
       if (message.done.has(each)) continue;
       const rows = [...(this.store.rows.get(each)?.values() ?? [])];
@@ -346,7 +357,7 @@ class Model {
         const sweep = { sinceMs: this.wallMs };
         this.sweeps.add(sweep);
         void this.mailboxes
-          .sweep(5)
+          .sweep()
           .catch(() => {})
           .finally(() => this.sweeps.delete(sweep));
         return;
@@ -496,6 +507,7 @@ function scene(t: { readonly after: (done: () => void) => void }, store = new Me
     monotonicMs: () => clock.monotonicMs,
     limits,
     events: { congested: () => {}, damaged: () => {} },
+    tellSender: () => Promise.resolve(),
   });
   const outcomes = new Map<number, 'settled' | 'refused'>();
   return {

@@ -8,6 +8,7 @@ import type { Element } from '@drawbridge/wire/element';
 import { detachMessage } from '@drawbridge/wire/envelope';
 import { Claims } from './claims.ts';
 import {
+  type Damage,
   type DeviceMailbox,
   type Entry,
   epochOf,
@@ -19,12 +20,13 @@ import {
 } from './device-mailbox.ts';
 import type { Delivery } from './delivery.ts';
 import { Drain } from './drain.ts';
+import { createExpiryClock } from './expiry-clock.ts';
 import type { MailboxLimits } from './mailbox-limits.ts';
 import type { BoundReached, MailboxStore } from './mailbox-store.ts';
 import { Refusals } from './refusals.ts';
 import { Removals } from './removals.ts';
 import type { Codec } from './stanza-codec.ts';
-import { Sweep } from './sweep.ts';
+import { Sweep, type TellSender } from './sweep.ts';
 import { UnwrittenBytes } from './unwritten-bytes.ts';
 import { VolatileStep } from './volatile-step.ts';
 import { Writer } from './writer.ts';
@@ -35,7 +37,7 @@ const maxEarly = 32;
 export type MailboxEvents = {
   /** Writers are too far behind (true) or have caught up (false): slow senders down. */
   congested(congested: boolean): void;
-  damaged(): void;
+  damaged(what: Damage): void;
 };
 
 export type MailboxDeps = {
@@ -46,6 +48,8 @@ export type MailboxDeps = {
   readonly nowMs: () => number;
   readonly monotonicMs: () => number;
   readonly events: MailboxEvents;
+  /** Has a message's sender told that it will not be delivered. */
+  readonly tellSender: TellSender;
   readonly limits: MailboxLimits;
 };
 
@@ -62,16 +66,26 @@ export class Mailboxes implements Delivery {
   readonly #sweep: Sweep;
   readonly #inFlight = new Set<Promise<void>>();
   #closing = false;
+  #sweepOver = false;
 
   constructor(deps: MailboxDeps) {
     this.#deps = deps;
-    const { store, node, codec, limits, nowMs, monotonicMs, events } = deps;
+    const { store, node, codec, limits, nowMs, monotonicMs, events, tellSender } = deps;
+    const expiry = createExpiryClock(nowMs, monotonicMs);
+    const damaged = (what: Damage): void => events.damaged(what);
     const track = (work: Promise<void>): void => this.#track(work);
     const isClosing = (): boolean => this.#closing;
+    const isSweepOver = (): boolean => this.#closing || this.#sweepOver;
     const claimLost = (box: DeviceMailbox, live: Live): void => this.#lose(box, live, 'replaced');
     const readOn = (box: DeviceMailbox): void => this.#readOn(box);
     const unwritten = new UnwrittenBytes(limits.maxUnwrittenBytes, congested => events.congested(congested));
-    const removals = new Removals({ store, isClosing, track, removed: box => this.#forgetWhenIdle(box) });
+    const removals = new Removals({
+      store,
+      isClosing,
+      track,
+      damaged,
+      removed: box => this.#forgetWhenIdle(box),
+    });
     this.#unwritten = unwritten;
     this.#removals = removals;
     this.#refusals = new Refusals(monotonicMs);
@@ -87,9 +101,11 @@ export class Mailboxes implements Delivery {
       store,
       codec,
       limits,
+      expiry,
       unwritten,
       removals,
       track,
+      damaged,
       written: readOn,
       boundReached: ({ device, sender, stanza }, because) =>
         this.#refusals.note(device, sender, stanza.length, because),
@@ -104,17 +120,27 @@ export class Mailboxes implements Delivery {
         this.#writer.write(entry);
       },
     });
-    this.#sweep = new Sweep({ store, nowMs, isClosing, isLive: device => this.#boxes.get(device)?.live !== undefined });
+    this.#sweep = new Sweep({
+      store,
+      codec,
+      expiry,
+      isClosing: isSweepOver,
+      isLive: device => this.#boxes.get(device)?.live !== undefined,
+      tell: tellSender,
+      damaged,
+    });
     this.#drain = new Drain({
       store,
       codec,
       limits,
-      nowMs,
+      expiry,
       removals,
       track,
-      damaged: () => events.damaged(),
+      damaged,
+      expired: element => tellSender(element, 'expired'),
       acknowledge: entry => this.acknowledge(entry),
       claimLost,
+      failed: (box, live) => this.#lose(box, live, 'storage-failed'),
     });
   }
 
@@ -195,6 +221,7 @@ export class Mailboxes implements Delivery {
       early: undefined,
       mode: 'claiming',
       reading: false,
+      readFailures: 0,
     };
     box.live = live;
     this.#claims.claim(box, live);
@@ -270,9 +297,23 @@ export class Mailboxes implements Delivery {
     this.#unwritten.check();
   }
 
-  /** Removes what is too old, a little at a time; gives how many entries went. Call it now and then. */
-  sweep(limit: number): Promise<number> {
-    return this.#sweep.run(limit);
+  /** Removes what is over, in pieces; gives how many entries went. Call it now and then, and when a device has gone. */
+  sweep(): Promise<number> {
+    return this.#sweep.run();
+  }
+
+  /** What is being swept stops after the piece that is under way. */
+  stopSweeping(): void {
+    this.#sweepOver = true;
+  }
+
+  /** Whether anything waits in storage for which this device has to be woken; true also when that can't be told. */
+  hasLoud(device: number): Promise<boolean> {
+    // What was appended before is asked about too.
+    this.#writer.flush();
+    const asked = this.#deps.store.hasLoud(device).catch(() => true);
+    this.#track(asked.then(() => {}));
+    return asked;
   }
 
   /** Without a receipt: one that is not kept. */

@@ -1,6 +1,6 @@
 // Entries that are over leave storage: gathered for a moment, in ranges, and tried again until they are gone.
 // Knows nothing of why an entry is over. Pages that were asked for meanwhile leave out what is in `box.removed`.
-import type { DeviceMailbox } from './device-mailbox.ts';
+import type { Damage, DeviceMailbox } from './device-mailbox.ts';
 import { retryMs } from './mailbox-limits.ts';
 import type { MailboxStore, RemovedRange } from './mailbox-store.ts';
 
@@ -15,6 +15,7 @@ export type RemovalDeps = {
   readonly isClosing: () => boolean;
   /** Hears of work under way, which has to end before the mailboxes are closed. */
   readonly track: (work: Promise<void>) => void;
+  readonly damaged: (what: Damage) => void;
   /** Rows of this mailbox are gone. */
   readonly removed: (box: DeviceMailbox) => void;
 };
@@ -56,7 +57,9 @@ export class Removals {
     if (batch.size === 0) return;
     this.#deps.track(
       this.#deps.store.remove([...batch].flatMap(([box, ranges]) => rangesOf(box, ranges))).then(
-        () => {
+        damaged => {
+          // What could not be removed comes again with the device's next stream, as a repeat.
+          for (const _ of damaged) this.#deps.damaged('removal');
           for (const [box, ranges] of batch) {
             const removed = new Set(box.removed);
             for (const { first, last } of ranges) for (let seq = first; seq <= last; seq++) removed.delete(seq);

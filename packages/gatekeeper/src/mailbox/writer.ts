@@ -1,7 +1,9 @@
 // Entries go to storage: those of one turn together, in their order, and each sender hears what became of it.
 // Knows nothing of streams but their claims, or of when an entry has to be written.
 import { attribute, type Element } from '@drawbridge/wire/element';
+import { isLoud } from '@drawbridge/wire/envelope';
 import {
+  type Damage,
   type DeviceMailbox,
   type Entry,
   epochOf,
@@ -11,6 +13,7 @@ import {
   type RefusedBecause,
   settleEntry,
 } from './device-mailbox.ts';
+import type { ExpiryClock } from './expiry-clock.ts';
 import type { AppendOutcome, BoundReached, MailboxBounds, MailboxRow, MailboxStore } from './mailbox-store.ts';
 import type { Removals } from './removals.ts';
 import type { Codec } from './stanza-codec.ts';
@@ -20,12 +23,14 @@ export type WriterDeps = {
   readonly store: MailboxStore;
   readonly codec: Codec;
   readonly limits: MailboxBounds & { readonly ttlMs: number };
+  readonly expiry: ExpiryClock;
   readonly unwritten: UnwrittenBytes;
   readonly removals: Removals;
   /** Hears of work under way, which has to end before the mailboxes are closed. */
   readonly track: (work: Promise<void>) => void;
   /** What was being written for this mailbox is written, or never will be. */
   readonly written: (box: DeviceMailbox) => void;
+  readonly damaged: (what: Damage) => void;
   /** Storage refused a row for a bound. */
   readonly boundReached: (row: MailboxRow, because: BoundReached) => void;
   /** Storage refused a row under this stream's claim: another one has the device. */
@@ -113,7 +118,9 @@ export class Writer {
       device: mailbox.row,
       epoch: epochOf(entry.live ?? mailbox.live),
       sender: senderOf(element),
-      expiresAtMs: sinceMs + this.#deps.limits.ttlMs,
+      acceptedAtMs: sinceMs,
+      expiresAtMs: Math.max(sinceMs, this.#deps.expiry.stampMs()) + this.#deps.limits.ttlMs,
+      silent: !isLoud(element),
       stanza,
     };
   }
@@ -138,6 +145,10 @@ export class Writer {
           break;
         case undefined:
           this.#refused(entry, 'storage-failed');
+          break;
+        case 'damaged':
+          this.#deps.damaged('write');
+          this.#refused(entry, 'damaged');
           break;
         default:
           this.#deps.boundReached(row, outcome!.kind);

@@ -1,8 +1,8 @@
 // One device's session: joins the session rules (stream), the mailbox and the carrier that moves elements just now.
 // Outlives a carrier while it may be resumed. Knows nothing of encodings, sockets or who may write to whom.
-import { childElement, type Element, ownElement } from '@drawbridge/wire/element';
-import { detachMessage } from '@drawbridge/wire/envelope';
-import { NS_DELIVERY, NS_SM } from '@drawbridge/wire/namespaces';
+import { type Element, ownElement } from '@drawbridge/wire/element';
+import { detachMessage, isLoud } from '@drawbridge/wire/envelope';
+import { NS_SM } from '@drawbridge/wire/namespaces';
 import type { StreamErrorCondition } from '@drawbridge/wire/stream-error';
 import { type Outbound, ServerSession } from '@drawbridge/stream/server-session';
 import type { InteropId } from '@drawbridge/wire/jid';
@@ -356,15 +356,20 @@ export class DeviceSession implements LiveDevice {
 
   /** Whoever wrote asked for no wake-up while this device seemed to be there. */
   #wakeForMail(): void {
+    const wakes = ({ element, note }: Outbound<Entry | number>): boolean =>
+      typeof note === 'object' && note.state !== 'dropped' && isLoud(element);
+    if (this.core.unacknowledged.some(wakes)) {
+      this.#host.mailWaits(this);
+      return;
+    }
     const { maxUnacknowledged, maxUnacknowledgedBytes } = this.#host.limits;
-    // With a full window there may be more in the mailbox than this session was handed.
     const isFull =
       this.core.unacknowledgedCount >= maxUnacknowledged || this.#unacknowledgedBytes >= maxUnacknowledgedBytes;
-    const wakes = ({ element, note }: Outbound<Entry | number>): boolean =>
-      typeof note === 'object' &&
-      note.state !== 'dropped' &&
-      childElement(element, 'silent', NS_DELIVERY) === undefined;
-    if (isFull || this.core.unacknowledged.some(wakes)) this.#host.mailWaits(this);
+    if (!isFull) return;
+    // With a full window there may be more in the mailbox than this session was handed.
+    void this.#host.mailboxes.hasLoud(this.device.row).then(hasLoud => {
+      if (hasLoud) this.#host.mailWaits(this);
+    });
   }
 
   #takeDelivered(): void {

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { attribute, type Element, element } from '@drawbridge/wire/element';
-import { NS_CLIENT, NS_DELIVERY, NS_SM } from '@drawbridge/wire/namespaces';
+import { type Element, element } from '@drawbridge/wire/element';
+import { placedNotice } from '@drawbridge/wire/envelope';
+import { NS_CLIENT, NS_DELIVERY, NS_E2EE, NS_SM } from '@drawbridge/wire/namespaces';
 import { Mailboxes } from '../mailbox/mailbox.ts';
 import { defaultMailboxLimits } from '../mailbox/mailbox-limits.ts';
 import { createStanzaCodec } from '../mailbox/stanza-codec.ts';
@@ -18,6 +19,7 @@ const { lateAfterMs, answerWithinMs, maxUnacknowledged } = defaultSessionLimits;
 
 async function scene() {
   let nowMs = 0;
+  let sent = 0;
   const asked: number[] = [];
   const written: Element[] = [];
   const mailboxes = new Mailboxes({
@@ -28,6 +30,7 @@ async function scene() {
     monotonicMs: () => nowMs,
     limits: defaultMailboxLimits,
     events: { congested: () => {}, damaged: () => {} },
+    tellSender: () => Promise.resolve(),
   });
   const host: SessionHost = {
     domain,
@@ -63,13 +66,14 @@ async function scene() {
   };
   const message = (keep: boolean, children: readonly Element[] = []): void => {
     const receipt = { remaining: 1, failed: false, settled: () => {}, refused: () => {} };
-    const el = element('message', NS_CLIENT, { from: `b@${domain}/1`, id: 'm' }, children);
+    const envelope = element('envelope', NS_E2EE);
+    const el = element('message', NS_CLIENT, { from: `b@${domain}/1`, id: `m${sent++}` }, [envelope, ...children]);
     mailboxes.deliver(device.row, el, 100, keep, receipt);
   };
   // The stream's claim is granted.
   await turn();
   at(1_000);
-  return { session, carrier, asked, written, at, message };
+  return { session, carrier, asked, written, at, message, mailboxes };
 }
 
 test('a stream that owes an answer is late: its device is woken once, and is not taken for reachable', async () => {
@@ -129,11 +133,24 @@ test('nobody is woken for what is acknowledged, silent or never kept, nor for a 
   assert.deepEqual(asked, []);
 });
 
-test('behind a full window of silent mail there may be other mail', async () => {
-  const { session, carrier, asked, written, at, message } = await scene();
-  for (let i = 0; i <= maxUnacknowledged; i++) message(true, [silent]);
-  at(2_000);
-  assert.equal(written.filter(el => attribute(el, 'id') === 'm').length, maxUnacknowledged);
+test('behind a full window of silent mail its device is woken for what is not silent, and for nothing else', async () => {
+  for (const loud of [false, true]) {
+    const { session, carrier, asked, written, at, message } = await scene();
+    for (let i = 0; i <= maxUnacknowledged; i++) message(true, [silent]);
+    if (loud) message(true);
+    at(2_000);
+    assert.equal(written.filter(el => el.name === 'message').length, maxUnacknowledged);
+    session.carrierLost(carrier);
+    await turn();
+    assert.equal(asked.length, loud ? 1 : 0);
+  }
+});
+
+test('a notice of the gatekeeper wakes nobody', async () => {
+  const { session, carrier, asked, mailboxes } = await scene();
+  const receipt = { remaining: 1, failed: false, settled: () => {}, refused: () => {} };
+  mailboxes.deliver(device.row, placedNotice(domain, `b@${domain}/1`, 'm1'), 100, true, receipt);
   session.carrierLost(carrier);
-  assert.equal(asked.length, 1);
+  await turn();
+  assert.deepEqual(asked, []);
 });

@@ -49,6 +49,7 @@ function scene(cached?: Account) {
     monotonicMs: () => 0,
     limits: { ...defaultMailboxLimits, maxEntriesPerSender: 2 },
     events: { congested: () => {}, damaged: () => {} },
+    tellSender: () => Promise.resolve(),
   });
   const counters = { routed: 0, refused: 0, storageRefused: 0, dropped: 0, refusedBy: new Map<string, number>() };
   const router = new Router({

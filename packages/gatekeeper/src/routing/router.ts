@@ -69,6 +69,7 @@ const unavailable = stanzaErrorElement('service-unavailable', { type: 'cancel' }
 const refusals: Readonly<Record<RefusedBecause, Element>> = {
   full: stanzaErrorElement('resource-constraint', { type: 'wait' }),
   'storage-failed': stanzaErrorElement('resource-constraint', { type: 'wait' }),
+  damaged: stanzaErrorElement('resource-constraint', { type: 'wait' }),
   'share-full': shareError('sender-share'),
   'person-full': shareError('person-share'),
   'provider-full': shareError('provider-share'),

@@ -7,6 +7,8 @@ export type OpenStore = () => Promise<{
   /** Empty; devices 1 to 2,500 are there. 1 and 2 are one person's, 3 is of a person of another provider. */
   readonly store: MailboxStore;
   readonly removeDevice: (device: number) => Promise<void>;
+  /** Of a person with this device alone, who has opted in to nobody. */
+  readonly withdraw: (device: number) => Promise<void>;
   readonly close: () => Promise<void>;
 }>;
 
@@ -24,7 +26,16 @@ export const unbounded: MailboxBounds = {
 export function mailboxRow(device: number, number: number, length = 10, more: Partial<MailboxRow> = {}): MailboxRow {
   const stanza = new Uint8Array(length).fill(number % 251);
   if (length >= 8) new DataView(stanza.buffer).setUint32(4, number);
-  return { device, epoch: undefined, sender: 'anna', expiresAtMs: 1_000, stanza, ...more };
+  return {
+    device,
+    epoch: undefined,
+    sender: 'anna',
+    acceptedAtMs: 0,
+    expiresAtMs: 1_000,
+    silent: false,
+    stanza,
+    ...more,
+  };
 }
 const row = mailboxRow;
 
@@ -35,10 +46,12 @@ const stored = (...seqs: number[]): AppendOutcome[] => seqs.map(seq => ({ kind: 
 class Case {
   readonly store: MailboxStore;
   readonly removeDevice: (device: number) => Promise<void>;
+  readonly withdraw: (device: number) => Promise<void>;
 
-  constructor(store: MailboxStore, removeDevice: (device: number) => Promise<void>) {
+  constructor({ store, removeDevice, withdraw }: Omit<Awaited<ReturnType<OpenStore>>, 'close'>) {
     this.store = store;
     this.removeDevice = removeDevice;
+    this.withdraw = withdraw;
   }
 
   async append(rows: readonly MailboxRow[], bounds: Partial<MailboxBounds> = {}): Promise<readonly AppendOutcome[]> {
@@ -58,7 +71,17 @@ class Case {
     const { epoch } = await this.claim(device);
     const page = await this.store.page(device, epoch, afterSeq, maxCount, maxBytes);
     assert(page !== 'fenced');
-    return page;
+    return page.map(entry => {
+      assert(entry.stanza !== undefined, 'nothing is damaged');
+      return entry;
+    });
+  }
+
+  /** Removes what expired, as a sweep does; gives device and number of each. */
+  async expire(nowMs: number, maxCount = 100): Promise<[number, number][]> {
+    const { entries } = await this.store.expired(nowMs, undefined, maxCount, 1e6);
+    await this.store.remove(entries.map(({ device, seq }) => ({ device, epoch: undefined, first: seq, last: seq })));
+    return entries.map(({ device, seq }) => [device, seq]);
   }
 
   async seqs(device: number, afterSeq = 0, maxCount = 10, maxBytes = 1e6): Promise<number[]> {
@@ -76,11 +99,11 @@ type Contract = (what: string, check: (its: Case) => Promise<void>) => void;
 export function testMailboxStore(name: string, open: OpenStore): void {
   const contract: Contract = (what, check) => {
     void test(`${name}: ${what}`, async () => {
-      const { store, removeDevice, close } = await open();
+      const opened = await open();
       try {
-        await check(new Case(store, removeDevice));
+        await check(new Case(opened));
       } finally {
-        await close();
+        await opened.close();
       }
     });
   };
@@ -88,6 +111,8 @@ export function testMailboxStore(name: string, open: OpenStore): void {
   testOutcomes(contract);
   testBounds(contract);
   testClaims(contract);
+  testOrphans(contract);
+  testLoud(contract);
 }
 
 function testRows(contract: Contract): void {
@@ -95,7 +120,8 @@ function testRows(contract: Contract): void {
     assert.deepEqual(await its.store.devices(), []);
     assert.deepEqual(await its.claim(7), { epoch: 1, lastSeq: 0, count: 0, bytes: 0 });
     assert.deepEqual(await its.page(7), []);
-    assert.equal(await its.store.expire(7, 1e15, 10), 0);
+    assert.deepEqual(await its.expire(1e15), []);
+    assert.equal(await its.store.orphaned(10, 1e6), undefined);
     await its.remove(7, 0, 1e15);
   });
 
@@ -149,15 +175,36 @@ function testRows(contract: Contract): void {
     assert.equal((await its.claim(1)).count, 0);
   });
 
-  contract('what has expired goes, oldest first, up to a limit', async its => {
-    const expiries = [100, 100, 200, 300];
-    await its.append(expiries.map((expiresAtMs, i) => row(1, i, 10, { expiresAtMs })));
+  contract('what has expired is found, oldest first, in pieces, and its time of arrival is told', async its => {
+    const times = [100, 300, 200, 100];
+    await its.append(times.map((expiresAtMs, i) => row(1, i, 10, { expiresAtMs, acceptedAtMs: expiresAtMs - 90 })));
     await its.append([row(2, 1, 10, { expiresAtMs: 100 })]);
-    assert.equal(await its.store.expire(1, 99, 10), 0);
-    assert.equal(await its.store.expire(1, 200, 2), 2);
-    assert.equal(await its.store.expire(1, 200, 2), 1);
-    assert.deepEqual(await its.seqs(1), [4]);
-    assert.deepEqual(await its.seqs(2), [1]);
+    assert.deepEqual(await its.store.expired(99, undefined, 10, 1e6), { entries: [], next: undefined });
+    const pieces: [number, number][][] = [];
+    let { entries, next } = await its.store.expired(200, undefined, 2, 1e6);
+    pieces.push(entries.map(({ device, seq }) => [device, seq]));
+    ({ entries, next } = await its.store.expired(200, next, 2, 1e6));
+    pieces.push(entries.map(({ device, seq }) => [device, seq]));
+    assert.deepEqual(pieces, [
+      [
+        [1, 1],
+        [1, 4],
+      ],
+      [
+        [2, 1],
+        [1, 3],
+      ],
+    ]);
+    if (next !== undefined) assert.deepEqual((await its.store.expired(200, next, 2, 1e6)).entries, []);
+    const one = await its.store.expired(200, undefined, 10, 15);
+    assert.deepEqual(
+      one.entries.map(({ seq, acceptedAtMs, expiresAtMs, stanza }) => [seq, acceptedAtMs, expiresAtMs, stanza.length]),
+      [[1, 10, 100, 10]],
+      'a piece ends at a size',
+    );
+    assert.equal((await its.expire(200)).length, 4);
+    assert.deepEqual(await its.seqs(1), [2]);
+    assert.deepEqual(await its.seqs(2), []);
     assert.deepEqual(await its.claim(1), { epoch: 2, lastSeq: 4, count: 1, bytes: 10 });
   });
 
@@ -246,7 +293,7 @@ function testBounds(contract: Contract): void {
       'full',
       'stored',
     ]);
-    await its.store.expire(4, 1_000, 1);
+    await its.remove(4, 1, 1);
     assert.deepEqual(kinds(await its.append([row(4, 4, 60), row(4, 5, 8)], bytes)), ['stored', 'full']);
   });
 
@@ -264,7 +311,7 @@ function testBounds(contract: Contract): void {
       assert.deepEqual(kinds(await its.append([from('b', 7, 91), from('b', 8, 90)], share)), ['share-full', 'stored']);
       await its.remove(1, 1, 1);
       assert.deepEqual(kinds(await its.append([from('a', 9), from('a', 10)], share)), ['stored', 'share-full']);
-      assert.equal(await its.store.expire(1, 1_000, 100), 6);
+      assert.equal((await its.expire(1_000)).length, 6);
       assert.deepEqual(kinds(await its.append([from('a', 11), from('a', 12)], share)), ['stored', 'stored']);
       assert.deepEqual(kinds(await its.append([row(2, 1, 10, { sender: 'a' })], share)), ['stored'], 'per mailbox');
     },
@@ -289,7 +336,7 @@ function testBounds(contract: Contract): void {
       'stored',
       'stored',
     ]);
-    await its.store.expire(4, 1_000, 10);
+    await its.remove(4, 0, 99);
     assert.deepEqual(kinds(await its.append([row(5, 4, 90), row(3, 5, 8)], provider)), ['stored', 'provider-full']);
   });
 }
@@ -341,5 +388,80 @@ function testClaims(contract: Contract): void {
     assert.notEqual(await its.store.page(1, now.epoch, 0, 10, 1e6), 'fenced');
     await its.remove(1, 1, 1, now.epoch);
     assert.deepEqual(await its.store.devices(), []);
+  });
+}
+
+function testOrphans(contract: Contract): void {
+  contract('what a removed device leaves behind is out of reach at once, and leaves in pieces', async its => {
+    await its.append([1, 2, 3, 4, 5].map(number => row(2, number, 100)));
+    await its.append([row(1, 1)]);
+    await its.removeDevice(2);
+    assert.deepEqual(await its.store.devices(), [1]);
+    assert.deepEqual(
+      kinds(await its.append([row(1, 2, 90)], { maxBytesPerPerson: 100 })),
+      ['stored'],
+      'counts at once',
+    );
+    const pieces: number[][] = [];
+    for (;;) {
+      const mail = await its.store.orphaned(2, 1e6);
+      if (mail === undefined) break;
+      assert.deepEqual([mail.device, mail.person], [2, undefined], 'nobody is told: the person has it elsewhere');
+      pieces.push(mail.entries.map(entry => entry.seq));
+      await its.store.removeOrphaned(2, mail.entries.at(-1)?.seq ?? 0, 1);
+      assert(pieces.length < 10);
+    }
+    assert.deepEqual(
+      pieces.filter(piece => piece.length > 0),
+      [[1, 2], [3, 4], [5]],
+    );
+    await its.store.removeOrphaned(2, 0, 1);
+    assert.deepEqual(await its.seqs(1), [1, 2]);
+  });
+
+  contract('with mail of a person who withdrew it is known who might reach them', async its => {
+    await its.append([row(4, 1), row(4, 2, 10, { sender: 'bert' }), row(5, 3)]);
+    await its.withdraw(4);
+    await its.withdraw(6);
+    const mail = await its.store.orphaned(10, 1e6);
+    assert.deepEqual([mail?.device, mail?.person], [4, { provider: 1, optIns: [] }]);
+    assert.deepEqual(
+      mail?.entries.map(({ seq, acceptedAtMs, expiresAtMs, stanza }) => [seq, acceptedAtMs, expiresAtMs, stanza[0]]),
+      [
+        [1, 0, 1_000, 1],
+        [2, 0, 1_000, 2],
+      ],
+    );
+    assert.equal((await its.store.orphaned(10, 10))?.entries.length, 1, 'a piece ends at a size');
+    for (let tries = 0; (await its.store.orphaned(10, 1e6)) !== undefined; tries++) {
+      await its.store.removeOrphaned(4, tries === 0 ? 2 : 0, 1);
+      assert(tries < 10);
+    }
+    assert.deepEqual(await its.seqs(5), [1]);
+  });
+}
+
+function testLoud(contract: Contract): void {
+  contract('silent entries are told from others, as they come and go', async its => {
+    assert.equal(await its.store.hasLoud(1), false);
+    await its.append([row(1, 1, 10, { silent: true }), row(1, 2, 10, { silent: true })]);
+    assert.equal(await its.store.hasLoud(1), false);
+    const asked = [its.append([row(1, 3)]), its.store.hasLoud(1)] as const;
+    assert.equal(await asked[1], true, 'it sees what was appended before');
+    await its.remove(1, 1, 2);
+    assert.equal(await its.store.hasLoud(1), true);
+    await its.remove(1, 3, 3);
+    assert.equal(await its.store.hasLoud(1), false);
+  });
+
+  contract("a dead node's claims end, and whose mail it could not have them woken for is told once", async its => {
+    for (const device of [1, 3, 4, 5, 6]) await its.store.claim(device, 'dead');
+    await its.store.claim(6, 'here');
+    await its.append([row(1, 1), row(3, 2, 10, { silent: true }), row(5, 3), row(6, 4), row(7, 5)]);
+    const released = await its.claim(5);
+    await its.store.release(5, released.epoch);
+    assert.deepEqual(await its.store.endOtherClaims('here'), ['person 1']);
+    assert.deepEqual(await its.store.endOtherClaims('here'), []);
+    assert((await its.claim(1)).epoch > 1, 'an epoch is never given twice');
   });
 }

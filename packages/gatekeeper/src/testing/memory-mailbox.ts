@@ -5,9 +5,13 @@ import type {
   AppendOutcome,
   BoundReached,
   Claim,
+  ExpiredMail,
+  ExpiryPlace,
   MailboxBounds,
   MailboxRow,
   MailboxStore,
+  OrphanedMail,
+  OrphanedPerson,
   RemovedRange,
   StoredEntry,
 } from '../mailbox/mailbox-store.ts';
@@ -29,6 +33,8 @@ export class MemoryDisk {
   readonly rows = new Map<number, Map<number, MemoryRow>>();
   readonly heads = new Map<number, { lastSeq: number; epoch: number; node: string | undefined }>();
   readonly gone = new Set<number>();
+  /** Mailboxes whose device is gone. */
+  readonly orphans = new Map<number, { readonly person: OrphanedPerson | undefined; readonly rows: MemoryRow[] }>();
 
   head(device: number): { lastSeq: number; epoch: number; node: string | undefined } {
     let head = this.heads.get(device);
@@ -36,8 +42,10 @@ export class MemoryDisk {
     return head;
   }
 
-  /** As when the device is removed: its rows go, and none is written any more. */
-  removeDevice(device: number): void {
+  /** As when the device is removed, with its person when `person` says so: its rows are out of reach, and none is written. */
+  removeDevice(device: number, person?: OrphanedPerson): void {
+    const rows = this.sorted(device);
+    if (rows.length > 0) this.orphans.set(device, { person, rows });
     this.gone.add(device);
     this.rows.delete(device);
   }
@@ -56,6 +64,21 @@ export class MemoryDisk {
 const personOf = (device: number): number => (device === 2 ? 1 : device);
 const providerOf = (device: number): number => (device === 3 ? 2 : 1);
 const bytesOf = (rows: readonly MemoryRow[]): number => rows.reduce((sum, row) => sum + row.stanza.length, 0);
+
+function comparePlaces(a: ExpiryPlace, b: ExpiryPlace): number {
+  return a.expiresAtMs - b.expiresAtMs || a.device - b.device || a.seq - b.seq;
+}
+
+function firstOf(rows: readonly MemoryRow[], maxCount: number, maxBytes: number): MemoryRow[] {
+  const first: MemoryRow[] = [];
+  let bytes = 0;
+  for (const row of rows) {
+    bytes += row.stanza.length;
+    if (first.length >= maxCount || (first.length > 0 && bytes > maxBytes)) break;
+    first.push(row);
+  }
+  return first;
+}
 
 export class MemoryMailboxStore implements MailboxStore {
   readonly disk: MemoryDisk;
@@ -122,12 +145,13 @@ export class MemoryMailboxStore implements MailboxStore {
     return this.#add('append', true, () => rows.map(row => this.#append(row, bounds)));
   }
 
-  remove(ranges: readonly RemovedRange[]): Promise<void> {
-    return this.#add('remove', true, () => {
+  remove(ranges: readonly RemovedRange[]): Promise<readonly number[]> {
+    return this.#add('remove', true, (): readonly number[] => {
       for (const { device, epoch, first, last } of ranges) {
         if (epoch !== undefined && epoch !== this.disk.head(device).epoch) continue;
         for (const { seq } of this.disk.sorted(device)) if (seq >= first && seq <= last) this.disk.delete(device, seq);
       }
+      return [];
     });
   }
 
@@ -142,11 +166,11 @@ export class MemoryMailboxStore implements MailboxStore {
       if (this.disk.head(device).epoch !== epoch) return 'fenced';
       const page: StoredEntry[] = [];
       let bytes = 0;
-      for (const { seq, expiresAtMs, stanza } of this.disk.sorted(device)) {
+      for (const { seq, acceptedAtMs, expiresAtMs, stanza } of this.disk.sorted(device)) {
         if (seq <= afterSeq) continue;
         bytes += stanza.length;
         if (page.length >= maxCount || (page.length > 0 && bytes > maxBytes)) break;
-        page.push({ seq, expiresAtMs, stanza });
+        page.push({ seq, acceptedAtMs, expiresAtMs, stanza });
       }
       return page;
     });
@@ -156,15 +180,48 @@ export class MemoryMailboxStore implements MailboxStore {
     return this.#add('devices', false, () => [...this.rows.keys()].toSorted((a, b) => a - b));
   }
 
-  expire(device: number, nowMs: number, limit: number): Promise<number> {
-    return this.#add('expire', true, () => {
-      let gone = 0;
-      for (const { seq, expiresAtMs } of this.disk.sorted(device)) {
-        if (expiresAtMs > nowMs || gone >= limit) break;
-        gone++;
-        this.disk.delete(device, seq);
+  hasLoud(device: number): Promise<boolean> {
+    return this.#add('hasLoud', true, () => this.disk.sorted(device).some(row => !row.silent));
+  }
+
+  endOtherClaims(node: string): Promise<readonly string[]> {
+    return this.#add('endOtherClaims', true, () => {
+      const people = new Set<string>();
+      for (const [device, head] of this.disk.heads) {
+        if (head.node === undefined || head.node === node || this.disk.gone.has(device)) continue;
+        head.node = undefined;
+        if (this.disk.sorted(device).some(row => !row.silent)) people.add(`person ${personOf(device)}`);
       }
-      return gone;
+      return [...people];
+    });
+  }
+
+  expired(nowMs: number, after: ExpiryPlace | undefined, maxCount: number, maxBytes: number): Promise<ExpiredMail> {
+    return this.#add('expired', false, (): ExpiredMail => {
+      const due = [...this.rows.values()]
+        .flatMap(rows => [...rows.values()])
+        .filter(row => row.expiresAtMs <= nowMs && (after === undefined || comparePlaces(row, after) > 0))
+        .toSorted(comparePlaces);
+      const entries = firstOf(due, maxCount, maxBytes);
+      const last = entries.at(-1);
+      return { entries, next: entries.length < due.length ? last : undefined };
+    });
+  }
+
+  orphaned(maxCount: number, maxBytes: number): Promise<OrphanedMail | undefined> {
+    return this.#add('orphaned', false, () => {
+      for (const [device, { person, rows }] of this.disk.orphans) {
+        return { device, person, entries: firstOf(rows, maxCount, maxBytes) };
+      }
+      return undefined;
+    });
+  }
+
+  removeOrphaned(device: number, last: number, _limit: number): Promise<void> {
+    return this.#add('removeOrphaned', true, () => {
+      const orphan = this.disk.orphans.get(device);
+      if (last === 0 || orphan === undefined) this.disk.orphans.delete(device);
+      else orphan.rows.splice(0, orphan.rows.findLastIndex(row => row.seq <= last) + 1);
     });
   }
 

@@ -12,9 +12,10 @@ import {
   type NewDevice,
   type WithdrawnAccount,
 } from '../../enlistment/account-store.ts';
+import type { OrphanedPerson } from '../../mailbox/mailbox-store.ts';
 import { writeAudit } from './audit-commands.ts';
 import { addOneTimeKeys, removeKeys } from './key-commands.ts';
-import { removeMailbox } from './mailbox-commands.ts';
+import { orphanMailbox } from './mailbox-orphans.ts';
 import { prepared } from './prepared.ts';
 
 type AccountRow = { row: number; interopId: InteropId; status: string; lastDeviceId: number; identityKey: Uint8Array };
@@ -48,10 +49,17 @@ export function raiseVersion(db: DatabaseSync, account: number): void {
   prepared(db, 'UPDATE account SET version = version + 1 WHERE row = ?').run(account);
 }
 
-function removeDevice(db: DatabaseSync, row: number): void {
+/** `person`: all of its devices go, and those who wrote to it are told. */
+function removeDevice(db: DatabaseSync, row: number, person?: OrphanedPerson): void {
   removeKeys(db, row);
-  removeMailbox(db, row);
+  orphanMailbox(db, row, person);
   prepared(db, 'DELETE FROM device WHERE row = ?').run(row);
+}
+
+/** Whom this person admits, as it is now. */
+function orphanedPerson(db: DatabaseSync, account: number, provider: number): OrphanedPerson {
+  const rows = prepared(db, 'SELECT provider FROM opt_in WHERE account = ?').all(account);
+  return { provider, optIns: rows.map(row => (row as { provider: number }).provider) };
 }
 
 function insertDevice(db: DatabaseSync, account: number, id: number, device: NewDevice, nowMs: number): void {
@@ -216,7 +224,8 @@ function enlist(db: DatabaseSync, args: EnlistArgs): EnlistResult {
     return refused('device-authorisation-required');
   }
   const removed = startsAgain ? devices : [];
-  for (const old of removed) removeDevice(db, old.row);
+  const person = orphanedPerson(db, account.row, args.provider);
+  for (const old of removed) removeDevice(db, old.row, person);
   if (startsAgain) {
     prepared(db, 'DELETE FROM wake_up WHERE account = ?').run(account.row);
     changeIdentity(db, account, device.identityKey);
@@ -237,7 +246,8 @@ const accountTables = [
 /** Everything that is kept of a person; gives back the devices that were. */
 function removeAccount(db: DatabaseSync, row: number, provider: number): Device[] {
   const devices = devicesOf(db, row);
-  for (const device of devices) removeDevice(db, device.row);
+  const person = orphanedPerson(db, row, provider);
+  for (const device of devices) removeDevice(db, device.row, person);
   for (const table of accountTables) prepared(db, `DELETE FROM ${table} WHERE account = ?`).run(row);
   prepared(db, 'DELETE FROM account WHERE row = ?').run(row);
   prepared(db, 'UPDATE provider SET enlistments = enlistments - 1 WHERE number = ?').run(provider);

@@ -71,8 +71,9 @@ export const adminReads = {
   ): ExportedMail[] {
     const select = prepared(
       db,
-      `SELECT seq, expires_at AS expiresAtMs, sender, stanza FROM mailbox WHERE device = ? AND seq > ?
-       ORDER BY seq LIMIT ?`,
+      `SELECT seq, expires_at AS expiresAtMs, sender, stanza FROM mailbox
+       WHERE key > (?1 << 32) | ?2 AND key < (?1 + 1) << 32 AND EXISTS (SELECT 1 FROM device WHERE row = ?1)
+       ORDER BY key LIMIT ?3`,
     );
     const page: ExportedMail[] = [];
     let bytes = 0;

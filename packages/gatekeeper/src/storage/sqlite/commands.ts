@@ -5,13 +5,16 @@ import { adminReads, adminWrites } from './admin-commands.ts';
 import { auditReads, auditWrites } from './audit-commands.ts';
 import { heartbeatReads, heartbeatWrites } from './heartbeat-commands.ts';
 import { keyReads, keyWrites } from './key-commands.ts';
-import { mailboxReads, mailboxWrites } from './mailbox-commands.ts';
+import { mailboxParts, mailboxWrites } from './mailbox-commands.ts';
+import { orphanParts, orphanReads, orphanWrites } from './mailbox-orphans.ts';
+import { mailboxReads } from './mailbox-reads.ts';
 import { manifestReads, manifestWrites } from './manifest-commands.ts';
 import { operationsReads, operationsWrites } from './operations-commands.ts';
 import { proofWrites } from './proof-commands.ts';
 
 export const writeCommands = {
   ...mailboxWrites,
+  ...orphanWrites,
   ...accountWrites,
   ...manifestWrites,
   ...keyWrites,
@@ -23,6 +26,7 @@ export const writeCommands = {
 };
 export const readCommands = {
   ...mailboxReads,
+  ...orphanReads,
   ...accountReads,
   ...manifestReads,
   ...keyReads,
@@ -31,6 +35,9 @@ export const readCommands = {
   ...auditReads,
   ...adminReads,
 };
+
+/** Commands that are done in parts when a page is damaged. */
+export const commandParts = { ...mailboxParts, ...orphanParts };
 
 export type WriteCommands = typeof writeCommands;
 export type ReadCommands = typeof readCommands;

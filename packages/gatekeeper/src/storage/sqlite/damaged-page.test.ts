@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { StoreError } from '../store-error.ts';
+import { addDevices } from '../../testing/add-devices.ts';
+import { mailboxRow, unbounded } from '../../testing/mailbox-contract.ts';
 import { backupGatekeeper } from './backup.ts';
 import { migrate } from './schema.ts';
 import { sqliteStores } from './sqlite-stores.ts';
@@ -58,3 +60,91 @@ test('drill: a damaged page fails what reads it, the workers live, and a backup 
   assert.equal(died, false);
   await assert.rejects(backupGatekeeper(folder, join(folder, 'copy'), 0), { code: 'copy-damaged' });
 });
+
+const perDevice = 60;
+const stanzaBytes = 1_300;
+const devices = [1, 2, 3, 4, 5];
+
+/** Five mailboxes in a file, of which the page that holds one entry of device 3 is overwritten, or those of its long body. */
+async function damagedMailbox(folder: string, bodyBytes = stanzaBytes): Promise<string> {
+  const file = join(folder, 'gatekeeper.sqlite');
+  const store = await openSqliteStore(file);
+  addDevices(file, devices.length);
+  const { mailboxes } = sqliteStores(store);
+  for (let number = 1; number <= perDevice; number++) {
+    const rows = devices.map(device => mailboxRow(device, number, stanzaBytes));
+    const marked = Buffer.alloc(bodyBytes, 'the page to lose ');
+    if (number === 30) rows[2] = { ...rows[2]!, stanza: marked };
+    await mailboxes.append(rows, unbounded);
+  }
+  await store.close();
+  const bytes = readFileSync(file);
+  const marks = Array.from({ length: bytes.length / pageBytes }, (_, i) => i).filter(i =>
+    bytes.subarray(i * pageBytes, (i + 1) * pageBytes).includes('the page to lose '),
+  );
+  // The page that the row is in; of a long body one in the middle.
+  const page = marks[marks.length >> 1]!;
+  bytes.fill(0xa5, page * pageBytes, (page + 1) * pageBytes);
+  writeFileSync(file, bytes);
+  return file;
+}
+
+for (const [what, bodyBytes] of [
+  ['a page of rows', stanzaBytes],
+  ['a page of a long body', 60_000],
+] as const) {
+  test(`drill: ${what} of one mailbox is damaged: the rest of it comes, and all others work`, async t => {
+    const folder = mkdtempSync(join(tmpdir(), 'drawbridge-damaged-'));
+    t.after(() => rmSync(folder, { recursive: true, force: true }));
+    const store = await openSqliteStore(await damagedMailbox(folder, bodyBytes));
+    t.after(() => store.close());
+    const { mailboxes } = sqliteStores(store);
+    for (const device of devices) {
+      const claim = await mailboxes.claim(device, 'node');
+      assert(claim.kind === 'claimed');
+      const read: number[] = [];
+      const unreadable: number[] = [];
+      for (let after = 0, pages = 0; ; pages++) {
+        assert(pages < 10);
+        const page = await mailboxes.page(device, claim.epoch, after, perDevice, 1e9);
+        assert(page !== 'fenced');
+        if (page.length === 0) break;
+        for (const { seq, stanza } of page) (stanza === undefined ? unreadable : read).push(seq);
+        after = page.at(-1)!.seq;
+      }
+      if (device !== 3) assert.equal(read.length, perDevice);
+      else {
+        assert.equal(unreadable.length, 1);
+        assert(read.length >= perDevice - 4 && read.length < perDevice, `${read.length} were read`);
+        assert(!read.includes(30) && read.includes(1) && read.includes(perDevice), 'before it and behind it');
+      }
+    }
+    // One call for all: what is damaged costs its own device alone.
+    const all = { epoch: undefined, first: 1, last: perDevice };
+    assert.deepEqual(await mailboxes.remove(devices.map(device => ({ device, ...all }))), [3]);
+    assert.deepEqual(await mailboxes.devices(), [3]);
+    const outcomes = await mailboxes.append(
+      devices.map(device => mailboxRow(device, 99, stanzaBytes)),
+      unbounded,
+    );
+    assert.deepEqual(
+      outcomes.filter((_, i) => i !== 2).map(outcome => outcome.kind),
+      ['stored', 'stored', 'stored', 'stored'],
+    );
+    assert.equal(outcomes[2]!.kind, 'damaged');
+    const { entries, next } = await mailboxes.expired(1e12, undefined, 1_000, 1e9);
+    assert.equal(next, undefined);
+    const left = entries.filter(entry => entry.device === 3).length;
+    assert(left >= perDevice - 4 && left < perDevice, `${left} are found by their time`);
+    // A person whose mailbox is damaged may withdraw; others' mail of that kind is cleared all the same.
+    await store.run('accountWithdraw', { account: 3 });
+    await store.run('accountWithdraw', { account: 4 });
+    for (let pieces = 0; ; pieces++) {
+      assert(pieces < 20);
+      const mail = await mailboxes.orphaned(16, 1e6);
+      if (mail === undefined) break;
+      await mailboxes.removeOrphaned(mail.device, mail.entries.at(-1)?.seq ?? 0, 10);
+    }
+    assert.deepEqual(await mailboxes.devices(), [1, 2, 5]);
+  });
+}

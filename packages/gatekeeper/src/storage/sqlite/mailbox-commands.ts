@@ -1,50 +1,46 @@
-// Mailbox rows: claim, append, read a page, remove, expire. Runs in the storage workers.
-// Knows nothing of streams or stanzas.
+// Mailbox rows: claim, append, remove. Runs in the writer. An entry's key is its device and its number in one integer, so
+// that a mailbox lies together and in order (docs/decisions/0034). Knows nothing of streams or stanzas.
 import { hash } from 'node:crypto';
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
-import type {
-  AppendOutcome,
-  Claim,
-  MailboxBounds,
-  MailboxRow,
-  RemovedRange,
-  StoredEntry,
-} from '../../mailbox/mailbox-store.ts';
+import type { AppendOutcome, Claim, MailboxBounds, MailboxRow, RemovedRange } from '../../mailbox/mailbox-store.ts';
+import { DamagedDevices, itsByDevice, type Parts } from './damage.ts';
 import { takeRoom } from './disk-reserve.ts';
 import { MailboxCounts, type MailboxHead } from './mailbox-counts.ts';
 import { prepared } from './prepared.ts';
 
+type AppendArgs = { readonly rows: readonly MailboxRow[]; readonly bounds: MailboxBounds };
+
+const damagedDevices = new DamagedDevices();
 /** About what a row takes beside its stanza. */
-const rowBytes = 100;
+const rowBytes = 120;
 /** Of a stanza's SHA-256, which tells repeats. */
 const digestBytes = 16;
+/** The highest number that a key has room for. */
+export const maxSeq = 2 ** 32 - 1;
 
-/** A device that goes takes its mailbox along. */
-export function removeMailbox(db: DatabaseSync, device: number): void {
-  const counts = new MailboxCounts(db);
-  const head = counts.head(device);
-  if (head !== undefined) removeRows(counts, head, takeRows(db, device, 0, Number.MAX_SAFE_INTEGER));
-  counts.write();
-  prepared(db, 'DELETE FROM mailbox_share WHERE device = ?').run(device);
-  prepared(db, 'DELETE FROM mailbox_head WHERE device = ?').run(device);
-}
-
-function takeRows(db: DatabaseSync, device: number, first: number, last: number): Record<string, SQLOutputValue>[] {
+function deleteEntries(
+  db: DatabaseSync,
+  device: number,
+  first: number,
+  last: number,
+): Record<string, SQLOutputValue>[] {
   return prepared(
     db,
-    'DELETE FROM mailbox WHERE device = ? AND seq BETWEEN ? AND ? RETURNING sender, length(stanza) AS bytes',
-  ).all(device, first, last);
+    `DELETE FROM mailbox WHERE key BETWEEN (?1 << 32) | ?2 AND (?1 << 32) | ?3
+     RETURNING sender, length(stanza) AS sizeBytes, silent`,
+  ).all(device, Math.min(first, maxSeq), Math.min(last, maxSeq));
 }
 
-function removeRows(counts: MailboxCounts, head: MailboxHead, rows: Record<string, SQLOutputValue>[]): void {
-  for (const row of rows) {
-    const { sender, bytes } = row as { sender: string | null; bytes: number };
-    counts.remove(head, sender ?? undefined, bytes);
+/** Takes the entries from `first` to `last` inclusive out of a mailbox and out of its counts. */
+function takeEntries(db: DatabaseSync, counts: MailboxCounts, head: MailboxHead, first: number, last: number): void {
+  for (const row of deleteEntries(db, head.device, first, last)) {
+    const { sender, sizeBytes, silent } = row as { sender: string | null; sizeBytes: number; silent: number };
+    counts.remove(head, { sender: sender ?? undefined, sizeBytes, silent: silent === 1 });
   }
 }
 
 function appendRow(db: DatabaseSync, counts: MailboxCounts, row: MailboxRow, bounds: MailboxBounds): AppendOutcome {
-  const { device, epoch, sender, expiresAtMs, stanza } = row;
+  const { device, epoch, sender, stanza, silent } = row;
   const head = counts.head(device);
   if (head === undefined) return { kind: 'device-gone' };
   if (epoch !== undefined && epoch !== head.epoch) return { kind: 'fenced' };
@@ -53,17 +49,15 @@ function appendRow(db: DatabaseSync, counts: MailboxCounts, row: MailboxRow, bou
   if (there !== undefined) return { kind: 'duplicate', seq: (there as { seq: number }).seq };
   const bound = counts.boundReached(head, sender, stanza.length, bounds);
   if (bound !== undefined) return { kind: bound };
+  if (head.lastSeq >= maxSeq) return { kind: 'full' };
   const seq = head.lastSeq + 1;
-  prepared(db, 'INSERT INTO mailbox (device, seq, expires_at, stanza, sender, digest) VALUES (?, ?, ?, ?, ?, ?)').run(
-    device,
-    seq,
-    expiresAtMs,
-    stanza,
-    sender ?? null,
-    digest,
-  );
+  prepared(
+    db,
+    `INSERT INTO mailbox (key, accepted_at, expires_at, silent, sender, digest, stanza)
+     VALUES ((?1 << 32) | ?2, ?3, ?4, ?5, ?6, ?7, ?8)`,
+  ).run(device, seq, row.acceptedAtMs, row.expiresAtMs, silent ? 1 : 0, sender ?? null, digest, stanza);
   head.lastSeq = seq;
-  counts.add(head, sender, stanza.length);
+  counts.add(head, { sender, sizeBytes: stanza.length, silent });
   return { kind: 'stored', seq };
 }
 
@@ -85,86 +79,82 @@ export const mailboxWrites = {
     prepared(db, 'UPDATE mailbox_head SET node = NULL WHERE device = ? AND epoch = ?').run(args.device, args.epoch);
   },
 
-  mailboxAppend(
-    db: DatabaseSync,
-    { rows, bounds }: { rows: readonly MailboxRow[]; bounds: MailboxBounds },
-  ): AppendOutcome[] {
+  mailboxEndOtherClaims(db: DatabaseSync, { node }: { node: string }): string[] {
+    const people = prepared(
+      db,
+      `SELECT DISTINCT account.interop_id AS interopId
+       FROM mailbox_head JOIN device ON device.row = mailbox_head.device JOIN account ON account.row = device.account
+       WHERE mailbox_head.node <> ? AND mailbox_head.loud > 0`,
+    ).all(node);
+    prepared(db, 'UPDATE mailbox_head SET node = NULL WHERE node <> ?').run(node);
+    return people.map(row => (row as { interopId: string }).interopId);
+  },
+
+  mailboxAppend(db: DatabaseSync, { rows, bounds }: AppendArgs): AppendOutcome[] {
     const sizeBytes = rows.reduce((sum, row) => sum + row.stanza.length + rowBytes, 0);
     takeRoom(db, sizeBytes, performance.now());
     const counts = new MailboxCounts(db);
-    const outcomes = rows.map(row => appendRow(db, counts, row, bounds));
+    const outcomes = rows.map(
+      (row): AppendOutcome =>
+        damagedDevices.has(row.device, performance.now()) ? { kind: 'damaged' } : appendRow(db, counts, row, bounds),
+    );
     counts.write();
     return outcomes;
   },
 
-  /** Removes the entries from `first` to `last` inclusive, for each device, but for ranges of an older claim. */
-  mailboxRemove(db: DatabaseSync, ranges: readonly RemovedRange[]): void {
+  /**
+   * Removes the entries from `first` to `last` inclusive, for each device, but for ranges of an older claim. Gives the
+   * devices of which a part is damaged: nothing of theirs is removed.
+   */
+  mailboxRemove(db: DatabaseSync, ranges: readonly RemovedRange[]): number[] {
     const counts = new MailboxCounts(db);
+    const damaged = new Set<number>();
     for (const { device, epoch, first, last } of ranges) {
       const head = counts.head(device);
-      if (head === undefined || (epoch !== undefined && epoch !== head.epoch)) continue;
-      removeRows(counts, head, takeRows(db, device, first, last));
+      if (damagedDevices.has(device, performance.now())) damaged.add(device);
+      // What is left of a device that is gone counts for nobody.
+      else if (head === undefined) deleteEntries(db, device, first, last);
+      else if (epoch === undefined || epoch === head.epoch) takeEntries(db, counts, head, first, last);
     }
     counts.write();
+    return [...damaged];
   },
 
-  /** Removes at most `limit` entries of one device that expired at or before `nowMs`, oldest first. */
-  mailboxExpire(db: DatabaseSync, args: { device: number; nowMs: number; limit: number }): number {
-    const counts = new MailboxCounts(db);
-    const head = counts.head(args.device);
-    if (head === undefined) return 0;
-    // Entries of one device expire in their order, so this stops at the first that is still good.
-    const oldest = prepared(
-      db,
-      'SELECT seq, expires_at AS expiresAtMs FROM mailbox WHERE device = ? ORDER BY seq LIMIT ?',
-    );
-    let last = 0;
-    for (const row of oldest.iterate(args.device, args.limit)) {
-      const { seq, expiresAtMs } = row as { seq: number; expiresAtMs: number };
-      if (expiresAtMs > args.nowMs) break;
-      last = seq;
-    }
-    const gone = last === 0 ? [] : takeRows(db, args.device, 0, last);
-    removeRows(counts, head, gone);
-    counts.write();
-    return gone.length;
+  /** A write, so that it comes after all that was appended before. */
+  mailboxHasLoud(db: DatabaseSync, args: { device: number }): boolean {
+    const head = prepared(db, 'SELECT loud FROM mailbox_head WHERE device = ?').get(args.device);
+    return ((head as { loud: number } | undefined)?.loud ?? 0) > 0;
   },
 };
 
-export const mailboxReads = {
-  /** Entries after `afterSeq` in order, at most `maxCount` and, beyond the first, `maxBytes`; `fenced` for an older claim. */
-  mailboxPage(
-    db: DatabaseSync,
-    args: { device: number; epoch: number; afterSeq: number; maxCount: number; maxBytes: number },
-  ): StoredEntry[] | 'fenced' {
-    const select = prepared(
-      db,
-      'SELECT seq, expires_at AS expiresAtMs, stanza FROM mailbox WHERE device = ? AND seq > ? ORDER BY seq LIMIT ?',
-    );
-    const page: StoredEntry[] = [];
-    let bytes = 0;
-    for (const row of select.iterate(args.device, args.afterSeq, args.maxCount)) {
-      const entry = row as { seq: number; expiresAtMs: number; stanza: Uint8Array };
-      bytes += entry.stanza.length;
-      if (page.length > 0 && bytes > args.maxBytes) break;
-      page.push(entry);
-    }
-    // After the rows: a claim that came between them and this has not seen them either.
-    const head = prepared(db, 'SELECT epoch FROM mailbox_head WHERE device = ?').get(args.device);
-    return (head as { epoch: number } | undefined)?.epoch === args.epoch ? page : 'fenced';
+/** How these are done when a page is damaged: each device by itself. */
+export const mailboxParts: {
+  readonly mailboxAppend: Parts<AppendArgs, AppendOutcome[]>;
+  readonly mailboxRemove: Parts<readonly RemovedRange[], number[]>;
+} = {
+  mailboxAppend: {
+    split: ({ rows, bounds }) => itsByDevice(rows).map(its => ({ rows: its, bounds })),
+    join({ rows }, results) {
+      const outcomes = new Map<MailboxRow, AppendOutcome>();
+      for (const [part, its] of itsByDevice(rows).entries()) {
+        if (results[part] === undefined) noteDamage(its[0]!.device);
+        for (const [i, row] of its.entries()) outcomes.set(row, results[part]?.[i] ?? { kind: 'damaged' });
+      }
+      return rows.map(row => outcomes.get(row)!);
+    },
   },
-
-  /** The devices that have anything waiting, after `afterRow`, at most `limit`. */
-  mailboxDevices(db: DatabaseSync, args: { afterRow: number; limit: number }): number[] {
-    const next = prepared(db, 'SELECT min(device) AS device FROM mailbox WHERE device > ?');
-    const devices: number[] = [];
-    let after = args.afterRow;
-    while (devices.length < args.limit) {
-      const { device } = next.get(after) as { device: number | null };
-      if (device === null) break;
-      devices.push(device);
-      after = device;
-    }
-    return devices;
+  mailboxRemove: {
+    split: itsByDevice,
+    join: (ranges, results) =>
+      itsByDevice(ranges).flatMap((its, part) => {
+        const [{ device }] = its as [RemovedRange];
+        if (results[part] !== undefined) return results[part];
+        noteDamage(device);
+        return [device];
+      }),
   },
 };
+
+function noteDamage(device: number): void {
+  damagedDevices.note(device, performance.now());
+}

@@ -10,8 +10,16 @@ export type MailboxHead = {
   readonly provider: number;
   lastSeq: number;
   count: number;
+  /** Of these, how many are not silent. */
+  loud: number;
   bytes: number;
   epoch: number;
+};
+/** What counts of an entry. */
+export type CountedEntry = {
+  readonly sender: string | undefined;
+  readonly sizeBytes: number;
+  readonly silent: boolean;
 };
 type Share = { readonly device: number; readonly sender: string; count: number; bytes: number };
 type Sum = { bytes: number };
@@ -34,8 +42,8 @@ export class MailboxCounts {
     const row = prepared(
       this.#db,
       `SELECT device.row AS device, device.account AS account, account.provider AS provider,
-         coalesce(last_seq, 0) AS lastSeq, coalesce(count, 0) AS count, coalesce(bytes, 0) AS bytes,
-         coalesce(epoch, 0) AS epoch
+         coalesce(last_seq, 0) AS lastSeq, coalesce(count, 0) AS count, coalesce(loud, 0) AS loud,
+         coalesce(bytes, 0) AS bytes, coalesce(epoch, 0) AS epoch
        FROM device JOIN account ON account.row = device.account
          LEFT JOIN mailbox_head ON mailbox_head.device = device.row
        WHERE device.row = ?`,
@@ -63,25 +71,30 @@ export class MailboxCounts {
     return undefined;
   }
 
-  add(head: MailboxHead, sender: string | undefined, sizeBytes: number): void {
-    this.#change(head, sender, 1, sizeBytes);
+  add(head: MailboxHead, entry: CountedEntry): void {
+    this.#change(head, entry, 1);
   }
 
-  remove(head: MailboxHead, sender: string | undefined, sizeBytes: number): void {
-    this.#change(head, sender, -1, -sizeBytes);
+  remove(head: MailboxHead, entry: CountedEntry): void {
+    this.#change(head, entry, -1);
+  }
+
+  /** All of this mailbox counts for nobody any more. Its head and shares are the caller's to remove. */
+  removeAll(head: MailboxHead): void {
+    this.#person(head.account).bytes -= head.bytes;
+    this.#provider(head.provider).bytes -= head.bytes;
   }
 
   /** Call at the end: all that changed goes to its rows. */
   write(): void {
-    if (this.#changed.size === 0) return;
     const db = this.#db;
     const putHead = prepared(
       db,
-      `INSERT INTO mailbox_head (device, last_seq, count, bytes, epoch) VALUES (?1, ?2, ?3, ?4, ?5)
-       ON CONFLICT (device) DO UPDATE SET last_seq = ?2, count = ?3, bytes = ?4`,
+      `INSERT INTO mailbox_head (device, last_seq, count, loud, bytes, epoch) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+       ON CONFLICT (device) DO UPDATE SET last_seq = ?2, count = ?3, loud = ?4, bytes = ?5`,
     );
-    for (const { device, lastSeq, count, bytes, epoch } of this.#changed) {
-      putHead.run(device, lastSeq, count, bytes, epoch);
+    for (const { device, lastSeq, count, loud, bytes, epoch } of this.#changed) {
+      putHead.run(device, lastSeq, count, loud, bytes, epoch);
     }
     const putShare = prepared(
       db,
@@ -105,8 +118,10 @@ export class MailboxCounts {
     for (const [provider, { bytes }] of this.#providers) putProvider.run(provider, bytes);
   }
 
-  #change(head: MailboxHead, sender: string | undefined, count: number, bytes: number): void {
+  #change(head: MailboxHead, { sender, sizeBytes, silent }: CountedEntry, count: 1 | -1): void {
+    const bytes = count * sizeBytes;
     head.count += count;
+    if (!silent) head.loud += count;
     head.bytes += bytes;
     this.#changed.add(head);
     if (sender !== undefined) {

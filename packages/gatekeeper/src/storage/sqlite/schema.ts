@@ -168,6 +168,30 @@ const steps: readonly string[] = [
    ) WITHOUT ROWID, STRICT;
    ALTER TABLE audit ADD COLUMN reason TEXT;
    CREATE INDEX audit_subject ON audit (subject, seq);`,
+
+  // A tree of its own by device and number, where a stanza stays in its page up to the page's size; when it came and whether
+  // it is silent, beside it. When earlier entries came nobody wrote down, and each is taken for loud. What a device leaves
+  // behind goes in pieces: an orphan is a mailbox without a device, with whom its person admitted while there was one.
+  `CREATE TABLE mailbox_entry (
+     key INTEGER PRIMARY KEY,
+     device INTEGER AS (key >> 32),
+     seq INTEGER AS (key & 4294967295),
+     accepted_at INTEGER,
+     expires_at INTEGER NOT NULL,
+     silent INTEGER NOT NULL,
+     sender TEXT,
+     digest BLOB,
+     stanza BLOB NOT NULL
+   ) STRICT;
+   INSERT INTO mailbox_entry (key, expires_at, silent, sender, digest, stanza)
+     SELECT (device << 32) | seq, expires_at, 0, sender, digest, stanza FROM mailbox ORDER BY device, seq;
+   DROP TABLE mailbox;
+   ALTER TABLE mailbox_entry RENAME TO mailbox;
+   CREATE UNIQUE INDEX mailbox_digest ON mailbox (device, digest);
+   CREATE INDEX mailbox_expiry ON mailbox (expires_at);
+   ALTER TABLE mailbox_head ADD COLUMN loud INTEGER NOT NULL DEFAULT 0;
+   UPDATE mailbox_head SET loud = count;
+   CREATE TABLE mailbox_orphan (device INTEGER PRIMARY KEY, provider INTEGER, opt_ins TEXT) STRICT;`,
 ];
 
 /** The version of the tables that this program writes. */

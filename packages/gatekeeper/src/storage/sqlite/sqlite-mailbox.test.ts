@@ -18,6 +18,9 @@ testMailboxStore('sqlite', async () => {
       const isSecond = device === 2;
       await store.run('deviceRemove', { account: isSecond ? 1 : device, deviceId: isSecond ? 2 : 1, by: device });
     },
+    async withdraw(device) {
+      await store.run('accountWithdraw', { account: device });
+    },
     async close() {
       await store.close();
       rmSync(folder, { recursive: true, force: true });

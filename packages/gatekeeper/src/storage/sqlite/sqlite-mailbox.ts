@@ -14,7 +14,11 @@ export function createSqliteMailbox(store: SqliteStore): MailboxStore {
     remove: ranges => store.run('mailboxRemove', ranges),
     page: (device, epoch, afterSeq, maxCount, maxBytes) =>
       store.read('mailboxPage', { device, epoch, afterSeq, maxCount, maxBytes }),
-    expire: (device, nowMs, limit) => store.run('mailboxExpire', { device, nowMs, limit }),
+    hasLoud: device => store.run('mailboxHasLoud', { device }),
+    endOtherClaims: node => store.run('mailboxEndOtherClaims', { node }),
+    expired: (nowMs, after, maxCount, maxBytes) => store.read('mailboxExpired', { nowMs, after, maxCount, maxBytes }),
+    orphaned: (maxCount, maxBytes) => store.read('mailboxOrphaned', { maxCount, maxBytes }),
+    removeOrphaned: (device, last, limit) => store.run('mailboxRemoveOrphaned', { device, last, limit }),
     async devices() {
       const devices: number[] = [];
       for (;;) {

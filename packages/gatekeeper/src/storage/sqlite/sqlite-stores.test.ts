@@ -44,7 +44,7 @@ test('a store of version 0.1.0 is migrated: people, keys, mail and all else are 
   const waiting = await stores.mailboxes.page(device, 1, 0, 10, 1_000);
   assert(waiting !== 'fenced');
   assert.deepEqual(
-    waiting.map(({ seq, stanza }) => [seq, stanza.length, stanza[0]]),
+    waiting.map(({ seq, stanza }) => [seq, stanza?.length, stanza?.[0]]),
     [
       [1_001, 11, 1],
       [1_002, 12, 2],

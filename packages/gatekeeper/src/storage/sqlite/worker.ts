@@ -1,10 +1,11 @@
 // The storage worker: takes a batch of commands, runs them in one transaction, answers when it is durable.
-// A command that throws is rolled back alone (savepoint); a failed commit fails the whole batch. Reads are answered one
-// by one.
+// A command that throws is rolled back alone (savepoint); a failed commit fails the whole batch. Where a page is damaged, each
+// command has a transaction of its own, and those that can be done in parts are. Reads are answered one by one.
 // Knows nothing of what the commands mean.
 import { DatabaseSync } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
-import { readCommands, writeCommands } from './commands.ts';
+import { commandParts, readCommands, writeCommands } from './commands.ts';
+import { isDamage, type Parts } from './damage.ts';
 import { DiskReserveReached, keepDiskReserve } from './disk-reserve.ts';
 import { migrate } from './schema.ts';
 import type { StoreErrorCode } from '../store-error.ts';
@@ -35,7 +36,8 @@ function runBatch(db: DatabaseSync, batch: readonly WorkerCommand[]): WorkerResu
         results.push({ ok: true, value: commands[command]!(db, args) });
       } catch (error) {
         const failure = storeErrorOf(error);
-        const endsAll = failure.code === 'disk-full' && !(error instanceof DiskReserveReached);
+        const isFull = failure.code === 'disk-full' && !(error instanceof DiskReserveReached);
+        const endsAll = isFull || isDamage(error);
         if (alone || endsAll || !db.isTransaction) throw error;
         db.exec('ROLLBACK TO command');
         results.push(failure);
@@ -46,9 +48,41 @@ function runBatch(db: DatabaseSync, batch: readonly WorkerCommand[]): WorkerResu
     return results;
   } catch (error) {
     if (db.isTransaction) db.exec('ROLLBACK');
+    if (isDamage(error)) return batch.map(command => runAlone(db, command));
     const failure = storeErrorOf(error);
     if (failure.code === 'disk-full') useLogAgain(db);
     return batch.map(() => failure);
+  }
+}
+
+const parts = commandParts as unknown as Record<string, Parts<unknown, unknown> | undefined>;
+
+/** Where a page is damaged: a transaction for this command, or for each of its parts, so that no other is undone with it. */
+function runAlone(db: DatabaseSync, { command, args }: WorkerCommand): WorkerResult {
+  const result = runOne(db, command, args);
+  const its = parts[command];
+  if (result.kind === 'done') return { ok: true, value: result.value };
+  if (!isDamage(result.error) || its === undefined) return storeErrorOf(result.error);
+  const results: unknown[] = [];
+  for (const part of its.split(args)) {
+    const done = runOne(db, command, part);
+    if (done.kind === 'failed' && !isDamage(done.error)) return storeErrorOf(done.error);
+    results.push(done.kind === 'done' ? (done.value ?? null) : undefined);
+  }
+  return { ok: true, value: its.join(args, results) };
+}
+
+type Done = { readonly kind: 'done'; readonly value: unknown } | { readonly kind: 'failed'; readonly error: unknown };
+
+function runOne(db: DatabaseSync, command: string, args: unknown): Done {
+  try {
+    db.exec('BEGIN IMMEDIATE');
+    const value = commands[command]!(db, args);
+    db.exec('COMMIT');
+    return { kind: 'done', value };
+  } catch (error) {
+    if (db.isTransaction) db.exec('ROLLBACK');
+    return { kind: 'failed', error };
   }
 }
 
