@@ -97,6 +97,7 @@ const insideCdata = 6;
 const insideDeclaration = 7;
 const insideText = 8;
 
+const accepted = 0;
 const incomplete = -1;
 const failed = -2;
 
@@ -153,6 +154,12 @@ export class XmlStreamDecoder {
   private defaultNs = '';
   /** Prefix, namespace, prefix, namespace; the default namespace is bound to the empty prefix. */
   private bindings: string[] = [];
+
+  // The start tag that is being read.
+  private tagAttrs: string[] | undefined;
+  private tagDeclared: string[] | undefined;
+  private tagIsPrefixed = false;
+  private tagCloses = false;
 
   private token = noToken;
   /** How much of a token's closing or opening mark has been matched. */
@@ -560,30 +567,34 @@ export class XmlStreamDecoder {
   }
 
   private readStartTag(text: string, from: number): number {
-    const limits = this.limits;
     const nameFrom = from + 1;
-    let i = scanName(text, nameFrom);
-    const nameTo = i;
-    const elementClasses = scannedClasses;
-    if (nameTo === nameFrom) return i === text.length ? incomplete : this.malformed('a tag without a name');
+    const nameTo = scanName(text, nameFrom);
+    const classes = scannedClasses;
+    if (nameTo === nameFrom) return nameTo === text.length ? incomplete : this.malformed('a tag without a name');
+    let end = this.readAttributes(text, nameTo);
+    // The tag is complete and its syntax right; names are resolved now.
+    if (end >= 0 && this.openTag(text, nameFrom, nameTo, classes) === failed) end = failed;
+    // These hold on to the chunk they were cut from.
+    this.tagAttrs = undefined;
+    this.tagDeclared = undefined;
+    return end;
+  }
 
-    let attrs: string[] | undefined;
-    let declared: string[] | undefined;
-    let prefixed = false;
-    let selfClosing = false;
+  /** The attributes of a tag and its `>`: the index behind it, `incomplete` or `failed`. */
+  private readAttributes(text: string, from: number): number {
+    const limits = this.limits;
+    this.tagIsPrefixed = false;
+    this.tagCloses = false;
+    let i = from;
     for (;;) {
       const gapFrom = i;
       let c = text.charCodeAt(i);
       while (isSpace(c)) c = text.charCodeAt(++i);
-      if (c === greaterThan) {
-        i++;
-        break;
-      }
+      if (c === greaterThan) return i + 1;
       if (c === slash) {
         if (text.charCodeAt(i + 1) !== greaterThan) return this.malformed('a slash inside a tag');
-        selfClosing = true;
-        i += 2;
-        break;
+        this.tagCloses = true;
+        return i + 2;
       }
       if (i === text.length) return incomplete;
       if (i === gapFrom) return this.malformed('no space before an attribute');
@@ -628,44 +639,55 @@ export class XmlStreamDecoder {
       if (attrTo - attrFrom > limits.nameBytes) return this.refuse('policy-violation', 'a name is too long');
       const name = this.readName(text, attrFrom, attrTo, classes);
       if (name === undefined) return failed;
-
-      if ((classes & nameColon) === 0) {
-        if (name !== 'xmlns') {
-          attrs ??= [];
-          for (let k = 0; k < attrs.length; k += 2) {
-            if (attrs[k] === name) return this.malformed('an attribute stands twice');
-          }
-          if (attrs.length >= limits.attributes * 2) return this.refuse('policy-violation', 'too many attributes');
-          attrs.push(name, value);
-          continue;
-        }
-        if (value === NS_XML || value === NS_XMLNS) return this.malformed('a reserved namespace is declared');
-      } else if (!name.startsWith('xmlns:')) {
-        attrs ??= [];
-        if (attrs.length >= limits.attributes * 2) return this.refuse('policy-violation', 'too many attributes');
-        attrs.push(name, value);
-        prefixed = true;
-        continue;
-      } else if (!mayDeclare(name.slice(6), value)) return this.malformed('a reserved prefix or namespace is declared');
-      const prefix = name === 'xmlns' ? '' : name.slice(6);
-      declared ??= [];
-      for (let k = 0; k < declared.length; k += 2) {
-        if (declared[k] === prefix) return this.malformed('an attribute stands twice');
-      }
-      declared.push(prefix, value);
-      // A long namespace under a short prefix would stand, whole, in the name of every attribute that uses it.
-      if (Buffer.byteLength(value, 'utf8') > limits.nameBytes) {
-        return this.refuse('policy-violation', 'a namespace is too long');
-      }
-      if (this.bindings.length + declared.length > limits.namespaces * 2) {
-        return this.refuse('policy-violation', 'too many namespaces');
-      }
+      if (this.addAttribute(name, value, classes) === failed) return failed;
     }
+  }
 
-    // The tag is complete and its syntax right; names are resolved now.
+  /** An attribute or a declaration of a namespace, to those of the tag that is being read. */
+  private addAttribute(name: string, value: string, classes: number): number {
+    if ((classes & nameColon) === 0) {
+      if (name !== 'xmlns') {
+        const attrs = (this.tagAttrs ??= []);
+        for (let k = 0; k < attrs.length; k += 2) {
+          if (attrs[k] === name) return this.malformed('an attribute stands twice');
+        }
+        if (attrs.length >= this.limits.attributes * 2) return this.refuse('policy-violation', 'too many attributes');
+        attrs.push(name, value);
+        return accepted;
+      }
+      if (value === NS_XML || value === NS_XMLNS) return this.malformed('a reserved namespace is declared');
+    } else if (!name.startsWith('xmlns:')) {
+      const attrs = (this.tagAttrs ??= []);
+      if (attrs.length >= this.limits.attributes * 2) return this.refuse('policy-violation', 'too many attributes');
+      attrs.push(name, value);
+      this.tagIsPrefixed = true;
+      return accepted;
+    } else if (!mayDeclare(name.slice(6), value)) return this.malformed('a reserved prefix or namespace is declared');
+    const prefix = name === 'xmlns' ? '' : name.slice(6);
+    const declared = (this.tagDeclared ??= []);
+    for (let k = 0; k < declared.length; k += 2) {
+      if (declared[k] === prefix) return this.malformed('an attribute stands twice');
+    }
+    declared.push(prefix, value);
+    // A long namespace under a short prefix would stand, whole, in the name of every attribute that uses it.
+    if (Buffer.byteLength(value, 'utf8') > this.limits.nameBytes) {
+      return this.refuse('policy-violation', 'a namespace is too long');
+    }
+    if (this.bindings.length + declared.length > this.limits.namespaces * 2) {
+      return this.refuse('policy-violation', 'too many namespaces');
+    }
+    return accepted;
+  }
+
+  /** Opens the element whose tag was read, or is done with it; `failed` when it must not stand here. */
+  private openTag(text: string, nameFrom: number, nameTo: number, classes: number): number {
+    const limits = this.limits;
+    const attrs = this.tagAttrs;
+    const declared = this.tagDeclared;
+    const selfClosing = this.tagCloses;
     if (nameTo - nameFrom > limits.nameBytes) return this.refuse('policy-violation', 'a name is too long');
     const rawName = text.slice(nameFrom, nameTo);
-    const qName = this.readName(text, nameFrom, nameTo, elementClasses);
+    const qName = this.readName(text, nameFrom, nameTo, classes);
     if (qName === undefined) return failed;
     const outerDefault = this.defaultNs;
     const outerBindings = this.bindings.length;
@@ -677,13 +699,13 @@ export class XmlStreamDecoder {
     }
     let name = qName;
     let ns: string | undefined = this.defaultNs;
-    if ((elementClasses & nameColon) !== 0) {
+    if ((classes & nameColon) !== 0) {
       const split = qName.indexOf(':');
       ns = this.resolve(qName.slice(0, split));
       if (ns === undefined) return this.refuse('bad-namespace-prefix', 'a prefix that is not declared');
       name = qName.slice(split + 1);
     }
-    if (prefixed && attrs !== undefined) {
+    if (this.tagIsPrefixed && attrs !== undefined) {
       if (!this.resolveAttributes(attrs)) return failed;
     }
 
@@ -698,7 +720,7 @@ export class XmlStreamDecoder {
       this.defaultNs = NS_CLIENT;
       this.bindings = this.bindings.map(detached);
       this.open(noElement, detached(rawName), outerDefault, outerBindings);
-      return i;
+      return accepted;
     }
     this.atStart = false;
     if (depth === 1 && this.base === 1 && name === 'stream' && ns === NS_STREAM) {
@@ -720,7 +742,7 @@ export class XmlStreamDecoder {
       this.bindings.length = outerBindings;
       if (depth === this.base) this.completed = { kind: 'element', element: el };
     }
-    return i;
+    return accepted;
   }
 
   private open(el: Element, rawName: string, outerDefault: string, outerBindings: number): void {
