@@ -477,7 +477,7 @@ test('the audit log can only grow', async () => {
   const fixture = await openFixture();
   closers.push(() => fixture.close());
   const { DatabaseSync } = await import('node:sqlite');
-  const db = new DatabaseSync(join(fixture.folder, 'gatekeeper.sqlite'));
+  const db = new DatabaseSync(join(fixture.folder, 'gatekeeper.sqlite'), { timeout: 30_000 });
   assert.throws(() => db.exec('DELETE FROM audit'), /only grows/);
   assert.throws(() => db.exec("UPDATE audit SET actor = 'nobody'"), /only grows/);
   db.close();

@@ -87,7 +87,8 @@ export function keyIqHandlers(deps: IqDeps): IqHandlers {
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     // Beyond what others may take of a device's one-time keys, the last-resort key is given: nobody is cut off from a
     // person because somebody else asked too often.
-    const spent = targets.filter(target => budgets.take(targetCharges(account, person, target)) > 0);
+    const cost = deps.providerCost(account.provider);
+    const spent = targets.filter(target => budgets.take(targetCharges(cost, account, person, target)) > 0);
     const bundles = await directory.takeBundles(
       targets.map(each => each.row),
       spent.map(each => each.row),
@@ -102,19 +103,6 @@ export function keyIqHandlers(deps: IqDeps): IqHandlers {
     return { kind: 'result', payload: element('bundle', NS_KEYS, { jid }, list) };
   }
 
-  function pairCharge(from: Account, to: Account, target: Device): Charge {
-    return { budget: 'bundlesPerPair', key: `${personKey(from)} ${deviceKey(to, target)}` };
-  }
-
-  function targetCharges(from: Account, to: Account, target: Device): Charge[] {
-    const cost = deps.providerCost(from.provider);
-    const key = deviceKey(to, target);
-    return [
-      { budget: 'bundlesPerTargetAndProvider', key: `${from.provider} ${key}`, cost },
-      { budget: 'bundlesPerTarget', key },
-    ];
-  }
-
   function noticeLow(account: Account, device: Device, left: KeyCounts): void {
     if (left.prekeys >= limits.lowKeysNotice && left.kemPrekeys >= limits.lowKeysNotice) return;
     deps.notifyDevice(account, device, countElement('low', left));
@@ -126,6 +114,19 @@ export function keyIqHandlers(deps: IqDeps): IqHandlers {
     [iqKey('get', NS_KEYS, 'devices'), devices],
     [iqKey('get', NS_KEYS, 'bundle'), bundle],
   ]);
+}
+
+function pairCharge(from: Account, to: Account, target: Device): Charge {
+  return { budget: 'bundlesPerPair', key: `${personKey(from)} ${deviceKey(to, target)}` };
+}
+
+/** `cost`: what one question of the asker's provider counts. */
+function targetCharges(cost: number, from: Account, to: Account, target: Device): Charge[] {
+  const key = deviceKey(to, target);
+  return [
+    { budget: 'bundlesPerTargetAndProvider', key: `${from.provider} ${key}`, cost },
+    { budget: 'bundlesPerTarget', key },
+  ];
 }
 
 /** A device of a person, to budgets: its number is the same after it was enlisted again. */

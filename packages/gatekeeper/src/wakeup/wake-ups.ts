@@ -84,24 +84,118 @@ const tickMs = 500;
 
 /** Starts with what waited before the restart. Rejects with StoreError. */
 export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
-  const { kept, registry, limits, nowMs, monotonicMs } = deps;
-  const counters: WakeUpCounters = { requested: 0, sent: 0, givenUp: 0, failed: 0, dropped: 0 };
-  const queues = new Map<number, Queue>();
-  /** People who were woken less than an interval ago and are to be woken again. */
-  const later = new Map<string, { readonly person: Person; readonly dueAtMs: number }>();
-  /** When each person was last woken, oldest first; only the last interval is kept. */
-  const lastSentMs = new Map<string, number>();
-  const intervalMs = (): number => limits.wakeUpIntervalSeconds * 1000;
-  const sending = new Set<Promise<void>>();
-  let waiting = 0;
-  let closed = false;
-  let held = false;
-  let timer: NodeJS.Timeout | undefined;
-  let writes: WakeUpWrite[] = [];
-  let writing: Promise<void> | undefined;
+  const sender = new WakeUpSender(deps);
+  await sender.load();
+  return {
+    counters: sender.counters,
+    waiting: () => sender.waiting,
+    requestWakeUp: account => sender.requestWakeUp(account),
+    forget: interopId => sender.forget(interopId),
+    hold: () => sender.hold(),
+    close: () => sender.close(),
+  };
+}
 
-  function queueOf(number: number): Queue {
-    let queue = queues.get(number);
+class WakeUpSender {
+  readonly counters: WakeUpCounters = { requested: 0, sent: 0, givenUp: 0, failed: 0, dropped: 0 };
+  readonly #deps: WakeUpDeps;
+  readonly #queues = new Map<number, Queue>();
+  /** People who were woken less than an interval ago and are to be woken again. */
+  readonly #later = new Map<string, { readonly person: Person; readonly dueAtMs: number }>();
+  /** When each person was last woken, oldest first; only the last interval is kept. */
+  readonly #lastSentMs = new Map<string, number>();
+  readonly #sending = new Set<Promise<void>>();
+  #waiting = 0;
+  #closed = false;
+  #held = false;
+  #timer: NodeJS.Timeout | undefined;
+  #writes: WakeUpWrite[] = [];
+  #writing: Promise<void> | undefined;
+
+  constructor(deps: WakeUpDeps) {
+    this.#deps = deps;
+  }
+
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  async load(): Promise<void> {
+    for (let afterAccount = 0; ; ) {
+      const page = await this.#deps.kept.page(afterAccount, 1_000);
+      for (const { provider, ...rest } of page) {
+        const queue = this.#queueOf(provider);
+        queue.ready.set(rest.interopId, { queue, ...rest });
+        this.#count(queue, 1);
+      }
+      const last = page.at(-1);
+      if (last === undefined) break;
+      afterAccount = last.account;
+    }
+    if (this.#waiting > 0) this.#wakeTimer();
+  }
+
+  requestWakeUp({ row, interopId, provider, identifier }: Account): void {
+    if (this.#closed || this.#deps.registry.find(provider)?.wakeUpUrl === undefined) return;
+    this.counters.requested++;
+    const queue = this.#queueOf(provider);
+    if (queue.ready.has(interopId) || this.#later.has(interopId)) return;
+    // A share for each provider: one whose endpoint is dead fills its own.
+    if (
+      this.#waiting >= this.#deps.limits.wakeUpsWaiting ||
+      queue.waiting >= this.#deps.limits.wakeUpsWaitingPerProvider
+    ) {
+      this.counters.dropped++;
+      return;
+    }
+    const person: Person = {
+      queue,
+      account: row,
+      interopId,
+      identifier,
+      tokenId: randomBytes(18).toString('base64url'),
+      requestedAtMs: this.#deps.nowMs(),
+    };
+    this.#count(queue, 1);
+    this.#write({ account: row, tokenId: person.tokenId, requestedAtMs: person.requestedAtMs });
+    const sentMs = this.#lastSentMs.get(interopId);
+    if (sentMs !== undefined && sentMs + this.#intervalMs() > this.#deps.monotonicMs()) {
+      // One that is under way may arrive before the new message does: another has to follow it.
+      this.#later.set(interopId, { person, dueAtMs: sentMs + this.#intervalMs() });
+      this.#wakeTimer();
+    } else {
+      queue.ready.set(interopId, person);
+      // Not at once: what is asked for in one go is one wake-up.
+      if (queue.ready.size === 1) setImmediate(() => this.#pump(queue));
+    }
+  }
+
+  forget(interopId: InteropId): void {
+    for (const queue of this.#queues.values()) if (queue.ready.delete(interopId)) this.#count(queue, -1);
+    const waits = this.#later.get(interopId);
+    if (waits !== undefined) this.#count(waits.person.queue, -1);
+    this.#later.delete(interopId);
+    this.#lastSentMs.delete(interopId);
+  }
+
+  /** Begins to send none. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await Promise.all(this.#sending);
+    await this.#writing;
+  }
+
+  #intervalMs(): number {
+    return this.#deps.limits.wakeUpIntervalSeconds * 1000;
+  }
+
+  #queueOf(number: number): Queue {
+    let queue = this.#queues.get(number);
     if (queue === undefined) {
       queue = {
         number,
@@ -112,70 +206,70 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
         pausedUntilMs: 0,
         refusalLoggedAtMs: Number.NEGATIVE_INFINITY,
       };
-      queues.set(number, queue);
+      this.#queues.set(number, queue);
     }
     return queue;
   }
 
   /** Everything of one tick is one write. When it fails, wake-ups are less durable and go on all the same. */
-  function write(entry: WakeUpWrite): void {
-    writes.push(entry);
-    writing ??= Promise.resolve().then(async () => {
-      while (writes.length > 0) {
-        const list = writes;
-        writes = [];
+  #write(entry: WakeUpWrite): void {
+    this.#writes.push(entry);
+    this.#writing ??= Promise.resolve().then(async () => {
+      while (this.#writes.length > 0) {
+        const list = this.#writes;
+        this.#writes = [];
         try {
-          await kept.write(list);
+          await this.#deps.kept.write(list);
         } catch {
-          counters.failed += list.length;
-          deps.log('wake-ups-not-written', 0, 'store-failed');
+          this.counters.failed += list.length;
+          this.#deps.log('wake-ups-not-written', 0, 'store-failed');
         }
       }
-      writing = undefined;
+      this.#writing = undefined;
     });
   }
 
-  function count(queue: Queue, by: 1 | -1): void {
-    waiting += by;
+  #count(queue: Queue, by: 1 | -1): void {
+    this.#waiting += by;
     queue.waiting += by;
   }
 
-  function finish(person: Person): void {
-    count(person.queue, -1);
-    write({ account: person.account, tokenId: person.tokenId });
+  #finish(person: Person): void {
+    this.#count(person.queue, -1);
+    this.#write({ account: person.account, tokenId: person.tokenId });
   }
 
-  function remember(interopId: InteropId): void {
-    const now = monotonicMs();
-    for (const [oldest, atMs] of lastSentMs) {
-      if (now - atMs < intervalMs()) break;
-      lastSentMs.delete(oldest);
+  #remember(interopId: InteropId): void {
+    const now = this.#deps.monotonicMs();
+    for (const [oldest, atMs] of this.#lastSentMs) {
+      if (now - atMs < this.#intervalMs()) break;
+      this.#lastSentMs.delete(oldest);
     }
-    lastSentMs.delete(interopId);
-    lastSentMs.set(interopId, now);
+    this.#lastSentMs.delete(interopId);
+    this.#lastSentMs.set(interopId, now);
   }
 
-  async function post({ queue, identifier, tokenId }: Person): Promise<Outcome> {
-    const provider = registry.find(queue.number);
+  async #post({ queue, identifier, tokenId }: Person): Promise<Outcome> {
+    const provider = this.#deps.registry.find(queue.number);
     const url = provider?.wakeUpUrl;
     if (provider === undefined || url === undefined || provider.status !== 'live')
       return { kind: 'refused', code: 'provider-not-live' };
-    if (queue.number === 0 && deps.wakeOwn !== undefined) {
+    if (queue.number === 0 && this.#deps.wakeOwn !== undefined) {
       // Not over the network: a machine may well not reach its own public name.
-      deps.wakeOwn(identifier);
+      this.#deps.wakeOwn(identifier);
       return { kind: 'sent', code: '' };
     }
-    const token = await issueSecurityEvent(deps.signingKey, {
-      issuer: deps.issuer,
+    const token = await issueSecurityEvent(this.#deps.signingKey, {
+      issuer: this.#deps.issuer,
       audience: provider.issuer,
       jti: tokenId,
       // Of this attempt: a receiver takes only young tokens, and tells a repeated one by its id.
-      issuedAtSeconds: Math.floor(nowMs() / 1000),
+      issuedAtSeconds: Math.floor(this.#deps.nowMs() / 1000),
       subject: identifier,
       event: 'urn:drawbridge:event:wake-up',
     });
     const port = new URL(url).port;
-    const response = await deps.egressFetch(url, {
+    const response = await this.#deps.egressFetch(url, {
       method: 'POST',
       headers: { 'content-type': 'application/secevent+jwt', accept: 'application/json' },
       body: token,
@@ -190,139 +284,75 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
     return { kind: status >= 200 && status < 300 ? 'sent' : 'refused', code };
   }
 
-  function note(queue: Queue, { kind, code }: Outcome): void {
-    if (kind === 'failed' && queue.failures === 0) deps.log('wake-ups-failing', queue.number, code);
-    if (kind === 'sent' && queue.failures > 0) deps.log('wake-ups-arrive-again', queue.number, code);
-    if (kind !== 'refused' || monotonicMs() - queue.refusalLoggedAtMs < refusalLogMs) return;
-    queue.refusalLoggedAtMs = monotonicMs();
-    deps.log('wake-ups-refused', queue.number, code);
+  #note(queue: Queue, { kind, code }: Outcome): void {
+    if (kind === 'failed' && queue.failures === 0) this.#deps.log('wake-ups-failing', queue.number, code);
+    if (kind === 'sent' && queue.failures > 0) this.#deps.log('wake-ups-arrive-again', queue.number, code);
+    if (kind !== 'refused' || this.#deps.monotonicMs() - queue.refusalLoggedAtMs < refusalLogMs) return;
+    queue.refusalLoggedAtMs = this.#deps.monotonicMs();
+    this.#deps.log('wake-ups-refused', queue.number, code);
   }
 
-  async function send(person: Person): Promise<void> {
+  async #send(person: Person): Promise<void> {
     const { queue, interopId } = person;
-    const outcome = await post(person).catch((): Outcome => ({ kind: 'failed', code: 'internal-error' }));
+    const outcome = await this.#post(person).catch((): Outcome => ({ kind: 'failed', code: 'internal-error' }));
     queue.underWay.delete(interopId);
-    note(queue, outcome);
+    this.#note(queue, outcome);
     if (outcome.kind === 'failed') {
-      counters.failed++;
+      this.counters.failed++;
       const pauseMs = wakeUpBackOffMs[Math.min(queue.failures, wakeUpBackOffMs.length - 1)]!;
       queue.failures++;
-      queue.pausedUntilMs = monotonicMs() + pauseMs;
-      lastSentMs.delete(interopId);
+      queue.pausedUntilMs = this.#deps.monotonicMs() + pauseMs;
+      this.#lastSentMs.delete(interopId);
       // A newer one stands for both.
-      if (later.has(interopId)) count(queue, -1);
+      if (this.#later.has(interopId)) this.#count(queue, -1);
       else queue.ready.set(interopId, person);
       return;
     }
     queue.failures = 0;
     queue.pausedUntilMs = 0;
-    if (outcome.kind === 'sent') counters.sent++;
-    else counters.givenUp++;
-    finish(person);
+    if (outcome.kind === 'sent') this.counters.sent++;
+    else this.counters.givenUp++;
+    this.#finish(person);
   }
 
   /** Starts what may start. After a failure one goes ahead alone; the others follow when it has arrived. */
-  function pump(queue: Queue): void {
-    const most = queue.failures > 0 ? 1 : limits.wakeUpsAtOnce;
+  #pump(queue: Queue): void {
+    const most = queue.failures > 0 ? 1 : this.#deps.limits.wakeUpsAtOnce;
     for (const [interopId, person] of queue.ready) {
-      if (closed || held || queue.underWay.size >= most || queue.pausedUntilMs > monotonicMs()) break;
+      if (this.#closed || this.#held || queue.underWay.size >= most || queue.pausedUntilMs > this.#deps.monotonicMs())
+        break;
       queue.ready.delete(interopId);
-      if (nowMs() - person.requestedAtMs > limits.wakeUpLifetimeSeconds * 1000) {
-        counters.givenUp++;
-        finish(person);
+      if (this.#deps.nowMs() - person.requestedAtMs > this.#deps.limits.wakeUpLifetimeSeconds * 1000) {
+        this.counters.givenUp++;
+        this.#finish(person);
         continue;
       }
       queue.underWay.set(interopId, person);
-      remember(interopId);
-      const done = send(person).finally(() => {
-        sending.delete(done);
-        pump(queue);
+      this.#remember(interopId);
+      const done = this.#send(person).finally(() => {
+        this.#sending.delete(done);
+        this.#pump(queue);
       });
-      sending.add(done);
+      this.#sending.add(done);
     }
-    if (queue.ready.size > 0 && queue.pausedUntilMs > 0 && !held) wakeTimer();
+    if (queue.ready.size > 0 && queue.pausedUntilMs > 0 && !this.#held) this.#wakeTimer();
   }
 
-  function wakeTimer(): void {
-    if (closed || timer !== undefined) return;
-    timer = setTimeout(tick, tickMs);
-    timer.unref();
+  #wakeTimer(): void {
+    if (this.#closed || this.#timer !== undefined) return;
+    this.#timer = setTimeout(this.#tick, tickMs);
+    this.#timer.unref();
   }
 
-  function tick(): void {
-    timer = undefined;
-    const now = monotonicMs();
-    for (const [interopId, { person, dueAtMs }] of later) {
+  readonly #tick = (): void => {
+    this.#timer = undefined;
+    const now = this.#deps.monotonicMs();
+    for (const [interopId, { person, dueAtMs }] of this.#later) {
       if (dueAtMs > now || person.queue.underWay.has(interopId)) continue;
-      later.delete(interopId);
+      this.#later.delete(interopId);
       person.queue.ready.set(interopId, person);
     }
-    for (const queue of queues.values()) if (queue.ready.size > 0) pump(queue);
-    if (later.size > 0) wakeTimer();
-  }
-
-  for (let afterAccount = 0; ; ) {
-    const page = await kept.page(afterAccount, 1_000);
-    for (const { provider, ...rest } of page) {
-      const queue = queueOf(provider);
-      queue.ready.set(rest.interopId, { queue, ...rest });
-      count(queue, 1);
-    }
-    const last = page.at(-1);
-    if (last === undefined) break;
-    afterAccount = last.account;
-  }
-  if (waiting > 0) wakeTimer();
-
-  return {
-    counters,
-    waiting: () => waiting,
-    requestWakeUp({ row, interopId, provider, identifier }) {
-      if (closed || registry.find(provider)?.wakeUpUrl === undefined) return;
-      counters.requested++;
-      const queue = queueOf(provider);
-      if (queue.ready.has(interopId) || later.has(interopId)) return;
-      // A share for each provider: one whose endpoint is dead fills its own.
-      if (waiting >= limits.wakeUpsWaiting || queue.waiting >= limits.wakeUpsWaitingPerProvider) {
-        counters.dropped++;
-        return;
-      }
-      const person: Person = {
-        queue,
-        account: row,
-        interopId,
-        identifier,
-        tokenId: randomBytes(18).toString('base64url'),
-        requestedAtMs: nowMs(),
-      };
-      count(queue, 1);
-      write({ account: row, tokenId: person.tokenId, requestedAtMs: person.requestedAtMs });
-      const sentMs = lastSentMs.get(interopId);
-      if (sentMs !== undefined && sentMs + intervalMs() > monotonicMs()) {
-        // One that is under way may arrive before the new message does: another has to follow it.
-        later.set(interopId, { person, dueAtMs: sentMs + intervalMs() });
-        wakeTimer();
-      } else {
-        queue.ready.set(interopId, person);
-        // Not at once: what is asked for in one go is one wake-up.
-        if (queue.ready.size === 1) setImmediate(pump, queue);
-      }
-    },
-    forget(interopId) {
-      for (const queue of queues.values()) if (queue.ready.delete(interopId)) count(queue, -1);
-      const waits = later.get(interopId);
-      if (waits !== undefined) count(waits.person.queue, -1);
-      later.delete(interopId);
-      lastSentMs.delete(interopId);
-    },
-    hold() {
-      held = true;
-    },
-    async close() {
-      closed = true;
-      clearTimeout(timer);
-      await Promise.all(sending);
-      await writing;
-    },
+    for (const queue of this.#queues.values()) if (queue.ready.size > 0) this.#pump(queue);
+    if (this.#later.size > 0) this.#wakeTimer();
   };
 }
