@@ -13,7 +13,10 @@ export type Registration =
   | { readonly kind: 'refused'; readonly code: 'identifier-taken' | 'identifier-refused' | 'password-refused' }
   | { readonly kind: 'busy' };
 
-/** A provider puts its own user base behind this; `sqlite-directory.ts` is the embedded default. */
+/**
+ * A provider puts its own user base behind this; `sqlite-directory.ts` is the embedded default. Every adapter passes
+ * testing/user-directory-contract.ts.
+ */
 export type UserDirectory = {
   readonly authenticate: (identifier: string, password: string) => Promise<Authentication>;
   /** Asked before every proof: a removed user gets none. */
