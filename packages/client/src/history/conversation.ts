@@ -11,7 +11,7 @@ import { applySettings, applyTimer, defaultsKey, type Timer } from './chat-state
 import { isErrorCode } from '../errors.ts';
 import type { ClientEvent, MessageChange } from '../events.ts';
 import { isShown, record, wipeSent } from './history.ts';
-import { type Fact, isLater, type Posted, type PostedBody, type Stamp } from './message-log.ts';
+import { type Fact, isLater, isShownBody, type Posted, type PostedBody, type Stamp } from './message-log.ts';
 import { readChat, readProfile, readStamp, writeChat, writeProfile, writeStamp } from '../store/records.ts';
 import type { Transaction } from '../store/store.ts';
 import { type ChatId, type MessageId, chatWith, messageIdOf, type MessageName, personOf } from './message-names.ts';
@@ -45,14 +45,10 @@ export function factsOf({ author, chat, content, receivedAtMs }: Said, own: Inte
     const nowhere = posted(content, { kind: 'unsupported', text: '' }, receivedAtMs, own, author);
     return [{ target: { author, id }, fact: nowhere }];
   }
+  if (isShownBody(body)) {
+    return [{ target: { author, id }, fact: posted(content, body, receivedAtMs, own, author) }];
+  }
   switch (body.kind) {
-    case 'text':
-    case 'attachment':
-    case 'contacts':
-    case 'location':
-    case 'sticker':
-    case 'poll':
-      return [{ target: { author, id }, fact: posted(content, body, receivedAtMs, own, author) }];
     case 'unsupported': {
       if (content.quiet === true || (body.name !== undefined && isQuietCase(body.name))) return [];
       const shown = { kind: 'unsupported', text: content.fallbackText ?? '' } as const;

@@ -2,7 +2,7 @@
 // message itself; every device that has seen the same facts holds the same entry.
 // Pure. Knows nothing of storage, encryption, streams or clocks; who may say what is checked before a fact comes here.
 // Source: docs/protocol/09-content.md section 9.9.
-import type { ContentBody, LinkPreview, Mention, StyleRange, TextBody } from '@drawbridge/e2ee/content';
+import type { ContentBody, DecodedContent, LinkPreview, Mention, StyleRange, TextBody } from '@drawbridge/e2ee/content';
 import type { InteropId } from '@drawbridge/wire/jid';
 import type { AttachmentPointer } from '@drawbridge/e2ee/content-attachment';
 import { safeFileName } from '../display/file-name.ts';
@@ -31,10 +31,27 @@ export function isLater(stamp: Stamp, than: Stamp): boolean {
 }
 
 /** What a person sees as a message. */
-export type ShownBody = Extract<
-  ContentBody,
-  { readonly kind: 'text' | 'attachment' | 'contacts' | 'location' | 'sticker' | 'poll' }
->;
+type ShownKind = 'text' | 'attachment' | 'contacts' | 'location' | 'sticker' | 'poll';
+export type ShownBody = ContentBody<ShownKind>;
+
+/** Each in words: for search, lists of chats, quotes, and readers that can't show it. */
+const words: { readonly [K in ShownKind]: (body: ContentBody<K>) => string } = {
+  text: ({ text }) => text,
+  attachment: ({ caption, attachments }) =>
+    caption?.text ?? attachments.map(each => each.caption ?? each.fileName ?? each.kind).join(', '),
+  contacts: ({ contacts }) => contacts.map(each => each.displayName).join(', '),
+  location: ({ name, address, latitude, longitude }) => name ?? address ?? `${latitude}, ${longitude}`,
+  sticker: ({ emoji }) => emoji ?? '',
+  poll: ({ question, options }) => `${question} (${options.join(' / ')})`,
+};
+
+export function isShownBody(body: DecodedContent['body']): body is ShownBody {
+  return Object.hasOwn(words, body.kind);
+}
+
+export function inWords<K extends ShownKind>(body: ContentBody<K>): string {
+  return words[body.kind](body);
+}
 
 export type PostedBody =
   | ShownBody
@@ -419,22 +436,4 @@ export function textVersions(entry: LogEntry): { readonly text: TextBody; readon
   if (posted?.body.kind !== 'text' || gone !== undefined || posted.viewOnce === true) return [];
   const { kind: _, ...text } = posted.body;
   return [{ text, atMs: posted.sentAtMs }, ...edits.map(edit => ({ text: edit.text, atMs: edit.atMs }))];
-}
-
-/** A body in words: for search, lists of chats, quotes, and readers that can't show it. */
-export function inWords(body: ShownBody): string {
-  switch (body.kind) {
-    case 'text':
-      return body.text;
-    case 'attachment':
-      return body.caption?.text ?? body.attachments.map(each => each.caption ?? each.fileName ?? each.kind).join(', ');
-    case 'contacts':
-      return body.contacts.map(each => each.displayName).join(', ');
-    case 'location':
-      return body.name ?? body.address ?? `${body.latitude}, ${body.longitude}`;
-    case 'sticker':
-      return body.emoji ?? '';
-    case 'poll':
-      return `${body.question} (${body.options.join(' / ')})`;
-  }
 }

@@ -35,6 +35,5 @@ process.once('message', (job: MediaJob) => {
 function failure(error: unknown): MediaAnswer {
   if (!(error instanceof Error)) return refused('it is broken');
   if ('syscall' in error && error.syscall === 'write') return refused('the copy', 'file-not-written');
-  if (error.message.includes('pixel limit')) return refused('too many pixels', 'media-too-large');
   return refused('it is broken, or of a form that can’t be read here');
 }

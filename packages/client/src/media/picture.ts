@@ -21,7 +21,8 @@ function open(from: string | Uint8Array, pages = 1): Sharp {
 }
 
 export async function preparePicture(from: string, to: string, quality: MediaQuality): Promise<MediaAnswer> {
-  const found = await open(from).metadata();
+  // Looked at without the decoder's own limit, so that the refusal below says which it is.
+  const found = await sharp(from, { limitInputPixels: false, failOn: 'error' }).metadata();
   const { width, height, format, pages = 1 } = found;
   if (format === 'png' && (await isAnimatedPng(from))) return refused(pictureAdvice('a moving PNG'));
   if ((found.subifds ?? 0) > 0) return refused(pictureAdvice('a raw photograph'));
