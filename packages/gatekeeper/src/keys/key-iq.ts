@@ -97,15 +97,10 @@ export function keyIqHandlers(deps: IqDeps): IqHandlers {
     for (const keys of bundles) {
       const target = targets.find(each => each.row === keys.device)!;
       list.push(bundleElement(target, keys));
-      noticeLow(person, target, keys.left);
+      noticeLow(deps, person, target, keys.left);
     }
     if (list.length === 0) return notFound;
     return { kind: 'result', payload: element('bundle', NS_KEYS, { jid }, list) };
-  }
-
-  function noticeLow(account: Account, device: Device, left: KeyCounts): void {
-    if (left.prekeys >= limits.lowKeysNotice && left.kemPrekeys >= limits.lowKeysNotice) return;
-    deps.notifyDevice(account, device, countElement('low', left));
   }
 
   return new Map<string, IqHandler>([
@@ -132,6 +127,11 @@ function targetCharges(cost: number, from: Account, to: Account, target: Device)
 /** A device of a person, to budgets: its number is the same after it was enlisted again. */
 function deviceKey(person: Account, device: Device): string {
   return `${personKey(person)} ${device.id}`;
+}
+
+function noticeLow({ limits, notifyDevice }: IqDeps, account: Account, device: Device, left: KeyCounts): void {
+  if (left.prekeys >= limits.lowKeysNotice && left.kemPrekeys >= limits.lowKeysNotice) return;
+  notifyDevice(account, device, countElement('low', left));
 }
 
 function countElement(name: 'count' | 'low', counts: KeyCounts): Element {
