@@ -195,6 +195,7 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     },
     authenticate: deps.authenticate,
     gate: new ConnectionGate(deps.listenerLimits),
+    streamErrors: new Map(),
     addressOf: deps.addressOf ?? (request => addressKey(peerAddress(request.socket))),
   };
 

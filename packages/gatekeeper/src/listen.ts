@@ -213,6 +213,7 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
         databaseFile: join(config.dataFolder, 'gatekeeper.sqlite'),
         certificateExpiresAtMs: () => certificate?.expiresAtMs,
         nowMs: Date.now,
+        mailboxMs: () => config.limits.mailboxDays * 86_400_000,
       }),
       log,
       nowMs: Date.now,

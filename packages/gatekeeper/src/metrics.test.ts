@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -15,7 +16,7 @@ const files = ['grafana/gatekeeper.json', 'prometheus/alerts.yml'].map(name =>
 );
 
 async function scrape(
-  use: (control: Awaited<ReturnType<typeof startGatekeeper>>['control']) => Promise<void>,
+  use: (gatekeeper: Awaited<ReturnType<typeof startGatekeeper>>) => Promise<void>,
 ): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-metrics-'));
   const at = { host: '127.0.0.1', port: 0 };
@@ -24,7 +25,7 @@ async function scrape(
       mode: 'development',
       domain: 'citadel.example',
       issuer: 'https://citadel.example',
-      listeners: { http: at, admin: at },
+      listeners: { http: at, admin: at, compact: at },
       providers: [{ number: 7, name: 'skylark.example', issuer: 'https://localhost:1' }],
       budgets: { bundlesPerPair: { burst: 1, refillSeconds: 600 } },
     },
@@ -33,7 +34,7 @@ async function scrape(
   assert(parsed.kind === 'loaded');
   const gatekeeper = await startGatekeeper({ config: parsed.config, log: () => {} });
   try {
-    await use(gatekeeper.control);
+    await use(gatekeeper);
     const authorization = `Bearer ${readFileSync(join(folder, 'data', 'metrics-token'), 'utf8').trim()}`;
     const answer = await fetch(`http://127.0.0.1:${gatekeeper.ports.admin}/metrics`, { headers: { authorization } });
     assert.equal(answer.status, 200);
@@ -49,13 +50,22 @@ async function scrape(
 }
 
 test('outcomes are counted, and every name in the board and the rules is exported', async () => {
-  const text = await scrape(async ({ login, budgets }) => {
+  const text = await scrape(async ({ control: { login, budgets }, ports }) => {
+    const stranger = connect(ports.compact!, '127.0.0.1', () => stranger.write('GET / HTTP/1.1\r\n\r\n'));
+    await new Promise(resolve => stranger.resume().once('close', resolve));
+
     await login.authenticate('nonsense', { transport: 'xmpp', nowMs: Date.now() });
     for (let i = 0; i < 3; i++) budgets.take([{ budget: 'bundlesPerPair', key: 'pair' }]);
   });
   assert.match(text, /^drawbridge_logins_total\{outcome="[a-z-]+"\} 1$/m);
   assert.match(text, /^drawbridge_budget_refusals_total\{budget="bundlesPerPair"\} 2$/m);
   assert.match(text, /^drawbridge_provider_sessions\{provider="7"\} 0$/m);
+  assert.match(text, /^drawbridge_stream_errors_total\{condition="[a-z-]+"\} 1$/m);
+  assert.match(text, /^drawbridge_mailbox_entries 0$/m);
+  assert.match(text, /^drawbridge_mailbox_devices 0$/m);
+  assert.match(text, /^drawbridge_mailbox_oldest_seconds 0$/m);
+  assert.match(text, /^drawbridge_provider_enlistments\{provider="7"\} 0$/m);
+  assert.match(text, /^drawbridge_provider_mailbox_bytes\{provider="0"\} 0$/m);
   assert.match(text, /^drawbridge_storage_works 1$/m);
   assert.match(text, /^drawbridge_wake_ups_total\{outcome="given-up"\} 0$/m);
   assert.match(text, /^drawbridge_database_bytes [1-9]/m);

@@ -4,7 +4,8 @@ import { statSync } from 'node:fs';
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import type { Control } from './control.ts';
 import type { Core } from './core.ts';
-import type { Stores } from './storage/stores.ts';
+import { createMeasuredDepth } from './operations/measured-depth.ts';
+import type { MailboxDepth, Stores } from './storage/stores.ts';
 
 export type MetricsDeps = {
   readonly core: Core;
@@ -15,6 +16,8 @@ export type MetricsDeps = {
   /** When the certificate ends; undefined without one. */
   readonly certificateExpiresAtMs: () => number | undefined;
   readonly nowMs: () => number;
+  /** Life of a waiting message. */
+  readonly mailboxMs: () => number;
 };
 
 export function createMetrics(deps: MetricsDeps): Registry {
@@ -78,6 +81,7 @@ export function createMetrics(deps: MetricsDeps): Registry {
   counter('mailbox_damaged_total', 'Stored entries that could not be read', () => core.counters.damaged);
   addOutcomes(registry, deps);
   addStorage(registry, deps);
+  addMailboxes(registry, deps);
   return registry;
 }
 
@@ -107,6 +111,12 @@ function addOutcomes(registry: Registry, { core, control }: MetricsDeps): void {
     'Stanzas refused with an error, by its condition',
     'condition',
     () => core.counters.refusedBy,
+  );
+  counts(
+    'stream_errors_total',
+    'Streams that ended with an error, by its condition or code',
+    'condition',
+    () => core.listenerHost.streamErrors,
   );
   counts(
     'budget_refusals_total',
@@ -164,4 +174,43 @@ function addStorage(registry: Registry, deps: MetricsDeps): void {
   gauge('storage_works', '1: storage takes writes and answers reads; 0: full, late or failed', async () =>
     (await deps.stores.health()) === 'works' ? 1 : 0,
   );
+}
+
+/** What waits in mailboxes, and what each provider's people take. */
+function addMailboxes(registry: Registry, deps: MetricsDeps): void {
+  const depth = createMeasuredDepth(deps.stores.measureDepth, () => performance.now());
+  const gauge = (name: string, help: string, value: (depth: MailboxDepth) => number): void => {
+    const metric = new Gauge({
+      name: `drawbridge_${name}`,
+      help,
+      registers: [],
+      async collect() {
+        const now = await depth();
+        if (now !== undefined) this.set(value(now));
+      },
+    });
+    registry.registerMetric(metric);
+  };
+  gauge('mailbox_entries', 'Messages that wait', ({ entries }) => entries);
+  gauge('mailbox_devices', 'Devices for which messages wait', ({ devices }) => devices);
+  gauge('mailbox_oldest_seconds', 'Age of the message that waits for longest', ({ oldestExpiresAtMs }) =>
+    oldestExpiresAtMs === undefined ? 0 : (deps.nowMs() + deps.mailboxMs() - oldestExpiresAtMs) / 1_000,
+  );
+  const perProvider = (name: string, help: string, of: 'enlistments' | 'mailboxBytes'): void => {
+    const metric = new Gauge({
+      name: `drawbridge_provider_${name}`,
+      help: `${help}, by the provider's number (0: own users)`,
+      labelNames: ['provider'],
+      registers: [],
+      async collect() {
+        const use = await deps.stores.providers.listUse().catch(() => undefined);
+        if (use === undefined) return;
+        this.reset();
+        for (const each of use) this.set({ provider: String(each.number) }, each[of]);
+      },
+    });
+    registry.registerMetric(metric);
+  };
+  perProvider('enlistments', 'People who are enlisted', 'enlistments');
+  perProvider('mailbox_bytes', 'Bytes that wait', 'mailboxBytes');
 }

@@ -86,9 +86,16 @@ export type ListenerHost = {
     deviceKeyThumbprint?: string,
   ) => Promise<Admission>;
   readonly gate: ConnectionGate;
+  /** Streams that ended with an error, by its condition or, where nothing was said, by the code in the log. */
+  readonly streamErrors: Map<string, number>;
   /** The address key of whoever opens a WebSocket; behind a reverse proxy that is not the socket's. */
   readonly addressOf: (request: IncomingMessage) => string;
 };
+
+/** A stream of this host ends with an error. */
+export function countStreamError({ streamErrors }: ListenerHost, code: string): void {
+  streamErrors.set(code, (streamErrors.get(code) ?? 0) + 1);
+}
 
 /** Starts the session of a device that has just logged in; an earlier one of the device is closed. */
 export function beginSession(host: ListenerHost, admitted: Admitted, carrier: Carrier): DeviceSession {

@@ -11,7 +11,14 @@ import type { Element } from '@drawbridge/wire/element';
 import { type StreamErrorCondition, streamErrorElement } from '@drawbridge/wire/stream-error';
 import { encodeElement } from '@drawbridge/wire/xml-encoder';
 import type { Carrier, DeviceSession } from '../routing/device-session.ts';
-import { type Admitted, beginSession, type ConnectionPlace, isNotJudged, type ListenerHost } from './admission.ts';
+import {
+  type Admitted,
+  beginSession,
+  type ConnectionPlace,
+  countStreamError,
+  isNotJudged,
+  type ListenerHost,
+} from './admission.ts';
 import { type BreakableStream, endForDefect, guarded } from './connection-defect.ts';
 
 /** What carries the bytes: a TCP socket or a WebSocket's binary messages. */
@@ -150,6 +157,7 @@ export class CompactStream implements Carrier, BreakableStream {
     if (this.#closed) return;
     clearTimeout(this.#deadline);
     if (condition !== undefined) {
+      countStreamError(this.host, condition);
       const words = application === undefined ? {} : { application };
       const bytes = this.#server.send([streamErrorElement(condition, words)]);
       if (bytes !== undefined) this.#link.send(bytes);
@@ -281,6 +289,7 @@ export class CompactStream implements Carrier, BreakableStream {
   /** Closes without a word: what came was not authentic, not compact, or too late. */
   #cut(code: string): void {
     if (this.#closed) return;
+    countStreamError(this.host, code);
     this.host.log('compact-closed', { code });
     const session = this.#session;
     this.close(undefined);

@@ -5,7 +5,7 @@ import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import { streamErrorElement } from '@drawbridge/wire/stream-error';
 import { encodeElement, encodeStreamEnd, encodeStreamHeader } from '@drawbridge/wire/xml-encoder';
-import type { ConnectionPlace, ListenerHost } from './admission.ts';
+import { type ConnectionPlace, countStreamError, type ListenerHost } from './admission.ts';
 import { addressKey } from '@drawbridge/identity/network-prefix';
 import { minTlsVersion } from '../tls/certificate.ts';
 import { peerAddress } from './peer-address.ts';
@@ -50,6 +50,7 @@ export function createTcpListener(
 
 /** To come again later: what a client knows as `wait` (RFC 6120 section 4.9.3.17). */
 function refusal(host: ListenerHost): string {
+  countStreamError(host, 'resource-constraint');
   const header = encodeStreamHeader({ from: host.domain, id: host.sessions.newId(), version: '1.0', lang: 'en' });
   return header + encodeElement(streamErrorElement('resource-constraint'), NS_CLIENT) + encodeStreamEnd();
 }

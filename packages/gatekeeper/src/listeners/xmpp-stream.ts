@@ -15,7 +15,14 @@ import {
   encodeStreamHeader,
 } from '@drawbridge/wire/xml-encoder';
 import type { Carrier, DeviceSession } from '../routing/device-session.ts';
-import { type Admitted, beginSession, type ConnectionPlace, isNotJudged, type ListenerHost } from './admission.ts';
+import {
+  type Admitted,
+  beginSession,
+  type ConnectionPlace,
+  countStreamError,
+  isNotJudged,
+  type ListenerHost,
+} from './admission.ts';
 import { type BreakableStream, endForDefect, guarded } from './connection-defect.ts';
 
 /** What carries the text: a TCP or TLS socket, or a WebSocket. */
@@ -226,6 +233,7 @@ export class XmppStream implements Carrier, BreakableStream {
     clearTimeout(this.#deadline);
     if (!this.#headerSent) this.#sendHeader(this.host.sessions.newId());
     if (condition !== undefined) {
+      countStreamError(this.host, condition);
       const words = application === undefined ? {} : { application };
       this.#send(this.#encode(streamErrorElement(condition, words)));
     }

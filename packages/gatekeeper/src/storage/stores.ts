@@ -13,6 +13,13 @@ import type { WakeUpQueue } from '../wakeup/wake-up-queue.ts';
 /** `full`: it takes no mail; what makes room and what logins need may still be written. `late`: it has not answered. */
 export type StorageHealth = 'works' | 'full' | 'late' | 'failed';
 
+/** Mail that waits: for how many devices, how many entries, and when the oldest expires. */
+export type MailboxDepth = {
+  readonly devices: number;
+  readonly entries: number;
+  readonly oldestExpiresAtMs: number | undefined;
+};
+
 export type Stores = {
   readonly accounts: AccountStore;
   readonly keys: KeyDirectory;
@@ -27,4 +34,6 @@ export type Stores = {
   readonly waiting: () => number;
   /** Whether storage takes a write and answers a read just now. May be asked often. Never rejects. */
   readonly health: () => Promise<StorageHealth>;
+  /** Counts: not to be asked for often. Rejects with StoreError alone. */
+  readonly measureDepth: () => Promise<MailboxDepth>;
 };

@@ -5,6 +5,7 @@ import { adminReads, adminWrites } from './admin-commands.ts';
 import { auditReads, auditWrites } from './audit-commands.ts';
 import { heartbeatReads, heartbeatWrites } from './heartbeat-commands.ts';
 import { keyReads, keyWrites } from './key-commands.ts';
+import { depthReads } from './mailbox-depth.ts';
 import { mailboxParts, mailboxWrites } from './mailbox-commands.ts';
 import { orphanParts, orphanReads, orphanWrites } from './mailbox-orphans.ts';
 import { mailboxReads } from './mailbox-reads.ts';
@@ -34,6 +35,7 @@ export const readCommands = {
   ...heartbeatReads,
   ...auditReads,
   ...adminReads,
+  ...depthReads,
 };
 
 /** Commands that are done in parts when a page is damaged. */

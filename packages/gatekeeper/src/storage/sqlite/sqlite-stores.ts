@@ -1,6 +1,7 @@
 // All storage ports on one embedded store. Knows no rules: each call is one named command.
 import type { Stores } from '../stores.ts';
 import { createHeartbeat } from './heartbeat.ts';
+import { measureDepth } from './mailbox-depth.ts';
 import { createSqliteMailbox } from './sqlite-mailbox.ts';
 import type { SqliteStore } from './store.ts';
 
@@ -64,6 +65,7 @@ export function sqliteStores(store: SqliteStore): Stores {
     },
     mailboxes: createSqliteMailbox(store),
     waiting: () => store.waiting,
+    measureDepth: () => measureDepth(store),
     health: createHeartbeat(store, () => performance.now()),
   };
 }
