@@ -17,11 +17,15 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { ownNode, root, run } from './node.js';
+import { readOptions } from './options.js';
 
 const debianArch = { x64: 'amd64', arm64: 'arm64' }[process.arch];
 if (debianArch === undefined) throw new Error(`there is no package for ${process.arch}`);
-const wanted = process.argv.indexOf('--out');
-const out = wanted < 0 ? join(root, 'release') : process.argv[wanted + 1];
+const { out = join(root, 'release') } = readOptions(
+  `npm run package                  a Debian package of this commit for this machine's architecture, in release/
+npm run package -- --out FOLDER  in another folder`,
+  { out: { type: 'string' } },
+);
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const seconds = execFileSync('git', ['log', '-1', '--format=%ct'], { cwd: root, encoding: 'utf8' }).trim();
 const work = mkdtempSync(join(tmpdir(), 'drawbridge-package-'));

@@ -8,8 +8,14 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { published } from './api-surface.js';
 import { ownNode, root, run } from './node.js';
+import { readOptions } from './options.js';
 
-const dry = process.argv.includes('--dry-run');
+const { 'dry-run': dry = false } = readOptions(
+  `npm run release                 tarballs, bill of materials and sums in release/, and a tag of this commit
+npm run release -- --dry-run    the same without the tag; says what a release would be refused for
+Publishes nothing: docs/releasing.md.`,
+  { 'dry-run': { type: 'boolean' } },
+);
 const folder = join(root, 'release');
 const read = name => readFileSync(join(root, name), 'utf8');
 const git = (...args) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();

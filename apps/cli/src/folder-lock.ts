@@ -1,5 +1,5 @@
 // One process for each data folder. Knows nothing of what the folder is for.
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { CommandError } from './command-error.ts';
@@ -21,7 +21,9 @@ export function folderIsLocked(folder: string): boolean {
  * ends, however it does: nothing stale is left. Throws a CommandError while another process has it.
  */
 export function lockFolder(folder: string, user: string): () => void {
-  const lock = new DatabaseSync(join(folder, 'lock.sqlite'));
+  const file = join(folder, 'lock.sqlite');
+  closeSync(openSync(file, 'a', 0o600));
+  const lock = new DatabaseSync(file);
   try {
     // In memory: the journal of an ended process is nothing to recover.
     lock.exec('PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');

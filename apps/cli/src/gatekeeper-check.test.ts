@@ -1,6 +1,6 @@
 // `drawbridge gatekeeper check` finds what a start would fail on, and what somebody should look at.
 import assert from 'node:assert/strict';
-import { chmodSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -62,4 +62,37 @@ test('a port in use, a key file that others can read, an issuer that nobody answ
   assert.match(messages(found, 'warning'), /issuer https:\/\/localhost:1: no key set/);
   await new Promise(resolve => server.close(resolve));
   rmSync(join(home.folder, 'data'), { recursive: true });
+});
+
+test('what lies in the data folder: each file that a start would fail on is named, with the next step', async () => {
+  const data = join(home.folder, 'data');
+  const gatekeeper = await home.start();
+  assert.equal(await gatekeeper.stop(), 0);
+  assert.deepEqual(
+    (await look({})).filter(({ kind }) => kind !== 'good').filter(({ message }) => !message.includes('limits.streams')),
+    [],
+    'what a gatekeeper has made is in order',
+  );
+  const others = ['event-keys.json', 'compact-keys.json', 'media-grant-key', 'admin-token', 'metrics-token'];
+  for (const name of [...others, 'gatekeeper.sqlite']) {
+    const file = join(data, name);
+    const good = readFileSync(file);
+    writeFileSync(file, 'garbage, and nothing else at all');
+    const faults = messages(await look({}), 'fault');
+    assert.match(faults, new RegExp(`${name}.*: ?.*(restore|remove)`), name);
+    assert.equal(faults.split('\n').length, 1, faults);
+    writeFileSync(file, good);
+  }
+  assert.equal(messages(await look({}), 'fault'), '');
+  assert.match(messages(await look({ dataFolder: 'gatekeeper.json' }), 'fault'), /is a file: name a folder/);
+  assert.match(messages(await look({ dataFolder: 'gatekeeper.json/data' }), 'fault'), /mend the path/);
+  const tls = { certFile: 'pki', keyFile: 'pki/server-key.pem' };
+  home.write({ tls, egress: { caFile: 'gatekeeper.json' } });
+  const loaded = loadConfig(home.file);
+  assert(loaded.kind === 'refused');
+  const words = loaded.errors.map(({ message }) => message).join('\n');
+  assert.match(words, /pki can't be read: it is a folder: name the file in it/);
+  assert.match(words, /egress\.caFile: .*gatekeeper\.json is not a certificate in PEM/);
+  const folder = loadConfig(home.folder);
+  assert(folder.kind === 'refused' && /it is a folder: name the file/.test(folder.errors[0]!.message));
 });

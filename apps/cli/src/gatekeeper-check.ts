@@ -4,6 +4,8 @@ import { accessSync, constants, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Config } from '@drawbridge/gatekeeper/config';
 import { egressOptionsOf } from '@drawbridge/gatekeeper/control';
+import { dataFolderFaults } from '@drawbridge/gatekeeper/data-folder';
+import { databaseFault } from '@drawbridge/gatekeeper/database-fault';
 import { connectionRoom, moreFiles, readFileLimit } from '@drawbridge/gatekeeper/file-limit';
 import { daysUntil, namesOf, readCertificate } from '@drawbridge/gatekeeper/tls/certificate';
 import { createEgress } from '@drawbridge/identity/egress';
@@ -24,6 +26,7 @@ export async function findings(config: Config, options: { readonly offline: bool
   return [
     ...checkCertificate(config),
     ...checkDataFolder(config.dataFolder),
+    ...checkDataFiles(config),
     ...(await checkPorts(config, running)),
     ...(options.offline ? [] : await checkIssuers(config)),
     ...checkOpenFiles(config),
@@ -42,10 +45,13 @@ function checkCertificate(config: Config): Finding[] {
 function checkDataFolder(folder: string): Finding[] {
   let mode: number;
   try {
-    mode = statSync(folder).mode;
+    const found = statSync(folder);
+    if (!found.isDirectory()) return [fault(`data folder ${folder} is a file: name a folder`)];
+    mode = found.mode;
     accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOTDIR') return [fault(`a part of the path of data folder ${folder} is a file: mend the path`)];
     if (code !== 'ENOENT') return [fault(`data folder ${folder} can't be used (${code}): change its owner or mode`)];
     return [nearestWritable(folder)];
   }
@@ -53,6 +59,11 @@ function checkDataFolder(folder: string): Finding[] {
     return [warning(`data folder ${folder} can be entered by others: set its mode to 0700`), ...checkFiles(folder)];
   }
   return [good(`data folder ${folder}`), ...checkFiles(folder)];
+}
+
+function checkDataFiles(config: Config): Finding[] {
+  const database = databaseFault(config.dataFolder);
+  return [...(database === undefined ? [] : [database]), ...dataFolderFaults(config)].map(fault);
 }
 
 /** A folder that is not there is made at the start, if it can be. */

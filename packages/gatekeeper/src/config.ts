@@ -1,6 +1,7 @@
 // The gatekeeper's configuration: one JSON file, read once, into a value that can't be wrong.
 // Knows nothing of what the values do.
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { Value } from 'typebox/value';
 import { type ConfigError, contradictions, mediaStorageOf } from './config-checks.ts';
@@ -38,7 +39,7 @@ export function loadConfig(file: string): ConfigResult {
     ['ownUsers.mediaStorage.credentialsFile', mediaStorageOf(parsed.config)?.credentialsFile],
     ['ownUsers.mediaStorage.caFile', mediaStorageOf(parsed.config)?.caFile],
   ];
-  const errors = files.flatMap(([key, path]) => (path === undefined ? [] : unreadable(key, path)));
+  const errors = files.flatMap(([key, path]) => (path === undefined ? [] : fileFaults(key, path)));
   return errors.length === 0 ? parsed : { kind: 'refused', errors };
 }
 
@@ -63,12 +64,20 @@ export function parseConfig(value: unknown, folder: string): ConfigResult {
   return errors.length === 0 ? { kind: 'loaded', config } : { kind: 'refused', errors };
 }
 
-function unreadable(key: string, path: string): ConfigError[] {
+/** That it can be read; authorities are looked at too, for without one that is good nobody outside is believed. */
+function fileFaults(key: string, path: string): ConfigError[] {
+  let bytes: Buffer;
   try {
-    accessSync(path, constants.R_OK);
-    return [];
+    bytes = readFileSync(path);
   } catch (error) {
     return [fileError(error, key, path, 'file')];
+  }
+  if (!key.endsWith('.caFile')) return [];
+  try {
+    void new X509Certificate(bytes);
+    return [];
+  } catch {
+    return [{ code: 'wrong-value', key, message: `${key}: ${path} is not a certificate in PEM: name the authority's` }];
   }
 }
 
@@ -78,9 +87,15 @@ function fileError(error: unknown, key: string, path: string, what: string): Con
     const message = `there is no ${what} ${path}: create it, or name the right one`;
     return { code: 'file-missing', key, message };
   }
-  const reason = code === 'EACCES' ? 'this user may not read it: change its owner or mode' : (code ?? 'unreadable');
+  const reason = fileReasons[code ?? ''] ?? code ?? 'unreadable';
   return { code: 'file-unreadable', key, message: `${what} ${path} can't be read: ${reason}` };
 }
+
+const fileReasons: Readonly<Record<string, string>> = {
+  EACCES: 'this user may not read it: change its owner or mode',
+  EISDIR: 'it is a folder: name the file in it',
+  ENOTDIR: 'a part of its path is a file: mend the path',
+};
 
 function keyOf(pointer: string): string {
   const parts = pointer.split('/').slice(1);

@@ -213,7 +213,6 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
         databaseFile: join(config.dataFolder, 'gatekeeper.sqlite'),
         certificateExpiresAtMs: () => certificate?.expiresAtMs,
         nowMs: Date.now,
-        mailboxMs: () => config.limits.mailboxDays * 86_400_000,
       }),
       log,
       nowMs: Date.now,
@@ -275,6 +274,9 @@ async function listenOn(server: Server, at: { host: string; port: number }, name
         reject(new Error(`${where} is in use: stop what uses it or choose another port`));
       else if (error.code === 'EACCES')
         reject(new Error(`${where} needs rights this user lacks: choose a port above 1023`));
+      else if (error.code === 'EADDRNOTAVAIL')
+        reject(new Error(`${where} is an address that this machine does not have: name another host`));
+      else if (error.code === 'ENOTFOUND') reject(new Error(`${where} is a name that is not found: name an address`));
       else reject(new Error(`can't listen on ${where}: ${error.message}`));
     });
     server.listen({ port: at.port, host: at.host, backlog }, resolve);

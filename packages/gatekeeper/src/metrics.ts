@@ -16,8 +16,6 @@ export type MetricsDeps = {
   /** When the certificate ends; undefined without one. */
   readonly certificateExpiresAtMs: () => number | undefined;
   readonly nowMs: () => number;
-  /** Life of a waiting message. */
-  readonly mailboxMs: () => number;
 };
 
 export function createMetrics(deps: MetricsDeps): Registry {
@@ -193,8 +191,8 @@ function addMailboxes(registry: Registry, deps: MetricsDeps): void {
   };
   gauge('mailbox_entries', 'Messages that wait', ({ entries }) => entries);
   gauge('mailbox_devices', 'Devices for which messages wait', ({ devices }) => devices);
-  gauge('mailbox_oldest_seconds', 'Age of the message that waits for longest', ({ oldestExpiresAtMs }) =>
-    oldestExpiresAtMs === undefined ? 0 : (deps.nowMs() + deps.mailboxMs() - oldestExpiresAtMs) / 1_000,
+  gauge('mailbox_oldest_seconds', 'Age of the message that waits for longest', ({ oldestAcceptedAtMs }) =>
+    oldestAcceptedAtMs === undefined ? 0 : (deps.nowMs() - oldestAcceptedAtMs) / 1_000,
   );
   const perProvider = (name: string, help: string, of: 'enlistments' | 'mailboxBytes'): void => {
     const metric = new Gauge({

@@ -67,6 +67,17 @@ export function loadCompactKeys(file: string, domain: string, nowMs: number): Co
   return replaceStaticKey(file, domain, { ...stored, staticKeys: valid }, nowMs);
 }
 
+/** What is wrong with the file, in words; undefined when it is good, or there is none yet. Changes nothing. */
+export function compactKeysFault(file: string, domain: string): string | undefined {
+  try {
+    const stored = readStored(file);
+    if (stored !== undefined) compactKeysOf(file, domain, stored);
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : damaged(file).message;
+  }
+}
+
 /**
  * Replaces the static key now. `forget` drops the earlier ones too, when one may have been stolen: clients that know them
  * then log in by XXfallback, one round trip more. Throws as `loadCompactKeys` does.

@@ -12,7 +12,7 @@ test('many who ask share one count; it is made again when it is old; one that fa
       counts++;
       await Promise.resolve();
       if (fails) throw new Error('storage failed');
-      return { devices: 1, entries: counts, oldestExpiresAtMs: undefined };
+      return { devices: 1, entries: counts, oldestAcceptedAtMs: undefined };
     },
     () => nowMs,
   );

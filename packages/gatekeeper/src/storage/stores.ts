@@ -13,11 +13,11 @@ import type { WakeUpQueue } from '../wakeup/wake-up-queue.ts';
 /** `full`: it takes no mail; what makes room and what logins need may still be written. `late`: it has not answered. */
 export type StorageHealth = 'works' | 'full' | 'late' | 'failed';
 
-/** Mail that waits: for how many devices, how many entries, and when the oldest expires. */
+/** Mail that waits: for how many devices, how many entries, and when the oldest came. */
 export type MailboxDepth = {
   readonly devices: number;
   readonly entries: number;
-  readonly oldestExpiresAtMs: number | undefined;
+  readonly oldestAcceptedAtMs: number | undefined;
 };
 
 export type Stores = {

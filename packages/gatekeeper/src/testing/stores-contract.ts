@@ -483,15 +483,15 @@ export function testStores(name: string, open: OpenStores): void {
   });
 
   contract('the depth of mailboxes is what waits, and the oldest is told', async stores => {
-    assert.deepEqual(await stores.measureDepth(), { devices: 0, entries: 0, oldestExpiresAtMs: undefined });
+    assert.deepEqual(await stores.measureDepth(), { devices: 0, entries: 0, oldestAcceptedAtMs: undefined });
     const { device: a } = await enlisted(stores, 'a');
     const { device: b } = await enlisted(stores, 'b');
-    const entry = (device: number, number: number, expiresAtMs: number) =>
-      mailboxRow(device, number, 10, { expiresAtMs });
+    const entry = (device: number, number: number, acceptedAtMs: number) =>
+      mailboxRow(device, number, 10, { acceptedAtMs });
     await stores.mailboxes.append([entry(a, 1, 700), entry(a, 2, 800), entry(b, 3, 500)], unbounded);
-    assert.deepEqual(await stores.measureDepth(), { devices: 2, entries: 3, oldestExpiresAtMs: 500 });
+    assert.deepEqual(await stores.measureDepth(), { devices: 2, entries: 3, oldestAcceptedAtMs: 500 });
     await stores.mailboxes.remove([{ device: b, epoch: undefined, first: 1, last: 1 }]);
-    assert.deepEqual(await stores.measureDepth(), { devices: 1, entries: 2, oldestExpiresAtMs: 700 });
+    assert.deepEqual(await stores.measureDepth(), { devices: 1, entries: 2, oldestAcceptedAtMs: 700 });
   });
 
   contract('it is readable, and nothing waits when everything was answered', async stores => {

@@ -44,12 +44,17 @@ export function namesOf({ domain, publicHost, issuer }: Pick<Config, 'domain' | 
   return [...new Set([domain, publicHost ?? domain, issuerHost])];
 }
 
+const nextSteps: Readonly<Record<string, string>> = {
+  ENOENT: 'create it, or name the right one',
+  EISDIR: 'it is a folder: name the file in it',
+};
+
 function read(file: string): Buffer | { readonly refused: string } {
   try {
     return readFileSync(file);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unreadable';
-    const next = code === 'ENOENT' ? 'create it, or name the right one' : 'change its owner or mode';
+    const next = nextSteps[code] ?? 'change its owner or mode';
     return { refused: `${file} can't be read (${code}): ${next}` };
   }
 }

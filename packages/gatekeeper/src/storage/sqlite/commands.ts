@@ -5,7 +5,7 @@ import { adminReads, adminWrites } from './admin-commands.ts';
 import { auditReads, auditWrites } from './audit-commands.ts';
 import { heartbeatReads, heartbeatWrites } from './heartbeat-commands.ts';
 import { keyReads, keyWrites } from './key-commands.ts';
-import { depthReads } from './mailbox-depth.ts';
+import { depthReads } from './depth-commands.ts';
 import { mailboxParts, mailboxWrites } from './mailbox-commands.ts';
 import { orphanParts, orphanReads, orphanWrites } from './mailbox-orphans.ts';
 import { mailboxReads } from './mailbox-reads.ts';

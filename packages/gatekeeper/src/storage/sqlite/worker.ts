@@ -2,6 +2,7 @@
 // A command that throws is rolled back alone (savepoint); a failed commit fails the whole batch. Where a page is damaged, each
 // command has a transaction of its own, and those that can be done in parts are. Reads are answered one by one.
 // Knows nothing of what the commands mean.
+import { chmodSync, closeSync, openSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
 import { commandParts, readCommands, writeCommands } from './commands.ts';
@@ -106,7 +107,14 @@ function runRead(db: DatabaseSync, { command, args }: WorkerCommand): WorkerResu
   }
 }
 
+/** Nobody else reads who is enlisted; what SQLite makes beside the file has its mode. */
+function protect(path: string): void {
+  closeSync(openSync(path, 'a', 0o600));
+  if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
+}
+
 try {
+  if (mode === 'write') protect(file);
   const db = new DatabaseSync(file, { readOnly: mode === 'read' });
   if (mode === 'write') {
     db.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000;');
