@@ -1,5 +1,6 @@
 // Puts the domains together that decide about people, devices, keys, providers and wake-ups, so that `main.ts` has one
 // thing to start and close. Knows nothing of streams, routing or listeners.
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Egress, EgressOptions } from '@drawbridge/identity/egress';
@@ -190,7 +191,14 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     if (event.kind === 'account-withdrawn') wakeUps.forget(event.interopId);
   });
 
-  const enlistment = createEnlistment({ store: stores.accounts, accounts, registry, limits: config.limits, events });
+  const enlistment = createEnlistment({
+    store: stores.accounts,
+    accounts,
+    registry,
+    limits: config.limits,
+    events,
+    randomBytes,
+  });
   const seenTimes = new SeenTimes(monotonicMs());
   const verifyProof = createProofVerifier({
     seenTimes,

@@ -1,7 +1,6 @@
 // Changes to people and their devices: each is one storage command, and an event when it is durable.
 // Knows nothing of HTTP, stanzas or proofs: whoever calls has proven the right to.
 // Source: docs/protocol/03 and 06 section 6.4.
-import { randomBytes } from 'node:crypto';
 import { encodeInteropId, type InteropId } from '@drawbridge/wire/jid';
 import type { Limits } from '../config-schema.ts';
 import type { Registry } from '../providers/registry.ts';
@@ -65,6 +64,8 @@ export function createEnlistment(deps: {
   readonly registry: Registry;
   readonly limits: Limits;
   readonly events: AccountEvents;
+  /** That many random bytes, of the best source there is. */
+  readonly randomBytes: (size: number) => Uint8Array;
 }): Enlistment {
   const { store, accounts, registry, limits, events } = deps;
 
@@ -72,7 +73,7 @@ export function createEnlistment(deps: {
     const provider = registry.find(request.provider);
     return {
       ...request,
-      interopId: encodeInteropId(request.provider, randomBytes(16)),
+      interopId: encodeInteropId(request.provider, deps.randomBytes(16)),
       maxDevices: limits.devicesPerAccount,
       maxEnlistments: provider?.maxEnlistments ?? 0,
       nowMs,
