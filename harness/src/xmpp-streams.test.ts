@@ -748,12 +748,17 @@ test('a suspended person, provider and a removed device lose their streams withi
 
   const first = await network.login(bob);
   const removed = await network.login(second);
+  // Its proof was taken, and it has not bound yet.
+  const proven = await RawXmpp.connect(network.target, 'direct');
+  await proven.authenticate(await network.proof(second));
   await within(1_000, async () => {
     first.send(
       "<iq xmlns='jabber:client' type='set' id='rm'><remove xmlns='urn:drawbridge:devices:1' device='2'/></iq>",
     );
     assert.equal(await removed.streamError(), 'not-authorized');
   });
+  proven.send("<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>");
+  assert.equal(await proven.streamError(), 'not-authorized');
   await first.ping();
   first.cut();
 });
