@@ -103,6 +103,8 @@ type Followup = { readonly events: ClientEvent[]; readonly wake: Set<string>; un
 
 export class Inbox {
   readonly #context: InboxContext;
+  /** By the bytes themselves, as long as somebody holds them. */
+  readonly #decoded = new WeakMap<Uint8Array, ReturnType<typeof decodeContent>>();
   /**
    * What comes is worked on one after the other, whoever it is from: in the order in which the gatekeeper placed it, which is
    * the same on all devices of this person. Bounded by what the connection lets in.
@@ -339,17 +341,26 @@ export class Inbox {
     }
   }
 
+  /** A content is looked at before its session counts and after, and decoded once. */
+  #decode(bytes: Uint8Array): ReturnType<typeof decodeContent> {
+    const known = this.#decoded.get(bytes);
+    if (known !== undefined) return known;
+    const decoded = decodeContent(bytes);
+    this.#decoded.set(bytes, decoded);
+    return decoded;
+  }
+
   /** Whether a content is what it came as; one that can't be read is judged later. */
   #misbound(author: DeviceAddress, bytes: Uint8Array): Misbound | undefined {
     const { suite, domain } = this.#context;
     const own = suite.local.interopId;
-    const content = decodeContent(bytes);
+    const content = this.#decode(bytes);
     if (!content.ok) return undefined;
     const misbound = verifyBinding(content.value, { author, recipient: own, domain });
     const { body } = content.value;
     if (misbound !== undefined || body.kind !== 'sent-transcript' || author.interopId !== own) return misbound;
     // A transcript holds what was sent, as it was: bound to the one it was sent to.
-    const sent = decodeContent(body.content);
+    const sent = this.#decode(body.content);
     return sent.ok ? verifyBinding(sent.value, { author, recipient: body.to, domain }) : undefined;
   }
 
@@ -542,7 +553,7 @@ export class Inbox {
     const { interopId: author, deviceId } = incoming.ciphertext.from;
     const own = suite.local.interopId;
     outbox.noteDevice(author, deviceId);
-    const decoded = decodeContent(outcome.content);
+    const decoded = this.#decode(outcome.content);
     if (!decoded.ok) {
       this.#lose(tx, fullAddress(incoming), chatWith(author), incoming.stanzaId, followup);
       return undefined;
@@ -565,7 +576,7 @@ export class Inbox {
     switch (content.body.kind) {
       case 'sent-transcript': {
         const { to, content: raw } = content.body;
-        const transcribed = decodeContent(raw);
+        const transcribed = this.#decode(raw);
         if (!transcribed.ok || to === own) return undefined;
         const chat = chatWith(to);
         const at = this.#hear(tx, chat, from, transcribed.value, followup);
