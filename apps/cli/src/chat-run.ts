@@ -1,6 +1,13 @@
 // A person at a terminal: what they type becomes calls of the SDK, what happens becomes lines.
 // Knows nothing of the commands and of how things look: both are in chat/.
-import { type Client, ClientError, clientErrors, openClient, shownLine } from '@drawbridge/client';
+import {
+  type Client,
+  ClientError,
+  type ClientErrorCode,
+  clientErrors,
+  openClient,
+  shownLine,
+} from '@drawbridge/client';
 import type { ChatPerson } from './chat.ts';
 import { obey } from './chat/commands.ts';
 import { Conversation } from './chat/conversation.ts';
@@ -36,6 +43,10 @@ export async function runChat(options: ChatOptions): Promise<void> {
       ...(ca === undefined ? {} : { ca }),
     });
   } catch (error) {
+    if (error instanceof ClientError && error.code === 'store-failed') {
+      const next = 'name a folder on a disk with --folder, or look at its owner, mode and space';
+      throw new CommandError(`keys and history can't be kept in ${folder}`, next);
+    }
     throw inWords(error);
   }
   const screen = new Screen();
@@ -64,6 +75,11 @@ export async function runChat(options: ChatOptions): Promise<void> {
   }
 }
 
+const nextSteps: Partial<Record<ClientErrorCode, string>> = {
+  'link-failed': 'start again with --link for a new code',
+  'sign-in-refused': 'check name and password',
+};
+
 /** SDK errors say what to do; here they end the command with those words. */
 function inWords(error: unknown): unknown {
   if (!(error instanceof ClientError)) return error;
@@ -73,10 +89,7 @@ function inWords(error: unknown): unknown {
       'start with --link to be a further one, or with --replace when the others are lost',
     );
   }
-  return new CommandError(
-    shownLine(error.message),
-    error.code === 'link-failed' ? 'start again with --link for a new code' : '',
-  );
+  return new CommandError(shownLine(error.message), nextSteps[error.code] ?? '');
 }
 
 async function readLines(chat: Conversation): Promise<void> {

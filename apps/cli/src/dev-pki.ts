@@ -1,9 +1,10 @@
 // Keeps a development certificate authority's certificate and one server certificate in a folder. Never for production.
 // Knows nothing of servers. The authority's private key is never written: who steals the folder can't make certificates.
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
+import { makeFolder } from '@drawbridge/identity/make-folder';
 import { createDevelopmentAuthority } from '@drawbridge/identity/development-certificates';
 
 export type DevPki = {
@@ -33,7 +34,7 @@ export async function ensureDevPki(folder: string, names: readonly string[] = []
   };
   const wanted = [...new Set([...loopbackNames, ...names])];
   if (isFit(files, wanted, nowMs)) return files;
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder);
   const authority = createDevelopmentAuthority({ nowMs, days: validDays });
   const { cert, key } = authority.issue(wanted);
   // The key first and the authority last: after a crash in between, the parts don't fit and all are made again.

@@ -1,6 +1,7 @@
 // Writes a gatekeeper's first configuration, with a README.md that explains each part. Knows nothing of running one.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolder } from '@drawbridge/identity/make-folder';
 import { parseConfig } from '@drawbridge/gatekeeper/config';
 import { CommandError, usageError } from './command-error.ts';
 import { loopbackAddresses } from './dev-config.ts';
@@ -30,7 +31,7 @@ export async function initGatekeeper(
       'give a DNS name in lower case',
     );
   }
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder);
   const file = join(folder, 'gatekeeper.json');
   writeNew(file, `${JSON.stringify(config, undefined, 2)}\n`);
   writeNew(join(folder, 'README.md'), readme(domain, development));

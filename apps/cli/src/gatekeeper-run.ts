@@ -1,5 +1,5 @@
 // Runs or checks a gatekeeper by its configuration file. Knows nothing of how a gatekeeper works.
-import { mkdirSync } from 'node:fs';
+import { makeFolder } from '@drawbridge/identity/make-folder';
 import { type Config, loadConfig } from '@drawbridge/gatekeeper/config';
 import { errorPlace } from '@drawbridge/gatekeeper/error-place';
 import type { ControlLog } from '@drawbridge/gatekeeper/control';
@@ -42,7 +42,7 @@ export async function runGatekeeper(file: string): Promise<void> {
   letHelpersGiveWay();
   const { startGatekeeper } = await import('@drawbridge/gatekeeper/main');
   const log = createOperatorLog(process.stdout);
-  mkdirSync(config.dataFolder, { recursive: true, mode: 0o700 });
+  makeFolder(config.dataFolder);
   const unlock = lockFolder(config.dataFolder, 'gatekeeper');
   const stopped = untilStopped();
   const uncaught = untilUncaught();

@@ -1,7 +1,8 @@
 // Runs the provider kit by itself, and keeps its people and keys. Knows nothing of how a provider works.
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { makeFolder } from '@drawbridge/identity/make-folder';
 import type { ControlLog } from '@drawbridge/gatekeeper/control';
 import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import { createIssuer } from '@drawbridge/provider/issuer';
@@ -134,7 +135,7 @@ function issuerUrl(name: string, url: string, development: boolean): string {
 export async function runProvider(flags: ProviderFlags): Promise<void> {
   const { provider: options, host, port, tls, mediaStorage } = readProviderOptions(flags);
   const log = createOperatorLog(process.stdout);
-  mkdirSync(options.dataFolder, { recursive: true, mode: 0o700 });
+  makeFolder(options.dataFolder);
   const stopped = untilStopped();
   let running: Provider | undefined;
   onReload(() => {
@@ -195,7 +196,7 @@ export async function addUser(folder: string, identifier: string): Promise<void>
     ? await askSecret({ question: `Password of ${identifier}: ` })
     : (await text(process.stdin)).replace(/\r?\n$/, '');
   if (!isPassword(password)) throw usageError('that is not a password', 'give 8 characters to 512 bytes, in one line');
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder);
   const database = openProviderDatabase(join(folder, 'provider.sqlite'));
   try {
     const registration = await createSqliteDirectory(database, Date.now).register(identifier, password);

@@ -1,9 +1,10 @@
 // Runs a sandbox: certificates → two issuers on one port → a gatekeeper in its own process → accounts. In this process
 // proofs are signed; the gatekeeper's process does nothing but a gatekeeper's work, so that it can be measured alone.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { join, resolve } from 'node:path';
+import { makeFolder } from '@drawbridge/identity/make-folder';
 import type { Config } from '@drawbridge/gatekeeper/config';
 import { createHttpPort, type HttpPort } from '@drawbridge/gatekeeper/listeners/http-port';
 import { openProviderDatabase } from '@drawbridge/provider/provider-database';
@@ -114,7 +115,7 @@ function isLoopback(host: string): boolean {
 export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   checkSandboxOptions(options);
   const folder = resolve(options.data);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder);
   const closers: (() => Promise<unknown> | void)[] = [];
   const close = async (): Promise<void> => {
     for (const closeOne of closers.splice(0).reverse()) await closeOne();
@@ -272,7 +273,7 @@ async function openIssuers(
 ): Promise<Issuers> {
   const open = (path: string, number: 0 | 1): Promise<Provider> => {
     const dataFolder = join(folder, path.slice(1));
-    mkdirSync(dataFolder, { recursive: true, mode: 0o700 });
+    makeFolder(dataFolder);
     return createProvider({
       issuer: `https://localhost:${ports.sandbox}${path}`,
       gatekeepers: [{ issuer: devGatekeeperIssuer(ports.http) }],

@@ -1,8 +1,9 @@
 // Puts the domains together that decide about people, devices, keys, providers and wake-ups, so that `main.ts` has one
 // thing to start and close. Knows nothing of streams, routing or listeners.
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolder } from '@drawbridge/identity/make-folder';
 import type { Egress, EgressOptions } from '@drawbridge/identity/egress';
 import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import { openMediaStorage } from '@drawbridge/provider/media-storage';
@@ -118,7 +119,7 @@ export function egressOptionsOf(config: Config): EgressOptions {
 export async function createControl(deps: ControlDeps): Promise<Control> {
   const { config, stores, egress, keySetEgress, log, nowMs } = deps;
   const monotonicMs = deps.monotonicMs ?? (() => performance.now());
-  mkdirSync(config.dataFolder, { recursive: true, mode: 0o700 });
+  makeFolder(config.dataFolder);
   const signingKeys = openEventKeys(config.dataFolder);
   const events = createAccountEvents();
   const budgets = createBudgets(config.budgets, monotonicMs);

@@ -1,9 +1,9 @@
 // Starts a gatekeeper: configuration → storage → control → core → listeners; closes in reverse. A table of contents.
 // Knows nothing of how any of them works.
 import { randomInt } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { makeFolder } from '@drawbridge/identity/make-folder';
 import { createEgress } from '@drawbridge/identity/egress';
 import { platformCrypto, sodiumAbsence } from '@drawbridge/noise/platform-crypto';
 import { compactCiphers, encodeCertificate } from '@drawbridge/stream/compact-login';
@@ -82,7 +82,7 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
       const level = config.mode === 'production' ? 'warn' : 'info';
       log(level, 'file-limit-too-low', { fileLimit, connections, next: moreFiles(config.limits, fileLimit) });
     }
-    mkdirSync(config.dataFolder, { recursive: true, mode: 0o700 });
+    makeFolder(config.dataFolder);
     const certificate = openCertificate(config, log);
     if (certificate !== undefined) {
       const watch = setInterval(() => void certificate.lookAgain(), (config.tls?.watchSeconds ?? 1) * 1_000);

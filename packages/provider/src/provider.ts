@@ -2,11 +2,11 @@
 // Knows nothing of messages: they never pass through here.
 // Source: docs/protocol/02 and 03 (Provider HTTP).
 
-import { mkdirSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
+import { makeFolder } from '@drawbridge/identity/make-folder';
 import { createEgress, type EgressFetch } from '@drawbridge/identity/egress';
 import type { PublicSigningJwk } from '@drawbridge/identity/jwk';
 import { localKeySource } from '@drawbridge/identity/key-set';
@@ -118,7 +118,7 @@ type Parts = {
 export async function createProvider(options: ProviderOptions): Promise<Provider> {
   checkProviderOptions(options);
   const inMemory = options.dataFolder === ':memory:';
-  if (!inMemory) mkdirSync(options.dataFolder, { recursive: true, mode: 0o700 });
+  if (!inMemory) makeFolder(options.dataFolder);
   const unlock = inMemory ? () => {} : lockDataFolder(options.dataFolder);
   try {
     return await assemble(await openParts(options), unlock);

@@ -16,10 +16,18 @@ export function providerProofs(provider: ProviderSession | undefined, maySignUp:
       const isMissing = error instanceof ClientError && error.code === 'sign-in-refused';
       if (!isMissing || !maySignUp()) throw error;
       await provider.signUp().catch((refusal: unknown) => {
-        // It is there, so that the password was wrong.
-        throw refusal instanceof ClientError && refusal.code === 'identifier-taken' ? error : refusal;
+        throw refusal instanceof ClientError ? whyNot(error, refusal) : refusal;
       });
       return provider.fetchProof(request);
     }
   };
+}
+
+/** Whoever mistyped a password should hear that, also when the provider would take none like it for a new account. */
+function whyNot(signIn: ClientError, signUp: ClientError): ClientError {
+  // It is there, so that the password was wrong.
+  if (signUp.code === 'identifier-taken') return signIn;
+  if (signUp.code !== 'provider-refused') return signUp;
+  const detail = `nor could an account be made: ${signUp.detail ?? 'refused'}`;
+  return new ClientError('sign-in-refused', { detail, cause: signUp });
 }

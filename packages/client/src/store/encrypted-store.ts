@@ -3,9 +3,10 @@
 // Knows nothing of what the values mean, of streams or of libsignal; serves as the store of the encryption suite.
 // Source: docs/protocol/09-content.md section 9.8; https://www.sqlite.org/wal.html.
 import assert from 'node:assert/strict';
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { makeFolder } from '@drawbridge/identity/make-folder';
 import { migrate, SCHEMA_VERSION } from './migrations.ts';
 import { createStoreKeys, type KeyHeader, type KeySource, openStoreKeys, type StoreKeys } from './store-keys.ts';
 import { faultOf, isOfOneRow, StoreFault, type StoreResult } from './store-errors.ts';
@@ -69,8 +70,7 @@ export async function openEncryptedStore(options: {
 }
 
 function openDatabase(path: string): DatabaseSync {
-  const folder = dirname(path);
-  if (!existsSync(folder)) mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(dirname(path));
   // Made by us, so that nobody else can read it even for a moment; SQLite gives its side files the same mode.
   if (!existsSync(path)) closeSync(openSync(path, 'wx', 0o600));
   else if (process.platform !== 'win32') chmodSync(path, 0o600);
