@@ -431,6 +431,23 @@ test('wrong arguments and wrong order are refused in words', async () => {
   await client.close();
 });
 
+test('what waited for somebody who withdraws has failed at its sender, with its reason', async () => {
+  const bob = await person('bob-writes', 'citadel');
+  const anna = await person('anna-away', 'skylark');
+  await anna.close();
+  const sent = await bob.send(annaOf('anna-away'), { text: 'are you there?' });
+  const stateOf = (state: string) => (event: ClientEvent) =>
+    event.kind === 'message' && event.message.id === sent.id && event.message.state === state
+      ? event.message
+      : undefined;
+  await eventOf(bob, stateOf('sent'));
+  const failed = eventOf(bob, stateOf('failed'));
+  const again = await network.open('anna-away', 'skylark');
+  await again.account.withdraw();
+  assert.deepEqual((await failed).failure, { code: 'not-delivered', detail: 'gone' });
+  await Promise.all([bob.close(), again.close()]);
+});
+
 test('withdrawing deletes the person: nobody finds them, and they may come back as somebody new', async () => {
   const bob = await person('bob-stays', 'citadel');
   const anna = await person('anna-leaves', 'skylark');

@@ -27,6 +27,7 @@ export type ClientErrorCode =
   | 'provider-refused'
   | 'not-found'
   | 'not-reachable'
+  | 'not-delivered'
   | 'rate-limited'
   | 'request-refused'
   | 'too-many-requests'
@@ -99,6 +100,10 @@ export const clientErrors: Readonly<Record<ClientErrorCode, { readonly retry: bo
   'provider-refused': { retry: false, text: 'The provider refused the request.' },
   'not-found': { retry: false, text: 'Nobody by that name can be reached.' },
   'not-reachable': { retry: false, text: 'This person cannot be reached (any more).' },
+  'not-delivered': {
+    retry: true,
+    text: 'The message was not delivered: it waited too long (`expired`), or the recipient is not there any more (`gone`). Send it again.',
+  },
   'rate-limited': { retry: true, text: 'Too many requests. Wait for `retryAfterSeconds` and try again.' },
   'request-refused': { retry: false, text: 'The gatekeeper refused the request; `detail` has its condition.' },
   'too-many-requests': { retry: true, text: 'Too many requests are under way in this client.' },

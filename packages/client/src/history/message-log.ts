@@ -179,7 +179,7 @@ export function applyFact(entry: LogEntry, fact: Fact): LogEntry {
       if (entry.readAtMs === undefined) return { ...entry, readAtMs: fact.atMs, readHereMs: fact.hereMs };
       return entry.readAtMs <= fact.atMs ? entry : { ...entry, readAtMs: fact.atMs };
     case 'progress':
-      return isProgress(entry.progress?.state, fact.progress.state) ? { ...entry, progress: fact.progress } : entry;
+      return isProgress(entry, fact.progress) ? { ...entry, progress: fact.progress } : entry;
     case 'carried': {
       const stanzas = [...new Set([...(entry.stanzas ?? []), ...fact.stanzas])].slice(-messageLogLimits.maxStanzas);
       return { ...entry, stanzas };
@@ -236,10 +236,11 @@ function isHigherVote(vote: Vote, than: Vote): boolean {
 
 const progressOrder: readonly Progress['state'][] = ['queued', 'held', 'sent'];
 
-/** An own message never goes back; it fails only while it is here. */
-function isProgress(from: Progress['state'] | undefined, to: Progress['state']): boolean {
+/** An own message never goes back; it fails while it is here, or when the gatekeeper gives it up and nobody has said that it came. */
+function isProgress({ progress, receipts }: LogEntry, { state: to, failure }: Progress): boolean {
+  const from = progress?.state;
   if (from === 'failed') return false;
-  if (to === 'failed') return from !== 'sent';
+  if (to === 'failed') return from !== 'sent' || (failure?.code === 'not-delivered' && receipts === undefined);
   return from === undefined || progressOrder.indexOf(to) > progressOrder.indexOf(from);
 }
 

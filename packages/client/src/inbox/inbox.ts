@@ -10,7 +10,7 @@ import { heardStamp } from '@drawbridge/e2ee/hybrid-clock';
 import { decideRetry, makeDecryptionError, readDecryptionError, stanzaTag } from '@drawbridge/e2ee/retry';
 import type { DecryptOutcome, DeviceAddress, E2eeSuite, IncomingCiphertext, Misbound } from '@drawbridge/e2ee/suite';
 import { attribute, type Element } from '@drawbridge/wire/element';
-import { type DeviceMessage, parseDeviceMessage, parsePlaced } from '@drawbridge/wire/envelope';
+import { type DeviceMessage, parseDeviceMessage, parsePlaced, parseUndelivered } from '@drawbridge/wire/envelope';
 import { parseJid } from '@drawbridge/wire/jid';
 import { parseStanzaError } from '@drawbridge/wire/stanza-error';
 import { messageType } from '@drawbridge/wire/stanza';
@@ -124,7 +124,11 @@ export class Inbox {
     const { domain, suite, outbox, keysLow } = this.#context;
     if (messageType(el) === 'error') {
       const error = parseStanzaError(el);
-      if (error !== undefined) outbox.refused(attribute(el, 'id') ?? '', error);
+      const id = attribute(el, 'id') ?? '';
+      const cause = error?.application === undefined ? undefined : parseUndelivered(error.application);
+      const from = parseJid(attribute(el, 'from') ?? '');
+      if (cause !== undefined && from !== undefined) outbox.undelivered(id, from.local, cause);
+      else if (error !== undefined) outbox.refused(id, error);
       return resolve();
     }
     if (attribute(el, 'from') === domain) {

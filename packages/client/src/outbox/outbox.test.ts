@@ -15,7 +15,10 @@ import { encodeElement } from '@drawbridge/wire/xml-encoder';
 import { type Clock, systemClock } from '../clock.ts';
 import { DeviceLists } from '../directory/device-lists.ts';
 import type { Request } from '../directory/directory.ts';
+import { addFact, addSaid } from '../history/conversation.ts';
+import { readMessage } from '../history/history.ts';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
+import { readEntry } from '../store/records.ts';
 import type { EncryptedStore } from '../store/store.ts';
 import { Outbox, outboxLimits, type Sending } from './outbox.ts';
 import { contentPayload } from './rows.ts';
@@ -247,4 +250,59 @@ test('a message that was first in line at the end of two streams is set aside, a
   second.outbox.delivered(second.sent);
   assert.equal(waiting(), 0);
   second.outbox.close();
+});
+
+/** An own message, written and sent, as `Authoring.say` leaves it. */
+function write(outbox: Outbox, messageId: string): string {
+  const content = encodeContent({
+    messageId: Buffer.from(messageId, 'hex'),
+    sentAtMs: 1_790_000_000_000,
+    body: { kind: 'text', text: 'hello' },
+  });
+  assert(content.ok);
+  const decoded = decodeContent(content.value);
+  assert(decoded.ok);
+  const added = store.transaction(tx => {
+    const said = { author: own.interopId, chat: person, content: decoded.value, receivedAtMs: 0 };
+    addSaid(tx, own.interopId, said, 0);
+    const payload = { kind: 'content', content: Buffer.from(content.value).toString('base64') } as const;
+    return outbox.add(tx, { to: person, payload, silent: false, messageId });
+  });
+  assert(added.ok);
+  return added.value;
+}
+
+function stateOf(messageId: string): [string | undefined, string | undefined, string | undefined] {
+  const read = store.transaction(tx => readMessage(tx, own.interopId, { author: own.interopId, id: messageId }));
+  assert(read.ok);
+  return [read.value?.state, read.value?.failure?.code, read.value?.failure?.detail];
+}
+
+test('what the gatekeeper gives up later has failed, with its reason; not when it came, or somebody else says so', async () => {
+  const { outbox, sent } = play(1);
+  outbox.online(false);
+  const names = ['11', '22', '33', '44', '55'].map(byte => byte.repeat(16));
+  const [expired, read, lied, gone, early] = names as [string, string, string, string, string];
+  const rows = names.map(name => write(outbox, name));
+  outbox.wake(person);
+  while (sent.length < 5) await settle();
+  outbox.undelivered(rows[4]!, person, 'gone');
+  outbox.delivered(sent);
+  assert.deepEqual(stateOf(early), ['failed', 'not-delivered', 'gone'], 'before its acceptance was seen');
+  assert.deepEqual(stateOf(expired), ['sent', undefined, undefined]);
+  const told = store.transaction(tx => {
+    const entry = readEntry(tx, own.interopId, read)!;
+    addFact(tx, own.interopId, entry, { kind: 'receipt', receipt: 'delivered', atMs: 1 });
+  });
+  assert(told.ok);
+  outbox.undelivered(rows[0]!, person, 'expired');
+  outbox.undelivered(rows[1]!, person, 'expired');
+  outbox.undelivered(rows[2]!, own.interopId, 'expired');
+  outbox.undelivered(rows[3]!, person, 'gone');
+  outbox.undelivered('unknown', person, 'gone');
+  assert.deepEqual(stateOf(expired), ['failed', 'not-delivered', 'expired']);
+  assert.deepEqual(stateOf(read), ['delivered', undefined, undefined]);
+  assert.deepEqual(stateOf(lied), ['sent', undefined, undefined]);
+  assert.deepEqual(stateOf(gone), ['failed', 'not-delivered', 'gone']);
+  outbox.close();
 });

@@ -8,7 +8,7 @@ import { type ContentBody, decodeContent, encodeContent, MESSAGE_ID_BYTES } from
 import type { ProgressState } from '@drawbridge/e2ee/content-kinds';
 import type { E2eeSuite, Encrypted, KnownDevice } from '@drawbridge/e2ee/suite';
 import type { Element } from '@drawbridge/wire/element';
-import { encodeEnvelopeMessage } from '@drawbridge/wire/envelope';
+import { encodeEnvelopeMessage, type UndeliveredCause } from '@drawbridge/wire/envelope';
 import { encodeElement } from '@drawbridge/wire/xml-encoder';
 import { xmlLimitsAfterLogin } from '@drawbridge/wire/limits';
 import { NS_CLIENT } from '@drawbridge/wire/namespaces';
@@ -32,7 +32,9 @@ import {
   readEntry,
   readOutbox,
   readUnsaid,
+  takeAccepted,
   takeTranscript,
+  writeAccepted,
   writeOutbox,
   writeSent,
   writeUnsaid,
@@ -228,6 +230,7 @@ export class Outbox {
       done.flatMap(({ id }) => {
         const record = readOutbox(tx, id);
         tx.delete('outbox', id);
+        if (record?.messageId !== undefined) writeAccepted(tx, stanzaIdOf(id), record.messageId);
         return this.#setState(tx, record, 'sent');
       }),
     );
@@ -256,6 +259,27 @@ export class Outbox {
     if (condition === 'service-unavailable') return this.#fail(id, 'not-reachable');
     const word = application === undefined ? condition : `${condition}: ${application.name.slice(0, 64)}`;
     return this.#fail(id, 'request-refused', word);
+  }
+
+  /**
+   * The gatekeeper had taken this over and says now that a device of `person` will not have it. The message has failed,
+   * unless the person has said that it came: another device of theirs has it.
+   */
+  undelivered(stanzaId: StanzaId, person: InteropId, cause: UndeliveredCause): void {
+    const found = this.#findInFlight(stanzaId);
+    if (found?.lane.to === person) {
+      // Its acceptance is still on its way.
+      this.#fail(found.id, 'not-delivered', cause);
+      this.wake(person);
+      return;
+    }
+    const changed = this.#transaction(tx => {
+      const messageId = takeAccepted(tx, stanzaId);
+      const entry = messageId === undefined ? undefined : readEntry(tx, this.#context.suite.local.interopId, messageId);
+      if (entry === undefined || personOf(entry.chat) !== person || entry.receipts !== undefined) return [];
+      return this.#setState(tx, { messageId: entry.id }, 'failed', { code: 'not-delivered', detail: cause });
+    });
+    this.#announce(changed ?? []);
   }
 
   /**
@@ -706,7 +730,7 @@ export class Outbox {
 
   #setState(
     tx: Transaction,
-    record: OutboxRecord | undefined,
+    record: Pick<OutboxRecord, 'messageId'> | undefined,
     state: ProgressState,
     failure?: Progress['failure'],
   ): ClientEvent[] {

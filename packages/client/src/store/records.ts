@@ -301,6 +301,18 @@ export function writeEntry(tx: Transaction, entry: LogEntry, first = false): boo
   return true;
 }
 
+/** The gatekeeper has taken over the stanza that carries this own message: it may say later that nobody will have it. */
+export function writeAccepted(tx: Transaction, stanzaId: StanzaId, messageId: MessageId): void {
+  putJson(tx, 'accepted', stanzaId, messageId);
+}
+
+/** Once: undefined for what is not known, or was taken. */
+export function takeAccepted(tx: Transaction, stanzaId: StanzaId): MessageId | undefined {
+  const messageId = getJson<MessageId>(tx, 'accepted', stanzaId);
+  tx.delete('accepted', stanzaId);
+  return messageId;
+}
+
 /** What this device has said, and the gatekeeper has not placed yet among what this person's devices receive. */
 export type TranscriptRecord = {
   readonly chat: ChatId;

@@ -15,7 +15,8 @@ import type { KeySource } from './store-keys.ts';
  * (facts about messages that have not come, scope = chat), `expiry` (running timers), `profile`, `transfer` (of history), `upload` (files to be
  * sent), `saving` (plaintext files that are being written), `notice` (changes that the application
  * has not taken yet), `device-manifest` (the last one of each person), `transcript`
- * (own messages whose place the gatekeeper has not told yet).
+ * (own messages whose place the gatekeeper has not told yet), `accepted` (own messages that the gatekeeper has taken over,
+ * by the stanza that carried them).
  */
 export const tables = {
   setting: 1,
@@ -46,6 +47,7 @@ export const tables = {
   notice: 26,
   'device-manifest': 27,
   transcript: 28,
+  accepted: 29,
 } as const satisfies Record<string, number> & Record<E2eeTable, number>;
 
 export type StoreTable = keyof typeof tables;
@@ -59,6 +61,7 @@ export const tableLimits: { readonly [Table in StoreTable]?: number } = {
   orphan: 2_000,
   notice: 10_000,
   transcript: 10_000,
+  accepted: 50_000,
 };
 export const MAX_VALUE_BYTES = 1_048_576;
 export const MAX_KEY_BYTES = 1_024;
