@@ -4,7 +4,10 @@
 import { maxProofLifetimeSeconds } from '@drawbridge/identity/ownership-proof';
 import { compactCiphers } from '@drawbridge/stream/compact-login';
 import { maxCiphertextBytes, maxEnvelopeBytes } from '@drawbridge/wire/limits';
-import { type App, maxBodyBytes } from './app.ts';
+import type { FastifyReply } from 'fastify';
+import { type Static, Type } from 'typebox';
+import { type App, maxBodyBytes, problemResponses } from './app.ts';
+import { HostMetaLinks, KeySet, Offer } from './discovery-schemas.ts';
 import { encodeHostMeta, hostMetaLinks } from './host-meta.ts';
 import type { PublicHttpDeps } from './public-deps.ts';
 
@@ -12,47 +15,63 @@ export function addDiscoveryRoutes(app: App, deps: PublicHttpDeps): void {
   const { control } = deps;
   app.get(
     '/.well-known/interop-gatekeeper',
-    { schema: { summary: 'What this gatekeeper offers', tags: ['discovery'] } },
-    (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(referenceOffer(deps)),
+    {
+      schema: {
+        summary: 'What this gatekeeper offers',
+        tags: ['discovery'],
+        response: { 200: Offer, ...problemResponses },
+      },
+    },
+    async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(referenceOffer(deps)),
   );
 
   app.get(
     '/.well-known/jwks.json',
-    { schema: { summary: 'Keys of security event tokens', tags: ['discovery'] } },
-    (_request, reply) =>
-      reply.header('cache-control', 'public, max-age=300').send({ keys: control.signingKeys.published }),
+    {
+      schema: {
+        summary: 'Keys of security event tokens',
+        tags: ['discovery'],
+        response: { 200: KeySet, ...problemResponses },
+      },
+    },
+    async (_request, reply) =>
+      reply.header('cache-control', 'public, max-age=300').send({ keys: [...control.signingKeys.published] }),
   );
 
-  for (const [path, type, body] of [
-    ['/.well-known/host-meta', 'application/xrd+xml; charset=utf-8', encodeHostMeta],
-    ['/.well-known/host-meta.json', 'application/json; charset=utf-8', hostMetaLinks],
-  ] as const) {
-    app.get(
-      path,
-      { schema: { summary: 'Where XMPP clients find the WebSocket', tags: ['discovery'] } },
-      (_request, reply) =>
-        reply
-          .header('cache-control', 'public, max-age=300')
-          // Pages of any origin may look (XEP-0156 section 3).
-          .header('access-control-allow-origin', '*')
-          .type(type)
-          .send(body(deps.endpoints().websocket)),
-    );
-  }
+  const summary = 'Where XMPP clients find the WebSocket';
+  const xrd = { description: 'XRD', content: { 'application/xrd+xml': { schema: Type.String() } } };
+  app.get(
+    '/.well-known/host-meta',
+    { schema: { summary, tags: ['discovery'], response: { 200: xrd, ...problemResponses } } },
+    async (_request, reply) =>
+      forAllPages(reply).type('application/xrd+xml; charset=utf-8').send(encodeHostMeta(deps.endpoints().websocket)),
+  );
+  app.get(
+    '/.well-known/host-meta.json',
+    { schema: { summary, tags: ['discovery'], response: { 200: HostMetaLinks, ...problemResponses } } },
+    async (_request, reply) => forAllPages(reply).send(hostMetaLinks(deps.endpoints().websocket)),
+  );
 
   app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) =>
     reply.header('cache-control', 'public, max-age=300').send(app.swagger()),
   );
 }
 
-function compactKeysOffered({ compactKeys }: PublicHttpDeps): object {
+/** Pages of any origin may look (XEP-0156 section 3). */
+function forAllPages<R extends FastifyReply>(reply: R): R {
+  void reply.header('cache-control', 'public, max-age=300').header('access-control-allow-origin', '*');
+  return reply;
+}
+
+function compactKeysOffered({ compactKeys }: PublicHttpDeps): Pick<Static<typeof Offer>, 'compactKeys'> {
   if (compactKeys === undefined) return {};
   const { signingJwk, succession } = compactKeys();
-  return { compactKeys: { signingKey: signingJwk, succession, ciphers: compactCiphers } };
+  const statements = succession.map(each => ({ ...each, signatures: [...each.signatures] }));
+  return { compactKeys: { signingKey: signingJwk, succession: statements, ciphers: [...compactCiphers] } };
 }
 
 /** Asked at each request: configuration and listeners may change while it runs. */
-function referenceOffer(deps: PublicHttpDeps): object {
+function referenceOffer(deps: PublicHttpDeps): Static<typeof Offer> {
   const { config } = deps;
   const { registry } = deps.control;
   return {

@@ -43,20 +43,26 @@ export function deviceSchema(maxKeys: number) {
   );
 }
 
-export const Enlisted = Type.Object({
-  interopId: InteropId,
-  deviceId: DeviceId,
-  jid: Type.String(),
-  domain: Type.String(),
-  provider: Type.String({ description: 'DNS name' }),
-});
-export const EnlistmentStatus = Type.Object({
-  interopId: InteropId,
-  identifier: Type.String(),
-  provider: Type.String(),
-  status: Type.Union([Type.Literal('active'), Type.Literal('suspended')]),
-  devices: Type.Array(Type.Object({ deviceId: DeviceId, enlistedAt: Type.String({ format: 'date-time' }) })),
-});
+export const Enlisted = Type.Object(
+  {
+    interopId: InteropId,
+    deviceId: DeviceId,
+    jid: Type.String(),
+    domain: Type.String(),
+    provider: Type.String({ description: 'DNS name' }),
+  },
+  closed,
+);
+export const EnlistmentStatus = Type.Object(
+  {
+    interopId: InteropId,
+    identifier: Type.String(),
+    provider: Type.String(),
+    status: Type.Union([Type.Literal('active'), Type.Literal('suspended')]),
+    devices: Type.Array(Type.Object({ deviceId: DeviceId, enlistedAt: Type.String({ format: 'date-time' }) }, closed)),
+  },
+  closed,
+);
 export const person = Type.Object({ interopId: InteropId }, closed);
 export const personAndDevice = Type.Object(
   { interopId: InteropId, deviceId: Type.String({ pattern: '^[1-9][0-9]{0,2}$' }) },

@@ -11,7 +11,7 @@ export function encodeHostMeta(websocket: string | undefined): string {
 
 /** `application/json`, as XEP-0156 gives it for web pages. */
 export function hostMetaLinks(websocket: string | undefined): {
-  readonly links: readonly { readonly rel: string; readonly href: string }[];
+  readonly links: { readonly rel: string; readonly href: string }[];
 } {
   return { links: websocket === undefined ? [] : [{ rel: relation, href: websocket }] };
 }

@@ -12,6 +12,7 @@ import { buildAdminHttp } from './admin.ts';
 import { openAdminToken } from './admin-token.ts';
 import { addressKey } from '@drawbridge/identity/network-prefix';
 import { clientAddress } from './client-address.ts';
+import { createOpenApiCheck, type OpenApiCheck } from '../testing/openapi-check.ts';
 import { buildPublicHttp } from './public.ts';
 
 const closers: (() => unknown)[] = [];
@@ -22,7 +23,12 @@ after(async () => {
 type Answer = { status: number; headers: Headers; json: Record<string, unknown> };
 type Ask = (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<Answer>;
 
-async function serve(handler: Parameters<typeof createServer>[1]): Promise<Ask> {
+/** Of every gatekeeper in these tests: what each of them was asked and answered. */
+const checks: OpenApiCheck[] = [];
+
+async function serve(handler: Parameters<typeof createServer>[1], document?: unknown): Promise<Ask> {
+  const check = document === undefined ? undefined : createOpenApiCheck(document as Record<string, unknown>);
+  if (check !== undefined) checks.push(check);
   const server: Server = createServer(handler);
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
   closers.push(() => {
@@ -39,6 +45,8 @@ async function serve(handler: Parameters<typeof createServer>[1]): Promise<Ask> 
     });
     const text = await response.text();
     const json = text.startsWith('{') ? (JSON.parse(text) as Record<string, unknown>) : { text };
+    const isDescribed = path !== '/openapi.json' && !path.startsWith('/users') && json['code'] !== 'not-found';
+    if (isDescribed) check?.answer(method, path, response.status, 'text' in json ? text || undefined : json);
     return { status: response.status, headers: response.headers, json };
   };
 }
@@ -55,7 +63,10 @@ async function open(config: Record<string, unknown> = {}): Promise<Fixture & { a
     compactKeys: () => ({ signingJwk: { kty: 'OKP', crv: 'Ed25519', x: 'key' }, succession: [] }),
   });
   closers.push(() => fixture.close(), api.close);
-  return { ...fixture, ask: await serve(api.handler) };
+  // A question more would be one of a budget that is counted.
+  const isCounted = 'budgets' in config;
+  const { json: document } = isCounted ? { json: undefined } : await (await serve(api.handler))('GET', '/openapi.json');
+  return { ...fixture, ask: await serve(api.handler, document) };
 }
 
 /** The body of an enlistment. */
@@ -331,6 +342,9 @@ test('the well-known documents and OpenAPI say what is there', async () => {
     compact: 600,
     http: 600,
   });
+  for (const path of ['host-meta', 'host-meta.json']) {
+    assert.equal((await ask('GET', `/.well-known/${path}`)).status, 200);
+  }
   const keys = (await ask('GET', '/.well-known/jwks.json')).json['keys'] as object[];
   assert(keys.length === 1 && !('d' in keys[0]!));
   const openapi = (await ask('GET', '/openapi.json')).json as { openapi: string; paths: Record<string, object> };
@@ -501,4 +515,13 @@ test('addresses: one key for an IPv4 address and for an IPv6 /64; forwarded ones
   );
   assert.equal(behind(request('192.0.2.1', '198.51.100.7')), '192.0.2.1');
   assert.equal(behind(request('10.0.0.1', 'nonsense')), '10.0.0.1');
+});
+
+test('every operation of the OpenAPI has answered as it says, in one of these tests or, for media, in its own', () => {
+  const unseen = checks.map(check => new Set(check.unseen()));
+  const [first = new Set()] = unseen;
+  assert.deepEqual(
+    [...first].filter(operation => unseen.every(each => each.has(operation))),
+    ['get /media/{grant}', 'head /media/{grant}'],
+  );
 });

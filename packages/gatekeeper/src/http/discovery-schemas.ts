@@ -1,0 +1,94 @@
+// The well-known documents as TypeBox schemas: what OpenAPI says of them.
+// Knows nothing of where their values come from.
+// Source: docs/protocol/03, docs/protocol/08; RFC 7517, RFC 6415.
+import { Type } from 'typebox';
+import { closed } from './enlistment-schemas.ts';
+
+const Count = Type.Integer({ minimum: 1 });
+const HostAndPort = Type.Optional(Type.Object({ host: Type.String(), port: Type.Integer() }, closed));
+const Key = Type.String({ description: 'base64url of 32 bytes' });
+
+export const Offer = Type.Object(
+  {
+    version: Type.Literal(1),
+    issuer: Type.String(),
+    domain: Type.String(),
+    possession: Type.Literal(1, { description: 'enlistments carry a statement of possession' }),
+    identityRenewal: Type.Literal(1, { description: 'an enlistment may take a fresh identity key' }),
+    endpoints: Type.Object(
+      {
+        http: Type.String(),
+        xmpp: HostAndPort,
+        xmpps: HostAndPort,
+        websocket: Type.Optional(Type.String()),
+        compact: HostAndPort,
+        compactWebsocket: Type.Optional(Type.String()),
+      },
+      { ...closed, description: 'absent ones do not listen' },
+    ),
+    compactKeys: Type.Optional(
+      Type.Object(
+        {
+          signingKey: Type.Object({ kty: Type.Literal('OKP'), crv: Type.Literal('Ed25519'), x: Type.String() }, closed),
+          succession: Type.Array(
+            Type.Object(
+              { since: Count, signingKey: Key, backupKey: Key, signatures: Type.Array(Type.String()) },
+              closed,
+            ),
+            { description: 'statements by which a pinned key is followed (docs/protocol/08)' },
+          ),
+          ciphers: Type.Array(Type.Union([Type.Literal('ChaChaPoly'), Type.Literal('AESGCM')])),
+        },
+        closed,
+      ),
+    ),
+    suites: Type.Array(Type.String()),
+    limits: Type.Object(
+      {
+        httpBodyBytes: Count,
+        ciphertextBytes: Count,
+        envelopeBytes: Count,
+        devicesPerAccount: Count,
+        oneTimeKeysPerEnlistment: Count,
+        oneTimeKeysPerCall: Count,
+        oneTimeKeysKept: Count,
+        mailboxEntries: Count,
+        mailboxBytes: Count,
+        mailboxDays: Count,
+        mediaFileBytes: Count,
+        mediaGrantSeconds: Count,
+        proofLifetimeSeconds: Type.Object({ xmpp: Count, compact: Count, http: Count }, closed),
+      },
+      closed,
+    ),
+    jwksUri: Type.String(),
+    providers: Type.Array(Type.Object({ number: Count, name: Type.String() }, closed)),
+    terms: Type.Optional(Type.String()),
+  },
+  closed,
+);
+
+export const KeySet = Type.Object(
+  {
+    keys: Type.Array(
+      Type.Object(
+        {
+          kty: Type.Union([Type.Literal('EC'), Type.Literal('OKP')]),
+          crv: Type.Union([Type.Literal('P-256'), Type.Literal('Ed25519')]),
+          x: Type.String(),
+          y: Type.Optional(Type.String()),
+          kid: Type.String(),
+          alg: Type.String(),
+          use: Type.Literal('sig'),
+        },
+        closed,
+      ),
+    ),
+  },
+  closed,
+);
+
+export const HostMetaLinks = Type.Object(
+  { links: Type.Array(Type.Object({ rel: Type.String(), href: Type.String() }, closed)) },
+  closed,
+);
