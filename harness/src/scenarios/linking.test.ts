@@ -1,6 +1,7 @@
 // Linking with real SDKs and a real gatekeeper, and who would like to take part in it.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import type { Client } from '@drawbridge/client';
 import { type SdkNetwork, startSdkNetwork } from './sdk-network.ts';
 
 let network: SdkNetwork;
@@ -100,4 +101,32 @@ test('a new device knows the earlier keys and names before it hears anything', a
   await second.send(name, { text: 'from the second' });
   for await (const message of bob.messages()) if (message.text === 'from the second') break;
   for (const client of [second, anna, bob]) await client.close();
+});
+
+test('every device of the person is told of a new one, whichever let it in', async () => {
+  const anna = await person('anna-three', 'skylark');
+  const link = async (from: Client, device: string): Promise<Client> => {
+    const further = await network.open('anna-three', 'skylark', { device });
+    const { code } = await further.devices.beginLink();
+    const opened = await further.devices.openLink(await (await from.devices.readLink(code)).confirm());
+    await opened.confirm();
+    await further.connect();
+    return further;
+  };
+  const isToldOf = (client: Client, id: number): boolean =>
+    client.notices
+      .list()
+      .some(
+        ({ change }) =>
+          (change.kind === 'devices-changed' && change.isOwn && change.added.includes(id)) ||
+          (change.kind === 'own-device-appeared' && change.deviceId === id),
+      );
+  const second = await link(anna, '-second');
+  const third = await link(second, '-third');
+  const endMs = performance.now() + 30_000;
+  while (!(isToldOf(anna, 3) && isToldOf(second, 3))) {
+    if (performance.now() > endMs) assert.fail(`told of it: ${isToldOf(anna, 3)}, ${isToldOf(second, 3)}`);
+    await new Promise(resolve => setTimeout(resolve, 20));
+  }
+  for (const client of [anna, second, third]) await client.close();
 });

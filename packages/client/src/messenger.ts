@@ -136,6 +136,7 @@ export class Messenger {
       transfer: this.#transfer,
       deliveryReceipts: settings.deliveryReceipts,
       keysLow: counts => this.#keys.keep(counts),
+      ownManifestChanged: () => this.manifest.look(),
     });
     this.#connection = new Connection<Sending>(
       { domain, connect: settings.connect, proof: settings.proof, clock, random },

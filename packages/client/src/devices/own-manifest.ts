@@ -43,6 +43,7 @@ export type OwnManifestContext = {
 export class OwnManifest {
   readonly #context: OwnManifestContext;
   #work: Promise<void> = Promise.resolve();
+  #isLooking = false;
 
   constructor(context: OwnManifestContext) {
     this.#context = context;
@@ -64,6 +65,15 @@ export class OwnManifest {
       }
     });
     return this.#work;
+  }
+
+  /** Another device of this person has published: what it says is looked at, once for any number of such words. */
+  look(): void {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    void this.keep().finally(() => {
+      this.#isLooking = false;
+    });
   }
 
   /** Waits for what is under way. */

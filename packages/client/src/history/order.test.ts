@@ -79,7 +79,15 @@ class Device {
     };
     const outbox = new Outbox({ ...base, lists, random: () => 0.5, request: refused, send: refused });
     const transfer = new HistoryTransfer({ own: person, clock, outbox, noted: () => {} });
-    this.inbox = new Inbox({ ...base, outbox, transfer, lists, deliveryReceipts: false, keysLow: () => {} });
+    this.inbox = new Inbox({
+      ...base,
+      outbox,
+      transfer,
+      lists,
+      deliveryReceipts: false,
+      keysLow: () => {},
+      ownManifestChanged: () => {},
+    });
     this.authoring = new Authoring({ store, own: person, clock, outbox, emit: () => {} });
     this.preferences = new Preferences(this.authoring, outbox, () => {});
   }

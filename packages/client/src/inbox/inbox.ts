@@ -15,6 +15,7 @@ import { parseJid } from '@drawbridge/wire/jid';
 import { parseStanzaError } from '@drawbridge/wire/stanza-error';
 import { messageType } from '@drawbridge/wire/stanza';
 import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
+import { NS_KEYS } from '@drawbridge/wire/namespaces';
 import type { Clock } from '../clock.ts';
 import type { DeviceLists } from '../directory/device-lists.ts';
 import { type KeyCounts, readKeyCounts } from '../directory/directory.ts';
@@ -83,6 +84,7 @@ export type InboxContext = {
   readonly deliveryReceipts: boolean;
   readonly emit: (event: ClientEvent) => void;
   readonly keysLow: (counts: KeyCounts) => void;
+  readonly ownManifestChanged: () => void;
 };
 
 type Incoming = {
@@ -121,7 +123,7 @@ export class Inbox {
 
   /** Takes a message stanza; `resolve` is called when nothing of it can be lost any more. */
   receive(el: Element, resolve: () => void): void {
-    const { domain, suite, outbox, keysLow } = this.#context;
+    const { domain, suite, outbox, keysLow, ownManifestChanged } = this.#context;
     if (messageType(el) === 'error') {
       const error = parseStanzaError(el);
       const id = attribute(el, 'id') ?? '';
@@ -134,11 +136,10 @@ export class Inbox {
     if (attribute(el, 'from') === domain) {
       const placed = parsePlaced(el);
       if (placed !== undefined) return this.#enqueue(() => this.#placed(placed), resolve);
-      const low = readKeyCounts(
-        el.children.find(child => typeof child === 'object' && 'name' in child),
-        'low',
-      );
+      const notice = el.children.find(child => typeof child === 'object' && 'name' in child);
+      const low = readKeyCounts(notice, 'low');
       if (low !== undefined) keysLow(low);
+      if (notice?.name === 'manifest-changed' && notice.ns === NS_KEYS) ownManifestChanged();
       return resolve();
     }
     const message = parseDeviceMessage(el);

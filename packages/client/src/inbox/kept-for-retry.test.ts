@@ -86,6 +86,7 @@ test('what was sent is sent again for 14 days, and forgotten afterwards', async 
     deliveryReceipts: false,
     emit: () => {},
     keysLow: () => {},
+    ownManifestChanged: () => {},
   });
 
   // Two messages leave, as far as the gatekeeper.

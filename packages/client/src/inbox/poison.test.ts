@@ -78,7 +78,15 @@ async function openDesk(name: string): Promise<Desk> {
   };
   const outbox = new Outbox({ ...base, random: () => 0.5, request: refused, lists, send: refused });
   const transfer = new HistoryTransfer({ own: annasId, clock, outbox, noted: () => {} });
-  const inbox = new Inbox({ ...base, outbox, transfer, lists, deliveryReceipts: true, keysLow: () => {} });
+  const inbox = new Inbox({
+    ...base,
+    outbox,
+    transfer,
+    lists,
+    deliveryReceipts: true,
+    keysLow: () => {},
+    ownManifestChanged: () => {},
+  });
   await meet(bob, anna);
   return { anna, bob, inbox, faults };
 }

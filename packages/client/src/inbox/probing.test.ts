@@ -36,7 +36,15 @@ function desk(anna: PlayedDevice): Desk {
   const lists = new DeviceLists({ ...base, request: refused, ownIdentityKey });
   const outbox = new Outbox({ ...base, random: () => 0.5, request: refused, lists, send: refused });
   const transfer = new HistoryTransfer({ own: annasId, clock, outbox, noted: () => {} });
-  const inbox = new Inbox({ ...base, outbox, transfer, lists, deliveryReceipts: true, keysLow: () => {} });
+  const inbox = new Inbox({
+    ...base,
+    outbox,
+    transfer,
+    lists,
+    deliveryReceipts: true,
+    keysLow: () => {},
+    ownManifestChanged: () => {},
+  });
   return { anna, outbox, inbox };
 }
 

@@ -58,7 +58,15 @@ test('a message of a device that was removed is not shown, until its person name
   const lists = new DeviceLists({ ...base, ownIdentityKey: async () => anna.bundle.identityKey });
   const outbox = new Outbox({ ...base, random: () => 0.5, lists, send: () => false });
   const transfer = new HistoryTransfer({ own: annasId, clock, outbox, noted: () => {} });
-  const inbox = new Inbox({ ...base, outbox, transfer, lists, deliveryReceipts: true, keysLow: () => {} });
+  const inbox = new Inbox({
+    ...base,
+    outbox,
+    transfer,
+    lists,
+    deliveryReceipts: true,
+    keysLow: () => {},
+    ownManifestChanged: () => {},
+  });
   await meet(bob, anna);
   await meet(anna, bob);
   const take = async (text: string): Promise<void> => {

@@ -26,7 +26,7 @@ import {
 } from './strict-payload.ts';
 
 export function manifestIqHandlers(deps: IqDeps): IqHandlers {
-  const { budgets, domain, enlistment, people, registry } = deps;
+  const { budgets, domain, enlistment, notifyDevice, people, registry } = deps;
 
   function isOf(manifest: DeviceManifest, account: Account): boolean {
     return (
@@ -52,7 +52,11 @@ export function manifestIqHandlers(deps: IqDeps): IqHandlers {
     if (!checked.every(Boolean)) return badRequest;
     const { epoch, devices } = manifest;
     const result = await enlistment.publishManifest(account, device, { epoch, devices, identityKey, ...signed });
-    if (result === 'published') return emptyResult;
+    if (result === 'published') {
+      const others = account.devices.filter(other => other.row !== device.row);
+      for (const other of others) notifyDevice(account, other, element('manifest-changed', NS_KEYS));
+      return emptyResult;
+    }
     return result === 'older-epoch' ? { kind: 'error', condition: 'conflict' } : notFound;
   }
 
