@@ -128,6 +128,11 @@ export const falseDevices: readonly Attack[] = [
         added: [2],
         removed: [],
       });
+      const lines = await anna.client.chats.messages({ chat: { interopId: bob.id }, limit: 50 });
+      assert(
+        lines.some(({ message }) => message.kind === 'notice' && message.text.startsWith('Devices changed')),
+        'it is a line in the chat',
+      );
       assert(old !== undefined);
       const to = addressed(network, anna);
       network.gatekeeper.lies.answer = (asked, answer, who) =>

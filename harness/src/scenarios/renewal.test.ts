@@ -2,7 +2,7 @@
 // stops the device on the way, it is one identity or the other. Real SDKs, a real gatekeeper.
 import assert from 'node:assert/strict';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { cpSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
@@ -234,3 +234,67 @@ for (const moment of moments) {
     for (const client of [again, bob, stolen]) await client.close();
   });
 }
+
+test('a process that ends after any write of a renewal goes on with it', { timeout: 300_000 }, async () => {
+  const { anna, bob, stolen, ofBob, toAnna, toBob } = await friends('killed-anywhere');
+  const folder = join(network.folder, 'people', 'anna-killed-anywhere');
+  // What lies on the disk after each write, from the first question for a proof: until then nothing was written but the keys
+  // that are kept aside.
+  let isBegun = false;
+  let last = '';
+  const left: string[] = [];
+  const look = (): void => {
+    const now = readdirSync(folder)
+      .map(name => statSync(join(folder, name), { bigint: true }))
+      .map(({ size, mtimeNs }) => `${size} ${mtimeNs}`)
+      .join();
+    if (!isBegun || now === last) return;
+    last = now;
+    left.push(`${folder}-${left.length}`);
+    cpSync(folder, left.at(-1)!, { recursive: true });
+  };
+  let isListed = false;
+  const stops = [
+    onRequest(/^\/v1\/enlistments\/[^/]*$/, 'http.server.response.finish', () => {
+      isListed = true;
+    }),
+    onRequest(/^\/v1\/ownership-proofs$/, 'http.server.request.start', () => {
+      isBegun ||= isListed;
+    }),
+  ];
+  let isDone = false;
+  const removal = anna.devices.remove(2).finally(() => {
+    isDone = true;
+  });
+  while (!isDone) {
+    look();
+    await new Promise(resolve => setImmediate(resolve));
+  }
+  await removal;
+  for (const stop of stops) stop();
+  await anna.close();
+  assert(left.length >= 2, 'before and after the gatekeeper’s answer at least');
+  for (const [at, copy] of left.entries()) {
+    rmSync(folder, { recursive: true });
+    renameSync(copy, folder);
+    const again = await network.open('anna-killed-anywhere', 'skylark');
+    await again.connect();
+    assert(
+      notices(again).some(change => change.kind === 'identity-renewed'),
+      `after write ${at}`,
+    );
+    await again.send(toBob, { text: `after write ${at}` });
+    if (at === 0) {
+      await until(() => changed(ofBob) !== undefined, 'Bob is asked');
+      const { pending } = await bob.identities.get(toAnna);
+      await bob.identities.accept(toAnna, pending!.identityKey);
+    }
+    await until(() => ofBob.texts.includes(`after write ${at}`), `what Anna says after write ${at}`);
+    assert.equal(
+      (await bob.identities.safetyNumber(toAnna)).digits,
+      (await again.identities.safetyNumber(toBob)).digits,
+    );
+    await again.close();
+  }
+  for (const client of [bob, stolen]) await client.close();
+});
