@@ -360,3 +360,40 @@ test('votes for options that do not exist, and more of them than one may choose,
     assert.equal(message.text, 'auth orized_keys');
   });
 });
+
+test('two timers set at once end the same on both sides, and the one whose setting lost is told', async () => {
+  const [bobs, bobsSecond] = [await newStore(), await newStore()];
+  const set = (author: string, n: number, seconds: number, stampMs: number): Said =>
+    say(author, anna, n, { kind: 'expiry-timer', seconds, version: 1 }, { sentAtMs: stampMs });
+  const [his, hers] = [set(bob, 1, 60, 500), set(anna, 2, 3_600, 501)];
+  const events = (store: EncryptedStore, ...all: readonly Said[]): unknown[] =>
+    inStore(store, tx =>
+      all.flatMap(({ author, chat, raw }) => {
+        const decoded = decodeContent(raw);
+        assert.ok(decoded.ok);
+        const said = { author, chat, content: decoded.value, receivedAtMs: nowMs };
+        return addSaid(tx, bob, said, nowMs).flatMap(event => (event.kind === 'expiry-timer' ? [event] : []));
+      }),
+    );
+  const from = { kind: 'expiry-timer', chat: anna };
+  assert.deepEqual(events(bobs, his, hers), [
+    { ...from, from: bob, seconds: 60 },
+    { ...from, from: anna, seconds: 3_600, lost: 60 },
+  ]);
+  assert.deepEqual(events(bobsSecond, hers, his), [{ ...from, from: anna, seconds: 3_600 }]);
+  for (const store of [bobs, bobsSecond]) {
+    assert.equal(
+      inStore(store, tx => readChat(tx, anna).timer?.seconds),
+      3_600,
+    );
+  }
+  // Who knew it and replaces it does not make anybody lose.
+  const knowing = say(
+    anna,
+    anna,
+    3,
+    { kind: 'expiry-timer', seconds: 5, version: 2 },
+    { replyTo: { target: ref(2, anna), excerpt: '' } },
+  );
+  assert.deepEqual(events(bobs, knowing), [{ ...from, from: anna, seconds: 5 }]);
+});

@@ -5,10 +5,17 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { type DecodedContent, decodeContent, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import { verifyBinding } from '@drawbridge/e2ee/binding';
-import { decryptErrorAction, decryptErrorTable } from '@drawbridge/e2ee/errors';
+import { type DecryptErrorAction, decryptErrorAction, decryptErrorTable } from '@drawbridge/e2ee/errors';
 import { heardStamp } from '@drawbridge/e2ee/hybrid-clock';
 import { decideRetry, makeDecryptionError, readDecryptionError, stanzaTag } from '@drawbridge/e2ee/retry';
-import type { DecryptOutcome, DeviceAddress, E2eeSuite, IncomingCiphertext, Misbound } from '@drawbridge/e2ee/suite';
+import type {
+  DecryptError,
+  DecryptOutcome,
+  DeviceAddress,
+  E2eeSuite,
+  IncomingCiphertext,
+  Misbound,
+} from '@drawbridge/e2ee/suite';
 import { attribute, type Element } from '@drawbridge/wire/element';
 import { type DeviceMessage, parseDeviceMessage, parsePlaced, parseUndelivered } from '@drawbridge/wire/envelope';
 import { parseJid } from '@drawbridge/wire/jid';
@@ -412,7 +419,7 @@ export class Inbox {
         // Outside a session and hence not authenticated: this client's own kind asks inside one, so nothing is due.
         break;
       case 'refused':
-        switch (decryptErrorAction(outcome.error)) {
+        switch (actionOf(outcome.error)) {
           case 'hold': {
             const { kind, bytes } = incoming.ciphertext;
             const person = incoming.ciphertext.from.interopId;
@@ -658,6 +665,14 @@ export class Inbox {
   #problem(error: ClientError): void {
     this.#context.emit({ kind: 'problem', error });
   }
+}
+
+/**
+ * A stanza that was seen does not come so far. What is a repeat all the same was encrypted by a store that was set back, under a
+ * key that it had used already: nobody can read it before it is sent again.
+ */
+function actionOf(error: DecryptError): DecryptErrorAction {
+  return error.code === 'duplicate' ? 'retry' : decryptErrorAction(error);
 }
 
 /** Whether a message puts anything before a person. */

@@ -91,6 +91,10 @@ const stanzas: readonly (readonly [name: string, xml: string, defaultDomain?: st
       `<delay xmlns='urn:xmpp:delay' from='${domain}' stamp='2026-11-23T09:05:17Z'/></message>`,
   ],
   [
+    'own message placed: a name that is younger than the dictionary',
+    `<message ${client} from='${domain}' to='${bob}/1'><placed xmlns='urn:drawbridge:delivery:1' id='m1'/></message>`,
+  ],
+  [
     'device list refused',
     `<message ${client} type='error' from='${alice}' to='${bob}/1' id='m1'><error type='modify'>` +
       `<conflict xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><device-list ${e2ee}><missing device='3'/><extra device='2'/>` +
