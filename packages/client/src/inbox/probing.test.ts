@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { type Content, encodeContent, MAX_TIMER_VERSION, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
+import { MAX_RETRIES_PER_STANZA } from '@drawbridge/e2ee/retry';
 import type { StoreChange } from '@drawbridge/e2ee/stores';
 import { Preferences } from '../chats/preferences.ts';
 import type { Clock } from '../clock.ts';
@@ -92,6 +93,35 @@ test('one receipt for each message that is shown, and none for anything else', a
   assert.equal(receipts(at), 1);
   await take(at, bob, text);
   assert.equal(receipts(at), 2);
+  await at.inbox.close();
+  anna.store.close();
+  bob.store.close();
+});
+
+test('a key that was used already is asked about in a stanza that was not seen, and not in one that was', async () => {
+  const anna = await playedDevice(folder, annasId, () => nowMs, 'anna-set-back');
+  const bob = await playedDevice(folder, bobsId, () => nowMs, 'bob-set-back');
+  await meet(bob, anna);
+  const at = desk(anna);
+  const encoded = encodeContent({ messageId: newId(), sentAtMs: nowMs, body: { kind: 'text', text: 'hello' } });
+  assert(encoded.ok);
+  const stanza = await stanzaFrom(bob, anna, encoded.value, 'first');
+  const receive = (id: string): Promise<void> => {
+    const attrs = stanza.attrs.map((value, i) => (stanza.attrs[i - 1] === 'id' && i % 2 === 1 ? id : value));
+    return new Promise(resolve => at.inbox.receive({ ...stanza, attrs }, resolve));
+  };
+  const asked = (): number => {
+    const rows = anna.store.transaction(tx => listOutbox(tx, { to: bobsId, limit: 1_000 }));
+    assert(rows.ok);
+    return rows.value.filter(({ record }) => record.freshSession === true && record.toDevice === 1).length;
+  };
+  await receive('first');
+  await receive('first');
+  assert.deepEqual([receipts(at), asked()], [1, 0]);
+  await receive('second');
+  assert.deepEqual([receipts(at), asked()], [1, 1]);
+  for (let again = 0; again < 10; again++) await receive('second');
+  assert.deepEqual([receipts(at), asked()], [1, MAX_RETRIES_PER_STANZA]);
   await at.inbox.close();
   anna.store.close();
   bob.store.close();
