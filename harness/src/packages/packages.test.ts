@@ -63,6 +63,7 @@ for (const major of [24, 26]) {
       test(`the examples' types hold with moduleResolution ${moduleResolution}`, async () => {
         const compilerOptions = {
           ...{ strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false, noEmit: true, types: ['node'] },
+          allowImportingTsExtensions: true,
           ...{ target: 'es2024', lib: ['es2024', 'esnext.disposable'], moduleResolution },
           module: moduleResolution === 'bundler' ? 'esnext' : 'nodenext',
         };
@@ -108,10 +109,48 @@ for (const major of [24, 26]) {
       }
     });
 
+    test("a newcomer's Express service is registered in the sandbox, and its first message arrives", async () => {
+      await tryOwnProvider(project);
+    });
+
     test('people of an Express and a Fastify service meet, and a sleeping app is woken', async () => {
       await meet(project);
     });
   });
+}
+
+/** As the page for providers says it: the sandbox, the Express example beside it, the SDK's greeting. */
+async function tryOwnProvider(project: OutsideProject): Promise<void> {
+  const [port] = await freePorts(1);
+  const issuer = `https://localhost:${port}/interop`;
+  const data = ['--data', 'own-sandbox', '--base-port', '0', '--accounts', '1'];
+  const sandbox = project.start([project.bin('drawbridge'), 'sandbox', '--json', ...data, '--provider', issuer]);
+  let service: Started | undefined;
+  try {
+    const { ports, ca } = JSON.parse(await sandbox.line(/^\{/)) as SandboxReady;
+    const variables = { PORT: String(port), GATEKEEPER: `https://localhost:${ports.http}`, CA: ca };
+    service = project.start(['provider-express.ts'], { ...variables, TLS: 'own-sandbox/pki' });
+    await service.line(/^listening/);
+    const greet = (): Promise<string> =>
+      project.run(['sdk-hello.ts'], {
+        ...{ ...variables, ANNA_AT: issuer, LET_IN: 'provider.localhost' },
+        BOB_AT: `https://localhost:${ports.sandbox}/users`,
+      });
+    // It began after the sandbox, which looks again for its keys within 30 s and says so until then.
+    let said: string | Error = new Error('not tried');
+    for (let tries = 0; said instanceof Error && tries < 30; tries++) {
+      said = await greet().catch((error: Error) => error);
+      if (!(said instanceof Error)) break;
+      assert.match(said.message, /proof-not-judged/);
+      await new Promise(resolve => setTimeout(resolve, 1_000));
+    }
+    assert.equal(said, 'anna of provider.localhost: hello\n');
+  } finally {
+    await Promise.all([service?.stop(), sandbox.stop()]);
+    for (const name of ['people', 'express-data', 'own-sandbox']) {
+      rmSync(join(project.folder, name), { recursive: true, force: true });
+    }
+  }
 }
 
 /** Types reach the outside: a wrong argument is refused there. */
