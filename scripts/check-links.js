@@ -1,15 +1,12 @@
 // Checks that what the documents point at exists: relative links (file and heading) and paths in backquotes.
 // Knows nothing of other sites: links with a scheme are left alone. Exit 1 when something is missing.
-import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
 import { root } from './node.js';
+import { ownFiles } from './own-files.js';
 
 const problems = [];
-const files = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '*.md'], { cwd: root, encoding: 'utf8' })
-  .split('\n')
-  .filter(Boolean)
-  .filter(file => existsSync(join(root, file)));
+const files = ownFiles('*.md').filter(file => existsSync(join(root, file)));
 
 /** Headings as GitHub names them: lower case, punctuation dropped, spaces as hyphens, repeats numbered. */
 function anchorsOf(text) {

@@ -1,9 +1,9 @@
 // Rules that no tool checks: imports go downward, libsignal stays in e2ee, no dependency needs an install script,
 // licences are ones we may use, and no committed file names a registry or a folder of somebody's machine.
-import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './node.js';
+import { ownFiles } from './own-files.js';
 
 const problems = [];
 const allow = {
@@ -16,9 +16,7 @@ const allow = {
   client: ['wire', 'noise', 'stream', 'identity', 'e2ee'],
   gatekeeper: ['wire', 'noise', 'stream', 'identity', 'provider'],
 };
-const files = execFileSync('git', ['ls-files', '-co', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
-  .split('\n')
-  .filter(Boolean);
+const files = ownFiles();
 
 const named = new Map();
 function exportsOf(name) {

@@ -1,17 +1,13 @@
 // Which exported names nothing uses: no other file imports them and their own doesn't speak of them either. Goes by names
 // alone, so a name that stands for two things is taken as used. Index files are promises to others and count as use.
-import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './node.js';
+import { ownFiles } from './own-files.js';
 
 /** As `{ file, name }`, of packages and apps. */
 export function unusedExports() {
-  const list = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '*.ts', '*.js'], {
-    cwd: root,
-    encoding: 'utf8',
-  });
-  const files = list.split('\n').filter(file => file !== '' && !file.includes('/gen/') && existsSync(join(root, file)));
+  const files = ownFiles('*.ts', '*.js').filter(file => !file.includes('/gen/') && existsSync(join(root, file)));
   const texts = new Map(files.map(file => [file, readFileSync(join(root, file), 'utf8')]));
   const imported = new Set();
   for (const text of texts.values()) {

@@ -1,10 +1,11 @@
 // `npm run verify`: what to run before a commit; `-- --no-tests` leaves out the API reports, which
 // need a build, and the unit tests. Stops at the first that fails.
 import { ownNode, run } from './node.js';
+import { ownTops } from './own-files.js';
 
 const node = ownNode();
 const steps = [
-  ['format', 'biome', ['format', '.']],
+  ['format', 'biome', ['format', ...ownTops().filter(top => /^\w+$|\.json$/.test(top) && !/^[A-Z]+$/.test(top))]],
   ['types', 'tsc', ['-p', 'tsconfig.json']],
   ['lint', 'oxlint', ['--type-aware', '--quiet']],
   ['habits', node, ['scripts/check-habits.js']],

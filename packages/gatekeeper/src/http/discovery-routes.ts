@@ -1,6 +1,6 @@
 // What anybody may ask: what this gatekeeper offers, its keys, where the WebSocket is, and the OpenAPI document.
 // Knows nothing of people.
-// Source: docs/protocol/03, docs/protocol/10; XEP-0156.
+// Source: docs/protocol/03, docs/protocol/08; XEP-0156.
 import { maxProofLifetimeSeconds } from '@drawbridge/identity/ownership-proof';
 import { compactCiphers } from '@drawbridge/stream/compact-login';
 import { maxCiphertextBytes, maxEnvelopeBytes } from '@drawbridge/wire/limits';
