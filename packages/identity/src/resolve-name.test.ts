@@ -2,13 +2,22 @@
 import assert from 'node:assert/strict';
 import { createSocket, type Socket } from 'node:dgram';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { createDevelopmentAuthority } from './development-certificates.ts';
+import { createEgress } from './egress.ts';
+import { generateSigningKey, publicJwk } from './jwk.ts';
+import { createKeySet, type KeySet } from './key-set.ts';
 import { createNameResolver, parseHosts } from './resolve-name.ts';
 
-/** Answers A questions with 192.0.2.1 and AAAA ones with nothing; names that begin with `slow` get no answer. */
-async function nameServer(t: TestContext): Promise<{ address: string; asked: string[] }> {
+/** Answers A questions with 192.0.2.1, or this other address, and AAAA ones with nothing; names that begin with `slow` get no answer. */
+async function nameServer(
+  t: TestContext,
+  ip: readonly number[] = [192, 0, 2, 1],
+): Promise<{ address: string; asked: string[] }> {
   const socket: Socket = createSocket('udp4');
   const asked: string[] = [];
   socket.on('message', (question, from) => {
@@ -26,7 +35,7 @@ async function nameServer(t: TestContext): Promise<{ address: string; asked: str
     header.writeUInt16BE(0x8180, 2);
     header.writeUInt16BE(isA ? 1 : 0, 6);
     header.writeUInt32BE(0, 8);
-    const answer = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1]);
+    const answer = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, ...ip]);
     socket.send(Buffer.concat([header, question.subarray(12, end), ...(isA ? [answer] : [])]), from.port, from.address);
   });
   await new Promise<void>(resolve => socket.bind(0, '127.0.0.1', resolve));
@@ -47,6 +56,40 @@ test('names whose servers never answer hold up no other, and end in time', { tim
   assert.deepEqual(await resolve('fast.example'), ['192.0.2.1']);
   assert.equal(slowDone, 0, 'the fast one was answered while all others wait');
   await Promise.all(slow);
+});
+
+test('key sets of issuers whose names nobody answers hold up no other key set', { timeout: 30_000 }, async t => {
+  const { address } = await nameServer(t, [127, 0, 0, 1]);
+  const authority = createDevelopmentAuthority({ nowMs: Date.now() });
+  const server = createServer(authority.issue(['fast.example']), (request, response) => {
+    const isKeys = request.url === '/jwks';
+    response.end(JSON.stringify(isKeys ? { keys: [publicJwk(key)] } : { issuer, jwks_uri: `${issuer}/jwks` }));
+  });
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const key = generateSigningKey('ES256');
+  const issuer = `https://fast.example:${(server.address() as AddressInfo).port}`;
+  const allow = { addresses: ['127.0.0.1'], ca: authority.ca };
+  const egress = createEgress({ allow, nameServers: [address], limits: { maxConcurrent: 200 } });
+  t.after(() => egress.close());
+  const nowMs = (): number => performance.now();
+  const open = (name: string): KeySet => createKeySet({ issuer: name, fetch: egress.fetch, nowMs });
+  let deadDone = 0;
+  const dead = Array.from({ length: 64 }, (_, i) =>
+    open(`https://slow${i}.example`)
+      .findKey('any')
+      .then(found => {
+        assert.equal(found.kind, 'unavailable');
+        deadDone++;
+      }),
+  );
+  const found = await open(issuer).findKey(key.kid);
+  assert.equal(found.kind, 'found');
+  assert.equal(deadDone, 0, 'it was fetched while all others wait');
+  await Promise.all(dead);
 });
 
 test('the hosts file goes first, also when it changes; localhost is loopback; nothing else is made up', async t => {
