@@ -12,6 +12,7 @@ import { writeReport } from './report.ts';
 import { type SuiteResult, writeResult } from './results.ts';
 import { profileAllocations, profileGatekeeper, profileMediaProxy } from './profile.ts';
 import { chatSuite } from './suites/chat.ts';
+import { crowdSuite } from './suites/crowd.ts';
 import { durabilitySuite } from './suites/durability.ts';
 import { growthSuite } from './suites/growth.ts';
 import { herdSuite } from './suites/herd.ts';
@@ -31,6 +32,7 @@ const suites: Readonly<Record<string, (context: SuiteContext) => Promise<SuiteRe
   durability: durabilitySuite,
   growth: growthSuite,
   herd: herdSuite,
+  crowd: crowdSuite,
   wire: wireSuite,
   media: mediaSuite,
 };
@@ -40,7 +42,7 @@ const help = `Measures Drawbridge on this machine, beside ejabberd, Prosody and 
 Usage: npm run bench -- [options]
 
   --only <suites>   some of: ${Object.keys(suites).join(', ')} (comma between them)
-  --quick           short runs, once, without growth and herd: two minutes for a first impression
+  --quick           short runs, once, without growth, herd and crowd: two minutes for a first impression
   --repeats <n>     interleaved runs of everything (3; with --quick 1)
   --with-peers      install ejabberd, prosody and nginx from Debian first (needs root)
   --no-peers        leave them out
@@ -96,7 +98,7 @@ async function run(): Promise<number> {
   if (values.counts) return await runCounts(values.check);
   const chosen =
     values.only?.split(',').map(name => name.trim()) ??
-    Object.keys(suites).filter(name => !values.quick || (name !== 'growth' && name !== 'herd'));
+    Object.keys(suites).filter(name => !values.quick || !['growth', 'herd', 'crowd'].includes(name));
   const unknown = chosen.filter(name => suites[name] === undefined);
   if (unknown.length > 0 && !values.profile) throw new UsageError(`no such suite: ${unknown.join(', ')}`);
   const repeats = Number(values.repeats ?? (values.quick ? 1 : 3));

@@ -13,11 +13,12 @@ const drawn: Readonly<Record<string, { readonly figure: string; readonly title: 
   offline: { figure: 'perSecond', title: 'Messages per second (more is better)' },
   durability: { figure: 'lost', title: 'Acknowledged messages lost (0 is right)' },
   growth: { figure: 'cpuMsPerMessage', title: 'CPU time of the server per message, ms' },
+  crowd: { figure: 'crowdP99Ms', title: 'Honest messages while everything attacks at once: p99, ms' },
   herd: { figure: 'back100Ms', title: 'Until the last device is back, ms (less is better)' },
   wire: { figure: 'compactFrameBytes', title: 'Bytes of a compact frame (less is better)' },
   media: { figure: 'mibPerCpuSecond', title: 'MiB for each second of CPU (more is better)' },
 };
-const order = ['chat', 'login', 'idle', 'offline', 'durability', 'growth', 'herd', 'wire', 'media'];
+const order = ['chat', 'login', 'idle', 'offline', 'durability', 'growth', 'herd', 'crowd', 'wire', 'media'];
 
 const style = `
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --soft: #59636e; --line: #d1d9e0; --us: #0b5cad; --peer: #6e7781; --limit: #9a6700; --good: #116329; --bad: #a40e26; }

@@ -11,6 +11,8 @@ export type RawStreamOptions = {
   readonly port: number;
   readonly domain: string;
   readonly proof: string;
+  /** Loopback address to come from; the gatekeeper is asked on the same family. */
+  readonly localAddress?: string;
   /** With stream management; without it the answers to pings acknowledge. */
   readonly managed: boolean;
   /** A message or anything else that is counted, in order. `received` counts it already. */
@@ -45,7 +47,10 @@ export class RawStream {
 
   private constructor(options: RawStreamOptions) {
     this.#options = options;
-    this.#socket = connect({ host: '127.0.0.1', port: options.port, noDelay: true }, () => this.#sendHeader());
+    const { port, localAddress } = options;
+    const host = localAddress?.includes(':') === true ? '::1' : '127.0.0.1';
+    const from = localAddress === undefined ? {} : { localAddress };
+    this.#socket = connect({ host, port, noDelay: true, ...from }, () => this.#sendHeader());
     const deadline = setTimeout(() => this.#fail('login took too long'), loginWithinMs);
     void this.#opened.promise.finally(() => clearTimeout(deadline)).catch(() => {});
     this.#socket.on('data', (chunk: Buffer) => this.#read(chunk));
@@ -67,6 +72,11 @@ export class RawStream {
 
   get isOpen(): boolean {
     return this.#step === 'open';
+  }
+
+  /** Bytes that the gatekeeper has not taken yet. */
+  get unsentBytes(): number {
+    return this.#socket.writableLength;
   }
 
   /** Resolves when the connection is gone. */
