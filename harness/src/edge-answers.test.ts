@@ -4,7 +4,8 @@ import { after, before, test } from 'node:test';
 import { attribute, childElement, type Element, isElement } from '@drawbridge/wire/element';
 import { fakeWorld, issuers } from '@drawbridge/gatekeeper/testing/control-fixture';
 import { NS_SM } from '@drawbridge/wire/namespaces';
-import { envelope, RawNetwork } from './raw-network.ts';
+import { defaultSessionLimits } from '@drawbridge/gatekeeper/routing/device-session';
+import { ciphertextFor, envelope, RawNetwork } from './raw-network.ts';
 import { RawXmpp, type RawTransport } from './raw-xmpp.ts';
 
 const transports: readonly RawTransport[] = ['starttls', 'direct', 'websocket'];
@@ -49,6 +50,31 @@ for (const transport of transports) {
     assert.deepEqual([attribute(tooHigh, 'h'), attribute(tooHigh, 'send-count')], ['7', '0']);
     await client.closed();
     assert.equal(network.core.sessions.ofDevice(anna.device), undefined);
+  });
+
+  test(`${transport}: a stanza that is too large is refused alone, so many times; one far too large ends the stream`, async () => {
+    const [anna, bob] = [await somebody(), await somebody()];
+    const client = await network.login(anna, transport);
+    const large = (id: string, bytes: number): string => envelope(anna, bob.bareJid, id, ciphertextFor(1, bytes));
+    const refused = async (id: string): Promise<Element> => {
+      client.send(large(id, 250_000));
+      const error = childElement(await client.expect(el => attribute(el, 'id') === id), 'error', 'jabber:client')!;
+      assert.equal(conditionOf(error), 'policy-violation');
+      return error;
+    };
+    const tooLarge = childElement(await refused('m0'), 'too-large', 'urn:drawbridge:errors:1')!;
+    assert.equal(attribute(tooLarge, 'max'), '262144');
+    client.send(envelope(anna, bob.bareJid, 'm1'));
+    client.send(`<iq xmlns='jabber:client' type='get' id='q'><query xmlns='urn:x'>${'x'.repeat(300_000)}</query></iq>`);
+    assert.equal(attribute(await client.expect(el => attribute(el, 'id') === 'q'), 'type'), 'error');
+    assert.equal(await client.acknowledged(), 3, 'they count, and what is between them goes on');
+    for (let i = 2; i < defaultSessionLimits.maxOversized; i++) await refused(`m${i}`);
+    client.send(large('last', 250_000));
+    assert.equal(await client.streamError(), 'policy-violation');
+
+    const again = await network.login(anna, transport);
+    again.send(large('huge', 500_000));
+    assert.equal(await again.streamError(), 'policy-violation');
   });
 
   test(`${transport}: white space without end is not taken before login`, async () => {

@@ -5,8 +5,8 @@ import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
 import { generateKeyPair } from '@drawbridge/noise/node-crypto';
 import { goodbye } from '@drawbridge/stream/compact-login';
-import { attribute, element } from '@drawbridge/wire/element';
-import { NS_SM, NS_STREAM } from '@drawbridge/wire/namespaces';
+import { attribute, childElement, element } from '@drawbridge/wire/element';
+import { NS_CLIENT, NS_SM, NS_STREAM } from '@drawbridge/wire/namespaces';
 import {
   acknowledge,
   CompactDevice,
@@ -312,10 +312,21 @@ test('a frame that was changed ends the connection without a word; the session i
   next.cut();
 });
 
-test('a stanza above the limit closes the connection', async () => {
+test('a stanza above the limit is refused alone; a frame above its own closes the connection', async () => {
   const [anna, bert] = [await network.person('anna-large'), await network.person('bert-large')];
   const device = await CompactDevice.open(network, anna);
   await device.received.next('enabled');
-  device.raw(device.client.send([network.message(anna, bert, 'large', 300_000)])!);
+  device.send(
+    network.message(anna, bert, 'large', 300_000),
+    network.message(anna, bert, 'small', 100),
+    element('r', NS_SM),
+  );
+  const refused = await device.received.next('message');
+  assert.deepEqual([idOf(refused), attribute(refused, 'type')], ['large', 'error']);
+  const error = childElement(refused, 'error', NS_CLIENT)!;
+  assert.ok(childElement(error, 'policy-violation', 'urn:ietf:params:xml:ns:xmpp-stanzas'));
+  assert.equal(attribute(childElement(error, 'too-large', 'urn:drawbridge:errors:1')!, 'max'), '262144');
+  assert.equal(attribute(await device.received.next('a'), 'h'), '2', 'it counts, and what is behind it goes on');
+  device.raw(device.client.send([network.message(anna, bert, 'larger', 330_000)])!);
   await device.received.closed();
 });

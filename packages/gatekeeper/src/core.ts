@@ -28,6 +28,7 @@ import type { IqHandlers } from './routing/iq.ts';
 import { Router, type RouterCounters } from './routing/router.ts';
 import { createTellSender } from './routing/undelivered.ts';
 import { Sessions } from './routing/sessions.ts';
+import { KeptShapers } from './routing/stream-shaper.ts';
 
 const defaultSweepEveryMs = 60_000;
 /** Devices whose stream a dead process had are woken for their mail after this, unless they are there again by themselves. */
@@ -150,6 +151,7 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
       if (from !== undefined && to !== undefined) return decide(from, to);
       return Promise.all([accounts.find(sender.local), accounts.find(session.interopId)]).then(both => decide(...both));
     },
+    shapers: new KeptShapers(deps.sessionLimits.shaper),
     memory: new HeldMemory(deps.maxHeldBytes ?? defaultMaxHeldBytes),
     flushSoon: session => sessions.flushSoon(session),
     flushLater: session => sessions.flushLater(session),

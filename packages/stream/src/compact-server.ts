@@ -8,7 +8,7 @@ import { type PipePattern, type PipeResponder, type PipeTransport, startResponde
 import { maxFrameStanzas } from '@drawbridge/wire/compact-decoder';
 import { type CompactContext, compactContext } from '@drawbridge/wire/compact-value';
 import type { Element } from '@drawbridge/wire/element';
-import { xmlLimitsAfterLogin } from '@drawbridge/wire/limits';
+import { xmlLimitsOfSession } from '@drawbridge/wire/limits';
 import {
   encodeStanzas,
   type FrameErrorCode,
@@ -186,7 +186,7 @@ export class CompactServer {
   }
 
   #opened(frame: Uint8Array, key: CipherState): CompactServerEvent | undefined {
-    const elements = openFrame(frame, this.#context, xmlLimitsAfterLogin, key);
+    const elements = openFrame(frame, this.#context, xmlLimitsOfSession, key);
     if (typeof elements === 'string') return { kind: 'failed', code: elements };
     return elements.length === 0 ? undefined : { kind: 'elements', elements };
   }

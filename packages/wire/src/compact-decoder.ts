@@ -1,7 +1,7 @@
 // Reads elements in the compact form and refuses every byte that the encoder would not have written. Bounded in time,
 // depth and memory for any input. Knows nothing of frames, keys or streams. Source: docs/protocol/07-compact-codec.md.
 
-import type { Child, Element } from './element.ts';
+import { type Child, type Element, OversizedElement } from './element.ts';
 import { type Ciphertext, type CiphertextKind, EnvelopeElement, type EnvelopeMessage } from './envelope.ts';
 import { knownInteropId, randomBytesOfId, rememberInteropId } from './interop-id-table.ts';
 import { isStanzaId, parseRegistrationId } from './jid.ts';
@@ -133,7 +133,7 @@ export function decodeCompactFrame(
     reader.begin();
     const element = reader.envelope() ?? reader.element(1);
     if (element === undefined) return { code: reader.code, offset: reader.offset };
-    elements.push(element);
+    elements.push(reader.isOversized ? new OversizedElement(element) : element);
   } while (reader.offset < bytes.length);
   return elements;
 }
@@ -171,6 +171,16 @@ class Reader {
     this.offset = offset;
     this.context = context;
     this.limits = limits;
+  }
+
+  /** What was read last is above `elementBytes`: it was read to its end, to be answered. */
+  get isOversized(): boolean {
+    return this.size > this.limits.elementBytes;
+  }
+
+  /** Above it nothing is read. */
+  private get mostBytes(): number {
+    return this.limits.readableBytes ?? this.limits.elementBytes;
   }
 
   /** Forgets what belongs to one stanza. */
@@ -593,7 +603,7 @@ class Reader {
     const bytes = this.bytes;
     const end = this.offset + size;
     if (end > bytes.length) return this.fail('truncated');
-    if (this.size + 2 * size - 1 > this.limits.elementBytes) return this.fail('too-large');
+    if (this.size + 2 * size - 1 > this.mostBytes) return this.fail('too-large');
     // Four hyphens more, if it is a UUID.
     if (scratch.length < 2 * size + 4) scratch = Buffer.alloc(4 * size + 4);
     const codes = first === form.digits ? digitCodes : hexCodes;
@@ -724,7 +734,7 @@ class Reader {
 
   private account(bytes: number): boolean {
     this.size += bytes;
-    if (this.size <= this.limits.elementBytes) return true;
+    if (this.size <= this.mostBytes) return true;
     this.fail('too-large');
     return false;
   }

@@ -56,6 +56,20 @@ export abstract class SelfWritten implements Element {
 const noAttrs: readonly string[] = [];
 const noChildren: readonly Child[] = [];
 
+/** What is left of an element that was larger than allowed: enough to answer it. */
+export class OversizedElement implements Element {
+  readonly name: string;
+  readonly ns: string;
+  readonly attrs: readonly string[];
+  readonly children: readonly Child[] = noChildren;
+
+  constructor({ name, ns, attrs }: Element) {
+    this.name = name;
+    this.ns = ns;
+    this.attrs = attrs;
+  }
+}
+
 /** Builds an element; `undefined` attribute values are left out. */
 export function element(
   name: string,

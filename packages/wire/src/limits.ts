@@ -5,6 +5,11 @@
 export type XmlLimits = {
   /** One top-level element (or stream header), from its `<` to its last `>`. */
   readonly elementBytes: number;
+  /**
+   * An element above `elementBytes` and up to this is read to its end and given as an `OversizedElement`, without what it
+   * holds, so that it can be answered; `elementBytes` when left out.
+   */
+  readonly readableBytes?: number;
   /** Open elements, the top-level one included; the stream's root is not counted. */
   readonly depth: number;
   /** Attributes of one element; namespace declarations are counted by `namespaces`. */
@@ -30,6 +35,8 @@ export const xmlLimitsBeforeLogin: XmlLimits = {
 };
 
 export const xmlLimitsAfterLogin: XmlLimits = { ...xmlLimitsBeforeLogin, elementBytes: 256 * 1024 };
+/** The same for a gatekeeper, which refuses one stanza rather than the stream that it came on. */
+export const xmlLimitsOfSession: Required<XmlLimits> = { ...xmlLimitsAfterLogin, readableBytes: 512 * 1024 };
 
 /** One ciphertext of an envelope, as bytes. */
 export const maxCiphertextBytes = 64 * 1024;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { type Child, type Element, element } from './element.ts';
+import { type Child, type Element, element, OversizedElement } from './element.ts';
 import { type XmlLimits, xmlLimitsAfterLogin, xmlLimitsBeforeLogin } from './limits.ts';
 import { NS_CLIENT, NS_FRAMING, NS_SASL, NS_STREAM, NS_XML, NS_XMLNS } from './namespaces.ts';
 import type { StreamErrorCondition } from './stream-error.ts';
@@ -242,6 +242,38 @@ test('attributes: values are normalised, names resolved', () => {
       children: [element('c', 'urn:p'), element('d', '')],
     },
   });
+});
+
+test('an element above its limit that may be read is given without what it holds, and the stream goes on', () => {
+  const limits: XmlLimits = { ...xmlLimitsBeforeLogin, elementBytes: 100, readableBytes: 200 };
+  const given = (text: string, size: number): XmlEvent[] => {
+    const decoder = new XmlStreamDecoder(xmlLimitsBeforeLogin);
+    decoder.push(Buffer.from(header));
+    decoder.setLimits(limits);
+    const bytes = Buffer.from(text);
+    const events: XmlEvent[] = [];
+    for (let i = 0; i < bytes.length; i += size) {
+      events.push(...decoder.push(bytes.subarray(i, i + size)));
+      assert.ok(decoder.pendingBytes <= 200);
+    }
+    return events;
+  };
+  const of = (bytes: number): string => `<a id='1'>${'x'.repeat(bytes - 14)}</a>`;
+  for (const size of [1, 7, 1_000]) {
+    const events = given(`${of(100)}${of(101)}${of(200)}<b/>${of(201)}<b/>`, size);
+    const [whole, above, most, next, error, ...rest] = events.map(event =>
+      event.kind === 'element' ? event.element : event.kind,
+    );
+    assert.deepEqual(whole, element('a', NS_CLIENT, { id: '1' }, ['x'.repeat(86)]));
+    for (const each of [above, most]) {
+      assert.ok(each instanceof OversizedElement);
+      assert.deepEqual([each.name, each.ns, each.attrs, each.children], ['a', NS_CLIENT, ['id', '1'], []]);
+    }
+    assert.deepEqual(next, element('b', NS_CLIENT));
+    assert.deepEqual([error, rest], ['error', []]);
+  }
+  const document = parseXmlDocument(`<a xmlns='u' id='1'>${'x'.repeat(150)}</a>`, limits);
+  assert.ok(document instanceof OversizedElement);
 });
 
 test('every limit is met exactly and refused one above', () => {

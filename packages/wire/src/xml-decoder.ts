@@ -10,7 +10,7 @@
 // Source: RFC 6120 sections 4.8 and 11, XML 1.0 (fifth edition), Namespaces in XML 1.0 (third edition),
 // docs/protocol/04-streams.md section 4.1.
 
-import { type Child, type Element, attribute } from './element.ts';
+import { type Child, type Element, attribute, OversizedElement } from './element.ts';
 import type { XmlLimits } from './limits.ts';
 import { NS_CLIENT, NS_FRAMING, NS_STREAM, NS_XML, NS_XMLNS } from './namespaces.ts';
 import type { StreamErrorCondition } from './stream-error.ts';
@@ -179,6 +179,11 @@ export class XmlStreamDecoder {
     this.base = root === 'stream' ? 1 : 0;
   }
 
+  /** Above it nothing is read. */
+  private get mostBytes(): number {
+    return this.limits.readableBytes ?? this.limits.elementBytes;
+  }
+
   /** From the next `push` on, other limits. */
   setLimits(limits: XmlLimits): void {
     this.limits = limits;
@@ -216,9 +221,9 @@ export class XmlStreamDecoder {
       this.held = noBytes;
       this.heldBytes = 0;
       // A text's end is known by the `<` behind it.
-      if ((isText ? end + 1 : end) - this.start > this.limits.elementBytes) this.tooLarge();
+      if ((isText ? end + 1 : end) - this.start > this.mostBytes) this.tooLarge();
       else if (isText ? this.readText(token, 0, token.length) !== failed : this.readMarkup(token, 0) !== failed) {
-        this.emit();
+        this.emit(end);
       }
       i = end;
     }
@@ -265,25 +270,27 @@ export class XmlStreamDecoder {
           this.hold(bytes, i);
           break;
         }
-        if (end - this.start > this.limits.elementBytes) this.tooLarge();
+        if (end - this.start > this.mostBytes) this.tooLarge();
         return;
       }
       i = next;
-      if (i - this.start > this.limits.elementBytes) {
+      if (i - this.start > this.mostBytes) {
         this.tooLarge();
         return;
       }
-      this.emit();
+      this.emit(i);
       if (this.stopped) return;
     }
     this.leaveChunk(length);
   }
 
-  private emit(): void {
+  /** What ended at `end` is complete. */
+  private emit(end: number): void {
     const completed = this.completed;
     if (completed === undefined) return;
     this.completed = undefined;
-    this.events.push(completed);
+    const isOversized = completed.kind === 'element' && end - this.start > this.limits.elementBytes;
+    this.events.push(isOversized ? { kind: 'element', element: new OversizedElement(completed.element) } : completed);
     if (completed.kind === 'end') this.stopped = true;
   }
 
@@ -372,7 +379,7 @@ export class XmlStreamDecoder {
     const more = bytes.length - from;
     const needed = this.heldBytes + more;
     // What is over the limit is refused at the end of this chunk and need not be kept.
-    if (bytes.length - this.start > this.limits.elementBytes) return;
+    if (bytes.length - this.start > this.mostBytes) return;
     if (needed > this.held.length) {
       const grown = Buffer.allocUnsafeSlow(Math.max(256, this.heldBytes === 0 ? needed : needed * 2));
       this.held.copy(grown, 0, 0, this.heldBytes);
@@ -385,7 +392,7 @@ export class XmlStreamDecoder {
   private leaveChunk(length: number): void {
     if (this.token === noToken && this.depth <= this.base) return;
     this.start -= length;
-    if (-this.start > this.limits.elementBytes) this.tooLarge();
+    if (-this.start > this.mostBytes) this.tooLarge();
   }
 
   private forget(): void {

@@ -99,6 +99,8 @@ export function countStreamError({ streamErrors }: ListenerHost, code: string): 
 
 /** Starts the session of a device that has just logged in; an earlier one of the device is closed. */
 export function beginSession(host: ListenerHost, admitted: Admitted, carrier: Carrier): DeviceSession {
+  // First, so that what the device has said counts on.
+  host.sessions.ofDevice(admitted.device)?.end('conflict');
   const session = new DeviceSession(host.sessionHost, admitted.account, admitted.device, admitted.keyThumbprint);
   host.sessions.add(session);
   session.carryOn(carrier);

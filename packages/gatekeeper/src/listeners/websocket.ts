@@ -3,14 +3,15 @@
 import type { Server as HttpServer, IncomingMessage } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
+import { xmlLimitsOfSession } from '@drawbridge/wire/limits';
 import { WebSocket, WebSocketServer } from 'ws';
 import type { ListenerHost } from './admission.ts';
 import { type CompactOptions, compactPath, compactProtocol, serveCompactWebSocket } from './compact.ts';
 import { type XmppLink, XmppStream } from './xmpp-stream.ts';
 
 export const xmppPath = '/xmpp';
-/** A little more than the largest element, so that the element's own limit speaks first. */
-const maxMessageBytes = 300 * 1024;
+/** A little more than what is read of an element, so that the element's own limits speak first. */
+const maxMessageBytes = xmlLimitsOfSession.readableBytes + 44 * 1024;
 /** WebSocket close code of a message that is too big (RFC 6455 section 7.4.1). */
 const messageTooBig = 1009;
 
@@ -82,7 +83,7 @@ export function attachWebSocket(
       });
       webSocket.on('message', (data: Buffer, isBinary: boolean) => {
         if (isBinary) webSocket.close(1003);
-        else stream.document(data.toString('utf8'));
+        else stream.document(data);
       });
       webSocket.tooBig = () => stream.refuse('policy-violation');
       webSocket.on('error', () => setTimeout(() => webSocket.terminate(), host.limits.closeMs).unref());

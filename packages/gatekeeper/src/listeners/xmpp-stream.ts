@@ -3,7 +3,7 @@
 // Source: RFC 6120, RFC 7395; docs/protocol/04-streams.md.
 import { ServerNegotiation, type NegotiationEffect } from '@drawbridge/stream/server-negotiation';
 import type { Element } from '@drawbridge/wire/element';
-import { xmlLimitsAfterLogin, xmlLimitsBeforeLogin } from '@drawbridge/wire/limits';
+import { xmlLimitsBeforeLogin, xmlLimitsOfSession } from '@drawbridge/wire/limits';
 import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import { type StreamErrorCondition, streamErrorElement } from '@drawbridge/wire/stream-error';
 import { parseFraming, parseXmlDocument, XmlStreamDecoder } from '@drawbridge/wire/xml-decoder';
@@ -56,7 +56,7 @@ export class XmppStream implements Carrier, BreakableStream {
   #session: DeviceSession | undefined;
   #deadline: NodeJS.Timeout | undefined;
   /** What came before login and waits for its turn. */
-  #waiting: (Uint8Array | string)[] | undefined;
+  #waiting: Uint8Array[] | undefined;
   /** Taken before login, of `maxLoginBytes`. */
   #loginBytes = 0;
   /** Whether the input being read says something after its last element: white space at least. */
@@ -102,17 +102,17 @@ export class XmppStream implements Carrier, BreakableStream {
   }
 
   /** One WebSocket message (RFC 7395 section 3.1). */
-  document(text: string): void {
+  document(message: Uint8Array): void {
     try {
-      if (this.#negotiation === undefined) this.#readDocument(text);
-      else this.#wait(text);
+      if (this.#negotiation === undefined) this.#readDocument(message);
+      else this.#wait(message);
     } catch (error) {
       endForDefect(this, error);
     }
   }
 
   /** More than an element that is allowed before login need not wait: it is refused, and that costs nothing. */
-  #wait(input: Uint8Array | string): void {
+  #wait(input: Uint8Array): void {
     if (this.#closed) return;
     const waiting = this.#waiting;
     if (waiting !== undefined) {
@@ -135,7 +135,7 @@ export class XmppStream implements Carrier, BreakableStream {
     if (inputs === undefined || this.#closed) return;
     this.#link.resume();
     for (const input of inputs) {
-      if (typeof input === 'string') this.#readDocument(input);
+      if (this.#framing === 'websocket') this.#readDocument(input);
       else this.#read(input);
     }
   }
@@ -158,13 +158,13 @@ export class XmppStream implements Carrier, BreakableStream {
     this.#session?.afterInput();
   }
 
-  #readDocument(text: string): void {
+  #readDocument(message: Uint8Array): void {
     if (this.#closed) return;
-    this.host.tap?.(text);
-    if (this.#negotiation !== undefined && this.#isTooMuch(text.length)) return;
-    this.#session?.receivedBytes(text.length);
-    const limits = this.#session === undefined ? xmlLimitsBeforeLogin : xmlLimitsAfterLogin;
-    const el = parseXmlDocument(text, limits);
+    this.host.tap?.(message);
+    if (this.#negotiation !== undefined && this.#isTooMuch(message.length)) return;
+    this.#session?.receivedBytes(message.length);
+    const limits = this.#session === undefined ? xmlLimitsBeforeLogin : xmlLimitsOfSession;
+    const el = parseXmlDocument(message, limits);
     if ('condition' in el) {
       this.#fail(el.condition);
       return;
@@ -358,7 +358,7 @@ export class XmppStream implements Carrier, BreakableStream {
     this.#deadline = undefined;
     this.#negotiation = undefined;
     this.#place.admitted();
-    this.#decoder.setLimits(xmlLimitsAfterLogin);
+    this.#decoder.setLimits(xmlLimitsOfSession);
     const admitted = this.#admitted!;
     this.#admitted = undefined;
     if (resumed) return;

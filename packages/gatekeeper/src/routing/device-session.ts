@@ -1,6 +1,6 @@
 // One device's session: joins the session rules (stream), the mailbox and the carrier that moves elements just now.
 // Outlives a carrier while it may be resumed. Knows nothing of encodings, sockets or who may write to whom.
-import { type Element, ownElement } from '@drawbridge/wire/element';
+import { type Element, OversizedElement, ownElement } from '@drawbridge/wire/element';
 import { detachMessage, isLoud } from '@drawbridge/wire/envelope';
 import { NS_SM } from '@drawbridge/wire/namespaces';
 import type { StreamErrorCondition } from '@drawbridge/wire/stream-error';
@@ -10,7 +10,13 @@ import type { Device } from '../enlistment/account.ts';
 import type { Entry, LiveDevice, Wanted } from '../mailbox/device-mailbox.ts';
 import type { Mailboxes } from '../mailbox/mailbox.ts';
 import { type HeldMemory, sizeOfElement } from './held-memory.ts';
-import { acknowledgementCost, defaultShaperLimits, type ShaperLimits, StreamShaper } from './stream-shaper.ts';
+import {
+  acknowledgementCost,
+  defaultShaperLimits,
+  type KeptShapers,
+  type ShaperLimits,
+  type StreamShaper,
+} from './stream-shaper.ts';
 
 /** What moves elements to and from one device: an XML stream, a WebSocket, a compact connection. */
 export interface Carrier {
@@ -39,6 +45,8 @@ export type SessionLimits = {
   readonly answerWithinMs: number;
   /** And for this long, for one that has to be woken: its network may have gone without a word. */
   readonly lateAfterMs: number;
+  /** Stanzas of one session that may be larger than a stanza may be: each is answered, then the stream is closed. */
+  readonly maxOversized: number;
   /** Bytes of answers that a device has not acknowledged, beyond which IQs are refused; twice that, and it is closed. */
   readonly maxAnswerBytes: number;
   /** Faster streams are read more slowly. */
@@ -54,10 +62,14 @@ export const defaultSessionLimits: SessionLimits = {
   resumeSeconds: 300,
   answerWithinMs: 60_000,
   lateAfterMs: 15_000,
+  maxOversized: 16,
   maxAnswerBytes: 4 * 1024 * 1024,
   shaper: defaultShaperLimits,
   maxOpenRequests: 64,
 };
+
+/** Bytes of one stream in one turn of the event loop: with more to say, it is read again when others were. */
+const maxTurnBytes = 32 * 1024;
 
 /** What a session asks of its surroundings. */
 export type SessionHost = {
@@ -81,6 +93,7 @@ export type SessionHost = {
   /** Storage lags: the largest senders wait first. */
   readonly congested: boolean;
   readonly memory: HeldMemory;
+  readonly shapers: KeptShapers;
   pausedByCongestion(session: DeviceSession): void;
 };
 
@@ -101,10 +114,14 @@ export class DeviceSession implements LiveDevice {
   #delivering = false;
   #over = false;
   #resumeTimer: NodeJS.Timeout | undefined;
+  /** The device's, whatever became of its earlier sessions. */
   readonly #shaper: StreamShaper;
   #throttle: NodeJS.Timeout | undefined;
   #unacknowledgedBytes = 0;
   #answerBytes = 0;
+  #oversized = 0;
+  /** Read since the end of the last turn. */
+  #turnBytes = 0;
   #unsettledBytes = 0;
   /** Has owed an answer for longer than `lateAfterMs`. */
   #late = false;
@@ -129,7 +146,7 @@ export class DeviceSession implements LiveDevice {
     this.bareJid = `${account.interopId}@${host.domain}`;
     this.fullJid = `${this.bareJid}/${device.id}`;
     this.core = new ServerSession<Entry | number>(host.domain, this.fullJid);
-    this.#shaper = new StreamShaper(host.limits.shaper, host.monotonicMs());
+    this.#shaper = host.shapers.take(device.row, host.monotonicMs());
   }
 
   get domain(): string {
@@ -164,6 +181,7 @@ export class DeviceSession implements LiveDevice {
   /** Counts bytes that were read, of whatever kind. Call it before their elements are given. */
   receivedBytes(count: number): void {
     this.#shaper.takeBytes(count);
+    this.#turnBytes += count;
   }
 
   /** This sender's messages hold this number of bytes more, or fewer, until they are durable or acknowledged. */
@@ -181,6 +199,7 @@ export class DeviceSession implements LiveDevice {
   /** Takes the elements of one read, in order. Gives a condition when the peer broke the rules: close the stream. */
   receive(el: Element): StreamErrorCondition | undefined {
     this.#shaper.takeStanzas(el.ns === NS_SM ? acknowledgementCost : 1);
+    if (el instanceof OversizedElement && ++this.#oversized > this.#host.limits.maxOversized) return 'policy-violation';
     const received = this.core.receive(el, this.#host.monotonicMs());
     switch (received.kind) {
       case 'stanza':
@@ -230,7 +249,8 @@ export class DeviceSession implements LiveDevice {
     if (this.#shaper.overdrawn && this.#throttle === undefined) this.#slowDown();
     const lags = this.#host.congested && this.#host.memory.isLargeSender(this.#unsettledBytes);
     if (lags) this.#host.pausedByCongestion(this);
-    if (lags || this.#throttle !== undefined || carrier.congested || this.held.length > 0) carrier.pause();
+    const waits = lags || this.#throttle !== undefined || carrier.congested || this.held.length > 0;
+    if (waits || this.#turnBytes >= maxTurnBytes) carrier.pause();
     else carrier.resume();
   }
 
@@ -280,12 +300,20 @@ export class DeviceSession implements LiveDevice {
   flush(): void {
     const carrier = this.#carrier;
     if (carrier === undefined) return;
+    this.#endTurn();
     if (this.#delivering && this.core.ask(this.#host.monotonicMs()) !== undefined) this.#host.flushLater(this);
     const elements = this.core.outgoing;
     if (elements.length === 0) return;
     this.core.outgoing = [];
     carrier.write(elements);
     if (carrier.congested) carrier.pause();
+  }
+
+  /** Others have had their turn: what this stream has more to say is read again. */
+  #endTurn(): void {
+    const wasFull = this.#turnBytes >= maxTurnBytes;
+    this.#turnBytes = 0;
+    if (wasFull) this.#readOrWait();
   }
 
   /** The carrier can take more. */
@@ -347,6 +375,7 @@ export class DeviceSession implements LiveDevice {
     // After `conflict` the device's new stream gets its mail; a lost carrier has asked already.
     if (this.#carrier !== undefined && condition !== 'conflict') this.#wakeForMail();
     this.#over = true;
+    this.#host.shapers.keep(this.device.row, this.#shaper, this.#host.monotonicMs());
     this.#host.memory.addOutstanding(-this.#unacknowledgedBytes - this.#answerBytes);
     clearTimeout(this.#resumeTimer);
     this.releaseCarrier(condition, application);

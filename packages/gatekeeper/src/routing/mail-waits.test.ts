@@ -10,6 +10,7 @@ import { defaultMailboxLimits } from '../mailbox/mailbox-limits.ts';
 import { createStanzaCodec } from '../mailbox/stanza-codec.ts';
 import { MemoryMailboxStore } from '../testing/memory-mailbox.ts';
 import { HeldMemory } from './held-memory.ts';
+import { KeptShapers } from './stream-shaper.ts';
 import { type Carrier, defaultSessionLimits, DeviceSession, type SessionHost } from './device-session.ts';
 
 const domain = 'citadel.example';
@@ -46,6 +47,7 @@ async function scene() {
     ended: () => {},
     congested: false,
     memory: new HeldMemory(1_000_000),
+    shapers: new KeptShapers(defaultSessionLimits.shaper),
     pausedByCongestion: () => {},
   };
   const carrier: Carrier = {

@@ -13,6 +13,7 @@ import { StoreError } from '../storage/store-error.ts';
 import { MemoryMailboxStore } from '../testing/memory-mailbox.ts';
 import { type Carrier, defaultSessionLimits, DeviceSession } from './device-session.ts';
 import { HeldMemory } from './held-memory.ts';
+import { KeptShapers } from './stream-shaper.ts';
 import { type IqHandler, iqKey } from './iq.ts';
 import { Router } from './router.ts';
 
@@ -91,6 +92,7 @@ function scene(cached?: Account) {
     ended: () => {},
     congested: false,
     memory: new HeldMemory(1_000_000),
+    shapers: new KeptShapers(defaultSessionLimits.shaper),
     pausedByCongestion: () => {},
   };
   const carrier: Carrier = {

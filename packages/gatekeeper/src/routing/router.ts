@@ -1,6 +1,6 @@
 // Where each stanza of a device goes: through the gate into mailboxes, to an IQ handler, or back with an error.
 // Knows nothing of encodings, sockets or storage. Source: docs/protocol/06-stanzas.md; RFC 6120 section 10, RFC 6121 section 8.
-import { attribute, type Element, element } from '@drawbridge/wire/element';
+import { attribute, type Element, element, OversizedElement } from '@drawbridge/wire/element';
 import {
   type Ciphertext,
   deviceListError,
@@ -12,6 +12,7 @@ import {
   placedNotice,
 } from '@drawbridge/wire/envelope';
 import { parseJid } from '@drawbridge/wire/jid';
+import { xmlLimitsOfSession } from '@drawbridge/wire/limits';
 import {
   NS_CLIENT,
   NS_DISCO_INFO,
@@ -81,6 +82,10 @@ const notAdmitted = stanzaErrorElement('policy-violation', {
   type: 'modify',
   application: element('suite-not-admitted', NS_ERRORS),
 });
+const tooLarge = stanzaErrorElement('policy-violation', {
+  type: 'modify',
+  application: element('too-large', NS_ERRORS, { max: String(xmlLimitsOfSession.elementBytes) }),
+});
 const wrongFromDevice = stanzaErrorElement('policy-violation', { type: 'modify' });
 
 /** The sender's side of one message: answered when every device has it. Holds no tree: many wait at once. */
@@ -136,6 +141,11 @@ export class Router {
   /** Routes at once when the accounts are in memory; else holds this stanza, and what follows it, until they are read. */
   route(session: DeviceSession, el: Element, sequence: number): void {
     const { held } = session;
+    if (el instanceof OversizedElement) {
+      this.#refuse(session, el, tooLarge);
+      session.resolve(sequence);
+      return;
+    }
     if (held.length === 0 && this.#route(session, el, sequence, undefined)) return;
     if (held.length >= maxHeldStanzas) {
       this.#answer(session, el, tooManyRequests);

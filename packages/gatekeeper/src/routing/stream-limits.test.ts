@@ -7,7 +7,7 @@ import { compactContext } from '@drawbridge/wire/compact-value';
 import { CompactWriter } from '@drawbridge/wire/compact-encoder';
 import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import { HeldMemory, sizeOfElement } from './held-memory.ts';
-import { acknowledgementCost, defaultShaperLimits, StreamShaper } from './stream-shaper.ts';
+import { acknowledgementCost, defaultShaperLimits, KeptShapers, StreamShaper } from './stream-shaper.ts';
 
 test('a stream above its rate waits in proportion, in stanzas and in bytes; a slow one never', () => {
   const limits = { stanzaBurst: 10, stanzasPerSecond: 100, byteBurst: 1_000, bytesPerSecond: 10_000 };
@@ -51,6 +51,28 @@ test('33,000 cheap IQs a second end in 100 a second; acknowledgements cost a ten
   const blank = new StreamShaper(defaultShaperLimits, 0);
   blank.takeBytes(64 * 1024 * 1024);
   assert.ok(blank.waitMs(0) >= 8_000);
+});
+
+test('who comes again finds the bucket that it left; a full one is not kept', () => {
+  const limits = { stanzaBurst: 10, stanzasPerSecond: 10, byteBurst: 1_000, bytesPerSecond: 1_000 };
+  const kept = new KeptShapers(limits);
+  const first = kept.take(7, 0);
+  first.takeStanzas(20);
+  kept.keep(7, first, 0);
+  assert.equal(kept.take(8, 0).overdrawn, false, "another device's is its own");
+  const again = kept.take(7, 500);
+  assert.equal(again.waitMs(500), 501);
+  assert.equal(kept.take(7, 500).overdrawn, false, 'it is taken once');
+  kept.keep(7, again, 3_000);
+  const later = kept.take(7, 3_000);
+  assert.notEqual(later, again, 'full again: like new');
+  for (let device = 0; device <= 10_000; device++) {
+    const shaper = kept.take(device, 3_000);
+    shaper.takeStanzas(1_000);
+    kept.keep(device, shaper, 3_000);
+  }
+  assert.equal(kept.take(0, 3_000).overdrawn, false, 'the one that went longest ago is forgotten');
+  assert.equal(kept.take(1, 3_000).overdrawn, true);
 });
 
 test('the largest unsettled senders wait first; those with little go on', () => {

@@ -49,6 +49,13 @@ export class StreamShaper {
     this.#bytes -= count;
   }
 
+  /** Like new: whoever forgets it changes nothing. */
+  isFull(nowMs: number): boolean {
+    const { stanzaBurst, byteBurst } = this.#limits;
+    this.#fill(nowMs);
+    return this.#stanzas >= stanzaBurst && this.#bytes >= byteBurst;
+  }
+
   /** A bucket is overdrawn: ask `waitMs`. */
   get overdrawn(): boolean {
     return this.#stanzas < 0 || this.#bytes < 0;
@@ -56,12 +63,47 @@ export class StreamShaper {
 
   /** How long the stream must not be read until both buckets are full enough, in whole milliseconds; 0: not at all. */
   waitMs(nowMs: number): number {
+    const { stanzasPerSecond, bytesPerSecond } = this.#limits;
+    this.#fill(nowMs);
+    if (!this.overdrawn) return 0;
+    return Math.ceil(Math.max(-this.#stanzas / stanzasPerSecond, -this.#bytes / bytesPerSecond) * 1_000) + 1;
+  }
+
+  #fill(nowMs: number): void {
     const { stanzaBurst, stanzasPerSecond, byteBurst, bytesPerSecond } = this.#limits;
     const seconds = Math.max(0, nowMs - this.#filledAtMs) / 1_000;
     this.#filledAtMs = nowMs;
     this.#stanzas = Math.min(stanzaBurst, this.#stanzas + seconds * stanzasPerSecond);
     this.#bytes = Math.min(byteBurst, this.#bytes + seconds * bytesPerSecond);
-    if (!this.overdrawn) return 0;
-    return Math.ceil(Math.max(-this.#stanzas / stanzasPerSecond, -this.#bytes / bytesPerSecond) * 1_000) + 1;
+  }
+}
+
+/** Devices that are gone and whose buckets are remembered; the one that went longest ago is forgotten for another. */
+const maxKept = 10_000;
+
+/** The buckets of devices that have gone: who comes again finds its own as it left it, not a full one. */
+export class KeptShapers {
+  readonly #limits: ShaperLimits;
+  readonly #byDevice = new Map<number, StreamShaper>();
+
+  constructor(limits: ShaperLimits) {
+    this.#limits = limits;
+  }
+
+  /** For this device's session, which has it alone. */
+  take(device: number, nowMs: number): StreamShaper {
+    const kept = this.#byDevice.get(device);
+    this.#byDevice.delete(device);
+    return kept ?? new StreamShaper(this.#limits, nowMs);
+  }
+
+  /** Its session is over. */
+  keep(device: number, shaper: StreamShaper, nowMs: number): void {
+    if (shaper.isFull(nowMs)) return;
+    this.#byDevice.set(device, shaper);
+    for (const oldest of this.#byDevice.keys()) {
+      if (this.#byDevice.size <= maxKept) return;
+      this.#byDevice.delete(oldest);
+    }
   }
 }
