@@ -20,6 +20,7 @@ import { expectProxyHeaders } from './listeners/proxy-front.ts';
 import { createTcpListener } from './listeners/tcp.ts';
 import { attachWebSocket, upgradeNeeded, type WebSocketServices } from './listeners/websocket.ts';
 import { createMetrics } from './metrics.ts';
+import { StartError } from './start-error.ts';
 import type { Stores } from './storage/stores.ts';
 import type { TlsMaterial } from './tls/certificate.ts';
 import type { LiveCertificate } from './tls/live-certificate.ts';
@@ -270,14 +271,14 @@ async function listenOn(server: Server, at: { host: string; port: number }, name
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const where = `${at.host}:${at.port} (listeners.${name})`;
-      if (error.code === 'EADDRINUSE')
-        reject(new Error(`${where} is in use: stop what uses it or choose another port`));
+      const refused = (message: string): StartError => new StartError('port-unusable', message);
+      if (error.code === 'EADDRINUSE') reject(refused(`${where} is in use: stop what uses it or choose another port`));
       else if (error.code === 'EACCES')
-        reject(new Error(`${where} needs rights this user lacks: choose a port above 1023`));
+        reject(refused(`${where} needs rights this user lacks: choose a port above 1023`));
       else if (error.code === 'EADDRNOTAVAIL')
-        reject(new Error(`${where} is an address that this machine does not have: name another host`));
-      else if (error.code === 'ENOTFOUND') reject(new Error(`${where} is a name that is not found: name an address`));
-      else reject(new Error(`can't listen on ${where}: ${error.message}`));
+        reject(refused(`${where} is an address that this machine does not have: name another host`));
+      else if (error.code === 'ENOTFOUND') reject(refused(`${where} is a name that is not found: name an address`));
+      else reject(refused(`can't listen on ${where}: ${error.message}`));
     });
     server.listen({ port: at.port, host: at.host, backlog }, resolve);
   });

@@ -28,6 +28,7 @@ import { createStanzaCodec } from './mailbox/stanza-codec.ts';
 import { drain } from './operations/drain.ts';
 import { createBoundedLog } from './operations/bounded-log.ts';
 import { reload, type ReloadResult } from './operations/reload.ts';
+import { StartError } from './start-error.ts';
 import { sqliteStores } from './storage/sqlite/sqlite-stores.ts';
 import { openSqliteStore } from './storage/sqlite/store.ts';
 import type { Stores } from './storage/stores.ts';
@@ -68,7 +69,10 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
   const { log } = boundedLog;
   const development = options.development ?? {};
   if (config.mode !== 'development' && Object.values(development).some(Boolean)) {
-    throw new Error('plaintext ports and key logs need "mode": "development" in the configuration');
+    throw new StartError(
+      'development-only',
+      'plaintext ports and key logs need "mode": "development" in the configuration',
+    );
   }
   const closers: (() => Promise<void> | void)[] = [() => boundedLog.close()];
   const closeAll = async (): Promise<void> => {
@@ -210,7 +214,7 @@ function openCertificate(config: Config, log: ControlLog): LiveCertificate | und
       else log('error', 'certificate-refused', { code: event.code, next: event.message });
     },
   });
-  if (typeof certificate === 'string') throw new Error(certificate);
+  if (typeof certificate === 'string') throw new StartError('certificate-unusable', certificate);
   return certificate;
 }
 

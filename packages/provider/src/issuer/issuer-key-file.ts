@@ -7,6 +7,15 @@ import { exportSigningKey, importSigningKey } from '@drawbridge/identity/jwk';
 import { isJsonObject, parseStrictJson } from '@drawbridge/identity/strict-json';
 import type { IssuerKeyStore, ScheduledKey } from './issuer.ts';
 
+/** The file needs a person; the message says what to do. */
+export class IssuerKeyFileError extends Error {
+  readonly code: 'key-file-open' | 'key-file-damaged';
+  constructor(code: IssuerKeyFileError['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
 /** `load` rejects on a damaged file and on one that others may read: both need a person, not a new key. */
 export function issuerKeyFile(path: string): IssuerKeyStore {
   return {
@@ -14,7 +23,10 @@ export function issuerKeyFile(path: string): IssuerKeyStore {
       let bytes: Buffer;
       try {
         if (((await stat(path)).mode & 0o077) !== 0) {
-          throw new Error('The signing key file may be read by others: chmod 600 it, or remove it to start again.');
+          throw new IssuerKeyFileError(
+            'key-file-open',
+            'The signing key file may be read by others: chmod 600 it, or remove it to start again.',
+          );
         }
         bytes = await readFile(path);
       } catch (error) {
@@ -63,12 +75,19 @@ export function issuerKeyMemory(): IssuerKeyStore {
 function readKeys(bytes: Uint8Array): ScheduledKey[] {
   const parsed = parseStrictJson(bytes);
   const list = parsed.kind === 'parsed' && parsed.value['version'] === 1 ? parsed.value['keys'] : undefined;
-  if (!Array.isArray(list)) throw new Error('The signing key file is damaged.');
+  if (!Array.isArray(list))
+    throw new IssuerKeyFileError(
+      'key-file-damaged',
+      'The signing key file is damaged: restore it from a backup, or remove it to start again.',
+    );
   return list.map((entry: unknown) => {
     const imported = isJsonObject(entry) ? importSigningKey(entry['jwk']) : undefined;
     const signsFromMs = isJsonObject(entry) ? entry['signsFromMs'] : undefined;
     if (imported?.kind !== 'imported' || typeof signsFromMs !== 'number') {
-      throw new Error('The signing key file is damaged.');
+      throw new IssuerKeyFileError(
+        'key-file-damaged',
+        'The signing key file is damaged: restore it from a backup, or remove it to start again.',
+      );
     }
     return { key: imported.key, signsFromMs };
   });

@@ -118,7 +118,7 @@ test('the key file: comes back, is its owner’s alone, and is refused when dama
     assert.equal((await open()).signingKey().kid, kid);
     assert.equal((await stat(path)).mode & 0o777, 0o600);
     await chmod(path, 0o640);
-    await assert.rejects(open(), /chmod 600/);
+    await assert.rejects(open(), { code: 'key-file-open', message: /chmod 600/ });
     await chmod(path, 0o600);
     const good = await readFile(path, 'utf8');
     for (const bad of [
@@ -129,7 +129,7 @@ test('the key file: comes back, is its owner’s alone, and is refused when dama
       good.replace('"d":"', '"d":"A'),
     ]) {
       await writeFile(path, bad);
-      await assert.rejects(open(), /damaged/);
+      await assert.rejects(open(), { code: 'key-file-damaged' });
     }
   } finally {
     await rm(folder, { recursive: true });

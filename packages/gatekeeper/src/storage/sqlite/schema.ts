@@ -1,6 +1,7 @@
 // The tables, and the steps from older versions of them.
 // Knows nothing of the rules by which rows change.
 import type { DatabaseSync } from 'node:sqlite';
+import { StartError } from '../../start-error.ts';
 
 /** Each step runs once, in order, in a transaction; `user_version` counts them. Never edit a released step: add one. */
 const steps: readonly string[] = [
@@ -201,7 +202,8 @@ export const schemaVersion = steps.length;
 export function migrate(db: DatabaseSync): void {
   const { user_version: version } = db.prepare('PRAGMA user_version').get() as { user_version: number };
   if (version > steps.length) {
-    throw new Error(
+    throw new StartError(
+      'data-too-new',
       `the data folder was written by a newer version (${version}); this one knows up to ${steps.length}`,
     );
   }
