@@ -77,6 +77,9 @@ function shownBody(message: MessageRecord): string {
     case 'expired':
     case 'hidden':
       return '[deleted]';
+    default:
+      // Every kind that is shown has words.
+      return text;
   }
 }
 
