@@ -67,7 +67,7 @@ test('a client follows the backup key, while it runs and when it starts, and is 
   await online(anna);
   assert.deepEqual(transportsUsed(), { compact: true, websocket: true });
   assert.deepEqual([anna.me!.signingKey, warnings(anna)], [backupKey, []]);
-  // Whoever starts now has the pin of before, and is led on before it connects.
+  // Whoever starts now has the earlier pin, and is led on before it connects.
   const again = await open('bob-follows');
   assert.equal(again.me!.signingKey, signingKey);
   await again.connect();

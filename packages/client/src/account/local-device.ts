@@ -190,7 +190,7 @@ export class LocalDevice {
       writeSetting(tx, 'link', undefined);
       writeSetting(tx, 'manifest-due', taken?.isAlone === true ? 'alone' : 'admitted');
     });
-    // In the same turn: nothing of the keys of before is written after them.
+    // In the same turn: nothing of the earlier keys is written after them.
     this.#enlisted?.suite.end();
     const suite = await this.#begin(account);
     suiteValue(await suite.confirmPublished(publication, this.commit));

@@ -56,7 +56,7 @@ export async function beginRenewal(
 
 /**
  * Has the keys admitted that were kept aside, and puts them in force. A failure leaves them aside for the next time. Nothing
- * of this device may be at work meanwhile: streams, outbox and inbox have the keys of before.
+ * of this device may be at work meanwhile: streams, outbox and inbox have the earlier keys.
  */
 export async function finishRenewal(device: LocalDevice): Promise<DevicesChange> {
   const text = device.transaction(tx => readSetting(tx, 'renewal'));
@@ -90,7 +90,7 @@ export async function finishRenewal(device: LocalDevice): Promise<DevicesChange>
   return change;
 }
 
-/** Everything that rests on the identity of before goes, or is done again; what others have said stays readable. */
+/** Everything that rests on the earlier identity goes, or is done again; what others have said stays readable. */
 function replaceKeys(tx: Transaction, { interopId }: AccountRecord, formerIdentityKey: Uint8Array): void {
   // Sessions with one's own other devices, and what the SDK knows of those.
   tx.deleteScope('session', interopId);

@@ -74,7 +74,7 @@ export class Lifecycle {
   /** See `Client.connect`. */
   async connect(timeoutMs: number): Promise<void> {
     this.#settings.device.enlisted();
-    // Begun by this process or by one before: nothing is said under the keys of before.
+    // Begun by this process or by an earlier one: nothing is said under the earlier keys.
     if (isRenewalDue(this.#settings.device)) await this.renewIdentity();
     const kind = this.#messenger?.status.kind;
     if (kind === undefined || kind === 'idle' || kind === 'stopped') await this.#start();
@@ -100,7 +100,7 @@ export class Lifecycle {
   async #renew(): Promise<void> {
     await this.disconnect();
     const change = await finishRenewal(this.#settings.device);
-    // Whoever asked meanwhile has made one that has the keys of before.
+    // Whoever asked meanwhile has made one that has the earlier keys.
     await this.disconnect();
     this.emit({ kind: 'devices', change });
   }

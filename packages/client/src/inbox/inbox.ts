@@ -318,7 +318,7 @@ export class Inbox {
     return recorded.ok;
   }
 
-  /** What is no message of this protocol: in the chat with whom it names, when there is one, otherwise in a notice. */
+  /** What is not a message of this protocol: in the chat with whom it names, when there is one, otherwise in a notice. */
   #unparsed(el: Element | undefined, detail: string, resolve: () => void): void {
     const { store, domain } = this.#context;
     this.#problem(new ClientError('protocol-error', { detail }));

@@ -162,7 +162,7 @@ const onMessage =
 
 const poisons: readonly Poison[] = [
   {
-    name: 'bytes that are no message of the suite',
+    name: 'bytes that are not a message of the suite',
     becomes: 'lost',
     stanzas: async desk => [withCiphertext(await said(desk, 'x'), each => ({ ...each, children: [randomBytes(200)] }))],
   },

@@ -178,7 +178,7 @@ export function writeSaidNumber(tx: Transaction, to: string, number: number): vo
   putJson(tx, 'setting', `said ${to}`, number);
 }
 
-/** Numbers that were given to contents for somebody which failed, and that nobody was told of yet. */
+/** Numbers that were given to contents for somebody which failed, and that nobody has heard of yet. */
 export function readUnsaid(tx: Transaction, to: string): readonly number[] {
   return getJson<number[]>(tx, 'setting', `unsaid ${to}`) ?? [];
 }

@@ -54,6 +54,6 @@ export type ExportedMail = {
 export interface PersonRecords {
   view(interopId: string): Promise<PersonView | undefined>;
   export(interopId: string): Promise<PersonExport | undefined>;
-  /** Mail that waits for a device (a row) after `afterSeq`, in order, at most so many and, beyond the first, so many bytes. */
+  /** Mail that waits for a device (a row) after `afterSeq`, in order, within a limit of number and, beyond the first, of bytes. */
   mail(device: number, afterSeq: number, maxCount: number, maxBytes: number): Promise<readonly ExportedMail[]>;
 }

@@ -1,5 +1,5 @@
 // Mailboxes whose device is gone: out of reach and out of the counts at once, off the disk in pieces. Runs in the workers.
-// Knows nothing of who is told of it.
+// Knows nothing of who hears of it.
 import type { DatabaseSync } from 'node:sqlite';
 import type { OrphanedMail, OrphanedPerson, StoredEntry } from '../../mailbox/mailbox-store.ts';
 import { isDamage, type Parts } from './damage.ts';
