@@ -10,6 +10,7 @@ import type { Clock } from '../clock.ts';
 import { ClientError } from '../errors.ts';
 import type { MessageRecord } from '../history/message-log.ts';
 import type { DevicesChange, DevicesEvent } from '../notices/notice-change.ts';
+import { forgetDevices } from '../history/hearing.ts';
 import { addNotice } from '../notices/notice-records.ts';
 import { readContact } from '../store/records.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
@@ -225,6 +226,7 @@ export class DeviceLists {
       if (known === undefined) return { value: judgement, changes };
       const { added, removed } = changedDevices(known, holds);
       if (added.length + removed.length === 0) return { value: judgement, changes };
+      forgetDevices(tx, this.#context.suite.local.interopId, person, removed);
       return {
         value: judgement,
         changes: [

@@ -123,6 +123,18 @@ test('an address of another gatekeeper does not pass as found', async () => {
   assert.equal(await lookUp(answers(here), 'skylark.example', 'anna', 'citadel.example'), jid);
 });
 
+test('a name that no provider may give is no name', async () => {
+  const named = (provider: string, identifier: string) =>
+    identify(answers(element('identify', NS_DIRECTORY, { provider, number: '1', identifier })), jid);
+  assert.equal((await named('skylark.example', 'Дарья')).identifier, 'Дарья');
+  for (const identifier of ['an\u200bna', 'anna\u202e', 'anna\ufdd0', ' anna', 'anna\n', '', 'a'.repeat(129)]) {
+    await assert.rejects(named('skylark.example', identifier), { code: 'protocol-error' }, JSON.stringify(identifier));
+  }
+  for (const provider of ['', 'skylark.exa\u200bmple', 'sky lark']) {
+    await assert.rejects(named(provider, 'anna'), { code: 'protocol-error' });
+  }
+});
+
 test('any answer gives a value or a protocol error', async () => {
   const name = fc.constantFrom(
     'bundle',

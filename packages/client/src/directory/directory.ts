@@ -2,6 +2,7 @@
 // Knows nothing of sessions, messages or stores.
 // Source: docs/protocol/06-stanzas.md sections 6.2-6.4; 11-media.md section 11.6.
 import type { KeyPublication, RemoteBundle } from '@drawbridge/e2ee/suite';
+import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import { attribute, type Child, childElement, childElements, type Element, element } from '@drawbridge/wire/element';
 import type { SignedManifest } from '@drawbridge/wire/device-manifest';
 import { isInteropId, parseDeviceId, parseJid, parseRegistrationId } from '@drawbridge/wire/jid';
@@ -24,6 +25,11 @@ export type KeyCounts = { readonly prekeys: number; readonly kemPrekeys: number 
 /** Longest base64 text of a key or signature: the KEM public key of 1,569 bytes. */
 const maxKeyText = 2_096;
 const maxPrekeyId = 0xff_ffff;
+
+/** Visible ASCII: providers are called by their DNS names. */
+function isProviderName(name: string): boolean {
+  return /^[\x21-\x7e]{1,253}$/.test(name);
+}
 
 function malformed(): ClientError {
   return new ClientError('protocol-error', { detail: 'an answer of the directory is malformed' });
@@ -161,7 +167,8 @@ export async function identify(request: Request, bareJid: string): Promise<Perso
   const identifier = answer === undefined ? undefined : attribute(answer, 'identifier');
   const providerNumber = answer === undefined ? undefined : readNumber(attribute(answer, 'number'), 65_535);
   if (provider === undefined || identifier === undefined || providerNumber === undefined) throw malformed();
-  if (provider.length > 253 || identifier.length > 256) throw malformed();
+  // What no provider may give nobody is shown: a name that hides something would pass for another.
+  if (!isProviderName(provider) || !isUserIdentifier(identifier)) throw malformed();
   return { provider, providerNumber, identifier };
 }
 

@@ -2,10 +2,12 @@
 // Knows nothing of contents, or of how somebody is told.
 // Source: docs/protocol/09-content.md sections 9.9 and 9.11.
 import type { DeviceAddress } from '@drawbridge/e2ee/suite';
-import { readChat, writeChat } from '../store/records.ts';
-import type { Transaction } from '../store/store.ts';
+import type { InteropId } from '@drawbridge/wire/jid';
+import { listChats, readChat, writeChat } from '../store/records.ts';
+import { MAX_LIST, type Transaction } from '../store/store.ts';
+import { defaultsKey } from './chat-state.ts';
 import { countMissing, hear } from './gaps.ts';
-import type { ChatId } from './message-names.ts';
+import { type ChatId, chatWith } from './message-names.ts';
 
 /** How much of a fingerprint tells a device from one with its number under another identity key. */
 const identityCharacters = 16;
@@ -51,6 +53,31 @@ export function forgetMissing(tx: Transaction, chat: ChatId): boolean {
   const heard = Object.entries(record.heard ?? {}).map(([device, { next }]) => [device, { next, missing: [] }]);
   writeChat(tx, { ...record, heard: Object.fromEntries(heard) as NonNullable<typeof record.heard> });
   return true;
+}
+
+/** Devices that their person has removed say nothing more: one that gets their number later counts from 1. */
+export function forgetDevices(tx: Transaction, own: InteropId, person: InteropId, removed: readonly number[]): void {
+  if (removed.length === 0) return;
+  const chats = person === own ? allChatNames(tx) : [chatWith(person)];
+  for (const chat of chats) {
+    const record = readChat(tx, chat);
+    const left = Object.entries(record.heard ?? {}).filter(
+      ([device]) => !removed.some(id => device.startsWith(`${person}/${id} `)),
+    );
+    if (left.length < Object.keys(record.heard ?? {}).length) {
+      writeChat(tx, { ...record, heard: Object.fromEntries(left) });
+    }
+  }
+}
+
+function allChatNames(tx: Transaction): ChatId[] {
+  const names: ChatId[] = [];
+  for (let after = 0; ; ) {
+    const rows = listChats(tx, { after, limit: MAX_LIST });
+    if (rows.length === 0) return names;
+    for (const row of rows) if (row.chat.chat !== defaultsKey) names.push(row.chat.chat);
+    after = rows.at(-1)!.sequence;
+  }
 }
 
 function keepPlaces(tx: Transaction, count: number): number {
