@@ -1,6 +1,7 @@
 // A provider of one's own beside the sandbox and in a new gatekeeper's configuration: people of it are really reached.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { parseConfig } from '@drawbridge/gatekeeper/config';
 import { type Client, ClientError, openClient } from '@drawbridge/client';
 import { createDevelopmentAuthority } from '@drawbridge/identity/development-certificates';
-import { createProvider } from '@drawbridge/provider/provider';
+import { createProvider, type Provider } from '@drawbridge/provider/provider';
 import { CommandError } from './command-error.ts';
 import { freePorts, loopbackAddresses } from './dev-config.ts';
 import { type OwnProviderFlags, readOwnProvider } from './own-provider.ts';
@@ -84,6 +85,44 @@ test('init --development registers the provider, with its authority; production 
   assert.equal(existsSync(production), false);
 });
 
+/** A service with a login of its own: its app has no password, and gets proofs and a session from the service. */
+async function sendFileByOwnLogin(at: {
+  readonly provider: Provider;
+  readonly bob: Client;
+  readonly closers: (() => Promise<unknown>)[];
+  readonly gatekeeper: string;
+  readonly ca: string;
+}): Promise<void> {
+  const { provider, bob, gatekeeper, ca } = at;
+  await provider.directory.register?.('dora', randomBytes(16).toString('hex'));
+  const dora = await openClient({
+    ...{ folder: join(folder, 'people', 'dora'), key: new Uint8Array(32).fill(7), gatekeeper, ca },
+    proofSource: async request => {
+      const issue = await provider.issueProof('dora', request);
+      assert.ok(issue.kind === 'issued');
+      return issue.proof;
+    },
+    mediaSession: async () => {
+      const begun = await provider.beginSession('dora');
+      assert.ok(begun.kind === 'begun' && begun.mediaUrl !== undefined);
+      return { session: begun.session, mediaUrl: begun.mediaUrl };
+    },
+  });
+  at.closers.push(() => dora.close());
+  await enlist(dora);
+  await dora.connect();
+  const bytes = randomBytes(200_000);
+  const [sent, saved] = [join(folder, 'sent.bin'), join(folder, 'saved.bin')];
+  writeFileSync(sent, bytes);
+  const { id } = await dora.files.send({ provider: 'localhost', identifier: 'bob' }, { path: sent });
+  for await (const message of bob.messages()) {
+    if (message.id !== id) continue;
+    await bob.files.save(message, 0, saved);
+    break;
+  }
+  assert.ok(readFileSync(saved).equals(bytes));
+}
+
 test('people of an own provider and of the sandbox write to each other, and the sleeping one is woken', async t => {
   const closers: (() => Promise<unknown>)[] = [];
   t.after(async () => {
@@ -128,6 +167,7 @@ test('people of an own provider and of the sandbox write to each other, and the 
   await bob.account.optIn('provider.localhost');
   await anna.send({ provider: 'localhost', identifier: 'bob' }, { text: 'hello' });
   assert.equal(await hear(bob), 'hello');
+  await sendFileByOwnLogin({ provider, bob, closers, gatekeeper, ca: bundle });
   const chloe = await person('chloe', `https://localhost:${ports.sandbox}/skylark`);
   await chloe.send({ provider: 'provider.localhost', identifier: 'anna' }, { text: 'over there' });
   assert.equal(await hear(anna), 'over there');

@@ -2,6 +2,7 @@
 // Knows nothing of messages: they never pass through here.
 // Source: docs/protocol/02 and 03 (Provider HTTP).
 
+import { accessSync, constants } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -25,7 +26,7 @@ import { issuerKeyFile, issuerKeyMemory } from './issuer/issuer-key-file.ts';
 import { createProofIssuer, type ProofIssue, type WantedProof } from './issuer/proofs.ts';
 import { createMediaOrigin, type MediaOrigin } from './media-origin/media-origin.ts';
 import { providerLimits } from './provider-limits.ts';
-import { checkProviderOptions, type ProviderOptions } from './provider-options.ts';
+import { checkProviderOptions, type ProviderOptions, ProviderOptionsError } from './provider-options.ts';
 import type { LiveDatabase } from './storage/database-writer.ts';
 import { lockDataFolder } from './storage/folder-lock.ts';
 import {
@@ -118,13 +119,32 @@ type Parts = {
 export async function createProvider(options: ProviderOptions): Promise<Provider> {
   checkProviderOptions(options);
   const inMemory = options.dataFolder === ':memory:';
-  if (!inMemory) makeFolder(options.dataFolder);
+  if (!inMemory) useFolder('dataFolder', options.dataFolder);
+  if (options.media?.folder !== undefined) useFolder('media.folder', options.media.folder);
   const unlock = inMemory ? () => {} : lockDataFolder(options.dataFolder);
   try {
-    return await assemble(await openParts(options), unlock);
+    const parts = await openParts(options);
+    try {
+      return await assemble(parts, unlock);
+    } catch (error) {
+      await parts.database.close();
+      throw error;
+    }
   } catch (error) {
     unlock();
     throw error;
+  }
+}
+
+/** Makes the folder that an option names, or says by that name why it can't be used. */
+function useFolder(option: string, path: string): void {
+  try {
+    makeFolder(path);
+    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'failed';
+    const what = code === 'EEXIST' || code === 'ENOTDIR' ? 'is a file, or below one' : `can't be used (${code})`;
+    throw new ProviderOptionsError(option, `${path} ${what}: name a folder that this user may read and write`);
   }
 }
 
@@ -165,10 +185,11 @@ async function assemble(parts: Parts, unlock: () => void): Promise<Provider> {
     directory,
     nowMs: parts.nowMs,
   });
-  const pushes = openPushes(parts);
   const egress = createEgress(options.egress);
-  const routes = await createRoutes(routeContext(parts, keySet, issueProof, openWakeUps(parts, egress.fetch, pushes)));
   const media = openMedia(parts);
+  // After all that an option may make fail: from here on people are woken.
+  const pushes = openPushes(parts);
+  const routes = await createRoutes(routeContext(parts, keySet, issueProof, openWakeUps(parts, egress.fetch, pushes)));
   void media?.collectGarbage();
   const servers = createServers(handlerOf(media, routes));
   const housekeeping = startHousekeeping(parts, media);

@@ -4,6 +4,9 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
+/** SQLITE_BUSY. */
+const busy = 5;
+
 export class FolderInUseError extends Error {
   readonly code = 'folder-in-use';
 }
@@ -17,8 +20,10 @@ export function lockDataFolder(folder: string): () => void {
   try {
     // In memory: the journal of an ended process is nothing to recover.
     lock.exec('PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
-  } catch {
+  } catch (error) {
     lock.close();
+    const isHeld = error instanceof Error && 'errcode' in error && error.errcode === busy;
+    if (!isHeld) throw error;
     throw new FolderInUseError(`Another provider is using ${folder}: stop it, or give this one another dataFolder.`);
   }
   return () => lock.close();
