@@ -16,15 +16,21 @@ after(async () => {
 
 test('readiness goes off while streams go on; then they end in order, and the exit code is 0', async () => {
   home = await makeGatekeeperFolder();
-  home.write({ drain: { noticeSeconds: 2, spreadSeconds: 1, deadlineSeconds: 20 } });
+  home.write({
+    drain: { noticeSeconds: 2, spreadSeconds: 1, deadlineSeconds: 20 },
+    listeners: { ...(home.config['listeners'] as object), health: { host: '127.0.0.1', port: home.ports.health } },
+  });
   gatekeeper = await home.start();
   const client = await home.person('anna');
   anna = client;
   await client.connect();
   gatekeeper.signal('SIGTERM');
   await gatekeeper.line('drain-not-ready');
-  const answer = await fetch(`http://127.0.0.1:${home.ports.admin}/readyz`);
-  assert.equal(answer.status, 503);
+  const status = async (port: number, path: string): Promise<number> =>
+    (await fetch(`http://127.0.0.1:${port}${path}`)).status;
+  for (const port of [home.ports.admin, home.ports.health]) {
+    assert.deepEqual([await status(port, '/readyz'), await status(port, '/healthz')], [503, 200]);
+  }
   assert.equal(client.status.kind, 'online');
   assert.equal((await gatekeeper.line('drain-streams'))['streams'], 1);
   assert.equal((await gatekeeper.ended).code, 0);
