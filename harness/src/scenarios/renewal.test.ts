@@ -207,6 +207,7 @@ for (const moment of moments) {
       ];
       try {
         await assert.rejects(anna.devices.remove(2), { code: 'unreachable' });
+        assert.equal(anna.status.kind, 'waiting');
         await assert.rejects(anna.connect(), { code: 'unreachable' });
       } finally {
         for (const stop of stops) stop();
@@ -234,6 +235,24 @@ for (const moment of moments) {
     for (const client of [again, bob, stolen]) await client.close();
   });
 }
+
+test('a renewal that fails goes on by itself in the process that began it', async () => {
+  const { anna, bob, stolen, ofAnna } = await friends('patient');
+  let isDeaf = false;
+  const stops = [
+    onRequest(/^\/v1\/enlistments\/[^/]*$/, 'http.server.response.finish', () => {
+      isDeaf = true;
+    }),
+    onRequest(/\/identity$/, 'http.server.request.start', socket => {
+      if (isDeaf) socket.destroy();
+    }),
+  ];
+  await assert.rejects(anna.devices.remove(2), { code: 'unreachable' });
+  for (const stop of stops) stop();
+  await until(() => anna.status.kind === 'online', 'a stream under the fresh identity');
+  assert(ofAnna.events.some(event => event.kind === 'devices' && event.change.kind === 'identity-renewed'));
+  for (const client of [anna, bob, stolen]) await client.close();
+});
 
 test('a process that ends after any write of a renewal goes on with it', { timeout: 300_000 }, async () => {
   const { anna, bob, stolen, ofBob, toAnna, toBob } = await friends('killed-anywhere');

@@ -21,6 +21,9 @@ import { type OfferedTransport, inTurn, offeredTransports, type TransportName } 
 /** How long a call waits until the stream is up; the SDK goes on trying. */
 export const connectTimeoutMs = 45_000;
 
+/** Until a renewal that failed is tried again; there is no stream meanwhile. */
+const renewalRetryMs = 5_000;
+
 export type LifecycleSettings = {
   readonly device: LocalDevice;
   readonly emit: (event: ClientEvent) => void;
@@ -38,6 +41,8 @@ export class Lifecycle {
   #turns: ConnectTransport | undefined;
   #knownStaticKey: KnownStaticKey | undefined;
   #renewing: Promise<void> | undefined;
+  /** A renewal that failed: there is no stream until it is done, and it is tried again then. */
+  #waiting: { readonly status: ConnectionStatus; readonly cancel: () => void } | undefined;
 
   constructor(settings: LifecycleSettings) {
     this.#settings = settings;
@@ -54,7 +59,8 @@ export class Lifecycle {
   }
 
   get status(): ConnectionStatus {
-    return this.#messenger?.status ?? { kind: 'idle' };
+    const status = this.#messenger?.status ?? { kind: 'idle' };
+    return status.kind === 'idle' ? (this.#waiting?.status ?? status) : status;
   }
 
   /** A messenger, connected or not: the outbox and the history work without a stream. */
@@ -84,12 +90,17 @@ export class Lifecycle {
 
   /** Ends the stream in order. What waits stays in the outbox. */
   async disconnect(): Promise<void> {
+    this.#waiting?.cancel();
+    this.#waiting = undefined;
     const messenger = this.#messenger;
     this.#messenger = undefined;
     await messenger?.close();
   }
 
-  /** Puts the fresh identity in force that is kept aside; without a stream. Rejects when it has to be tried again. */
+  /**
+   * Puts the fresh identity in force that is kept aside; without a stream. Rejects when it fails: it is tried again by itself
+   * as far as that helps, and with the next `connect`.
+   */
   renewIdentity(): Promise<void> {
     this.#renewing ??= this.#renew().finally(() => {
       this.#renewing = undefined;
@@ -98,11 +109,34 @@ export class Lifecycle {
   }
 
   async #renew(): Promise<void> {
+    const { device } = this.#settings;
     await this.disconnect();
-    const change = await finishRenewal(this.#settings.device);
+    const change = await finishRenewal(device).catch((error: unknown): never => {
+      if (error instanceof ClientError && !device.isClosed) this.#renewLater(error);
+      throw error;
+    });
     // Whoever asked meanwhile has made one that has the earlier keys.
     await this.disconnect();
     this.emit({ kind: 'devices', change });
+  }
+
+  #renewLater(error: ClientError): void {
+    if (!error.retry) return this.emit({ kind: 'status', status: { kind: 'stopped', error } });
+    const status = { kind: 'waiting', retryInMs: renewalRetryMs, error } as const;
+    this.#waiting = {
+      status,
+      cancel: this.#settings.device.clock.after(renewalRetryMs, () => void this.#connectAgain()),
+    };
+    this.emit({ kind: 'status', status });
+  }
+
+  /** What fails is told by the status. */
+  async #connectAgain(): Promise<void> {
+    try {
+      await this.connect(connectTimeoutMs);
+    } catch (error) {
+      if (!(error instanceof ClientError)) throw error;
+    }
   }
 
   async close(): Promise<void> {
