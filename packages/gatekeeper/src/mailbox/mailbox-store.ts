@@ -105,7 +105,7 @@ export interface MailboxStore {
   append(rows: readonly MailboxRow[], bounds: MailboxBounds): Promise<readonly AppendOutcome[]>;
   /**
    * Removes the entries from `first` to `last` inclusive, for each device; none under an older epoch. Gives the devices of
-   * which a part is damaged: nothing of these is removed. Idempotent.
+   * which a part is damaged: what lies on and beside that stays. Idempotent.
    */
   remove(ranges: readonly RemovedRange[]): Promise<readonly number[]>;
   /**

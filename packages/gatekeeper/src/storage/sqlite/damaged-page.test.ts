@@ -65,8 +65,8 @@ const perDevice = 60;
 const stanzaBytes = 1_300;
 const devices = [1, 2, 3, 4, 5];
 
-/** Five mailboxes in a file, of which the page that holds one entry of device 3 is overwritten, or those of its long body. */
-async function damagedMailbox(folder: string, bodyBytes = stanzaBytes): Promise<string> {
+/** Five mailboxes in a file, of which the page that holds one entry of one device is overwritten, or one of its long body. */
+async function damagedMailbox(folder: string, owner: number, at: number, bodyBytes: number): Promise<string> {
   const file = join(folder, 'gatekeeper.sqlite');
   const store = await openSqliteStore(file);
   addDevices(file, devices.length);
@@ -74,7 +74,7 @@ async function damagedMailbox(folder: string, bodyBytes = stanzaBytes): Promise<
   for (let number = 1; number <= perDevice; number++) {
     const rows = devices.map(device => mailboxRow(device, number, stanzaBytes));
     const marked = Buffer.alloc(bodyBytes, 'the page to lose ');
-    if (number === 30) rows[2] = { ...rows[2]!, stanza: marked };
+    if (number === at) rows[owner - 1] = { ...rows[owner - 1]!, stanza: marked };
     await mailboxes.append(rows, unbounded);
   }
   await store.close();
@@ -89,14 +89,15 @@ async function damagedMailbox(folder: string, bodyBytes = stanzaBytes): Promise<
   return file;
 }
 
-for (const [what, bodyBytes] of [
-  ['a page of rows', stanzaBytes],
-  ['a page of a long body', 60_000],
+for (const [what, owner, at, bodyBytes] of [
+  ['a page of rows', 3, 30, stanzaBytes],
+  ['a page of a long body', 3, 30, 60_000],
+  ['the last page', 5, perDevice, stanzaBytes],
 ] as const) {
   test(`drill: ${what} of one mailbox is damaged: the rest of it comes, and all others work`, async t => {
     const folder = mkdtempSync(join(tmpdir(), 'drawbridge-damaged-'));
     t.after(() => rmSync(folder, { recursive: true, force: true }));
-    const store = await openSqliteStore(await damagedMailbox(folder, bodyBytes));
+    const store = await openSqliteStore(await damagedMailbox(folder, owner, at, bodyBytes));
     t.after(() => store.close());
     const { mailboxes } = sqliteStores(store);
     for (const device of devices) {
@@ -112,32 +113,34 @@ for (const [what, bodyBytes] of [
         for (const { seq, stanza } of page) (stanza === undefined ? unreadable : read).push(seq);
         after = page.at(-1)!.seq;
       }
-      if (device !== 3) assert.equal(read.length, perDevice);
+      if (device !== owner) assert.equal(read.length, perDevice);
       else {
         assert.equal(unreadable.length, 1);
         assert(read.length >= perDevice - 4 && read.length < perDevice, `${read.length} were read`);
-        assert(!read.includes(30) && read.includes(1) && read.includes(perDevice), 'before it and behind it');
+        assert(!read.includes(at) && read.includes(1), 'what is before it');
+        assert.equal(read.includes(perDevice), at < perDevice, 'and behind it');
       }
     }
     // One call for all: what is damaged costs its own device alone.
     const all = { epoch: undefined, first: 1, last: perDevice };
-    assert.deepEqual(await mailboxes.remove(devices.map(device => ({ device, ...all }))), [3]);
-    assert.deepEqual(await mailboxes.devices(), [3]);
+    assert.deepEqual(await mailboxes.remove(devices.map(device => ({ device, ...all }))), [owner]);
+    assert.deepEqual(await mailboxes.devices(), [owner]);
     const outcomes = await mailboxes.append(
       devices.map(device => mailboxRow(device, 99, stanzaBytes)),
       unbounded,
     );
     assert.deepEqual(
-      outcomes.filter((_, i) => i !== 2).map(outcome => outcome.kind),
+      outcomes.filter((_, i) => i !== owner - 1).map(outcome => outcome.kind),
       ['stored', 'stored', 'stored', 'stored'],
     );
-    assert.equal(outcomes[2]!.kind, 'damaged');
+    assert.equal(outcomes[owner - 1]!.kind, at < perDevice ? 'stored' : 'damaged');
     const { entries, next } = await mailboxes.expired(1e12, undefined, 1_000, 1e9);
     assert.equal(next, undefined);
-    const left = entries.filter(entry => entry.device === 3).length;
-    assert(left >= perDevice - 4 && left < perDevice, `${left} are found by their time`);
+    const left = entries.filter(entry => entry.device === owner).map(entry => entry.seq);
+    assert(left.length > 0 && left.length < perDevice * 0.7, `${left.length} lie beside it`);
+    assert(!left.includes(1) && !left.includes(at < 40 ? perDevice : 20), 'what is far from the damage has gone');
     // A person whose mailbox is damaged may withdraw; others' mail of that kind is cleared all the same.
-    await store.run('accountWithdraw', { account: 3 });
+    await store.run('accountWithdraw', { account: owner });
     await store.run('accountWithdraw', { account: 4 });
     for (let pieces = 0; ; pieces++) {
       assert(pieces < 20);
@@ -145,6 +148,9 @@ for (const [what, bodyBytes] of [
       if (mail === undefined) break;
       await mailboxes.removeOrphaned(mail.device, mail.entries.at(-1)?.seq ?? 0, 10);
     }
-    assert.deepEqual(await mailboxes.devices(), [1, 2, 5]);
+    assert.deepEqual(
+      await mailboxes.devices(),
+      devices.filter(device => device !== owner && device !== 4),
+    );
   });
 }

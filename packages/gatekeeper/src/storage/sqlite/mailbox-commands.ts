@@ -104,20 +104,18 @@ export const mailboxWrites = {
 
   /**
    * Removes the entries from `first` to `last` inclusive, for each device, but for ranges of an older claim. Gives the
-   * devices of which a part is damaged: nothing of theirs is removed.
+   * devices of which a part is damaged: what lies on and beside that stays.
    */
   mailboxRemove(db: DatabaseSync, ranges: readonly RemovedRange[]): number[] {
     const counts = new MailboxCounts(db);
-    const damaged = new Set<number>();
     for (const { device, epoch, first, last } of ranges) {
       const head = counts.head(device);
-      if (damagedDevices.has(device, performance.now())) damaged.add(device);
       // What is left of a device that is gone counts for nobody.
-      else if (head === undefined) deleteEntries(db, device, first, last);
+      if (head === undefined) deleteEntries(db, device, first, last);
       else if (epoch === undefined || epoch === head.epoch) takeEntries(db, counts, head, first, last);
     }
     counts.write();
-    return [...damaged];
+    return [];
   },
 
   /** A write, so that it comes after all that was appended before. */
@@ -144,16 +142,32 @@ export const mailboxParts: {
     },
   },
   mailboxRemove: {
-    split: itsByDevice,
-    join: (ranges, results) =>
-      itsByDevice(ranges).flatMap((its, part) => {
-        const [{ device }] = its as [RemovedRange];
-        if (results[part] !== undefined) return results[part];
-        noteDamage(device);
-        return [device];
-      }),
+    split: ranges => pieces(ranges).map(piece => [piece]),
+    join: (ranges, results) => [
+      ...new Set(
+        pieces(ranges)
+          .filter((_, i) => results[i] === undefined)
+          .map(piece => piece.device),
+      ),
+    ],
   },
 };
+
+/** Entries that are removed in one go where a page is damaged: fewer than a page holds, so that what is far from it goes. */
+const pieceEntries = 16;
+/** Of one range; a stream has fewer entries in hand. What is beyond comes again. */
+const maxPieces = 64;
+
+function pieces(ranges: readonly RemovedRange[]): RemovedRange[] {
+  return ranges.flatMap(range => {
+    const last = Math.min(range.last, range.first + maxPieces * pieceEntries - 1);
+    const starts = Array.from(
+      { length: Math.ceil((last - range.first + 1) / pieceEntries) },
+      (_, i) => range.first + i * pieceEntries,
+    );
+    return starts.map(first => ({ ...range, first, last: Math.min(first + pieceEntries - 1, last) }));
+  });
+}
 
 function noteDamage(device: number): void {
   damagedDevices.note(device, performance.now());

@@ -103,8 +103,11 @@ export const mailboxReads = {
       const from = page.at(-1)?.seq ?? after;
       const head = prepared(db, 'SELECT last_seq AS lastSeq FROM mailbox_head WHERE device = ?').get(device);
       const { lastSeq } = (head ?? { lastSeq: 0 }) as { lastSeq: number };
-      const next = nextReadable(db, device, from, Math.max(lastSeq, from + 1));
-      page.push({ seq: next === undefined ? Math.max(lastSeq, from + 1) : next - 1, stanza: undefined });
+      // Behind the last entry there is nothing to miss.
+      if (from < lastSeq) {
+        const next = nextReadable(db, device, from, lastSeq);
+        page.push({ seq: next === undefined ? lastSeq : next - 1, stanza: undefined });
+      }
     }
     // After the rows: a claim that came between them and this has not seen them either.
     const head = prepared(db, 'SELECT epoch FROM mailbox_head WHERE device = ?').get(device);
