@@ -41,6 +41,33 @@ for (const transport of transports) {
     }
   });
 
+  test(`${transport}: <resume h='0'/> with stanzas outstanding resumes and repeats them`, async () => {
+    const [anna, bob] = [await somebody(), await somebody()];
+    const [from, to] = [await network.login(anna), await network.login(bob, transport, false)];
+    const id = await to.enable();
+    for (const each of ['m1', 'm2']) from.send(envelope(anna, bob.bareJid, each));
+    await to.messages(2);
+    to.cut();
+    const again = await RawXmpp.connect(network.target, transport);
+    await again.authenticate(await network.proof(bob));
+    again.send(`<resume xmlns='${NS_SM}' previd='${id}' h='0'/>`);
+    await again.expect('resumed');
+    assert.deepEqual(
+      (await again.messages(2)).map(el => attribute(el, 'id')),
+      ['m1', 'm2'],
+    );
+    again.acknowledge(2);
+    await again.ping();
+    for (const each of [from, again]) each.cut();
+  });
+
+  test(`${transport}: elements that are not stanzas are not counted: unsupported-stanza-type`, async () => {
+    const client = await network.login(await somebody(), transport);
+    client.send("<broadcast xmlns='jabber:client' id='1'/>");
+    assert.equal(conditionOf(await client.expect('error')), 'unsupported-stanza-type');
+    await client.closed();
+  });
+
   test(`${transport}: an acknowledgement of too much ends stream and session, and says why`, async () => {
     const anna = await somebody();
     const client = await network.login(anna, transport);
@@ -112,14 +139,38 @@ test("a provider's outage is not a refusal: temporary-auth-failure, and the next
   }
 });
 
-test('elements that are not stanzas are not counted: unsupported-stanza-type', async () => {
-  const client = await network.login(await somebody());
-  client.send("<broadcast xmlns='jabber:client' id='1'/>");
-  assert.equal(conditionOf(await client.expect('error')), 'unsupported-stanza-type');
-  await client.closed();
+test('the header may name the domain with a final dot', async () => {
+  for (const transport of transports) {
+    const client = await RawXmpp.connect(network.target, transport);
+    await client.header(`${network.target.domain}.`);
+    await client.expect('features');
+    client.cut();
+  }
 });
 
-test('the domain may end with a dot; an IQ to a resource that is not there is refused', async () => {
+test('IQs to nobody and presence to others get an orderly answer', async () => {
+  const [anna, bob] = [await somebody(), await somebody()];
+  const client = await network.login(anna);
+  // An address in good form that is nobody's is not malformed.
+  const nobody = `0-${'a'.repeat(26)}@${network.target.domain}`;
+  client.send(`<iq xmlns='jabber:client' type='get' id='q' to='${nobody}'><ping xmlns='urn:xmpp:ping'/></iq>`);
+  const unknown = childElement(await client.expect(el => attribute(el, 'id') === 'q'), 'error', 'jabber:client')!;
+  assert.equal(conditionOf(unknown), 'service-unavailable');
+  client.send(envelope(anna, `somebody@${network.target.domain}`, 'm1'));
+  const noPerson = childElement(await client.expect(el => attribute(el, 'id') === 'm1'), 'error', 'jabber:client')!;
+  assert.equal(conditionOf(noPerson), 'service-unavailable');
+  for (const type of ['subscribe', 'probe', 'unsubscribe']) {
+    client.send(`<presence xmlns='jabber:client' id='${type}' type='${type}' to='${bob.bareJid}'/>`);
+    const answer = await client.expect(el => el.name === 'presence' && attribute(el, 'id') === type);
+    assert.deepEqual([attribute(answer, 'type'), attribute(answer, 'from')], ['unsubscribed', bob.bareJid]);
+  }
+  client.send(`<presence xmlns='jabber:client' id='p' to='${bob.bareJid}'/>`);
+  const told = childElement(await client.expect(el => attribute(el, 'id') === 'p'), 'error', 'jabber:client')!;
+  assert.equal(conditionOf(told), 'service-unavailable');
+  client.cut();
+});
+
+test('an IQ to a resource that is not there is refused', async () => {
   const anna = await somebody();
   const client = await network.login(anna);
   for (const to of [`${anna.bareJid}/99`, `${anna.bareJid}/phone`]) {

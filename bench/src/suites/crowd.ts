@@ -23,6 +23,7 @@ type Played = {
   readonly errandsFailed: readonly string[];
   readonly beforeMiB: number;
   readonly mostMiB: number;
+  readonly gatekeeperCores: number;
 };
 
 const worstP99Ms = 100;
@@ -50,6 +51,7 @@ export async function crowdSuite(context: SuiteContext): Promise<SuiteResult> {
       errandsFailed: errandsFailed.length,
       beforeMiB: played.beforeMiB,
       mostMiB: played.mostMiB,
+      gatekeeperCores: played.gatekeeperCores,
     });
     if (!played.hasIpv6) doubts.push('no network namespace: the crowd had one IPv4 address');
     say(

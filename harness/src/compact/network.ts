@@ -17,7 +17,13 @@ import { defaultMailboxLimits } from '@drawbridge/gatekeeper/mailbox/mailbox-lim
 import { createStanzaCodec } from '@drawbridge/gatekeeper/mailbox/stanza-codec';
 import { createSqliteMailbox } from '@drawbridge/gatekeeper/storage/sqlite/sqlite-mailbox';
 import { defaultSessionLimits } from '@drawbridge/gatekeeper/routing/device-session';
-import { domain, type Fixture, issuers, openFixture } from '@drawbridge/gatekeeper/testing/control-fixture';
+import {
+  domain,
+  type Fixture,
+  type FixtureOptions,
+  issuers,
+  openFixture,
+} from '@drawbridge/gatekeeper/testing/control-fixture';
 import { thumbprintX25519 } from '@drawbridge/identity/jwk';
 import { importPinnedKey, isStaticKeyCertified } from '@drawbridge/identity/static-key-certificate';
 import type { KeyPair, Suite } from '@drawbridge/noise/crypto';
@@ -50,6 +56,7 @@ export type Person = {
 };
 
 export type NetworkOptions = {
+  readonly fixture?: FixtureOptions;
   readonly limits?: Partial<ListenerLimits>;
   readonly keyLog?: (line: string) => void;
 };
@@ -66,7 +73,7 @@ export class CompactNetwork {
   readonly #sockets: Set<Socket>;
 
   static async open(options: NetworkOptions = {}): Promise<CompactNetwork> {
-    const fixture = await openFixture();
+    const fixture = await openFixture(options.fixture);
     const { control, store } = fixture;
     const log: string[] = [];
     const core = await openCore({

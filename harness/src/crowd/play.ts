@@ -42,6 +42,8 @@ export type CrowdResult = {
   readonly beforeMiB: number;
   readonly mostMiB: number;
   readonly afterMiB: number;
+  /** What the gatekeeper used of the machine while the crowd was there. */
+  readonly gatekeeperCores: number;
   /** What the crowd did, by attack. */
   readonly attacks: Readonly<Record<string, Readonly<Record<string, number>>>>;
 };
@@ -97,12 +99,14 @@ async function play(network: Network, options: CrowdOptions): Promise<CrowdResul
     errands.start();
     await sleep(options.quietSeconds);
     const [beforeMiB, crowdBeganMs] = [memory.nowMiB(), performance.now()];
+    const cpuBeganMs = cpuMs(network.gatekeeper.pid);
     crowd.begin();
     await sleep(options.crowdSeconds / 2);
     await network.startWren();
     const newcomer = await loggedIn(network, wrens[0]!);
     await sleep(options.crowdSeconds / 2);
     const crowdEndedMs = performance.now();
+    const gatekeeperCores = (cpuMs(network.gatekeeper.pid) - cpuBeganMs) / (crowdEndedMs - crowdBeganMs);
     const attacks = await crowd.end();
     await errands.stop();
     await pairs.stop(patienceMs);
@@ -121,6 +125,7 @@ async function play(network: Network, options: CrowdOptions): Promise<CrowdResul
       beforeMiB,
       mostMiB: memory.mostMiB(),
       afterMiB: memory.nowMiB(),
+      gatekeeperCores: Math.round(gatekeeperCores * 100) / 100,
       attacks,
     };
   } finally {
@@ -179,6 +184,12 @@ function hasCrowdAddresses(): boolean {
 function residentMiB(pid: number): number {
   const kibibytes = /VmRSS:\s+([0-9]+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
   return Number(kibibytes ?? Number.NaN) / 1_024;
+}
+
+/** User and system time of a process, by Linux's hundredths of a second (proc_pid_stat(5)). */
+function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
 function watchMemory(pid: number): { nowMiB: () => number; mostMiB: () => number; stop: () => void } {
