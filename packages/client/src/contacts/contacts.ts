@@ -6,7 +6,8 @@ import type { LocalDevice } from '../account/local-device.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import type { Contact, Move, Recipient } from '../directory/people.ts';
 import { shownProfile } from '../display/shown-profile.ts';
-import { listContacts, readProfile } from '../store/records.ts';
+import { readProfile } from '../store/records.ts';
+import { listContacts } from '../directory/contact-records.ts';
 
 export class Contacts {
   readonly #device: LocalDevice;

@@ -3,7 +3,7 @@
 // Knows nothing of tickets, nor of how they travel.
 // Source: docs/protocol/09-content.md section 9.5.
 import { readTrust, trustChanges, type TrustedIdentity } from '@drawbridge/e2ee/inherited-trust';
-import { readContact, writeContact } from '../store/records.ts';
+import { readContact, writeContact } from '../directory/contact-records.ts';
 import type { Transaction } from '../store/store.ts';
 
 export type InheritedPerson = TrustedIdentity & {

@@ -12,7 +12,7 @@ import type { MessageRecord } from '../history/message-log.ts';
 import type { DevicesChange, DevicesEvent } from '../notices/notice-change.ts';
 import { forgetDevices } from '../history/hearing.ts';
 import { addNotice } from '../notices/notice-records.ts';
-import { readContact } from '../store/records.ts';
+import { readContact } from './contact-records.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
 import { type DeviceList, fetchDeviceList, type ListedDevice, type Request } from './directory.ts';

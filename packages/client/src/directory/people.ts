@@ -21,7 +21,7 @@ import {
   readMove,
   writeContact,
   writeMove,
-} from '../store/records.ts';
+} from './contact-records.ts';
 import { transact } from '../store/transact.ts';
 import { identify, lookUp, type Request } from './directory.ts';
 

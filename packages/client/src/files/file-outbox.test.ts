@@ -13,7 +13,7 @@ import { faultyStore } from '../testing/faulty-store.ts';
 import { FileOutbox, type FileOutboxContext, fileOutboxLimits } from './file-outbox.ts';
 import { Files } from './files.ts';
 import { MediaCopies } from './media-copies.ts';
-import { listUploads, type UploadRecord, writeUpload } from '../store/records.ts';
+import { listUploads, type UploadRecord, writeUpload } from './upload-records.ts';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
 import type { EncryptedStore } from '../store/store.ts';
 

@@ -19,7 +19,7 @@ import {
   type UploadRecord,
   type UploadRow,
   writeUpload,
-} from '../store/records.ts';
+} from './upload-records.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 import type { UnsentFile } from './unsent-file.ts';
 

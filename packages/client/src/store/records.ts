@@ -1,16 +1,15 @@
-// The SDK's rows in the store: account, contacts, messages, chats, outbox, what was sent and what was received. Reads and writes
-// them inside a transaction of the caller.
+// The SDK's rows in the store: account, messages, chats, outbox, what was sent and what was received. Reads and writes them
+// inside a transaction of the caller. Contacts, uploads, notices and manifests have files of their own beside their domains.
 // Knows nothing of streams, encryption or who asks.
 import type { CiphertextKind, SessionKind } from '@drawbridge/wire/envelope';
 import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
 import type { DeviceCapabilities } from '../history/capabilities.ts';
 import { type ChatRecord, newChat, type ProfileRecord } from '../history/chat-state.ts';
-import type { ClientErrorCode } from '../errors.ts';
-import type { SendFileOptions } from '../files/files.ts';
 import type { ElapsedRecord } from '../history/elapsed-time.ts';
 import type { LogEntry, ReceiptKind } from '../history/message-log.ts';
 import { decodeJson, encodeJson } from './json-bytes.ts';
-import { MAX_VALUE_BYTES, type StoreTable, type Transaction } from './store.ts';
+import { getJson, putJson } from './json-rows.ts';
+import { MAX_VALUE_BYTES, type Transaction } from './store.ts';
 import type { ChatId, MessageId } from '../history/message-names.ts';
 
 /** This device's place at its gatekeeper. */
@@ -27,9 +26,6 @@ export type AccountRecord = {
   readonly backupKey?: string;
   readonly keysSince?: number;
 };
-
-/** What people see of somebody. */
-export type ContactRecord = { readonly provider: string; readonly providerNumber: number; readonly identifier: string };
 
 export type OutboxCiphertext = {
   readonly deviceId: number;
@@ -79,29 +75,6 @@ export type SentRecord = {
 /** Content sent longer ago than this is not sent again, and forgotten (docs/protocol/09-content.md section 9.7). */
 export const sentKeptMs: number = 14 * 86_400_000;
 
-/** An upload that is under way or broke off, and the message that waits for it. */
-export type UploadRecord = {
-  readonly path: string;
-  /** How the file looked when it was accepted. */
-  readonly looks: string;
-  /** Of `encodeSealed`; absent: not described yet. */
-  readonly sealed?: string;
-  /** Names the bytes of the copy that was described; absent: the file goes as it is. */
-  readonly preparedSha256?: string;
-  readonly url?: string;
-  /** When something about it was written last. */
-  readonly atMs: number;
-  /** Absent: its sender gave it up. */
-  readonly message?: {
-    readonly to: string;
-    readonly words: Omit<SendFileOptions, 'path'>;
-    /** It needs a person. */
-    readonly failure?: { readonly code: ClientErrorCode; readonly detail?: string };
-  };
-};
-
-export type UploadRow = { readonly id: string; readonly record: UploadRecord };
-
 export type HeldRecord = {
   readonly from: string;
   readonly stanzaId: StanzaId;
@@ -117,17 +90,6 @@ export type UnreadRecord = {
   /** Where it came: what is sent again stands there. */
   readonly place?: number;
 };
-
-/** Rows are authentic: nobody but this file wrote them, and each table holds one type. */
-// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller names the table's type
-function getJson<T>(tx: Transaction, table: StoreTable, key: string): T | undefined {
-  const value = tx.get(table, key);
-  return value === undefined ? undefined : (decodeJson(value) as T);
-}
-
-function putJson(tx: Transaction, table: StoreTable, key: string, value: unknown, scope?: string): void {
-  tx.put(table, key, encodeJson(value), scope);
-}
 
 export function readAccount(tx: Transaction): AccountRecord | undefined {
   return getJson(tx, 'setting', 'account');
@@ -195,91 +157,6 @@ export function readStamp(tx: Transaction): number {
 
 export function writeStamp(tx: Transaction, stampMs: number): void {
   putJson(tx, 'setting', 'stamp', stampMs);
-}
-
-export function readContact(tx: Transaction, interopId: InteropId): ContactRecord | undefined {
-  return getJson(tx, 'contact', interopId);
-}
-
-/** Who a name leads to; undefined when that is not known, or nobody was found by it when it was asked for last. */
-export function findContact(tx: Transaction, provider: string, identifier: string): InteropId | undefined {
-  const found = getJson<NameRecord>(tx, 'contact', nameKey(provider, identifier));
-  return typeof found === 'string' ? found : undefined;
-}
-
-/** Who a name led to last, also when nobody is found by it any more. */
-export function lastKnownAs(tx: Transaction, provider: string, identifier: string): InteropId | undefined {
-  const found = getJson<NameRecord>(tx, 'contact', nameKey(provider, identifier));
-  return typeof found === 'object' ? found.goneSince : found;
-}
-
-/** An InteropId, or the last one of a name by which nobody was found. */
-type NameRecord = InteropId | { readonly goneSince: InteropId };
-
-/** Also under its name, so that it is found by it. */
-export function writeContact(tx: Transaction, interopId: InteropId, contact: ContactRecord): void {
-  putJson(tx, 'contact', interopId, contact);
-  putJson(tx, 'contact', nameKey(contact.provider, contact.identifier), interopId);
-}
-
-/** Everybody whose name is known, in the order in which they became known. */
-export function listContacts(tx: Transaction): (ContactRecord & { readonly interopId: InteropId })[] {
-  const found: (ContactRecord & { readonly interopId: InteropId })[] = [];
-  for (let after: number | undefined; ; ) {
-    const rows = tx.list('contact', after === undefined ? {} : { after });
-    for (const { key, value } of rows) {
-      // The other rows lead from a name to an InteropId.
-      if (!key.startsWith('@')) found.push({ ...(decodeJson(value) as ContactRecord), interopId: key });
-    }
-    if (rows.length === 0) return found;
-    after = rows.at(-1)!.sequence;
-  }
-}
-
-/** Nobody is found by a name. Who it led to stays known, so that nobody else takes it unseen. */
-export function forgetContact(tx: Transaction, provider: string, identifier: string): void {
-  const last = lastKnownAs(tx, provider, identifier);
-  if (last !== undefined) putJson(tx, 'contact', nameKey(provider, identifier), { goneSince: last });
-}
-
-/** A name of somebody who was verified leads to somebody else, and a person has to say, or has said no. */
-export type MoveRecord = {
-  readonly provider: string;
-  readonly identifier: string;
-  readonly before: InteropId;
-  readonly interopId: InteropId;
-  readonly state: 'pending' | 'refused';
-};
-
-/** The last move of a name. */
-export function readMove(tx: Transaction, provider: string, identifier: string): MoveRecord | undefined {
-  return getJson(tx, 'contact', moveKey(provider, identifier));
-}
-
-/** A move that waits for a decision about this person: they had the name, or are said to have it. */
-export function pendingMoveOf(tx: Transaction, interopId: InteropId): MoveRecord | undefined {
-  const moves = tx.list('contact', { scope: moveScope }).map(({ value }) => decodeJson(value) as MoveRecord);
-  return moves.find(each => each.state === 'pending' && (each.before === interopId || each.interopId === interopId));
-}
-
-/** One for each name: the latest. */
-export function writeMove(tx: Transaction, move: MoveRecord): void {
-  putJson(tx, 'contact', moveKey(move.provider, move.identifier), move, moveScope);
-}
-
-export function deleteMove(tx: Transaction, move: MoveRecord): void {
-  tx.delete('contact', moveKey(move.provider, move.identifier));
-}
-
-const moveScope = 'moves';
-
-/** Begins as no name does: a provider is called by its DNS name. */
-function moveKey(provider: string, identifier: string): string {
-  return `@${nameKey(provider, identifier)}`;
-}
-
-function nameKey(provider: string, identifier: string): string {
-  return `@${provider}\n${identifier}`;
 }
 
 export function messageKey(author: InteropId, id: MessageId): string {
@@ -489,35 +366,6 @@ export function writeOutbox(tx: Transaction, id: string, record: OutboxRecord): 
 export function listOutbox(tx: Transaction, options: { readonly to?: string; readonly limit: number }): OutboxRow[] {
   const rows = tx.list('outbox', { limit: options.limit, ...(options.to === undefined ? {} : { scope: options.to }) });
   return rows.map(row => ({ id: row.key, record: JSON.parse(row.value.toString()) as OutboxRecord }));
-}
-
-export function readUpload(tx: Transaction, id: string): UploadRecord | undefined {
-  return getJson(tx, 'upload', id);
-}
-
-export function writeUpload(tx: Transaction, id: string, record: UploadRecord): void {
-  putJson(tx, 'upload', id, record);
-}
-
-export function deleteUpload(tx: Transaction, id: string): void {
-  tx.delete('upload', id);
-}
-
-/** Oldest first. Few: their number is bounded (`fileOutboxLimits`). */
-export function listUploads(tx: Transaction): UploadRow[] {
-  return tx.list('upload').map(row => ({ id: row.key, record: decodeJson(row.value) as UploadRecord }));
-}
-
-/** Paths of plaintext files that are being written now, or were when the process ended. */
-export function noteSaving(tx: Transaction, path: string, isWritten: boolean): void {
-  // Their ends are random; all of it may be longer than a key.
-  const key = path.slice(-16);
-  if (isWritten) tx.put('saving', key, Buffer.from(path));
-  else tx.delete('saving', key);
-}
-
-export function listSaving(tx: Transaction): string[] {
-  return tx.list('saving').map(row => row.value.toString());
 }
 
 /** Undefined: never sent, or too long ago. */
