@@ -18,6 +18,7 @@ import { importPinnedKey, isStaticKeyCertified } from '@drawbridge/identity/stat
 import {
   backupFileOf,
   type CompactKeys,
+  compactKeysFault,
   loadCompactKeys,
   rotateCompactKeys,
   rotateSigningKey,
@@ -111,8 +112,10 @@ test('a key that clients don’t know follows nobody, and nothing is changed', (
 test('keys that are lost are not made anew in silence: the backup key leads those who pinned it on', () => {
   const file = place();
   const pinned = pinsOf(loadCompactKeys(file, domain, nowMs));
+  assert.equal(compactKeysFault(file, domain), undefined);
   rmSync(file);
   assert.throws(() => loadCompactKeys(file, domain, nowMs), { code: 'compact-keys-unusable' });
+  assert.match(compactKeysFault(file, domain) ?? '', /is gone, and clients have pinned its key/);
   const keys = rotateSigningKey(file, domain, nowMs + 1_000);
   const moved = followStatements(domain, pinned, keys.succession);
   assert.deepEqual(moved, pinsOf(keys));

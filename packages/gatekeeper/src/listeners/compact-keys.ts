@@ -71,7 +71,8 @@ export function loadCompactKeys(file: string, domain: string, nowMs: number): Co
 export function compactKeysFault(file: string, domain: string): string | undefined {
   try {
     const stored = readStored(file);
-    if (stored !== undefined) compactKeysOf(file, domain, stored);
+    if (stored === undefined) needNothingPinned(file);
+    else compactKeysOf(file, domain, stored);
     return undefined;
   } catch (error) {
     return error instanceof Error ? error.message : damaged(file).message;
@@ -195,12 +196,15 @@ function madeAt({ succession }: StoredKeys): string {
   return new Date((succession?.at(-1)?.since ?? 0) * 1_000).toISOString();
 }
 
-/** Nobody has pinned anything yet, or the file is lost: then clients follow the backup key alone. */
+/** Throws when the file is lost: whoever pinned its key follows the backup key alone. */
+function needNothingPinned(file: string): void {
+  if (!existsSync(backupFileOf(file))) return;
+  const next = 'restore it from a backup, or run `drawbridge gatekeeper rotate-signing-key`';
+  throw new CompactKeysError(`${file} is gone, and clients have pinned its key: ${next}`);
+}
+
 function newStored(file: string): StoredKeys {
-  if (existsSync(backupFileOf(file))) {
-    const next = 'restore it from a backup, or run `drawbridge gatekeeper rotate-signing-key`';
-    throw new CompactKeysError(`${file} is gone, and clients have pinned its key: ${next}`);
-  }
+  needNothingPinned(file);
   return { version: 1, signingKey: encodePrivate(generateKeyPairSync('ed25519').privateKey), staticKeys: [] };
 }
 
