@@ -14,9 +14,21 @@ test('a missing or unfit option is refused with `invalid-argument` and its name'
     [{ gatekeeper: 'localhost:5226' }, /gatekeeper/],
     [{ passphrase: undefined }, /passphrase/],
     [{ ca: '/nowhere/ca.pem' }, /\/nowhere\/ca\.pem/],
+    [{ passphrse: 'a long one' }, /^passphrse is not known; known are folder, passphrase/],
+    [{ transports: 'compact' }, /transports is a list/],
+    [{ deliveryReceipts: 'no' }, /deliveryReceipts is true or false/],
+    [{ provider: 'https://localhost:5227' }, /provider is an object/],
+    [
+      { provider: { url: 'https://localhost:5227', identifier: 'anna', pasword: 'x' } },
+      /^provider\.pasword is not known/,
+    ],
+    [{ provider: { url: 'https://localhost:5227', identifier: 'anna' } }, /^provider\.password/],
   ];
   for (const [change, words] of wrong) {
     const options: ClientOptions = { ...right, ...change };
     assert.throws(() => checkOptions(options), { code: 'invalid-argument', detail: words });
+  }
+  for (const nothing of [undefined, null, 'folder', 5]) {
+    assert.throws(() => checkOptions(nothing as never), { code: 'invalid-argument', detail: /are an object/ });
   }
 });

@@ -45,13 +45,64 @@ export type CheckedOptions = {
   readonly keySource: KeySource;
 };
 
-/** Throws `invalid-argument`. */
+const isText = (value: unknown): boolean => typeof value === 'string' && value !== '';
+const isFlag = (value: unknown): boolean => typeof value === 'boolean';
+const isFunction = (value: unknown): boolean => typeof value === 'function';
+const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null;
+
+/** What each member has to be, in words; the compiler sees to it that none is missing here. */
+type Rule = readonly [(value: unknown) => boolean, string];
+type Rules = Readonly<Record<string, Rule | undefined>>;
+type Members<T> = { readonly [K in keyof Required<T>]: Rule };
+const members: Members<ClientOptions> = {
+  folder: [isText, 'is a path'],
+  passphrase: [value => typeof value === 'string', 'is a text'],
+  key: [value => value instanceof Uint8Array, 'is 32 bytes'],
+  keyFile: [isText, 'is a path'],
+  gatekeeper: [isText, 'is an https URL'],
+  provider: [isObject, 'is an object with url, identifier and password'],
+  proofSource: [isFunction, 'is a function that gives proofs'],
+  mediaSession: [value => isFunction(value) || isObject(value), 'gives sessions for files'],
+  ca: [isText, 'is a path, or PEM'],
+  transports: [value => Array.isArray(value), 'is a list of transports'],
+  development: [isFlag, 'is true or false'],
+  keyLogFile: [isText, 'is a path'],
+  deliveryReceipts: [isFlag, 'is true or false'],
+  clock: [isObject, 'is a clock'],
+  random: [value => isFunction(value) || isObject(value), 'is a source of random bytes'],
+};
+const providerMembers: Members<NonNullable<ClientOptions['provider']>> = {
+  url: [isText, 'is an https URL'],
+  identifier: [isText, 'is who one is at the provider'],
+  password: [value => typeof value === 'string', 'is a text'],
+  signUp: [isFlag, 'is true or false'],
+};
+
+/** Programs in plain JavaScript have no compiler to tell them of a name that is spelled wrong. */
+function checkMembers(value: object, known: Rules, needed: readonly string[], path = ''): void {
+  for (const [name, member] of Object.entries(value) as [string, unknown][]) {
+    const rule = known[name];
+    if (rule === undefined) {
+      const detail = `${path}${name} is not known; known are ${Object.keys(known).join(', ')}`;
+      throw new ClientError('invalid-argument', { detail });
+    }
+    if (member !== undefined && !rule[0](member)) {
+      throw new ClientError('invalid-argument', { detail: `${path}${name} ${rule[1]}` });
+    }
+  }
+  for (const name of needed) {
+    if (Object.getOwnPropertyDescriptor(value, name)?.value !== undefined) continue;
+    throw new ClientError('invalid-argument', { detail: `${path}${name} ${known[name]?.[1] ?? 'is missing'}` });
+  }
+}
+
+/** Throws `invalid-argument`, which names the option. */
 export function checkOptions(options: ClientOptions): CheckedOptions {
-  const { folder } = options as { readonly folder?: unknown };
-  if (typeof folder !== 'string' || folder === '')
-    throw new ClientError('invalid-argument', { detail: 'folder is a path' });
-  if (typeof options.gatekeeper !== 'string')
-    throw new ClientError('invalid-argument', { detail: 'gatekeeper is an https URL' });
+  if (!isObject(options)) throw new ClientError('invalid-argument', { detail: 'the options are an object' });
+  checkMembers(options, members, ['folder', 'gatekeeper']);
+  if (options.provider !== undefined) {
+    checkMembers(options.provider, providerMembers, ['url', 'identifier', 'password'], 'provider.');
+  }
   const gatekeeper = options.gatekeeper.replace(/\/+$/, '');
   if (!isHttpsUrl(gatekeeper)) throw new ClientError('invalid-argument', { detail: 'gatekeeper is an https URL' });
   if (options.keyLogFile !== undefined && options.development !== true) {
