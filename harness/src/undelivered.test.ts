@@ -4,8 +4,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mailboxRow, unbounded } from '@drawbridge/gatekeeper/testing/mailbox-contract';
-import { attribute, type Element } from '@drawbridge/wire/element';
+import { attribute, childElement, type Element } from '@drawbridge/wire/element';
 import { parseUndelivered } from '@drawbridge/wire/envelope';
+import { NS_DELAY } from '@drawbridge/wire/namespaces';
 import { parseStanzaError } from '@drawbridge/wire/stanza-error';
 import { ciphertextFor, envelope, RawNetwork } from './raw-network.ts';
 
@@ -105,6 +106,42 @@ test('a withdrawal tells those who could reach the person, in the words for whoe
   await fromHugo.ping();
   assert.equal(fromHugo.inbox.filter(isError).length, 0, 'who was shut out learns nothing');
   for (const client of [fromBert, fromHugo]) client.cut();
+});
+
+test('a message that comes in the moment of a withdrawal is refused, not taken and forgotten', async t => {
+  const network = await RawNetwork.open();
+  t.after(() => network.close());
+  const [anna, bob] = [await network.person('anna'), await network.person('bob')];
+  const from = await network.login(anna);
+  from.send(envelope(anna, bob.bareJid, 'm1'));
+  assert.equal(await from.acknowledged(), 1);
+  // Storage knows already, and nobody has been told yet.
+  await network.fixture.store.run('accountWithdraw', { account: bob.account.row });
+  from.send(envelope(anna, bob.bareJid, 'm2'));
+  const refused = await from.expect(el => isError(el) && attribute(el, 'id') === 'm2');
+  const error = parseStanzaError(refused)!;
+  assert.deepEqual([error.condition, error.type, error.application], ['service-unavailable', 'cancel', undefined]);
+  from.cut();
+});
+
+test('a change of how long mail is kept changes no date of what waits', async t => {
+  const first = await RawNetwork.open({ mailbox: { ttlMs: 30 * 86_400_000 } });
+  const [anna, bob] = [await first.person('anna'), await first.person('bob')];
+  const from = await first.login(anna);
+  from.send(envelope(anna, bob.bareJid, 'm1'));
+  assert.equal(await from.acknowledged(), 1);
+  await from.end();
+  const { folder, world, clock } = first.fixture;
+  const acceptedAt = new Date(clock.nowMs).toISOString();
+  await first.shutDown();
+  await first.fixture.stop();
+  const second = await RawNetwork.open({ fixture: { folder, world }, mailbox: { ttlMs: 7 * 86_400_000 } });
+  t.after(() => second.close());
+  second.fixture.clock.nowMs += 3_600_000;
+  const to = await second.login(bob);
+  const [message] = await to.messages(1);
+  assert.equal(attribute(childElement(message!, 'delay', NS_DELAY)!, 'stamp'), acceptedAt);
+  to.cut();
 });
 
 test('drill: a gatekeeper is killed while devices have mail in hand: those that stay away are woken after its return', async t => {

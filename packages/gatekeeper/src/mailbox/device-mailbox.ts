@@ -19,6 +19,8 @@ export type Receipt = {
   readonly settled: () => void;
   /** Called once, before `settled`, when it was refused for at least one device. */
   readonly refused: (because: RefusedBecause) => void;
+  /** Called for each device that went before it had it, before `settled`. */
+  readonly lost?: () => void;
   failed: boolean;
 };
 
@@ -133,6 +135,12 @@ export function settleEntry(entry: Entry): void {
   const receipt = entry.receipt;
   entry.receipt = undefined;
   if (receipt !== undefined) settle(receipt);
+}
+
+/** Its device has gone: nobody will have it there. */
+export function loseEntry(entry: Entry): void {
+  entry.receipt?.lost?.();
+  settleEntry(entry);
 }
 
 /** What its writes carry. */

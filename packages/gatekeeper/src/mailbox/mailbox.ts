@@ -14,6 +14,7 @@ import {
   epochOf,
   type Live,
   type LiveDevice,
+  loseEntry,
   type Receipt,
   settle,
   settleEntry,
@@ -291,7 +292,7 @@ export class Mailboxes implements Delivery {
       if (entry.state !== 'volatile') continue;
       entry.state = 'dropped';
       this.#unwritten.remove(entry.countedBytes);
-      settleEntry(entry);
+      loseEntry(entry);
     }
     box.volatile = [];
     this.#unwritten.check();

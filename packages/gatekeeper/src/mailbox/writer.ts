@@ -8,6 +8,7 @@ import {
   type Entry,
   epochOf,
   type Live,
+  loseEntry,
   noteHad,
   refuse,
   type RefusedBecause,
@@ -71,10 +72,10 @@ export class Writer {
       const { mailbox, element } = entry;
       if (entry.state === 'acknowledged' || element === undefined || mailbox.discarded) {
         // Acknowledged, or its device removed, while it waited for this turn's end: it need not be written at all.
-        this.#leave(entry);
-        if (entry.state === 'writing') entry.state = 'dropped';
+        const isLost = this.#drop(entry);
         skipped.push(entry);
-        settleEntry(entry);
+        if (isLost) loseEntry(entry);
+        else settleEntry(entry);
       } else if (mustWait(entry)) (mailbox.held ??= { again: [], behind: [] }).behind.push(entry);
       else {
         const row = this.#rowOf(entry, element);
@@ -141,7 +142,7 @@ export class Writer {
           break;
         case 'device-gone':
           // Removed before this was written: there is nobody to keep it for, as if it had been discarded.
-          if (this.#drop(entry)) settleEntry(entry);
+          if (this.#drop(entry)) loseEntry(entry);
           break;
         case undefined:
           this.#refused(entry, 'storage-failed');

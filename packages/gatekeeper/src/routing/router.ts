@@ -97,6 +97,8 @@ class MessageReceipt implements Receipt {
   readonly #message: EnvelopeMessage;
   readonly #sequence: number;
   readonly #sizeBytes: number;
+  /** Devices that have it, or may have it yet. */
+  #devices: number;
 
   constructor(
     router: Router,
@@ -107,6 +109,7 @@ class MessageReceipt implements Receipt {
     sizeBytes: number,
   ) {
     this.remaining = devices;
+    this.#devices = devices;
     this.#router = router;
     this.#session = session;
     this.#message = message;
@@ -116,8 +119,14 @@ class MessageReceipt implements Receipt {
   }
 
   settled(): void {
+    // They were there when it came and went before they had it: as if it had come a moment later.
+    if (this.#devices === 0) this.#router.nobodyLeft(this.#session, new EnvelopeElement(this.#message));
     this.#session.changeUnsettled(-this.#sizeBytes);
     this.#session.resolve(this.#sequence);
+  }
+
+  lost(): void {
+    this.#devices--;
   }
 
   refused(because: RefusedBecause): void {
@@ -206,6 +215,10 @@ export class Router {
         session.resolve(sequence);
         return true;
     }
+  }
+
+  nobodyLeft(session: DeviceSession, stanza: Element): void {
+    this.#refuse(session, stanza, unavailable);
   }
 
   storageRefused(session: DeviceSession, stanza: Element, because: RefusedBecause): void {

@@ -198,8 +198,8 @@ const steps: readonly string[] = [
 /** The version of the tables that this program writes. */
 export const schemaVersion = steps.length;
 
-/** Brings the file to this version's tables. Throws when a newer version wrote it. */
-export function migrate(db: DatabaseSync): void {
+/** Brings the file to this version's tables, or, for tests, to those of an earlier one. Throws when a newer version wrote it. */
+export function migrate(db: DatabaseSync, to: number = steps.length): void {
   const { user_version: version } = db.prepare('PRAGMA user_version').get() as { user_version: number };
   if (version > steps.length) {
     throw new StartError(
@@ -207,7 +207,7 @@ export function migrate(db: DatabaseSync): void {
       `the data folder was written by a newer version (${version}); this one knows up to ${steps.length}`,
     );
   }
-  for (let i = version; i < steps.length; i++) {
+  for (let i = version; i < to; i++) {
     db.exec('BEGIN IMMEDIATE');
     db.exec(steps[i]!);
     db.exec(`PRAGMA user_version=${i + 1}`);
