@@ -23,7 +23,7 @@ const isFrom = (el: Element, person: Person): boolean => attribute(el, 'from') =
 export const carriedElsewhere: readonly Attack[] = [
   {
     name: "A's message is delivered as C's",
-    permitted: ['told', 'withheld'],
+    permitted: ['told'],
     async play(network) {
       const [anna, bob, clara] = await three(network);
       network.gatekeeper.lies.deliver = (el, who) =>
@@ -33,7 +33,9 @@ export const carriedElsewhere: readonly Attack[] = [
       await bob.sees('it is I, Clara');
       await until(() => clara.receipts().length > 1, 'Clara has her receipts');
       assert(!anna.receipts().includes(id), 'nobody says that it was delivered');
-      return 'withheld';
+      // Soon, and not after a day: something was said here that could not be read.
+      await until(() => bob.lost.includes(clara.id), 'Bob is shown that something could not be read');
+      return 'told';
     },
   },
   {

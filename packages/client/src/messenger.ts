@@ -267,6 +267,7 @@ export class Messenger {
 
   #upkeep(): void {
     this.#inbox.sweep();
+    this.#inbox.watch();
     void this.#inbox.readForgotten();
     void this.#restored.renew();
     this.#keys.keep();

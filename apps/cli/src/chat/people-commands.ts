@@ -59,6 +59,34 @@ async function accept(chat: Conversation): Promise<void> {
   else await chat.client.identities.accept(peer, pending.identityKey);
 }
 
+async function reject(chat: Conversation): Promise<void> {
+  const peer = chat.needPeer();
+  if (peer === undefined) return;
+  const { pending } = await chat.client.identities.get(peer);
+  if (pending === undefined) return chat.say('there is no changed key to refuse');
+  await chat.client.identities.reject(peer, pending.identityKey);
+  chat.say('refused: you go on under the key that you compared');
+}
+
+async function moved(chat: Conversation, rest: string): Promise<void> {
+  const { contacts } = chat.client;
+  const moves = contacts.moves();
+  const [number, word] = wordsOf(rest);
+  const move = moves[Number(number) - 1];
+  if (move === undefined || (word !== 'yes' && word !== 'no')) {
+    if (moves.length === 0) chat.say('no name of a contact whom you verified leads to somebody else');
+    for (const [at, { provider, identifier }] of moves.entries()) {
+      chat.say(`  ${at + 1}: ${shownLine(identifier)} of ${shownLine(provider)} is said to be somebody else now`);
+    }
+    if (moves.length > 0) chat.say('ask them by another way, then: /moved NUMBER yes, or /moved NUMBER no');
+    return;
+  }
+  if (word === 'yes') contacts.acceptMove(move);
+  else contacts.rejectMove(move);
+  const name = `${shownLine(move.identifier)} of ${shownLine(move.provider)}`;
+  chat.say(word === 'yes' ? `${name} is somebody else from now on` : `${name} stays who they were`);
+}
+
 export const peopleCommands: readonly ChatCommand[] = [
   { name: '/to', takes: 'PROVIDER NAME', does: 'write to somebody: /to citadel.example bob', run: writeTo },
   { name: '/consent', takes: '', does: "which providers' people may reach you", run: consent },
@@ -67,4 +95,11 @@ export const peopleCommands: readonly ChatCommand[] = [
   { name: '/safety', takes: '', does: 'the safety number to compare with them', run: safety },
   { name: '/verify', takes: '', does: 'after you have compared it', run: verify },
   { name: '/accept', takes: '', does: 'accept a key of theirs that changed', run: accept },
+  { name: '/reject', takes: '', does: 'refuse it, and go on under the one that you compared', run: reject },
+  {
+    name: '/moved',
+    takes: '[NUMBER yes|no]',
+    does: 'names of verified contacts that lead to somebody else: accept or refuse',
+    run: moved,
+  },
 ];

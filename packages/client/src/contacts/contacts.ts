@@ -6,8 +6,8 @@ import type { LocalDevice } from '../account/local-device.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import type { Contact, Move, Recipient } from '../directory/people.ts';
 import { shownProfile } from '../display/shown-profile.ts';
+import { listContacts, pendingMoves } from '../directory/contact-records.ts';
 import { readProfile } from '../store/records.ts';
-import { listContacts } from '../directory/contact-records.ts';
 
 export class Contacts {
   readonly #device: LocalDevice;
@@ -25,6 +25,11 @@ export class Contacts {
   async find(provider: string, identifier: string): Promise<Contact> {
     const interopId = await this.#lifecycle.live().people.find(provider, identifier);
     return { interopId, provider, identifier };
+  }
+
+  /** Names of verified contacts that lead to somebody else and wait for a decision. */
+  moves(): Move[] {
+    return this.#device.transaction(pendingMoves);
   }
 
   /** A verified contact's name leads to somebody else (notice `contact-moved`): it is theirs from now on. */

@@ -68,10 +68,15 @@ export function readMove(tx: Transaction, provider: string, identifier: string):
   return getJson(tx, 'contact', moveKey(provider, identifier));
 }
 
+/** Those that wait for a decision. */
+export function pendingMoves(tx: Transaction): MoveRecord[] {
+  const moves = tx.list('contact', { scope: moveScope }).map(({ value }) => decodeJson(value) as MoveRecord);
+  return moves.filter(each => each.state === 'pending');
+}
+
 /** A move that waits for a decision about this person: they had the name, or are said to have it. */
 export function pendingMoveOf(tx: Transaction, interopId: InteropId): MoveRecord | undefined {
-  const moves = tx.list('contact', { scope: moveScope }).map(({ value }) => decodeJson(value) as MoveRecord);
-  return moves.find(each => each.state === 'pending' && (each.before === interopId || each.interopId === interopId));
+  return pendingMoves(tx).find(each => each.before === interopId || each.interopId === interopId);
 }
 
 /** One for each name: the latest. */

@@ -29,7 +29,7 @@ import { type KeyCounts, readKeyCounts } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { defaultsKey, isOn } from '../history/chat-state.ts';
-import { addSaid } from '../history/conversation.ts';
+import { addFact, addSaid } from '../history/conversation.ts';
 import { hearNumber, hearPlaced } from '../history/hearing.ts';
 import { isShown } from '../history/history.ts';
 import type { MessageRecord } from '../history/message-log.ts';
@@ -58,7 +58,7 @@ import {
 } from '../store/records.ts';
 import { addIdentityNotices, addNotice } from '../notices/notice-records.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
-import { type ChatId, chatWith, messageIdOf } from '../history/message-names.ts';
+import { type ChatId, chatWith, messageIdOf, type MessageName } from '../history/message-names.ts';
 import { isOfOneRow, storeFaultIn } from '../store/store-errors.ts';
 import { Unreadable } from './unreadable.ts';
 
@@ -72,6 +72,8 @@ export const inboxLimits = {
   directoryAttempts: 5,
   /** Broken code, for one message: after this many tries it counts as a fault of that message. */
   maxTries: 3,
+  /** A stanza that was not sent again within this time, on a stream that is up, is a line until it is. */
+  showUnreadMs: 15_000,
   /** Rows looked at in one sweep. */
   sweepRows: 1_000,
   /** Held messages read from the store at once. */
@@ -121,6 +123,7 @@ export class Inbox {
   #queue = Promise.resolve();
   #closed = false;
   #endPause: (() => void) | undefined;
+  #cancelWatch: (() => void) | undefined;
   readonly #unreadable: Unreadable;
 
   constructor(context: InboxContext) {
@@ -219,9 +222,37 @@ export class Inbox {
     if (result.ok) this.#follow(followup);
   }
 
+  /** A stream is up: what is not sent again soon is shown as what could not be read. */
+  watch(): void {
+    if (this.#closed) return;
+    const { clock } = this.#context;
+    this.#cancelWatch ??= clock.after(inboxLimits.showUnreadMs, () => {
+      this.#cancelWatch = undefined;
+      this.#showUnread();
+    });
+  }
+
+  #showUnread(): void {
+    const { store, clock } = this.#context;
+    const followup = newFollowup();
+    const result = store.transaction(tx => {
+      const unseen = listUnread(tx, inboxLimits.sweepRows).filter(({ isShown: isSaid }) => isSaid !== true);
+      const due = unseen.filter(({ sinceMs }) => clock.nowMs() - sinceMs >= inboxLimits.showUnreadMs);
+      for (const unread of due) {
+        const { from, stanzaId, place } = unread;
+        followup.events.push(...this.#unreadable.show(tx, lostName(from, stanzaId), place));
+        writeUnread(tx, { ...unread, isShown: true });
+      }
+      return unseen.length > due.length;
+    });
+    if (!result.ok || result.value) this.watch();
+    if (result.ok) this.#follow(followup);
+  }
+
   /** Waits until what is under way is kept. Nothing is handed out afterwards. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#cancelWatch?.();
     this.#endPause?.();
     await this.#queue;
   }
@@ -453,8 +484,14 @@ export class Inbox {
   ): void {
     const { interopId, deviceId } = ciphertext.from;
     const from = `${interopId}/${deviceId}`;
-    const first = readUnread(tx, from, stanzaId)?.place ?? place;
+    const unread = readUnread(tx, from, stanzaId);
+    const first = unread?.place ?? place;
     deleteUnread(tx, from, stanzaId);
+    if (unread?.isShown === true) {
+      const { suite } = this.#context;
+      const line = lostName(from, stanzaId);
+      followup.events.push(...addFact(tx, suite.local.interopId, line, { kind: 'gone', why: 'hidden' }));
+    }
     const before = followup.events.length;
     const kept = keep();
     const at = first ?? kept;
@@ -519,6 +556,7 @@ export class Inbox {
     const payload = contentPayload(content.value);
     outbox.add(tx, { to: interopId, toDevice: deviceId, freshSession: true, payload, silent: true });
     followup.wake.add(interopId);
+    this.watch();
     return true;
   }
 
@@ -648,12 +686,7 @@ export class Inbox {
   #lose(tx: Transaction, from: string, chat: ChatId, stanzaId: StanzaId, followup: Followup): void {
     const place = readUnread(tx, from, stanzaId)?.place;
     deleteUnread(tx, from, stanzaId);
-    const id = createHash('sha256')
-      .update(`${from}\n${stanzaId}`)
-      .digest('hex')
-      .slice(0, 2 * MESSAGE_ID_BYTES);
-    const target = { author: from.split('/')[0]!, id, chat };
-    followup.events.push(...this.#unreadable.show(tx, target, place));
+    followup.events.push(...this.#unreadable.show(tx, { ...lostName(from, stanzaId), chat }, place));
   }
 
   #follow(followup: Followup): void {
@@ -690,6 +723,13 @@ function isOfThisMessage(error: unknown, attempt: number): boolean {
   const fault = storeFaultIn(error);
   if (fault !== undefined) return isOfOneRow(fault);
   return !(error instanceof ClientError && error.code === 'closed') && attempt + 1 >= inboxLimits.maxTries;
+}
+
+/** The line that says of one stanza that it could not be read. */
+function lostName(from: string, stanzaId: StanzaId): MessageName & { readonly chat: ChatId } {
+  const author = from.split('/')[0]!;
+  const digest = createHash('sha256').update(`${from}\n${stanzaId}`).digest('hex');
+  return { author, id: digest.slice(0, 2 * MESSAGE_ID_BYTES), chat: chatWith(author) };
 }
 
 function newFollowup(): Followup {

@@ -89,6 +89,8 @@ export type UnreadRecord = {
   readonly sinceMs: number;
   /** Where it came: what is sent again stands there. */
   readonly place?: number;
+  /** A line says that it could not be read; it goes when it is read after all. */
+  readonly isShown?: true;
 };
 
 export function readAccount(tx: Transaction): AccountRecord | undefined {
