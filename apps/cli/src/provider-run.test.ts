@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { createProvider } from '@drawbridge/provider/provider';
 import { CommandError } from './command-error.ts';
 import type { ProviderFlags } from './provider.ts';
-import { readProviderOptions, rotateKeys } from './provider-run.ts';
+import { members, readProviderOptions, rotateKeys } from './provider-run.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-provider-'));
 const flags: ProviderFlags = {
@@ -37,6 +37,9 @@ test('unfit options are refused with the next step', () => {
     { ...flags, port: 70_000 },
     { ...flags, tlsCert: 'cert.pem' },
     { ...flags, config: 'provider.json' },
+    { ...flags, trustedProxy: ['proxy.example'] },
+    { ...flags, trustedProxy: ['10.0.0.0/33'] },
+    { ...flags, trustedProxy: ['10.0.0.1/8/8'] },
   ];
   for (const each of unfit) {
     assert.throws(
@@ -45,6 +48,33 @@ test('unfit options are refused with the next step', () => {
       JSON.stringify(each),
     );
   }
+});
+
+test('the operator’s page has a row for every option of the command, and no other', () => {
+  const page = readFileSync(new URL('../../../docs/operations/running-a-provider.md', import.meta.url), 'utf8');
+  const [, section = ''] = page.split('## The command');
+  const [table = ''] = section.split('\n## ');
+  const rows = [...table.matchAll(/^\| `([A-Za-z]+)` \|/gm)].map(([, name]) => name);
+  assert.deepEqual(rows, Object.keys(members));
+});
+
+test('behind a reverse proxy each client has a budget of its own, and nobody else can say who they are', async t => {
+  const home = mkdtempSync(join(tmpdir(), 'drawbridge-proxied-'));
+  const run = readProviderOptions({ ...flags, data: join(home, 'data'), trustedProxy: ['127.0.0.1'] });
+  const provider = await createProvider(run.provider);
+  t.after(() => provider.close());
+  const { port } = await provider.listen({ host: '127.0.0.1', port: 0 });
+  const login = async (from: string): Promise<number> => {
+    const answer = await fetch(`http://127.0.0.1:${port}/v1/sessions`, {
+      ...{ method: 'POST', headers: { 'content-type': 'application/json', 'x-forwarded-for': from } },
+      body: JSON.stringify({ identifier: 'mia', password: 'wrong horse' }),
+    });
+    return answer.status;
+  };
+  for (let tries = 0; tries < 20; tries++) assert.equal(await login('192.0.2.1'), 401);
+  assert.equal(await login('192.0.2.1'), 429);
+  assert.equal(await login('192.0.2.2'), 401);
+  assert.equal(await login('192.0.2.2, 192.0.2.1'), 429);
 });
 
 test('a bucket for files stands in the file; what is wrong with it is named', () => {

@@ -1,9 +1,11 @@
 // Runs the provider kit by itself, and keeps its people and keys. Knows nothing of how a provider works.
 import { existsSync, readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { makeFolder } from '@drawbridge/identity/make-folder';
 import type { ControlLog } from '@drawbridge/gatekeeper/control';
+import { clientAddress } from '@drawbridge/gatekeeper/http/client-address';
 import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import { createIssuer } from '@drawbridge/provider/issuer';
 import { issuerKeyFile } from '@drawbridge/provider/issuer-key-file';
@@ -30,7 +32,8 @@ export type ProviderRun = {
   readonly mediaStorage?: MediaStorage;
 };
 
-const members: Readonly<Record<Exclude<keyof ProviderFlags, 'config'>, (value: unknown) => boolean>> = {
+/** The members of `provider.json`, which are the options of the command; the operator's page has a row for each. */
+export const members: Readonly<Record<Exclude<keyof ProviderFlags, 'config'>, (value: unknown) => boolean>> = {
   data: isText,
   issuer: isText,
   gatekeeper: value => Array.isArray(value) && value.length > 0 && value.every(isText),
@@ -39,6 +42,7 @@ const members: Readonly<Record<Exclude<keyof ProviderFlags, 'config'>, (value: u
   tlsCert: isText,
   tlsKey: isText,
   registration: value => value === 'open' || value === 'closed',
+  trustedProxy: value => Array.isArray(value) && value.every(isText),
   developmentCa: isText,
   mediaStorage: value => typeof value === 'object' && value !== null,
 };
@@ -55,13 +59,28 @@ export function readProviderOptions(flags: ProviderFlags): ProviderRun {
   }
   const given = config === undefined ? rest : readConfigFile(config);
   const folder = config === undefined ? '.' : dirname(config);
-  const { host = '127.0.0.1', port = 8443, tlsCert, tlsKey, registration = 'closed', developmentCa } = given;
+  const {
+    host = '127.0.0.1',
+    port = 8443,
+    tlsCert,
+    tlsKey,
+    registration = 'closed',
+    developmentCa,
+    trustedProxy = [],
+  } = given;
   const development = developmentCa !== undefined;
   const issuer = issuerUrl('issuer', needed(given.issuer, 'issuer'), development);
   const gatekeepers = needed(given.gatekeeper, 'gatekeeper').map(url => issuerUrl('gatekeeper', url, development));
   if (port < 0 || port > 65_535) throw usageError('--port is out of range', 'give a port up to 65535');
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     throw usageError('--tls-cert and --tls-key belong together', 'give both, or neither behind your own proxy');
+  }
+  const notAddress = trustedProxy.find(each => !isAddressOrNetwork(each));
+  if (notAddress !== undefined) {
+    throw usageError(
+      `--trusted-proxy ${notAddress} is not an address`,
+      'give addresses such as 10.0.0.7 or 10.0.0.0/24',
+    );
   }
   const mediaStorage = given.mediaStorage === undefined ? undefined : storageOf(given.mediaStorage, folder);
   const read = (file: string): string => readFileSync(resolve(folder, file), 'utf8');
@@ -71,6 +90,8 @@ export function readProviderOptions(flags: ProviderFlags): ProviderRun {
       gatekeepers: gatekeepers.map(gatekeeper => ({ issuer: gatekeeper })),
       dataFolder: resolve(folder, needed(given.data, 'data')),
       registration,
+      // Else everybody behind a proxy would share its budget of logins.
+      ...(trustedProxy.length === 0 ? {} : { clientAddress: clientAddress(trustedProxy) }),
       ...(developmentCa === undefined
         ? {}
         : { egress: { allow: { addresses: loopbackAddresses, ca: read(developmentCa) } } }),
@@ -80,6 +101,13 @@ export function readProviderOptions(flags: ProviderFlags): ProviderRun {
     ...(mediaStorage === undefined ? {} : { mediaStorage }),
     ...(tlsCert === undefined || tlsKey === undefined ? {} : { tls: { cert: read(tlsCert), key: read(tlsKey) } }),
   };
+}
+
+function isAddressOrNetwork(text: string): boolean {
+  const [address = '', prefix, ...more] = text.split('/');
+  const family = isIP(address);
+  if (family === 0 || more.length > 0) return false;
+  return prefix === undefined || (/^[0-9]{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128));
 }
 
 function storageOf(value: object, folder: string): MediaStorage {

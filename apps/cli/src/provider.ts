@@ -14,6 +14,7 @@ export type ProviderFlags = {
   tlsCert?: string;
   tlsKey?: string;
   registration?: 'open' | 'closed';
+  trustedProxy?: string[];
   developmentCa?: string;
   /** In the file only. */
   mediaStorage?: object;
@@ -41,6 +42,7 @@ export function registerProvider(program: Command): void {
         'closed',
       ]),
     )
+    .option('--trusted-proxy <address...>', 'reverse proxies (address or CIDR) whose X-Forwarded-For is believed')
     .option('--development-ca <file>', 'trust this authority alone, and gatekeepers on loopback; never in production')
     .addHelpText(
       'after',
