@@ -2,41 +2,33 @@
 // thing to start and close. Knows nothing of streams, routing or listeners.
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { makeFolder } from '@drawbridge/identity/make-folder';
 import type { Egress, EgressOptions } from '@drawbridge/identity/egress';
-import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
-import { openMediaStorage } from '@drawbridge/provider/media-storage';
-import { createProvider, type Provider as OwnUsers } from '@drawbridge/provider/provider';
+import type { Provider as OwnUsers } from '@drawbridge/provider/provider';
 import type { Element } from '@drawbridge/wire/element';
-import type { InteropId } from '@drawbridge/wire/jid';
 import { type Budgets, createBudgets } from './budgets.ts';
 import type { Config } from './config-schema.ts';
+import type { ControlLog } from './control-log.ts';
+import { Sweeps } from './control-sweeps.ts';
 import { mayReach } from './consent/may-reach.ts';
 import type { Account, AccountEvent, Device } from './enlistment/account.ts';
-import { createAccountEvents } from './enlistment/account-events.ts';
+import { type AccountEvents, createAccountEvents } from './enlistment/account-events.ts';
 import { accountTurnMs, CachedAccounts } from './enlistment/accounts.ts';
-import type { EnlistRefusal } from './enlistment/account-store.ts';
+import { type BulkEnlistment, type BulkResult, bulkEnlist } from './enlistment/bulk-enlistment.ts';
 import { createEnlistment, type Enlistment } from './enlistment/enlistment.ts';
 import { createLogin, createProofVerifier, type Login, type VerifyProof } from './enlistment/login.ts';
 import { SeenTimes } from './enlistment/seen-times.ts';
-import { clientAddress } from './http/client-address.ts';
 import { createIqHandlers } from './iq-handlers.ts';
-import { type DeviceJson, parseDevice } from './keys/device-keys.ts';
 import { createSignatureChecks, type SignatureChecks } from './keys/signature-checks.ts';
 import { createMedia, type Media } from './media/media.ts';
+import { openOwnUsers } from './own-users.ts';
 import { createRegistry, type Registry } from './providers/registry.ts';
 import type { IqHandlers } from './routing/iq.ts';
 import type { Stores } from './storage/stores.ts';
 import { type EventKeys, openEventKeys } from './wakeup/event-keys.ts';
 import { createWakeUps, type WakeUps } from './wakeup/wake-ups.ts';
 
-/** One line for the operator: an event, a closed code, at most a provider number. Never anything of a person. */
-export type ControlLog = (
-  level: 'info' | 'warn' | 'error',
-  event: string,
-  data: Readonly<Record<string, string | number>>,
-) => void;
+export type { BulkEnlistment, BulkResult, ControlLog };
 
 export type ControlDeps = {
   readonly config: Config;
@@ -52,16 +44,6 @@ export type ControlDeps = {
   /** Sends an element to a device that is connected, in a message from the domain that is never stored. */
   readonly notifyDevice: (account: Account, device: Device, content: Element) => void;
 };
-
-export type BulkEnlistment = {
-  /** 0 for own users; those of the embedded issuer are people there only when its directory has them too. */
-  readonly provider: number;
-  readonly identifier: string;
-  readonly device: DeviceJson;
-};
-export type BulkResult =
-  | { readonly kind: 'enlisted'; readonly interopId: InteropId; readonly deviceId: number }
-  | { readonly kind: 'refused'; readonly code: EnlistRefusal | 'device-keys-refused' | 'identifier-refused' };
 
 export type Control = {
   readonly accounts: CachedAccounts;
@@ -93,10 +75,6 @@ export type Control = {
   readonly close: () => Promise<void>;
 };
 
-export const sweepIntervalMs = 60_000;
-const sweepRows = 5_000;
-const bulkPiece = 200;
-
 /** What the egress client may reach, by configuration. Throws when the CA file can't be read: `loadConfig` has checked. */
 export function egressOptionsOf(config: Config): EgressOptions {
   const { allowAddresses, allowPlainHttpOrigins, caFile, nameServers } = config.egress;
@@ -117,7 +95,7 @@ export function egressOptionsOf(config: Config): EgressOptions {
  * embedded issuer says: nothing would work then, and each message says what to do.
  */
 export async function createControl(deps: ControlDeps): Promise<Control> {
-  const { config, stores, egress, keySetEgress, log, nowMs } = deps;
+  const { config, stores, log, nowMs } = deps;
   const monotonicMs = deps.monotonicMs ?? (() => performance.now());
   makeFolder(config.dataFolder);
   const signingKeys = openEventKeys(config.dataFolder);
@@ -125,69 +103,8 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
   const budgets = createBudgets(config.budgets, monotonicMs);
   const accounts = new CachedAccounts(stores.accounts, config.limits.accountCacheEntries, monotonicMs);
 
-  let ownUsers: OwnUsers | undefined;
-  if (config.ownUsers.kind === 'embedded') {
-    const dataFolder = join(config.dataFolder, 'users');
-    const storage = config.ownUsers.mediaStorage;
-    const mediaStore =
-      storage === undefined
-        ? undefined
-        : await openMediaStorage(storage, {
-            spoolFolder: join(dataFolder, 'media', 'spool'),
-            environment: process.env,
-            log: (event, code) => log('warn', `users-${event}`, { code }),
-          });
-    ownUsers = await createProvider({
-      issuer: `${config.issuer}/users`,
-      gatekeepers: [{ issuer: config.issuer }],
-      dataFolder,
-      registration: config.ownUsers.registration,
-      egress: egressOptionsOf(config),
-      clientAddress: clientAddress(config.trustedProxies),
-      // Read through the media proxy alone, which asks whether the reader may.
-      media: { reading: 'closed', ...(mediaStore === undefined ? {} : { store: mediaStore }) },
-      log: ({ event, code }) => log('warn', `users-${event}`, { code }),
-      nowMs,
-    });
-  }
-
-  let registry: Registry;
-  let wakeUps: WakeUps;
-  try {
-    registry = await createRegistry({
-      config,
-      states: stores.providers,
-      egressFetch: keySetEgress.fetch,
-      ownUserKeys: ownUsers?.keySource,
-      ownIssuer: ownUsers,
-      events,
-      nowMs,
-      monotonicMs,
-      onKeySetEvent: (provider, event) => {
-        if (event.kind === 'failed') {
-          log('warn', 'key-set-not-fetched', { provider, code: event.code, failures: event.failures });
-        } else if (event.ignored.length > 0) log('warn', 'keys-ignored', { provider, code: event.ignored.join(' ') });
-      },
-    });
-    wakeUps = await createWakeUps({
-      kept: stores.wakeUps,
-      registry,
-      egressFetch: egress.fetch,
-      signingKey: signingKeys.current,
-      issuer: config.issuer,
-      limits: config.limits,
-      wakeOwn: ownUsers?.wake,
-      log: (event, provider, code) => {
-        const level = event === 'wake-ups-arrive-again' ? 'info' : 'warn';
-        log(level, event, { provider, code });
-      },
-      nowMs,
-      monotonicMs,
-    });
-  } catch (error) {
-    await ownUsers?.close();
-    throw error;
-  }
+  const ownUsers = await openOwnUsers(config, log, nowMs, egressOptionsOf(config));
+  const { registry, wakeUps } = await openProviders(deps, { ownUsers, events, signingKeys, monotonicMs });
   events.onEvent(event => {
     if (event.kind === 'account-withdrawn') wakeUps.forget(event.interopId);
   });
@@ -245,24 +162,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     media: media.iqHandlers,
   });
 
-  async function sweep(): Promise<void> {
-    // Each round is a small transaction, so that messages need not wait for a long one.
-    seenTimes.note(nowMs(), monotonicMs());
-    const forgetBeforeMs = seenTimes.forgetBeforeMs(monotonicMs());
-    if (forgetBeforeMs !== undefined) {
-      while ((await stores.proofIds.sweep(forgetBeforeMs, sweepRows)) === sweepRows);
-    }
-    while ((await stores.accounts.sweepAuthorisations(nowMs(), sweepRows)) === sweepRows);
-  }
-  let sweeping: Promise<void> | undefined;
-  const timer = setInterval(() => {
-    sweeping ??= sweep()
-      .catch(() => log('error', 'sweep-failed', { code: 'store-failed' }))
-      .finally(() => {
-        sweeping = undefined;
-      });
-  }, sweepIntervalMs);
-  timer.unref();
+  const sweeps = new Sweeps({ stores, seenTimes, nowMs, monotonicMs, log });
   const ageing = setInterval(() => accounts.turn(), accountTurnMs);
   ageing.unref();
 
@@ -282,7 +182,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     ownUsers,
     mayReach: reach,
     onEvent: events.onEvent,
-    sweep,
+    sweep: () => sweeps.sweep(),
     async reconfigure(next) {
       const fault = await registry.reconfigure(next);
       if (fault !== undefined) return fault;
@@ -290,30 +190,10 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
       budgets.reconfigure(next.budgets);
       return undefined;
     },
-    async bulkEnlist(list) {
-      const results: BulkResult[] = [];
-      // In pieces: checking signatures takes this thread's time, and others want it too.
-      for (let start = 0; start < list.length; start += bulkPiece) {
-        const requests = list.slice(start, start + bulkPiece).map(({ provider, identifier, device: json }) => {
-          const device = parseDevice(json);
-          if (device === undefined) return 'device-keys-refused';
-          return isUserIdentifier(identifier) ? { provider, identifier, device, replace: false } : 'identifier-refused';
-        });
-        const done = await enlistment.enlistMany(
-          requests.filter(request => typeof request === 'object'),
-          nowMs(),
-        );
-        let next = 0;
-        for (const request of requests) {
-          results.push(typeof request === 'object' ? done[next++]! : { kind: 'refused', code: request });
-        }
-      }
-      return results;
-    },
+    bulkEnlist: list => bulkEnlist(enlistment, list, nowMs),
     async close() {
-      clearInterval(timer);
       clearInterval(ageing);
-      await sweeping;
+      await sweeps.close();
       media.proxy.close();
       registry.close();
       await signatures.close();
@@ -321,4 +201,53 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
       await ownUsers?.close();
     },
   };
+}
+
+/** The providers and the way to wake their people; own users are closed again when either can't be had. */
+async function openProviders(
+  { config, stores, egress, keySetEgress, log, nowMs }: ControlDeps,
+  given: {
+    readonly ownUsers: OwnUsers | undefined;
+    readonly events: AccountEvents;
+    readonly signingKeys: EventKeys;
+    readonly monotonicMs: () => number;
+  },
+): Promise<{ readonly registry: Registry; readonly wakeUps: WakeUps }> {
+  const { ownUsers, events, signingKeys, monotonicMs } = given;
+  try {
+    const registry = await createRegistry({
+      config,
+      states: stores.providers,
+      egressFetch: keySetEgress.fetch,
+      ownUserKeys: ownUsers?.keySource,
+      ownIssuer: ownUsers,
+      events,
+      nowMs,
+      monotonicMs,
+      onKeySetEvent: (provider, event) => {
+        if (event.kind === 'failed') {
+          log('warn', 'key-set-not-fetched', { provider, code: event.code, failures: event.failures });
+        } else if (event.ignored.length > 0) log('warn', 'keys-ignored', { provider, code: event.ignored.join(' ') });
+      },
+    });
+    const wakeUps = await createWakeUps({
+      kept: stores.wakeUps,
+      registry,
+      egressFetch: egress.fetch,
+      signingKey: signingKeys.current,
+      issuer: config.issuer,
+      limits: config.limits,
+      wakeOwn: ownUsers?.wake,
+      log: (event, provider, code) => {
+        const level = event === 'wake-ups-arrive-again' ? 'info' : 'warn';
+        log(level, event, { provider, code });
+      },
+      nowMs,
+      monotonicMs,
+    });
+    return { registry, wakeUps };
+  } catch (error) {
+    await ownUsers?.close();
+    throw error;
+  }
 }

@@ -58,7 +58,7 @@ export type Enlistment = {
 
 const enlistmentsPerTransaction = 500;
 
-export function createEnlistment(deps: {
+export type EnlistmentDeps = {
   readonly store: AccountStore;
   readonly accounts: CachedAccounts;
   readonly registry: Registry;
@@ -66,7 +66,14 @@ export function createEnlistment(deps: {
   readonly events: AccountEvents;
   /** That many random bytes, of the best source there is. */
   readonly randomBytes: (size: number) => Uint8Array;
-}): Enlistment {
+};
+
+export function createEnlistment(deps: EnlistmentDeps): Enlistment {
+  return { ...enlisting(deps), ...changing(deps) };
+}
+
+/** What lets people and devices in. */
+function enlisting(deps: EnlistmentDeps): Pick<Enlistment, 'enlist' | 'enlistMany' | 'authorise'> {
   const { store, accounts, registry, limits, events } = deps;
 
   function argsOf(request: EnlistRequest, nowMs: number): EnlistArgs {
@@ -116,7 +123,12 @@ export function createEnlistment(deps: {
         expiresAtMs: nowMs + limits.authorisationLifetimeSeconds * 1000,
         max: limits.authorisationsPerAccount,
       }),
+  };
+}
 
+/** What changes or ends an enlistment: storage first, then the cache, then everybody who listens. */
+function changing({ store, accounts, events }: EnlistmentDeps): Omit<Enlistment, keyof ReturnType<typeof enlisting>> {
+  return {
     async removeDevice({ row, interopId }, by, deviceId) {
       const device = await store.removeDevice({ account: row, deviceId, by: by.row });
       if (device === undefined) return false;

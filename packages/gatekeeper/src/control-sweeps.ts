@@ -1,0 +1,50 @@
+// Removes what has expired of used proofs and authorisations, every minute.
+// Knows nothing of what they were for.
+import type { ControlLog } from './control-log.ts';
+import type { SeenTimes } from './enlistment/seen-times.ts';
+import type { Stores } from './storage/stores.ts';
+
+const sweepIntervalMs = 60_000;
+const sweepRows = 5_000;
+
+export type SweepDeps = {
+  readonly stores: Pick<Stores, 'proofIds' | 'accounts'>;
+  readonly seenTimes: SeenTimes;
+  readonly nowMs: () => number;
+  readonly monotonicMs: () => number;
+  readonly log: ControlLog;
+};
+
+export class Sweeps {
+  readonly #deps: SweepDeps;
+  readonly #timer: NodeJS.Timeout;
+  #sweeping: Promise<void> | undefined;
+
+  constructor(deps: SweepDeps) {
+    this.#deps = deps;
+    this.#timer = setInterval(() => {
+      this.#sweeping ??= this.sweep()
+        .catch(() => deps.log('error', 'sweep-failed', { code: 'store-failed' }))
+        .finally(() => {
+          this.#sweeping = undefined;
+        });
+    }, sweepIntervalMs).unref();
+  }
+
+  /** Each round is a small transaction, so that messages need not wait for a long one. Idempotent. */
+  async sweep(): Promise<void> {
+    const { stores, seenTimes, nowMs, monotonicMs } = this.#deps;
+    seenTimes.note(nowMs(), monotonicMs());
+    const forgetBeforeMs = seenTimes.forgetBeforeMs(monotonicMs());
+    if (forgetBeforeMs !== undefined) {
+      while ((await stores.proofIds.sweep(forgetBeforeMs, sweepRows)) === sweepRows);
+    }
+    while ((await stores.accounts.sweepAuthorisations(nowMs(), sweepRows)) === sweepRows);
+  }
+
+  /** Waits for the round that is under way. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#sweeping;
+  }
+}
