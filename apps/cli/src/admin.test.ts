@@ -114,6 +114,10 @@ test('an operator finds, suspends, exports and deletes people on open streams, u
   assert.match((await ask(vera, 'providers')).err, /Admin credential required/);
   const onTheMachine = await run(['admin', 'providers', '--config', home.file]);
   assert.match(onTheMachine.out, /number 0 {2}name citadel\.example .*enlistments 1 /);
+  assert.match(onTheMachine.out, /suites \(signal-1\)/);
+  const named = await ask(rosa, 'suspend', 'anna', '--reason', 'spam');
+  assert.equal(named.code, 2);
+  assert.match(named.err, /anna is not an InteropId\nNext: find the person first/);
   const remote = await run(['admin', 'providers', '--url', 'http://gatekeeper.example:9320'], rosa);
   assert.equal(remote.code, 2);
   assert.match(remote.err, /in the clear\nNext: open a tunnel/);

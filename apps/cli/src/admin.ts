@@ -40,6 +40,12 @@ Examples:
   registerProviders(admin);
 }
 
+/** Names are found first: two services may each have an anna. */
+function interopId(text: string): string {
+  if (/^(0|[1-9][0-9]{0,4})-[a-z2-7]{26}$/.test(text)) return text;
+  throw usageError(`${text} is not an InteropId`, 'find the person first: drawbridge admin find PROVIDER NAME');
+}
+
 const personText = 'InteropId, as `drawbridge admin find` shows it';
 const reasonText = 'why, in your words, for the audit log';
 
@@ -52,13 +58,13 @@ function registerLooks(admin: Command): void {
       await show(flags, `/admin/v1/enlistments?${query({ provider, identifier })}`);
     });
   command(admin, 'show', 'look at a person', 'Shows status, devices and what waits for them.', 'show 1-k5…')
-    .argument('<person>', personText)
+    .argument('<person>', personText, interopId)
     .action(async (person: string, flags: Flags) => {
       const { show } = await import('./admin/admin-run.ts');
       await show(flags, `/admin/v1/enlistments/${encodeURIComponent(person)}`);
     });
   command(admin, 'devices', "list a person's devices", 'Lists devices, their keys, streams and mail.', 'devices 1-k5…')
-    .argument('<person>', personText)
+    .argument('<person>', personText, interopId)
     .action(async (person: string, flags: Flags) => {
       const { show } = await import('./admin/admin-run.ts');
       await show(flags, `/admin/v1/enlistments/${encodeURIComponent(person)}/devices`);
@@ -91,13 +97,13 @@ function registerPeople(admin: Command): void {
     'Suspends a person: streams end, nobody reaches them, nothing of theirs is delivered. Mail that waits is kept.',
     "suspend 1-k5… --reason 'spam, ticket 4711'",
   )
-    .argument('<person>', personText)
+    .argument('<person>', personText, interopId)
     .requiredOption('--reason <text>', reasonText)
     .action(async (person: string, flags: Told) =>
       change(flags, 'POST', `enlistments/${encodeURIComponent(person)}/suspend`),
     );
   command(admin, 'resume', 'end a suspension', 'Lets a suspended person in again.', 'resume 1-k5…')
-    .argument('<person>', personText)
+    .argument('<person>', personText, interopId)
     .option('--reason <text>', reasonText)
     .action(async (person: string, flags: Told) =>
       change(flags, 'POST', `enlistments/${encodeURIComponent(person)}/resume`),
@@ -109,7 +115,7 @@ function registerPeople(admin: Command): void {
     'Writes everything that the gatekeeper keeps of a person, as JSON. Contents stay encrypted: nobody here can read them.',
     'export 1-k5… --output anna.json',
   )
-    .argument('<person>', personText)
+    .argument('<person>', personText, interopId)
     .option('--output <file>', 'a new file, readable by you alone (otherwise standard output)')
     .action(async (person: string, flags: Flags & { output?: string }) => {
       const { save } = await import('./admin/admin-run.ts');
@@ -124,7 +130,7 @@ function registerPeople(admin: Command): void {
       'an own user are with the issuer, and stay.',
     "delete 1-k5… --reason 'their request, ticket 4711' --yes",
   )
-    .argument('<person>', personText)
+    .argument('<person>', personText, interopId)
     .requiredOption('--reason <text>', reasonText)
     .option('--yes', 'really; without it the person is only shown', false)
     .action(async (person: string, flags: Told & { yes: boolean }) => {

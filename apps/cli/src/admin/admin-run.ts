@@ -85,6 +85,7 @@ function isFlat(value: unknown): boolean {
 }
 
 function rowOf(row: unknown): string {
+  if (Array.isArray(row)) return row.map(rowOf).join(', ');
   if (typeof row !== 'object' || row === null) return word(row);
   return Object.entries(row)
     .map(([name, member]: [string, unknown]) => `${name} ${isFlat(member) ? word(member) : `(${rowOf(member)})`}`)
