@@ -74,6 +74,24 @@ test('a manifest is renewed long before it ends, and not before it is due', asyn
   await network.leave();
 });
 
+test('a manifest that has ended is told and kept as a notice; it is still the latest word', async () => {
+  const anna = await network.round().person('anna');
+  let bob = await network.person('bob');
+  await bob.say(anna, 'hello');
+  await anna.sees('hello');
+  // Ten days after its end, by Bob's clock.
+  bob = await again(bob, { ...systemClock, nowMs: () => Date.now() + 70 * dayMs });
+  await bob.say(anna, 'are you still there?');
+  await anna.sees('are you still there?');
+  const change = await bob.told(event => {
+    const said = event.kind === 'devices' ? event.change : undefined;
+    return said?.kind === 'manifest-warning' && said.interopId === anna.id ? said : undefined;
+  }, 'it is out of date');
+  assert.deepEqual(change, { kind: 'manifest-warning', interopId: anna.id, isOwn: false, warning: 'expired' });
+  assert(bob.client.notices.list().some(notice => notice.change.kind === 'manifest-warning'));
+  await network.leave();
+});
+
 test('a device that stops between the removal and the manifest makes it with its next stream', async () => {
   const bob = await network.round().person('bob');
   let anna = await network.person('anna');
