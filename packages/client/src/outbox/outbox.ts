@@ -36,9 +36,9 @@ import {
   takeTranscript,
   writeAccepted,
   writeOutbox,
-  writeSent,
   writeUnsaid,
 } from '../store/records.ts';
+import { keepSent } from './kept-sent.ts';
 import { base64, contentBytes, contentPayload, newStanzaId, stanzaIdOf } from './rows.ts';
 import { keyOfAnother, SessionStarts, twoIdentities } from './session-starts.ts';
 import { nothing, numberOf } from './unsaid.ts';
@@ -528,7 +528,7 @@ export class Outbox {
           if (record.toDevice === undefined && !isForOneView(content)) {
             const identity = identities.get(record.to)!;
             const addressed = { identity, devices: ciphertexts.map(each => each.deviceId) };
-            writeSent(tx, id, { to: record.to, content: base64(content), sentAtMs: clock.nowMs(), addressed });
+            keepSent(tx, id, { to: record.to, content: base64(content), sentAtMs: clock.nowMs(), addressed });
           }
           for (const mergedId of mergedIds) tx.delete('outbox', mergedId);
         }),

@@ -55,7 +55,8 @@ export type StoreTable = keyof typeof tables;
 /** Newest rows kept, give or take a sixteenth; older ones are forgotten. Tables without an entry are the SDK's to bound. */
 export const tableLimits: { readonly [Table in StoreTable]?: number } = {
   received: 50_000,
-  sent: 1_000,
+  // Its own bounds are lower (outbox/kept-sent.ts).
+  sent: 2_000,
   retry: 2_000,
   held: 2_000,
   orphan: 2_000,
