@@ -1,5 +1,7 @@
 // SIGTERM on a running gatekeeper: load balancers are told first, then streams, and all that was accepted is kept.
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { after, test } from 'node:test';
 import type { Client } from '@drawbridge/client';
 import { type GatekeeperFolder, makeGatekeeperFolder, type RunningGatekeeper } from './testing/running-gatekeeper.ts';
@@ -36,4 +38,20 @@ test('readiness goes off while streams go on; then they end in order, and the ex
   assert.equal((await gatekeeper.ended).code, 0);
   assert.equal(gatekeeper.lines.at(-1)?.event, 'stopped');
   assert.notEqual(client.status.kind, 'online');
+});
+
+test('what is not done at the deadline is given up, and the exit code says so', async t => {
+  const stuck = await makeGatekeeperFolder();
+  t.after(() => stuck.remove());
+  stuck.write({ drain: { noticeSeconds: 0, spreadSeconds: 0, deadlineSeconds: 1 } });
+  const running = await stuck.start();
+  t.after(() => running.signal('SIGKILL'));
+  // Somebody else holds the database: nothing can be written any more.
+  const holder = new DatabaseSync(join(stuck.folder, 'data', 'gatekeeper.sqlite'), { timeout: 10_000 });
+  t.after(() => holder.close());
+  holder.exec('BEGIN IMMEDIATE');
+  running.signal('SIGTERM');
+  const { code, err } = await running.ended;
+  assert.equal(code, 1);
+  assert.match(err, /could not close in good order\nNext: look at the log, the disk and its space/);
 });
