@@ -7,7 +7,11 @@ import { type Core, type CoreDeps, openCore } from '@drawbridge/gatekeeper/core'
 import type { Account, Device } from '@drawbridge/gatekeeper/enlistment/account';
 import { parseDevice } from '@drawbridge/gatekeeper/keys/device-keys';
 import { type SampleDevice, sampleDevice } from '@drawbridge/gatekeeper/testing/sample-device';
-import { defaultListenerLimits, type ListenerLimits } from '@drawbridge/gatekeeper/listeners/admission';
+import {
+  defaultListenerLimits,
+  type ListenerHost,
+  type ListenerLimits,
+} from '@drawbridge/gatekeeper/listeners/admission';
 import { createTcpListener } from '@drawbridge/gatekeeper/listeners/tcp';
 import { attachWebSocket } from '@drawbridge/gatekeeper/listeners/websocket';
 import { defaultMailboxLimits, type MailboxLimits } from '@drawbridge/gatekeeper/mailbox/mailbox-limits';
@@ -43,6 +47,8 @@ export type RawNetworkOptions = {
   readonly listener?: Partial<ListenerLimits>;
   readonly session?: Partial<SessionLimits>;
   readonly mailbox?: Partial<MailboxLimits>;
+  /** Whose a WebSocket is; the socket's peer when left out. */
+  readonly addressOf?: ListenerHost['addressOf'];
   readonly core?: Pick<CoreDeps, 'sweepEveryMs' | 'desertedAfterMs'>;
 };
 
@@ -71,6 +77,7 @@ export class RawNetwork {
       keyStands: control.registry.keyStands,
       wakeUp: account => control.wakeUps.requestWakeUp(account),
       authenticate: (token, transport) => control.login.authenticate(token, { transport, nowMs: fixture.clock.nowMs }),
+      ...(options.addressOf === undefined ? {} : { addressOf: options.addressOf }),
       nowMs: () => fixture.clock.nowMs,
       log: (event, data) => void log.push(`${event} ${JSON.stringify(data ?? {})}`),
       mailboxLimits: { ...defaultMailboxLimits, ...options.mailbox },

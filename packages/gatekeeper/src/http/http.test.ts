@@ -316,6 +316,20 @@ test('requests and enlistments are budgets of the address, with the time to wait
   assert.equal(sixth.json['retryAfterSeconds'], 9);
 });
 
+test('a wall clock that is set back locks nobody out, whatever they had spent', async () => {
+  const { ask, clock } = await open({ budgets: { requestsPerAddress: { burst: 3, refillSeconds: 9 } } });
+  const get = () => ask('GET', '/.well-known/jwks.json');
+  assert.equal((await get()).status, 200);
+  clock.setBackMs = 600_000;
+  assert.equal((await get()).status, 200);
+  clock.setBackMs = -600_000;
+  assert.equal((await get()).status, 200);
+  isProblem(await get(), 429, 'budget-spent');
+  clock.setBackMs = 600_000;
+  clock.nowMs += 9_000;
+  assert.equal((await get()).status, 200, 'time that went by fills it again');
+});
+
 test('the well-known documents and OpenAPI say what is there', async () => {
   const { ask, control, clock } = await open();
   await control.registry.setStatus(2, 'suspended', 'admin', clock.nowMs);

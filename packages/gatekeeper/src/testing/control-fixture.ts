@@ -87,7 +87,8 @@ export type Fixture = {
   readonly stores: Stores;
   readonly world: FakeWorld;
   readonly folder: string;
-  readonly clock: { nowMs: number };
+  /** `setBackMs`: how far the wall clock was set back; the other clock goes on. */
+  readonly clock: { nowMs: number; setBackMs: number };
   readonly events: AccountEvent[];
   readonly notices: { account: Account; device: Device; content: Element }[];
   readonly logLines: string[];
@@ -136,7 +137,7 @@ export async function openFixture(options: FixtureOptions = {}): Promise<Fixture
   const { config } = parsed;
   const store = await openSqliteStore(join(folder, 'gatekeeper.sqlite'));
   const stores = sqliteStores(store);
-  const clock = { nowMs: 1_790_000_000_000 };
+  const clock = { nowMs: 1_790_000_000_000, setBackMs: 0 };
   const notices: Fixture['notices'] = [];
   const logLines: string[] = [];
   const events: AccountEvent[] = [];
@@ -145,7 +146,7 @@ export async function openFixture(options: FixtureOptions = {}): Promise<Fixture
     stores,
     egress: world.egress,
     keySetEgress: world.egress,
-    nowMs: () => clock.nowMs,
+    nowMs: () => clock.nowMs - clock.setBackMs,
     monotonicMs: () => clock.nowMs - 1_789_000_000_000,
     notifyDevice: (account, device, content) => notices.push({ account, device, content }),
     log: (level, event, data) => logLines.push(JSON.stringify({ level, event, ...data })),
