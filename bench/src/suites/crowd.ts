@@ -27,7 +27,7 @@ type Played = {
 };
 
 const worstP99Ms = 100;
-const mostMiB = 768;
+const mostMiB = 1_024;
 
 export async function crowdSuite(context: SuiteContext): Promise<SuiteResult> {
   const { quick, say } = context;

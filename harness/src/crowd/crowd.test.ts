@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import type { CrowdResult } from './play.ts';
 
 /** What the gatekeeper's process may come to hold, whatever the crowd does: the bound that operators are told. */
-const maxMiB = 768;
+const maxMiB = 1_024;
 
 test('every abuse at once: honest people lose nothing, and memory is bounded', { timeout: 240_000 }, async () => {
   const program = join(import.meta.dirname, 'run.ts');

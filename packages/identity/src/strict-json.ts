@@ -63,7 +63,7 @@ function namesMemberTwice(text: string): boolean {
     else if (char === '}' || char === ']') open.pop();
     else if (char === '"') {
       const start = at;
-      for (at++; text[at] !== '"'; at++) if (text[at] === '\\') at++;
+      at = endOfString(text, at);
       let after = at + 1;
       while (text[after] === ' ' || text[after] === '\n' || text[after] === '\r' || text[after] === '\t') after++;
       if (text[after] !== ':') continue;
@@ -75,4 +75,13 @@ function namesMemberTwice(text: string): boolean {
     }
   }
   return false;
+}
+
+/** The quote that ends the string which begins at `start`: the first that no odd number of backslashes stands before. */
+function endOfString(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); ; end = text.indexOf('"', end + 1)) {
+    let before = end;
+    while (text[before - 1] === '\\') before--;
+    if ((end - before) % 2 === 0) return end;
+  }
 }

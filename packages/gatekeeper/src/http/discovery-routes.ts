@@ -52,9 +52,12 @@ export function addDiscoveryRoutes(app: App, deps: PublicHttpDeps): void {
     async (_request, reply) => forAllPages(reply).send(hostMetaLinks(deps.endpoints().websocket)),
   );
 
-  app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) =>
-    reply.header('cache-control', 'public, max-age=300').send(app.swagger()),
-  );
+  // Made once: strangers may ask for it as often as they like.
+  let openapi: string | undefined;
+  app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) => {
+    openapi ??= JSON.stringify(app.swagger());
+    return reply.header('cache-control', 'public, max-age=300').type('application/json; charset=utf-8').send(openapi);
+  });
 }
 
 /** Pages of any origin may look (XEP-0156 section 3). */
