@@ -361,6 +361,31 @@ test('votes for options that do not exist, and more of them than one may choose,
   });
 });
 
+test('what became of a message on the device that sends it is told to the others, and moves forward only', async () => {
+  const store = await newStore();
+  inStore(store, tx => {
+    const told = (n: number, of: number, state: 'held' | 'sent' | 'failed', author = bob, reason?: string): unknown => {
+      const entry = { message: ref(of, author), chat: anna, state, ...(reason === undefined ? {} : { reason }) };
+      hear(tx, say(bob, bob, n, { kind: 'device-sync', progress: [entry] }));
+      const message = readMessage(tx, bob, { author, id: hexId(of) });
+      return [message?.state, message?.failure?.code];
+    };
+    for (const n of [1, 2, 3]) hear(tx, say(bob, anna, n, { kind: 'text', text: `own ${n}` }));
+    hear(tx, say(anna, anna, 4, { kind: 'text', text: 'hers' }));
+    assert.deepEqual(told(10, 1, 'held'), ['held', undefined]);
+    assert.deepEqual(told(11, 1, 'sent'), ['sent', undefined]);
+    assert.deepEqual(told(12, 1, 'held'), ['sent', undefined]);
+    assert.deepEqual(told(13, 2, 'failed', bob, 'not-reachable'), ['failed', 'not-reachable']);
+    assert.deepEqual(told(14, 2, 'sent'), ['failed', 'not-reachable']);
+    assert.deepEqual(told(15, 3, 'failed', bob, 'a-word-of-later'), ['failed', 'request-refused']);
+    assert.deepEqual(told(16, 4, 'failed', anna), [undefined, undefined], 'of this person’s own messages alone');
+    // Also where it comes before the message.
+    assert.deepEqual(told(17, 5, 'failed'), [undefined, undefined]);
+    hear(tx, say(bob, anna, 5, { kind: 'text', text: 'own 5' }));
+    assert.equal(readMessage(tx, bob, { author: bob, id: hexId(5) })?.state, 'failed');
+  });
+});
+
 test('two timers set at once end the same on both sides, and the one whose setting lost is told', async () => {
   const [bobs, bobsSecond] = [await newStore(), await newStore()];
   const set = (author: string, n: number, seconds: number, stampMs: number): Said =>

@@ -105,6 +105,11 @@ const bodies: ContentBody[] = [
       { chat: person, pinned: true, mutedUntilMs: 0, archived: false },
       { sendDelivered: true, sendRead: false, sendPlayed: false, sendTyping: true },
     ],
+    progress: [
+      { message: target, chat: person, state: 'held' },
+      { message: target, chat: person, state: 'sent' },
+      { message: target, chat: person, state: 'failed', reason: 'not-reachable' },
+    ],
   },
   {
     kind: 'history-piece',
