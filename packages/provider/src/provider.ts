@@ -2,44 +2,32 @@
 // Knows nothing of messages: they never pass through here.
 // Source: docs/protocol/02 and 03 (Provider HTTP).
 
-import { accessSync, constants } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
-import { makeFolder } from '@drawbridge/identity/make-folder';
 import { createEgress, type EgressFetch } from '@drawbridge/identity/egress';
 import type { PublicSigningJwk } from '@drawbridge/identity/jwk';
 import { localKeySource } from '@drawbridge/identity/key-set';
 import { addressKey } from '@drawbridge/identity/network-prefix';
 import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import type { KeySource } from '@drawbridge/identity/verify-ownership-proof';
-import { createSqliteDirectory } from './directory/sqlite-directory.ts';
 import type { UserDirectory } from './directory/user-directory.ts';
 import { createAttemptBudget } from './http/attempt-budget.ts';
 import { createLoginAttempts } from './http/login-attempts.ts';
 import type { RouteContext } from './http/route-context.ts';
 import { createRoutes } from './http/routes.ts';
 import { createServers, type Handler, type ListenOptions, type Servers } from './http/server.ts';
-import { createIssuer, type Issuer } from './issuer/issuer.ts';
-import { issuerKeyFile, issuerKeyMemory } from './issuer/issuer-key-file.ts';
 import { createProofIssuer, type ProofIssue, type WantedProof } from './issuer/proofs.ts';
 import { createMediaOrigin, type MediaOrigin } from './media-origin/media-origin.ts';
 import { providerLimits } from './provider-limits.ts';
-import { checkProviderOptions, type ProviderOptions, ProviderOptionsError } from './provider-options.ts';
-import type { LiveDatabase } from './storage/database-writer.ts';
+import { checkProviderOptions, type ProviderOptions } from './provider-options.ts';
+import { openParts, type Parts, useFolder } from './provider-parts.ts';
 import { lockDataFolder } from './storage/folder-lock.ts';
-import {
-  createEventIds,
-  createSessions,
-  openProviderDatabase,
-  removeExpired,
-  type Sessions,
-} from './storage/provider-database.ts';
+import { createEventIds, removeExpired } from './storage/provider-database.ts';
 import { createPushQueue, defaultPushQueueLimits, type PushQueue } from './wake-ups/push-queue.ts';
 import { createPushStore } from './wake-ups/push-store.ts';
 import { createWakeUpReceiver, type WakeUpReceipt } from './wake-ups/receiver.ts';
-import { createWakeUpStreams, type WakeUpStreams } from './wake-ups/streams.ts';
 
 export { providerLimits } from './provider-limits.ts';
 export type { ProviderLogEntry, ProviderOptions } from './provider-options.ts';
@@ -96,22 +84,6 @@ export type Provider = {
   readonly close: () => Promise<void>;
 };
 
-/** What the parts of one provider share. */
-type Parts = {
-  readonly options: ProviderOptions;
-  readonly inMemory: boolean;
-  readonly pathPrefix: string;
-  readonly mediaUrl: string | undefined;
-  readonly nowMs: () => number;
-  readonly monotonicMs: () => number;
-  readonly log: (event: string, code: string) => void;
-  readonly issuer: Issuer;
-  readonly database: LiveDatabase;
-  readonly directory: UserDirectory;
-  readonly sessions: Sessions;
-  readonly streams: WakeUpStreams;
-};
-
 /**
  * Starts a provider. Rejects with a ProviderOptionsError, a FolderInUseError, a DatabaseVersionError, or because key file or
  * database are unfit: nothing would work then, and each message says what to do.
@@ -134,45 +106,6 @@ export async function createProvider(options: ProviderOptions): Promise<Provider
     unlock();
     throw error;
   }
-}
-
-/** Makes the folder that an option names, or says by that name why it can't be used. */
-function useFolder(option: string, path: string): void {
-  try {
-    makeFolder(path);
-    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'failed';
-    const what = code === 'EEXIST' || code === 'ENOTDIR' ? 'is a file, or below one' : `can't be used (${code})`;
-    throw new ProviderOptionsError(option, `${path} ${what}: name a folder that this user may read and write`);
-  }
-}
-
-async function openParts(options: ProviderOptions): Promise<Parts> {
-  const inMemory = options.dataFolder === ':memory:';
-  const nowMs = options.nowMs ?? Date.now;
-  const monotonicMs = (): number => performance.now();
-  const issuer = await createIssuer({
-    store: inMemory ? issuerKeyMemory() : issuerKeyFile(join(options.dataFolder, 'signing-keys.json')),
-    nowMs,
-    ...(options.algorithm === undefined ? {} : { algorithm: options.algorithm }),
-  });
-  const database = openProviderDatabase(inMemory ? ':memory:' : join(options.dataFolder, 'provider.sqlite'));
-  const { pathname } = new URL(options.issuer);
-  return {
-    options,
-    inMemory,
-    pathPrefix: options.pathPrefix ?? (pathname === '/' ? '' : pathname),
-    mediaUrl: options.media === undefined ? undefined : (options.media.url ?? `${options.issuer}/media`),
-    nowMs,
-    monotonicMs,
-    log: (event, code) => options.log?.({ event, code }),
-    issuer,
-    database,
-    directory: options.directory ?? createSqliteDirectory(database, nowMs),
-    sessions: createSessions(database, nowMs),
-    streams: createWakeUpStreams(monotonicMs),
-  };
 }
 
 async function assemble(parts: Parts, unlock: () => void): Promise<Provider> {
