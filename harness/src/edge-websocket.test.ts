@@ -1,8 +1,13 @@
 // What a WebSocket port says to peers that ask for the wrong thing: a wrong path, no subprotocol, too much in one message.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { request } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { startDevGatekeeper } from '@drawbridge/cli/dev-network';
+import { ensureDevPki } from '@drawbridge/cli/dev-pki';
 import { WebSocket } from 'ws';
 import { RawNetwork } from './raw-network.ts';
 
@@ -43,6 +48,32 @@ test('a wrong path and a missing subprotocol are told in words, and the connecti
     assert.equal(wrong.status, 400);
     assert.match(wrong.body, /subprotocol xmpp/);
   }
+});
+
+test('a request that is not an upgrade is told what is served there', { timeout: 30_000 }, async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-edge-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const pki = await ensureDevPki(join(folder, 'pki'), ['citadel.example']);
+  const gatekeeper = await startDevGatekeeper({
+    folder: join(folder, 'data'),
+    pki,
+    domain: 'citadel.example',
+    providers: [],
+  });
+  t.after(() => gatekeeper.close());
+  const sent = request({
+    host: 'localhost',
+    port: gatekeeper.ports.websocket,
+    ca: gatekeeper.ca,
+    path: '/xmpp',
+    agent: false,
+  });
+  const [response] = await once(sent.end(), 'response');
+  let body = '';
+  for await (const chunk of response) body += String(chunk);
+  assert.equal(response.statusCode, 426);
+  assert.equal(response.headers.upgrade, 'websocket');
+  assert.match(body, /\/xmpp with subprotocol xmpp/);
 });
 
 test('a message above the limit: a stream error, then the close (RFC 7395 section 3.5)', async () => {

@@ -1,0 +1,94 @@
+// How much of one stream is read in one turn of the event loop, and that a device which comes again is as slow as it was.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { element } from '@drawbridge/wire/element';
+import { NS_CLIENT } from '@drawbridge/wire/namespaces';
+import { Mailboxes } from '../mailbox/mailbox.ts';
+import { defaultMailboxLimits } from '../mailbox/mailbox-limits.ts';
+import { createStanzaCodec } from '../mailbox/stanza-codec.ts';
+import { MemoryMailboxStore } from '../testing/memory-mailbox.ts';
+import { type Carrier, defaultSessionLimits, DeviceSession, type SessionHost } from './device-session.ts';
+import { HeldMemory } from './held-memory.ts';
+import { KeptShapers } from './stream-shaper.ts';
+
+const domain = 'citadel.example';
+const device = { row: 1, id: 1, registrationId: 1, thumbprint: 't', listed: true };
+
+function scene() {
+  const mailboxes = new Mailboxes({
+    store: new MemoryMailboxStore(),
+    node: 'a',
+    codec: createStanzaCodec(domain),
+    nowMs: () => 0,
+    monotonicMs: () => 0,
+    limits: defaultMailboxLimits,
+    events: { congested: () => {}, damaged: () => {} },
+    tellSender: () => Promise.resolve(),
+  });
+  const host: SessionHost = {
+    domain,
+    limits: defaultSessionLimits,
+    mailboxes,
+    monotonicMs: () => 0,
+    newId: () => 'id',
+    route: () => {},
+    stillWanted: () => true,
+    flushSoon: () => {},
+    flushLater: () => {},
+    mailWaits: () => {},
+    ended: () => {},
+    congested: false,
+    memory: new HeldMemory(1_000_000),
+    shapers: new KeptShapers(defaultSessionLimits.shaper),
+    pausedByCongestion: () => {},
+  };
+  const login = () => {
+    const state = { reads: true };
+    const carrier: Carrier = {
+      write: () => {},
+      countsLate: false,
+      congested: false,
+      pause: () => (state.reads = false),
+      resume: () => (state.reads = true),
+      close: () => {},
+    };
+    const session = new DeviceSession(host, { interopId: `0-${'a'.repeat(26)}`, provider: 0 }, device, 'k');
+    session.carryOn(carrier);
+    return { session, state };
+  };
+  return { login };
+}
+
+test('a stream that has given its part of a turn is read again when the turn is over', () => {
+  const { session, state } = scene().login();
+  const read = (bytes: number): void => {
+    session.receivedBytes(bytes);
+    session.afterInput();
+  };
+  read(31_000);
+  assert.equal(state.reads, true);
+  read(2_000);
+  assert.equal(state.reads, false);
+  session.flush();
+  assert.equal(state.reads, true);
+  read(64 * 1024);
+  assert.equal(state.reads, false);
+  session.flush();
+  session.flush();
+  assert.equal(state.reads, true);
+});
+
+test('a device that ends its session above its rate is above it in the next one', () => {
+  const { login } = scene();
+  const first = login();
+  const ping = element('iq', NS_CLIENT, { type: 'get', id: 'p' }, [element('ping', 'urn:xmpp:ping')]);
+  for (let i = 0; i <= defaultSessionLimits.shaper.stanzaBurst; i++) first.session.receive(ping);
+  first.session.afterInput();
+  assert.equal(first.state.reads, false);
+  first.session.end();
+  const { session, state } = login();
+  session.receive(ping);
+  session.afterInput();
+  assert.equal(state.reads, false);
+  session.end();
+});
