@@ -1,5 +1,8 @@
 // Answers that clients understand, on each transport: what comes too late, what is too much, what nobody can judge now.
 import assert from 'node:assert/strict';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { attribute, childElement, type Element, isElement } from '@drawbridge/wire/element';
 import { fakeWorld, issuers } from '@drawbridge/gatekeeper/testing/control-fixture';
@@ -136,6 +139,23 @@ test("a provider's outage is not a refusal: temporary-auth-failure, and the next
     (await lone.login(anna)).cut();
   } finally {
     await lone.close();
+  }
+});
+
+test("a provider's outage outlives a restart of the gatekeeper: people log in by the last good key set", async () => {
+  const world = fakeWorld(Object.values(issuers));
+  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-outage-'));
+  const first = await RawNetwork.open({ fixture: { world, folder } });
+  const anna = await first.person('anna', 1);
+  (await first.login(anna)).cut();
+  await first.shutDown();
+  await first.fixture.stop();
+  world.published.set(issuers.skylark, []);
+  const second = await RawNetwork.open({ fixture: { world, folder } });
+  try {
+    (await second.login(anna)).cut();
+  } finally {
+    await second.close();
   }
 });
 
