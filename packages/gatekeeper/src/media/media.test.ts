@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { type IncomingMessage, type RequestListener, request } from 'node:http';
+import { type ClientRequest, type IncomingMessage, type RequestListener, request } from 'node:http';
 import { createServer as createHttpsServer, type Server } from 'node:https';
 import { type AddressInfo, Socket } from 'node:net';
 import { join } from 'node:path';
@@ -518,6 +518,35 @@ test('a slow reader holds the origin back; one who leaves, or stops, frees the p
   // Nothing moves for a second: the proxy lets go by itself.
   await settle(() => fixture.control.media.active() === 0);
   first.leave();
+});
+
+test('the people of a provider, and its origins, have a share of the places and no more', async () => {
+  const media = await origin((_incoming, response) => {
+    response.writeHead(200, { 'content-length': file.length });
+    response.write(file.subarray(0, 10));
+  });
+  const { anna, bert, front, grant, fixture } = await world(media.url, {
+    limits: { mediaFetchesPerAccount: 2, mediaFetchesPerProvider: 3 },
+  });
+  const carl = await fixture.enlist(1, 'carl');
+  const open: ClientRequest[] = [];
+  const hold = async (person: Person): Promise<number> => {
+    const sent = request(front + (await grant(person, `${media.url}/x`, file.length)), { agent: false }).end();
+    open.push(sent);
+    sent.on('error', () => {});
+    const [response] = (await once(sent, 'response')) as [IncomingMessage];
+    response.on('error', () => {});
+    return response.statusCode ?? 0;
+  };
+  const statuses: number[] = [];
+  for (const person of [bert, bert, carl, carl]) statuses.push(await hold(person));
+  assert.deepEqual(statuses, [200, 200, 200, 503]);
+  // The origin has a share too: it is provider 1's, and full.
+  assert.equal(await hold(anna), 503);
+  open[0]!.destroy();
+  await settle(() => fixture.control.media.active() === 2);
+  assert.equal(await hold(anna), 200);
+  for (const each of open) each.destroy();
 });
 
 test('an origin that stalls is let go, and does not hold the place of a person who left', async () => {
