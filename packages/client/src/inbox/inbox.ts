@@ -39,6 +39,7 @@ import { contentPayload, repeatId } from '../outbox/rows.ts';
 import {
   deleteUnread,
   forgetSent,
+  keepRetryCounts,
   type HeldRow,
   listHeld,
   listUnread,
@@ -537,7 +538,7 @@ export class Inbox {
     const from = fullAddress(incoming);
     const nowMs = clock.nowMs();
     const decision = decideRetry('request', ciphertext.from, stanzaId, nowMs, key => tx.get('retry', key));
-    for (const { key, value } of decision.rows) tx.put('retry', key, value);
+    keepRetryCounts(tx, interopId, decision.rows);
     const { kind, bytes } = ciphertext;
     const failed =
       kind === 'plaintext-retry' ? undefined : makeDecryptionError({ from: ciphertext.from, kind, bytes, stanzaId });
@@ -585,7 +586,7 @@ export class Inbox {
       return;
     }
     const decision = decideRetry('resend', from, stanzaId, clock.nowMs(), key => tx.get('retry', key));
-    for (const { key, value } of decision.rows) tx.put('retry', key, value);
+    keepRetryCounts(tx, interopId, decision.rows);
     if (!decision.allowed) return;
     const payload = { kind: 'content', content: sent.content } as const;
     outbox.add(tx, { to: interopId, toDevice: deviceId, payload, silent: false }, repeatId(stanzaId, deviceId));

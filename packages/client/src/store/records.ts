@@ -438,6 +438,22 @@ export function forgetHeld(tx: Transaction, person: InteropId): void {
   }
 }
 
+/** Counts about single stanzas that are kept for one person, whatever others do. */
+export const retryCountsPerPerson = 128;
+
+/** Rows of `decideRetry`. A device's own count stays; of those about single stanzas of a person the oldest give way. */
+export function keepRetryCounts(
+  tx: Transaction,
+  person: InteropId,
+  rows: readonly { readonly key: string; readonly value: Uint8Array }[],
+): void {
+  for (const { key, value } of rows) tx.put('retry', key, value, person);
+  if (tx.count('retry', person) <= retryCountsPerPerson) return;
+  const ofStanzas = tx.list('retry', { scope: person }).filter(({ key }) => key.split(' ').length > 2);
+  for (const { key } of ofStanzas.slice(0, Math.max(0, ofStanzas.length - retryCountsPerPerson)))
+    tx.delete('retry', key);
+}
+
 /** Stanzas that wait to be sent again by their senders share the scope of the retry counts' own table. */
 function unreadKey(from: string, stanzaId: StanzaId): string {
   return `unread\n${from}\n${stanzaId}`;

@@ -57,7 +57,7 @@ export const tableLimits: { readonly [Table in StoreTable]?: number } = {
   received: 50_000,
   // Its own bounds are lower (outbox/kept-sent.ts).
   sent: 2_000,
-  retry: 2_000,
+  retry: 20_000,
   held: 2_000,
   orphan: 2_000,
   notice: 10_000,

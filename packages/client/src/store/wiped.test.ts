@@ -1,0 +1,156 @@
+// Wiped is wiped: what was deleted, expired, seen once, given up or replaced is in no file any more, also for those who have the
+// key. Each kind goes the way that it goes in use; the files are read raw, main file and log.
+import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { after, describe, test } from 'node:test';
+import { record } from '../history/history.ts';
+import type { Fact } from '../history/message-log.ts';
+import { keepSent, keptSentLimits } from '../outbox/kept-sent.ts';
+import { openEncryptedStore } from './encrypted-store.ts';
+import { forgetHeld, forgetSent, readChat, sentKeptMs, writeChat, writeHeld, writeOutbox } from './records.ts';
+import { deleteUpload, writeUpload } from '../files/upload-records.ts';
+import type { EncryptedStore, Transaction } from './store.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'drawbridge-wiped-'));
+after(() => rmSync(root, { recursive: true }));
+const own = `1-${'a'.repeat(26)}`;
+const bob = `0-${'b'.repeat(26)}`;
+/** Longer than a page: what overflows must go, too. */
+const secret = 'a secret that goes away '.repeat(600);
+const id = (n: number): string => n.toString(16).padStart(32, '0');
+
+function posted(tx: Transaction, n: number, more: object = {}): void {
+  const body = { kind: 'text', text: secret } as const;
+  const fact: Fact = { kind: 'posted', posted: { body, sentAtMs: 1, receivedAtMs: 1, ...more } };
+  record(tx, own, { author: bob, id: id(n), chat: bob }, fact);
+}
+
+const gone = (n: number, why: 'deleted' | 'expired' | 'opened' | 'hidden') => (tx: Transaction) =>
+  void record(tx, own, { author: bob, id: id(n), chat: bob }, { kind: 'gone', why });
+
+const sent = { to: bob, content: secret, sentAtMs: 1 };
+const outboxRow = {
+  to: bob,
+  payload: { kind: 'content', content: secret },
+  silent: false,
+  corrections: 0,
+  waits: 0,
+  notBeforeMs: 0,
+} as const;
+
+type Kind = {
+  readonly name: string;
+  readonly write: (tx: Transaction) => void;
+  readonly wipe: (tx: Transaction) => void;
+};
+
+const kinds: readonly Kind[] = [
+  { name: 'a deleted message', write: tx => posted(tx, 1), wipe: gone(1, 'deleted') },
+  { name: 'an expired message', write: tx => posted(tx, 2, { expiresAfterSeconds: 5 }), wipe: gone(2, 'expired') },
+  { name: 'a message seen once', write: tx => posted(tx, 3, { viewOnce: true }), wipe: gone(3, 'opened') },
+  { name: 'a message deleted for oneself', write: tx => posted(tx, 4), wipe: gone(4, 'hidden') },
+  {
+    name: 'a used ratchet state',
+    write: tx => tx.put('session', `${bob}.1`, Buffer.from(secret), bob),
+    wipe: tx => tx.put('session', `${bob}.1`, Buffer.from('the next one'), bob),
+  },
+  {
+    name: 'content kept for retries, by its age',
+    write: tx => keepSent(tx, 'aged', sent),
+    wipe: tx => forgetSent(tx, sentKeptMs + 10, 100),
+  },
+  {
+    name: 'content kept for retries, by its number',
+    write: tx => keepSent(tx, 'crowded-out', { ...sent, to: own }),
+    wipe: tx => {
+      for (let i = 0; i < keptSentLimits.perPerson.rows; i++)
+        keepSent(tx, `new-${i}`, { ...sent, to: own, content: 'x' });
+    },
+  },
+  {
+    name: 'a message in the outbox',
+    write: tx => writeOutbox(tx, 'waiting', outboxRow),
+    wipe: tx => void tx.delete('outbox', 'waiting'),
+  },
+  {
+    name: 'what was held for a person’s decision',
+    write: tx => writeHeld(tx, bob, { from: `${bob}/1`, stanzaId: 'held', kind: 'session', bytes: secret }),
+    wipe: tx => forgetHeld(tx, bob),
+  },
+  {
+    name: 'a file to be sent, with its key',
+    write: tx => writeUpload(tx, 'upload', { path: '/tmp/x', looks: 'x', sealed: secret, atMs: 1 }),
+    wipe: tx => deleteUpload(tx, 'upload'),
+  },
+  {
+    name: 'a draft',
+    write: tx => writeChat(tx, { ...readChat(tx, bob), draft: secret }),
+    wipe: tx => {
+      const { draft: _, ...rest } = readChat(tx, bob);
+      writeChat(tx, rest);
+    },
+  },
+];
+
+/** The sealed values of all rows, as they lie in the files now. */
+function sealedIn(folder: string): Buffer[] {
+  const copy = mkdtempSync(join(root, 'copy-'));
+  cpSync(folder, copy, { recursive: true });
+  const db = new DatabaseSync(join(copy, 'store.db'));
+  const values = db
+    .prepare('SELECT value FROM row')
+    .all()
+    .map(row => Buffer.from(row['value'] as Uint8Array));
+  db.close();
+  rmSync(copy, { recursive: true });
+  return values;
+}
+
+/** Parts of a value that lie in one piece wherever its pages begin. */
+function partsOf(value: Buffer): Buffer[] {
+  const parts: Buffer[] = [];
+  for (let at = 0; at + 24 <= value.length; at += 512) parts.push(value.subarray(at, at + 24));
+  return parts;
+}
+
+function isIn(folder: string, values: readonly Buffer[]): boolean {
+  const parts = values.flatMap(partsOf);
+  return readdirSync(folder).some(name => {
+    const raw = readFileSync(join(folder, name));
+    return parts.some(part => raw.includes(part));
+  });
+}
+
+async function open(folder: string): Promise<EncryptedStore> {
+  const opened = await openEncryptedStore({
+    path: join(folder, 'store.db'),
+    key: { kind: 'key', key: new Uint8Array(32) },
+  });
+  assert(opened.ok);
+  return opened.value;
+}
+
+describe('wiped', { concurrency: true }, () => {
+  for (const { name, write, wipe } of kinds) {
+    test(`${name} is in no file any more`, { timeout: 60_000 }, async () => {
+      const folder = mkdtempSync(join(root, 'store-'));
+      const store = await open(folder);
+      assert(store.transaction(write).ok);
+      const before = sealedIn(folder);
+      assert(store.transaction(wipe).ok);
+      const left = sealedIn(folder);
+      const wiped = before.filter(value => !left.some(other => other.equals(value)));
+      assert(
+        wiped.some(value => value.length > secret.length),
+        'the secret was there',
+      );
+      assert(isIn(folder, wiped), 'the log has it still: the search finds what is there');
+      while (isIn(folder, wiped)) await new Promise(resolve => setTimeout(resolve, 200));
+      store.close();
+      assert(!isIn(folder, wiped));
+    });
+  }
+});
