@@ -83,7 +83,11 @@ async function lookedUp({ client }: Person, { name }: Person): Promise<void> {
 
 /** What a careful person does: no key and no name is accepted that the other did not speak of. */
 async function refuseAll(person: Person): Promise<void> {
-  const { client } = person;
+  await refuseAsked(person);
+  await reconnected(person);
+}
+
+async function refuseAsked({ client }: Person): Promise<void> {
   for (const { change } of client.notices.list()) {
     if (change.kind === 'identity-changed') {
       const { pending } = await client.identities.get({ interopId: change.interopId });
@@ -97,20 +101,57 @@ async function refuseAll(person: Person): Promise<void> {
       }
     }
   }
-  await reconnected(person);
 }
 
 async function lastWords(people: readonly Person[], random: Random): Promise<void> {
   for (const from of people) {
     for (const to of people.filter(each => each !== from)) {
       const text = `last words ${random.integer(0, 1e9)}`;
-      await from.say(to, text, { interopId: to.id });
-      await until(
-        () => to.shown.some(each => each.text === text),
-        `${to.name.identifier} sees the last words of ${from.name.identifier}`,
-      );
+      const { id } = await from.say(to, text, { interopId: to.id });
+      let isOver = false;
+      // A lie that was on its way when the gatekeeper became honest asks once more.
+      const answering = (async () => {
+        while (!isOver) {
+          await refuseAsked(from);
+          await new Promise(resolve => setTimeout(resolve, 500));
+        }
+      })();
+      try {
+        await until(
+          () => to.shown.some(each => each.text === text),
+          `${to.name.identifier} sees the last words of ${from.name.identifier}`,
+        );
+      } catch (error) {
+        throw new Error(`${String(error)}\n${await circumstances(from, to, id)}`, { cause: error });
+      } finally {
+        isOver = true;
+        await answering;
+      }
     }
   }
+}
+
+/** What either end knows, for whoever looks into a failure. */
+async function circumstances(from: Person, to: Person, id: string): Promise<string> {
+  const rows = await from.client.chats.messages({ chat: { interopId: to.id }, limit: 200 });
+  const mine = rows.find(({ message }) => message.id === id)?.message;
+  const problems = (person: Person): string[] =>
+    person.events.flatMap(event => (event.kind === 'problem' ? [event.error.message] : [])).slice(-8);
+  const known = (person: Person): string[] => person.client.notices.list().map(({ change }) => JSON.stringify(change));
+  const { pending } = await from.client.identities.get({ interopId: to.id });
+  const before = rows.filter(({ message }) => message.author === from.id).map(({ message }) => message.state);
+  return JSON.stringify(
+    {
+      state: mine?.state,
+      before,
+      pending: pending?.fingerprint,
+      failure: mine?.failure,
+      sender: { status: from.client.status.kind, problems: problems(from), notices: known(from) },
+      recipient: { status: to.client.status.kind, lost: to.lost.length, problems: problems(to), notices: known(to) },
+    },
+    undefined,
+    1,
+  );
 }
 
 class Liar {
