@@ -11,7 +11,8 @@ import { CompactDevice, CompactNetwork, enable, bind, resume } from './compact/n
 import { envelope, type Person, RawNetwork } from './raw-network.ts';
 import { RawXmpp } from './raw-xmpp.ts';
 
-const allBackMs = 25_000;
+/** On any machine, busy ones too: the figure that is claimed is the bench's. */
+const allBackMs = 75_000;
 const mibibyte = 1024 * 1024;
 
 setFlagsFromString('--expose-gc');
@@ -70,7 +71,7 @@ async function inLanes<T>(items: readonly T[], lanes: number, work: (item: T, in
   await Promise.all(Array.from({ length: lanes }, lane));
 }
 
-test('600 devices that resume over STARTTLS, 40 let in at once', { timeout: 90_000 }, async t => {
+test('600 devices that resume over STARTTLS, 40 let in at once', { timeout: 180_000 }, async t => {
   const room = 40;
   const network = await RawNetwork.open({ listener: { maxUnauthenticated: room } });
   t.after(() => network.close());
@@ -158,7 +159,7 @@ test('600 devices that resume over STARTTLS, 40 let in at once', { timeout: 90_0
 });
 
 for (const how of ['log in', 'resume'] as const) {
-  test(`600 devices that ${how} over compact, 40 let in at once`, { timeout: 90_000 }, async t => {
+  test(`600 devices that ${how} over compact, 40 let in at once`, { timeout: 180_000 }, async t => {
     const room = 40;
     const network = await CompactNetwork.open({ limits: { maxUnauthenticated: room } });
     t.after(() => network.close());
