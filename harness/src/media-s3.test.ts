@@ -82,7 +82,7 @@ function newPlace(): S3StoreOptions {
 
 function openStore(place: S3StoreOptions): S3Store {
   const store = openS3MediaStore(place);
-  closers.push(store.close);
+  closers.push(() => store.close());
   return store;
 }
 
