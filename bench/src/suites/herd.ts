@@ -29,8 +29,8 @@ const pairs = 50;
 const perSecond = 500;
 /** Everybody has to be back within this. */
 const deadlineMs = 60_000;
-const allBackMs = 30_000;
-const worstP99Ms = 250;
+const allBackMs = 25_000;
+const worstP99Ms = 200;
 /** What the storm may need beyond what the streams hold when it is over. */
 const extraMiB = 150;
 

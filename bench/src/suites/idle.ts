@@ -89,8 +89,8 @@ export async function idleSuite(context: SuiteContext): Promise<SuiteResult> {
     ),
     rows,
     checks: [
-      ...check('idle compact stream at 10,000, KiB', each('idle-compact-10000'), 'at-most', 10),
-      ...check('idle XML stream without TLS at 10,000, KiB', each('idle-xml-10000'), 'at-most', 15),
+      ...check('idle compact stream at 10,000, KiB', each('idle-compact-10000'), 'at-most', 4),
+      ...check('idle XML stream without TLS at 10,000, KiB', each('idle-xml-10000'), 'at-most', 9),
     ],
     notes: [
       'Resident memory (with what is swapped out) some seconds after the last login, less what was resident before the first, divided by the streams. Kernel memory of sockets is not in it, for anybody.',
