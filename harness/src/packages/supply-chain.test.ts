@@ -35,7 +35,15 @@ test('the lock names every package by its hash, and no further one has a script 
 });
 
 function npm(cwd: string, ...args: string[]): string {
-  const quiet = ['--offline', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error', '--cache', join(folder, 'cache')];
+  const quiet = [
+    '--offline',
+    '--no-audit',
+    '--no-fund',
+    '--ignore-scripts',
+    '--loglevel=error',
+    '--cache',
+    join(folder, 'cache'),
+  ];
   return execFileSync('npm', [...args, ...quiet], { cwd, encoding: 'utf8', stdio: 'pipe' });
 }
 
