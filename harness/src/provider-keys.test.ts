@@ -92,6 +92,42 @@ test('keys that were revoked take their streams with them within 5 s; others sta
   for (const stream of [owns, doras, resumed, again]) stream.cut();
 });
 
+test('a new key under the id of the stolen one: its streams end, and it lets nobody in', async t => {
+  const { network, world, control, clock, first } = await open(t);
+  const anna = await network.person('anna', provider);
+  const own = await network.person('bert');
+  const [annas, owns] = [await network.login(anna), await network.login(own)];
+  const second = { ...generateSigningKey('ES256'), kid: first.kid };
+  world.keys.set(issuers.skylark, second);
+  world.published.set(issuers.skylark, [second]);
+  assert.equal(await control.registry.revokeKeys(provider, 'admin', clock.nowMs), 'revoked');
+  assert.equal(await annas.streamError(), 'not-authorized');
+  const stolen = await network.fixture.proof(issuers.skylark, 'anna', anna.sample.jkt, { key: first });
+  await assert.rejects(RawXmpp.login(network.target, 'direct', stolen));
+  const again = await network.login(anna);
+  for (const stream of [owns, again]) {
+    await stream.ping();
+    stream.cut();
+  }
+});
+
+test('the key set has moved, and the stolen key is still served where it was: revoking looks where it is now', async t => {
+  const { network, world, control, clock, first } = await open(t);
+  const anna = await network.person('anna', provider);
+  const annas = await network.login(anna);
+  world.published.set(issuers.skylark, [first]);
+  world.keys.set(issuers.skylark, generateSigningKey('ES256'));
+  world.movedTo.set(issuers.skylark, '/moved/jwks');
+  clock.nowMs += minutes;
+  assert.equal(await control.registry.revokeKeys(provider, 'admin', clock.nowMs), 'revoked');
+  assert.equal(await annas.streamError(), 'not-authorized');
+  const stolen = await network.fixture.proof(issuers.skylark, 'anna', anna.sample.jkt, { key: first });
+  await assert.rejects(RawXmpp.login(network.target, 'direct', stolen));
+  const again = await network.login(anna);
+  await again.ping();
+  again.cut();
+});
+
 test('a set without any key of the one before ends the streams of that provider when it is seen', async t => {
   const { network, world, later } = await open(t);
   const [anna, bert] = [await network.person('anna', provider), await network.person('bert', provider)];

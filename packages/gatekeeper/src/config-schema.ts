@@ -276,6 +276,13 @@ export const configSchema = closed({
         'of these, connections of one address (IPv4, or /64 of IPv6); `trustedProxies` are exempt',
       ),
       httpConnectionsPerSite: count(512, 100_000, 'of these, connections of one /48 of IPv6'),
+      httpBodyMebibytes: count(256, 1_048_576, 'MiB of request bodies under way on the public HTTP port'),
+      httpBodyMebibytesPerAddress: count(
+        16,
+        1_048_576,
+        'of these, MiB of one address (IPv4, or /64 of IPv6), by `X-Forwarded-For` behind `trustedProxies`',
+      ),
+      httpBodyMebibytesPerSite: count(32, 1_048_576, 'of these, MiB of one /48 of IPv6'),
       stanzaBurst: count(5_000, 1_000_000, 'stanzas of any kind that one device may send at once'),
       stanzasPerSecond: count(100, 100_000, 'and per second after that; faster ones are read more slowly'),
       streamMebibyteBurst: count(32, 1_024, 'MiB that one device may send at once'),

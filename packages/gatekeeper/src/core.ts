@@ -120,7 +120,6 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     isReachable: device => sessions.isReachable(device),
     sessionsOf: account => sessions.ofAccount(account),
     nowMs: deps.nowMs,
-    maxOpenRequests: deps.sessionLimits.maxOpenRequests,
     counters,
   });
 

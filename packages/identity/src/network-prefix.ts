@@ -36,7 +36,7 @@ export function siteKey(key: string): string | undefined {
   return third < 0 ? undefined : `${key.slice(0, third)}/48`;
 }
 
-/** Bounds a count per address and per site. */
+/** Bounds a count, of whatever unit, per address and per site. */
 export class PrefixCounts {
   readonly #counts = new Map<string, number>();
   #maxPerAddress = 0;
@@ -57,26 +57,26 @@ export class PrefixCounts {
     return this.#counts.size;
   }
 
-  /** The full prefix of this key, or undefined: there is room for one more. */
-  full(key: string): string | undefined {
-    if ((this.#counts.get(key) ?? 0) >= this.#maxPerAddress) return key;
+  /** The full prefix of this key, or undefined: there is room for this many more. */
+  full(key: string, amount = 1): string | undefined {
+    if ((this.#counts.get(key) ?? 0) + amount > this.#maxPerAddress) return key;
     const site = siteKey(key);
-    return site !== undefined && (this.#counts.get(site) ?? 0) >= this.#maxPerSite ? site : undefined;
+    return site !== undefined && (this.#counts.get(site) ?? 0) + amount > this.#maxPerSite ? site : undefined;
   }
 
-  add(key: string): void {
-    this.#change(key, 1);
+  add(key: string, amount = 1): void {
+    this.#change(key, amount);
     const site = siteKey(key);
-    if (site !== undefined) this.#change(site, 1);
+    if (site !== undefined) this.#change(site, amount);
   }
 
-  remove(key: string): void {
-    this.#change(key, -1);
+  remove(key: string, amount = 1): void {
+    this.#change(key, -amount);
     const site = siteKey(key);
-    if (site !== undefined) this.#change(site, -1);
+    if (site !== undefined) this.#change(site, -amount);
   }
 
-  #change(prefix: string, by: 1 | -1): void {
+  #change(prefix: string, by: number): void {
     const count = (this.#counts.get(prefix) ?? 0) + by;
     if (count <= 0) this.#counts.delete(prefix);
     else this.#counts.set(prefix, count);

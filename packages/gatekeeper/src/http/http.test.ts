@@ -7,7 +7,15 @@ import { after, test } from 'node:test';
 import { Registry } from 'prom-client';
 import { type SampleDevice, sampleDevice, samplePossession } from '../testing/sample-device.ts';
 import { StoreError } from '../storage/store-error.ts';
-import { domain, type Fixture, gatekeeperIssuer, issuers, openFixture } from '../testing/control-fixture.ts';
+import {
+  domain,
+  type FakeWorld,
+  fakeWorld,
+  type Fixture,
+  gatekeeperIssuer,
+  issuers,
+  openFixture,
+} from '../testing/control-fixture.ts';
 import { buildAdminHttp } from './admin.ts';
 import { openAdminToken } from './admin-token.ts';
 import { addressKey } from '@drawbridge/identity/network-prefix';
@@ -51,8 +59,11 @@ async function serve(handler: Parameters<typeof createServer>[1], document?: unk
   };
 }
 
-async function open(config: Record<string, unknown> = {}): Promise<Fixture & { ask: Ask }> {
-  const fixture = await openFixture({ config });
+async function open(
+  config: Record<string, unknown> = {},
+  world: FakeWorld = fakeWorld(Object.values(issuers)),
+): Promise<Fixture & { ask: Ask }> {
+  const fixture = await openFixture({ config, world });
   const api = await buildPublicHttp({
     config: fixture.config,
     control: fixture.control,
@@ -538,4 +549,26 @@ test('every operation of the OpenAPI has answered as it says, in one of these te
     [...first].filter(operation => unseen.every(each => each.has(operation))),
     ['get /media/{grant}', 'head /media/{grant}'],
   );
+});
+
+test('a proof that can not be judged for want of keys is told as that, with when to come again; nothing is changed', async () => {
+  const world = fakeWorld(Object.values(issuers));
+  world.published.set(issuers.skylark, []);
+  const { ask, proof, control, clock } = await open({}, world);
+  const sample = sampleDevice({ prekeys: 3, kemPrekeys: 3 });
+  const body = bodyOf(sample, await proof(issuers.skylark, 'anna', sample.jkt));
+  const answer = await ask('POST', '/v1/enlistments', body);
+  isProblem(answer, 503, 'proof-not-judged');
+  assert.equal(answer.headers.get('retry-after'), '5');
+  assert.equal(answer.json['retryAfterSeconds'], 5);
+  const headers = { authorization: `Bearer ${body.proof}` };
+  isProblem(await ask('GET', `/v1/enlistments/1-${'a'.repeat(26)}`, undefined, headers), 503, 'proof-not-judged');
+  assert.equal(await control.accounts.findByIdentifier(1, 'anna'), undefined);
+  // Another provider's people are served, and the very proof is good when its keys are there: it was not used up.
+  const other = sampleDevice();
+  const theirs = bodyOf(other, await proof(issuers.heron, 'bert', other.jkt));
+  assert.equal((await ask('POST', '/v1/enlistments', theirs)).status, 201);
+  world.published.delete(issuers.skylark);
+  assert.equal(await control.registry.revokeKeys(1, 'admin', clock.nowMs), 'revoked');
+  assert.equal((await ask('POST', '/v1/enlistments', body)).status, 201);
 });

@@ -1,5 +1,6 @@
 // Every error of the gatekeeper's HTTP interfaces, as problem details: one closed table. Knows nothing of routes.
 // Source: RFC 9457; docs/protocol/03.
+import type { ServerResponse } from 'node:http';
 
 export type ProblemCode =
   | 'request-refused'
@@ -160,4 +161,16 @@ export function problemDetails(
     detail: more.detail ?? detail,
     ...(more.retryAfterSeconds === undefined ? {} : { retryAfterSeconds: more.retryAfterSeconds }),
   };
+}
+
+/** Answers a request that no route has seen, with advice to come again. */
+export function writeProblem(response: ServerResponse, code: ProblemCode, retryAfterSeconds: number): void {
+  const details = problemDetails(code, { retryAfterSeconds });
+  response
+    .writeHead(details.status, {
+      'content-type': 'application/problem+json',
+      'cache-control': 'no-store',
+      'retry-after': String(retryAfterSeconds),
+    })
+    .end(JSON.stringify(details));
 }

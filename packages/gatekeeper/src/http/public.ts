@@ -3,11 +3,13 @@
 // Source: docs/protocol/03.
 import type { IncomingMessage, RequestListener } from 'node:http';
 import swagger from '@fastify/swagger';
-import { createApp, problem } from './app.ts';
+import { createApp, maxBodyBytes, problem } from './app.ts';
+import { BodyBudget } from './body-budget.ts';
 import { clientAddress } from './client-address.ts';
 import { addDiscoveryRoutes } from './discovery-routes.ts';
 import { addEnlistedRoutes, addEnlistRoutes, addRenewalRoute } from './enlistment-routes.ts';
 import { addMediaRoutes } from './media-routes.ts';
+import { writeProblem } from './problems.ts';
 import { ProofGate } from './proof-gate.ts';
 import type { PublicHttpDeps } from './public-deps.ts';
 
@@ -17,6 +19,9 @@ export type PublicHttp = {
   readonly isUpload: (request: IncomingMessage) => boolean;
   readonly close: () => Promise<void>;
 };
+
+/** Bodies are over within seconds. */
+const bodyRetrySeconds = 5;
 
 /** Builds the handler; it serves until `close`. */
 export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp> {
@@ -57,13 +62,25 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
 
   await app.ready();
   const users = control.ownUsers;
+  const isUpload = (request: IncomingMessage): boolean => users?.media?.serves(request) === true;
+  const bodies = new BodyBudget(config.limits, maxBodyBytes);
   return {
     handler(request, response) {
+      if (!isUpload(request)) {
+        const place = bodies.take(request, config.budgets.unlimited ? '' : addressOf(request));
+        if (place.kind !== 'taken') {
+          // The connection stays: what is still on its way is read and thrown away, so that the answer arrives.
+          const code = place.kind === 'full' ? 'busy' : 'budget-spent';
+          writeProblem(response, code, bodyRetrySeconds);
+          return;
+        }
+        response.once('close', place.release);
+      }
       const isUsers = users !== undefined && /^\/users(?:[/?]|$)/.test(request.url ?? '');
       if (isUsers) users.handler(request, response);
       else app.routing(request, response);
     },
-    isUpload: request => users?.media?.serves(request) === true,
+    isUpload,
     close: async () => {
       await app.close();
     },

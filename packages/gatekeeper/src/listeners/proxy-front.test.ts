@@ -251,6 +251,53 @@ test("the HTTP port's share and the budget of requests are each client's own, al
   assert.equal(await again('198.51.100.8'), 'HTTP/1.1 200');
 });
 
+test('half-sent bodies have a budget of an address, a site and all; whoever is refused is told when to come again', {
+  timeout: 60_000,
+}, async t => {
+  const limits = { httpBodyMebibytes: 3, httpBodyMebibytesPerAddress: 1, httpBodyMebibytesPerSite: 2 };
+  const { ports, ca } = await gatekeeperBehind(t, limits);
+  const head = (path: string, length: string): string =>
+    `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n${length}\r\n`;
+  /** Announces a body and sends none of it. That it may come is said when the request is in the gatekeeper's hands. */
+  const hold = async (address: string, length: string, path = '/v1/enlistments'): Promise<Socket> => {
+    const socket = await tlsFor(t, ports.http, address, ca);
+    socket.write(`${head(path, length)}Expect: 100-continue\r\n\r\n`);
+    await new Promise(resolve => socket.once('data', resolve));
+    return socket;
+  };
+  const whole = `Content-Length: ${512 * 1024}`;
+  const chunked = 'Transfer-Encoding: chunked';
+  /** What becomes of a small whole request. */
+  const post = async (address: string, length = 'Content-Length: 2', body = '{}'): Promise<string> => {
+    const socket = await tlsFor(t, ports.http, address, ca);
+    socket.write(`${head('/v1/enlistments', length)}Connection: close\r\n\r\n${body}`);
+    let text = '';
+    for await (const chunk of socket as AsyncIterable<Buffer>) text += chunk.toString();
+    const later = /retry-after: 5\r\n/i.test(text) ? ' later' : '';
+    return `${text.slice(9, 12)} ${/"code":"([a-z-]+)"/.exec(text)?.[1]}${later}`;
+  };
+  assert.equal(await post('2001:db8:1:1:0:0:0:1'), '400 request-refused');
+  const first = await hold('2001:db8:1:1:0:0:0:1', whole);
+  // One whose length nobody knows counts as the largest; own users' issuer has the same budget.
+  await hold('2001:db8:1:1:0:0:0:2', chunked, '/users/v1/sessions');
+  assert.equal(await post('2001:db8:1:1:0:0:0:3'), '429 budget-spent later');
+  assert.equal(await post('2001:db8:1:1:0:0:0:3', chunked, '2\r\n{}\r\n0\r\n\r\n'), '429 budget-spent later');
+  // Its neighbours have the other half of the site; then all of the /48 wait.
+  for (const last of [1, 2]) await hold(`2001:db8:1:2:0:0:0:${last}`, whole);
+  assert.equal(await post('2001:db8:1:3:0:0:0:1'), '429 budget-spent later');
+  // Strangers are served until the whole is full; what has no body always is.
+  await hold('198.51.100.1', whole);
+  assert.equal(await post('198.51.100.3'), '400 request-refused');
+  await hold('198.51.100.2', whole);
+  assert.equal(await post('198.51.100.3'), '503 busy later');
+  assert.match(await ask(await tlsFor(t, ports.http, '198.51.100.3', ca), '/openapi.json'), /^HTTP\/1\.1 200 /);
+  // Whoever goes makes room.
+  first.destroy();
+  let answer = '';
+  for (let i = 0; i < 200 && answer !== '400 request-refused'; i++) answer = await post('2001:db8:1:1:0:0:0:4');
+  assert.equal(answer, '400 request-refused');
+});
+
 test('/healthz and /readyz have a port of their own, and nothing else is there', async t => {
   const { ports } = await gatekeeperBehind(t, {});
   const at = `http://127.0.0.1:${ports.health}`;

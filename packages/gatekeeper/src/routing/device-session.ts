@@ -47,7 +47,10 @@ export type SessionLimits = {
   readonly lateAfterMs: number;
   /** Stanzas of one session that may be larger than a stanza may be: each is answered, then the stream is closed. */
   readonly maxOversized: number;
-  /** Bytes of answers that a device has not acknowledged, beyond which IQs are refused; twice that, and it is closed. */
+  /**
+   * Bytes of answers that a device has not acknowledged, and of its IQs that wait for one, beyond which IQs are refused;
+   * twice that of answers, and it is closed.
+   */
   readonly maxAnswerBytes: number;
   /** Faster streams are read more slowly. */
   readonly shaper: ShaperLimits;
@@ -125,8 +128,9 @@ export class DeviceSession implements LiveDevice {
   #unsettledBytes = 0;
   /** Has owed an answer for longer than `lateAfterMs`. */
   #late = false;
-  /** IQs of this device that wait for an answer. */
-  openRequests = 0;
+  /** IQs of this device that wait for an answer, and about what they hold. */
+  #openRequests = 0;
+  #openRequestBytes = 0;
   /** Stanzas of this device that wait for an account to be read, in their order; nothing more is read meanwhile. */
   readonly held: HeldStanza[] = [];
   /** In the list of sessions to flush at the end of this turn. */
@@ -191,9 +195,28 @@ export class DeviceSession implements LiveDevice {
     this.#host.memory.changeUnsettled(before, this.#unsettledBytes);
   }
 
-  /** No more questions before answers are acknowledged: its own, or, when all streams hold much, those of all. */
+  /**
+   * No more questions before others are answered and answers acknowledged: its own, or, when all streams hold much,
+   * those of all.
+   */
   get owesTooMuch(): boolean {
-    return this.#answerBytes > this.#host.limits.maxAnswerBytes || (this.#answerBytes > 0 && this.#host.memory.isFull);
+    const { maxAnswerBytes, maxOpenRequests } = this.#host.limits;
+    const heldBytes = this.#answerBytes + this.#openRequestBytes;
+    if (this.#openRequests >= maxOpenRequests || heldBytes > maxAnswerBytes) return true;
+    return heldBytes > 0 && this.#host.memory.isFull;
+  }
+
+  /** An IQ that holds this number of bytes waits for its answer; `requestAnswered` when it does no more. */
+  requestWaits(bytes: number): void {
+    this.#openRequests++;
+    this.#openRequestBytes += bytes;
+    this.#host.memory.addOutstanding(bytes);
+  }
+
+  requestAnswered(bytes: number): void {
+    this.#openRequests--;
+    this.#openRequestBytes -= bytes;
+    this.#host.memory.addOutstanding(-bytes);
   }
 
   /** Takes the elements of one read, in order. Gives a condition when the peer broke the rules: close the stream. */

@@ -14,7 +14,7 @@ import { MemoryMailboxStore } from '../testing/memory-mailbox.ts';
 import { type Carrier, defaultSessionLimits, DeviceSession } from './device-session.ts';
 import { HeldMemory } from './held-memory.ts';
 import { KeptShapers } from './stream-shaper.ts';
-import { type IqHandler, iqKey } from './iq.ts';
+import { type IqAnswer, type IqHandler, iqKey } from './iq.ts';
 import { Router } from './router.ts';
 
 const domain = 'citadel.example';
@@ -32,9 +32,10 @@ const anna: Account = {
 const question = (id: string, ns: string): Element =>
   element('iq', NS_CLIENT, { type: 'get', id }, [element(ns === NS_PING ? 'ping' : 'ask', ns)]);
 
-function scene(cached?: Account) {
+function scene(cached?: Account, maxHeldBytes = 100_000_000) {
   const written: string[] = [];
   const defects: unknown[] = [];
+  const slow: { readonly payload: Element; readonly answer: PromiseWithResolvers<IqAnswer> }[] = [];
   const reads: PromiseWithResolvers<Account | undefined>[] = [];
   let paused = false;
   const find: Accounts['find'] = () => {
@@ -65,6 +66,13 @@ function scene(cached?: Account) {
           throw new RangeError('a defect');
         },
       ],
+      [
+        iqKey('get', 'urn:example:slow', 'ask'),
+        ({ payload }) => {
+          slow.push({ payload, answer: Promise.withResolvers<IqAnswer>() });
+          return slow.at(-1)!.answer.promise;
+        },
+      ],
       [iqKey('get', 'urn:example:rejects', 'ask'), () => Promise.reject(new RangeError('a defect'))],
       [iqKey('get', 'urn:example:storage', 'ask'), () => Promise.reject(new StoreError('store-failed', 'gone'))],
     ]),
@@ -75,9 +83,9 @@ function scene(cached?: Account) {
     isReachable: () => false,
     sessionsOf: () => [],
     nowMs: () => 0,
-    maxOpenRequests: 64,
     counters,
   });
+  const memory = new HeldMemory(maxHeldBytes);
   const host = {
     domain,
     limits: defaultSessionLimits,
@@ -91,7 +99,7 @@ function scene(cached?: Account) {
     mailWaits: () => {},
     ended: () => {},
     congested: false,
-    memory: new HeldMemory(1_000_000),
+    memory,
     shapers: new KeptShapers(defaultSessionLimits.shaper),
     pausedByCongestion: () => {},
   };
@@ -117,7 +125,7 @@ function scene(cached?: Account) {
     for (let i = 0; i < 5; i++) await turn();
     session.flush();
   };
-  return { session, counters, written, defects, reads, settled, mailboxes, isPaused: () => paused };
+  return { session, counters, written, defects, reads, settled, mailboxes, memory, slow, isPaused: () => paused };
 }
 
 test('what follows a held stanza waits for it, and reading stops until then', async () => {
@@ -251,4 +259,47 @@ test("where a copy for one's own devices was placed is told to the sending devic
   await mailboxes.close();
   const lines = [`2: message a from ${bare}/1`, `1: placed a from ${domain}`, `2: message b from ${bare}/1`];
   assert.deepEqual(received.toSorted(), lines.toSorted());
+});
+
+test('IQs that wait for an answer count for what they hold: of a device, of all, and until they are answered', async () => {
+  const { session, written, memory, slow, settled } = scene(anna);
+  const frame = new Uint8Array(600 * 1024);
+  const large = (id: string): Element =>
+    element('iq', NS_CLIENT, { type: 'get', id }, [
+      element('ask', 'urn:example:slow', {}, [frame.subarray(0, 500 * 1024)]),
+    ]);
+  // The ninth is the first beyond 4 MiB: it is still taken, as an answer would be; the tenth is refused.
+  for (let id = 1; id <= 20; id++) session.receive(large(`${id}`));
+  session.receive(question('ping', NS_PING));
+  await settled();
+  assert.equal(slow.length, 9);
+  const refusedIds = [...Array.from({ length: 11 }, (_, i) => `${i + 10}`), 'ping'];
+  assert.deepEqual(
+    written.filter(line => line !== 'error'),
+    refusedIds.map(id => `${id} error`),
+  );
+  assert.ok(memory.outstandingBytes > 9 * 500 * 1024);
+  // None of them keeps the frame that it came in.
+  const held = slow.map(({ payload }) => payload.children[0] as Uint8Array);
+  assert.ok(held.every(bytes => bytes.buffer.byteLength === 500 * 1024));
+  for (const { answer } of slow.splice(0, 8)) answer.resolve({ kind: 'result' });
+  await settled();
+  session.receive(large('later'));
+  assert.equal(slow.length, 2, 'there is room again');
+  // What a device that has gone asked is held until it is answered.
+  session.end();
+  assert.ok(memory.outstandingBytes > 2 * 500 * 1024);
+  for (const { answer } of slow) answer.resolve({ kind: 'result' });
+  await settled();
+  assert.equal(memory.outstandingBytes, 0);
+});
+
+test('while all streams together hold too much, a device with an open IQ asks no more; one with none does', async () => {
+  const { session, written, slow, memory, settled } = scene(anna, 1_000);
+  memory.addOutstanding(1_000);
+  session.receive(question('1', 'urn:example:slow'));
+  session.receive(question('2', NS_PING));
+  await settled();
+  assert.equal(slow.length, 1);
+  assert.deepEqual(written, ['2 error', 'error']);
 });

@@ -1,6 +1,6 @@
 // Where each stanza of a device goes: through the gate into mailboxes, to an IQ handler, or back with an error.
 // Knows nothing of encodings, sockets or storage. Source: docs/protocol/06-stanzas.md; RFC 6120 section 10, RFC 6121 section 8.
-import { attribute, type Element, element, OversizedElement } from '@drawbridge/wire/element';
+import { attribute, type Element, element, OversizedElement, ownElement } from '@drawbridge/wire/element';
 import {
   type Ciphertext,
   deviceListError,
@@ -29,6 +29,7 @@ import type { Delivery } from '../mailbox/delivery.ts';
 import type { Receipt, RefusedBecause } from '../mailbox/device-mailbox.ts';
 import { StoreError } from '../storage/store-error.ts';
 import type { DeviceSession } from './device-session.ts';
+import { sizeOfElement } from './held-memory.ts';
 import { type IqAnswer, type IqHandlers, iqKey } from './iq.ts';
 
 export type RouterDeps = {
@@ -45,7 +46,6 @@ export type RouterDeps = {
   readonly nowMs: () => number;
   /** Hears of what threw though nothing should have: a defect of ours, which costs one answer or one session. */
   readonly defect: (error: unknown) => void;
-  readonly maxOpenRequests: number;
   readonly counters: RouterCounters;
 };
 
@@ -357,24 +357,27 @@ export class Router {
       session.resolve(sequence);
       return true;
     }
-    if (session.openRequests >= this.#deps.maxOpenRequests || session.owesTooMuch) {
+    if (session.owesTooMuch) {
       this.#answer(session, el, tooManyRequests);
       session.resolve(sequence);
       return true;
     }
-    const answer = this.#answerIq(session, iq.type, iq.payload, parties);
+    // It may wait long for its answer, and must not keep alive what it came with.
+    const answer = this.#answerIq(session, iq.type, ownElement(iq.payload), parties);
     if (answer === 'accounts-unread') return false;
     if (!(answer instanceof Promise)) {
       this.#sendIqAnswer(session, el, answer);
       session.resolve(sequence);
       return true;
     }
-    session.openRequests++;
+    const sizeBytes = sizeOfElement(el);
+    session.requestWaits(sizeBytes);
+    const question = ownElement({ ...el, children: [] });
     void answer
       .catch((error: unknown) => this.#failedIq(error))
       .then(done => {
-        session.openRequests--;
-        this.#sendIqAnswer(session, el, done);
+        session.requestAnswered(sizeBytes);
+        this.#sendIqAnswer(session, question, done);
         session.resolve(sequence);
       })
       .catch((error: unknown) => {

@@ -31,6 +31,8 @@ export type FakeWorld = {
   readonly keys: Map<string, SigningKey>;
   /** What an issuer publishes, when it is not just that key; empty: no answer. */
   readonly published: Map<string, readonly SigningKey[]>;
+  /** Where an issuer says that its key set lies, when that is not `/jwks`; there the set of its proofs' key is. */
+  readonly movedTo: Map<string, string>;
 };
 
 export function fakeWorld(issuers: readonly string[]): FakeWorld {
@@ -48,7 +50,11 @@ export function fakeWorld(issuers: readonly string[]): FakeWorld {
       return { kind: 'response', status, headers: {}, body: new Uint8Array(0) };
     }
     for (const [issuer, key] of keys) {
-      if (url === `${issuer}/.well-known/openid-configuration`) return json({ issuer, jwks_uri: `${issuer}/jwks` });
+      if (url === `${issuer}/.well-known/openid-configuration`) {
+        return json({ issuer, jwks_uri: `${issuer}${world.movedTo.get(issuer) ?? '/jwks'}` });
+      }
+      const moved = world.movedTo.get(issuer);
+      if (moved !== undefined && url === `${issuer}${moved}`) return json({ keys: [publicJwk(key)] });
       if (url === `${issuer}/jwks`) {
         const listed = world.published.get(issuer) ?? [key];
         return listed.length === 0
@@ -63,7 +69,7 @@ export function fakeWorld(issuers: readonly string[]): FakeWorld {
     open: async () => ({ kind: 'failed', code: 'url-refused' }),
     close: () => {},
   };
-  const world: FakeWorld = { egress, posted, wakeUpAnswer: 202, keys, published: new Map() };
+  const world: FakeWorld = { egress, posted, wakeUpAnswer: 202, keys, published: new Map(), movedTo: new Map() };
   return world;
 }
 
