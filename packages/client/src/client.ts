@@ -24,6 +24,7 @@ import { isShown } from './history/history.ts';
 import { Identities } from './identities/identities.ts';
 import { MessageReader } from './inbox/message-reader.ts';
 import { Notices } from './notices/notices.ts';
+import { Resends } from './outbox/resends.ts';
 import { type CheckedOptions, checkOptions, type ClientOptions, openKeyLog } from './options.ts';
 import { openEncryptedStore } from './store/encrypted-store.ts';
 import type { EncryptedStore } from './store/store.ts';
@@ -63,6 +64,8 @@ export class Client {
   readonly files: ClientFiles;
   /** Changes that nobody may miss, until they are acknowledged. */
   readonly notices: Notices;
+  /** Requests for what was sent before that wait for a person's decision. */
+  readonly resends: Resends;
   readonly #device: LocalDevice;
   readonly #lifecycle: Lifecycle;
   readonly #hub = new EventHub();
@@ -97,6 +100,7 @@ export class Client {
     this.contacts = new Contacts(device, lifecycle);
     this.identities = new Identities(device, lifecycle);
     this.notices = new Notices(device);
+    this.resends = new Resends(device, lifecycle);
     this.chats = new Chats(device, lifecycle);
     const place = options.mediaSession === undefined ? provider : mediaPlaceOf(options.mediaSession);
     this.files = new ClientFiles({ device, lifecycle, place, folder });

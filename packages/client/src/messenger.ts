@@ -25,6 +25,7 @@ import { Authoring } from './history/authoring.ts';
 import { HistoryTransfer } from './history/history-transfer.ts';
 import type { MessageRecord } from './history/message-log.ts';
 import { Inbox } from './inbox/inbox.ts';
+import { type AskedAgain, releaseAsked } from './outbox/asked-again.ts';
 import { Outbox, type Sending } from './outbox/outbox.ts';
 import type { EncryptedStore } from './store/store.ts';
 import type { AccountRecord } from './store/records.ts';
@@ -189,6 +190,13 @@ export class Messenger {
     this.#outbox.forgetDevices(interopId);
     this.#inbox.readHeld(interopId);
     this.#outbox.wake(interopId);
+  }
+
+  /** A person has decided that a device gets what was not sent to it. Throws `unknown-message` when it is not there any more. */
+  sendAgain(asked: AskedAgain): void {
+    const { store, clock } = this.#settings;
+    transact(store, tx => releaseAsked(tx, this.#outbox, asked, clock.nowMs()));
+    this.#outbox.wake(asked.interopId);
   }
 
   /** A person keeps to the key in force: what waited goes on under it. */

@@ -1,5 +1,6 @@
 // Commands about people: whom to write to, who may reach one, whose key is whose. Knows nothing of messages.
 import { shownLine } from '@drawbridge/client';
+import { clipped, shown } from './shown-message.ts';
 import { type ChatCommand, wordsOf } from './chat-command.ts';
 import type { Conversation } from './conversation.ts';
 
@@ -87,6 +88,29 @@ async function moved(chat: Conversation, rest: string): Promise<void> {
   chat.say(word === 'yes' ? `${name} is somebody else from now on` : `${name} stays who they were`);
 }
 
+async function again(chat: Conversation, rest: string): Promise<void> {
+  const { resends, contacts } = chat.client;
+  const requests = resends.list();
+  const [number, word] = wordsOf(rest);
+  const request = requests[Number(number) - 1];
+  if (request === undefined || (word !== 'yes' && word !== 'no')) {
+    if (requests.length === 0) chat.say('nobody asks for what was not sent to them');
+    const messages = await chat.client.chats.messages({ limit: 500 });
+    for (const [at, { interopId, deviceId, messageId }] of requests.entries()) {
+      const asked = messages.find(({ message }) => message.id === messageId)?.message;
+      const who = contacts.list().find(each => each.interopId === interopId)?.identifier ?? interopId;
+      chat.say(
+        `  ${at + 1}: device ${deviceId} of ${shownLine(who)} asks for: ${asked === undefined ? 'something' : clipped(shown(asked), 60)}`,
+      );
+    }
+    if (requests.length > 0) chat.say('compare the safety number first, then: /again NUMBER yes, or /again NUMBER no');
+    return;
+  }
+  if (word === 'yes') await resends.release(request);
+  else resends.drop(request);
+  chat.say(word === 'yes' ? 'it is sent to that device' : 'it is not sent');
+}
+
 export const peopleCommands: readonly ChatCommand[] = [
   { name: '/to', takes: 'PROVIDER NAME', does: 'write to somebody: /to citadel.example bob', run: writeTo },
   { name: '/consent', takes: '', does: "which providers' people may reach you", run: consent },
@@ -101,5 +125,11 @@ export const peopleCommands: readonly ChatCommand[] = [
     takes: '[NUMBER yes|no]',
     does: 'names of verified contacts that lead to somebody else: accept or refuse',
     run: moved,
+  },
+  {
+    name: '/again',
+    takes: '[NUMBER yes|no]',
+    does: 'requests for earlier messages by devices or under keys that those were not sent to',
+    run: again,
   },
 ];

@@ -58,6 +58,7 @@ import {
   writeUnread,
 } from '../store/records.ts';
 import { addIdentityNotices, addNotice } from '../notices/notice-records.ts';
+import { forgetAsked, keepAsked } from '../outbox/asked-again.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 import { type ChatId, chatWith, messageIdOf, type MessageName } from '../history/message-names.ts';
 import { isOfOneRow, storeFaultIn } from '../store/store-errors.ts';
@@ -215,6 +216,7 @@ export class Inbox {
     const followup = newFollowup();
     const result = store.transaction(tx => {
       forgetSent(tx, clock.nowMs(), inboxLimits.sweepRows);
+      forgetAsked(tx, clock.nowMs());
       for (const { from, stanzaId, sinceMs } of listUnread(tx, inboxLimits.sweepRows)) {
         if (clock.nowMs() - sinceMs < inboxLimits.retryWaitMs) continue;
         this.#lose(tx, from, chatWith(from.split('/')[0]!), stanzaId, followup);
@@ -581,15 +583,18 @@ export class Inbox {
     if (addressed === undefined) return;
     // A new key or a new device was not addressed: whether it gets what was said before is a person's to say.
     if (addressed.identity !== request.identity || !addressed.devices.includes(deviceId)) {
-      const error = new ClientError('protocol-error', { detail: 'somebody asks again for what was not sent to them' });
-      followup.events.push({ kind: 'problem', error });
+      const atMs = clock.nowMs();
+      const isFirst = keepAsked(tx, { interopId, deviceId, stanzaId, fingerprint: request.identity, atMs });
+      const lines = isFirst ? addNotice(tx, { kind: 'asked-again', interopId }, atMs) : [];
+      for (const message of lines) followup.events.push({ kind: 'message', change: 'new', message });
       return;
     }
     const decision = decideRetry('resend', from, stanzaId, clock.nowMs(), key => tx.get('retry', key));
     keepRetryCounts(tx, interopId, decision.rows);
     if (!decision.allowed) return;
     const payload = { kind: 'content', content: sent.content } as const;
-    outbox.add(tx, { to: interopId, toDevice: deviceId, payload, silent: false }, repeatId(stanzaId, deviceId));
+    const repeat = { to: interopId, toDevice: deviceId, onlyIdentity: request.identity, payload, silent: false };
+    outbox.add(tx, repeat, repeatId(stanzaId, deviceId));
     followup.wake.add(interopId);
   }
 

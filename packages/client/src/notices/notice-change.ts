@@ -29,6 +29,8 @@ export type NoticeChange =
   | Extract<IdentityEvent, { readonly kind: 'identity-changed' }>
   /** The gatekeeper lists devices of somebody that have different identity keys. Nothing was sent to them. */
   | { readonly kind: 'two-identities'; readonly interopId: InteropId }
+  /** Somebody asks, from a device or under a key that was not written to, for what was sent before: `client.resends`. */
+  | { readonly kind: 'asked-again'; readonly interopId: InteropId }
   /** This folder is older than what the gatekeeper has of it: it was restored from a backup, or another copy is at work. */
   | { readonly kind: 'store-restored' }
   /**
@@ -58,6 +60,7 @@ export function chatOf(change: NoticeChange): string | undefined {
   switch (change.kind) {
     case 'identity-changed':
     case 'two-identities':
+    case 'asked-again':
       return change.interopId;
     case 'devices-changed':
     case 'unlisted-device':
@@ -84,6 +87,8 @@ export function noticeWords(change: NoticeChange): string {
         : 'The identity key changed.';
     case 'two-identities':
       return 'Devices of this person have different identity keys. Nothing was sent to them.';
+    case 'asked-again':
+      return 'They ask for earlier messages, from a device or under a key that those were not sent to. Nothing is sent again before you say so.';
     case 'devices-changed': {
       const part = (ids: readonly number[], word: string): string[] =>
         ids.length === 0 ? [] : [`${word} ${ids.join(', ')}`];

@@ -29,6 +29,8 @@ function keyOf(change: NoticeChange): string {
       return `identity ${change.interopId}`;
     case 'two-identities':
       return `identities ${change.interopId}`;
+    case 'asked-again':
+      return `asked ${change.interopId}`;
     case 'store-restored':
       return 'store';
     case 'gatekeeper-not-certified':

@@ -132,7 +132,10 @@ export class Outbox {
   /** Adds a row within the caller's transaction; gives its id. Throws `outbox-full`. Call `wake` after the commit. */
   add(
     tx: Transaction,
-    record: Pick<OutboxRecord, 'to' | 'payload' | 'silent' | 'messageId' | 'toDevice' | 'freshSession'>,
+    record: Pick<
+      OutboxRecord,
+      'to' | 'payload' | 'silent' | 'messageId' | 'toDevice' | 'freshSession' | 'onlyIdentity'
+    >,
     id?: string,
   ): string {
     if (!this.hasRoom(tx)) throw new ClientError('outbox-full');
@@ -523,6 +526,9 @@ export class Outbox {
         store.transaction(tx => {
           // It was wiped meanwhile: it must not come back, and nothing of it may leave.
           if (!saysTheSame(readOutbox(tx, id), record)) throw new ClientError('unknown-message');
+          // The key has changed since it was asked for.
+          if (record.onlyIdentity !== undefined && identities.get(record.to) !== record.onlyIdentity)
+            throw new ClientError('untrusted-identity');
           tx.apply(changes);
           writeOutbox(tx, id, encrypted);
           if (record.toDevice === undefined && !isForOneView(content)) {
@@ -549,6 +555,8 @@ export class Outbox {
         return this.#gone(id, 'content-refused', error.code);
       case 'store-failed':
       case 'commit-failed':
+        if (error.cause instanceof ClientError && error.cause.code === 'untrusted-identity')
+          return this.#gone(id, 'untrusted-identity');
         if (storeFaultIn(error.cause)?.table === 'session') return await this.#forgetSessions(record.to);
         throw new ClientError('store-failed', { cause: error.cause });
       default:

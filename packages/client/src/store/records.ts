@@ -42,6 +42,8 @@ export type OutboxRecord = {
   readonly toDevice?: number;
   /** Begin a new session with that device first. */
   readonly freshSession?: boolean;
+  /** Fingerprint of the identity key that it may be encrypted to, and no other: what was sent before, for one device. */
+  readonly onlyIdentity?: string;
   readonly payload:
     | { readonly kind: 'content'; readonly content: string }
     | { readonly kind: 'receipt'; readonly receipt: ReceiptKind; readonly messageIds: readonly MessageId[] };

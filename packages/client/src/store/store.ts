@@ -16,7 +16,7 @@ import type { KeySource } from './store-keys.ts';
  * sent), `saving` (plaintext files that are being written), `notice` (changes that the application
  * has not taken yet), `device-manifest` (the last one of each person), `transcript`
  * (own messages whose place the gatekeeper has not told yet), `accepted` (own messages that the gatekeeper has taken over,
- * by the stanza that carried them).
+ * by the stanza that carried them), `asked` (requests to send again that a person decides about, scope = person).
  */
 export const tables = {
   setting: 1,
@@ -48,6 +48,7 @@ export const tables = {
   'device-manifest': 27,
   transcript: 28,
   accepted: 29,
+  asked: 30,
 } as const satisfies Record<string, number> & Record<E2eeTable, number>;
 
 export type StoreTable = keyof typeof tables;
@@ -58,7 +59,9 @@ export const tableLimits: { readonly [Table in StoreTable]?: number } = {
   // Its own bounds are lower (outbox/kept-sent.ts).
   sent: 2_000,
   retry: 20_000,
-  held: 2_000,
+  // Its own bounds, and those of `asked`, are lower (fair-share.ts).
+  held: 2_500,
+  asked: 1_000,
   orphan: 2_000,
   notice: 10_000,
   transcript: 10_000,
