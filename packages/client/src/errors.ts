@@ -102,7 +102,7 @@ export const clientErrors: Readonly<Record<ClientErrorCode, { readonly retry: bo
   'not-reachable': { retry: false, text: 'This person cannot be reached (any more).' },
   'not-delivered': {
     retry: true,
-    text: 'The message was not delivered: it waited too long (`expired`), or the recipient is not there any more (`gone`). Send it again.',
+    text: 'The message was not delivered: it waited too long (`expired`), the recipient is not there any more (`gone`), or a device of theirs could not read it and it is not kept here to be repeated (`unreadable`). Send it again.',
   },
   'rate-limited': { retry: true, text: 'Too many requests. Wait for `retryAfterSeconds` and try again.' },
   'request-refused': { retry: false, text: 'The gatekeeper refused the request; `detail` has its condition.' },

@@ -203,6 +203,7 @@ test('what is refused is refused with its problem, and nothing is coerced', asyn
     [call('POST', '/v1/users', { identifier: 'a', password: 'correct horse', admin: true }), 400, 'request-refused'],
     [call('POST', '/v1/users', { identifier: ' a', password: 'correct horse' }), 400, 'identifier-refused'],
     [call('POST', '/v1/users', { identifier: 'a\u202eb', password: 'correct horse' }), 400, 'identifier-refused'],
+    [call('POST', '/v1/users', { identifier: 'a\ufffe', password: 'correct horse' }), 400, 'identifier-refused'],
     [call('POST', '/v1/users', { identifier: 'a', password: 'short' }), 400, 'password-refused'],
     [call('POST', '/v1/sessions', { identifier: 'mia', password: 'wrong horse' }), 401, 'credentials-refused'],
     [call('POST', '/v1/sessions', { identifier: 'nobody', password: 'wrong horse' }), 401, 'credentials-refused'],
@@ -493,6 +494,7 @@ test('in one process with a gatekeeper: proofs and keys without any network', as
   };
   assert.equal(await code('otto', {}), 'identifier-unknown');
   assert.equal(await code('mia ', {}), 'identifier-refused');
+  assert.equal(await code('mia\ufffe', {}), 'identifier-refused');
   assert.equal(await code('mia', { audience: 'https://heron.example' }), 'audience-refused');
   assert.equal(await code('mia', { jkt: 'x' }), 'key-binding-refused');
 });
@@ -555,6 +557,7 @@ test('a service with a login of its own begins sessions: proofs and media withou
   assert.equal((await fetch(begun.mediaUrl, { method: 'POST', headers: upload })).status, 401);
   assert.deepEqual(await provider.beginSession('nobody'), { kind: 'refused', code: 'identifier-unknown' });
   assert.deepEqual(await provider.beginSession(' otto'), { kind: 'refused', code: 'identifier-refused' });
+  assert.deepEqual(await provider.beginSession('otto\ufffe'), { kind: 'refused', code: 'identifier-refused' });
   await provider.close();
   rmSync(folder, { recursive: true, force: true });
 });

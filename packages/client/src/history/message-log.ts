@@ -236,7 +236,10 @@ function isHigherVote(vote: Vote, than: Vote): boolean {
 
 const progressOrder: readonly Progress['state'][] = ['queued', 'held', 'sent'];
 
-/** An own message never goes back; it fails while it is here, or when the gatekeeper gives it up and nobody has said that it came. */
+/**
+ * An own message never goes back; it fails while it is here, or when the gatekeeper gives it up or its reader can't read it, and
+ * nobody has said that it came.
+ */
 function isProgress({ progress, receipts }: LogEntry, { state: to, failure }: Progress): boolean {
   const from = progress?.state;
   if (from === 'failed') return false;

@@ -578,9 +578,9 @@ export class Inbox {
     if (!failed.ok || failed.value.deviceId !== suite.local.deviceId || failed.value.tag !== stanzaTag(stanzaId))
       return;
     const sent = readSent(tx, stanzaId, clock.nowMs());
-    if (sent === undefined || sent.to !== interopId || !outbox.hasRoom(tx)) return;
+    if (sent?.addressed === undefined) return this.#cantSayAgain(tx, interopId, stanzaId, followup);
+    if (sent.to !== interopId || !outbox.hasRoom(tx)) return;
     const { addressed } = sent;
-    if (addressed === undefined) return;
     // A new key or a new device was not addressed: whether it gets what was said before is a person's to say.
     if (addressed.identity !== request.identity || !addressed.devices.includes(deviceId)) {
       const atMs = clock.nowMs();
@@ -591,11 +591,19 @@ export class Inbox {
     }
     const decision = decideRetry('resend', from, stanzaId, clock.nowMs(), key => tx.get('retry', key));
     keepRetryCounts(tx, interopId, decision.rows);
-    if (!decision.allowed) return;
+    if (!decision.allowed) return this.#cantSayAgain(tx, interopId, stanzaId, followup);
     const payload = { kind: 'content', content: sent.content } as const;
     const repeat = { to: interopId, toDevice: deviceId, onlyIdentity: request.identity, payload, silent: false };
     outbox.add(tx, repeat, repeatId(stanzaId, deviceId));
     followup.wake.add(interopId);
+  }
+
+  /** Its author sees that it was not read: it does not stand there as sent. */
+  #cantSayAgain(tx: Transaction, person: InteropId, stanzaId: StanzaId, followup: Followup): void {
+    const events = this.#context.outbox.unreadable(tx, stanzaId, person);
+    if (events.length === 0) return;
+    followup.events.push(...events);
+    followup.wake.add(this.#context.suite.local.interopId);
   }
 
   /** Gives where a message of it stands, when that is not at the end. */

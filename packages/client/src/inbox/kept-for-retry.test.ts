@@ -1,18 +1,23 @@
-// Content is kept for a device that could not read it: for 14 days, and no longer, whatever that device asks for.
+// Content is kept for a device that could not read it: for 14 days, within a bound, and never what may be seen once. A message
+// that is asked for and not kept any more has failed at its author.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
+import { decodeContent, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import { makeDecryptionError } from '@drawbridge/e2ee/retry';
 import { element } from '@drawbridge/wire/element';
 import { NS_KEYS } from '@drawbridge/wire/namespaces';
 import type { Clock } from '../clock.ts';
 import { DeviceLists } from '../directory/device-lists.ts';
 import type { Request } from '../directory/directory.ts';
+import { addFact, addSaid } from '../history/conversation.ts';
+import { readMessage } from '../history/history.ts';
 import { HistoryTransfer } from '../history/history-transfer.ts';
+import { chatWith } from '../history/message-names.ts';
+import { keepSent, keptSentLimits } from '../outbox/kept-sent.ts';
 import { Outbox, type Sending } from '../outbox/outbox.ts';
 import { listOutbox, readSent, sentKeptMs } from '../store/records.ts';
 import { domain, meet, playedDevice, stanzaFrom } from '../testing/played-device.ts';
@@ -27,15 +32,37 @@ const startMs = 1_800_000_000_000;
 let nowMs = startMs;
 const clock: Clock = { nowMs: () => nowMs, after: () => () => {} };
 
-function content(text: string): Uint8Array {
-  const encoded = encodeContent({
-    messageId: randomBytes(MESSAGE_ID_BYTES),
-    sentAtMs: nowMs,
-    body: { kind: 'text', text },
-  });
+/** An own message, as `Authoring` writes it; gives its id and that of its row. */
+function write(outbox: Outbox, text: string, viewOnce = false): { readonly id: string; readonly stanzaId: string } {
+  const messageId = randomBytes(MESSAGE_ID_BYTES);
+  const encoded = encodeContent({ messageId, sentAtMs: nowMs, viewOnce, body: { kind: 'text', text } });
   assert(encoded.ok);
-  return encoded.value;
+  const decoded = decodeContent(encoded.value);
+  assert(decoded.ok);
+  const id = messageId.toString('hex');
+  const added = anna.store.transaction(tx => {
+    const said = { author: annasId, chat: chatWith(bobsId), content: decoded.value, receivedAtMs: nowMs };
+    addFact(
+      tx,
+      annasId,
+      { author: annasId, chat: chatWith(bobsId), id },
+      { kind: 'progress', progress: { state: 'queued' } },
+    );
+    addSaid(tx, annasId, said, nowMs);
+    return outbox.add(tx, { to: bobsId, payload: contentPayload(encoded.value), silent: false, messageId: id });
+  });
+  assert(added.ok);
+  return { id, stanzaId: added.value };
 }
+
+function stateOf(id: string): unknown {
+  const read = anna.store.transaction(tx => readMessage(tx, annasId, { author: annasId, id }));
+  assert(read.ok);
+  const { state, failure } = read.value!;
+  return failure === undefined ? state : [state, failure.code, failure.detail];
+}
+
+const unreadable = ['failed', 'not-delivered', 'unreadable'];
 
 const anna = await playedDevice(folder, annasId, () => nowMs);
 const bob = await playedDevice(folder, bobsId, () => nowMs);
@@ -50,7 +77,7 @@ function rowsFor(stanzaId: string): string[] {
   return rows.value.map(row => row.id).filter(id => id.startsWith(`${stanzaId}~`));
 }
 
-test('what was sent is sent again for 14 days, and forgotten afterwards', async () => {
+test('what was sent is sent again for 14 days, and forgotten afterwards: then its author sees that it was not read', async () => {
   await meet(anna, bob);
   await meet(bob, anna);
   const sent: { sending: Sending; bytes: Uint8Array; kind: 'prekey' | 'session' }[] = [];
@@ -75,6 +102,7 @@ test('what was sent is sent again for 14 days, and forgotten afterwards', async 
       return true;
     },
   });
+  const seen: unknown[] = [];
   const transfer = new HistoryTransfer({ own: annasId, clock, outbox, noted: () => {} });
   const inbox = new Inbox({
     ...anna,
@@ -84,24 +112,28 @@ test('what was sent is sent again for 14 days, and forgotten afterwards', async 
     transfer,
     lists,
     deliveryReceipts: false,
-    emit: () => {},
+    emit: event => void (event.kind === 'message' && seen.push([event.change, event.message.id, event.message.state])),
     keysLow: () => {},
     ownManifestChanged: () => {},
   });
 
-  // Two messages leave, as far as the gatekeeper.
   outbox.online(false);
-  const ids = ['first', 'second'].map(text => {
-    const added = anna.store.transaction(tx =>
-      outbox.add(tx, { to: bobsId, payload: contentPayload(content(text)), silent: false }),
-    );
-    assert(added.ok);
-    return added.value;
-  });
+  const messages = [write(outbox, 'first'), write(outbox, 'second'), write(outbox, 'pushed out')];
+  messages.push(write(outbox, 'seen once', true), write(outbox, 'seen once, in flight', true));
   outbox.wake(bobsId);
-  while (sent.length < 2) await new Promise(resolve => setImmediate(resolve));
-  outbox.delivered(sent.map(({ sending }) => sending));
+  while (sent.length < 5) await new Promise(resolve => setImmediate(resolve));
+  // They leave, four of them as far as the gatekeeper.
+  outbox.delivered(sent.slice(0, 4).map(({ sending }) => sending));
   outbox.offline();
+  const [first, second, pushedOut, once, inFlight] = messages.map(({ id }) => id) as [
+    string,
+    string,
+    string,
+    string,
+    string,
+  ];
+  const ids = messages.map(({ stanzaId }) => stanzaId);
+  assert.deepEqual([first, second, pushedOut, once, inFlight].map(stateOf), ['sent', 'sent', 'sent', 'sent', 'queued']);
 
   const askFor = async (index: number): Promise<void> => {
     const { kind, bytes } = sent[index]!;
@@ -120,12 +152,33 @@ test('what was sent is sent again for 14 days, and forgotten afterwards', async 
     await promise;
   };
 
+  await askFor(3);
+  assert.deepEqual([stateOf(once), rowsFor(ids[3]!)], [unreadable, []], 'seen once');
+  assert.deepEqual(seen, [['state', once, 'failed']]);
+  await askFor(4);
+  assert.deepEqual(stateOf(inFlight), unreadable, 'seen once, not accepted yet');
+  outbox.delivered([sent[4]!.sending]);
+  assert.deepEqual(stateOf(inFlight), unreadable, 'and its acceptance does not make it sent');
+  await askFor(3);
+  assert.equal(seen.length, 2, 'it is told once');
+
   nowMs = startMs + sentKeptMs - 60_000;
   await askFor(0);
   assert.equal(rowsFor(ids[0]!).length, 1, 'within 14 days it is encrypted again');
+  assert.equal(stateOf(first), 'sent');
+  const pushed = anna.store.transaction(tx => {
+    for (let n = 0; n < keptSentLimits.perPerson.rows; n++) {
+      keepSent(tx, `later ${n}`, { to: bobsId, content: 'AAAA', sentAtMs: startMs });
+    }
+  });
+  assert(pushed.ok);
+  await askFor(2);
+  assert.deepEqual([stateOf(pushedOut), rowsFor(ids[2]!)], [unreadable, []], 'beyond the bound');
+  assert.equal(stateOf(second), 'sent', 'nobody has asked for it');
   nowMs = startMs + sentKeptMs + 60_000;
   await askFor(1);
   assert.equal(rowsFor(ids[1]!).length, 0, 'after 14 days it is not');
+  assert.deepEqual(stateOf(second), unreadable);
 
   inbox.sweep();
   const left = anna.store.transaction(tx => [tx.count('sent'), readSent(tx, ids[1]!, startMs)]);

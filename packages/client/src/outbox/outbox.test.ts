@@ -300,6 +300,12 @@ test('what the gatekeeper gives up later has failed, with its reason; not when i
   outbox.undelivered(rows[2]!, own.interopId, 'expired');
   outbox.undelivered(rows[3]!, person, 'gone');
   outbox.undelivered('unknown', person, 'gone');
+  const others = store.transaction(tx => [
+    ...outbox.unreadable(tx, rows[2]!, own.interopId),
+    ...outbox.unreadable(tx, rows[1]!, person),
+    ...outbox.unreadable(tx, 'unknown', person),
+  ]);
+  assert.deepEqual(others, { ok: true, value: [] }, 'nor when somebody else can’t read it');
   assert.deepEqual(stateOf(expired), ['failed', 'not-delivered', 'expired']);
   assert.deepEqual(stateOf(read), ['delivered', undefined, undefined]);
   assert.deepEqual(stateOf(lied), ['sent', undefined, undefined]);

@@ -29,10 +29,10 @@ import {
   type OutboxCiphertext,
   type OutboxRecord,
   type OutboxRow,
+  readAccepted,
   readEntry,
   readOutbox,
   readUnsaid,
-  takeAccepted,
   takeTranscript,
   writeAccepted,
   writeOutbox,
@@ -276,13 +276,30 @@ export class Outbox {
       this.wake(person);
       return;
     }
-    const changed = this.#transaction(tx => {
-      const messageId = takeAccepted(tx, stanzaId);
-      const entry = messageId === undefined ? undefined : readEntry(tx, this.#context.suite.local.interopId, messageId);
-      if (entry === undefined || personOf(entry.chat) !== person || entry.receipts !== undefined) return [];
-      return this.#setState(tx, { messageId: entry.id }, 'failed', { code: 'not-delivered', detail: cause });
-    });
+    const changed = this.#transaction(tx => this.#notDelivered(tx, readAccepted(tx, stanzaId), person, cause));
     this.#announce(changed ?? []);
+  }
+
+  /**
+   * A device of `person` can't read a stanza of ours, and it can't be said again: what it carried is not kept any more. The
+   * stanza may still be in flight here. Gives what the caller announces after the commit, and wakes one's own devices for.
+   */
+  unreadable(tx: Transaction, stanzaId: StanzaId, person: InteropId): ClientEvent[] {
+    const messageId = readOutbox(tx, stanzaId)?.messageId ?? readAccepted(tx, stanzaId);
+    return this.#notDelivered(tx, messageId, person, 'unreadable');
+  }
+
+  /** Only the person whom a message was for can say so, and only until they say that it came. */
+  #notDelivered(
+    tx: Transaction,
+    messageId: string | undefined,
+    person: InteropId,
+    detail: UndeliveredCause | 'unreadable',
+  ): ClientEvent[] {
+    const entry = messageId === undefined ? undefined : readEntry(tx, this.#context.suite.local.interopId, messageId);
+    if (entry === undefined || personOf(entry.chat) !== person) return [];
+    if (entry.receipts !== undefined || entry.gone !== undefined) return [];
+    return this.#setState(tx, { messageId: entry.id }, 'failed', { code: 'not-delivered', detail });
   }
 
   /**

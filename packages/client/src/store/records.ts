@@ -187,11 +187,8 @@ export function writeAccepted(tx: Transaction, stanzaId: StanzaId, messageId: Me
   putJson(tx, 'accepted', stanzaId, messageId);
 }
 
-/** Once: undefined for what is not known, or was taken. */
-export function takeAccepted(tx: Transaction, stanzaId: StanzaId): MessageId | undefined {
-  const messageId = getJson<MessageId>(tx, 'accepted', stanzaId);
-  tx.delete('accepted', stanzaId);
-  return messageId;
+export function readAccepted(tx: Transaction, stanzaId: StanzaId): MessageId | undefined {
+  return getJson<MessageId>(tx, 'accepted', stanzaId);
 }
 
 /** What this device has said, and the gatekeeper has not placed yet among what this person's devices receive. */

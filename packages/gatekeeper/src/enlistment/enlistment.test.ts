@@ -315,12 +315,13 @@ test('many people at once are checked like one', async () => {
     ...list,
     { provider: 1, identifier: 'bad signature', device: { ...bad, identityKey: sampleDevice().json.identityKey } },
     { provider: 1, identifier: ' bad name', device: good.json },
+    { provider: 1, identifier: 'bad name\ufffe', device: good.json },
     { provider: 7, identifier: 'bad provider', device: good.json },
     { provider: 1, identifier: 'good', device: good.json },
   ]);
   assert(results.slice(0, 300).every(result => result.kind === 'enlisted'));
   assert.deepEqual(
     results.slice(300).map(result => (result.kind === 'refused' ? result.code : result.kind)),
-    ['device-keys-refused', 'identifier-refused', 'provider-unknown', 'enlisted'],
+    ['device-keys-refused', 'identifier-refused', 'identifier-refused', 'provider-unknown', 'enlisted'],
   );
 });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { sign } from 'node:crypto';
 import { statSync, writeFileSync, chmodSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -255,8 +256,18 @@ test('a withdrawal answers 204 once; a suspended person may look and not leave',
   isProblem(await call('DELETE'), 404, 'enlistment-unknown');
 });
 
+/** A proof as an issuer would sign it that does not look at identifiers. */
+function signedFor(world: FakeWorld, sub: string, proof: string): string {
+  const [header, payload] = proof.split('.') as [string, string];
+  const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as Record<string, unknown>;
+  const signed = `${header}.${Buffer.from(JSON.stringify({ ...claims, sub })).toString('base64url')}`;
+  const { privateKey: key } = world.keys.get(issuers.skylark)!;
+  const signature = sign('sha256', Buffer.from(signed), { key, dsaEncoding: 'ieee-p1363' });
+  return `${signed}.${signature.toString('base64url')}`;
+}
+
 test('wrong requests get a problem that says what to do, and cost no storage', async () => {
-  const { ask, proof, store } = await open();
+  const { ask, proof, store, world } = await open();
   const sample = sampleDevice();
   const good = bodyOf(sample, await proof(issuers.skylark, 'anna', sample.jkt));
   const refused: unknown[] = [
@@ -292,6 +303,8 @@ test('wrong requests get a problem that says what to do, and cost no storage', a
   isProblem(await ask('GET', id), 401, 'proof-refused');
   isProblem(await ask('GET', id, undefined, { authorization: 'Basic abc' }), 401, 'proof-refused');
   isProblem(await ask('POST', '/v1/enlistments', { ...good, proof: 'a.b.c' }), 401, 'proof-refused');
+  const noncharacter = bodyOf(sample, signedFor(world, 'anna\ufffe', good.proof));
+  isProblem(await ask('POST', '/v1/enlistments', noncharacter), 401, 'proof-refused');
   assert.deepEqual({ ...store.reads.prepare('SELECT count(*) AS n FROM proof_id').get() }, { n: 0 });
 
   const otherKey = { ...good, proof: await proof(issuers.skylark, 'anna', sampleDevice().jkt) };
@@ -302,7 +315,8 @@ test('wrong requests get a problem that says what to do, and cost no storage', a
   };
   const fresh = { ...bodyOf(sample, await proof(issuers.skylark, 'anna', sample.jkt)), device: unsigned };
   isProblem(await ask('POST', '/v1/enlistments', fresh), 400, 'device-keys-refused');
-  assert.equal((await ask('POST', '/v1/enlistments', good)).status, 201);
+  const sound = bodyOf(sample, signedFor(world, 'anna', good.proof));
+  assert.equal((await ask('POST', '/v1/enlistments', sound)).status, 201);
   isProblem(await ask('POST', '/v1/enlistments', good), 401, 'proof-refused');
 });
 
