@@ -1,7 +1,7 @@
 // What a provider's service imports: `import { createProvider } from '@drawbridge/provider'`. Each name here is a promise;
 // everything else in this package may change. Knows nothing: it only names.
 export { createProvider } from './provider.ts';
-export type { Provider, SessionBeginning } from './provider.ts';
+export type { PersonExport, PersonRemoval, Provider, SessionBeginning } from './provider.ts';
 export { ProviderOptionsError } from './provider-options.ts';
 export type { ProviderLogEntry, ProviderOptions } from './provider-options.ts';
 export type { ListenOptions } from './http/server.ts';
@@ -11,7 +11,7 @@ export type { WakeUpHook, WakeUpReport } from './wake-ups/push-queue.ts';
 export type { GivenUpWakeUp } from './wake-ups/push-store.ts';
 export { DatabaseWriteError } from './storage/database-writer.ts';
 export type { Authentication, Registration, UserDirectory } from './directory/user-directory.ts';
-export type { MediaLimits, MediaOptions, MediaOrigin } from './media-origin/media-origin.ts';
+export type { KeptFile, MediaLimits, MediaOptions, MediaOrigin, RemovedFiles } from './media-origin/media-origin.ts';
 export { openMediaStorage, parseMediaStorage } from './media-origin/media-storage.ts';
 export type { MediaStorage, OpenMediaStorage } from './media-origin/media-storage.ts';
 export { backupProvider, restoreProvider } from './storage/backup.ts';

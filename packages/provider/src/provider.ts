@@ -12,6 +12,7 @@ import { localKeySource } from '@drawbridge/identity/key-set';
 import { addressKey } from '@drawbridge/identity/network-prefix';
 import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import type { KeySource } from '@drawbridge/identity/verify-ownership-proof';
+import { beginSessionOf } from './directory/begin-session.ts';
 import type { UserDirectory } from './directory/user-directory.ts';
 import { createAttemptBudget } from './http/attempt-budget.ts';
 import { createLoginAttempts } from './http/login-attempts.ts';
@@ -20,10 +21,12 @@ import { createRoutes } from './http/routes.ts';
 import { createServers, type Handler, type ListenOptions, type Servers } from './http/server.ts';
 import { createProofIssuer, type ProofIssue, type WantedProof } from './issuer/proofs.ts';
 import { createMediaOrigin, type MediaOrigin } from './media-origin/media-origin.ts';
+import { exportPerson, type PersonExport, type PersonRemoval, removePerson } from './person.ts';
 import { providerLimits } from './provider-limits.ts';
 import { checkProviderOptions, type ProviderOptions } from './provider-options.ts';
 import { openParts, type Parts, useFolder } from './provider-parts.ts';
 import { lockDataFolder } from './storage/folder-lock.ts';
+import { createPersonRecords } from './storage/person-records.ts';
 import { createEventIds, removeExpired } from './storage/provider-database.ts';
 import { createPushQueue, defaultPushQueueLimits, type PushQueue } from './wake-ups/push-queue.ts';
 import { createPushStore } from './wake-ups/push-store.ts';
@@ -33,6 +36,7 @@ export { providerLimits } from './provider-limits.ts';
 export type { ProviderLogEntry, ProviderOptions } from './provider-options.ts';
 export type { ListenOptions } from './http/server.ts';
 export type { ProofIssue } from './issuer/proofs.ts';
+export type { PersonExport, PersonRemoval } from './person.ts';
 
 export type SessionBeginning =
   /** `mediaUrl`: where uploads are created; undefined without a media origin. */
@@ -78,6 +82,13 @@ export type Provider = {
   readonly wake: (identifier: string) => void;
   /** Ends a person's sessions and event streams: password changed, account closed. They have ended when it resolves. */
   readonly endSessions: (identifier: string) => Promise<void>;
+  /** What is kept of a person, for that person: login without the password's hash, sessions, files, wake-ups. */
+  readonly exportPerson: (identifier: string) => Promise<PersonExport>;
+  /**
+   * Deletes what `exportPerson` shows, files too; says what went. With a `directory` of your own remove the person there
+   * first. Idempotent: when it rejects (a DatabaseWriteError, or what the media storage says) call it again.
+   */
+  readonly removePerson: (identifier: string) => Promise<PersonRemoval>;
   /** After a theft of the signing keys: every earlier proof ends as soon as gatekeepers fetch again. */
   readonly replaceAllKeys: () => Promise<void>;
   /** Ends event streams, lets running requests finish for 5 s, then closes everything. */
@@ -126,6 +137,7 @@ async function assemble(parts: Parts, unlock: () => void): Promise<Provider> {
   void media?.collectGarbage();
   const servers = createServers(handlerOf(media, routes));
   const housekeeping = startHousekeeping(parts, media);
+  const person = { records: createPersonRecords(parts.database), media, streams, pushes };
   let closing: Promise<void> | undefined;
 
   async function close(): Promise<void> {
@@ -164,6 +176,8 @@ async function assemble(parts: Parts, unlock: () => void): Promise<Provider> {
       await sessions.endAll(identifier);
       streams.end(identifier);
     },
+    exportPerson: async identifier => exportPerson(person, identifier),
+    removePerson: identifier => removePerson(person, identifier),
     replaceAllKeys: issuer.replaceAllKeys,
     close: () => (closing ??= close()),
   };
@@ -172,7 +186,8 @@ async function assemble(parts: Parts, unlock: () => void): Promise<Provider> {
 async function beginSession({ directory, sessions, mediaUrl }: Parts, identifier: string): Promise<SessionBeginning> {
   if (!isUserIdentifier(identifier)) return { kind: 'refused', code: 'identifier-refused' };
   if (!(await directory.exists(identifier))) return { kind: 'refused', code: 'identifier-unknown' };
-  return { kind: 'begun', session: await sessions.begin(identifier), mediaUrl };
+  const session = await beginSessionOf(sessions, directory, identifier);
+  return session === undefined ? { kind: 'refused', code: 'identifier-unknown' } : { kind: 'begun', session, mediaUrl };
 }
 
 function openPushes({ options, database, log, nowMs }: Parts): PushQueue | undefined {

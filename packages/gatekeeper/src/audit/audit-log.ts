@@ -16,6 +16,7 @@ export type AuditNote = {
     | 'enlistment-looked-up'
     | 'enlistment-exported'
     | 'enlistment-deleted'
+    | 'own-user-deleted'
     | 'admin-added'
     | 'admin-removed';
   /** A provider number, an InteropId or an admin's name; never a user-visible identifier. */

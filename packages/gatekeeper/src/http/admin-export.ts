@@ -3,8 +3,9 @@
 import { Readable } from 'node:stream';
 import { Type } from 'typebox';
 import type { PersonRecords, ViewedDevice } from '../admin/person-records.ts';
-import { isoTime, showPerson } from './admin-person.ts';
+import { isoTime, showOwnUser, showPerson } from './admin-person.ts';
 import type { AdminRoutes } from './admin-routes.ts';
+import { ownUserOf } from './admin-own-user.ts';
 import { Exported, personParams } from './admin-schemas.ts';
 import { problem, problemResponses } from './app.ts';
 
@@ -35,7 +36,13 @@ export function addExportRoute({ app, deps, gate, about }: AdminRoutes): void {
       if (found === undefined) return problem(reply, 'enlistment-unknown');
       const { name } = gate.callerOf(request);
       await stores.audit.note({ atMs: nowMs(), actor: name, action: 'enlistment-exported', subject: interopId });
-      const head = { ...showPerson(deps, found.person), exportedAt: isoTime(nowMs()), kept: found.kept };
+      const ownUser = await ownUserOf(deps, found.person)?.export();
+      const head = {
+        ...showPerson(deps, found.person),
+        exportedAt: isoTime(nowMs()),
+        ...(ownUser === undefined ? {} : { ownUser: showOwnUser(ownUser) }),
+        kept: found.kept,
+      };
       return reply
         .type('application/json')
         .send(Readable.from(exportText(head, mailOf(stores.people, found.person.devices))));

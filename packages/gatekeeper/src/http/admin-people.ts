@@ -2,11 +2,20 @@
 // Knows nothing of credentials.
 import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import type { FastifyRequest } from 'fastify';
-import { Type } from 'typebox';
 import type { PersonView } from '../admin/person-records.ts';
 import { showDevice, showPerson } from './admin-person.ts';
 import type { AdminRoutes } from './admin-routes.ts';
-import { Devices, findQuery, Person, PersonChanged, personParams, reasonBody, reasonQuery } from './admin-schemas.ts';
+import { ownUserOf } from './admin-own-user.ts';
+import {
+  Devices,
+  findQuery,
+  Person,
+  PersonChanged,
+  PersonDeleted,
+  personParams,
+  reasonBody,
+  reasonQuery,
+} from './admin-schemas.ts';
 import { problem, problemResponses } from './app.ts';
 
 export function addPeopleRoutes(routes: AdminRoutes): void {
@@ -110,23 +119,51 @@ function addSuspensions({ app, deps, gate, about }: AdminRoutes): void {
   }
 }
 
+const notWhollyDeleted =
+  'Login and files were not deleted, or not all of them, and the enlistment is as it was. Delete again later.';
+
 function addDeletion({ app, deps, gate, about }: AdminRoutes): void {
   app.delete(
     '/admin/v1/enlistments/:interopId',
     {
       onRequest: gate.needs('owner'),
       schema: {
-        ...about('people', 'Delete a person: devices, keys, waiting mail, opt-ins; streams end', 'owner'),
+        ...about(
+          'people',
+          'Delete a person: devices, keys, waiting mail, opt-ins, and an own user with login and files; streams end',
+          'owner',
+        ),
         params: personParams,
         querystring: reasonQuery,
-        response: { 204: Type.Null(), ...problemResponses },
+        response: { 200: PersonDeleted, ...problemResponses },
       },
     },
     async (request, reply) => {
       const { name } = gate.callerOf(request);
       const { interopId } = request.params;
-      const result = await deps.control.enlistment.remove(interopId, name, deps.nowMs(), request.query.reason);
-      return result === 'removed' ? reply.code(204).send(null) : problem(reply, 'enlistment-unknown');
+      const { reason } = request.query;
+      const person = await deps.stores.people.view(interopId);
+      if (person === undefined) return problem(reply, 'enlistment-unknown');
+      // Before the enlistment: who can still log in would enlist again, and what failed here is found again.
+      const own = ownUserOf(deps, person);
+      if (own !== undefined) {
+        const note = {
+          atMs: deps.nowMs(),
+          actor: name,
+          action: 'own-user-deleted',
+          subject: interopId,
+          reason,
+        } as const;
+        await deps.stores.audit.note(note);
+      }
+      const ownUser = await own?.remove();
+      if (own !== undefined && ownUser === undefined) {
+        return problem(reply, 'storage-unavailable', { detail: notWhollyDeleted });
+      }
+      const result = await deps.control.enlistment.remove(interopId, name, deps.nowMs(), reason);
+      if (result !== 'removed') return problem(reply, 'enlistment-unknown');
+      const devices = person.devices.length;
+      return reply.send({ interopId, devices, ...(ownUser === undefined ? {} : { ownUser }) });
     },
   );
 }

@@ -1,8 +1,9 @@
 // How a person is shown by the admin API. Knows no routes.
 import type { Static } from 'typebox';
+import type { PersonExport as OwnUserExport } from '@drawbridge/provider/provider';
 import type { PersonView, ViewedDevice } from '../admin/person-records.ts';
 import type { AdminHttpDeps } from './admin-routes.ts';
-import type { Devices, Person } from './admin-schemas.ts';
+import type { Devices, Exported, Person } from './admin-schemas.ts';
 
 export type ShownPerson = Static<typeof Person>;
 export type ShownDevice = Static<typeof Devices>['devices'][number];
@@ -36,6 +37,17 @@ export function showPerson(deps: AdminHttpDeps, person: PersonView): ShownPerson
     ...(suspension === undefined ? {} : { suspension: showSuspension(suspension) }),
     optIns: [...optIns],
     devices: devices.map(device => showDevice(deps, device)),
+  };
+}
+
+export function showOwnUser(kept: OwnUserExport): NonNullable<Static<typeof Exported>['ownUser']> {
+  const { login, sessions, files, wakeUps, givenUpWakeUps } = kept;
+  return {
+    ...(login === undefined ? {} : { login: { registeredAt: isoTime(login.registeredAtMs) } }),
+    sessions: sessions.map(({ expiresAtMs }) => ({ expiresAt: isoTime(expiresAtMs) })),
+    files: files.map(({ expiresAtMs, ...file }) => ({ ...file, expiresAt: isoTime(expiresAtMs) })),
+    wakeUps: wakeUps.map(({ nextAtMs, ...wakeUp }) => ({ ...wakeUp, nextAt: isoTime(nextAtMs) })),
+    givenUpWakeUps: givenUpWakeUps.map(({ gaveUpAtMs, ...wakeUp }) => ({ ...wakeUp, gaveUpAt: isoTime(gaveUpAtMs) })),
   };
 }
 

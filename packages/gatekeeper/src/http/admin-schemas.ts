@@ -99,12 +99,46 @@ const personMembers = {
   optIns: Type.Array(ProviderNumber, { description: 'providers whose people may reach this own user' }),
   devices: Type.Array(Device),
 };
+const OwnUser = Type.Object(
+  {
+    login: Type.Optional(Type.Object({ registeredAt: Time }, closed)),
+    sessions: Type.Array(Type.Object({ expiresAt: Time }, closed)),
+    files: Type.Array(
+      Type.Object({ sizeBytes: Count, keptBytes: Count, complete: Type.Boolean(), expiresAt: Time }, closed),
+      { description: 'encrypted uploads; `keptBytes` is what has come of one that is not complete' },
+    ),
+    wakeUps: Type.Array(Type.Object({ gatekeeper: Type.String(), attempts: Count, nextAt: Time }, closed)),
+    givenUpWakeUps: Type.Array(
+      Type.Object({ gatekeeper: Type.String(), attempts: Count, reason: Type.String(), gaveUpAt: Time }, closed),
+    ),
+  },
+  { ...closed, description: 'what the embedded issuer keeps of an own user' },
+);
+export const PersonDeleted = Type.Object(
+  {
+    interopId: InteropId,
+    devices: Type.Integer({ minimum: 0, description: 'with their keys and waiting mail' }),
+    ownUser: Type.Optional(
+      Type.Object(
+        {
+          login: Type.Boolean({ description: 'whether there was one' }),
+          sessions: Count,
+          files: Type.Object({ count: Count, bytes: Count }, closed),
+          wakeUps: Count,
+        },
+        { ...closed, description: 'what went at the embedded issuer' },
+      ),
+    ),
+  },
+  closed,
+);
 export const Person = Type.Object(personMembers, closed);
 export const Devices = Type.Object({ interopId: InteropId, devices: Type.Array(Device) }, closed);
 export const Exported = Type.Object(
   {
     ...personMembers,
     exportedAt: Time,
+    ownUser: Type.Optional(OwnUser),
     kept: Type.Record(
       Type.String(),
       Type.Array(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Null()]))),

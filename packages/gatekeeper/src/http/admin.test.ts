@@ -29,8 +29,8 @@ type World = Fixture & {
 };
 const fileToken = 'f'.repeat(43);
 
-async function open(): Promise<World> {
-  const fixture = await openFixture();
+async function open(config: Record<string, unknown> = {}): Promise<World> {
+  const fixture = await openFixture({ config });
   const { control, stores, clock } = fixture;
   const connected = new Set<number>();
   const api = await buildAdminHttp({
@@ -148,7 +148,8 @@ test('a person is found by provider and identifier, suspended with a reason, let
   assert.equal((await ask(rosa, 'GET', path)).json?.['suspension'], undefined);
   await ask(rosa, 'POST', `${path}/suspend`, { reason: 'spam' });
 
-  assert.equal((await ask(rosa, 'DELETE', `${path}?reason=their%20request`)).status, 204, 'a suspended one too');
+  const deleted = await ask(rosa, 'DELETE', `${path}?reason=their%20request`);
+  assert.deepEqual([deleted.status, deleted.json], [200, { interopId: account.interopId, devices: 1 }]);
   assert.equal((await ask(rosa, 'DELETE', path)).status, 404);
   assert.equal((await ask(rosa, 'GET', path)).status, 404);
   assert.equal(await control.accounts.find(account.interopId), undefined);
@@ -236,6 +237,78 @@ test('an export holds every row that names the person, and the mail that waits',
     audit.map(entry => [entry.actor, entry.action]),
     [['ben', 'enlistment-exported']],
   );
+});
+
+test("an own user's login, sessions and files are in the export, and go with the enlistment", async () => {
+  const world = await open({ ownUsers: { kind: 'embedded', registration: 'open' } });
+  const { ask, admin, enlist, control, stores, clock } = world;
+  const rosa = await admin('rosa', 'owner');
+  const users = control.ownUsers!;
+  const server = createServer(users.handler);
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  closers.push(() => server.close());
+  const media = `http://127.0.0.1:${(server.address() as AddressInfo).port}/users/media`;
+  const sessions = new Map<string, string>();
+  for (const identifier of ['anna', 'bert']) {
+    await users.directory.register?.(identifier, 'correct horse');
+    const begun = await users.beginSession(identifier);
+    assert.ok(begun.kind === 'begun');
+    sessions.set(identifier, begun.session);
+    const headers = {
+      'tus-resumable': '1.0.0',
+      'upload-length': '5',
+      'content-type': 'application/offset+octet-stream',
+      connection: 'close',
+      authorization: `Bearer ${begun.session}`,
+    };
+    assert.equal((await fetch(media, { method: 'POST', headers, body: 'hello' })).status, 201);
+  }
+  const { account } = await enlist(0, 'anna');
+  const { account: elsewhere } = await enlist(1, 'bert');
+  const path = `/admin/v1/enlistments/${account.interopId}`;
+  const day = 86_400_000;
+  const at = (ms: number): string => new Date(clock.nowMs + ms).toISOString();
+  const exported = await ask(rosa, 'GET', `${path}/export`);
+  assert.deepEqual(exported.json?.['ownUser'], {
+    login: { registeredAt: at(0) },
+    sessions: [{ expiresAt: at(30 * day) }],
+    files: [{ sizeBytes: 5, keptBytes: 5, complete: true, expiresAt: at(45 * day) }],
+    wakeUps: [],
+    givenUpWakeUps: [],
+  });
+  assert.doesNotMatch(JSON.stringify(exported.json), /scrypt|argon/);
+
+  const deleted = await ask(rosa, 'DELETE', `${path}?reason=asked`);
+  assert.deepEqual(deleted.json, {
+    interopId: account.interopId,
+    devices: 1,
+    ownUser: { login: true, sessions: 1, files: { count: 1, bytes: 5 }, wakeUps: 0 },
+  });
+  assert.equal((await users.directory.authenticate('anna', 'correct horse')).kind, 'refused');
+  assert.deepEqual((await users.exportPerson('anna')).files, []);
+  const audit = await stores.audit.page(0, 100, account.interopId);
+  assert.deepEqual(
+    audit.map(entry => [entry.actor, entry.action, entry.reason]),
+    [
+      ['rosa', 'enlistment-exported', undefined],
+      ['rosa', 'own-user-deleted', 'asked'],
+      ['rosa', 'enlistment-deleted', 'asked'],
+    ],
+  );
+
+  // A namesake at another provider has nothing to do with the own user.
+  const other = `/admin/v1/enlistments/${elsewhere.interopId}`;
+  assert.equal((await ask(rosa, 'GET', `${other}/export`)).json?.['ownUser'], undefined);
+  assert.deepEqual((await ask(rosa, 'DELETE', other)).json, { interopId: elsewhere.interopId, devices: 1 });
+  assert.equal((await users.exportPerson('bert')).files.length, 1);
+
+  // What the issuer could not delete is said, and the enlistment stays to be found again.
+  const { account: again } = await enlist(0, 'bert');
+  await users.close();
+  const failed = await ask(rosa, 'DELETE', `/admin/v1/enlistments/${again.interopId}`);
+  assert.deepEqual([failed.status, failed.json?.['code']], [503, 'storage-unavailable']);
+  assert.match(String(failed.json?.['detail']), /Delete again/);
+  assert.equal((await ask(rosa, 'GET', `/admin/v1/enlistments/${again.interopId}`)).status, 200);
 });
 
 test('each role may do what it may and nothing above it; a removed admin may do nothing', async () => {

@@ -3,6 +3,7 @@
 
 import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import { Type } from 'typebox';
+import { beginSessionOf } from '../directory/begin-session.ts';
 import { isPassword, passwordLimits } from '../directory/password-hash.ts';
 import { type App, bodyProblems, httpLimits, problem, problemResponses } from './app.ts';
 import { type RouteContext, sessionOf } from './route-context.ts';
@@ -90,8 +91,10 @@ function addSessions(app: App, context: RouteContext): void {
       return problem(reply, 'credentials-refused');
     }
     context.attempts.succeeded(address, identifier);
+    const session = await beginSessionOf(sessions, directory, identifier);
+    if (session === undefined) return problem(reply, 'credentials-refused');
     return reply.code(201).send({
-      session: await sessions.begin(identifier),
+      session,
       ...(context.mediaUrl === undefined ? {} : { media: context.mediaUrl }),
     });
   });

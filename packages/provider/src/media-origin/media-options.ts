@@ -75,6 +75,19 @@ export type MediaFile = {
   readonly read: (startBytes: number, endBytes: number) => Promise<Readable | undefined>;
 };
 
+/** An upload as its person may see it. Neither its URL nor what is in it is known here. */
+export type KeptFile = {
+  /** Of the whole file. */
+  readonly sizeBytes: number;
+  /** What has come of it. */
+  readonly keptBytes: number;
+  readonly complete: boolean;
+  /** `retentionMs` after its last byte, or `unfinishedLifetimeMs` after the last piece of one that isn't whole. */
+  readonly expiresAtMs: number;
+};
+
+export type RemovedFiles = { readonly count: number; readonly bytes: number };
+
 export type MediaOrigin = {
   /** Whether this request is for the media origin. */
   readonly serves: (request: IncomingMessage) => boolean;
@@ -83,8 +96,13 @@ export type MediaOrigin = {
   readonly find: (id: string) => MediaFile | undefined;
   /** Removes what has expired, and files that no upload knows. Idempotent. */
   readonly collectGarbage: () => Promise<void>;
-  /** After an account was closed. */
-  readonly removeAllOf: (identifier: string) => Promise<void>;
+  /** What is there of a person's uploads, for that person. */
+  readonly filesOf: (identifier: string) => readonly KeptFile[];
+  /**
+   * After an account was closed, whose sessions have ended. Gives what went. Rejects when the storage fails; what is left
+   * then goes with the next call.
+   */
+  readonly removeAllOf: (identifier: string) => Promise<RemovedFiles>;
   /** Ends what is under way, keeps what has come, closes the database. */
   readonly close: () => Promise<void>;
 };

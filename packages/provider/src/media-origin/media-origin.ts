@@ -11,6 +11,7 @@ import { createDiskRoom, measureDisk } from './disk-room.ts';
 import { createDownloads, type Downloads } from './downloads.ts';
 import {
   defaultMediaLimits,
+  type KeptFile,
   type MediaFile,
   type MediaLimits,
   type MediaOrigin,
@@ -21,9 +22,17 @@ import { createDiskMediaStore } from './media-store.ts';
 import { createTransfers } from './transfers.ts';
 import { onCollection, onUpload, type TusContext } from './tus-requests.ts';
 import { createUploadFiles } from './upload-files.ts';
-import { openUploads } from './uploads.ts';
+import { openUploads, type Upload } from './uploads.ts';
 
-export type { MediaFile, MediaLimits, MediaOptions, MediaOrigin, MediaOriginOptions } from './media-options.ts';
+export type {
+  KeptFile,
+  MediaFile,
+  MediaLimits,
+  MediaOptions,
+  MediaOrigin,
+  MediaOriginOptions,
+  RemovedFiles,
+} from './media-options.ts';
 
 const uploadMethods = 'OPTIONS, POST';
 const fileMethods = 'OPTIONS, GET, HEAD, PATCH, DELETE';
@@ -89,9 +98,19 @@ export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
     },
     find,
     collectGarbage: () => (collecting ??= collect()),
-    removeAllOf: async identifier => await files.removeAll(await uploads.removeAllOf(identifier)),
+    filesOf: identifier => uploads.ofOwner(identifier).map(keptFile),
+    async removeAllOf(identifier) {
+      const mine = uploads.ofOwner(identifier);
+      // The row goes behind its file: what fails is found again.
+      await files.removeAll(mine.map(({ name }) => name));
+      return { count: mine.length, bytes: mine.reduce((sum, { offsetBytes }) => sum + offsetBytes, 0) };
+    },
     close: () => (closing ??= close()),
   };
+}
+
+function keptFile({ sizeBytes, offsetBytes, complete, expiresAtMs }: Upload): KeptFile {
+  return { sizeBytes, keptBytes: offsetBytes, complete, expiresAtMs };
 }
 
 async function serve(

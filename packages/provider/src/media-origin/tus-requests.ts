@@ -48,6 +48,7 @@ async function create(context: TusContext, request: IncomingMessage, response: S
   // `Upload-Metadata` (names, types) is never looked at.
   const created = await uploads.create(owner, sizeBytes, options.nowMs() + limits.unfinishedLifetimeMs);
   if (created.kind === 'quota-used-up') throw new Refusal('quota-used-up');
+  await requireStillOwner(context, request, created.upload);
   const begun = isUploadBody(request) || sizeBytes === 0;
   const upload = begun ? await receive(context, request, created.upload) : created.upload;
   response.writeHead(201, {
@@ -112,6 +113,16 @@ async function ownerOf({ options }: TusContext, request: IncomingMessage): Promi
   const owner = token === undefined ? undefined : await options.authenticate(token);
   if (owner === undefined) throw new Refusal('not-authorized');
   return owner;
+}
+
+/** An account that was closed while its upload was created: nobody would remove that one. */
+async function requireStillOwner(context: TusContext, request: IncomingMessage, { name }: Upload): Promise<void> {
+  try {
+    await ownerOf(context, request);
+  } catch (error) {
+    await context.files.remove(name);
+    throw error;
+  }
 }
 
 async function ownUpload(context: TusContext, request: IncomingMessage, id: string): Promise<Upload> {

@@ -41,7 +41,8 @@ export type Uploads = {
   /** Names that have expired, at most `limit`. */
   readonly expired: (limit: number) => readonly string[];
   readonly has: (name: string) => boolean;
-  readonly removeAllOf: (owner: string) => Promise<readonly string[]>;
+  /** All of this person that still have a row, the expired ones too. */
+  readonly ofOwner: (owner: string) => readonly Upload[];
   readonly close: () => Promise<void>;
 };
 
@@ -67,8 +68,10 @@ const insert = `INSERT INTO uploads SELECT ?1, ?2, ?3, 0, 0, ?4 FROM (
 /** Opens the file, made with mode 0600. Throws a DatabaseVersionError on a file of a later version. */
 export function openUploads(path: string, quota: UploadQuota, nowMs: () => number): Uploads {
   const { reads, write, close } = openLiveDatabase(path, 'media', versions);
-  const select = reads.prepare(`SELECT name, owner, size_bytes AS sizeBytes, offset_bytes AS offsetBytes, complete,
-    expires_at_ms AS expiresAtMs FROM uploads WHERE name = ? AND expires_at_ms > ?`);
+  const columns =
+    'name, owner, size_bytes AS sizeBytes, offset_bytes AS offsetBytes, complete, expires_at_ms AS expiresAtMs';
+  const select = reads.prepare(`SELECT ${columns} FROM uploads WHERE name = ? AND expires_at_ms > ?`);
+  const owned = reads.prepare(`SELECT ${columns} FROM uploads WHERE owner = ? ORDER BY expires_at_ms`);
   const expired = reads.prepare('SELECT name FROM uploads WHERE expires_at_ms <= ? LIMIT ?');
   const known = reads.prepare('SELECT 1 FROM uploads WHERE name = ?');
   const promised = reads.prepare(
@@ -92,8 +95,8 @@ export function openUploads(path: string, quota: UploadQuota, nowMs: () => numbe
       };
     },
     find(id) {
-      const row = select.get(nameOf(id), nowMs()) as (Omit<Upload, 'complete'> & { complete: number }) | undefined;
-      return row === undefined ? undefined : { ...row, complete: row.complete === 1 };
+      const row = select.get(nameOf(id), nowMs()) as UploadRow | undefined;
+      return row === undefined ? undefined : readUpload(row);
     },
     async advance(name, offsetBytes, complete, expiresAtMs) {
       const [written] = await write({
@@ -106,13 +109,15 @@ export function openUploads(path: string, quota: UploadQuota, nowMs: () => numbe
     promisedBytes: () => Number(promised.get(nowMs())?.['bytes']),
     expired: limit => namesOf(expired.all(nowMs(), limit)),
     has: name => known.get(name) !== undefined,
-    async removeAllOf(owner) {
-      const sql = 'DELETE FROM uploads WHERE owner = ? RETURNING name';
-      const [written] = await write({ sql, values: [owner], returning: true });
-      return namesOf(written?.rows ?? []);
-    },
+    ofOwner: owner => (owned.all(owner) as UploadRow[]).map(readUpload),
     close,
   };
+}
+
+type UploadRow = Omit<Upload, 'complete'> & { readonly complete: number };
+
+function readUpload(row: UploadRow): Upload {
+  return { ...row, complete: row.complete === 1 };
 }
 
 function nameOf(id: string): string {

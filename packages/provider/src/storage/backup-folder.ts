@@ -3,9 +3,10 @@
 
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { makeFolder } from '@drawbridge/identity/make-folder';
 import { Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { BackupError, exists, isSound, protect, syncFolder } from './database-copy.ts';
@@ -60,7 +61,7 @@ export async function restoreBackup(backup: string, dataFolder: string, kind: Ba
   return await fillFolder(dataFolder, async draft => {
     for (const { path, sizeBytes, sha256 } of manifest.files) {
       const copy = join(draft, path);
-      await mkdir(dirname(copy), { recursive: true, mode: 0o700 });
+      makeFolder(dirname(copy));
       await copyFile(join(backup, path), copy).catch(() => {
         throw new BackupError('backup-damaged', `${path} of ${backup} can't be read: take another backup.`);
       });
@@ -142,7 +143,7 @@ async function fillFolder<T>(
   }
   const draft = `${target}.part`;
   await rm(draft, { recursive: true, force: true });
-  await mkdir(draft, { recursive: true, mode: 0o700 });
+  makeDraft(draft);
   try {
     const { result, paths } = await fill(draft);
     for (const path of paths) await protect(join(draft, path));
@@ -154,6 +155,18 @@ async function fillFolder<T>(
   } catch (error) {
     await rm(draft, { recursive: true, force: true });
     throw error;
+  }
+}
+
+function makeDraft(draft: string): void {
+  try {
+    makeFolder(draft);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'failed';
+    throw new BackupError(
+      'target-unusable',
+      `${draft} can't be made (${code}): name a folder that this user may make.`,
+    );
   }
 }
 

@@ -2,8 +2,9 @@
 // are not in it: they never change, so a copy of the folder or the bucket that is made afterwards holds what the database names.
 // Knows nothing of tables. Source: docs/operations/running-a-provider.md (Backup and restore).
 
-import { copyFile, mkdir } from 'node:fs/promises';
+import { copyFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { makeFolder } from '@drawbridge/identity/make-folder';
 import { uploadsVersion } from '../media-origin/uploads.ts';
 import { type BackupKind, type BackupManifest, restoreBackup, takeBackup } from './backup-folder.ts';
 import { BackupError, copyDatabase, exists } from './database-copy.ts';
@@ -44,7 +45,7 @@ export async function copyProviderFiles(dataFolder: string, draft: string): Prom
   const paths: string[] = [];
   for (const file of [mainFile, mediaFile]) {
     if (!(await exists(join(dataFolder, file)))) continue;
-    await mkdir(dirname(join(draft, file)), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(join(draft, file)));
     await copyDatabase(join(dataFolder, file), join(draft, file));
     paths.push(file);
   }

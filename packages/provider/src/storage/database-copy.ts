@@ -10,6 +10,7 @@ export class BackupError extends Error {
   readonly code:
     | 'nothing-to-back-up'
     | 'target-in-use'
+    | 'target-unusable'
     | 'copy-damaged'
     | 'not-a-backup'
     | 'backup-damaged'

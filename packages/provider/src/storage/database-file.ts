@@ -42,7 +42,10 @@ export function openDatabaseFile(path: string, name: string, steps: readonly str
 export function openWritingConnection(path: string): DatabaseSync {
   const database = new DatabaseSync(path);
   try {
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000;');
+    // What is deleted is overwritten, a password's hash among it.
+    database.exec(
+      'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000; PRAGMA secure_delete = ON;',
+    );
     return database;
   } catch (error) {
     database.close();

@@ -188,3 +188,15 @@ test('a backup overwrites nothing, and says when there is nothing to copy or the
   database.close();
   assert.equal(await codeOf(broken, join(newFolder(), 'copy')), 'copy-damaged');
 });
+
+test('a backup to where no folder can be made ends with a sentence', { timeout: 30_000 }, async () => {
+  const folder = newFolder();
+  const provider = await running(folder);
+  await assert.rejects(backupProvider(folder, '/proc/drawbridge/copy'), (error: unknown) => {
+    assert.ok(error instanceof BackupError);
+    assert.equal(error.code, 'target-unusable');
+    assert.match(error.message, /name a folder/);
+    return true;
+  });
+  await provider.close();
+});

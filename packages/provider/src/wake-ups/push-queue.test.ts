@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { createPersonRecords } from '../storage/person-records.ts';
 import { openProviderDatabase } from '../storage/provider-database.ts';
 import {
   createPushQueue,
@@ -180,4 +181,36 @@ test('what was accepted survives kill -9: the next process wakes them, once each
   const { pushes } = under(identifier => void woken.push(identifier), {}, path);
   await until(() => pushes.report().waiting === 0);
   assert.deepEqual(woken.toSorted(), ['anna', 'mia', 'otto']);
+});
+
+test('a wake-up that was deleted while it was tried is not kept as given up, and takes no other along', async () => {
+  for (const outcome of ['took', 'failed'] as const) {
+    const database = openProviderDatabase(':memory:');
+    const store = createPushStore(database);
+    const push = Promise.withResolvers<void>();
+    let tries = 0;
+    const pushes = createPushQueue({
+      store,
+      hook: async () => {
+        tries++;
+        await push.promise;
+      },
+      limits: { ...defaultPushQueueLimits, atOnce: 1, attempts: 1 },
+      random: () => 0.5,
+      nowMs: Date.now,
+      log: () => {},
+    });
+    open.push(database, pushes);
+    await pushes.add('mia', 'citadel');
+    await until(() => tries === 1);
+    pushes.deleted((await createPersonRecords(database).remove('mia')).wakeUps);
+    assert.equal(pushes.report().waiting, 0);
+    // The number that mia's had is given again.
+    await pushes.add('otto', 'citadel');
+    assert.equal(store.due(Date.now(), Number.MAX_SAFE_INTEGER, 1)[0]?.id, 1);
+    if (outcome === 'took') push.resolve();
+    else push.reject(new Error('not now'));
+    await until(() => tries === 2);
+    assert.ok(!pushes.report().givenUp.some(({ identifier }) => identifier === 'mia'));
+  }
 });

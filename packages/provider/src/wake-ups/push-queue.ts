@@ -84,6 +84,8 @@ export type PushQueue = {
   readonly report: () => WakeUpReport;
   /** Tries everything again that was given up. Gives their number. */
   readonly retryGivenUp: () => Promise<number>;
+  /** These have been deleted from the store, with their person: one gatekeeper for each. */
+  readonly deleted: (gatekeepers: readonly string[]) => void;
   /** Keeps what waits, and lets what is tried end. */
   readonly close: () => Promise<void>;
 };
@@ -141,6 +143,10 @@ class Pushes implements PushQueue {
     return revived;
   }
 
+  deleted(gatekeepers: readonly string[]): void {
+    for (const gatekeeper of gatekeepers) this.#count(gatekeeper, -1);
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
@@ -196,7 +202,7 @@ class Pushes implements PushQueue {
   async #failed(wakeUp: KeptWakeUp, failure: unknown): Promise<void> {
     const { store, limits, log, nowMs, random } = this.#options;
     if (wakeUp.attempts + 1 >= limits.attempts) {
-      await store.giveUp(wakeUp, reasonOf(failure), nowMs());
+      if (!(await store.giveUp(wakeUp, reasonOf(failure), nowMs()))) return;
       this.#counts.gaveUp++;
       this.#count(wakeUp.gatekeeper, -1);
       log('wake-up-hook-failed', 'gave-up');

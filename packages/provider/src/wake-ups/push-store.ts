@@ -45,7 +45,8 @@ export type PushStore = {
   /** The push service took it. False when another joined it meanwhile: that one waits on. */
   readonly remove: (wakeUp: KeptWakeUp) => Promise<boolean>;
   readonly postpone: (wakeUp: KeptWakeUp, atMs: number) => Promise<void>;
-  readonly giveUp: (wakeUp: KeptWakeUp, reason: string, nowMs: number) => Promise<void>;
+  /** False when it was deleted meanwhile: nothing is kept of it then. */
+  readonly giveUp: (wakeUp: KeptWakeUp, reason: string, nowMs: number) => Promise<boolean>;
   /** The latest first. */
   readonly givenUp: () => readonly GivenUpWakeUp[];
   /** Lets all that were given up be tried again. Gives their number. */
@@ -68,6 +69,9 @@ const insert = (
 ): string => `INSERT INTO wake_ups (gatekeeper, identifier, attempts, generation, next_at_ms)
   SELECT ?, ?, 0, 1, ? WHERE ${condition}
   ON CONFLICT DO UPDATE SET generation = generation + 1 RETURNING generation`;
+
+/** An id is given again when its wake-up was deleted with its person: it alone may be somebody else's. */
+const itself = 'id = ? AND gatekeeper = ? AND identifier = ?';
 
 export function createPushStore({ reads, write }: LiveDatabase): PushStore {
   const counts = reads.prepare('SELECT gatekeeper, count(*) AS n FROM wake_ups GROUP BY gatekeeper');
@@ -102,23 +106,23 @@ export function createPushStore({ reads, write }: LiveDatabase): PushStore {
       const at = next.get(nowMs)?.['at'];
       return typeof at === 'number' ? at : undefined;
     },
-    async remove({ id, generation }) {
+    async remove({ id, gatekeeper, identifier, generation }) {
       const [written] = await write({
-        sql: 'DELETE FROM wake_ups WHERE id = ? AND generation = ?',
-        values: [id, generation],
+        sql: `DELETE FROM wake_ups WHERE ${itself} AND generation = ?`,
+        values: [id, gatekeeper, identifier, generation],
       });
       return written?.changes === 1;
     },
-    async postpone({ id, attempts }, atMs) {
-      const sql = 'UPDATE wake_ups SET attempts = ?, next_at_ms = ? WHERE id = ?';
-      await write({ sql, values: [attempts + 1, Math.ceil(atMs), id] });
+    async postpone({ id, gatekeeper, identifier, attempts }, atMs) {
+      const sql = `UPDATE wake_ups SET attempts = ?, next_at_ms = ? WHERE ${itself}`;
+      await write({ sql, values: [attempts + 1, Math.ceil(atMs), id, gatekeeper, identifier] });
     },
     async giveUp({ id, gatekeeper, identifier, attempts }, reason, nowMs) {
-      await write(
-        { sql: 'DELETE FROM wake_ups WHERE id = ?', values: [id] },
+      const [removed] = await write(
+        { sql: `DELETE FROM wake_ups WHERE ${itself}`, values: [id, gatekeeper, identifier] },
         {
           sql: `INSERT INTO given_up_wake_ups (gatekeeper, identifier, attempts, reason, gave_up_at_ms)
-            VALUES (?, ?, ?, ?, ?)`,
+            SELECT ?, ?, ?, ?, ? WHERE changes() = 1`,
           values: [gatekeeper, identifier, attempts + 1, reason, nowMs],
         },
         {
@@ -127,6 +131,7 @@ export function createPushStore({ reads, write }: LiveDatabase): PushStore {
           values: [maxGivenUp],
         },
       );
+      return removed?.changes === 1;
     },
     givenUp: () => givenUp.all().map(readGivenUp),
     async revive(nowMs) {
