@@ -7,7 +7,7 @@ import type { Attack } from './attack.ts';
 import { type CheatingNetwork, type Person, until } from './network.ts';
 import { flipped, textOf, withAttributes, withPayload } from './stanzas.ts';
 
-const asks = (asked: Element, name: string, person: Person): boolean =>
+export const asks = (asked: Element, name: string, person: Person): boolean =>
   asked.ns === NS_KEYS && asked.name === name && attribute(asked, 'jid') === `${person.id}@citadel.example`;
 
 const about = (person: Person, kind: DevicesChange['kind']) => (event: Parameters<Parameters<Person['told']>[0]>[0]) =>
@@ -32,7 +32,7 @@ async function reconnected(person: Person): Promise<void> {
 }
 
 /** The devices that were addressed in every message of this person, by the cheat's own look. */
-function addressed(network: CheatingNetwork, who: Person): number[][] {
+export function addressed(network: CheatingNetwork, who: Person): number[][] {
   const seen: number[][] = [];
   network.gatekeeper.lies.accept = (message, jid) => {
     const envelope = childElement(message, 'envelope', NS_E2EE);

@@ -1,7 +1,9 @@
 // The table of attacks: what a gatekeeper or a provider may try, and the only things that may come of it.
 // Each plays against real clients over a real transport.
 import type { Attack } from './attack.ts';
+import { falseAnswers } from './attacks-on-answers.ts';
 import { carriedElsewhere } from './attacks-on-carriage.ts';
+import { falseCopies } from './attacks-on-copies.ts';
 import { falseDevices } from './attacks-on-devices.ts';
 import { falseKeys } from './attacks-on-keys.ts';
 import { falseNames } from './attacks-on-names.ts';
@@ -12,6 +14,8 @@ export const attacks: readonly Attack[] = [
   ...carriedElsewhere,
   ...falseKeys,
   ...falseDevices,
+  ...falseCopies,
+  ...falseAnswers,
   ...falseNames,
   ...falsePins,
   ...falseProofs,

@@ -79,9 +79,14 @@ export class Impostor {
     if (!started.ok) throw new Error(started.error.code);
   }
 
-  /** A message stanza for one device, bound as its author would bind it. */
-  async say(to: DeviceAddress, body: Content['body'], bound = true): Promise<Element> {
-    const encoded = encodeContent({ messageId: randomBytes(MESSAGE_ID_BYTES), sentAtMs: Date.now(), body });
+  /** A message stanza for one device, bound as its author would bind it; `messageId`: to say it again. */
+  async say(
+    to: DeviceAddress,
+    body: Content['body'],
+    bound = true,
+    messageId: Uint8Array = randomBytes(MESSAGE_ID_BYTES),
+  ): Promise<Element> {
+    const encoded = encodeContent({ messageId, sentAtMs: Date.now(), body });
     if (!encoded.ok) throw new Error(encoded.error.code);
     const place = placeOf({ author: this.as, recipient: to.interopId, domain });
     const salt = randomBytes(SALT_BYTES);

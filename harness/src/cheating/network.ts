@@ -12,6 +12,9 @@ import { type Client, type ClientEvent, type ClientOptions, type Message, openCl
 import { type CheatingGatekeeper, openCheatingGatekeeper } from './gatekeeper.ts';
 import { type CheatingProvider, openCheatingProvider } from './provider.ts';
 
+/** Of every client's store: a cheat may have a copy. */
+export const storeKey = new Uint8Array(32).fill(5);
+
 export type Name = { readonly provider: string; readonly identifier: string };
 
 /** A person with one device. */
@@ -174,7 +177,7 @@ export class CheatingNetwork {
     const issuer = provider === 'citadel.example' ? this.home : this.crow;
     return await openClient({
       folder: join(this.folder, 'people', identifier),
-      key: new Uint8Array(32).fill(5),
+      key: storeKey,
       gatekeeper: this.issuer,
       proofSource: ({ audience, jkt }) => issuer.proof({ subject: identifier, audience, jkt }),
       ca: this.ca,

@@ -130,7 +130,9 @@ export class Identities extends Signal.IdentityKeyStore {
     if (this.#isTrial) return true;
     const record = await readIdentityRecord(this.#store, address.name());
     const trust = judgeIdentity(record, identityKey);
-    if (trust === 'same' || (this.#mayChange && trust !== 'changed-after-verification')) return true;
+    // A key that was replaced may be in a backup or a stolen device: it comes back when a person says so.
+    const isFormer = trust === 'changed' && owner !== undefined;
+    if (trust === 'same' || (this.#mayChange && trust !== 'changed-after-verification' && !isFormer)) return true;
     if (!this.#mayChange || record === undefined) {
       this.refused = { identityKey, awaitsAcceptance: false };
       return false;
@@ -145,6 +147,7 @@ export class Identities extends Signal.IdentityKeyStore {
     await noteOwner(this.#store, address.name(), identityKey);
     const record = await readIdentityRecord(this.#store, address.name());
     if (judgeIdentity(record, identityKey) === 'same') return Signal.IdentityChange.NewOrUnchanged;
+    if (record !== undefined) await noteOwner(this.#store, address.name(), record.identityKey);
     this.events.push(adoptIdentity(this.#store, address.name(), record, identityKey, this.#nowMs));
     return record === undefined ? Signal.IdentityChange.NewOrUnchanged : Signal.IdentityChange.ReplacedExisting;
   }

@@ -347,6 +347,27 @@ test('an unverified identity may change: it is told, and old sessions end', asyn
   assert.equal(content(await receive(again, alice.suite.local, answer!)), 'welcome back');
 });
 
+test('an identity that was replaced comes back only when a person says so, by a message and by a bundle', async () => {
+  const { alice, bob } = await pair();
+  const again = await device(bobPerson, 1);
+  await connect(again, alice);
+  content(await receive(alice, again.suite.local, (await send(again, [alice], text('new phone')))[0]!));
+  await connect(bob, alice);
+  const held = await receive(alice, bob.suite.local, (await send(bob, [alice], text('from a backup')))[0]!);
+  assert(held.kind === 'refused' && held.error.code === 'untrusted-identity' && held.error.awaitsAcceptance);
+  assert.deepEqual(
+    held.events.map(each => each.kind === 'identity-changed' && each.needsAcceptance),
+    [true],
+  );
+  const started = await alice.suite.startSession(bob.takeBundle(), () => assert.fail('nothing to commit'));
+  assert(!started.ok && started.error.code === 'untrusted-identity');
+  const state = await alice.suite.readIdentity(bobPerson);
+  assert(state.ok && Buffer.compare(state.value.identityKey, again.suite.identityKey) === 0);
+  const apply = (staged: { changes: Parameters<MemoryStore['apply']>[0] }): void => alice.store.apply(staged.changes);
+  assert((await alice.suite.acceptIdentity(bobPerson, bob.suite.identityKey, apply)).ok);
+  content(await receive(alice, bob.suite.local, (await send(bob, [alice], text('it is me')))[0]!));
+});
+
 test('a changed identity ends the sessions of all devices of that person, also those that said nothing', async () => {
   const { alice, bob } = await pair();
   await connect(alice, await device(bobPerson, 2, bob.made.keys.identityKeyPair));
