@@ -46,6 +46,7 @@ import {
   placeEntry,
   readCapabilities,
   readChat,
+  readEntry,
   readReceived,
   readSent,
   readStamp,
@@ -62,6 +63,8 @@ import { forgetAsked, keepAsked } from '../outbox/asked-again.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 import { type ChatId, chatWith, messageIdOf, type MessageName } from '../history/message-names.ts';
 import { isOfOneRow, storeFaultIn } from '../store/store-errors.ts';
+import { keepFairShares } from '../store/fair-share.ts';
+import { IdleBudget } from './idle-budget.ts';
 import { Unreadable } from './unreadable.ts';
 
 export const inboxLimits = {
@@ -78,6 +81,8 @@ export const inboxLimits = {
   showUnreadMs: 15_000,
   /** Rows looked at in one sweep. */
   sweepRows: 1_000,
+  /** Messages that wait for a person to accept a key; the oldest of whoever has the most give way, and are lines. */
+  held: { perPerson: 500, inAll: 2_000 },
   /** Held messages read from the store at once. */
   heldPage: 32,
   /** How exactly it is remembered when a device was heard of last. */
@@ -127,10 +132,12 @@ export class Inbox {
   #endPause: (() => void) | undefined;
   #cancelWatch: (() => void) | undefined;
   readonly #unreadable: Unreadable;
+  readonly #idle: IdleBudget;
 
   constructor(context: InboxContext) {
     this.#context = context;
     this.#unreadable = new Unreadable(context.suite.local.interopId, context.clock);
+    this.#idle = new IdleBudget(context.clock);
   }
 
   /** Takes a message stanza; `resolve` is called when nothing of it can be lost any more. */
@@ -458,6 +465,7 @@ export class Inbox {
             const { kind, bytes } = incoming.ciphertext;
             const person = incoming.ciphertext.from.interopId;
             writeHeld(tx, person, { from, stanzaId, kind, bytes: Buffer.from(bytes).toString('base64') });
+            for (const key of keepFairShares(tx, 'held', person, inboxLimits.held)) this.#loseHeld(tx, key, followup);
             break;
           }
           case 'retry':
@@ -671,6 +679,7 @@ export class Inbox {
     const own = suite.local.interopId;
     const receivedAtMs = clock.nowMs();
     const chat = chatWith(author);
+    if (isIdle(tx, author, content) && !this.#idle.take(author)) return;
     const events = addSaid(tx, own, { author, chat, content, receivedAtMs }, receivedAtMs);
     followup.events.push(...events);
     // Once for each message that this person is shown. Whatever else comes, also under the id of one that was shown, is
@@ -703,6 +712,13 @@ export class Inbox {
     followup.events.push(...this.#unreadable.show(tx, { ...lostName(from, stanzaId), chat }, place));
   }
 
+  /** It waited, and others of the same person pushed it out. */
+  #loseHeld(tx: Transaction, key: string, followup: Followup): void {
+    const [from, stanzaId] = key.split('\n');
+    if (from === undefined || stanzaId === undefined) return;
+    this.#lose(tx, from, chatWith(from.split('/')[0]!), stanzaId, followup);
+  }
+
   #follow(followup: Followup): void {
     for (const event of followup.events) this.#context.emit(event);
     if (followup.unlisted !== undefined) this.#context.lists.skipped(followup.unlisted);
@@ -720,6 +736,16 @@ export class Inbox {
  */
 function actionOf(error: DecryptError): DecryptErrorAction {
   return error.code === 'duplicate' ? 'retry' : decryptErrorAction(error);
+}
+
+/** Whether a content puts nothing before a person: it is empty, or comes under the id of something that is here. */
+function isIdle(
+  tx: Transaction,
+  author: InteropId,
+  { body, chatId, fallbackText = '', messageId }: DecodedContent,
+): boolean {
+  if (chatId !== undefined || (body.kind === 'unsupported' && fallbackText === '')) return true;
+  return readEntry(tx, author, messageIdOf(messageId))?.posted !== undefined;
 }
 
 /** Whether a message puts anything before a person. */

@@ -18,6 +18,7 @@ import { listMessages } from '../history/history.ts';
 import { Outbox } from '../outbox/outbox.ts';
 import { listOutbox, readChat } from '../store/records.ts';
 import { domain, meet, type PlayedDevice, playedDevice, stanzaFrom } from '../testing/played-device.ts';
+import { idleLimits } from './idle-budget.ts';
 import { Inbox, inboxLimits } from './inbox.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-probing-'));
@@ -184,5 +185,54 @@ test('what waited for an acceptance is read after a crash, page by page, in orde
   await take(at, fresh, { kind: 'text', text: 'after' });
   await at.inbox.close();
   assert.deepEqual(texts(), ['before', ...Array.from({ length: count }, (_, i) => String(i)), 'after']);
+  for (const each of [anna, bob, fresh]) each.store.close();
+});
+
+test('repeats and empty contents have a budget for each person; words never do', async () => {
+  const anna = await playedDevice(folder, annasId, () => nowMs, 'anna-idle');
+  const bob = await playedDevice(folder, bobsId, () => nowMs, 'bob-idle');
+  await meet(bob, anna);
+  const at = desk(anna);
+  const lines = (): number => {
+    const rows = anna.store.transaction(tx => listMessages(tx, annasId, { chat: bobsId, limit: 1_000 }));
+    assert(rows.ok);
+    return rows.value.length;
+  };
+  const text = { kind: 'text', text: 'hello' } as const;
+  // Of a group, which nobody here knows: a line without words.
+  for (let i = 0; i < idleLimits.perPerson + 20; i++) await take(at, bob, text, { chatId: randomBytes(16) });
+  assert.equal(lines(), idleLimits.perPerson);
+  const messageId = newId();
+  await take(at, bob, text, { messageId });
+  await take(at, bob, text, { messageId });
+  await take(at, bob, text);
+  assert.equal(lines(), idleLimits.perPerson + 2);
+  assert.equal(receipts(at), 2);
+  await at.inbox.close();
+  anna.store.close();
+  bob.store.close();
+});
+
+test('who fills the place of what waits for an acceptance loses their own, and lines say so', async () => {
+  const anna = await playedDevice(folder, annasId, () => nowMs, 'anna-full');
+  const bob = await playedDevice(folder, bobsId, () => nowMs, 'bob-full');
+  const fresh = await playedDevice(folder, bobsId, () => nowMs, 'bob-full-fresh');
+  await meet(bob, anna);
+  await meet(fresh, anna);
+  const at = desk(anna);
+  await take(at, bob, { kind: 'text', text: 'before' });
+  const commit = (staged: { readonly changes: readonly StoreChange[] }): void => {
+    assert(anna.store.transaction(tx => tx.apply(staged.changes)).ok);
+  };
+  assert((await anna.suite.setVerified(bobsId, bob.suite.identityKey, true, commit)).ok);
+  const { perPerson } = inboxLimits.held;
+  for (let i = 0; i < perPerson + 2; i++) await take(at, fresh, { kind: 'text', text: String(i) });
+  const kept = anna.store.transaction(tx => ({
+    held: tx.count('held', bobsId),
+    lost: listMessages(tx, annasId, { chat: bobsId, limit: 1_000 }).filter(({ message }) => message.kind === 'lost')
+      .length,
+  }));
+  assert.deepEqual(kept, { ok: true, value: { held: perPerson, lost: 2 } });
+  await at.inbox.close();
   for (const each of [anna, bob, fresh]) each.store.close();
 });
