@@ -142,3 +142,11 @@ function becomeNewer(backup: string): void {
   manifest.files[0] = { path: 'gatekeeper.sqlite', sizeBytes: bytes.length, sha256 };
   writeFileSync(join(backup, 'backup.json'), JSON.stringify(manifest));
 }
+
+test('a backup to where no folder can be made ends with a sentence', { timeout: 60_000 }, async () => {
+  const fixture = await openFixture();
+  await assert.rejects(backupGatekeeper(fixture.folder, '/proc/drawbridge/copy', fixture.clock.nowMs), {
+    code: 'target-unusable',
+  });
+  await fixture.close();
+});
