@@ -84,7 +84,7 @@ test('a login over TCP: TLS is started, the proof goes only inside it, the devic
   assert.deepEqual(play(stream, [enabled]), [{ kind: 'established', jid, resumed: false }]);
   assert.deepEqual(
     { ...stream.resumption, management: undefined },
-    { id: 's1', jid, management: undefined, fruitless: 0 },
+    { id: 's1', jid, management: undefined, fruitless: { out: 0, in: 0 } },
   );
 });
 
@@ -321,6 +321,24 @@ test('resumptions that bring nothing are given up too, those that bring somethin
       play(stream, [{ kind: 'disconnected' }]);
       resumption = stream.resumption;
     }
+  }
+});
+
+test('what moves one way does not hide that the other stands still: after two such resumptions the next stream binds', () => {
+  for (const stuck of ['out', 'in'] as const) {
+    const first = established();
+    play(first, [send('mine'), peer(message('theirs'))]);
+    let { resumption } = first;
+    let resumptions = 0;
+    for (; resumption !== undefined && resumptions < 10; resumptions++) {
+      const stream = new ClientStream<string>({ domain, carrier: 'authenticated' }, 0, resumption);
+      play(stream, [{ kind: 'connected' }, resumed(stuck === 'out' ? 0 : resumptions)]);
+      if (stuck === 'in') play(stream, [peer(message('theirs')), send('one more'), acknowledge(resumptions + 1)]);
+      else play(stream, [{ kind: 'resolved', ticket: ticketOf(play(stream, [peer(message('theirs'))])) }]);
+      play(stream, [{ kind: 'disconnected' }]);
+      resumption = stream.resumption;
+    }
+    assert.equal(resumptions, 2, stuck);
   }
 });
 

@@ -76,13 +76,19 @@ type Outbound<T> = { readonly stanza: Element; readonly handle: T | undefined };
 /** Names one inbound stanza to `resolved`. Stays valid over a resumption, and is ignored by later streams. */
 export type Ticket = { readonly session: object; readonly sequence: number };
 
+/** `out`: nothing of ours was acknowledged; `in`: nothing that came was kept. */
+type Fruitless = { readonly out: number; readonly in: number };
+
 /** What a dropped stream leaves behind for the next one to take up. */
 export type Resumption<T> = {
   readonly id: string;
   readonly jid: string;
   readonly management: StreamManagement<Outbound<T>>;
-  /** Streams in a row that asked for this resumption and ended without progress. */
-  readonly fruitless: number;
+  /**
+   * Streams in a row that asked for this resumption and ended without progress of what is open: each way by itself, so that
+   * what moves one way does not hide that the other stands still.
+   */
+  readonly fruitless: Fruitless;
 };
 
 export type ClientStreamInput<T> =
@@ -149,6 +155,7 @@ type State =
 type Live<T> = { readonly id: string | undefined; readonly management: StreamManagement<Outbound<T>> };
 
 const bindId = 'bind';
+const noneFruitless: Fruitless = { out: 0, in: 0 };
 const uncounted: Ticket = { session: {}, sequence: 0 };
 const ask = element('r', NS_SM);
 
@@ -177,7 +184,7 @@ export class ClientStream<T> {
   #acknowledgeByMs: number | undefined;
   #keepByMs: number | undefined;
   /** As in `Resumption`, with this stream counted until it brings progress. */
-  #fruitless = 0;
+  #fruitless: Fruitless = noneFruitless;
   /** The count that the peer was told last. */
   #told = 0;
 
@@ -186,7 +193,7 @@ export class ClientStream<T> {
     this.#carrier = settings.carrier;
     this.#limits = settings.limits ?? clientStreamLimits;
     this.#resumption = resumption;
-    this.#fruitless = resumption?.fruitless ?? 0;
+    this.#fruitless = resumption?.fruitless ?? noneFruitless;
     this.#deadlineMs = nowMs + this.#limits.loginMs;
     this.#heardMs = nowMs;
   }
@@ -212,8 +219,8 @@ export class ClientStream<T> {
   /** What the next stream may resume; undefined when there was no session, it can't be resumed, or it was closed in order. */
   get resumption(): Resumption<T> | undefined {
     const { id, management } = this.#live;
-    if (this.#fruitless >= maxFruitlessResumptions) return undefined;
     const fruitless = this.#fruitless;
+    if (Math.max(fruitless.out, fruitless.in) >= maxFruitlessResumptions) return undefined;
     if (id !== undefined) return { id, jid: this.#jid, management, fruitless };
     return this.#resumption === undefined ? undefined : { ...this.#resumption, fruitless };
   }
@@ -370,7 +377,7 @@ export class ClientStream<T> {
     if (resumption === undefined) return this.#bind();
     this.#state = { kind: 'resuming' };
     // Taken back as soon as the session goes on.
-    this.#fruitless++;
+    this.#fruitless = { out: this.#fruitless.out + 1, in: this.#fruitless.in + 1 };
     this.#told = resumption.management.askToResume();
     this.#put(element('resume', NS_SM, { previd: resumption.id, h: String(this.#told) }));
   }
@@ -394,7 +401,7 @@ export class ClientStream<T> {
       // The session is gone; a count says what of it had arrived (XEP-0198 section 5).
       if (handled !== undefined) this.#delivered(resumption.management.acknowledge(handled));
       this.#resumption = undefined;
-      this.#fruitless = 0;
+      this.#fruitless = noneFruitless;
       return this.#bind();
     }
     if (el.name !== 'resumed' || handled === undefined || attribute(el, 'previd') !== resumption.id) {
@@ -412,12 +419,16 @@ export class ClientStream<T> {
       this.#put(outbound.stanza);
       this.#sentSinceAsked++;
     }
-    const isOpen = management.unacknowledgedCount > 0 || management.unresolvedCount > 0;
-    if (delivered.length > 0 || !isOpen) this.#fruitless = 0;
+    if (delivered.length > 0 || management.unacknowledgedCount === 0) this.#moved('out');
+    if (management.unresolvedCount === 0) this.#moved('in');
     if (management.unacknowledgedCount > 0) this.#acknowledgeByMs = nowMs + this.#limits.progressMs;
     if (management.unresolvedCount > 0) this.#keepByMs = nowMs + this.#limits.progressMs;
     this.#establish(resumption.jid, true);
     if (this.#sentSinceAsked > 0) this.#ask(nowMs);
+  }
+
+  #moved(way: keyof Fruitless): void {
+    this.#fruitless = { ...this.#fruitless, [way]: 0 };
   }
 
   #bound(el: Element): void {
@@ -505,7 +516,7 @@ export class ClientStream<T> {
     if (delivered === 'handled-count-ahead') return this.#fail({ code: 'handled-count-ahead' });
     this.#answerByMs = undefined;
     if (delivered.length > 0) {
-      this.#fruitless = 0;
+      this.#moved('out');
       this.#acknowledgeByMs = management.unacknowledgedCount > 0 ? nowMs + this.#limits.progressMs : undefined;
     }
     this.#delivered(delivered);
@@ -544,7 +555,7 @@ export class ClientStream<T> {
     management.resolve(ticket.sequence);
     if (this.#state.kind !== 'established') return;
     if (management.handledSequence > before) {
-      this.#fruitless = 0;
+      this.#moved('in');
       this.#keepByMs = management.unresolvedCount > 0 ? nowMs + this.#limits.progressMs : undefined;
     }
     if (this.#owed !== undefined && this.#owed.sequence <= management.handledSequence) this.#tell();
