@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { type Content, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
-import { makeDecryptionError } from '@drawbridge/e2ee/retry';
+import { makeDecryptionError, MAX_RETRIES_PER_DEVICE } from '@drawbridge/e2ee/retry';
 import { attribute, childElement, type Element, element } from '@drawbridge/wire/element';
 import { NS_E2EE, NS_KEYS } from '@drawbridge/wire/namespaces';
 import type { Attack } from './attack.ts';
@@ -98,10 +98,19 @@ export const falseAnswers: readonly Attack[] = [
       await readToTheEnd(network, cheat, anna, 'was that all?');
       const answered = times(cheat.keys.read, 'the one');
       assert(answered > 1 && answered <= 4, `${answered} times`);
+      // Of messages that there are, which count for the device, and of others.
+      for (let i = 0; i < 25; i++) {
+        await anna.say(cheat.person, `another ${i}`);
+        await until(() => cheat.keys.read.includes(`another ${i}`), 'it came');
+      }
+      const others = cheat.got.slice(-25);
+      for (const other of others) await askFor(network, cheat, anna, other);
       for (let i = 0; i < 300; i++) await askFor(network, cheat, anna, message!, randomBytes(16).toString('base64url'));
       for (let i = 0; i < 6; i++) await askFor(network, cheat, anna, message!);
       await readToTheEnd(network, cheat, anna, 'and now?');
       assert.equal(times(cheat.keys.read, 'the one'), answered, 'not once more');
+      const repeated = cheat.keys.read.length - new Set(cheat.keys.read).size;
+      assert(repeated > answered && repeated <= MAX_RETRIES_PER_DEVICE, `${repeated} messages came again`);
       return 'delivered';
     },
   },
