@@ -26,6 +26,19 @@ async function open(t: { after(close: () => Promise<void>): void }) {
   return { network, world, control, clock, first, later };
 }
 
+/** Whoever shows this proof is told that it is not good: nothing else, such as a time that is over, counts. */
+async function isRefused(network: RawNetwork, proof: string): Promise<void> {
+  const stranger = await RawXmpp.connect(network.target, 'direct');
+  await stranger.secure();
+  stranger.sendAuth(proof);
+  // RFC 7628 section 3.2.2: what is wrong comes in a challenge.
+  const challenge = await stranger.expect('challenge');
+  const [text] = challenge.children;
+  assert(typeof text === 'string');
+  assert.deepEqual(JSON.parse(Buffer.from(text, 'base64').toString()), { status: 'invalid_token' });
+  stranger.cut();
+}
+
 test('a rotation that overlaps ends nothing, though the old key goes at last', async t => {
   const { network, world, first, later } = await open(t);
   const [anna, bert, carl] = [
@@ -43,7 +56,7 @@ test('a rotation that overlaps ends nothing, though the old key goes at last', a
   for (const stream of streams) await stream.ping();
   // And still it is gone: nobody gets in with it.
   const stale = await network.fixture.proof(issuers.skylark, 'anna', anna.sample.jkt, { key: first });
-  await assert.rejects(RawXmpp.login(network.target, 'direct', stale));
+  await isRefused(network, stale);
   for (const stream of streams) stream.cut();
 });
 
@@ -103,7 +116,7 @@ test('a new key under the id of the stolen one: its streams end, and it lets nob
   assert.equal(await control.registry.revokeKeys(provider, 'admin', clock.nowMs), 'revoked');
   assert.equal(await annas.streamError(), 'not-authorized');
   const stolen = await network.fixture.proof(issuers.skylark, 'anna', anna.sample.jkt, { key: first });
-  await assert.rejects(RawXmpp.login(network.target, 'direct', stolen));
+  await isRefused(network, stolen);
   const again = await network.login(anna);
   for (const stream of [owns, again]) {
     await stream.ping();
@@ -122,7 +135,7 @@ test('the key set has moved, and the stolen key is still served where it was: re
   assert.equal(await control.registry.revokeKeys(provider, 'admin', clock.nowMs), 'revoked');
   assert.equal(await annas.streamError(), 'not-authorized');
   const stolen = await network.fixture.proof(issuers.skylark, 'anna', anna.sample.jkt, { key: first });
-  await assert.rejects(RawXmpp.login(network.target, 'direct', stolen));
+  await isRefused(network, stolen);
   const again = await network.login(anna);
   await again.ping();
   again.cut();
@@ -192,7 +205,7 @@ test("drill: the embedded issuer's signing key is stolen, and replaced on the ru
   assert.equal(await control.registry.revokeKeys(0, 'admin', clock.nowMs), 'revoked');
   assert.equal(await annas.streamError(), 'not-authorized');
   await berts.ping();
-  await assert.rejects(RawXmpp.login(network.target, 'direct', stolen));
+  await isRefused(network, stolen);
   const again = await RawXmpp.login(network.target, 'direct', await proof());
   await again.ping();
   assert.notEqual(readFileSync(file, 'utf8'), before, 'the new key is there after a restart too');
