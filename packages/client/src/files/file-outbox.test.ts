@@ -9,6 +9,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import { ClientError, type ClientErrorCode } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import type { MessageRecord } from '../history/message-log.ts';
+import { listNotices } from '../notices/notice-records.ts';
 import { faultyStore } from '../testing/faulty-store.ts';
 import { FileOutbox, type FileOutboxContext, fileOutboxLimits } from './file-outbox.ts';
 import { Files } from './files.ts';
@@ -173,4 +174,17 @@ test('each kind of file that can not go is recorded as failed and overtaken; a f
     ],
   );
   resumed.close();
+});
+
+test('a file whose row is damaged goes, is told, and stops no other', async () => {
+  for (const { id } of outbox.list()) await outbox.drop(id);
+  assert(store.transaction(tx => tx.put('upload', 'damaged', Buffer.from('{'))).ok);
+  put('sound', { path, looks: 'as before', atMs: Date.now(), message: { to: '1-a', words: {} } });
+  assert.deepEqual(
+    outbox.list().map(({ id }) => id),
+    ['sound'],
+  );
+  const notices = store.transaction(listNotices);
+  assert(notices.ok && notices.value.some(({ change }) => change.kind === 'unsent-damaged'));
+  await outbox.drop('sound');
 });

@@ -11,6 +11,8 @@ import { ClientError, type ClientErrorCode } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import type { BegunUpload, Files, SendFileOptions, TransferOptions } from './files.ts';
 import type { MessageRecord } from '../history/message-log.ts';
+import { addNotice } from '../notices/notice-records.ts';
+import { isJson } from '../store/json-bytes.ts';
 import { transaction } from '../outbox/outbox.ts';
 import {
   deleteUpload,
@@ -137,7 +139,7 @@ export class FileOutbox {
     const waiting = this.#rows()?.find(row => isSameWish(row) && this.#jobs.get(row.id)?.attended !== true);
     if (waiting !== undefined) await this.#halt(waiting.id);
     const accepted = this.#context.store.transaction(tx => {
-      const idle = listUploads(tx).filter(({ id }) => !this.#jobs.has(id));
+      const idle = this.#list(tx).filter(({ id }) => !this.#jobs.has(id));
       const begun = idle.find(row => isSameFile(row) && (row.record.message === undefined || isSameWish(row)));
       // It was wished for before, of a file that looked otherwise.
       for (const row of idle) if (row !== begun && isSameWish(row)) deleteUpload(tx, row.id);
@@ -217,7 +219,7 @@ export class FileOutbox {
   }
 
   #forgetKept(tx: Transaction): void {
-    const bare = listUploads(tx).filter(row => row.record.message === undefined && !this.#jobs.has(row.id));
+    const bare = this.#list(tx).filter(row => row.record.message === undefined && !this.#jobs.has(row.id));
     bare.sort((a, b) => b.record.atMs - a.record.atMs);
     const nowMs = this.#context.clock.nowMs();
     for (const [index, { id, record }] of bare.entries()) {
@@ -304,8 +306,16 @@ export class FileOutbox {
     await job?.ended;
   }
 
+  /** What the disk has damaged goes, and is told: nobody can say any more which files it was, and the others go on. */
+  #list(tx: Transaction): UploadRow[] {
+    const found = tx.attempt(() => listUploads(tx));
+    if (found.ok) return found.value;
+    if (tx.dropDamaged('upload', isJson) > 0) addNotice(tx, { kind: 'unsent-damaged' }, this.#context.clock.nowMs());
+    return listUploads(tx);
+  }
+
   #rows(): UploadRow[] | undefined {
-    return this.#transaction(tx => listUploads(tx));
+    return this.#transaction(tx => this.#list(tx));
   }
 
   #transaction<T>(work: (tx: Transaction) => T): T | undefined {

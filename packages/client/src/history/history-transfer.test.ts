@@ -350,3 +350,21 @@ test('history goes on past what can not be kept or read: a bad part costs itself
   const missing = all(clean).filter(id => !got.has(id));
   assert.deepEqual(missing.sort(), [refused, unread]);
 });
+
+test('history is given past rows that the disk has damaged', async () => {
+  const [old, fresh] = [new Device(await newStore(), 1), new Device(await newStore(), 2)];
+  fill(old.store, 40);
+  inStore(old.store, tx => {
+    tx.put('message', tx.list('message')[20]!.key, Buffer.from('{'), bob);
+    tx.put('chat', 'damaged', Buffer.from('{'));
+  });
+  old.transfer.promise();
+  inStore(fresh.store, tx => fresh.transfer.ask(tx));
+  for (let round = 0; round < 100 && (old.sent.length > 0 || fresh.sent.length > 0); round++) {
+    old.take(2, fresh.out());
+    fresh.take(1, old.out());
+  }
+  assert.deepEqual(state(fresh.store), state(old.store));
+  const last = fresh.events.at(-1);
+  assert.ok(last?.kind === 'history' && last.finished && last.done === 39);
+});

@@ -30,6 +30,8 @@ import {
   readTransfer,
   writeTransfer,
 } from '../store/records.ts';
+import { addNotice } from '../notices/notice-records.ts';
+import { isJson } from '../store/json-bytes.ts';
 import type { Transaction } from '../store/store.ts';
 import { type ChatId, chatWith, personOf } from './message-names.ts';
 
@@ -260,7 +262,8 @@ export class HistoryTransfer {
     let { cursor, done } = start;
     if (cursor.phase === 'chats') {
       if (isFirst) bag.add(profileItems(tx, own));
-      const rows = listChats(tx, { after: cursor.after, limit: transferLimits.rowsPerPiece });
+      const { after } = cursor;
+      const rows = sound(tx, 'chat', clock, () => listChats(tx, { after, limit: transferLimits.rowsPerPiece }));
       for (const { sequence, chat } of rows) {
         const items = tx.attempt(() => [...chatItems(chat, own), ...profileItems(tx, personOf(chat.chat))]);
         if (!bag.add(items.ok ? items.value : [])) break;
@@ -269,7 +272,9 @@ export class HistoryTransfer {
       return { items: bag.items, cursor: rows.length === 0 ? { phase: 'messages' } : cursor, done };
     }
     const before = cursor.before === undefined ? {} : { before: cursor.before };
-    const rows = listEntries(tx, { newest: true, limit: transferLimits.rowsPerPiece, ...before });
+    const rows = sound(tx, 'message', clock, () =>
+      listEntries(tx, { newest: true, limit: transferLimits.rowsPerPiece, ...before }),
+    );
     if (rows.length === 0) return { items: bag.items, cursor: undefined, done };
     for (const { sequence, entry } of rows) {
       const items = tx.attempt(() => entryItems(entry, own, leftSeconds(tx, entry, elapsed)));
@@ -323,6 +328,14 @@ class ItemBag {
     }
     return true;
   }
+}
+
+/** Rows that the disk has damaged are nobody's any more: they go, and what is behind them is given. */
+function sound<T>(tx: Transaction, table: 'chat' | 'message', clock: Clock, list: () => T): T {
+  const found = tx.attempt(list);
+  if (found.ok) return found.value;
+  if (tx.dropDamaged(table, isJson) > 0) addNotice(tx, { kind: 'unreadable' }, clock.nowMs());
+  return list();
 }
 
 function outgoingName(deviceId: number): string {

@@ -38,6 +38,8 @@ export type NoticeChange =
    * that transport: TLS is used instead, and is worth what the certificate authorities are worth.
    */
   | { readonly kind: 'gatekeeper-not-certified'; readonly reason: 'other-key' | 'withheld' }
+  /** What was to be sent could not be read from the disk any more, and is not sent: messages say so where they stand. */
+  | { readonly kind: 'unsent-damaged' }
   /** Messages came that could not be read, and more of them than lines say so in chats, or from nobody who is known. */
   | { readonly kind: 'unreadable' }
   /** A device of this person that was never heard of here has spoken. */
@@ -74,6 +76,7 @@ export function chatOf(change: NoticeChange): string | undefined {
     case 'store-restored':
     case 'gatekeeper-not-certified':
     case 'unreadable':
+    case 'unsent-damaged':
       return undefined;
   }
 }
@@ -110,6 +113,8 @@ export function noticeWords(change: NoticeChange): string {
       return change.reason === 'withheld'
         ? 'The gatekeeper withholds the transport whose key was pinned. TLS is used instead.'
         : 'The gatekeeper’s key is not the one that was pinned. TLS is used instead.';
+    case 'unsent-damaged':
+      return 'Messages or files that waited to be sent are damaged on the disk, and are not sent.';
     case 'unreadable':
       return 'Messages came that could not be read.';
     case 'own-device-appeared':

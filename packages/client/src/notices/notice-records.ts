@@ -36,7 +36,8 @@ function keyOf(change: NoticeChange): string {
     case 'gatekeeper-not-certified':
       return 'gatekeeper';
     case 'unreadable':
-      return 'unreadable';
+    case 'unsent-damaged':
+      return change.kind;
     case 'own-device-appeared':
       return `device ${change.deviceId}`;
     case 'devices-changed':

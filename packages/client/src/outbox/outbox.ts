@@ -38,6 +38,7 @@ import {
   writeOutbox,
   writeUnsaid,
 } from '../store/records.ts';
+import { dropDamagedOutbox } from './damaged-rows.ts';
 import { keepSent } from './kept-sent.ts';
 import { base64, contentBytes, contentPayload, newStanzaId, stanzaIdOf } from './rows.ts';
 import { keyOfAnother, SessionStarts, twoIdentities } from './session-starts.ts';
@@ -121,6 +122,8 @@ export class Outbox {
   readonly #devices = new Map<string, { readonly devices: readonly KnownDevice[]; readonly fetchedAtMs: number }>();
   readonly #stalled = new Set<string>();
   #online = false;
+  /** What is to be told of rows that the transaction under way found damaged. */
+  #damaged: ClientEvent[] = [];
   #sendings = 0;
   #ownDeviceExpectedUntilMs = 0;
 
@@ -203,8 +206,13 @@ export class Outbox {
       // Bounded by `maxRows`.
       let after = 0;
       for (;;) {
-        const rows = tx.list('outbox', { after });
-        for (const row of rows) recipients.add((JSON.parse(row.value.toString()) as OutboxRecord).to);
+        const rows = this.#sound(tx, () =>
+          tx.list('outbox', { after }).map(({ sequence, value }) => {
+            const { to } = JSON.parse(value.toString()) as OutboxRecord;
+            return { sequence, to };
+          }),
+        );
+        for (const { to } of rows) recipients.add(to);
         if (rows.length === 0) return;
         after = rows.at(-1)!.sequence;
       }
@@ -231,7 +239,7 @@ export class Outbox {
     if (done.length === 0) return;
     const changed = this.#transaction(tx =>
       done.flatMap(({ id }) => {
-        const record = readOutbox(tx, id);
+        const record = this.#readRow(tx, id);
         tx.delete('outbox', id);
         if (record?.messageId !== undefined) writeAccepted(tx, stanzaIdOf(id), record.messageId);
         return this.#setState(tx, record, 'sent');
@@ -308,7 +316,7 @@ export class Outbox {
    */
   suspected({ id }: Sending, condition: string): boolean {
     const isSetAside = this.#transaction(tx => {
-      const record = readOutbox(tx, id);
+      const record = this.#readRow(tx, id);
       if (record === undefined) return false;
       const endedStreams = (record.endedStreams ?? 0) + 1;
       writeOutbox(tx, id, { ...record, endedStreams });
@@ -400,7 +408,9 @@ export class Outbox {
   /** Sends the oldest row of the lane that is not on its way. False when there is nothing to do now. */
   async #sendNext(lane: Lane): Promise<boolean> {
     if (lane.inFlight.size >= outboxLimits.window) return false;
-    const rows = this.#transaction(tx => listOutbox(tx, { to: lane.to, limit: outboxLimits.window }));
+    const rows = this.#transaction(tx =>
+      this.#sound(tx, () => listOutbox(tx, { to: lane.to, limit: outboxLimits.window })),
+    );
     if (rows === undefined) return this.#pause(lane);
     const row = rows.find(each => !lane.inFlight.has(each.id));
     if (row === undefined) return false;
@@ -513,7 +523,7 @@ export class Outbox {
     if (refusal !== undefined) throw new ClientError('protocol-error', { detail: refusal });
     const { freshSession: _, ...rest } = record;
     const isNoted = this.#transaction(tx => {
-      if (readOutbox(tx, id) !== undefined) writeOutbox(tx, id, rest);
+      if (this.#readRow(tx, id) !== undefined) writeOutbox(tx, id, rest);
       return true;
     });
     return isNoted === true ? { kind: 'gone' } : { kind: 'store-failed' };
@@ -542,7 +552,7 @@ export class Outbox {
       committed(
         store.transaction(tx => {
           // It was wiped meanwhile: it must not come back, and nothing of it may leave.
-          if (!saysTheSame(readOutbox(tx, id), record)) throw new ClientError('unknown-message');
+          if (!saysTheSame(this.#readRow(tx, id), record)) throw new ClientError('unknown-message');
           // The key has changed since it was asked for.
           if (record.onlyIdentity !== undefined && identities.get(record.to) !== record.onlyIdentity)
             throw new ClientError('untrusted-identity');
@@ -660,7 +670,7 @@ export class Outbox {
   /** Something outside refused while a row was being prepared. */
   #unprepared(id: string, before: OutboxRecord, error: unknown): Readiness {
     if (!(error instanceof ClientError)) throw error;
-    const isThere = this.#transaction(tx => saysTheSame(readOutbox(tx, id), before));
+    const isThere = this.#transaction(tx => saysTheSame(this.#readRow(tx, id), before));
     if (isThere === undefined) return { kind: 'store-failed' };
     // Wiped meanwhile.
     if (!isThere) return { kind: 'gone' };
@@ -687,7 +697,7 @@ export class Outbox {
   #correct(id: string, to: InteropId): boolean {
     this.forgetDevices(to);
     const tooMany = this.#transaction(tx => {
-      const record = readOutbox(tx, id);
+      const record = this.#readRow(tx, id);
       if (record === undefined) return false;
       if (record.corrections >= outboxLimits.maxCorrections) return true;
       const { ciphertexts: _, ...rest } = record;
@@ -702,7 +712,7 @@ export class Outbox {
   #postpone(id: string, error: ClientError): boolean {
     const { clock, random } = this.#context;
     const gaveUp = this.#transaction(tx => {
-      const record = readOutbox(tx, id);
+      const record = this.#readRow(tx, id);
       if (record === undefined) return false;
       if (record.waits >= outboxLimits.maxWaits) return true;
       const backoffMs = Math.min(outboxLimits.maxWaitMs, outboxLimits.firstWaitMs * 2 ** Math.min(record.waits, 10));
@@ -716,7 +726,7 @@ export class Outbox {
 
   /** The recipient's identity changed after it was verified: it waits for a person. */
   #hold(id: string): Readiness {
-    this.#announce(this.#transaction(tx => this.#setState(tx, readOutbox(tx, id), 'held')) ?? []);
+    this.#announce(this.#transaction(tx => this.#setState(tx, this.#readRow(tx, id), 'held')) ?? []);
     return { kind: 'later' };
   }
 
@@ -735,7 +745,7 @@ export class Outbox {
   /** For good: the row goes, the message says why. */
   #fail(id: string, code: ClientErrorCode, detail?: string): boolean {
     const changed = this.#transaction(tx => {
-      const record = readOutbox(tx, id);
+      const record = this.#readRow(tx, id);
       tx.delete('outbox', id);
       if (record !== undefined) this.#noteUnsaid(tx, record);
       return this.#setState(tx, record, 'failed', detail === undefined ? { code } : { code, detail });
@@ -792,8 +802,29 @@ export class Outbox {
     if (changed.length > 0) this.wake(this.#context.suite.local.interopId);
   }
 
+  #readRow(tx: Transaction, id: string): OutboxRecord | undefined {
+    return this.#sound(tx, () => readOutbox(tx, id));
+  }
+
+  /** Reads rows; those that the disk has damaged go first, and the messages that they carried have failed. */
+  #sound<T>(tx: Transaction, read: () => T): T {
+    const found = tx.attempt(read);
+    if (found.ok) return found.value;
+    const { clock, suite } = this.#context;
+    for (const entry of dropDamagedOutbox(tx, suite.local.interopId, clock.nowMs())) {
+      const failure = { code: 'store-failed', detail: 'corrupt-row' } as const;
+      this.#damaged.push(...this.#setState(tx, { messageId: entry.id }, 'failed', failure));
+    }
+    return read();
+  }
+
   #transaction<T>(work: (tx: Transaction) => T): T | undefined {
-    return transaction(this.#context, work);
+    this.#damaged = [];
+    const done = transaction(this.#context, work);
+    const damaged = this.#damaged;
+    this.#damaged = [];
+    this.#announce(damaged);
+    return done;
   }
 }
 

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { after, test } from 'node:test';
 import type { E2eeSuite, EncryptTarget } from '@drawbridge/e2ee/suite';
 import { element } from '@drawbridge/wire/element';
@@ -14,6 +15,8 @@ import { DeviceLists } from '../directory/device-lists.ts';
 import type { Request } from '../directory/directory.ts';
 import { Authoring } from '../history/authoring.ts';
 import { listMessages } from '../history/history.ts';
+import { listNotices } from '../notices/notice-records.ts';
+import { listOutbox } from '../store/records.ts';
 import { StoreFault } from '../store/store-errors.ts';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
 import type { EncryptedStore } from '../store/store.ts';
@@ -223,5 +226,39 @@ test('a session that can not be read is begun again, and the message leaves', as
   desk.outbox.online(false);
   await until(() => toPerson(desk).length === 1);
   assert.equal(desk.ended, 1);
+  desk.outbox.close();
+});
+
+/** As a disk does it: the row with this key can't be opened any more. */
+function damage(path: string, which: string): void {
+  const db = new DatabaseSync(path);
+  assert.equal(db.prepare(`UPDATE row SET value = zeroblob(256) WHERE sequence = (${which})`).run().changes, 1);
+  db.close();
+}
+
+test('a row that the disk has damaged fails its message, is told, and is overtaken', async () => {
+  const first = await openDesk('damaged');
+  const [bad, unparsed, good] = ['damaged', 'unparsed', 'behind them'].map(first.say);
+  first.outbox.close();
+  const rows = first.store.transaction(tx => {
+    const listed = listOutbox(tx, { to: person, limit: 9 });
+    tx.put('outbox', listed[1]!.id, Buffer.from('{'), person);
+    return listed.length;
+  });
+  assert.deepEqual(rows, { ok: true, value: 3 });
+  first.store.close();
+  damage(join(folder, 'damaged.db'), 'SELECT min(sequence) FROM row WHERE kind = 13');
+  const desk = await openDesk('damaged');
+  desk.outbox.online(false);
+  await until(() => toPerson(desk).length === 1);
+  assert.deepEqual([desk.state(bad!), desk.state(unparsed!), desk.state(good!)], ['failed', 'failed', 'queued']);
+  desk.outbox.delivered(toPerson(desk));
+  await until(() => desk.state(good!) === 'sent');
+  const notices = desk.store.transaction(listNotices);
+  assert(notices.ok);
+  assert.deepEqual(
+    notices.value.map(({ change }) => change.kind),
+    ['unsent-damaged'],
+  );
   desk.outbox.close();
 });

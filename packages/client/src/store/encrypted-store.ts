@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { chmodSync, closeSync, existsSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite';
 import { makeFolder } from '@drawbridge/identity/make-folder';
 import { migrate, SCHEMA_VERSION } from './migrations.ts';
 import { createStoreKeys, type KeyHeader, type KeySource, openStoreKeys, type StoreKeys } from './store-keys.ts';
@@ -302,6 +302,7 @@ function createTransaction(db: DatabaseSync, sql: Statements, keys: StoreKeys): 
     deleteScope(table, scope) {
       sql.deleteScope.run(tables[table], keys.lookup(tables[table], scopeText(scope)));
     },
+    dropDamaged: (table, isSound) => dropDamaged(sql, keys, table, isSound),
     list: (table, options = {}) => listRows(sql, keys, table, options),
     listByPlace: (table, options = {}) => listByPlace(sql, keys, table, options),
     newPlace() {
@@ -354,6 +355,36 @@ function listRows(sql: Statements, keys: StoreKeys, table: StoreTable, options: 
       ? (newest ? sql.newest : sql.oldest).all(kind, bound, rows)
       : (newest ? sql.newestOfScope : sql.oldestOfScope).all(kind, keys.lookup(kind, scopeText(scope)), bound, rows);
   return found.map(row => ({ sequence: Number(row['sequence']), ...openRow(keys, table, row) }));
+}
+
+function dropDamaged(sql: Statements, keys: StoreKeys, table: StoreTable, isSound: (value: Buffer) => boolean): number {
+  const kind = tables[table];
+  let dropped = 0;
+  for (let after = Number.MIN_SAFE_INTEGER; ; ) {
+    const rows = sql.oldest.all(kind, after, MAX_LIST);
+    for (const row of rows) {
+      after = Number(row['sequence']);
+      if (isSoundRow(keys, table, row, isSound)) continue;
+      sql.delete.run(kind, row['key'] ?? null);
+      dropped++;
+    }
+    if (rows.length === 0) return dropped;
+  }
+}
+
+function isSoundRow(
+  keys: StoreKeys,
+  table: StoreTable,
+  row: Record<string, SQLOutputValue>,
+  isSound: (value: Buffer) => boolean,
+): boolean {
+  try {
+    return isSound(openRow(keys, table, row).value);
+  } catch (error) {
+    const fault = faultOf(error);
+    if (fault?.code === 'corrupt-row') return false;
+    throw error;
+  }
 }
 
 function listByPlace(sql: Statements, keys: StoreKeys, table: StoreTable, options: ListOptions): Row[] {

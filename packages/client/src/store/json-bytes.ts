@@ -7,6 +7,16 @@ export function encodeJson(value: unknown): Buffer {
   return Buffer.from(stringifyBytes(value, base64 => ({ [bytesName]: base64 })));
 }
 
+/** Whether a row's value can be read. */
+export function isJson(value: Buffer): boolean {
+  try {
+    JSON.parse(value.toString());
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** `name`: what stands before bytes where it is not what `encodeJson` writes. */
 export function decodeJson(value: Buffer, name: string = bytesName): unknown {
   const text = value.toString();

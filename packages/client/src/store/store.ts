@@ -94,6 +94,8 @@ export type Transaction = {
    * its sequence.
    */
   listByPlace(table: 'message', options?: ListOptions): Row[];
+  /** Deletes the rows that can't be opened any more, or that `isSound` does not take. Gives how many. */
+  dropDamaged(table: StoreTable, isSound: (value: Buffer) => boolean): number;
   count(table: StoreTable, scope?: string): number;
   /**
    * A part that may fail alone: what it wrote is undone when it throws, and the rest goes on. A fault of the whole store
