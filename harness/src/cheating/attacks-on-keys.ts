@@ -267,7 +267,9 @@ export const falseKeys: readonly Attack[] = [
       assert(error.ok);
       const body = { kind: 'retry-request', stanzaId, decryptionError: error.value, attempt: 1 } as const;
       network.gatekeeper.give(anna.jid, await impostor.say(anna.address, body));
-      await anna.told(event => event.kind === 'problem' || undefined, 'somebody asks for what was not sent to them');
+      const isAsked = (event: ClientEvent) => event.kind === 'message' && event.message.notice?.kind === 'asked-again';
+      await anna.told(event => isAsked(event) || undefined, 'somebody asks for what was not sent to them');
+      assert.equal(anna.client.resends.list().length, 1, 'it waits for a person');
       assert.deepEqual(impostor.read, []);
       return 'told';
     },
