@@ -322,6 +322,18 @@ test('a set holds keys, not their names: another key under an old id is another 
   assert.equal(it.set.holds(found.key.thumbprint), true);
 });
 
+test('a revocation joins no fetch that began before it, whoever else asks meanwhile', async () => {
+  const it = site();
+  await it.set.refresh();
+  it.asked.length = 0;
+  it.discovery = { issuer, jwks_uri: `${issuer}/moved/jwks.json` };
+  const earlier = it.set.refresh();
+  // Somebody who waited for the earlier one starts another, without discovery, before the revocation's can begin.
+  const next = earlier.then(() => it.set.refresh());
+  await Promise.all([next, it.set.refresh(true)]);
+  assert.deepEqual(it.asked.slice(-2), [`${issuer}/.well-known/openid-configuration`, `${issuer}/moved/jwks.json`]);
+});
+
 test('when keys are revoked, the place of the set is asked for again too', async () => {
   const it = site();
   await it.set.refresh();

@@ -61,7 +61,7 @@ export type KeptKeySet = { readonly body: Uint8Array; readonly ageMs: number };
 export type KeySet = KeySource & {
   /**
    * Fetches now unless a fetch is under way already; settles when it is done, however it went. `rediscover`: where the
-   * set lies is asked again too.
+   * set lies is asked again too, in a fetch that begins after this call.
    */
   readonly refresh: (rediscover?: boolean) => Promise<void>;
   /** When the next refresh is due; after failures, when the next try is. */
@@ -127,7 +127,11 @@ class IssuerKeySet implements KeySet {
   }
 
   refresh(rediscover = false): Promise<void> {
-    if (rediscover && this.#underWay === undefined) this.#discovered = undefined;
+    if (rediscover) {
+      // That one may have begun before the keys or their place changed.
+      if (this.#underWay !== undefined) return this.#underWay.then(() => this.refresh(true));
+      this.#discovered = undefined;
+    }
     this.#underWay ??= this.#tryOnce().finally(() => {
       this.#underWay = undefined;
     });

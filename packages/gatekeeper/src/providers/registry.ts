@@ -279,8 +279,6 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
       }
       if (entry?.set === undefined) return 'unknown';
       const { set } = entry;
-      // A fetch that is under way may have begun before the keys were replaced.
-      await set.refresh();
       const before = deps.monotonicMs();
       await set.refresh(true);
       if ((set.fetchedAtMs() ?? Number.NEGATIVE_INFINITY) < before) return 'not-fetched';
