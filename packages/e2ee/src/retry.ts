@@ -65,8 +65,16 @@ export function readDecryptionError(
 
 export type RetryRow = { readonly key: string; readonly value: Uint8Array };
 
-/** `attempt` counts from 1. `rows` are to be kept in both cases. */
-export type RetryDecision = { readonly allowed: boolean; readonly attempt: number; readonly rows: readonly RetryRow[] };
+/**
+ * `attempt` counts from 1. `rows` are to be kept in all cases. `isBeyond`: the first attempt beyond the stanza's bound, once: a
+ * reader that gives up still says so, and the sender's own bound makes that the end.
+ */
+export type RetryDecision = {
+  readonly allowed: boolean;
+  readonly isBeyond: boolean;
+  readonly attempt: number;
+  readonly rows: readonly RetryRow[];
+};
 
 /**
  * Whether one more retry is within bounds: `request` (ask a device to send again) or `resend` (send again to a device).
@@ -84,11 +92,13 @@ export function decideRetry(
   const deviceKey = `${purpose} ${encodeDeviceAddress(device)}`;
   const perDevice = count(deviceKey, nowMs, RETRY_WINDOW_MS, read);
   const perStanza = count(`${deviceKey} ${stanzaId}`, nowMs, Number.POSITIVE_INFINITY, read);
+  const hasQuota = perDevice.count <= MAX_RETRIES_PER_DEVICE;
   return {
-    allowed: perDevice.count <= MAX_RETRIES_PER_DEVICE && perStanza.count <= MAX_RETRIES_PER_STANZA,
+    allowed: hasQuota && perStanza.count <= MAX_RETRIES_PER_STANZA,
+    isBeyond: hasQuota && perStanza.count === MAX_RETRIES_PER_STANZA + 1,
     attempt: perStanza.count,
     // Beyond its quota a device leaves no further rows: it can't push out what is remembered of others.
-    rows: perDevice.count <= MAX_RETRIES_PER_DEVICE ? [perDevice.row, perStanza.row] : [perDevice.row],
+    rows: hasQuota ? [perDevice.row, perStanza.row] : [perDevice.row],
   };
 }
 

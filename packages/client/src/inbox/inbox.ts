@@ -540,7 +540,10 @@ export class Inbox {
     return placed.ok || isOfOneRow(placed.error);
   }
 
-  /** Asks the sending device, inside a fresh session, to send a stanza again. False when that was done often enough. */
+  /**
+   * Asks the sending device, inside a fresh session, to send a stanza again. False when that was done often enough: then the
+   * message is lost here, and one last request lets its author know.
+   */
   #askAgain(tx: Transaction, incoming: Incoming, followup: Followup): boolean {
     const { clock, outbox } = this.#context;
     const { ciphertext, stanzaId } = incoming;
@@ -552,12 +555,10 @@ export class Inbox {
     const { kind, bytes } = ciphertext;
     const failed =
       kind === 'plaintext-retry' ? undefined : makeDecryptionError({ from: ciphertext.from, kind, bytes, stanzaId });
-    if (!decision.allowed || failed?.ok !== true || !outbox.hasRoom(tx)) {
-      this.#lose(tx, from, chatWith(interopId), stanzaId, followup);
-      return false;
-    }
-    const place = tx.newPlace();
-    writeUnread(tx, { sinceMs: nowMs, place, ...readUnread(tx, from, stanzaId), from, stanzaId });
+    const canAsk = (decision.allowed || decision.isBeyond) && failed?.ok === true && outbox.hasRoom(tx);
+    if (!canAsk || decision.isBeyond) this.#lose(tx, from, chatWith(interopId), stanzaId, followup);
+    else writeUnread(tx, { sinceMs: nowMs, place: tx.newPlace(), ...readUnread(tx, from, stanzaId), from, stanzaId });
+    if (!canAsk) return false;
     const content = encodeContent({
       messageId: randomBytes(MESSAGE_ID_BYTES),
       sentAtMs: nowMs,
@@ -568,7 +569,7 @@ export class Inbox {
     outbox.add(tx, { to: interopId, toDevice: deviceId, freshSession: true, payload, silent: true });
     followup.wake.add(interopId);
     this.watch();
-    return true;
+    return decision.allowed;
   }
 
   /** A device could not read a stanza of ours: it is encrypted again for that device, if it was for that person. */
