@@ -350,7 +350,9 @@ export class Inbox {
     const recorded = store.transaction(tx => {
       if (incoming.heldKey !== undefined) tx.delete('held', incoming.heldKey);
       const asked = isSessionGone && tx.attempt(() => this.#askAgain(tx, incoming, followup));
-      if (asked !== false && asked.ok && asked.value) return writeReceived(tx, from, incoming.stanzaId, 'unread');
+      // One that was asked for too often is lost by then.
+      if (asked !== false && asked.ok)
+        return writeReceived(tx, from, incoming.stanzaId, asked.value ? 'unread' : 'done');
       if (!tx.attempt(() => this.#lose(tx, from, chatWith(interopId), incoming.stanzaId, followup)).ok)
         this.#unreadable.count(tx);
       writeReceived(tx, from, incoming.stanzaId, 'done');
