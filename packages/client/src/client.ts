@@ -28,7 +28,7 @@ import { Resends } from './outbox/resends.ts';
 import { type CheckedOptions, checkOptions, type ClientOptions, openKeyLog } from './options.ts';
 import { openEncryptedStore } from './store/encrypted-store.ts';
 import type { EncryptedStore } from './store/store.ts';
-import type { AccountRecord } from './store/records.ts';
+import type { AccountRecord } from './store/account-records.ts';
 import { storeError } from './store/transact.ts';
 import { chatWith } from './history/message-names.ts';
 

@@ -48,4 +48,4 @@ export type { DevicesChange, NoticeChange } from './notices/notice-change.ts';
 export type { Notice } from './notices/notice-records.ts';
 export type { Notices } from './notices/notices.ts';
 export type { ResendRequest, Resends } from './outbox/resends.ts';
-export type { AccountRecord } from './store/records.ts';
+export type { AccountRecord } from './store/account-records.ts';

@@ -28,7 +28,7 @@ import { Inbox } from './inbox/inbox.ts';
 import { type AskedAgain, releaseAsked } from './outbox/asked-again.ts';
 import { Outbox, type Sending } from './outbox/outbox.ts';
 import type { EncryptedStore } from './store/store.ts';
-import type { AccountRecord } from './store/records.ts';
+import type { AccountRecord } from './store/account-records.ts';
 import { transact } from './store/transact.ts';
 
 /** How often rotation by age and lost messages are looked at while a stream is up. */

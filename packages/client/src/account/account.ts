@@ -6,7 +6,7 @@ import type { Profile } from '@drawbridge/e2ee/content-kinds';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import { fetchConsent, type ProviderConsent, setConsent } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
-import type { AccountRecord } from '../store/records.ts';
+import type { AccountRecord } from '../store/account-records.ts';
 import { enlistDevice, type EnlistmentStatus, fetchStatus, withdrawEnlistment } from './enlist.ts';
 import type { LocalDevice } from './local-device.ts';
 import { signPossession } from './possession.ts';

@@ -10,7 +10,7 @@ import type { HttpTrust } from '../connection/http.ts';
 import { ClientError, type ClientErrorCode } from '../errors.ts';
 import { committed } from '../outbox/outbox.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
-import { type AccountRecord, readAccount, readSetting, writeAccount, writeSetting } from '../store/records.ts';
+import { type AccountRecord, readAccount, readSetting, writeAccount, writeSetting } from '../store/account-records.ts';
 import { transact } from '../store/transact.ts';
 import { type Enlistment, fetchOffer, type ReferenceOffer } from './enlist.ts';
 import type { ProofRequest, ProofSource } from './provider-session.ts';

@@ -6,7 +6,8 @@ import { type Authoring, bytesOf, encoded } from '../history/authoring.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import { contentPayload } from '../outbox/rows.ts';
 import type { Transaction } from '../store/store.ts';
-import { readChat, readProfile, writeChat } from '../store/records.ts';
+import { readChat, writeChat } from '../store/message-records.ts';
+import { readProfile } from '../store/person-records.ts';
 import type { ChatId } from '../history/message-names.ts';
 
 export class OwnProfile {

@@ -2,7 +2,7 @@
 // Knows nothing of offers, transports or who asks.
 // Source: docs/protocol/08-noise.md section 8.4.
 import { followStatements, type PinnedKeys, type SignedSigningKey } from '@drawbridge/identity/signing-key-succession';
-import type { AccountRecord } from '../store/records.ts';
+import type { AccountRecord } from '../store/account-records.ts';
 
 type PinFields = Pick<AccountRecord, 'signingKey' | 'backupKey' | 'keysSince'>;
 

@@ -12,7 +12,7 @@ import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { addNotice } from '../notices/notice-records.ts';
 import { committed } from '../outbox/outbox.ts';
-import { readSetting, writeSetting } from '../store/records.ts';
+import { readSetting, writeSetting } from '../store/account-records.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
 

@@ -8,7 +8,7 @@ import { RequestRefused } from '../connection/connection.ts';
 import { countStore, type Request } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
-import { readSetting, writeSetting } from '../store/records.ts';
+import { readSetting, writeSetting } from '../store/account-records.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
 import type { RestoredStore } from './restored-store.ts';

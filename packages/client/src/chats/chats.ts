@@ -23,7 +23,8 @@ import {
   searchWords,
 } from '../history/history.ts';
 import type { MessageRecord } from '../history/message-log.ts';
-import { readChat, readProfile } from '../store/records.ts';
+import { readChat } from '../store/message-records.ts';
+import { readProfile } from '../store/person-records.ts';
 import { type Message, presentMessage } from './presenting.ts';
 import { type ChatId, chatWith, personOf, type MessageName } from '../history/message-names.ts';
 

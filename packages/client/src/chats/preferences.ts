@@ -10,7 +10,8 @@ import { type ChatSettings, defaultsKey, isOn, type Timer, timerLimits } from '.
 import { forgetMissing } from '../history/hearing.ts';
 import { historyLimits } from '../history/history.ts';
 import type { Outbox } from '../outbox/outbox.ts';
-import { listCapabilities, readChat, writeChat } from '../store/records.ts';
+import { listCapabilities } from '../store/person-records.ts';
+import { readChat, writeChat } from '../store/message-records.ts';
 import { type ChatId, personOf } from '../history/message-names.ts';
 
 export class Preferences {

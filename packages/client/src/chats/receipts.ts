@@ -12,7 +12,7 @@ import { historyLimits, listMessages, shownAs } from '../history/history.ts';
 import type { MessageRecord, ReceiptKind } from '../history/message-log.ts';
 import { type Outbox, outboxLimits } from '../outbox/outbox.ts';
 import type { Transaction } from '../store/store.ts';
-import { readChat, readEntry } from '../store/records.ts';
+import { readChat, readEntry } from '../store/message-records.ts';
 import { type ChatId, personOf, type MessageName } from '../history/message-names.ts';
 
 export class Receipts {

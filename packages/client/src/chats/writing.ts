@@ -11,7 +11,8 @@ import { type Authoring, bytesOf, refOf } from '../history/authoring.ts';
 import { fallbackFor, lackingOf } from '../history/capabilities.ts';
 import { type MessageRecord, type ShownBody, textVersions } from '../history/message-log.ts';
 import type { Transaction } from '../store/store.ts';
-import { listCapabilities, readChat, readEntry } from '../store/records.ts';
+import { listCapabilities } from '../store/person-records.ts';
+import { readChat, readEntry } from '../store/message-records.ts';
 import { type ChatId, personOf, type MessageName } from '../history/message-names.ts';
 
 /** Text, or another kind of message (`kind` says which). */

@@ -12,7 +12,7 @@ import type { ClientEvent } from '../events.ts';
 import { Disappearing } from '../history/disappearing.ts';
 import { Messenger } from '../messenger.ts';
 import { addNotice } from '../notices/notice-records.ts';
-import { readSetting, writeSetting } from '../store/records.ts';
+import { readSetting, writeSetting } from '../store/account-records.ts';
 import type { ConnectionStatus } from './connection.ts';
 import type { ConnectTransport } from './transport.ts';
 import type { KnownStaticKey } from './transport-compact.ts';

@@ -7,7 +7,7 @@ import type { Lifecycle } from '../connection/lifecycle.ts';
 import type { Contact, Move, Recipient } from '../directory/people.ts';
 import { shownProfile } from '../display/shown-profile.ts';
 import { listContacts, pendingMoves } from '../directory/contact-records.ts';
-import { readProfile } from '../store/records.ts';
+import { readProfile } from '../store/person-records.ts';
 
 export class Contacts {
   readonly #device: LocalDevice;

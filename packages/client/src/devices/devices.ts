@@ -9,7 +9,7 @@ import { connectTimeoutMs, type Lifecycle } from '../connection/lifecycle.ts';
 import { authoriseDevice, removeOwnDevice } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import { historyLimits } from '../history/history.ts';
-import type { AccountRecord } from '../store/records.ts';
+import type { AccountRecord } from '../store/account-records.ts';
 import type { Transaction } from '../store/store.ts';
 import { noteRemoval } from './own-manifest.ts';
 import {

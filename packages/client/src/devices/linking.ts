@@ -22,7 +22,7 @@ import { signPossession } from '../account/possession.ts';
 import { deviceRecord } from '../account/publication.ts';
 import { ClientError } from '../errors.ts';
 import { decodeJson, encodeJson } from '../store/json-bytes.ts';
-import { type AccountRecord, readSetting, writeSetting } from '../store/records.ts';
+import { type AccountRecord, readSetting, writeSetting } from '../store/account-records.ts';
 import { inherit, type InheritedPerson, knownPeople } from './inheritance.ts';
 
 /** Shown by the new device: `code` for the other one to read, `requestCode` for a person to compare there. */

@@ -17,7 +17,7 @@ import { type DeviceList, publishManifest, removeOwnDevice, type Request } from 
 import type { People } from '../directory/people.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
-import { type AccountRecord, readSetting, writeSetting } from '../store/records.ts';
+import { type AccountRecord, readSetting, writeSetting } from '../store/account-records.ts';
 import type { EncryptedStore } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
 

@@ -14,7 +14,7 @@ import type { Request } from '../directory/directory.ts';
 import type { Recipient } from '../directory/people.ts';
 import { ClientError } from '../errors.ts';
 import type { MessageRecord } from '../history/message-log.ts';
-import { readSetting, writeSetting } from '../store/records.ts';
+import { readSetting, writeSetting } from '../store/account-records.ts';
 import { listSaving, noteSaving } from './upload-records.ts';
 import { storeError } from '../store/transact.ts';
 import { FileOutbox } from './file-outbox.ts';

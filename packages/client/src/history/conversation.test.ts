@@ -10,7 +10,9 @@ import * as fc from 'fast-check';
 import { addSaid } from './conversation.ts';
 import { exportMessages, historyLimits, listMessages, readMessage, searchMessages, searchWords } from './history.ts';
 import type { MessageRecord } from './message-log.ts';
-import { readChat, readProfile, readStamp } from '../store/records.ts';
+import { readChat } from '../store/message-records.ts';
+import { readProfile } from '../store/person-records.ts';
+import { readStamp } from '../store/account-records.ts';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 

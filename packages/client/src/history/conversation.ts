@@ -12,7 +12,9 @@ import { isErrorCode } from '../errors.ts';
 import type { ClientEvent, MessageChange } from '../events.ts';
 import { isShown, record, wipeSent } from './history.ts';
 import { type Fact, isLater, isShownBody, type Posted, type PostedBody, type Stamp } from './message-log.ts';
-import { readChat, readProfile, readStamp, writeChat, writeProfile, writeStamp } from '../store/records.ts';
+import { readChat, writeChat } from '../store/message-records.ts';
+import { readProfile, writeProfile } from '../store/person-records.ts';
+import { readStamp, writeStamp } from '../store/account-records.ts';
 import type { Transaction } from '../store/store.ts';
 import { type ChatId, type MessageId, chatWith, messageIdOf, type MessageName, personOf } from './message-names.ts';
 

@@ -9,7 +9,8 @@ import { Disappearing, disappearingLimits } from './disappearing.ts';
 import type { ClientEvent } from '../events.ts';
 import { readMessage, record } from './history.ts';
 import type { MessageRecord } from './message-log.ts';
-import { readChat, readOutbox, readSent, writeOutbox, writeSent } from '../store/records.ts';
+import { readChat } from '../store/message-records.ts';
+import { readOutbox, readSent, writeOutbox, writeSent } from '../store/outbox-records.ts';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 

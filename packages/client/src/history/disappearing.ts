@@ -14,12 +14,11 @@ import {
   type ExpiryRecord,
   listExpiries,
   messageKey,
-  readElapsed,
   readEntry,
   readExpiry,
-  writeElapsed,
   writeExpiry,
-} from '../store/records.ts';
+} from '../store/message-records.ts';
+import { readElapsed, writeElapsed } from '../store/account-records.ts';
 import type { StoreFault } from '../store/store-errors.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { readChat } from '../store/records.ts';
+import { readChat } from '../store/message-records.ts';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
 import { countMissing } from './gaps.ts';
 import { forgetDevices, forgetMissing, hearNumber, hearPlaced } from './hearing.ts';

@@ -3,7 +3,7 @@
 // Source: docs/protocol/09-content.md sections 9.9 and 9.11.
 import type { DeviceAddress } from '@drawbridge/e2ee/suite';
 import type { InteropId } from '@drawbridge/wire/jid';
-import { listChats, readChat, writeChat } from '../store/records.ts';
+import { listChats, readChat, writeChat } from '../store/message-records.ts';
 import { MAX_LIST, type Transaction } from '../store/store.ts';
 import { defaultsKey } from './chat-state.ts';
 import { countMissing, hear } from './gaps.ts';

@@ -21,15 +21,9 @@ import { ElapsedTime } from './elapsed-time.ts';
 import { isShown } from './history.ts';
 import { type LogEntry, type MessageRecord, type Quote, type Stamp, viewOf } from './message-log.ts';
 import type { Outbox } from '../outbox/outbox.ts';
-import {
-  listChats,
-  listEntries,
-  readElapsed,
-  readExpiry,
-  readProfile,
-  readTransfer,
-  writeTransfer,
-} from '../store/records.ts';
+import { listChats, listEntries, readExpiry } from '../store/message-records.ts';
+import { readElapsed, readTransfer, writeTransfer } from '../store/account-records.ts';
+import { readProfile } from '../store/person-records.ts';
 import { addNotice } from '../notices/notice-records.ts';
 import { isJson } from '../store/json-bytes.ts';
 import type { Transaction } from '../store/store.ts';

@@ -21,15 +21,12 @@ import {
   readChat,
   readEntry,
   readOrphan,
-  readOutbox,
-  readSent,
   writeChat,
   writeEntry,
   writeExpiry,
   writeOrphan,
-  writeOutbox,
-  writeSent,
-} from '../store/records.ts';
+} from '../store/message-records.ts';
+import { readOutbox, readSent, writeOutbox, writeSent } from '../store/outbox-records.ts';
 import { stringifyBytes } from '../store/json-bytes.ts';
 import { contentBytes, contentPayload, repeatId } from '../outbox/rows.ts';
 import { unsaid } from '../outbox/unsaid.ts';

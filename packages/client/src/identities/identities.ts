@@ -8,7 +8,7 @@ import type { InteropId } from '@drawbridge/wire/jid';
 import { type LocalDevice, suiteValue } from '../account/local-device.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import type { Recipient } from '../directory/people.ts';
-import { forgetHeld } from '../store/records.ts';
+import { forgetHeld } from '../store/inbox-records.ts';
 
 export type Identity = {
   readonly fingerprint: string;

@@ -18,7 +18,7 @@ import { askedAgainLimits, keepAsked, listAsked, releaseAsked, takeAsked } from 
 import { keepSent } from '../outbox/kept-sent.ts';
 import { Outbox, type Sending } from '../outbox/outbox.ts';
 import { contentPayload } from '../outbox/rows.ts';
-import { listOutbox, sentKeptMs } from '../store/records.ts';
+import { listOutbox, sentKeptMs } from '../store/outbox-records.ts';
 import type { Transaction } from '../store/store.ts';
 import { domain, meet, type PlayedDevice, playedDevice, stanzaFrom } from '../testing/played-device.ts';
 import { Inbox } from './inbox.ts';

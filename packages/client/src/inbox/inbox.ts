@@ -38,26 +38,20 @@ import { committed, type Outbox } from '../outbox/outbox.ts';
 import { contentPayload, repeatId } from '../outbox/rows.ts';
 import {
   deleteUnread,
-  forgetSent,
   keepRetryCounts,
   type HeldRow,
   listHeld,
   listUnread,
-  placeEntry,
-  readCapabilities,
-  readChat,
-  readEntry,
   readReceived,
-  readSent,
-  readStamp,
   readUnread,
-  takeTranscript,
-  writeCapabilities,
   writeHeld,
   writeReceived,
-  writeStamp,
   writeUnread,
-} from '../store/records.ts';
+} from '../store/inbox-records.ts';
+import { forgetSent, readSent, takeTranscript } from '../store/outbox-records.ts';
+import { placeEntry, readChat, readEntry } from '../store/message-records.ts';
+import { readCapabilities, writeCapabilities } from '../store/person-records.ts';
+import { readStamp, writeStamp } from '../store/account-records.ts';
 import { addIdentityNotices, addNotice } from '../notices/notice-records.ts';
 import { forgetAsked, keepAsked } from '../outbox/asked-again.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';

@@ -19,7 +19,7 @@ import { HistoryTransfer } from '../history/history-transfer.ts';
 import { chatWith } from '../history/message-names.ts';
 import { keepSent, keptSentLimits } from '../outbox/kept-sent.ts';
 import { Outbox, type Sending } from '../outbox/outbox.ts';
-import { listOutbox, readSent, sentKeptMs } from '../store/records.ts';
+import { listOutbox, readSent, sentKeptMs } from '../store/outbox-records.ts';
 import { domain, meet, playedDevice, stanzaFrom } from '../testing/played-device.ts';
 import { contentPayload } from '../outbox/rows.ts';
 import { Inbox } from './inbox.ts';

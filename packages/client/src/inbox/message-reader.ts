@@ -3,7 +3,7 @@
 import type { InteropId } from '@drawbridge/wire/jid';
 import { listMessages, type MessageRow, readMessage } from '../history/history.ts';
 import type { MessageRecord } from '../history/message-log.ts';
-import { readCursor, writeCursor } from '../store/records.ts';
+import { readCursor, writeCursor } from '../store/account-records.ts';
 import type { Transaction } from '../store/store.ts';
 
 /** Rows read at once. */

@@ -8,7 +8,7 @@ import type { ClientEvent } from '../events.ts';
 import { addFact } from '../history/conversation.ts';
 import { type ChatId, type MessageName, personOf } from '../history/message-names.ts';
 import { addNotice } from '../notices/notice-records.ts';
-import { placeEntry } from '../store/records.ts';
+import { placeEntry } from '../store/message-records.ts';
 import type { Transaction } from '../store/store.ts';
 
 export const unreadableLimits = {

@@ -7,7 +7,7 @@ import { ClientError } from '../errors.ts';
 import { decodeJson } from '../store/json-bytes.ts';
 import { putJson } from '../store/json-rows.ts';
 import { keepFairShares } from '../store/fair-share.ts';
-import { readSent } from '../store/records.ts';
+import { readSent } from '../store/outbox-records.ts';
 import type { Transaction } from '../store/store.ts';
 import type { Outbox } from './outbox.ts';
 import { repeatId } from './rows.ts';

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { bindContent, placeOf, SALT_BYTES } from '@drawbridge/e2ee/binding';
 import { decodeContent } from '@drawbridge/e2ee/content';
 import type { DeviceAddress } from '@drawbridge/e2ee/suite';
-import { readSaidNumber, writeSaidNumber } from '../store/records.ts';
+import { readSaidNumber, writeSaidNumber } from '../store/outbox-records.ts';
 import type { Transaction } from '../store/store.ts';
 
 export type BindingContext = { readonly author: DeviceAddress; readonly domain: string };

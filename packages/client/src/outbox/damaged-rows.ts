@@ -6,7 +6,8 @@ import type { InteropId } from '@drawbridge/wire/jid';
 import type { LogEntry } from '../history/message-log.ts';
 import { addNotice } from '../notices/notice-records.ts';
 import { isJson } from '../store/json-bytes.ts';
-import { listEntries, readOutbox } from '../store/records.ts';
+import { listEntries } from '../store/message-records.ts';
+import { readOutbox } from '../store/outbox-records.ts';
 import type { Transaction } from '../store/store.ts';
 
 /** Own messages in one step. */

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
-import { readSent } from '../store/records.ts';
+import { readSent } from '../store/outbox-records.ts';
 import type { EncryptedStore } from '../store/store.ts';
 import { keepSent, keptSentLimits } from './kept-sent.ts';
 

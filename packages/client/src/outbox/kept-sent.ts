@@ -4,7 +4,7 @@
 // Source: docs/protocol/09-content.md section 9.7.
 import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
 import { getJson, putJson } from '../store/json-rows.ts';
-import { type SentRecord, writeSent } from '../store/records.ts';
+import { type SentRecord, writeSent } from '../store/outbox-records.ts';
 import type { Transaction } from '../store/store.ts';
 
 export const keptSentLimits = {

@@ -18,7 +18,7 @@ import type { Request } from '../directory/directory.ts';
 import { addFact, addSaid } from '../history/conversation.ts';
 import { readMessage } from '../history/history.ts';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
-import { readEntry } from '../store/records.ts';
+import { readEntry } from '../store/message-records.ts';
 import type { EncryptedStore } from '../store/store.ts';
 import { Outbox, outboxLimits, type Sending } from './outbox.ts';
 import { contentPayload } from './rows.ts';

@@ -30,14 +30,14 @@ import {
   type OutboxRecord,
   type OutboxRow,
   readAccepted,
-  readEntry,
   readOutbox,
   readUnsaid,
   takeTranscript,
   writeAccepted,
   writeOutbox,
   writeUnsaid,
-} from '../store/records.ts';
+} from '../store/outbox-records.ts';
+import { readEntry } from '../store/message-records.ts';
 import { dropDamagedOutbox } from './damaged-rows.ts';
 import { keepSent } from './kept-sent.ts';
 import { base64, contentBytes, contentPayload, newStanzaId, stanzaIdOf } from './rows.ts';

@@ -16,7 +16,7 @@ import type { Request } from '../directory/directory.ts';
 import { Authoring } from '../history/authoring.ts';
 import { listMessages } from '../history/history.ts';
 import { listNotices } from '../notices/notice-records.ts';
-import { listOutbox } from '../store/records.ts';
+import { listOutbox } from '../store/outbox-records.ts';
 import { StoreFault } from '../store/store-errors.ts';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
 import type { EncryptedStore } from '../store/store.ts';

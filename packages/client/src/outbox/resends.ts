@@ -8,7 +8,7 @@ import { type LocalDevice, suiteValue } from '../account/local-device.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import { ClientError } from '../errors.ts';
 import { type MessageId, messageIdOf } from '../history/message-names.ts';
-import { readSent } from '../store/records.ts';
+import { readSent } from '../store/outbox-records.ts';
 import type { Transaction } from '../store/store.ts';
 import { type AskedAgain, listAsked, takeAsked } from './asked-again.ts';
 

@@ -1,7 +1,7 @@
 // How rows of the outbox are named, and how a content stands in one. Knows nothing of what rows are for.
 import { randomBytes } from 'node:crypto';
 import type { StanzaId } from '@drawbridge/wire/jid';
-import type { OutboxRecord } from '../store/records.ts';
+import type { OutboxRecord } from '../store/outbox-records.ts';
 
 export type ContentPayload = Extract<OutboxRecord['payload'], { readonly kind: 'content' }>;
 

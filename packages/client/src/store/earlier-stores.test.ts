@@ -8,7 +8,9 @@ import { test } from 'node:test';
 import { openClient } from '../client.ts';
 import { openEncryptedStore } from './encrypted-store.ts';
 import { SCHEMA_VERSION } from './migrations.ts';
-import { forgetSent, listExpiries, readStamp, sentKeptMs } from './records.ts';
+import { forgetSent, sentKeptMs } from './outbox-records.ts';
+import { listExpiries } from './message-records.ts';
+import { readStamp } from './account-records.ts';
 
 const stores = [
   { file: '0.1.0-flat-messages.db', gatekeeper: 'https://localhost:45191', version: 1, digits: '346560307599983956' },

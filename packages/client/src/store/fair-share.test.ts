@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { openEncryptedStore } from './encrypted-store.ts';
 import { keepFairShares } from './fair-share.ts';
-import { forgetHeld, writeHeld } from './records.ts';
+import { forgetHeld, writeHeld } from './inbox-records.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-fair-share-'));
 after(() => rmSync(folder, { recursive: true }));

@@ -2,7 +2,7 @@
 // transaction, whenever the store is opened.
 // Knows nothing of keys; a step gets rows that are opened already. Every step has a store in `testing/stores`.
 import type { DatabaseSync } from 'node:sqlite';
-import { addSentTimes } from './records.ts';
+import { addSentTimes } from './outbox-records.ts';
 import { toElapsedTime } from './to-elapsed-time.ts';
 import { toLogEntries } from './to-log-entries.ts';
 import type { Transaction } from './store.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { decideRetry, MAX_RETRIES_PER_DEVICE, RETRY_WINDOW_MS } from '@drawbridge/e2ee/retry';
 import { openEncryptedStore } from './encrypted-store.ts';
-import { keepRetryCounts, listUnread, retryCountsPerPerson, writeUnread } from './records.ts';
+import { keepRetryCounts, listUnread, retryCountsPerPerson, writeUnread } from './inbox-records.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-retry-counts-'));
 after(() => rmSync(folder, { recursive: true }));

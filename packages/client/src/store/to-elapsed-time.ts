@@ -9,13 +9,11 @@ import {
   listChats,
   listEntries,
   listExpiries,
-  readAccount,
   readEntry,
-  readProfile,
-  readStamp,
   writeExpiry,
-  writeStamp,
-} from './records.ts';
+} from './message-records.ts';
+import { readAccount, readStamp, writeStamp } from './account-records.ts';
+import { readProfile } from './person-records.ts';
 import type { MessageId } from '../history/message-names.ts';
 
 const pageRows = 500;

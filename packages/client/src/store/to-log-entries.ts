@@ -4,7 +4,7 @@
 import type { InteropId } from '@drawbridge/wire/jid';
 import { applyFact, type LogEntry, type Posted, type Quote } from '../history/message-log.ts';
 import type { Transaction } from './store.ts';
-import { listEntries, readChat, readOrphan, writeChat, writeEntry, deleteOrphan } from './records.ts';
+import { listEntries, readChat, readOrphan, writeChat, writeEntry, deleteOrphan } from './message-records.ts';
 import type { ChatId } from '../history/message-names.ts';
 
 const pageRows = 500;

@@ -10,7 +10,9 @@ import { record } from '../history/history.ts';
 import type { Fact } from '../history/message-log.ts';
 import { keepSent, keptSentLimits } from '../outbox/kept-sent.ts';
 import { openEncryptedStore } from './encrypted-store.ts';
-import { forgetHeld, forgetSent, readChat, sentKeptMs, writeChat, writeHeld, writeOutbox } from './records.ts';
+import { forgetHeld, writeHeld } from './inbox-records.ts';
+import { forgetSent, sentKeptMs, writeOutbox } from './outbox-records.ts';
+import { readChat, writeChat } from './message-records.ts';
 import { deleteUpload, writeUpload } from '../files/upload-records.ts';
 import type { EncryptedStore, Transaction } from './store.ts';
 

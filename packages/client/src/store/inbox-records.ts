@@ -1,0 +1,100 @@
+// Rows of what came: what was seen, what waits for a person's decision, what was asked for again. Reads and writes them in a
+// transaction of the caller. Knows nothing of streams, decryption or contents.
+import type { CiphertextKind } from '@drawbridge/wire/envelope';
+import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
+import { getJson, putJson } from './json-rows.ts';
+import type { Transaction } from './store.ts';
+
+export type HeldRecord = {
+  readonly from: string;
+  readonly stanzaId: StanzaId;
+  readonly kind: CiphertextKind;
+  readonly bytes: string;
+};
+
+/** A stanza that could not be read and that its sender was asked to send again. */
+export type UnreadRecord = {
+  readonly from: string;
+  readonly stanzaId: StanzaId;
+  readonly sinceMs: number;
+  /** Where it came: what is sent again stands there. */
+  readonly place?: number;
+  /** A line says that it could not be read; it goes when it is read after all. */
+  readonly isShown?: true;
+};
+
+/** `done`: never look at it again. `unread`: it could not be decrypted; the sender may send it once more. */
+export type ReceivedState = 'done' | 'unread';
+
+export function readReceived(tx: Transaction, from: string, stanzaId: StanzaId): ReceivedState | undefined {
+  return getJson(tx, 'received', `${from}\n${stanzaId}`);
+}
+
+export function writeReceived(tx: Transaction, from: string, stanzaId: StanzaId, state: ReceivedState): void {
+  putJson(tx, 'received', `${from}\n${stanzaId}`, state);
+}
+
+export function writeHeld(tx: Transaction, person: InteropId, held: HeldRecord): void {
+  putJson(tx, 'held', `${held.from}\n${held.stanzaId}`, held, person);
+}
+
+export type HeldRow = { readonly sequence: number; readonly key: string; readonly held: HeldRecord };
+
+/** The ciphertexts that wait for somebody's identity, or for anybody's, oldest first. */
+export function listHeld(
+  tx: Transaction,
+  person: InteropId | undefined,
+  options: { readonly after?: number; readonly newest?: boolean; readonly limit?: number },
+): HeldRow[] {
+  const rows = tx.list('held', { ...options, ...(person === undefined ? {} : { scope: person }) });
+  return rows.map(({ sequence, key, value }) => ({ sequence, key, held: JSON.parse(value.toString()) as HeldRecord }));
+}
+
+/** Rows of one reading, until none are left. */
+const heldPage = 200;
+
+export function forgetHeld(tx: Transaction, person: InteropId): void {
+  for (;;) {
+    const rows = tx.list('held', { scope: person, limit: heldPage });
+    if (rows.length === 0) return;
+    for (const { key } of rows) tx.delete('held', key);
+  }
+}
+
+/** Counts about single stanzas that are kept for one person, whatever others do. */
+export const retryCountsPerPerson = 128;
+
+/** Rows of `decideRetry`. A device's own count stays; of those about single stanzas of a person the oldest give way. */
+export function keepRetryCounts(
+  tx: Transaction,
+  person: InteropId,
+  rows: readonly { readonly key: string; readonly value: Uint8Array }[],
+): void {
+  for (const { key, value } of rows) tx.put('retry', key, value, person);
+  if (tx.count('retry', person) <= retryCountsPerPerson) return;
+  const ofStanzas = tx.list('retry', { scope: person }).filter(({ key }) => key.split(' ').length > 2);
+  for (const { key } of ofStanzas.slice(0, Math.max(0, ofStanzas.length - retryCountsPerPerson)))
+    tx.delete('retry', key);
+}
+
+/** Stanzas that wait to be sent again by their senders share the scope of the retry counts' own table. */
+function unreadKey(from: string, stanzaId: StanzaId): string {
+  return `unread\n${from}\n${stanzaId}`;
+}
+
+export function readUnread(tx: Transaction, from: string, stanzaId: StanzaId): UnreadRecord | undefined {
+  return getJson(tx, 'retry', unreadKey(from, stanzaId));
+}
+
+export function writeUnread(tx: Transaction, unread: UnreadRecord): void {
+  putJson(tx, 'retry', unreadKey(unread.from, unread.stanzaId), unread, 'unread');
+}
+
+export function deleteUnread(tx: Transaction, from: string, stanzaId: StanzaId): void {
+  tx.delete('retry', unreadKey(from, stanzaId));
+}
+
+/** Oldest first. */
+export function listUnread(tx: Transaction, limit: number): UnreadRecord[] {
+  return tx.list('retry', { scope: 'unread', limit }).map(row => JSON.parse(row.value.toString()) as UnreadRecord);
+}
