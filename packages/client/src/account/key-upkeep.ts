@@ -7,7 +7,7 @@ import { RequestRefused } from '../connection/connection.ts';
 import { countKeys, type KeyCounts, publishKeys, type Request } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
-import { committed } from '../outbox/outbox.ts';
+import { committed } from '../store/transact.ts';
 import type { EncryptedStore } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
 import type { RestoredStore } from './restored-store.ts';

@@ -8,7 +8,7 @@ import type { E2eeSuite, KeyPublication, Result } from '@drawbridge/e2ee/suite';
 import type { Clock } from '../clock.ts';
 import type { HttpTrust } from '../connection/http.ts';
 import { ClientError, type ClientErrorCode } from '../errors.ts';
-import { committed } from '../outbox/outbox.ts';
+import { committed } from '../store/transact.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 import { type AccountRecord, readAccount, readSetting, writeAccount, writeSetting } from '../store/account-records.ts';
 import { transact } from '../store/transact.ts';

@@ -11,7 +11,7 @@ import { publishKeys, type Request } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { addNotice } from '../notices/notice-records.ts';
-import { committed } from '../outbox/outbox.ts';
+import { committed } from '../store/transact.ts';
 import { readSetting, writeSetting } from '../store/account-records.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 import { transact } from '../store/transact.ts';

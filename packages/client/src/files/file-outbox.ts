@@ -13,7 +13,7 @@ import type { BegunUpload, Files, SendFileOptions, TransferOptions } from './fil
 import type { MessageRecord } from '../history/message-log.ts';
 import { addNotice } from '../notices/notice-records.ts';
 import { isJson } from '../store/json-bytes.ts';
-import { transaction } from '../outbox/outbox.ts';
+import { transaction } from '../store/transact.ts';
 import {
   deleteUpload,
   listUploads,

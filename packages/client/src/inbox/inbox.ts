@@ -34,7 +34,8 @@ import { hearNumber, hearPlaced } from '../history/hearing.ts';
 import { isShown } from '../history/history.ts';
 import type { MessageRecord } from '../history/message-log.ts';
 import type { HistoryTransfer } from '../history/history-transfer.ts';
-import { committed, type Outbox } from '../outbox/outbox.ts';
+import type { Outbox } from '../outbox/outbox.ts';
+import { committed } from '../store/transact.ts';
 import { contentPayload, repeatId } from '../outbox/rows.ts';
 import {
   deleteUnread,

@@ -20,7 +20,8 @@ import { readMessage } from '../history/history.ts';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
 import { readEntry } from '../store/message-records.ts';
 import type { EncryptedStore } from '../store/store.ts';
-import { Outbox, outboxLimits, type Sending } from './outbox.ts';
+import { outboxLimits } from './limits.ts';
+import { Outbox, type Sending } from './outbox.ts';
 import { contentPayload } from './rows.ts';
 import { numberOf } from './unsaid.ts';
 

@@ -21,7 +21,8 @@ import { StoreFault } from '../store/store-errors.ts';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
 import type { EncryptedStore } from '../store/store.ts';
 import { type Fault, faultyStore } from '../testing/faulty-store.ts';
-import { Outbox, outboxLimits, type Sending } from './outbox.ts';
+import { outboxLimits } from './limits.ts';
+import { Outbox, type Sending } from './outbox.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-outbox-poison-'));
 after(() => rmSync(folder, { recursive: true }));

@@ -1,4 +1,5 @@
-// One transaction of the store, for calls of a person: a failure of the store is a `ClientError` that unwinds.
+// One transaction of the store, and what its failure is: for calls of a person an error that unwinds, for what goes on by itself
+// a problem that the app hears of.
 // Knows nothing of what is read or written.
 import { ClientError } from '../errors.ts';
 import type { EncryptedStore, Transaction } from './store.ts';
@@ -23,4 +24,28 @@ export function storeError(fault: StoreFault): ClientError {
     default:
       return new ClientError('store-failed', { detail: fault.code, cause: fault });
   }
+}
+
+/** Undefined when the store failed; the application hears of it. */
+export function transaction<T>(
+  {
+    store,
+    emit,
+  }: {
+    readonly store: EncryptedStore;
+    readonly emit: (event: { readonly kind: 'problem'; readonly error: ClientError }) => void;
+  },
+  work: (tx: Transaction) => T,
+): T | undefined {
+  const result = store.transaction(work);
+  if (result.ok) return result.value;
+  if (result.error.code !== 'closed') {
+    emit({ kind: 'problem', error: new ClientError('store-failed', { cause: result.error }) });
+  }
+  return undefined;
+}
+
+/** Throws inside a suite's commit when the transaction was not done, so that the operation is not done either. */
+export function committed(result: { readonly ok: boolean; readonly error?: unknown }): void {
+  if (!result.ok) throw new ClientError('store-failed', { cause: result.error });
 }

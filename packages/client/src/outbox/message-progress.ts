@@ -1,0 +1,78 @@
+// How far an own message has come, as its history and one's own other devices have it: queued, held, sent, failed.
+// Knows nothing of rows, lanes or streams.
+// Source: docs/protocol/09-content.md section 9.8.
+import { randomBytes } from 'node:crypto';
+import { type ContentBody, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
+import type { ProgressState } from '@drawbridge/e2ee/content-kinds';
+import type { UndeliveredCause } from '@drawbridge/wire/envelope';
+import type { InteropId } from '@drawbridge/wire/jid';
+import type { Clock } from '../clock.ts';
+import type { ClientEvent } from '../events.ts';
+import { addFact } from '../history/conversation.ts';
+import type { Progress } from '../history/message-log.ts';
+import { personOf } from '../history/message-names.ts';
+import { readEntry } from '../store/message-records.ts';
+import type { OutboxRecord } from '../store/outbox-records.ts';
+import type { Transaction } from '../store/store.ts';
+import type { Additions, AdditionsContext } from './additions.ts';
+import { contentPayload } from './rows.ts';
+
+export class MessageProgress {
+  readonly #own: InteropId;
+  readonly #clock: Clock;
+  readonly #additions: Additions;
+
+  constructor({ suite, clock }: AdditionsContext, additions: Additions) {
+    this.#own = suite.local.interopId;
+    this.#clock = clock;
+    this.#additions = additions;
+  }
+
+  /** Gives what the caller announces after the commit. */
+  set(
+    tx: Transaction,
+    record: Pick<OutboxRecord, 'messageId'> | undefined,
+    state: ProgressState,
+    failure?: Progress['failure'],
+  ): ClientEvent[] {
+    const own = this.#own;
+    const entry = record?.messageId === undefined ? undefined : readEntry(tx, own, record.messageId);
+    if (entry === undefined) return [];
+    const progress = { state, ...(failure === undefined ? {} : { failure }) };
+    // One's own other devices have a copy, and take it for sent unless they hear something else.
+    const before = entry.progress?.state;
+    const isNews = before !== state && (state !== 'sent' || before === 'held');
+    if (isNews && entry.posted !== undefined) {
+      const message = { messageId: Buffer.from(entry.id, 'hex'), author: own, sentAtMs: entry.posted.sentAtMs };
+      const told = {
+        message,
+        chat: personOf(entry.chat),
+        state,
+        ...(failure === undefined ? {} : { reason: failure.code }),
+      };
+      this.#tellOwn(tx, { kind: 'device-sync', progress: [told] });
+    }
+    return addFact(tx, own, entry, { kind: 'progress', progress });
+  }
+
+  /** Only the person whom a message was for can say so, and only until they say that it came. */
+  notDelivered(
+    tx: Transaction,
+    messageId: string | undefined,
+    person: InteropId,
+    detail: UndeliveredCause | 'unreadable',
+  ): ClientEvent[] {
+    const entry = messageId === undefined ? undefined : readEntry(tx, this.#own, messageId);
+    if (entry === undefined || personOf(entry.chat) !== person) return [];
+    if (entry.receipts !== undefined || entry.gone !== undefined) return [];
+    return this.set(tx, { messageId: entry.id }, 'failed', { code: 'not-delivered', detail });
+  }
+
+  #tellOwn(tx: Transaction, body: ContentBody<'device-sync'>): void {
+    const encoded = encodeContent({ messageId: randomBytes(MESSAGE_ID_BYTES), sentAtMs: this.#clock.nowMs(), body });
+    if (!encoded.ok) throw new TypeError('a content of our own is sound');
+    const to = this.#own;
+    if (this.#additions.hasRoom(tx))
+      this.#additions.add(tx, { to, payload: contentPayload(encoded.value), silent: true });
+  }
+}
