@@ -58,6 +58,11 @@ export async function runChat(options: ChatOptions): Promise<void> {
     screen.say(`you are ${identifier}, known to the gatekeeper as ${me.interopId}, device ${me.deviceId}`);
     await client.connect();
     screen.say('connected. /help says what you can type.');
+    const unseen = client.notices.list().length;
+    if (unseen > 0)
+      screen.say(
+        `  (${unseen === 1 ? 'something has' : `${unseen} things have`} happened that you should know: /notices)`,
+      );
     if (options.link && isNew) await client.devices.requestHistory();
     for (const { name, state } of client.files.unsent()) {
       if (state !== 'failed') screen.say(`  (goes on sending ${shownLine(name)})`);

@@ -89,6 +89,12 @@ export const falseCopies: readonly Attack[] = [
       cpSync(`${folder}-backup`, folder, { recursive: true });
       const restored = await startedAgain(network, bob);
       await until(() => isRestored(restored), 'the person is told that the folder is older');
+      const change = await restored.told(
+        event => (event.kind === 'devices' && event.change.kind === 'earlier-identity' && event.change) || undefined,
+        'and that its identity is one from before',
+      );
+      const lines = await restored.client.chats.messages({ chat: { interopId: restored.id }, limit: 50 });
+      assert.deepEqual(lines.find(({ message }) => message.notice?.kind === change.kind)?.message.notice, change);
       await restored.say(anna, 'with the key of yesterday');
       await anna.told(isAsked(restored), 'Anna is asked, though she never compared the key');
       assert.equal((await anna.client.identities.get({ interopId: restored.id })).fingerprint, fingerprint);

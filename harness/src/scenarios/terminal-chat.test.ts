@@ -100,6 +100,18 @@ test('a second device is linked from the terminal, with a yes on both sides', { 
   fresh.type('yes\r');
   await fresh.until(/connected\. \/help/);
   await fresh.until(/device 2/);
+  // Who was not looking finds it again: in words, until it is seen, and among what is said in the chat with oneself.
+  there.type('/notices\r');
+  const listed = await there.until(/Devices changed: new:\s+2/);
+  there.type('/notices seen\r');
+  const seen = await there.until(/they are not listed again/, listed);
+  there.type('/notices\r');
+  await there.until(/nothing has happened that you\s+have not seen/, seen);
+  there.type('/chats\r');
+  await there.until(/erna \(yourself\)/, seen);
+  there.type('/to skylark.example erna\r');
+  there.type('/history\r');
+  await there.until(/\[! Devices changed: new:\s+2/, seen);
   for (const each of [there, fresh]) {
     each.type('/quit\r');
     assert.equal(await each.ended, 0);

@@ -44,7 +44,7 @@ export type {
   ShownQuote,
 } from './history/message-log.ts';
 export type { Identities, Identity, SafetyNumberView } from './identities/identities.ts';
-export type { DevicesChange, NoticeChange } from './notices/notice-change.ts';
+export { type DevicesChange, type NoticeChange, noticeWords } from './notices/notice-change.ts';
 export type { Notice } from './notices/notice-records.ts';
 export type { Notices } from './notices/notices.ts';
 export type { ResendRequest, Resends } from './outbox/resends.ts';

@@ -11,6 +11,10 @@ async function history(chat: Conversation, rest: string): Promise<void> {
   const limit = Number.isInteger(count) && count > 0 && count <= 500 ? count : 20;
   const rows = await chat.client.chats.messages({ limit, ...(chat.peer === undefined ? {} : { chat: chat.peer }) });
   for (const { message } of rows.toReversed()) {
+    if (message.kind === 'notice') {
+      chat.say(`  ${localTime(message.sentAtMs)} ${shown(message)}`);
+      continue;
+    }
     const own = message.author === chat.client.me?.interopId;
     const name = own ? 'you' : (message.from.identifier ?? 'somebody');
     const state = own ? ` (${message.state ?? ''})` : '';
@@ -48,7 +52,8 @@ export const historyCommands: readonly ChatCommand[] = [
     takes: '',
     does: 'whom you talk to',
     run: async chat => {
-      for (const each of await chat.client.chats.list()) chat.say(`  ${chatLine(each)}`);
+      const me = chat.client.me?.interopId;
+      for (const each of await chat.client.chats.list()) chat.say(`  ${chatLine(each, me)}`);
     },
   },
   { name: '/pin', takes: '', does: 'keep this chat on top, or no longer', run: async chat => flip(chat, 'pin') },

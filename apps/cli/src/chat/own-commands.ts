@@ -1,6 +1,8 @@
 // Commands about oneself: name, devices, receipts, disappearing messages. Knows nothing of other people's devices.
+import { noticeWords, shownLine } from '@drawbridge/client';
 import type { ChatCommand } from './chat-command.ts';
 import type { Conversation } from './conversation.ts';
+import { localTime } from './shown-message.ts';
 
 async function devices(chat: Conversation): Promise<void> {
   for (const { deviceId } of await chat.client.devices.list()) {
@@ -31,6 +33,24 @@ async function remove(chat: Conversation, rest: string): Promise<void> {
   if (linkAgain.length > 0) chat.say(`link again, in new folders: devices ${linkAgain.join(', ')}`);
 }
 
+function notices(chat: Conversation, rest: string): void {
+  const listed = chat.client.notices.list();
+  if (rest === 'seen') {
+    for (const notice of listed) chat.client.notices.acknowledge(notice);
+    return chat.say('they are not listed again; the chats that they concern have them');
+  }
+  for (const { atMs, times, change } of listed) {
+    const who = chat.client.contacts
+      .list()
+      .find(each => 'interopId' in change && each.interopId === change.interopId)?.identifier;
+    const about = who === undefined ? '' : `${shownLine(who)}: `;
+    chat.say(`  ${localTime(atMs)} ${about}${shownLine(noticeWords(change))}${times > 1 ? ` (${times} times)` : ''}`);
+  }
+  chat.say(
+    listed.length === 0 ? 'nothing has happened that you have not seen' : '/notices seen, when you have read them',
+  );
+}
+
 export const ownCommands: readonly ChatCommand[] = [
   {
     name: '/disappear',
@@ -52,6 +72,12 @@ export const ownCommands: readonly ChatCommand[] = [
     takes: 'on|off',
     does: 'whether people learn that you have read their messages',
     run: async (chat, rest) => chat.client.chats.setDefaults({ sendRead: rest !== 'off', sendPlayed: rest !== 'off' }),
+  },
+  {
+    name: '/notices',
+    takes: '[seen]',
+    does: 'changes of keys, devices and names, and faults, that you have not seen',
+    run: notices,
   },
   { name: '/devices', takes: '', does: 'your devices', run: devices },
   { name: '/link', takes: 'CODE', does: 'let another device of yours in', run: link },

@@ -104,6 +104,8 @@ function devicesWords(change: DevicesChange, whose: string): string {
       const again = change.linkAgain.length === 0 ? '' : `; link again, in new folders: ${change.linkAgain.join(', ')}`;
       return `your identity key is a fresh one: people who compared the old one are asked${again}`;
     }
+    case 'earlier-identity':
+      return 'this folder has an identity key from before you renewed it: stop here, and go on in the folder that renewed it. /notices says more';
     case 'manifest-warning':
       return `the list of ${whose} devices is not as it should be (${change.warning}): the last one that was seen holds`;
   }

@@ -20,8 +20,10 @@ export function localTime(ms: number): string {
   return `${digits(date).join('-')} ${digits(time).join(':')}`;
 }
 
-export function chatLine(chat: Chat): string {
+/** `me`: the InteropId of the person at the terminal; the chat with oneself has what concerns no other. */
+export function chatLine(chat: Chat, me: string | undefined): string {
   const marks = [
+    chat.with.interopId === me ? 'yourself' : '',
     chat.pinned ? 'pinned' : '',
     chat.muted ? 'muted' : '',
     chat.unread > 0 ? `${chat.unread} unread` : '',

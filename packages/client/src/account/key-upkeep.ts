@@ -79,8 +79,7 @@ export class KeyUpkeep {
     }
     if (!this.#saidRestored) {
       this.#saidRestored = true;
-      transact(store, tx => restored.note(tx));
-      restored.said();
+      restored.said(transact(store, tx => restored.note(tx)));
       if (await restored.renew()) return false;
     }
     const rotating = { ...publication, prekeys: [], kemPrekeys: [] };

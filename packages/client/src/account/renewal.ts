@@ -7,6 +7,7 @@ import { formerOwner, formerSession, isFormerSession, renewedTables } from '@dra
 import type { StoreChange } from '@drawbridge/e2ee/stores';
 import type { KeyPublication } from '@drawbridge/e2ee/suite';
 import { ClientError } from '../errors.ts';
+import type { MessageRecord } from '../history/message-log.ts';
 import type { DevicesChange } from '../notices/notice-change.ts';
 import { addNotice } from '../notices/notice-records.ts';
 import { decodeJson, encodeJson } from '../store/json-bytes.ts';
@@ -59,7 +60,9 @@ export async function beginRenewal(
  * Has the keys admitted that were kept aside, and puts them in force. A failure leaves them aside for the next time. Nothing
  * of this device may be at work meanwhile: streams, outbox and inbox have the earlier keys.
  */
-export async function finishRenewal(device: LocalDevice): Promise<DevicesChange> {
+export async function finishRenewal(
+  device: LocalDevice,
+): Promise<{ readonly change: DevicesChange; readonly lines: readonly MessageRecord[] }> {
   const text = device.transaction(tx => readSetting(tx, 'renewal'));
   if (text === undefined) throw new ClientError('invalid-argument', { detail: 'no renewal was begun' });
   const { keys, changes, publication, linkAgain } = decodeJson(Buffer.from(text)) as Aside;
@@ -74,6 +77,7 @@ export async function finishRenewal(device: LocalDevice): Promise<DevicesChange>
   if (renewed.interopId !== interopId || renewed.deviceId !== deviceId)
     throw new ClientError('protocol-error', { detail: 'the gatekeeper renewed another device' });
   const change: DevicesChange = { kind: 'identity-renewed', interopId, isOwn: true, linkAgain };
+  let lines: readonly MessageRecord[] = [];
   await device.admit(renewed, publication, {
     pins: account,
     isAlone: true,
@@ -85,10 +89,10 @@ export async function finishRenewal(device: LocalDevice): Promise<DevicesChange>
       writeSetting(tx, 'restored', undefined);
       // They are gone with all others.
       writeSetting(tx, 'manifest-removals', undefined);
-      addNotice(tx, change, device.clock.nowMs());
+      lines = addNotice(tx, change, device.clock.nowMs());
     },
   });
-  return change;
+  return { change, lines };
 }
 
 /** Everything that rests on the earlier identity goes, or is done again; what others have said stays readable. */

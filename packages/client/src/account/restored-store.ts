@@ -10,6 +10,7 @@ import { RequestRefused } from '../connection/connection.ts';
 import { publishKeys, type Request } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
+import type { MessageRecord } from '../history/message-log.ts';
 import { addNotice } from '../notices/notice-records.ts';
 import { committed } from '../store/transact.ts';
 import { readSetting, writeSetting } from '../store/account-records.ts';
@@ -36,14 +37,16 @@ export class RestoredStore {
   }
 
   /** In the transaction of whoever found out; `said` follows it. */
-  note(tx: Transaction): void {
-    addNotice(tx, { kind: 'store-restored' }, this.#context.clock.nowMs());
+  note(tx: Transaction): readonly MessageRecord[] {
+    const lines = addNotice(tx, { kind: 'store-restored' }, this.#context.clock.nowMs());
     writeSetting(tx, 'restored', 'sessions');
+    return lines;
   }
 
-  said(): void {
+  said(lines: readonly MessageRecord[]): void {
     const detail = 'this folder is older than what the gatekeeper has of it: it was restored, or is a copy';
     this.#context.emit({ kind: 'problem', error: new ClientError('store-failed', { detail }) });
+    for (const message of lines) this.#context.emit({ kind: 'message', change: 'new', message });
   }
 
   /**

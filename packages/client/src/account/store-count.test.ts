@@ -52,7 +52,13 @@ async function start(gatekeeper: Gatekeeper, name: string) {
     },
   };
   let found = 0;
-  const restored = { note: () => void found++, said: () => {} };
+  const restored = {
+    note: () => {
+      found++;
+      return [];
+    },
+    said: () => {},
+  };
   const { request } = gatekeeper;
   const count = new StoreCount({ store, request, clock, restored, emit: () => {} });
   return { count, timers, found: () => found, close: () => store.close() };

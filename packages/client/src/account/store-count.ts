@@ -88,11 +88,11 @@ export class StoreCount {
     });
     const before = await countStore(request, Math.min(mine + 1, maxStoreCount));
     if (before <= mine) return;
-    transact(store, tx => {
+    const lines = transact(store, tx => {
       writeCount(tx, before + 1);
-      restored.note(tx);
+      return restored.note(tx);
     });
-    restored.said();
+    restored.said(lines);
     await countStore(request, Math.min(before + 1, maxStoreCount));
   }
 }

@@ -111,13 +111,14 @@ export class Lifecycle {
   async #renew(): Promise<void> {
     const { device } = this.#settings;
     await this.disconnect();
-    const change = await finishRenewal(device).catch((error: unknown): never => {
+    const { change, lines } = await finishRenewal(device).catch((error: unknown): never => {
       if (error instanceof ClientError && !device.isClosed) this.#renewLater(error);
       throw error;
     });
     // Whoever asked meanwhile has made one that has the earlier keys.
     await this.disconnect();
     this.emit({ kind: 'devices', change });
+    for (const message of lines) this.emit({ kind: 'message', change: 'new', message });
   }
 
   #renewLater(error: ClientError): void {
@@ -201,7 +202,9 @@ export class Lifecycle {
 
   #tellUncertified(reason: 'other-key' | 'withheld'): void {
     const { device } = this.#settings;
-    device.transaction(tx => addNotice(tx, { kind: 'gatekeeper-not-certified', reason }, device.clock.nowMs()));
+    const change = { kind: 'gatekeeper-not-certified', reason } as const;
+    const lines = device.transaction(tx => addNotice(tx, change, device.clock.nowMs()));
+    for (const message of lines) this.emit({ kind: 'message', change: 'new', message });
     this.emit({ kind: 'problem', error: new ClientError('gatekeeper-not-certified', { detail: reason }) });
   }
 

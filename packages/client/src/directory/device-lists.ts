@@ -241,10 +241,12 @@ export class DeviceLists {
     if (readWarned(tx, person) === warning) return { value: undefined, changes: [] };
     writeWarned(tx, person, warning);
     if (warning === undefined) return { value: undefined, changes: [] };
-    return {
-      value: undefined,
-      changes: [{ kind: 'manifest-warning', interopId: person, isOwn: this.#isOwn(person), warning }],
-    };
+    const isOwn = this.#isOwn(person);
+    const isEarlier = isOwn && warning === 'wrong-signer';
+    const change: DevicesChange = isEarlier
+      ? { kind: 'earlier-identity', interopId: person, isOwn }
+      : { kind: 'manifest-warning', interopId: person, isOwn, warning };
+    return { value: undefined, changes: [change] };
   }
 
   #reportUnlisted(interopId: InteropId, deviceId: number): void {

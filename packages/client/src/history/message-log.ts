@@ -252,7 +252,8 @@ function isProgress({ progress, receipts }: LogEntry, { state: to, failure }: Pr
  * - `view-once`: to be opened once (`Client.openOnce`); an own one is not kept.
  * - `unsupported`: of a kind that this version can't show; `text` holds what its sender gave to show instead.
  * - `lost`: something arrived that could not be read, and its sender did not help.
- * - `notice`: a warning of this device, in words in `text` and as data in `notice`; its author is the person of the chat.
+ * - `notice`: a warning of this device, in words in `text` and as data in `notice`; its author is the person of the
+ *   chat, which for what concerns this person or device alone is the one with oneself.
  * - `deleted`: its author took it back. `opened`: was to be seen once. `expired`, `hidden`: not in the history any more.
  */
 export type MessageKind = ShownBody['kind'] | 'view-once' | 'unsupported' | 'lost' | 'notice' | Gone;
@@ -327,7 +328,7 @@ export function viewOf(
     sentAtMs,
     receivedAtMs,
     ...(reactions.length === 0 ? {} : { reactions: Object.fromEntries(reactions) as Record<string, string> }),
-    ...(isOwn ? { state: stateOf(entry) } : {}),
+    ...(isOwn && posted.body.kind !== 'notice' ? { state: stateOf(entry) } : {}),
     ...(isOwn && progress?.failure !== undefined && entry.receipts === undefined ? { failure: progress.failure } : {}),
     ...(!isOwn && readAtMs !== undefined ? { read: true } : {}),
     ...(expiresAfterSeconds === undefined ? {} : { expiresAfterSeconds }),

@@ -19,6 +19,8 @@ export type DevicesChange = { readonly interopId: InteropId; readonly isOwn: boo
   | { readonly kind: 'manifest-warning'; readonly warning: ManifestWarning }
   /** Of one's own: contacts see another key, and these devices have to be linked again. */
   | { readonly kind: 'identity-renewed'; readonly linkAgain: readonly number[] }
+  /** Of one's own: the gatekeeper has another identity key for this person than this folder, which is a copy from before. */
+  | { readonly kind: 'earlier-identity' }
 );
 
 export type DevicesEvent = { readonly kind: 'devices'; readonly change: DevicesChange };
@@ -57,8 +59,8 @@ export type NoticeChange =
       readonly interopId: InteropId;
     };
 
-/** The chat in whose history it is a line; none for what concerns no chat. */
-export function chatOf(change: NoticeChange): string | undefined {
+/** The person in the chat with whom it is a line; undefined for what concerns this person or device alone. */
+export function chatOf(change: NoticeChange): InteropId | undefined {
   switch (change.kind) {
     case 'identity-changed':
     case 'two-identities':
@@ -69,6 +71,7 @@ export function chatOf(change: NoticeChange): string | undefined {
     case 'left-out-device':
     case 'manifest-warning':
     case 'identity-renewed':
+    case 'earlier-identity':
       return change.isOwn ? undefined : change.interopId;
     case 'contact-moved':
       return change.before;
@@ -105,6 +108,8 @@ export function noticeWords(change: NoticeChange): string {
       return `The list of devices is ${manifestWords[change.warning]}.`;
     case 'identity-renewed':
       return `Your identity key is a fresh one. ${linkAgainWords(change.linkAgain)}`;
+    case 'earlier-identity':
+      return 'This folder has an identity key from before you renewed it: contacts are asked about what it says. Stop here, and go on in the folder that renewed it; if that is lost, enlist again in a new folder (--replace). If you did not renew it, somebody else did, or the gatekeeper lies: tell your contacts by another way.';
     case 'contact-moved':
       return `${change.identifier} at ${change.provider} leads to somebody else now.`;
     case 'store-restored':

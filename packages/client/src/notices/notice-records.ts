@@ -4,9 +4,12 @@
 import type { IdentityEvent } from '@drawbridge/e2ee/suite';
 import { randomBytes } from 'node:crypto';
 import { MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
+import type { InteropId } from '@drawbridge/wire/jid';
 import { record } from '../history/history.ts';
+import { chatWith } from '../history/message-names.ts';
 import type { MessageRecord } from '../history/message-log.ts';
-import { decodeJson, encodeJson } from '../store/json-bytes.ts';
+import { decodeJson, encodeJson, stringifyBytes } from '../store/json-bytes.ts';
+import { readAccount } from '../store/records.ts';
 import type { Transaction } from '../store/store.ts';
 import { chatOf, type NoticeChange } from './notice-change.ts';
 
@@ -43,6 +46,7 @@ function keyOf(change: NoticeChange): string {
     case 'devices-changed':
     case 'manifest-warning':
     case 'identity-renewed':
+    case 'earlier-identity':
       return `${change.kind} ${change.interopId}`;
     case 'unlisted-device':
     case 'left-out-device':
@@ -52,7 +56,10 @@ function keyOf(change: NoticeChange): string {
   }
 }
 
-/** Also as a line of the chat that it concerns, which is given back. */
+/**
+ * Also as a line, which is given back: of the chat that it concerns, or of the one with oneself. There the same line does not
+ * come again before the notice is acknowledged.
+ */
 export function addNotice(tx: Transaction, change: NoticeChange, atMs: number): MessageRecord[] {
   const key = keyOf(change);
   const row = tx.get('notice', key);
@@ -61,14 +68,23 @@ export function addNotice(tx: Transaction, change: NoticeChange, atMs: number): 
   // A new row, so that an acknowledgement of the earlier change does not take this one along.
   tx.delete('notice', key);
   tx.put('notice', key, encodeJson(joinedRecord));
-  return lineOf(tx, change, atMs);
+  const person = chatOf(change);
+  if (person !== undefined) return lineOf(tx, person, change, atMs);
+  const own = readAccount(tx)?.interopId;
+  const isSaid = before !== undefined && textOf(before.change) === textOf(joinedRecord.change);
+  if (own === undefined || isSaid) return [];
+  // A history that can't be written now must not cost the notice.
+  const line = tx.attempt(() => lineOf(tx, own, change, atMs));
+  return line.ok ? line.value : [];
+}
+
+function textOf(change: NoticeChange): string {
+  return stringifyBytes(change, base64 => base64);
 }
 
 /** Under a name that nobody else knows: it is this device's own word, and no peer can say anything about it. */
-function lineOf(tx: Transaction, change: NoticeChange, atMs: number): MessageRecord[] {
-  const chat = chatOf(change);
-  if (chat === undefined) return [];
-  const target = { author: chat, id: randomBytes(MESSAGE_ID_BYTES).toString('hex'), chat };
+function lineOf(tx: Transaction, person: InteropId, change: NoticeChange, atMs: number): MessageRecord[] {
+  const target = { author: person, id: randomBytes(MESSAGE_ID_BYTES).toString('hex'), chat: chatWith(person) };
   const posted = { body: { kind: 'notice', change }, sentAtMs: atMs, receivedAtMs: atMs } as const;
   const line = record(tx, '', target, { kind: 'posted', posted });
   return line === undefined ? [] : [line.after];
