@@ -1,9 +1,11 @@
 // The table of attacks: what a gatekeeper or a provider may try, and the only things that may come of it.
 // Each plays against real clients over a real transport.
 import type { Attack } from './attack.ts';
+import { decisions } from './attacks-on-decisions.ts';
 import { falseAnswers } from './attacks-on-answers.ts';
 import { carriedElsewhere } from './attacks-on-carriage.ts';
 import { falseCopies } from './attacks-on-copies.ts';
+import { takenDisks } from './attacks-on-disks.ts';
 import { falseDevices } from './attacks-on-devices.ts';
 import { falseKeys } from './attacks-on-keys.ts';
 import { falseNames } from './attacks-on-names.ts';
@@ -19,4 +21,6 @@ export const attacks: readonly Attack[] = [
   ...falseNames,
   ...falsePins,
   ...falseProofs,
+  ...decisions,
+  ...takenDisks,
 ];

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { devGatekeeperIssuer, freePorts } from '@drawbridge/cli/dev-config';
-import { startDevGatekeeper } from '@drawbridge/cli/dev-network';
+import { startDevGatekeeper, startDevProvider } from '@drawbridge/cli/dev-network';
 import { ensureDevPki } from '@drawbridge/cli/dev-pki';
 import { type Client, type ClientEvent, type ClientOptions, type Message, openClient } from '@drawbridge/client';
 import { type CheatingGatekeeper, openCheatingGatekeeper } from './gatekeeper.ts';
@@ -116,6 +116,7 @@ type Parts = {
   readonly gatekeeper: CheatingGatekeeper;
   readonly home: CheatingProvider;
   readonly crow: CheatingProvider;
+  readonly skylark: string;
   readonly issuer: string;
   readonly close: () => Promise<void>;
 };
@@ -126,6 +127,8 @@ export class CheatingNetwork {
   readonly home: CheatingProvider;
   /** A third party's (`crow.example`). */
   readonly crow: CheatingProvider;
+  /** The URL of an honest one (`skylark.example`), where people sign in: for the terminal. */
+  readonly skylark: string;
   readonly issuer: string;
   readonly ca: string;
   readonly folder: string;
@@ -142,6 +145,7 @@ export class CheatingNetwork {
     const issuer = devGatekeeperIssuer(http);
     const home = await openCheatingProvider(pki);
     const crow = await openCheatingProvider(pki);
+    const skylark = await startDevProvider({ folder: join(folder, 'skylark'), pki, gatekeepers: [issuer] });
     const gatekeeper = await openCheatingGatekeeper({ pki, realHost, ports: { http, websocket } });
     const real = await startDevGatekeeper({
       folder: join(folder, 'citadel'),
@@ -150,7 +154,10 @@ export class CheatingNetwork {
       domain: 'citadel.example',
       ports: { http, websocket },
       ownUsers: { issuer: home.issuer },
-      providers: [{ number: 1, name: 'crow.example', issuer: crow.issuer }],
+      providers: [
+        { number: 1, name: 'crow.example', issuer: crow.issuer },
+        { number: 2, name: 'skylark.example', issuer: skylark.issuer, wakeUpUrl: skylark.wakeUpUrl },
+      ],
       unlimited: true,
     });
     const close = async (): Promise<void> => {
@@ -158,8 +165,18 @@ export class CheatingNetwork {
       await real.close();
       await home.close();
       await crow.close();
+      await skylark.close();
     };
-    return new CheatingNetwork({ folder, ca: pki.caFile, gatekeeper, home, crow, issuer, close });
+    return new CheatingNetwork({
+      folder,
+      ca: pki.caFile,
+      gatekeeper,
+      home,
+      crow,
+      skylark: skylark.issuer,
+      issuer,
+      close,
+    });
   }
 
   private constructor(parts: Parts) {
@@ -167,6 +184,7 @@ export class CheatingNetwork {
     this.gatekeeper = parts.gatekeeper;
     this.home = parts.home;
     this.crow = parts.crow;
+    this.skylark = parts.skylark;
     this.issuer = parts.issuer;
     this.ca = parts.ca;
     this.folder = parts.folder;

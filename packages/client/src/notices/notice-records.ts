@@ -9,7 +9,7 @@ import { record } from '../history/history.ts';
 import { chatWith } from '../history/message-names.ts';
 import type { MessageRecord } from '../history/message-log.ts';
 import { decodeJson, encodeJson, stringifyBytes } from '../store/json-bytes.ts';
-import { readAccount } from '../store/records.ts';
+import { readAccount } from '../store/account-records.ts';
 import type { Transaction } from '../store/store.ts';
 import { chatOf, type NoticeChange } from './notice-change.ts';
 

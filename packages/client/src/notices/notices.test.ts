@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
 import { listMessages } from '../history/history.ts';
-import { writeAccount } from '../store/records.ts';
+import { writeAccount } from '../store/account-records.ts';
 import type { Transaction } from '../store/store.ts';
 import { faultyStore } from '../testing/faulty-store.ts';
 import type { NoticeChange } from './notice-change.ts';

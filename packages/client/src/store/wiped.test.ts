@@ -1,14 +1,14 @@
 // Wiped is wiped: what was deleted, expired, seen once, given up or replaced is in no file any more, also for those who have the
 // key. Each kind goes the way that it goes in use; the files are read raw, main file and log.
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { after, describe, test } from 'node:test';
 import { record } from '../history/history.ts';
 import type { Fact } from '../history/message-log.ts';
 import { keepSent, keptSentLimits } from '../outbox/kept-sent.ts';
+import { isInFiles, sealedIn } from '../testing/raw-store.ts';
 import { openEncryptedStore } from './encrypted-store.ts';
 import { forgetHeld, writeHeld } from './inbox-records.ts';
 import { forgetSent, sentKeptMs, writeOutbox } from './outbox-records.ts';
@@ -97,35 +97,6 @@ const kinds: readonly Kind[] = [
   },
 ];
 
-/** The sealed values of all rows, as they lie in the files now. */
-function sealedIn(folder: string): Buffer[] {
-  const copy = mkdtempSync(join(root, 'copy-'));
-  cpSync(folder, copy, { recursive: true });
-  const db = new DatabaseSync(join(copy, 'store.db'));
-  const values = db
-    .prepare('SELECT value FROM row')
-    .all()
-    .map(row => Buffer.from(row['value'] as Uint8Array));
-  db.close();
-  rmSync(copy, { recursive: true });
-  return values;
-}
-
-/** Parts of a value that lie in one piece wherever its pages begin. */
-function partsOf(value: Buffer): Buffer[] {
-  const parts: Buffer[] = [];
-  for (let at = 0; at + 24 <= value.length; at += 512) parts.push(value.subarray(at, at + 24));
-  return parts;
-}
-
-function isIn(folder: string, values: readonly Buffer[]): boolean {
-  const parts = values.flatMap(partsOf);
-  return readdirSync(folder).some(name => {
-    const raw = readFileSync(join(folder, name));
-    return parts.some(part => raw.includes(part));
-  });
-}
-
 async function open(folder: string): Promise<EncryptedStore> {
   const opened = await openEncryptedStore({
     path: join(folder, 'store.db'),
@@ -141,18 +112,18 @@ describe('wiped', { concurrency: true }, () => {
       const folder = mkdtempSync(join(root, 'store-'));
       const store = await open(folder);
       assert(store.transaction(write).ok);
-      const before = sealedIn(folder);
+      const before = sealedIn(folder, 'store.db');
       assert(store.transaction(wipe).ok);
-      const left = sealedIn(folder);
+      const left = sealedIn(folder, 'store.db');
       const wiped = before.filter(value => !left.some(other => other.equals(value)));
       assert(
         wiped.some(value => value.length > secret.length),
         'the secret was there',
       );
-      assert(isIn(folder, wiped), 'the log has it still: the search finds what is there');
-      while (isIn(folder, wiped)) await new Promise(resolve => setTimeout(resolve, 200));
+      assert(isInFiles(folder, wiped), 'the log has it still: the search finds what is there');
+      while (isInFiles(folder, wiped)) await new Promise(resolve => setTimeout(resolve, 200));
       store.close();
-      assert(!isIn(folder, wiped));
+      assert(!isInFiles(folder, wiped));
     });
   }
 });
