@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { after, test, type TestContext } from 'node:test';
 import type { Client } from '@drawbridge/client';
 import {
@@ -109,6 +110,22 @@ test('an operator finds, suspends, exports and deletes people on open streams, u
   assert.match((await ask(rosa, 'show', bobs)).err, /No such enlistment/);
   const audit = await ask(vera, 'audit', '--subject', bobs);
   assert.match(audit.out, /actor rosa {2}action enlistment-deleted .*reason asked for/);
+
+  const head = await ask(vera, 'audit', 'head');
+  assert.match(head.out, /^[0-9]+:[0-9a-f]{64}\n$/);
+  const whole = await ask(vera, 'audit', 'verify', '--head', head.out.trim());
+  assert.match(whole.out, /^[0-9]+ entries, each as it was written\n[^]*1 earlier head met/, whole.err);
+  const copy = join(home.folder, 'copy');
+  const copied = await run(['gatekeeper', 'backup', '--config', home.file, copy]);
+  assert.equal(copied.code, 0, copied.err);
+  const db = new DatabaseSync(join(copy, 'gatekeeper.sqlite'));
+  db.exec("DROP TRIGGER audit_stays; UPDATE audit SET reason = 'none' WHERE action = 'enlistment-deleted'");
+  db.close();
+  const edited = await run(['admin', 'audit', 'verify', '--data', copy]);
+  assert.match(edited.err, /entry [0-9]+ is not what was written there/);
+  assert.equal(edited.code, 1);
+  assert.equal((await run(['admin', 'audit', 'verify', '--data', join(home.folder, 'data')])).code, 0);
+  assert.match((await ask(vera, 'audit', 'verify', '--head', `99999:${'a'.repeat(64)}`)).err, /the end .* was cut off/);
 
   await run(['gatekeeper', 'admin', 'remove', 'vera', '--config', home.file]);
   assert.match((await ask(vera, 'providers')).err, /Admin credential required/);

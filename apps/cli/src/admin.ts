@@ -36,6 +36,7 @@ Examples:
   $ drawbridge admin audit --after 120`,
     );
   registerLooks(admin);
+  registerAudit(admin);
   registerPeople(admin);
   registerProviders(admin);
 }
@@ -79,13 +80,50 @@ function registerLooks(admin: Command): void {
     const { show } = await import('./admin/admin-run.ts');
     await show(flags, '/admin/v1/streams');
   });
-  command(admin, 'audit', 'read the audit log', 'Says who did what, oldest first, 100 at a time.', 'audit --after 120')
+}
+
+function registerAudit(admin: Command): void {
+  const audit = command(
+    admin,
+    'audit',
+    'read the audit log, or check it',
+    'Says who did what, oldest first, 100 at a time. Each entry is chained to those before it.',
+    'audit --after 120',
+  )
+    .enablePositionalOptions()
     .option('--after <seq>', 'entries behind this number')
     .option('--subject <subject>', 'of this person, provider number or admin alone')
     .action(async (flags: Flags & { after?: string; subject?: string }) => {
       const { query, show } = await import('./admin/admin-run.ts');
       const { after, subject } = flags;
       await show(flags, `/admin/v1/audit?${query({ after, subject })}`);
+    });
+  command(
+    audit,
+    'head',
+    'where the log stands: keep it elsewhere',
+    'Prints the last number and digest as NUMBER:DIGEST. Kept on another machine, it lets `verify` tell that the end was\n' +
+      'cut off, or that the log was written again. The operational log has it too (audit-head).',
+    'audit head >> heads.txt',
+  ).action(async (flags: Flags) => {
+    const { sayHead } = await import('./admin/audit-run.ts');
+    await sayHead(flags);
+  });
+  command(
+    audit,
+    'verify',
+    'check that nothing in the log was changed',
+    'Walks the whole log and computes every digest again, here. Tells altered, moved and missing entries. What was cut off\n' +
+      'at the end with all its traces, or a log that was written again as a whole, is told by an earlier head alone:\n' +
+      'name one that was kept elsewhere. Exit code 1 when anything is wrong.',
+    'audit verify --data citadel/data --heads heads.txt',
+  )
+    .option('--data <folder>', 'a data folder or a copy of one, in place of a running gatekeeper')
+    .option('--head <number:digest...>', 'a head that was kept elsewhere')
+    .option('--heads <file>', 'a file with such heads, one on a line')
+    .action(async (flags: Flags & { data?: string; head?: string[]; heads?: string }) => {
+      const { verifyAudit } = await import('./admin/audit-run.ts');
+      await verifyAudit(flags);
     });
 }
 

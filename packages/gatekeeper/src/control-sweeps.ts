@@ -1,4 +1,4 @@
-// Removes what has expired of used proofs and authorisations, every minute.
+// Removes what has expired of used proofs and authorisations, every minute, and says where the audit log stands.
 // Knows nothing of what they were for.
 import type { ControlLog } from './control-log.ts';
 import type { SeenTimes } from './enlistment/seen-times.ts';
@@ -8,7 +8,7 @@ const sweepIntervalMs = 60_000;
 const sweepRows = 5_000;
 
 export type SweepDeps = {
-  readonly stores: Pick<Stores, 'proofIds' | 'accounts'>;
+  readonly stores: Pick<Stores, 'proofIds' | 'accounts' | 'audit'>;
   readonly seenTimes: SeenTimes;
   readonly nowMs: () => number;
   readonly monotonicMs: () => number;
@@ -19,6 +19,7 @@ export class Sweeps {
   readonly #deps: SweepDeps;
   readonly #timer: NodeJS.Timeout;
   #sweeping: Promise<void> | undefined;
+  #saidSeq = 0;
 
   constructor(deps: SweepDeps) {
     this.#deps = deps;
@@ -40,6 +41,15 @@ export class Sweeps {
       while ((await stores.proofIds.sweep(forgetBeforeMs, sweepRows)) === sweepRows);
     }
     while ((await stores.accounts.sweepAuthorisations(nowMs(), sweepRows)) === sweepRows);
+    await this.#sayAuditHead();
+  }
+
+  /** Logs are often kept on another machine: what is cut from the audit log later is missed there. */
+  async #sayAuditHead(): Promise<void> {
+    const head = await this.#deps.stores.audit.head();
+    if (head === undefined || head.seq === this.#saidSeq) return;
+    this.#saidSeq = head.seq;
+    this.#deps.log('info', 'audit-head', { seq: head.seq, digest: head.digest });
   }
 
   /** Waits for the round that is under way. */

@@ -24,12 +24,16 @@ export type AuditNote = {
   /** In the operator's words; for an admin who was added, the role. */
   readonly reason?: string | undefined;
 };
+/** `digest`: of the chain (`audit-chain.ts`), in hex. */
 export type AuditEntry = AuditNote & {
   readonly seq: number;
+  readonly digest: string;
 };
 
+export type AuditHead = { readonly seq: number; readonly digest: string; readonly lastSeq: number };
+
 /**
- * The log only grows. Entries about a change are written by the port that makes the change, in the same transaction
+ * The log only grows, and each entry is chained to those before it. Entries about a change are written by the port that makes the change, in the same transaction
  * (`ProviderStates`, `AccountStore`, `AdminAccounts`): there is never one without the other, and a repeat that changes
  * nothing writes nothing.
  */
@@ -38,4 +42,6 @@ export interface AuditLog {
   note(note: AuditNote): Promise<void>;
   /** Entries after `afterSeq`, of one subject if it is named, oldest first, at most `limit`. Sequences grow and are never given twice. */
   page(afterSeq: number, limit: number, subject?: string): Promise<readonly AuditEntry[]>;
+  /** The last entry's place and digest, and the highest number that was ever given; undefined while there is none. */
+  head(): Promise<AuditHead | undefined>;
 }

@@ -1,7 +1,9 @@
 // The admin API's routes about providers, streams and the audit log. Knows nothing of credentials.
+import { chainStart } from '../audit/audit-chain.ts';
 import type { AdminRoutes } from './admin-routes.ts';
 import {
   Audit,
+  AuditHead,
   auditQuery,
   ProviderChanged,
   ProviderNamed,
@@ -105,6 +107,19 @@ export function addStreamAndAuditRoutes({ app, deps, gate, about }: AdminRoutes)
       const sum = (of: 'connected' | 'resumable'): number => providers.reduce((all, each) => all + each[of], 0);
       return reply.send({ connected: sum('connected'), resumable: sum('resumable'), providers });
     },
+  );
+
+  app.get(
+    '/admin/v1/audit/head',
+    {
+      onRequest: gate.needs('viewer'),
+      schema: {
+        ...about('audit', 'Where the audit log stands: keep it elsewhere', 'viewer'),
+        response: { 200: AuditHead, ...problemResponses },
+      },
+    },
+    async (_request, reply) =>
+      reply.send((await deps.stores.audit.head()) ?? { seq: 0, digest: chainStart, lastSeq: 0 }),
   );
 
   app.get(

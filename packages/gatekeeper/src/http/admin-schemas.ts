@@ -168,6 +168,11 @@ export const Streams = Type.Object(
   },
   closed,
 );
+const Digest = Type.String({ description: 'of the entry and all before it (docs/protocol/10), hex' });
+export const AuditHead = Type.Object(
+  { seq: Count, digest: Digest, lastSeq: Type.Integer({ minimum: 0, description: 'the highest number ever given' }) },
+  closed,
+);
 export const Audit = Type.Object(
   {
     entries: Type.Array(
@@ -179,6 +184,7 @@ export const Audit = Type.Object(
           action: Type.String(),
           subject: Type.String(),
           reason: Type.Optional(Type.String()),
+          digest: Digest,
         },
         closed,
       ),

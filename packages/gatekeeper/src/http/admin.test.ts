@@ -321,6 +321,7 @@ test('each role may do what it may and nothing above it; a removed admin may do 
     ['viewer', 'GET', '/admin/v1/providers'],
     ['viewer', 'GET', '/admin/v1/streams'],
     ['viewer', 'GET', '/admin/v1/audit'],
+    ['viewer', 'GET', '/admin/v1/audit/head'],
     ['viewer', 'GET', '/admin/v1/enlistments?provider=1&identifier=anna'],
     ['viewer', 'GET', person],
     ['viewer', 'GET', `${person}/devices`],

@@ -2,9 +2,10 @@
 // Knows nothing of the rules by which rows change.
 import type { DatabaseSync } from 'node:sqlite';
 import { StartError } from '../../start-error.ts';
+import { chainEarlierEntries } from './audit-commands.ts';
 
 /** Each step runs once, in order, in a transaction; `user_version` counts them. Never edit a released step: add one. */
-const steps: readonly string[] = [
+const steps: readonly (string | ((db: DatabaseSync) => void))[] = [
   `CREATE TABLE mailbox (
      device INTEGER NOT NULL,
      seq INTEGER NOT NULL,
@@ -193,6 +194,15 @@ const steps: readonly string[] = [
    ALTER TABLE mailbox_head ADD COLUMN loud INTEGER NOT NULL DEFAULT 0;
    UPDATE mailbox_head SET loud = count;
    CREATE TABLE mailbox_orphan (device INTEGER PRIMARY KEY, provider INTEGER, opt_ins TEXT) STRICT;`,
+
+  // The audit log is a chain from now on; what is there already is chained as it stands.
+  db => {
+    db.exec('DROP TRIGGER audit_stays; ALTER TABLE audit ADD COLUMN digest BLOB;');
+    chainEarlierEntries(db);
+    db.exec(
+      `CREATE TRIGGER audit_stays BEFORE UPDATE ON audit BEGIN SELECT raise(ABORT, 'the audit log only grows'); END;`,
+    );
+  },
 ];
 
 /** The version of the tables that this program writes. */
@@ -209,7 +219,9 @@ export function migrate(db: DatabaseSync, to: number = steps.length): void {
   }
   for (let i = version; i < to; i++) {
     db.exec('BEGIN IMMEDIATE');
-    db.exec(steps[i]!);
+    const step = steps[i]!;
+    if (typeof step === 'string') db.exec(step);
+    else step(db);
     db.exec(`PRAGMA user_version=${i + 1}`);
     db.exec('COMMIT');
   }

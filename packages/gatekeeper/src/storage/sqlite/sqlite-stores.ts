@@ -50,6 +50,7 @@ export function sqliteStores(store: SqliteStore): Stores {
     audit: {
       note: note => store.run('auditNote', note),
       page: (afterSeq, limit, subject) => store.read('auditPage', { afterSeq, limit, subject }),
+      head: () => store.read('auditHead', undefined),
     },
     admins: {
       add: admin => store.run('adminAdd', admin),
