@@ -6,11 +6,13 @@ import { decryptErrorAction } from './errors.ts';
 import { createMemoryStore, type MemoryStore } from './memory-store.ts';
 import {
   decideRetry,
+  isRetryRowOver,
   makeDecryptionError,
   makePlaintextRetry,
   MAX_RETRIES_PER_DEVICE,
   MAX_RETRIES_PER_STANZA,
   readDecryptionError,
+  retryKey,
   RETRY_WINDOW_MS,
   stanzaTag,
 } from './retry.ts';
@@ -162,28 +164,31 @@ test('bytes that are not a request are refused; nothing answers an error', async
 test('retries end: per stanza, and per device within an hour', () => {
   const rows = new Map<string, Uint8Array>();
   const device = { interopId: `0-${'a'.repeat(26)}`, deviceId: 1 };
-  const ask = (stanzaId: string, nowMs: number, purpose: 'request' | 'resend' = 'request') => {
-    const decision = decideRetry(purpose, device, stanzaId, nowMs, key => rows.get(key));
-    for (const { key, value } of decision.rows) rows.set(key, value);
+  const ask = (attempt: number, nowMs: number, purpose: 'request' | 'resend' = 'request') => {
+    const decision = decideRetry(purpose, device, attempt, nowMs, rows.get(retryKey(purpose, device)));
+    rows.set(decision.row.key, decision.row.value);
     return decision;
   };
-  const first = Array.from({ length: 5 }, () => ask('s1', 1_000));
+  const first = Array.from({ length: 5 }, (_, i) => ask(i + 1, 1_000));
   assert.deepEqual(
-    first.map(each => [each.allowed, each.attempt]),
+    first.map(each => [each.allowed, each.isBeyond, each.row.isFirst]),
     [
-      [true, 1],
-      [true, 2],
-      [true, 3],
-      [false, 4],
-      [false, 5],
+      [true, false, true],
+      [true, false, false],
+      [true, false, false],
+      [false, true, false],
+      [false, false, false],
     ],
   );
   assert.equal(MAX_RETRIES_PER_STANZA, 3);
-  assert.equal(ask('s1', 1_000 + 10 * RETRY_WINDOW_MS).allowed, false, 'a stanza is never asked for again');
   rows.clear();
-  const many = Array.from({ length: MAX_RETRIES_PER_DEVICE + 5 }, (_, i) => ask(`m${i}`, 1_000).allowed);
-  assert.equal(many.filter(Boolean).length, MAX_RETRIES_PER_DEVICE);
-  assert.equal(ask('other', 1_000, 'resend').allowed, true, 'asking and answering are counted apart');
-  assert.equal(ask('later', 1_000 + RETRY_WINDOW_MS).allowed, true);
-  assert.equal(ask('clock set back', 0).allowed, true);
+  const many = Array.from({ length: MAX_RETRIES_PER_DEVICE + 5 }, () => ask(1, 1_000));
+  assert.equal(many.filter(({ allowed }) => allowed).length, MAX_RETRIES_PER_DEVICE);
+  assert.equal(many.filter(({ hasQuota }) => hasQuota).length, MAX_RETRIES_PER_DEVICE);
+  assert.equal(ask(1, 1_000, 'resend').allowed, true, 'asking and answering are counted apart');
+  const { row } = ask(1, 1_000);
+  assert.equal(isRetryRowOver(row.value, 1_000 + RETRY_WINDOW_MS - 1), false);
+  assert.equal(isRetryRowOver(row.value, 1_000 + RETRY_WINDOW_MS), true);
+  assert.equal(ask(1, 1_000 + RETRY_WINDOW_MS).allowed, true);
+  assert.equal(ask(1, 0).allowed, true, 'a clock that was set back');
 });

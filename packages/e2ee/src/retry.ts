@@ -63,70 +63,75 @@ export function readDecryptionError(
   return { ok: false, error: { code: 'invalid-decryption-error' } };
 }
 
-export type RetryRow = { readonly key: string; readonly value: Uint8Array };
+export type RetryRow = {
+  readonly key: string;
+  readonly value: Uint8Array;
+  /** A window of `RETRY_WINDOW_MS` begins with it. */
+  readonly isFirst: boolean;
+};
 
 /**
- * `attempt` counts from 1. `rows` are to be kept in all cases. `isBeyond`: the first attempt beyond the stanza's bound, once: a
- * reader that gives up still says so, and the sender's own bound makes that the end.
+ * `row` is to be kept in all cases, and `attempt` with the stanza, when it is within the device's quota. `isBeyond`: the first
+ * attempt beyond the stanza's bound, once: a reader that gives up still says so, and the sender's own bound makes that the end.
  */
 export type RetryDecision = {
   readonly allowed: boolean;
   readonly isBeyond: boolean;
-  readonly attempt: number;
-  readonly rows: readonly RetryRow[];
+  readonly hasQuota: boolean;
+  readonly row: RetryRow;
 };
+
+/** The row that counts this device's retries of all stanzas. */
+export function retryKey(purpose: 'request' | 'resend', device: DeviceAddress): string {
+  return `${purpose} ${encodeDeviceAddress(device)}`;
+}
 
 /**
  * Whether one more retry is within bounds: `request` (ask a device to send again) or `resend` (send again to a device).
  *
- * `read` gives the kept row of a key, or undefined. Both bounds count attempts that were refused as well, so that a device
- * that never stops asking is never answered again within the window.
+ * `attempt`: which one it is for this stanza, from 1; it counts with what is kept of the stanza, so that nothing else can push
+ * it out. `kept` is the row of `retryKey`, when there is one. Both bounds count attempts that were refused as well, so that a
+ * device that never stops asking is never answered again within the window.
  */
 export function decideRetry(
   purpose: 'request' | 'resend',
   device: DeviceAddress,
-  stanzaId: StanzaId,
+  attempt: number,
   nowMs: number,
-  read: (key: string) => Uint8Array | undefined,
+  kept: Uint8Array | undefined,
 ): RetryDecision {
-  const deviceKey = `${purpose} ${encodeDeviceAddress(device)}`;
-  const perDevice = count(deviceKey, nowMs, RETRY_WINDOW_MS, read);
-  const perStanza = count(`${deviceKey} ${stanzaId}`, nowMs, Number.POSITIVE_INFINITY, read);
-  const hasQuota = perDevice.count <= MAX_RETRIES_PER_DEVICE;
+  const { count, row } = nextCount(retryKey(purpose, device), nowMs, kept);
+  const hasQuota = count <= MAX_RETRIES_PER_DEVICE;
   return {
-    allowed: hasQuota && perStanza.count <= MAX_RETRIES_PER_STANZA,
-    isBeyond: hasQuota && perStanza.count === MAX_RETRIES_PER_STANZA + 1,
-    attempt: perStanza.count,
-    // Beyond its quota a device leaves no further rows: it can't push out what is remembered of others.
-    rows: hasQuota ? [perDevice.row, perStanza.row] : [perDevice.row],
+    allowed: hasQuota && attempt <= MAX_RETRIES_PER_STANZA,
+    isBeyond: hasQuota && attempt === MAX_RETRIES_PER_STANZA + 1,
+    hasQuota,
+    row,
   };
+}
+
+/** Whether a row counts nothing any more: its window is over. */
+export function isRetryRowOver(value: Uint8Array, nowMs: number): boolean {
+  return countIn(value, nowMs) === undefined;
 }
 
 const ROW_BYTES = 12;
 
 /** One more attempt in a row: 4 bytes count, 8 bytes start of the window (ms). */
-function count(
-  key: string,
-  nowMs: number,
-  windowMs: number,
-  read: (key: string) => Uint8Array | undefined,
-): { count: number; row: RetryRow } {
-  const kept = read(key);
-  let attempts = 0;
-  let startMs = nowMs;
-  if (kept?.length === ROW_BYTES) {
-    const view = new DataView(kept.buffer, kept.byteOffset, ROW_BYTES);
-    const start = view.getFloat64(4);
-    // A clock that was set back starts a new window rather than one that never ends.
-    if (windowMs === Number.POSITIVE_INFINITY || (nowMs >= start && nowMs - start < windowMs)) {
-      attempts = view.getUint32(0);
-      startMs = start;
-    }
-  }
-  attempts = Math.min(attempts + 1, 0xffff_ffff);
+function nextCount(key: string, nowMs: number, kept: Uint8Array | undefined): { count: number; row: RetryRow } {
+  const before = kept === undefined ? undefined : countIn(kept, nowMs);
+  const count = Math.min((before?.attempts ?? 0) + 1, 0xffff_ffff);
   const value = new Uint8Array(ROW_BYTES);
   const view = new DataView(value.buffer);
-  view.setUint32(0, attempts);
-  view.setFloat64(4, startMs);
-  return { count: attempts, row: { key, value } };
+  view.setUint32(0, count);
+  view.setFloat64(4, before?.startMs ?? nowMs);
+  return { count, row: { key, value, isFirst: before === undefined } };
+}
+
+/** Undefined: the window is over. A clock that was set back begins a new one rather than one that never ends. */
+function countIn(value: Uint8Array, nowMs: number): { attempts: number; startMs: number } | undefined {
+  if (value.length !== ROW_BYTES) return undefined;
+  const view = new DataView(value.buffer, value.byteOffset, ROW_BYTES);
+  const startMs = view.getFloat64(4);
+  return nowMs >= startMs && nowMs - startMs < RETRY_WINDOW_MS ? { attempts: view.getUint32(0), startMs } : undefined;
 }

@@ -7,7 +7,7 @@ import { type DecodedContent, decodeContent, encodeContent, MESSAGE_ID_BYTES } f
 import { verifyBinding } from '@drawbridge/e2ee/binding';
 import { type DecryptErrorAction, decryptErrorAction, decryptErrorTable } from '@drawbridge/e2ee/errors';
 import { heardStamp } from '@drawbridge/e2ee/hybrid-clock';
-import { decideRetry, makeDecryptionError, readDecryptionError, stanzaTag } from '@drawbridge/e2ee/retry';
+import { makeDecryptionError, readDecryptionError, stanzaTag } from '@drawbridge/e2ee/retry';
 import type {
   DecryptError,
   DecryptOutcome,
@@ -39,7 +39,6 @@ import { committed } from '../store/transact.ts';
 import { contentPayload, repeatId } from '../outbox/rows.ts';
 import {
   deleteUnread,
-  keepRetryCounts,
   type HeldRow,
   listHeld,
   listUnread,
@@ -49,7 +48,7 @@ import {
   writeReceived,
   writeUnread,
 } from '../store/inbox-records.ts';
-import { forgetSent, readSent, takeTranscript } from '../store/outbox-records.ts';
+import { forgetSent, readSent, takeTranscript, writeSent } from '../store/outbox-records.ts';
 import { placeEntry, readChat, readEntry } from '../store/message-records.ts';
 import { readCapabilities, writeCapabilities } from '../store/person-records.ts';
 import { readStamp, writeStamp } from '../store/account-records.ts';
@@ -60,6 +59,7 @@ import { type ChatId, chatWith, messageIdOf, type MessageName } from '../history
 import { isOfOneRow, storeFaultIn } from '../store/store-errors.ts';
 import { keepFairShares } from '../store/fair-share.ts';
 import { IdleBudget } from './idle-budget.ts';
+import { forgetRetries, keepUnread, takeRetry } from './retry-quota.ts';
 import { Unreadable } from './unreadable.ts';
 
 export const inboxLimits = {
@@ -219,6 +219,7 @@ export class Inbox {
     const result = store.transaction(tx => {
       forgetSent(tx, clock.nowMs(), inboxLimits.sweepRows);
       forgetAsked(tx, clock.nowMs());
+      forgetRetries(tx, clock.nowMs());
       for (const { from, stanzaId, sinceMs } of listUnread(tx, inboxLimits.sweepRows)) {
         if (clock.nowMs() - sinceMs < inboxLimits.retryWaitMs) continue;
         this.#lose(tx, from, chatWith(from.split('/')[0]!), stanzaId, followup);
@@ -547,19 +548,26 @@ export class Inbox {
     const { interopId, deviceId } = ciphertext.from;
     const from = fullAddress(incoming);
     const nowMs = clock.nowMs();
-    const decision = decideRetry('request', ciphertext.from, stanzaId, nowMs, key => tx.get('retry', key));
-    keepRetryCounts(tx, interopId, decision.rows);
+    const unread = readUnread(tx, from, stanzaId);
+    const asked = (unread?.asked ?? 0) + 1;
+    const decision = takeRetry(tx, 'request', ciphertext.from, asked, nowMs);
     const { kind, bytes } = ciphertext;
     const failed =
       kind === 'plaintext-retry' ? undefined : makeDecryptionError({ from: ciphertext.from, kind, bytes, stanzaId });
     const canAsk = (decision.allowed || decision.isBeyond) && failed?.ok === true && outbox.hasRoom(tx);
     if (!canAsk || decision.isBeyond) this.#lose(tx, from, chatWith(interopId), stanzaId, followup);
-    else writeUnread(tx, { sinceMs: nowMs, place: tx.newPlace(), ...readUnread(tx, from, stanzaId), from, stanzaId });
+    else {
+      const waits = { sinceMs: nowMs, place: tx.newPlace(), ...unread, from, stanzaId, asked };
+      for (const gone of keepUnread(tx, waits)) {
+        this.#lose(tx, gone.from, chatWith(gone.from.split('/')[0]!), gone.stanzaId, followup);
+        writeReceived(tx, gone.from, gone.stanzaId, 'done');
+      }
+    }
     if (!canAsk) return false;
     const content = encodeContent({
       messageId: randomBytes(MESSAGE_ID_BYTES),
       sentAtMs: nowMs,
-      body: { kind: 'retry-request', stanzaId, decryptionError: failed.value, attempt: decision.attempt },
+      body: { kind: 'retry-request', stanzaId, decryptionError: failed.value, attempt: asked },
     });
     if (!content.ok) throw new TypeError('a retry request of our own is sound');
     const payload = contentPayload(content.value);
@@ -595,8 +603,9 @@ export class Inbox {
       for (const message of lines) followup.events.push({ kind: 'message', change: 'new', message });
       return;
     }
-    const decision = decideRetry('resend', from, stanzaId, clock.nowMs(), key => tx.get('retry', key));
-    keepRetryCounts(tx, interopId, decision.rows);
+    const asked = (sent.askedBy?.[deviceId] ?? 0) + 1;
+    const decision = takeRetry(tx, 'resend', from, asked, clock.nowMs());
+    if (decision.hasQuota) writeSent(tx, stanzaId, { ...sent, askedBy: { ...sent.askedBy, [deviceId]: asked } });
     if (!decision.allowed) return this.#cantSayAgain(tx, interopId, stanzaId, followup);
     const payload = { kind: 'content', content: sent.content } as const;
     const repeat = { to: interopId, toDevice: deviceId, onlyIdentity: request.identity, payload, silent: false };

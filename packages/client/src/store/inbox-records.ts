@@ -19,6 +19,8 @@ export type UnreadRecord = {
   readonly sinceMs: number;
   /** Where it came: what is sent again stands there. */
   readonly place?: number;
+  /** How often its sender was asked. */
+  readonly asked?: number;
   /** A line says that it could not be read; it goes when it is read after all. */
   readonly isShown?: true;
 };
@@ -59,22 +61,6 @@ export function forgetHeld(tx: Transaction, person: InteropId): void {
     if (rows.length === 0) return;
     for (const { key } of rows) tx.delete('held', key);
   }
-}
-
-/** Counts about single stanzas that are kept for one person, whatever others do. */
-export const retryCountsPerPerson = 128;
-
-/** Rows of `decideRetry`. A device's own count stays; of those about single stanzas of a person the oldest give way. */
-export function keepRetryCounts(
-  tx: Transaction,
-  person: InteropId,
-  rows: readonly { readonly key: string; readonly value: Uint8Array }[],
-): void {
-  for (const { key, value } of rows) tx.put('retry', key, value, person);
-  if (tx.count('retry', person) <= retryCountsPerPerson) return;
-  const ofStanzas = tx.list('retry', { scope: person }).filter(({ key }) => key.split(' ').length > 2);
-  for (const { key } of ofStanzas.slice(0, Math.max(0, ofStanzas.length - retryCountsPerPerson)))
-    tx.delete('retry', key);
 }
 
 /** Stanzas that wait to be sent again by their senders share the scope of the retry counts' own table. */

@@ -53,6 +53,8 @@ export type SentRecord = {
     readonly identity: string;
     readonly devices: readonly number[];
   };
+  /** How often each device has asked for it: it counts as long as there is something to send. */
+  readonly askedBy?: Readonly<Record<number, number>>;
 };
 
 /** Content sent longer ago than this is not sent again, and forgotten (docs/protocol/09-content.md section 9.7). */

@@ -1,0 +1,76 @@
+// How often devices ask, and are asked, for what could not be read. A device's count stands by itself, a stanza's with what is kept
+// of the stanza: nobody's traffic pushes out a count of somebody else. Rows in a transaction of the caller.
+// Knows nothing of how requests are made or answered.
+// Source: docs/protocol/09-content.md section 9.7.
+import { decideRetry, isRetryRowOver, retryKey, type RetryDecision } from '@drawbridge/e2ee/retry';
+import type { DeviceAddress } from '@drawbridge/e2ee/suite';
+import type { InteropId } from '@drawbridge/wire/jid';
+import { listUnread, type UnreadRecord, writeUnread } from '../store/inbox-records.ts';
+import { MAX_LIST, type Transaction } from '../store/store.ts';
+
+export const retryQuotaLimits = {
+  /** Devices that are counted at once. One more is refused, and pushes out none of them. */
+  devices: 18_000,
+  /** Stanzas that wait to be sent again: the oldest of whoever has the most give way, and are lines. */
+  unread: { perPerson: 128, inAll: 900 },
+} as const;
+
+/** Counts one more attempt of this device. `attempt`: which one it is for this stanza, from 1. */
+export function takeRetry(
+  tx: Transaction,
+  purpose: 'request' | 'resend',
+  device: DeviceAddress,
+  attempt: number,
+  nowMs: number,
+): Omit<RetryDecision, 'row'> {
+  const key = retryKey(purpose, device);
+  const { row, ...decision } = decideRetry(purpose, device, attempt, nowMs, tx.get('retry', key));
+  if (row.isFirst) {
+    // Rows stand in the order in which their windows began.
+    tx.delete('retry', key);
+    if (!hasRoom(tx, nowMs)) return { allowed: false, isBeyond: false, hasQuota: false };
+  }
+  tx.put('retry', key, row.value, device.interopId);
+  return decision;
+}
+
+function hasRoom(tx: Transaction, nowMs: number): boolean {
+  const isFull = (): boolean => tx.count('retry') >= retryQuotaLimits.devices;
+  if (isFull()) forgetRetries(tx, nowMs);
+  return !isFull();
+}
+
+/** Forgets counts whose window is over, of the oldest rows; what is left of 0.1.0 counted single stanzas, and goes too. */
+export function forgetRetries(tx: Transaction, nowMs: number): void {
+  for (const { key, value } of tx.list('retry', { limit: MAX_LIST })) {
+    const isCount = key.startsWith('request ') || key.startsWith('resend ');
+    if (isCount && isRetryRowOver(value, nowMs)) tx.delete('retry', key);
+  }
+}
+
+/** Gives those that give way for it: the caller has them lost. */
+export function keepUnread(tx: Transaction, unread: UnreadRecord): UnreadRecord[] {
+  writeUnread(tx, unread);
+  const { perPerson, inAll } = retryQuotaLimits.unread;
+  let waiting = listUnread(tx, MAX_LIST);
+  const gone: UnreadRecord[] = [];
+  const evict = (person: InteropId): void => {
+    const oldest = waiting.find(each => personOf(each) === person)!;
+    waiting = waiting.filter(each => each !== oldest);
+    gone.push(oldest);
+  };
+  const person = personOf(unread);
+  while (waiting.filter(each => personOf(each) === person).length > perPerson) evict(person);
+  while (waiting.length > inAll) evict(mostOf(waiting));
+  return gone;
+}
+
+function mostOf(waiting: readonly UnreadRecord[]): InteropId {
+  const counts = new Map<InteropId, number>();
+  for (const each of waiting) counts.set(personOf(each), (counts.get(personOf(each)) ?? 0) + 1);
+  return [...counts].reduce((a, b) => (b[1] > a[1] ? b : a))[0];
+}
+
+function personOf({ from }: UnreadRecord): InteropId {
+  return from.split('/')[0]!;
+}
