@@ -9,12 +9,12 @@ const lines = readFileSync(join(root, document), 'utf8').split('\n');
 const problems = [];
 const reference = /`([A-Za-z0-9._/-]+\.ts)` “([^”]+)”/g;
 
-/** Titles in a file: the first argument of each `test`, and the name of each attack. */
+/** Titles in a file: the first argument of each `test`, `scenario` or `contract`, and the name of each attack. */
 const titlesOf = new Map();
 function titles(file) {
   if (!titlesOf.has(file)) {
     const text = readFileSync(join(root, file), 'utf8');
-    const found = text.matchAll(/(?:\btest\(|\bcontract\(|\bname:)\s*(['"`])((?:\\.|(?!\1)[^\\])*)\1/g);
+    const found = text.matchAll(/(?:\btest\(|\bscenario\(|\bcontract\(|\bname:)\s*(['"`])((?:\\.|(?!\1)[^\\])*)\1/g);
     titlesOf.set(file, new Set([...found].map(([, , title]) => title.replace(/\\(.)/g, '$1'))));
   }
   return titlesOf.get(file);

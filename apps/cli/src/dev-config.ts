@@ -78,6 +78,8 @@ export type DevGatekeeperOptions = {
   readonly plainHttpOrigins?: readonly string[];
   /** PEM that the gatekeeper trusts; the development authority's when left out. */
   readonly caFile?: string;
+  /** The embedded store when left out. */
+  readonly storage?: Config['storage'];
 };
 
 /** The issuer URL of a development gatekeeper: what ownership proofs for it name as their audience. */
@@ -96,6 +98,7 @@ export function devGatekeeperConfig(options: DevGatekeeperOptions): Config {
       issuer: devGatekeeperIssuer(ports.http),
       dataFolder: options.folder,
       publicHost: 'localhost',
+      ...(options.storage === undefined ? {} : { storage: options.storage }),
       tls: { certFile: pki.certFile, keyFile: pki.keyFile },
       listeners: {
         xmpp: at(ports.xmpp),

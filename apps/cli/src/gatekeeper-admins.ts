@@ -52,11 +52,11 @@ export async function removeAdmin(configFile: string, name: string): Promise<voi
 }
 
 async function withAdmins(configFile: string, use: (admins: OpenAdmins['admins']) => Promise<void>): Promise<void> {
-  const { dataFolder } = readGatekeeperConfig(configFile);
-  refuseOthers(dataFolder);
+  const config = readGatekeeperConfig(configFile);
+  refuseOthers(config.dataFolder);
   let open: OpenAdmins;
   try {
-    open = openAdmins(dataFolder);
+    open = await openAdmins(config);
   } catch (error) {
     if (!(error instanceof AdminStoreError)) throw error;
     throw new CommandError(error.message, `drawbridge gatekeeper --config ${configFile}`);
@@ -64,7 +64,7 @@ async function withAdmins(configFile: string, use: (admins: OpenAdmins['admins']
   try {
     await use(open.admins);
   } finally {
-    open.close();
+    await open.close();
   }
 }
 

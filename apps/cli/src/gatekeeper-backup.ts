@@ -8,18 +8,28 @@ import { readGatekeeperConfig } from './gatekeeper-run.ts';
 const waitMinutes = 11;
 
 export async function backup(configFile: string, folder: string): Promise<void> {
-  const { dataFolder } = readGatekeeperConfig(configFile);
+  const dataFolder = embeddedFolder(configFile);
   const { files } = await backupGatekeeper(dataFolder, folder, Date.now()).catch(explained);
   const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
   process.stdout.write(`${folder}: ${files.length} files, ${sizeBytes} bytes, checked\n`);
 }
 
 export async function restore(configFile: string, folder: string): Promise<void> {
-  const { dataFolder } = readGatekeeperConfig(configFile);
+  const dataFolder = embeddedFolder(configFile);
   const { files, takenAt } = await restoreGatekeeper(folder, dataFolder).catch(explained);
   process.stdout.write(
     `${dataFolder}: ${files.length} files of ${takenAt}, checked\n` +
       `Next: start the gatekeeper, ${waitMinutes} minutes after it was stopped at the earliest\n`,
+  );
+}
+
+/** The data folder of a gatekeeper that keeps everything in it. */
+function embeddedFolder(configFile: string): string {
+  const { dataFolder, storage } = readGatekeeperConfig(configFile);
+  if (storage.kind === 'sqlite') return dataFolder;
+  throw new CommandError(
+    'the database is PostgreSQL, which has backups of its own',
+    `pg_dump or point-in-time recovery for it, and a copy of the keys in ${dataFolder}`,
   );
 }
 

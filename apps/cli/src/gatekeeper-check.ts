@@ -26,7 +26,7 @@ export async function findings(config: Config, options: { readonly offline: bool
   return [
     ...checkCertificate(config),
     ...checkDataFolder(config.dataFolder),
-    ...checkDataFiles(config),
+    ...(await checkDataFiles(config)),
     ...(await checkPorts(config, running)),
     ...(options.offline ? [] : await checkIssuers(config)),
     ...checkOpenFiles(config),
@@ -61,8 +61,8 @@ function checkDataFolder(folder: string): Finding[] {
   return [good(`data folder ${folder}`), ...checkFiles(folder)];
 }
 
-function checkDataFiles(config: Config): Finding[] {
-  const database = databaseFault(config.dataFolder);
+async function checkDataFiles(config: Config): Promise<Finding[]> {
+  const database = await databaseFault(config);
   return [...(database === undefined ? [] : [database]), ...dataFolderFaults(config)].map(fault);
 }
 

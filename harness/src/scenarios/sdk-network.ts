@@ -9,6 +9,7 @@ import { devGatekeeperIssuer, freePorts } from '@drawbridge/cli/dev-config';
 import { type DevGatekeeper, startDevGatekeeper, startDevProvider } from '@drawbridge/cli/dev-network';
 import { ensureDevPki } from '@drawbridge/cli/dev-pki';
 import { type Client, type ClientOptions, openClient } from '@drawbridge/client';
+import type { Config } from '@drawbridge/gatekeeper/config';
 
 export type SdkNetwork = {
   readonly folder: string;
@@ -29,7 +30,8 @@ export type SdkNetwork = {
 export type Service = 'citadel' | 'skylark';
 export type Extra = Partial<ClientOptions> & { readonly device?: string };
 
-export async function startSdkNetwork(): Promise<SdkNetwork> {
+/** `storage`: the gatekeeper's; the embedded store when left out. */
+export async function startSdkNetwork(storage?: Config['storage']): Promise<SdkNetwork> {
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-sdk-'));
   const pki = await ensureDevPki(join(folder, 'pki'), ['citadel.example', 'skylark.example']);
   const [http, xmpp, xmpps, websocket, compact] = await freePorts(5);
@@ -46,6 +48,7 @@ export async function startSdkNetwork(): Promise<SdkNetwork> {
       ports: { http: http!, xmpp: xmpp!, xmpps: xmpps!, websocket: websocket!, compact: compact! },
       providers: [{ number: 1, name: 'skylark.example', issuer: provider.issuer, wakeUpUrl: provider.wakeUpUrl }],
       unlimited: true,
+      ...(storage === undefined ? {} : { storage }),
     });
   let gatekeeper = await start();
   const streamPorts = new Set([xmpp, xmpps, websocket, compact]);

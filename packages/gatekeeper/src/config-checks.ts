@@ -85,6 +85,7 @@ class Findings {
 export function contradictions(config: Config): ConfigError[] {
   const found = new Findings(config);
   checkOwnNames(config, found);
+  checkStorage(config, found);
   checkOwnUsers(config, found);
   checkProviders(config, found);
   checkAddresses(config, found);
@@ -104,6 +105,14 @@ function checkOwnNames(config: Config, found: Findings): void {
   const { noticeSeconds, spreadSeconds, deadlineSeconds } = config.drain;
   if (noticeSeconds + spreadSeconds >= deadlineSeconds) {
     found.contradiction('drain.deadlineSeconds', 'must be more than noticeSeconds and spreadSeconds together');
+  }
+}
+
+/** A password in the file would be in every copy of it. */
+function checkStorage({ storage }: Config, found: Findings): void {
+  if (storage.kind !== 'postgres') return;
+  if (/^postgres(ql)?:\/\/[^/@]*:[^/@]*@/.test(storage.url)) {
+    found.contradiction('storage.url', 'holds a password: put it into a file and name that as storage.passwordFile');
   }
 }
 

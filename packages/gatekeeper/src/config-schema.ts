@@ -107,6 +107,22 @@ export const issuedUsers = closed({
   suites,
 });
 
+export const sqliteStorage = closed({
+  kind: Type.Literal('sqlite', { description: 'the embedded store, a file in the data folder; one process' }),
+});
+export const postgresStorage = closed({
+  kind: Type.Literal('postgres', { description: 'a PostgreSQL database (15 or later)' }),
+  url: Type.String({
+    minLength: 12,
+    maxLength: 2048,
+    pattern: '^postgres(ql)?://',
+    description: '`postgresql://user@host:5432/database?sslmode=verify-full`, without a password',
+  }),
+  passwordFile: Type.Optional(
+    Type.String({ minLength: 1, description: "file that holds the user's password alone; without it none is sent" }),
+  ),
+});
+
 export const configSchema = closed({
   mode: Type.Union([Type.Literal('production'), Type.Literal('development')], {
     default: 'production',
@@ -115,6 +131,10 @@ export const configSchema = closed({
   domain: Type.String({ minLength: 1, maxLength: 253, description: 'DNS name that stands in every JID' }),
   issuer: url("this gatekeeper's issuer URL: the `aud` of every ownership proof; no slash at the end"),
   dataFolder: Type.String({ minLength: 1, default: 'data', description: 'database, keys, admin token' }),
+  storage: Type.Union([sqliteStorage, postgresStorage], {
+    default: { kind: 'sqlite' },
+    description: 'where people, keys and mailboxes are kept',
+  }),
   publicHost: Type.Optional(
     Type.String({ minLength: 1, maxLength: 253, description: 'name that clients connect to; the domain when absent' }),
   ),

@@ -5,7 +5,14 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { Value } from 'typebox/value';
 import { type ConfigError, contradictions, mediaStorageOf } from './config-checks.ts';
-import { type Config, configSchema, embeddedUsers, issuedUsers } from './config-schema.ts';
+import {
+  type Config,
+  configSchema,
+  embeddedUsers,
+  issuedUsers,
+  postgresStorage,
+  sqliteStorage,
+} from './config-schema.ts';
 
 export type { ConfigError, ConfigErrorCode } from './config-checks.ts';
 export type { Config } from './config-schema.ts';
@@ -36,6 +43,10 @@ export function loadConfig(file: string): ConfigResult {
     ['tls.certFile', tls?.certFile],
     ['tls.keyFile', tls?.keyFile],
     ['egress.caFile', egress.caFile],
+    [
+      'storage.passwordFile',
+      parsed.config.storage.kind === 'postgres' ? parsed.config.storage.passwordFile : undefined,
+    ],
     ['ownUsers.mediaStorage.credentialsFile', mediaStorageOf(parsed.config)?.credentialsFile],
     ['ownUsers.mediaStorage.caFile', mediaStorageOf(parsed.config)?.caFile],
   ];
@@ -45,10 +56,12 @@ export function loadConfig(file: string): ConfigResult {
 
 /** Checks and completes a configuration; relative paths are taken from `folder`. No I/O. */
 export function parseConfig(value: unknown, folder: string): ConfigResult {
-  const copy = Value.Clone(value) as { ownUsers?: { kind?: unknown } } | undefined;
+  const copy = Value.Clone(value) as { ownUsers?: { kind?: unknown }; storage?: { kind?: unknown } } | undefined;
   // Completed by its own kind, so that errors speak of the form that was meant.
   if (copy?.ownUsers?.kind === 'issuer') Value.Default(issuedUsers, copy.ownUsers);
   if (copy?.ownUsers?.kind === 'embedded') Value.Default(embeddedUsers, copy.ownUsers);
+  if (copy?.storage?.kind === 'sqlite') Value.Default(sqliteStorage, copy.storage);
+  if (copy?.storage?.kind === 'postgres') Value.Default(postgresStorage, copy.storage);
   const config: unknown = Value.Default(configSchema, copy);
   if (!Value.Check(configSchema, config)) return { kind: 'refused', errors: schemaErrors(config) };
   config.dataFolder = resolve(folder, config.dataFolder);
@@ -57,6 +70,9 @@ export function parseConfig(value: unknown, folder: string): ConfigResult {
     config.tls.keyFile = resolve(folder, config.tls.keyFile);
   }
   if (config.egress.caFile !== undefined) config.egress.caFile = resolve(folder, config.egress.caFile);
+  if (config.storage.kind === 'postgres' && config.storage.passwordFile !== undefined) {
+    config.storage.passwordFile = resolve(folder, config.storage.passwordFile);
+  }
   const storage = mediaStorageOf(config);
   if (storage?.credentialsFile !== undefined) storage.credentialsFile = resolve(folder, storage.credentialsFile);
   if (storage?.caFile !== undefined) storage.caFile = resolve(folder, storage.caFile);

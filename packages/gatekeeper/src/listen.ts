@@ -1,6 +1,5 @@
 // Opens the configured ports and closes them. Knows nothing of what is said on them.
 import type { RequestListener } from 'node:http';
-import { join } from 'node:path';
 import type { Server, Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import type { Config } from './config-schema.ts';
@@ -62,6 +61,7 @@ export type ListenDeps = {
   readonly control: Control;
   readonly core: Core;
   readonly stores: Stores;
+  readonly databaseFile: string | undefined;
   readonly certificate: LiveCertificate | undefined;
   readonly compact: CompactOptions;
   readonly compactKeys: () => CompactKeys;
@@ -211,7 +211,7 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
         core,
         control,
         stores,
-        databaseFile: join(config.dataFolder, 'gatekeeper.sqlite'),
+        databaseFile: deps.databaseFile,
         certificateExpiresAtMs: () => certificate?.expiresAtMs,
         nowMs: Date.now,
       }),

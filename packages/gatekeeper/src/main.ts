@@ -29,8 +29,7 @@ import { drain } from './operations/drain.ts';
 import { createBoundedLog } from './operations/bounded-log.ts';
 import { reload, type ReloadResult } from './operations/reload.ts';
 import { StartError } from './start-error.ts';
-import { sqliteStores } from './storage/sqlite/sqlite-stores.ts';
-import { openSqliteStore } from './storage/sqlite/store.ts';
+import { openStorage } from './storage/open-storage.ts';
 import type { Stores } from './storage/stores.ts';
 import { namesOf } from './tls/certificate.ts';
 import { type LiveCertificate, openLiveCertificate } from './tls/live-certificate.ts';
@@ -93,9 +92,9 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
       watch.unref();
       closers.push(() => clearInterval(watch));
     }
-    const store = await openSqliteStore(join(config.dataFolder, 'gatekeeper.sqlite'));
-    closers.push(() => store.close());
-    const stores = sqliteStores(store);
+    const storage = await openStorage(config);
+    closers.push(() => storage.close());
+    const { stores } = storage;
     const egress = createEgress(egressOptionsOf(config));
     const keySetEgress = createEgress({ ...egressOptionsOf(config), limits: { maxConcurrent: maxKeySetFetches } });
     closers.push(() => {
@@ -160,6 +159,7 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
       control,
       core: running,
       stores,
+      databaseFile: storage.databaseFile,
       certificate,
       compact,
       compactKeys: () => compactKeys,
@@ -175,7 +175,7 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
       ports: listening.ports,
       control,
       core: running,
-      failed: store.died,
+      failed: storage.died,
       reload: next => {
         const done = reloading.then(() => {
           readCompactKeys();

@@ -11,8 +11,8 @@ export type MetricsDeps = {
   readonly core: Core;
   readonly control: Control;
   readonly stores: Stores;
-  /** Of the embedded store. */
-  readonly databaseFile: string;
+  /** Of the embedded store; undefined: the database is elsewhere, and has figures of its own. */
+  readonly databaseFile: string | undefined;
   /** When the certificate ends; undefined without one. */
   readonly certificateExpiresAtMs: () => number | undefined;
   readonly nowMs: () => number;
@@ -154,9 +154,12 @@ function addStorage(registry: Registry, deps: MetricsDeps): void {
     });
     registry.registerMetric(metric);
   };
-  const size = (file: string): number => statSync(file, { throwIfNoEntry: false })?.size ?? 0;
-  gauge('database_bytes', "Size of the database's file", () => size(deps.databaseFile));
-  gauge('database_wal_bytes', "Size of the database's write-ahead log", () => size(`${deps.databaseFile}-wal`));
+  const size = (end: string): number | undefined =>
+    deps.databaseFile === undefined
+      ? undefined
+      : (statSync(`${deps.databaseFile}${end}`, { throwIfNoEntry: false })?.size ?? 0);
+  gauge('database_bytes', "Size of the embedded store's file", () => size(''));
+  gauge('database_wal_bytes', "Size of the embedded store's write-ahead log", () => size('-wal'));
   gauge('certificate_days_left', 'Days until the certificate that is served ends', () => {
     const atMs = deps.certificateExpiresAtMs();
     return atMs === undefined ? undefined : (atMs - deps.nowMs()) / 86_400_000;

@@ -1,7 +1,12 @@
 // Why a gatekeeper does not start, in a sentence that says what to do.
 // Knows nothing of what starts it. Storage, registry, keys and tokens have errors of their own.
 
-export type StartErrorCode = 'development-only' | 'certificate-unusable' | 'port-unusable' | 'data-too-new';
+export type StartErrorCode =
+  | 'development-only'
+  | 'certificate-unusable'
+  | 'port-unusable'
+  | 'data-too-new'
+  | 'database-unusable';
 
 export class StartError extends Error {
   readonly code: StartErrorCode;

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Registry } from 'prom-client';
 import { adminRoles, digestOfToken, mayDo, newAdminToken } from '../admin/admin-accounts.ts';
-import { openAdmins } from '../storage/sqlite/admin-store.ts';
+import { openAdmins } from '../storage/admin-store.ts';
 import { type Fixture, openFixture } from '../testing/control-fixture.ts';
 import { mailboxRow, unbounded } from '../testing/mailbox-contract.ts';
 import { createOpenApiCheck, type OpenApiCheck } from '../testing/openapi-check.ts';
@@ -357,7 +357,7 @@ test('each role may do what it may and nothing above it; a removed admin may do 
   assert.equal((await ask('m'.repeat(43), 'GET', '/admin/v1/providers')).status, 403);
 
   // A command on the machine removes one while the gatekeeper runs.
-  const beside = openAdmins(folder);
+  const beside = await openAdmins({ storage: { kind: 'sqlite' }, dataFolder: folder });
   assert.deepEqual(
     (await beside.admins.list()).map(({ name, role }) => [name, role]),
     [
@@ -369,7 +369,7 @@ test('each role may do what it may and nothing above it; a removed admin may do 
   );
   assert.equal(await beside.admins.remove({ name: 'the-owner', actor: 'command', nowMs: clock.nowMs }), 'removed');
   assert.equal(await beside.admins.remove({ name: 'the-owner', actor: 'command', nowMs: clock.nowMs }), 'unknown');
-  beside.close();
+  await beside.close();
   assert.equal((await ask(tokens.get('owner'), 'GET', '/admin/v1/providers')).status, 401);
   const { entries } = (await ask(fileToken, 'GET', '/admin/v1/audit?subject=the-owner')).json as {
     entries: { action: string; actor: string; reason?: string }[];

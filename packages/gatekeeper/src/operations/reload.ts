@@ -30,6 +30,7 @@ const fixedKeys = [
   'domain',
   'issuer',
   'dataFolder',
+  'storage',
   'publicHost',
   'terms',
   'listeners',

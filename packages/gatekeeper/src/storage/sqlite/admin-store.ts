@@ -4,23 +4,12 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { versionOf } from '@drawbridge/provider/database-file';
-import type { AdminAccounts } from '../../admin/admin-accounts.ts';
+import { AdminStoreError, type OpenAdmins } from '../admin-store-error.ts';
 import { adminReads, adminWrites } from './admin-commands.ts';
 import { schemaVersion } from './schema.ts';
 
-/** The folder can't be used; the message says what to do. Nothing was changed. */
-export class AdminStoreError extends Error {
-  readonly code: 'no-database' | 'other-version';
-  constructor(code: AdminStoreError['code'], message: string) {
-    super(message);
-    this.code = code;
-  }
-}
-
-export type OpenAdmins = { readonly admins: AdminAccounts; readonly close: () => void };
-
 /** Throws an AdminStoreError. Brings no database to another version: that is for the gatekeeper's start. */
-export function openAdmins(dataFolder: string): OpenAdmins {
+export function openSqliteAdmins(dataFolder: string): OpenAdmins {
   const file = join(dataFolder, 'gatekeeper.sqlite');
   if (!existsSync(file)) throw new AdminStoreError('no-database', `${file} is not there: start the gatekeeper once`);
   const db = new DatabaseSync(file);
@@ -52,6 +41,6 @@ export function openAdmins(dataFolder: string): OpenAdmins {
       list: async () => adminReads.adminList(db),
       findByToken: async tokenDigest => adminReads.adminFind(db, { tokenDigest }),
     },
-    close: () => db.close(),
+    close: async () => db.close(),
   };
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { versionOf } from '@drawbridge/provider/database-file';
 import type { AuditEntry, AuditHead } from '../../audit/audit-log.ts';
-import { AdminStoreError } from './admin-store.ts';
+import { AdminStoreError } from '../admin-store-error.ts';
 import { auditReads } from './audit-commands.ts';
 import { schemaVersion } from './schema.ts';
 

@@ -6,7 +6,7 @@ import { versionOf } from '@drawbridge/provider/database-file';
 import { schemaVersion } from './schema.ts';
 
 /** A sentence that names the file and the next step; undefined when it is good, or there is none yet. */
-export function databaseFault(dataFolder: string): string | undefined {
+export function sqliteFault(dataFolder: string): string | undefined {
   const file = join(dataFolder, 'gatekeeper.sqlite');
   if (!existsSync(file)) return undefined;
   let database: DatabaseSync | undefined;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { StoreError } from '../store-error.ts';
-import { createHeartbeat } from './heartbeat.ts';
+import { sqliteHeartbeat } from './heartbeat.ts';
 import { openSqliteStore, type SqliteStore, type StoreOptions } from './store.ts';
 
 async function openFor(t: TestContext, options: StoreOptions = {}): Promise<{ store: SqliteStore; file: string }> {
@@ -23,13 +23,13 @@ async function openFor(t: TestContext, options: StoreOptions = {}): Promise<{ st
 test('storage that works says so, by a write that reaches the file', async t => {
   const { store, file } = await openFor(t);
   const { size: before } = statSync(`${file}-wal`);
-  assert.equal(await createHeartbeat(store, () => 0)(), 'works');
+  assert.equal(await sqliteHeartbeat(store, () => 0)(), 'works');
   assert(statSync(`${file}-wal`).size > before);
 });
 
 test('a disk with the reserve alone is full: mail is refused', async t => {
   const { store } = await openFor(t, { diskReserveBytes: Number.MAX_SAFE_INTEGER });
-  assert.equal(await createHeartbeat(store, () => 0)(), 'full');
+  assert.equal(await sqliteHeartbeat(store, () => 0)(), 'full');
 });
 
 test('a writer that waits for a lock is late, and is not asked again until it has answered', async t => {
@@ -45,7 +45,7 @@ test('a writer that waits for a lock is late, and is not asked again until it ha
       return store.run(command, args);
     },
   };
-  const health = createHeartbeat(counted, () => nowMs, 20);
+  const health = sqliteHeartbeat(counted, () => nowMs, 20);
   assert.equal(await health(), 'late');
   nowMs += 2_000;
   assert.equal(await health(), 'late');
@@ -71,7 +71,7 @@ test('answers are shared for a second', async () => {
       return undefined as never;
     },
   };
-  const health = createHeartbeat(store, () => nowMs);
+  const health = sqliteHeartbeat(store, () => nowMs);
   assert.deepEqual(await Promise.all([health(), health(), health()]), ['works', 'works', 'works']);
   nowMs += 999;
   await health();
@@ -86,9 +86,9 @@ test('a writer that ends is told: no further write works, and a restart is neede
   const { store, file } = await openFor(t);
   const dying = new URL('../../testing/dying-worker.ts', import.meta.url);
   const broken = await openSqliteStore(file, { writerProgram: dying });
-  assert.equal(await createHeartbeat(broken, () => 0)(), 'failed');
+  assert.equal(await sqliteHeartbeat(broken, () => 0)(), 'failed');
   assert.match((await broken.died).message, /stopped/);
-  assert.equal(await createHeartbeat(broken, () => 0)(), 'failed');
+  assert.equal(await sqliteHeartbeat(broken, () => 0)(), 'failed');
   await broken.close();
   let told: StoreError | undefined;
   void store.died.then(error => (told = error));

@@ -1,47 +1,14 @@
-// Whether storage works just now: one small durable write and one read, through the workers that everything else uses.
-// Asked by readiness checks. Knows no domain.
-import { setTimeout as sleep } from 'node:timers/promises';
-import { StoreError } from '../store-error.ts';
+// Whether the embedded store works: one small durable write and one read, through its workers. Knows no domain.
+import { createHeartbeat } from '../heartbeat.ts';
 import type { StorageHealth } from '../stores.ts';
 import type { SqliteStore } from './store.ts';
 
-/** Storage that has not answered for this long is late. */
-export const heartbeatTimeoutMs = 5_000;
-/** An answer is believed for so long: whoever asks often costs no more writes than this allows. */
-const believeMs = 1_000;
-
-/** Those who ask while an answer is on its way share it. Never rejects. */
-export function createHeartbeat(
+export function sqliteHeartbeat(
   store: Pick<SqliteStore, 'run' | 'read'>,
   nowMs: () => number,
-  timeoutMs = heartbeatTimeoutMs,
+  timeoutMs?: number,
 ): () => Promise<StorageHealth> {
-  let asked: Promise<StorageHealth> | undefined;
-  let answeredAtMs = Number.NEGATIVE_INFINITY;
-  /** What was asked and not answered: storage that hangs is not asked again and again. */
-  let open: Promise<StorageHealth> | undefined;
-
-  async function beat(): Promise<StorageHealth> {
-    try {
-      await Promise.all([store.run('heartbeat', undefined), store.read('heartbeatRead', undefined)]);
-      return 'works';
-    } catch (error) {
-      return error instanceof StoreError && error.code === 'disk-full' ? 'full' : 'failed';
-    }
-  }
-
-  return () => {
-    if (asked !== undefined && nowMs() - answeredAtMs < believeMs) return asked;
-    open ??= beat().finally(() => {
-      open = undefined;
-    });
-    answeredAtMs = Number.POSITIVE_INFINITY;
-    const stop = new AbortController();
-    const late = sleep(timeoutMs, 'late' as const, { ref: false, signal: stop.signal }).catch(() => 'late' as const);
-    asked = Promise.race([open, late]).finally(() => {
-      answeredAtMs = nowMs();
-      stop.abort();
-    });
-    return asked;
-  };
+  const beat = (): Promise<unknown> =>
+    Promise.all([store.run('heartbeat', undefined), store.read('heartbeatRead', undefined)]);
+  return createHeartbeat(beat, nowMs, timeoutMs);
 }

@@ -1,6 +1,7 @@
 // What waits, counted: each mailbox's head, its senders' shares, and the sums of people and providers. One transaction
 // reads a count once and writes it once. Runs in the writer. Knows nothing of stanzas.
 import type { DatabaseSync } from 'node:sqlite';
+import { boundReached } from '../../mailbox/bounds.ts';
 import type { BoundReached, MailboxBounds } from '../../mailbox/mailbox-store.ts';
 import { prepared } from './prepared.ts';
 
@@ -60,15 +61,12 @@ export class MailboxCounts {
     sizeBytes: number,
     bounds: MailboxBounds,
   ): BoundReached | undefined {
-    if (head.count >= bounds.maxEntries || head.bytes + sizeBytes > bounds.maxBytes) return 'full';
-    if (sender !== undefined) {
-      const share = this.#share(head.device, sender);
-      const isFull = share.count >= bounds.maxEntriesPerSender || share.bytes + sizeBytes > bounds.maxBytesPerSender;
-      if (isFull) return 'share-full';
-    }
-    if (this.#person(head.account).bytes + sizeBytes > bounds.maxBytesPerPerson) return 'person-full';
-    if (this.#provider(head.provider).bytes + sizeBytes > bounds.maxBytesPerProvider) return 'provider-full';
-    return undefined;
+    return boundReached(sizeBytes, bounds, {
+      mailbox: head,
+      share: sender === undefined ? undefined : this.#share(head.device, sender),
+      personBytes: this.#person(head.account).bytes,
+      providerBytes: this.#provider(head.provider).bytes,
+    });
   }
 
   add(head: MailboxHead, entry: CountedEntry): void {

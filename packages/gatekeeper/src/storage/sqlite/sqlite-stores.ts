@@ -1,6 +1,6 @@
 // All storage ports on one embedded store. Knows no rules: each call is one named command.
 import type { Stores } from '../stores.ts';
-import { createHeartbeat } from './heartbeat.ts';
+import { sqliteHeartbeat } from './heartbeat.ts';
 import { measureDepth } from './mailbox-depth.ts';
 import { createSqliteMailbox } from './sqlite-mailbox.ts';
 import type { SqliteStore } from './store.ts';
@@ -67,6 +67,6 @@ export function sqliteStores(store: SqliteStore): Stores {
     mailboxes: createSqliteMailbox(store),
     waiting: () => store.waiting,
     measureDepth: () => measureDepth(store),
-    health: createHeartbeat(store, () => performance.now()),
+    health: sqliteHeartbeat(store, () => performance.now()),
   };
 }

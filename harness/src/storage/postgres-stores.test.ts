@@ -1,0 +1,116 @@
+// The storage ports on PostgreSQL: a real server, the contracts that the embedded store passes.
+import { after, test } from 'node:test';
+import pg from 'pg';
+import type { MailboxStore } from '@drawbridge/gatekeeper/mailbox/mailbox-store';
+import { testMailboxStore } from '@drawbridge/gatekeeper/testing/mailbox-contract';
+import { postgresAbsence, type PostgresServer, startPostgres } from '../postgres-server.ts';
+import { testStores } from '@drawbridge/gatekeeper/testing/stores-contract';
+import { openPostgresStores } from '@drawbridge/gatekeeper/storage/postgres/postgres-stores';
+import { deviceRow } from '@drawbridge/gatekeeper/storage/postgres/rows';
+
+const absence = postgresAbsence();
+if (absence !== undefined) {
+  console.warn(`SKIPPED: the storage contracts on PostgreSQL: ${absence}`);
+  test('the storage contracts on PostgreSQL', { skip: absence }, () => undefined);
+} else {
+  let server: PostgresServer | undefined;
+  after(() => server?.close());
+  /** With the tables, and these devices; made once. */
+  const templates = new Map<number, Promise<string>>();
+  const createDatabase = async (devices: number): Promise<string> => {
+    const its = (server ??= startPostgres({ isFast: true }));
+    let template = templates.get(devices);
+    if (template === undefined) templates.set(devices, (template = makeTemplate(its.createDatabase(), devices)));
+    return its.createDatabase(await template);
+  };
+
+  testStores('postgres', async () => openPostgresStores(await createDatabase(0)));
+  testMailboxStore('postgres', async () => {
+    const { stores, close } = await openPostgresStores(await createDatabase(2_500));
+    return {
+      store: numbered(stores.mailboxes),
+      async removeDevice(device) {
+        const account = device === 2 ? 1 : device;
+        await stores.accounts.removeDevice({ account, deviceId: device === 2 ? 2 : 1, by: rowOf(device) });
+      },
+      async withdraw(device) {
+        await stores.accounts.withdraw(device);
+      },
+      close,
+    };
+  });
+}
+
+async function makeTemplate(url: string, devices: number): Promise<string> {
+  const { close } = await openPostgresStores(url);
+  await close();
+  await addDevices(url, devices);
+  return url;
+}
+
+/** The contract's devices have numbers from 1; here a device's row says whose it is. */
+function rowOf(device: number): number {
+  return device === 2 ? deviceRow(1, 2) : deviceRow(device, 1);
+}
+
+function numberOf(row: number): number {
+  if (row === deviceRow(1, 2)) return 2;
+  return Math.floor(row / deviceRow(1, 0));
+}
+
+function numbered(store: MailboxStore): MailboxStore {
+  return {
+    ...store,
+    claim: (device, node) => store.claim(rowOf(device), node),
+    release: (device, epoch) => store.release(rowOf(device), epoch),
+    append: (rows, bounds) =>
+      store.append(
+        rows.map(row => ({ ...row, device: rowOf(row.device) })),
+        bounds,
+      ),
+    remove: ranges => store.remove(ranges.map(range => ({ ...range, device: rowOf(range.device) }))),
+    page: (device, ...rest) => store.page(rowOf(device), ...rest),
+    hasLoud: device => store.hasLoud(rowOf(device)),
+    devices: async () => (await store.devices()).map(numberOf),
+    async expired(nowMs, after, maxCount, maxBytes) {
+      const place = after === undefined ? undefined : { ...after, device: rowOf(after.device) };
+      const { entries, next } = await store.expired(nowMs, place, maxCount, maxBytes);
+      return {
+        entries: entries.map(entry => ({ ...entry, device: numberOf(entry.device) })),
+        next: next === undefined ? undefined : { ...next, device: numberOf(next.device) },
+      };
+    },
+    async orphaned(maxCount, maxBytes) {
+      const mail = await store.orphaned(maxCount, maxBytes);
+      return mail === undefined ? undefined : { ...mail, device: numberOf(mail.device) };
+    },
+    removeOrphaned: (device, last, limit) => store.removeOrphaned(rowOf(device), last, limit),
+  };
+}
+
+/** Devices 1 to `count`, one for each person but for device 2, the second of person 1. Person 3 is of provider 2. */
+async function addDevices(url: string, count: number): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  const numbers = Array.from({ length: count }, (_, i) => i + 1);
+  const people = numbers.filter(number => number !== 2);
+  await client.query(
+    `INSERT INTO account (row, interop_id, provider, identifier, identity_key, status, last_device_id, enlisted_at)
+     SELECT i, 'person ' || i, CASE i WHEN 3 THEN 2 ELSE 1 END, 'person ' || i, decode(lpad(to_hex(i), 8, '0'), 'hex'), 'active', 1, 0
+     FROM unnest($1::bigint[]) AS i`,
+    [people],
+  );
+  await client.query('INSERT INTO mailbox_person (account) SELECT unnest($1::bigint[])', [people]);
+  await client.query(
+    `INSERT INTO device (account, row, id, registration_id, thumbprint, enlisted_at, signed_prekey_id, signed_prekey,
+       signed_prekey_signature, last_resort_id, last_resort, last_resort_signature)
+     SELECT account, row, CASE i WHEN 2 THEN 2 ELSE 1 END, 1, 'thumbprint ' || i, 0, 1, '', '', 1, '', ''
+     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS d (i, account, row)`,
+    [numbers, numbers.map(number => (number === 2 ? 1 : number)), numbers.map(rowOf)],
+  );
+  await client.query(
+    `INSERT INTO mailbox_head (account, device, provider)
+     SELECT account, row, CASE account WHEN 3 THEN 2 ELSE 1 END FROM device`,
+  );
+  await client.end();
+}

@@ -1,0 +1,225 @@
+// The tables on PostgreSQL, and the steps from older versions of them. Every table of a person's begins its key with the
+// account, so that an engine that splits tables keeps a person together. Knows nothing of the rules by which rows change.
+import { StartError } from '../../start-error.ts';
+import type { Database, Sql } from './database.ts';
+
+type Step = {
+  readonly text: string;
+  /** The oldest program that can go on beside these tables, while nodes are replaced one by one: the version of its tables. */
+  readonly fitFrom: number;
+};
+
+/** Each step runs once, in order, in a transaction. Never edit a released step: add one. */
+const steps: readonly Step[] = [
+  {
+    fitFrom: 1,
+    text: `
+CREATE SEQUENCE account_row;
+CREATE TABLE provider (
+  number integer PRIMARY KEY,
+  name text NOT NULL UNIQUE,
+  status text NOT NULL CHECK (status IN ('live', 'suspended')),
+  changed_at bigint NOT NULL,
+  enlistments bigint NOT NULL DEFAULT 0
+);
+CREATE TABLE key_set (
+  provider integer PRIMARY KEY REFERENCES provider (number),
+  places text NOT NULL,
+  body bytea NOT NULL,
+  fetched_at bigint NOT NULL
+);
+CREATE TABLE account (
+  row bigint PRIMARY KEY,
+  interop_id text NOT NULL UNIQUE,
+  provider integer NOT NULL,
+  identifier text NOT NULL,
+  identity_key bytea NOT NULL UNIQUE,
+  status text NOT NULL CHECK (status IN ('active', 'suspended')),
+  last_device_id integer NOT NULL,
+  devices_made integer NOT NULL DEFAULT 0,
+  enlisted_at bigint NOT NULL,
+  version bigint NOT NULL DEFAULT 1,
+  UNIQUE (provider, identifier)
+);
+CREATE TABLE device (
+  account bigint NOT NULL,
+  row bigint NOT NULL,
+  id integer NOT NULL CHECK (id BETWEEN 1 AND 127),
+  registration_id bigint NOT NULL,
+  thumbprint text NOT NULL,
+  enlisted_at bigint NOT NULL,
+  signed_prekey_id bigint NOT NULL,
+  signed_prekey bytea NOT NULL,
+  signed_prekey_signature bytea NOT NULL,
+  last_resort_id bigint NOT NULL,
+  last_resort bytea NOT NULL,
+  last_resort_signature bytea NOT NULL,
+  listed boolean NOT NULL DEFAULT true,
+  store_count bigint NOT NULL DEFAULT 0,
+  PRIMARY KEY (account, row),
+  UNIQUE (account, id),
+  UNIQUE (account, thumbprint)
+);
+CREATE TABLE one_time_key (
+  account bigint NOT NULL,
+  device bigint NOT NULL,
+  kind smallint NOT NULL CHECK (kind IN (0, 1)),
+  id bigint NOT NULL,
+  public_key bytea NOT NULL,
+  signature bytea,
+  PRIMARY KEY (account, device, kind, id)
+);
+CREATE TABLE given_key (
+  account bigint NOT NULL,
+  device bigint NOT NULL,
+  digest bytea NOT NULL,
+  seq bigint GENERATED ALWAYS AS IDENTITY,
+  PRIMARY KEY (account, device, digest)
+);
+CREATE TABLE opt_in (
+  account bigint NOT NULL,
+  provider integer NOT NULL,
+  PRIMARY KEY (account, provider)
+);
+CREATE TABLE device_authorisation (
+  account bigint NOT NULL,
+  thumbprint text NOT NULL,
+  expires_at bigint NOT NULL,
+  PRIMARY KEY (account, thumbprint)
+);
+CREATE INDEX device_authorisation_expiry ON device_authorisation (expires_at);
+CREATE TABLE device_manifest (
+  account bigint PRIMARY KEY,
+  epoch bigint NOT NULL,
+  text text NOT NULL,
+  signature bytea NOT NULL
+);
+CREATE TABLE retired_identity (
+  account bigint NOT NULL,
+  digest bytea NOT NULL,
+  seq bigint GENERATED ALWAYS AS IDENTITY,
+  PRIMARY KEY (account, digest)
+);
+CREATE TABLE wake_up (
+  account bigint PRIMARY KEY,
+  token_id text NOT NULL,
+  requested_at bigint NOT NULL
+);
+CREATE TABLE proof_id (
+  id bytea PRIMARY KEY,
+  expires_at bigint NOT NULL
+);
+CREATE INDEX proof_id_expiry ON proof_id (expires_at);
+CREATE TABLE admin (
+  name text COLLATE "C" PRIMARY KEY,
+  role text NOT NULL CHECK (role IN ('metrics', 'viewer', 'operator', 'owner')),
+  token_digest bytea NOT NULL UNIQUE,
+  added_at bigint NOT NULL
+);
+CREATE TABLE audit (
+  seq bigint PRIMARY KEY,
+  at bigint NOT NULL,
+  actor text NOT NULL,
+  action text NOT NULL,
+  subject text NOT NULL,
+  reason text,
+  digest text NOT NULL
+);
+CREATE INDEX audit_subject ON audit (subject, seq);
+CREATE TABLE audit_head (one boolean PRIMARY KEY CHECK (one), last_seq bigint NOT NULL);
+INSERT INTO audit_head VALUES (true, 0);
+CREATE FUNCTION audit_only_grows() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'the audit log only grows';
+END
+$$;
+CREATE TRIGGER audit_keeps BEFORE DELETE OR UPDATE ON audit FOR EACH ROW EXECUTE FUNCTION audit_only_grows();
+CREATE TABLE mailbox (
+  account bigint NOT NULL,
+  device bigint NOT NULL,
+  seq bigint NOT NULL,
+  accepted_at bigint,
+  expires_at bigint NOT NULL,
+  silent boolean NOT NULL,
+  sender text,
+  digest bytea,
+  stanza bytea NOT NULL,
+  PRIMARY KEY (account, device, seq),
+  UNIQUE (account, device, digest)
+);
+ALTER TABLE mailbox ALTER COLUMN stanza SET STORAGE EXTERNAL;
+CREATE INDEX mailbox_expiry ON mailbox (expires_at, device, seq);
+CREATE TABLE mailbox_head (
+  account bigint NOT NULL,
+  device bigint NOT NULL,
+  provider integer NOT NULL,
+  last_seq bigint NOT NULL DEFAULT 0,
+  count bigint NOT NULL DEFAULT 0,
+  loud bigint NOT NULL DEFAULT 0,
+  bytes bigint NOT NULL DEFAULT 0,
+  epoch bigint NOT NULL DEFAULT 0,
+  node text,
+  PRIMARY KEY (account, device)
+);
+CREATE INDEX mailbox_head_node ON mailbox_head (node) WHERE node IS NOT NULL;
+CREATE TABLE mailbox_share (
+  account bigint NOT NULL,
+  device bigint NOT NULL,
+  sender text NOT NULL,
+  count bigint NOT NULL,
+  bytes bigint NOT NULL,
+  PRIMARY KEY (account, device, sender)
+);
+CREATE TABLE mailbox_person (account bigint PRIMARY KEY, bytes bigint NOT NULL DEFAULT 0);
+CREATE TABLE mailbox_provider (
+  provider integer NOT NULL,
+  slice smallint NOT NULL,
+  bytes bigint NOT NULL,
+  PRIMARY KEY (provider, slice)
+);
+CREATE TABLE mailbox_orphan (
+  account bigint NOT NULL,
+  device bigint NOT NULL,
+  provider integer,
+  opt_ins text,
+  PRIMARY KEY (account, device)
+);
+CREATE TABLE heartbeat (node text PRIMARY KEY, at bigint NOT NULL);`,
+  },
+];
+
+/** The version of the tables that this program writes. */
+export const schemaVersion = steps.length;
+
+/**
+ * Brings the database to this version's tables; several nodes that start at once wait for one another. Throws a StartError
+ * when a newer version wrote them that this program can't go on beside.
+ */
+export async function migrate(database: Database): Promise<void> {
+  await database.transaction(async sql => {
+    await sql.change(`CREATE TABLE IF NOT EXISTS drawbridge_schema (
+      one boolean PRIMARY KEY CHECK (one), version integer NOT NULL, fit_from integer NOT NULL)`);
+    await sql.change('INSERT INTO drawbridge_schema VALUES (true, 0, 0) ON CONFLICT DO NOTHING');
+  });
+  await database.transaction(async sql => {
+    const [found] = await sql.rows<{ version: number; fit_from: number }>(
+      'SELECT version, fit_from FROM drawbridge_schema FOR UPDATE',
+    );
+    const { version, fit_from: fitFrom } = found!;
+    if (version > steps.length && fitFrom > steps.length) {
+      throw new StartError(
+        'data-too-new',
+        `the PostgreSQL database was written by a newer version (${version}); this one knows up to ${steps.length}: install that version`,
+      );
+    }
+    await runSteps(sql, version);
+  });
+}
+
+async function runSteps(sql: Sql, from: number): Promise<void> {
+  for (let i = from; i < steps.length; i++) {
+    const { text, fitFrom } = steps[i]!;
+    await sql.change(text);
+    await sql.change('UPDATE drawbridge_schema SET version = $1, fit_from = $2', [i + 1, fitFrom]);
+  }
+}
