@@ -48,7 +48,7 @@ const accounts: readonly Account[] = [1, 0].map((provider, index) => ({
   status: 'active',
   devices: [{ row: index + 1, id: 1, registrationId: 1, thumbprint: `t${index}`, listed: true }],
   version: 1,
-  optIns: new Set([1]),
+  optIns: [1],
 }));
 const people: readonly Person[] = accounts.map((account, index) => ({
   index,

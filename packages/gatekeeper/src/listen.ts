@@ -84,6 +84,10 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
   const httpPorts: HttpPort[] = [];
   const applications: { close(): Promise<void> }[] = [];
   const sockets = new Set<Socket>();
+  // One for all: connections are many, and most are idle.
+  function forget(this: Socket): void {
+    sockets.delete(this);
+  }
   const isProxy = proxyCheck(config.trustedProxies);
   const cutUnnamed: (() => void)[] = [];
   let ready = false;
@@ -100,7 +104,7 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
     front(server, at);
     server.on('connection', (socket: Socket) => {
       sockets.add(socket);
-      socket.once('close', () => sockets.delete(socket));
+      socket.on('close', forget);
     });
     return await listenOn(server, at, name);
   };

@@ -62,6 +62,25 @@ function setNonce(high: number, low: number): void {
   nonce.writeUInt32LE(high, 8);
 }
 
+/** Keys share memory: 32 bytes that libsodium reads cost several times as much when they stand alone, and sessions are many. */
+const keysTogether = 32;
+/** Places of keys that were wiped, for others: a handshake uses some for a moment. More are left to the garbage collector. */
+const maxFreeKeys = 1_024;
+const freeKeys: Uint8Array[] = [];
+
+/** A copy of a key. */
+function keepKey(key: Uint8Array): Uint8Array {
+  if (freeKeys.length === 0) {
+    const memory = new Uint8Array(keysTogether * symmetricKeyBytes);
+    for (let at = 0; at < memory.length; at += symmetricKeyBytes) {
+      freeKeys.push(memory.subarray(at, at + symmetricKeyBytes));
+    }
+  }
+  const kept = freeKeys.pop()!;
+  kept.set(key);
+  return kept;
+}
+
 /** A class, not closures: two of these stand in every connection. */
 class SodiumAead implements Aead {
   private readonly sodium: Sodium;
@@ -72,7 +91,7 @@ class SodiumAead implements Aead {
     // The binding looks at lengths as well; that it does is not a reason to let a view of another length come so far.
     if (key.length !== symmetricKeyBytes) throw new Error('a key has 32 bytes');
     this.sodium = sodium;
-    this.key = copyBytes(key);
+    this.key = keepKey(key);
   }
 
   seal(high: number, low: number, ad: Uint8Array, plaintext: Uint8Array, out: Uint8Array, offset: number): void {
@@ -105,7 +124,9 @@ class SodiumAead implements Aead {
   }
 
   close(): void {
-    if (this.key !== undefined) this.sodium.sodium_memzero(this.key);
+    if (this.key === undefined) return;
+    this.sodium.sodium_memzero(this.key);
+    if (freeKeys.length < maxFreeKeys) freeKeys.push(this.key);
     this.key = undefined;
   }
 

@@ -30,6 +30,8 @@ export type Received =
   /** With `application`, an element of the error, the session is over too: counts that disagree can't be mended. */
   | { readonly kind: 'close'; readonly condition: StreamErrorCondition; readonly application?: Element };
 
+/** Shared: sessions are many, and most are idle. */
+const none = Object.freeze([]) as unknown as never[];
 const consumed: Received = { kind: 'consumed' };
 const request = element('r', NS_SM);
 const pingPrefix = 'db-ping-';
@@ -48,7 +50,7 @@ export class ServerSession<T> {
    */
   #sequenceBase = 0;
   /** Sent before stream management was on and not acknowledged: the first count of the client covers it too. */
-  #earlier: Outbound<T>[] = [];
+  #earlier: readonly Outbound<T>[] = none;
   /** Outbound stanzas covered by the ack request or ping under way, or -1 when none is. */
   #askedAt = -1;
   /** Outbound stanzas that the last ack request covered. */
@@ -64,7 +66,7 @@ export class ServerSession<T> {
   #pinged = 0;
   #askedAtMs = Number.NEGATIVE_INFINITY;
   /** `<r/>` not yet answered: how much was received before each, and when it came. */
-  #requests: { sequence: number; sinceMs: number }[] = [];
+  #requests: { sequence: number; sinceMs: number }[] = none;
   outgoing: Element[] = [];
   delivered: T[] = [];
 
@@ -207,12 +209,12 @@ export class ServerSession<T> {
     this.#noteDelivered(delivered);
     this.#management.sentBefore(this.#earlier);
     this.#sentCount += this.#earlier.length;
-    this.#earlier = [];
+    this.#earlier = none;
     this.#held = undefined;
     this.#sequenceBase += this.#management.received - this.#management.handledSequence;
     this.#management.rewind();
     this.#askedAt = -1;
-    this.#requests = [];
+    this.#requests = none;
     this.outgoing = this.#management.unacknowledged.map(outbound => outbound.element);
     return true;
   }
@@ -224,6 +226,7 @@ export class ServerSession<T> {
         if (this.#management.handledSequence === this.#management.received) this.#acknowledge();
         else {
           if (this.#requests.length >= maxWaitingRequests) return { kind: 'close', condition: 'policy-violation' };
+          if (this.#requests.length === 0) this.#requests = [];
           this.#requests.push({ sequence: this.#management.received, sinceMs: nowMs });
         }
         return consumed;
@@ -293,7 +296,7 @@ export class ServerSession<T> {
     if (delivered.length === 0) return;
     // Streams keep order: who has the first counted stanza has all that went before it.
     for (const { note } of this.#earlier) if (note !== undefined) this.delivered.push(note);
-    this.#earlier = [];
+    this.#earlier = none;
     for (const { note } of delivered) if (note !== undefined) this.delivered.push(note);
   }
 }

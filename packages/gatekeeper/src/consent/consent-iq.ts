@@ -61,7 +61,7 @@ export function consentIqHandlers(deps: IqDeps): IqHandlers {
       element('provider', NS_CONSENT, {
         number: String(number),
         name,
-        'opted-in': String(account.optIns.has(number)),
+        'opted-in': String(account.optIns.includes(number)),
       }),
     );
     return { kind: 'result', payload: element('consent', NS_CONSENT, undefined, list) };

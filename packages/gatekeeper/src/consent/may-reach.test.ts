@@ -12,7 +12,7 @@ function person(row: number, provider: number, optIns: readonly number[] = [], s
     identifier: '',
     status,
     devices: [],
-    optIns: new Set(optIns),
+    optIns,
     version: 1,
   } as Account;
 }

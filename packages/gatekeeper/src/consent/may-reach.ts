@@ -20,7 +20,7 @@ export function mayReach(from: Account, to: Account, policy: ReachPolicy): boole
   if (from.status !== 'active' || to.status !== 'active') return false;
   if (!policy.isLive(from.provider) || !policy.isLive(to.provider)) return false;
   if (from.row === to.row) return true;
-  if (from.provider === 0) return to.provider === 0 || from.optIns.has(to.provider);
-  if (to.provider === 0) return to.optIns.has(from.provider);
+  if (from.provider === 0) return to.provider === 0 || from.optIns.includes(to.provider);
+  if (to.provider === 0) return to.optIns.includes(from.provider);
   return policy.admitsPair(from.provider, to.provider);
 }

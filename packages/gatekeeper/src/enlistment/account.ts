@@ -24,7 +24,7 @@ export type Account = {
   /** Active devices in ascending id. */
   readonly devices: readonly Device[];
   /** Providers whose users this person (an own user) lets in. */
-  readonly optIns: ReadonlySet<number>;
+  readonly optIns: readonly number[];
   /** Grows with every change of the account, its devices and opt-ins. */
   readonly version: number;
 };

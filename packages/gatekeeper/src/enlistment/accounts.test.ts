@@ -12,7 +12,7 @@ const account = (version: number): Account => ({
   identifier: 'anna@own',
   status: 'active',
   devices: [],
-  optIns: new Set(),
+  optIns: [],
   version,
 });
 

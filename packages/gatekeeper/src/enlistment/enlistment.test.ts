@@ -293,7 +293,7 @@ test('the cache is bounded, holds no unknown people, and sees every change', asy
   assert(control.accounts.cached <= before);
   const { account } = people[0]!;
   await control.enlistment.setOptIn(account, 2, true);
-  assert.deepEqual([...(await control.accounts.find(account.interopId))!.optIns], [2]);
+  assert.deepEqual((await control.accounts.find(account.interopId))!.optIns, [2]);
   assert.deepEqual(
     await control.accounts.findAfresh(account.interopId, account.row),
     await control.accounts.find(account.interopId),

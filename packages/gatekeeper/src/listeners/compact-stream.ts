@@ -67,8 +67,8 @@ export class CompactStream implements Carrier, BreakableStream {
     const { keyLog, settings } = options;
     const keys = keyLog === undefined ? undefined : new CompactKeyRecorder();
     if (keyLog !== undefined && keys !== undefined) this.#recorder = { keyLog, keys };
-    const suites = keys === undefined ? settings.suites : settings.suites.map(suite => keys.watch(suite));
-    this.#server = new CompactServer({ ...settings, suites });
+    const watched = keys && { ...settings, suites: settings.suites.map(suite => keys.watch(suite)) };
+    this.#server = new CompactServer(watched ?? settings);
     this.#negotiation = new ServerNegotiation({ domain: host.domain, carrier: 'authenticated' });
     this.#deadline = setTimeout(() => this.#cut('login-too-slow'), host.limits.loginMs);
   }

@@ -35,7 +35,6 @@ export function createCompactListener(host: ListenerHost, options: CompactOption
     socket.on('data', onData);
     socket.on('drain', onDrain);
     socket.on('error', onError);
-    socket.on('end', onEnd);
     socket.on('close', onClose);
   });
 }
@@ -78,7 +77,10 @@ export function serveCompactWebSocket(
   socket.on('drain', () => stream.drained());
 }
 
-/** A socket that carries a compact stream. Listeners are shared, and find the stream here: connections are many. */
+/**
+ * A socket that carries a compact stream. Listeners are shared, and find the stream here: connections are many. When the
+ * peer has ended its half, Node ends ours (`allowHalfOpen`).
+ */
 type CarryingSocket = Socket & { carried: CompactStream };
 
 function onData(this: Socket, chunk: Buffer): void {
@@ -89,10 +91,6 @@ function onDrain(this: Socket): void {
 }
 function onError(this: Socket): void {
   this.destroy();
-}
-function onEnd(this: Socket): void {
-  // Ended already, when the peer's end answers ours: to end a stream again makes an error object that nobody sees.
-  if (this.writable) this.end();
 }
 function onClose(this: Socket): void {
   (this as CarryingSocket).carried.linkLost();

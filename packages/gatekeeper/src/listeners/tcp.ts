@@ -57,7 +57,10 @@ function refusal(host: ListenerHost): string {
 
 type Carrier = 'starttls' | 'secured';
 
-/** Sockets find their link here. Listeners are shared: connections are many, and most are idle. */
+/**
+ * Sockets find their link here. Listeners are shared: connections are many, and most are idle. When the peer has ended its
+ * half, Node ends ours (`allowHalfOpen`).
+ */
 type CarryingSocket = Socket & { link: TcpLink };
 
 function onError(this: Socket): void {
@@ -72,9 +75,6 @@ function onData(this: Socket, chunk: Buffer): void {
 function onDrain(this: Socket): void {
   (this as CarryingSocket).link.drained();
 }
-function onEnd(this: Socket): void {
-  (this as CarryingSocket).link.ended(this);
-}
 
 /** A class, not closures: one stands in every connection. */
 class TcpLink implements XmppLink {
@@ -87,7 +87,6 @@ class TcpLink implements XmppLink {
   #stream: XmppStream | undefined;
   /** Of the TLS handshake, with the wait for its first bytes. */
   #deadline: NodeJS.Timeout | undefined;
-  #upgrading = false;
   #ended = false;
 
   constructor(host: ListenerHost, tcp: Socket, place: ConnectionPlace, secureContext: () => SecureContext | undefined) {
@@ -134,10 +133,8 @@ class TcpLink implements XmppLink {
   }
 
   startTls(): void {
-    this.#upgrading = true;
     this.#tcp.removeListener('data', onData);
     this.#secure(() => {
-      this.#upgrading = false;
       this.#listen(this.#socket);
       this.#stream?.secured();
     });
@@ -151,11 +148,6 @@ class TcpLink implements XmppLink {
     this.#stream?.drained();
   }
 
-  ended(socket: Socket): void {
-    // Ended already, when the peer's end answers ours: to end a stream again makes an error object that nobody sees.
-    if (!this.#upgrading && socket.writable) socket.end();
-  }
-
   closed(): void {
     clearTimeout(this.#deadline);
     this.#place.leave();
@@ -166,7 +158,6 @@ class TcpLink implements XmppLink {
     (socket as CarryingSocket).link = this;
     socket.on('data', onData);
     socket.on('drain', onDrain);
-    socket.on('end', onEnd);
   }
 
   /**

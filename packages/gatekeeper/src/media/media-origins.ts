@@ -50,6 +50,6 @@ export function createMediaPlaces(config: Pick<Config, 'issuer' | 'ownUsers' | '
 export function mayFetch(account: Account, provider: number, policy: ReachPolicy): boolean {
   if (account.status !== 'active' || !policy.isLive(account.provider) || !policy.isLive(provider)) return false;
   if (account.provider === provider) return true;
-  if (account.provider === 0) return account.optIns.has(provider);
+  if (account.provider === 0) return account.optIns.includes(provider);
   return provider === 0 || policy.admitsPair(account.provider, provider);
 }

@@ -117,8 +117,8 @@ export class DeviceSession implements LiveDevice {
   #delivering = false;
   #over = false;
   #resumeTimer: NodeJS.Timeout | undefined;
-  /** The device's, whatever became of its earlier sessions. */
-  readonly #shaper: StreamShaper;
+  /** The device's, whatever became of its earlier sessions; undefined while it is full: most streams are silent. */
+  #shaper: StreamShaper | undefined;
   #throttle: NodeJS.Timeout | undefined;
   #unacknowledgedBytes = 0;
   #answerBytes = 0;
@@ -150,7 +150,7 @@ export class DeviceSession implements LiveDevice {
     this.bareJid = `${account.interopId}@${host.domain}`;
     this.fullJid = `${this.bareJid}/${device.id}`;
     this.core = new ServerSession<Entry | number>(host.domain, this.fullJid);
-    this.#shaper = host.shapers.take(device.row, host.monotonicMs());
+    this.#shaper = host.shapers.take(device.row);
   }
 
   get domain(): string {
@@ -184,7 +184,7 @@ export class DeviceSession implements LiveDevice {
 
   /** Counts bytes that were read, of whatever kind. Call it before their elements are given. */
   receivedBytes(count: number): void {
-    this.#shaper.takeBytes(count);
+    this.#usedShaper().takeBytes(count);
     this.#turnBytes += count;
   }
 
@@ -221,7 +221,7 @@ export class DeviceSession implements LiveDevice {
 
   /** Takes the elements of one read, in order. Gives a condition when the peer broke the rules: close the stream. */
   receive(el: Element): StreamErrorCondition | undefined {
-    this.#shaper.takeStanzas(el.ns === NS_SM ? acknowledgementCost : 1);
+    this.#usedShaper().takeStanzas(el.ns === NS_SM ? acknowledgementCost : 1);
     if (el instanceof OversizedElement && ++this.#oversized > this.#host.limits.maxOversized) return 'policy-violation';
     const received = this.core.receive(el, this.#host.monotonicMs());
     switch (received.kind) {
@@ -269,7 +269,7 @@ export class DeviceSession implements LiveDevice {
   #readOrWait(): void {
     const carrier = this.#carrier;
     if (carrier === undefined) return;
-    if (this.#shaper.overdrawn && this.#throttle === undefined) this.#slowDown();
+    if (this.#shaper?.overdrawn === true && this.#throttle === undefined) this.#slowDown(this.#shaper);
     const lags = this.#host.congested && this.#host.memory.isLargeSender(this.#unsettledBytes);
     if (lags) this.#host.pausedByCongestion(this);
     const waits = lags || this.#throttle !== undefined || carrier.congested || this.held.length > 0;
@@ -345,8 +345,9 @@ export class DeviceSession implements LiveDevice {
     if (this.#delivering) this.#host.mailboxes.roomAgain(this.device.row);
   }
 
-  /** Once a second: late answers, and devices that have stopped answering. */
+  /** Once a second: a bucket that is full again, late answers, and devices that have stopped answering. */
   tick(nowMs: number): void {
+    if (this.#shaper?.isFull(nowMs) === true) this.#shaper = undefined;
     // What waits for so long must not keep alive what it came with.
     if (this.core.unacknowledgedCount > 0) this.core.eachOutstanding(detachMessage);
     if (this.core.oldestRequestMs !== undefined) {
@@ -398,7 +399,7 @@ export class DeviceSession implements LiveDevice {
     // After `conflict` the device's new stream gets its mail; a lost carrier has asked already.
     if (this.#carrier !== undefined && condition !== 'conflict') this.#wakeForMail();
     this.#over = true;
-    this.#host.shapers.keep(this.device.row, this.#shaper, this.#host.monotonicMs());
+    if (this.#shaper !== undefined) this.#host.shapers.keep(this.device.row, this.#shaper, this.#host.monotonicMs());
     this.#host.memory.addOutstanding(-this.#unacknowledgedBytes - this.#answerBytes);
     clearTimeout(this.#resumeTimer);
     this.releaseCarrier(condition, application);
@@ -443,8 +444,12 @@ export class DeviceSession implements LiveDevice {
     if (this.#delivering) this.#host.mailboxes.roomAgain(this.device.row);
   }
 
-  #slowDown(): void {
-    const waitMs = this.#shaper.waitMs(this.#host.monotonicMs());
+  #usedShaper(): StreamShaper {
+    return (this.#shaper ??= this.#host.shapers.fill(this.#host.monotonicMs()));
+  }
+
+  #slowDown(shaper: StreamShaper): void {
+    const waitMs = shaper.waitMs(this.#host.monotonicMs());
     if (waitMs === 0) return;
     this.#throttle = setTimeout(() => {
       this.#throttle = undefined;

@@ -26,7 +26,7 @@ const anna: Account = {
   identifier: 'anna',
   status: 'active',
   devices: [device],
-  optIns: new Set(),
+  optIns: [],
   version: 1,
 };
 const question = (id: string, ns: string): Element =>

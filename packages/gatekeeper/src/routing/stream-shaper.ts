@@ -90,11 +90,16 @@ export class KeptShapers {
     this.#limits = limits;
   }
 
-  /** For this device's session, which has it alone. */
-  take(device: number, nowMs: number): StreamShaper {
+  /** For this device's session, which has it alone; undefined: nothing is used up. */
+  take(device: number): StreamShaper | undefined {
     const kept = this.#byDevice.get(device);
     this.#byDevice.delete(device);
-    return kept ?? new StreamShaper(this.#limits, nowMs);
+    return kept;
+  }
+
+  /** A full one. */
+  fill(nowMs: number): StreamShaper {
+    return new StreamShaper(this.#limits, nowMs);
   }
 
   /** Its session is over. */

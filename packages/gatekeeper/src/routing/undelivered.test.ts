@@ -19,7 +19,7 @@ const bert: Account = {
   identifier: 'bert',
   status: 'active',
   devices: [{ row: 70, id: 2, registrationId: 1, thumbprint: 't', listed: true }],
-  optIns: new Set(),
+  optIns: [],
   version: 1,
 };
 const anna = `0-${'a'.repeat(26)}@${domain}/1`;

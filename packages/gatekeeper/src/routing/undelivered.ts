@@ -65,6 +65,6 @@ function asAccount({ provider, optIns }: OrphanedPerson): Account {
     status: 'active',
     version: 0,
     devices: [],
-    optIns: new Set(optIns),
+    optIns,
   };
 }

@@ -67,7 +67,7 @@ export function testStores(name: string, open: OpenStores): void {
         identifier: 'a',
         status: 'active',
         devices: [{ row: device, id: 1, registrationId: 97, thumbprint: 'a'.repeat(43), listed: true }],
-        optIns: new Set<number>(),
+        optIns: [],
       };
       for (const found of [
         await stores.accounts.find(id),

@@ -143,8 +143,6 @@ async function raiseStoreCount(sql: Sql, device: number, count: number): Promise
   return row?.before;
 }
 
-const noOptIns: ReadonlySet<number> = new Set();
-
 /** One account; with `otherwise`, an account that isn't there costs the same reads, of that row. */
 async function readAccount(
   database: Database,
@@ -163,7 +161,7 @@ async function readAccount(
     database.rows<{ provider: number }>('SELECT provider FROM opt_in WHERE account = $1', [row]),
   ]);
   if (found === undefined) return undefined;
-  return { ...found, devices, optIns: optIns.length === 0 ? noOptIns : new Set(optIns.map(each => each.provider)) };
+  return { ...found, devices, optIns: optIns.map(each => each.provider) };
 }
 
 export function postgresAccounts(database: Database): AccountStore {

@@ -380,7 +380,6 @@ export const accountWrites = {
   },
 };
 
-const noOptIns: ReadonlySet<number> = new Set();
 const columns = 'row, interop_id AS interopId, provider, identifier, status, version FROM account WHERE';
 
 /** One account; with `otherwise`, an account that isn't there costs the same reads, of that row. */
@@ -400,7 +399,7 @@ function readAccount(
     provider: number;
   }[];
   if (found === undefined) return undefined;
-  return { ...found, devices, optIns: optIns.length === 0 ? noOptIns : new Set(optIns.map(each => each.provider)) };
+  return { ...found, devices, optIns: optIns.map(each => each.provider) };
 }
 
 export const accountReads = {
