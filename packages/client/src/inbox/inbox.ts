@@ -59,6 +59,7 @@ import { type ChatId, chatWith, messageIdOf, type MessageName } from '../history
 import { isOfOneRow, storeFaultIn } from '../store/store-errors.ts';
 import { keepFairShares } from '../store/fair-share.ts';
 import { IdleBudget } from './idle-budget.ts';
+import { dropDamaged, soundly } from './damaged-rows.ts';
 import { forgetRetries, keepUnread, takeRetry } from './retry-quota.ts';
 import { Unreadable } from './unreadable.ts';
 
@@ -206,7 +207,8 @@ export class Inbox {
   }
 
   #heldRows(list: (tx: Transaction) => HeldRow[]): HeldRow[] {
-    const result = this.#context.store.transaction(list);
+    const { store, clock } = this.#context;
+    const result = store.transaction(tx => soundly(tx, clock.nowMs(), () => list(tx)));
     if (result.ok) return result.value;
     this.#problem(new ClientError('store-failed', { cause: result.error }));
     return [];
@@ -218,9 +220,10 @@ export class Inbox {
     const followup = newFollowup();
     const result = store.transaction(tx => {
       forgetSent(tx, clock.nowMs(), inboxLimits.sweepRows);
-      forgetAsked(tx, clock.nowMs());
-      forgetRetries(tx, clock.nowMs());
-      for (const { from, stanzaId, sinceMs } of listUnread(tx, inboxLimits.sweepRows)) {
+      soundly(tx, clock.nowMs(), () => forgetAsked(tx, clock.nowMs()));
+      soundly(tx, clock.nowMs(), () => forgetRetries(tx, clock.nowMs()));
+      const waiting = soundly(tx, clock.nowMs(), () => listUnread(tx, inboxLimits.sweepRows));
+      for (const { from, stanzaId, sinceMs } of waiting) {
         if (clock.nowMs() - sinceMs < inboxLimits.retryWaitMs) continue;
         this.#lose(tx, from, chatWith(from.split('/')[0]!), stanzaId, followup);
       }
@@ -242,7 +245,8 @@ export class Inbox {
     const { store, clock } = this.#context;
     const followup = newFollowup();
     const result = store.transaction(tx => {
-      const unseen = listUnread(tx, inboxLimits.sweepRows).filter(({ isShown: isSaid }) => isSaid !== true);
+      const waiting = soundly(tx, clock.nowMs(), () => listUnread(tx, inboxLimits.sweepRows));
+      const unseen = waiting.filter(({ isShown: isSaid }) => isSaid !== true);
       const due = unseen.filter(({ sinceMs }) => clock.nowMs() - sinceMs >= inboxLimits.showUnreadMs);
       for (const unread of due) {
         const { from, stanzaId, place } = unread;
@@ -426,9 +430,14 @@ export class Inbox {
       for (const message of lines) followup.events.push({ kind: 'message', change: 'new', message });
       for (const identity of outcome.events) followup.events.push({ kind: 'identity', identity });
     }
-    const part = newFollowup();
+    let part = newFollowup();
     // The session has moved on, whatever its content does here.
-    const done = tx.attempt(() => this.#outcome(tx, incoming, outcome, part));
+    let done = tx.attempt(() => this.#outcome(tx, incoming, outcome, part));
+    // Another row's damage costs that row.
+    if (!done.ok && dropDamaged(tx, done.error, this.#context.clock.nowMs())) {
+      part = newFollowup();
+      done = tx.attempt(() => this.#outcome(tx, incoming, outcome, part));
+    }
     if (done.ok) {
       followup.events.push(...part.events);
       for (const to of part.wake) followup.wake.add(to);

@@ -10,6 +10,7 @@ import { encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import { bindContent, placeOf, SALT_BYTES } from '@drawbridge/e2ee/binding';
 import type { DecryptError } from '@drawbridge/e2ee/suite';
 import { type Element, element } from '@drawbridge/wire/element';
+import { parseDeviceMessage } from '@drawbridge/wire/envelope';
 import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import type { Clock } from '../clock.ts';
 import { DeviceLists } from '../directory/device-lists.ts';
@@ -18,7 +19,7 @@ import { listMessages } from '../history/history.ts';
 import { listNotices } from '../notices/notice-records.ts';
 import { Outbox } from '../outbox/outbox.ts';
 import { listOutbox } from '../store/outbox-records.ts';
-import { readReceived } from '../store/inbox-records.ts';
+import { readReceived, writeHeld } from '../store/inbox-records.ts';
 import type { EncryptedStore } from '../store/store.ts';
 import { type Fault, faultyStore } from '../testing/faulty-store.ts';
 import { domain, meet, type PlayedDevice, playedDevice, stanzaFrom } from '../testing/played-device.ts';
@@ -321,6 +322,27 @@ test('a disk that is full is waited for, and nothing is dropped for it', async (
   const id = stanza.attrs[stanza.attrs.indexOf('id') + 1]!;
   const seen = desk.anna.store.transaction(tx => readReceived(tx, `${bobsId}/1`, id));
   assert.deepEqual(seen, { ok: true, value: undefined });
+  await close(desk);
+});
+
+test('a damaged row among what waits for an acceptance costs itself alone', async () => {
+  const desk = await openDesk('held-damaged');
+  const hold = async (text: string): Promise<void> => {
+    const stanza = await said(desk, text);
+    const message = parseDeviceMessage(stanza);
+    assert(message.kind !== 'refused');
+    const { kind, payload } = message.ciphertext;
+    const bytes = typeof payload === 'string' ? payload : Buffer.from(payload).toString('base64');
+    const held = { from: `${bobsId}/1`, stanzaId: message.id, kind, bytes };
+    assert(desk.anna.store.transaction(tx => writeHeld(tx, bobsId, held)).ok);
+  };
+  await hold('one');
+  assert(desk.anna.store.transaction(tx => tx.put('held', `${bobsId}/1\nbroken`, Buffer.from('{'), bobsId)).ok);
+  await hold('two');
+  desk.inbox.readHeld(bobsId);
+  await give(desk, await said(desk, 'behind it'));
+  assert.deepEqual(shown(desk), ['one', 'two', 'behind it']);
+  assert.equal(noticed(desk), 1);
   await close(desk);
 });
 

@@ -10,6 +10,7 @@ import { chatWith } from '../history/message-names.ts';
 import type { MessageRecord } from '../history/message-log.ts';
 import { decodeJson, encodeJson, stringifyBytes } from '../store/json-bytes.ts';
 import { readAccount } from '../store/account-records.ts';
+import { getSound, listSound } from '../store/sound-rows.ts';
 import type { Transaction } from '../store/store.ts';
 import { chatOf, type NoticeChange } from './notice-change.ts';
 
@@ -62,8 +63,7 @@ function keyOf(change: NoticeChange): string {
  */
 export function addNotice(tx: Transaction, change: NoticeChange, atMs: number): MessageRecord[] {
   const key = keyOf(change);
-  const row = tx.get('notice', key);
-  const before = row === undefined ? undefined : (decodeJson(row) as NoticeRecord);
+  const before = getSound<NoticeRecord>(tx, 'notice', key);
   const joinedRecord: NoticeRecord = { atMs, times: (before?.times ?? 0) + 1, change: joined(before?.change, change) };
   // A new row, so that an acknowledgement of the earlier change does not take this one along.
   tx.delete('notice', key);
@@ -106,12 +106,12 @@ export function addIdentityNotices(tx: Transaction, events: readonly IdentityEve
 
 /** Oldest first, at most 1,000 at once. */
 export function listNotices(tx: Transaction): Notice[] {
-  return tx.list('notice').map(({ sequence, value }) => ({ sequence, ...(decodeJson(value) as NoticeRecord) }));
+  return listSound(tx, 'notice').map(({ sequence, value }) => ({ sequence, ...(decodeJson(value) as NoticeRecord) }));
 }
 
 /** Does nothing when something has changed since, or it was acknowledged before. */
 export function acknowledgeNotice(tx: Transaction, { sequence, change }: Notice): void {
   const key = keyOf(change);
-  const row = tx.list('notice', { after: sequence - 1, limit: 1 })[0];
+  const row = listSound(tx, 'notice', { after: sequence - 1, limit: 1 })[0];
   if (row?.sequence === sequence && row.key === key) tx.delete('notice', key);
 }

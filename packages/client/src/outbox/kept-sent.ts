@@ -3,7 +3,8 @@
 // Knows nothing of who asks for it.
 // Source: docs/protocol/09-content.md section 9.7.
 import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
-import { getJson, putJson } from '../store/json-rows.ts';
+import { putJson } from '../store/json-rows.ts';
+import { getSound } from '../store/sound-rows.ts';
 import { type SentRecord, writeSent } from '../store/outbox-records.ts';
 import type { Transaction } from '../store/store.ts';
 
@@ -50,7 +51,7 @@ function evict(tx: Transaction, kept: Kept, bound: Share): Kept {
 }
 
 function readKept(tx: Transaction, person: InteropId): Kept {
-  return getJson<Kept>(tx, 'setting', `kept ${person}`) ?? [];
+  return getSound<Kept>(tx, 'setting', `kept ${person}`) ?? [];
 }
 
 function writeKept(tx: Transaction, person: InteropId, kept: Kept): Share {
@@ -60,7 +61,7 @@ function writeKept(tx: Transaction, person: InteropId, kept: Kept): Share {
 }
 
 function readShares(tx: Transaction): Shares {
-  return getJson<Shares>(tx, 'setting', 'kept') ?? {};
+  return getSound<Shares>(tx, 'setting', 'kept') ?? {};
 }
 
 function sum(shares: Shares): Share {

@@ -10,6 +10,7 @@ import { ClientError } from '../errors.ts';
 import { type MessageId, messageIdOf } from '../history/message-names.ts';
 import { readSent } from '../store/outbox-records.ts';
 import type { Transaction } from '../store/store.ts';
+import { soundly } from '../inbox/damaged-rows.ts';
 import { type AskedAgain, listAsked, takeAsked } from './asked-again.ts';
 
 export type ResendRequest = {
@@ -37,7 +38,9 @@ export class Resends {
   /** Those that wait for a decision, oldest first; one about what is not kept any more is gone. */
   list(): ResendRequest[] {
     const nowMs = this.#device.clock.nowMs();
-    return this.#device.transaction(tx => listAsked(tx, nowMs).flatMap(asked => requestOf(tx, asked, nowMs)));
+    return this.#device.transaction(tx =>
+      soundly(tx, nowMs, () => listAsked(tx, nowMs)).flatMap(asked => requestOf(tx, asked, nowMs)),
+    );
   }
 
   /**

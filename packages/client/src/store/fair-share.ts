@@ -3,7 +3,8 @@
 // Knows nothing of what the rows are.
 // Source: docs/protocol/09-content.md section 9.7.
 import type { InteropId } from '@drawbridge/wire/jid';
-import { getJson, putJson } from './json-rows.ts';
+import { putJson } from './json-rows.ts';
+import { getSound } from './sound-rows.ts';
 import type { Transaction } from './store.ts';
 
 export type FairBound = { readonly perPerson: number; readonly inAll: number };
@@ -16,7 +17,7 @@ export function keepFairShares(
   { perPerson, inAll }: FairBound,
 ): string[] {
   const name = `people ${table}`;
-  const known = getJson<readonly InteropId[]>(tx, 'setting', name) ?? peopleOf(tx, table);
+  const known = getSound<readonly InteropId[]>(tx, 'setting', name) ?? peopleOf(tx, table);
   const people = known.includes(person) ? known : [...known, person];
   const gone = evict(tx, table, person, perPerson);
   let shares = people.map(each => ({ person: each, rows: 0 }));

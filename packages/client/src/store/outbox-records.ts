@@ -6,6 +6,7 @@ import type { ReceiptKind } from '../history/message-log.ts';
 import type { ChatId, MessageId } from '../history/message-names.ts';
 import { decodeJson } from './json-bytes.ts';
 import { getJson, putJson } from './json-rows.ts';
+import { getSound, listSound } from './sound-rows.ts';
 import type { Transaction } from './store.ts';
 
 export type OutboxCiphertext = {
@@ -124,9 +125,9 @@ export function listOutbox(tx: Transaction, options: { readonly to?: string; rea
   return rows.map(row => ({ id: row.key, record: JSON.parse(row.value.toString()) as OutboxRecord }));
 }
 
-/** Undefined: never sent, or too long ago. */
+/** Undefined: never sent, too long ago, or damaged. */
 export function readSent(tx: Transaction, stanzaId: StanzaId, nowMs: number): SentRecord | undefined {
-  const sent = getJson<SentRecord>(tx, 'sent', stanzaId);
+  const sent = getSound<SentRecord>(tx, 'sent', stanzaId);
   return sent === undefined || nowMs - sent.sentAtMs > sentKeptMs ? undefined : sent;
 }
 
@@ -136,7 +137,7 @@ export function writeSent(tx: Transaction, stanzaId: StanzaId, sent: SentRecord)
 
 /** Forgets what was sent too long ago, of the oldest `limit` rows. */
 export function forgetSent(tx: Transaction, nowMs: number, limit: number): void {
-  for (const { key, value } of tx.list('sent', { limit })) {
+  for (const { key, value } of listSound(tx, 'sent', { limit })) {
     const { sentAtMs } = decodeJson(value) as SentRecord;
     if (nowMs - sentAtMs > sentKeptMs) tx.delete('sent', key);
   }
