@@ -12,7 +12,7 @@ import { Impostor } from './impostor.ts';
 import { type CheatingNetwork, type Person, until } from './network.ts';
 import { bytesOf, withPayload } from './stanzas.ts';
 
-type Mallory = {
+export type Mallory = {
   readonly person: Person;
   readonly keys: Impostor;
   /** What the other has sent to these keys, read or not. */
@@ -22,7 +22,7 @@ type Mallory = {
 };
 
 /** Somebody with keys of the cheat's own, whose every message from `other` the cheat takes. */
-async function mallory(network: CheatingNetwork, other: Person): Promise<Mallory> {
+export async function mallory(network: CheatingNetwork, other: Person): Promise<Mallory> {
   const person = await network.person('mallory');
   const keys = await Impostor.pose({ interopId: person.id, deviceId: 1 });
   const got: Element[] = [];
@@ -46,7 +46,7 @@ async function mallory(network: CheatingNetwork, other: Person): Promise<Mallory
 }
 
 /** Mallory begins a session with somebody. */
-async function meets(network: CheatingNetwork, { person, keys }: Mallory, other: Person): Promise<void> {
+export async function meets(network: CheatingNetwork, { person, keys }: Mallory, other: Person): Promise<void> {
   const bundle = element('bundle', NS_KEYS, { jid: `${other.id}@citadel.example`, device: '1' });
   await keys.meet(other.id, await network.gatekeeper.ask(person.jid, bundle));
 }
@@ -68,7 +68,7 @@ async function askFor(
 }
 
 /** Everything that was given to `other` so far is done with: they read, and answer, what comes last. */
-async function readToTheEnd(
+export async function readToTheEnd(
   network: CheatingNetwork,
   { person, keys, got, settled }: Mallory,
   other: Person,

@@ -1,6 +1,7 @@
 // The table of attacks: what a gatekeeper or a provider may try, and the only things that may come of it.
 // Each plays against real clients over a real transport.
 import type { Attack } from './attack.ts';
+import { contentsAndTimes } from './attacks-on-contents.ts';
 import { decisions } from './attacks-on-decisions.ts';
 import { falseAnswers } from './attacks-on-answers.ts';
 import { carriedElsewhere } from './attacks-on-carriage.ts';
@@ -23,4 +24,5 @@ export const attacks: readonly Attack[] = [
   ...falseProofs,
   ...decisions,
   ...takenDisks,
+  ...contentsAndTimes,
 ];

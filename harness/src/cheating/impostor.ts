@@ -3,7 +3,13 @@
 // Knows nothing of gatekeepers.
 import { randomBytes } from 'node:crypto';
 import { bindContent, placeOf, SALT_BYTES } from '@drawbridge/e2ee/binding';
-import { type Content, decodeContent, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
+import {
+  type Content,
+  type DecodedContent,
+  decodeContent,
+  encodeContent,
+  MESSAGE_ID_BYTES,
+} from '@drawbridge/e2ee/content';
 import { createDevice } from '@drawbridge/e2ee/device-keys';
 import { createMemoryStore, type MemoryStore } from '@drawbridge/e2ee/memory-store';
 import { openSignalSuite } from '@drawbridge/e2ee/sessions';
@@ -17,6 +23,8 @@ const domain = 'citadel.example';
 export class Impostor {
   /** The texts of others that it could read. */
   readonly read: string[] = [];
+  /** All that it could read, texts or not. */
+  readonly contents: DecodedContent[] = [];
   readonly as: DeviceAddress;
   readonly #suite: E2eeSuite;
   readonly #store: MemoryStore;
@@ -85,8 +93,9 @@ export class Impostor {
     body: Content['body'],
     bound = true,
     messageId: Uint8Array = randomBytes(MESSAGE_ID_BYTES),
+    more: Partial<Omit<Content, 'body' | 'messageId'>> = {},
   ): Promise<Element> {
-    const encoded = encodeContent({ messageId, sentAtMs: Date.now(), body });
+    const encoded = encodeContent({ messageId, sentAtMs: Date.now(), ...more, body });
     if (!encoded.ok) throw new Error(encoded.error.code);
     const place = placeOf({ author: this.as, recipient: to.interopId, domain });
     const salt = randomBytes(SALT_BYTES);
@@ -125,6 +134,7 @@ export class Impostor {
     );
     if (!opened.ok || opened.value.kind !== 'content') return true;
     const content = decodeContent(opened.value.content);
+    if (content.ok) this.contents.push(content.value);
     if (content.ok && content.value.body.kind === 'text') this.read.push(content.value.body.text);
     return true;
   }
