@@ -2,17 +2,18 @@
 // again in between; then the line heals. What each was shown is compared with what the other sent.
 // The comparison knows nothing of the SDK's own books: only what `send` took and what `messages` gave.
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { devGatekeeperIssuer, freePorts } from '@drawbridge/cli/dev-config';
+import { devGatekeeperIssuer } from '@drawbridge/cli/dev-config';
 import { type DevGatekeeper, startDevGatekeeper, startDevProvider } from '@drawbridge/cli/dev-network';
 import { ensureDevPki } from '@drawbridge/cli/dev-pki';
 import { type Client, type Message, openClient } from '@drawbridge/client';
 import type { TransportName } from '@drawbridge/client/connection/transports';
 import { type Random, seededRandom } from '../durability/random.ts';
 import { type FlakyLine, openFlakyLine } from './line.ts';
+import { reservePorts } from './reserved-ports.ts';
 
 export type FlakyOptions = {
   readonly seed: number;
@@ -35,6 +36,7 @@ export type FlakyOutcome = {
 
 /** The gatekeeper's own address, so that its ports on 127.0.0.1 are the line's. */
 const hiddenHost = '127.0.0.2';
+const lineHost = '127.0.0.1';
 const maxFileBytes = 200_000;
 const maxFiles = 20;
 
@@ -125,7 +127,9 @@ type Network = {
 async function startNetwork({ transport, mayLose }: FlakyOptions, random: Random): Promise<Network> {
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-flaky-'));
   const pki = await ensureDevPki(join(folder, 'pki'), ['citadel.example', 'skylark.example']);
-  const [http, xmpp, xmpps, websocket, compact] = (await freePorts(5)) as [number, number, number, number, number];
+  // Not by the seed: a run that repeats another must not wait for its ports.
+  const reserved = await reservePorts(5, [lineHost, hiddenHost], seededRandom(randomInt(0xffff_ffff)));
+  const [http, xmpp, xmpps, websocket, compact] = reserved.ports as [number, number, number, number, number];
   const provider = await startDevProvider({
     folder: join(folder, 'skylark'),
     pki,
@@ -196,6 +200,7 @@ async function startNetwork({ transport, mayLose }: FlakyOptions, random: Random
       for (const line of lines) await line.close();
       await gatekeeper.close();
       await provider.close();
+      await reserved.release();
       rmSync(folder, { recursive: true, force: true });
     },
   };
