@@ -32,7 +32,7 @@ export class OwnProfile {
     if (known === undefined || before.profileSent?.id === known.id) return;
     const { atMs, id, profile } = known;
     const content = encoded({ messageId: bytesOf(id), sentAtMs: atMs, body: { ...profile, kind: 'profile' } });
-    this.#outbox.add(tx, { to: chat, payload: contentPayload(content), silent: true });
+    this.#outbox.add(tx, { to: chat, payload: contentPayload(content), silent: true, act: { what: 'profile' } });
     writeChat(tx, { ...before, profileSent: { atMs, id } });
   }
 }

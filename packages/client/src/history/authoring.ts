@@ -17,6 +17,8 @@ import type { InteropId } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
+import { actOf } from '../outbox/acts.ts';
+import type { NewRow } from '../outbox/additions.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import { contentPayload } from '../outbox/rows.ts';
 import { numberOf } from '../outbox/unsaid.ts';
@@ -93,7 +95,13 @@ export class Authoring {
     const bytes = outbox.bound(tx, chat, encoded(stamped(tx, content)));
     const id = messageIdOf(content.messageId);
     const isMessage = about === id;
-    const { sent, copied } = this.#post(tx, chat, bytes, true, isMessage ? { messageId: id } : {});
+    const { sent, copied } = this.#post(
+      tx,
+      chat,
+      bytes,
+      true,
+      isMessage ? { messageId: id } : acting(this.own, content.body),
+    );
     const events = this.#keep(tx, chat, bytes);
     if (about === undefined) return events;
     const target = { author: this.own, id: about, chat };
@@ -110,14 +118,15 @@ export class Authoring {
     chat: ChatId,
     content: Uint8Array,
     isHeard: boolean,
-    named: { readonly messageId?: MessageId } = {},
+    named: Pick<NewRow, 'messageId' | 'act'> = {},
   ): { readonly sent: string; readonly copied: string } {
     const { outbox } = this.#context;
     const to = personOf(chat);
     const sent = outbox.add(tx, { to, payload: contentPayload(content), silent: !isHeard, ...named });
     const transcript = encoded(this.content({ kind: 'sent-transcript', to, content }));
     const copied = outbox.add(tx, { to: this.own, payload: contentPayload(transcript), silent: true });
-    writeTranscript(tx, copied, { chat, number: numberOf(content), ...named });
+    const { messageId } = named;
+    writeTranscript(tx, copied, { chat, number: numberOf(content), ...(messageId === undefined ? {} : { messageId }) });
     return { sent, copied };
   }
 
@@ -148,6 +157,11 @@ export class Authoring {
     const nowMs = this.nowMs();
     return addSaid(tx, this.own, { author: this.own, chat, content: content.value, receivedAtMs: nowMs }, nowMs);
   }
+}
+
+function acting(own: InteropId, body: ContentBody): Pick<NewRow, 'act'> {
+  const act = actOf(own, body);
+  return act === undefined ? {} : { act };
 }
 
 /** A content with its hybrid logical stamp: after everything that was said or heard here, whatever the clock says. */

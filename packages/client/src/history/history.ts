@@ -92,6 +92,8 @@ export function record(
 function wipeCopies(tx: Transaction, { stanzas = [] }: LogEntry): void {
   for (const stanza of stanzas) {
     wipeSentRow(tx, stanza);
+    // Nobody is told of a change to what is not there any more.
+    tx.delete('accepted', stanza);
     wipeRow(tx, stanza);
     for (let device = 1; device <= historyLimits.maxDevices; device++) wipeRow(tx, repeatId(stanza, device));
   }
@@ -100,7 +102,7 @@ function wipeCopies(tx: Transaction, { stanzas = [] }: LogEntry): void {
 function wipeRow(tx: Transaction, id: string): void {
   const row = readOutbox(tx, id);
   if (row === undefined) return;
-  const { ciphertexts: _c, messageId: _m, ...rest } = row;
+  const { ciphertexts: _c, messageId: _m, act: _a, ...rest } = row;
   const content = row.payload.kind === 'content' ? unsaid(contentBytes(row.payload)) : undefined;
   if (content === undefined) tx.delete('outbox', id);
   else writeOutbox(tx, id, { ...rest, payload: contentPayload(content), silent: true });

@@ -1,22 +1,24 @@
 // Content is kept for a device that could not read it: for 14 days, within a bound, and never what may be seen once. A message
-// that is asked for and not kept any more has failed at its author.
+// that is asked for and not kept any more has failed at its author, and a change of one is told.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { decodeContent, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
+import { type ContentBody, decodeContent, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import { makeDecryptionError } from '@drawbridge/e2ee/retry';
 import { element } from '@drawbridge/wire/element';
 import { NS_KEYS } from '@drawbridge/wire/namespaces';
 import type { Clock } from '../clock.ts';
 import { DeviceLists } from '../directory/device-lists.ts';
 import type { Request } from '../directory/directory.ts';
+import { Authoring } from '../history/authoring.ts';
 import { addFact, addSaid } from '../history/conversation.ts';
-import { readMessage } from '../history/history.ts';
+import { listMessages, readMessage } from '../history/history.ts';
 import { HistoryTransfer } from '../history/history-transfer.ts';
 import { chatWith } from '../history/message-names.ts';
+import { listNotices } from '../notices/notice-records.ts';
 import { keepSent, keptSentLimits } from '../outbox/kept-sent.ts';
 import { Outbox, type Sending } from '../outbox/outbox.ts';
 import { listOutbox, readSent, sentKeptMs } from '../store/outbox-records.ts';
@@ -77,10 +79,11 @@ function rowsFor(stanzaId: string): string[] {
   return rows.value.map(row => row.id).filter(id => id.startsWith(`${stanzaId}~`));
 }
 
-test('what was sent is sent again for 14 days, and forgotten afterwards: then its author sees that it was not read', async () => {
-  await meet(anna, bob);
-  await meet(bob, anna);
-  const sent: { sending: Sending; bytes: Uint8Array; kind: 'prekey' | 'session' }[] = [];
+type Sent = { readonly sending: Sending; readonly bytes: Uint8Array; readonly kind: 'prekey' | 'session' };
+
+/** Anna's outbox and inbox, and what left for Bob. */
+function openDesk() {
+  const sent: Sent[] = [];
   const device = element('device', NS_KEYS, { id: '1', registration: String(bob.bundle.registrationId) });
   const request: Request = async () => element('manifest', NS_KEYS, {}, [device]);
   const emit = (): void => {};
@@ -117,6 +120,29 @@ test('what was sent is sent again for 14 days, and forgotten afterwards: then it
     ownManifestChanged: () => {},
   });
 
+  return { outbox, inbox, sent, seen };
+}
+
+/** Bob asks for a stanza that he could not read. */
+async function ask(inbox: Inbox, { kind, bytes }: Sent, stanzaId: string): Promise<void> {
+  const error = makeDecryptionError({ from: { interopId: annasId, deviceId: 1 }, kind, bytes, stanzaId });
+  assert(error.ok);
+  const encoded = encodeContent({
+    messageId: randomBytes(MESSAGE_ID_BYTES),
+    sentAtMs: nowMs,
+    body: { kind: 'retry-request', stanzaId, decryptionError: error.value, attempt: 1 },
+  });
+  assert(encoded.ok);
+  const stanza = await stanzaFrom(bob, anna, encoded.value);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  inbox.receive(stanza, resolve);
+  await promise;
+}
+
+test('what was sent is sent again for 14 days, and forgotten afterwards: then its author sees that it was not read', async () => {
+  await meet(anna, bob);
+  await meet(bob, anna);
+  const { outbox, inbox, sent, seen } = openDesk();
   outbox.online(false);
   const messages = [write(outbox, 'first'), write(outbox, 'second'), write(outbox, 'pushed out')];
   messages.push(write(outbox, 'seen once', true), write(outbox, 'seen once, in flight', true));
@@ -135,23 +161,7 @@ test('what was sent is sent again for 14 days, and forgotten afterwards: then it
   const ids = messages.map(({ stanzaId }) => stanzaId);
   assert.deepEqual([first, second, pushedOut, once, inFlight].map(stateOf), ['sent', 'sent', 'sent', 'sent', 'queued']);
 
-  const askFor = async (index: number): Promise<void> => {
-    const { kind, bytes } = sent[index]!;
-    const stanzaId = ids[index]!;
-    const error = makeDecryptionError({ from: { interopId: annasId, deviceId: 1 }, kind, bytes, stanzaId });
-    assert(error.ok);
-    const encoded = encodeContent({
-      messageId: randomBytes(MESSAGE_ID_BYTES),
-      sentAtMs: nowMs,
-      body: { kind: 'retry-request', stanzaId, decryptionError: error.value, attempt: 1 },
-    });
-    assert(encoded.ok);
-    const stanza = await stanzaFrom(bob, anna, encoded.value);
-    const { promise, resolve } = Promise.withResolvers<void>();
-    inbox.receive(stanza, resolve);
-    await promise;
-  };
-
+  const askFor = (index: number): Promise<void> => ask(inbox, sent[index]!, ids[index]!);
   await askFor(3);
   assert.deepEqual([stateOf(once), rowsFor(ids[3]!)], [unreadable, []], 'seen once');
   assert.deepEqual(seen, [['state', once, 'failed']]);
@@ -183,6 +193,61 @@ test('what was sent is sent again for 14 days, and forgotten afterwards: then it
   inbox.sweep();
   const left = anna.store.transaction(tx => [tx.count('sent'), readSent(tx, ids[1]!, startMs)]);
   assert.deepEqual(left, { ok: true, value: [0, undefined] });
+  await inbox.close();
+  outbox.close();
+});
+
+test('a change that was not read, or is refused, is told once to its author: an edit, a reaction, a timer', async () => {
+  const { outbox, inbox, sent, seen } = openDesk();
+  const authoring = new Authoring({ store: anna.store, own: annasId, clock, outbox, emit: () => {} });
+  const { id } = write(outbox, 'what is changed');
+  const ref = { messageId: Buffer.from(id, 'hex'), author: annasId, sentAtMs: nowMs };
+  const bodies: readonly ContentBody[] = [
+    { kind: 'edit', targetMessageId: ref.messageId, text: { text: 'what was changed' } },
+    { kind: 'reaction', target: ref, emoji: '👍' },
+    { kind: 'expiry-timer', seconds: 60, version: 1 },
+    { kind: 'reaction', target: ref, emoji: '' },
+  ];
+  for (const body of bodies) {
+    const said = anna.store.transaction(tx => authoring.say(tx, chatWith(bobsId), authoring.content(body), id));
+    assert(said.ok);
+  }
+  const rows = anna.store.transaction(tx => listOutbox(tx, { to: bobsId, limit: 100 }));
+  assert(rows.ok);
+  const ids = rows.value.map(row => row.id).slice(-4);
+  outbox.online(false);
+  outbox.wake(bobsId);
+  const rowOf = (stanzaId: string): Sent | undefined => sent.find(({ sending }) => sending.id === stanzaId);
+  while (rowOf(ids[3]!) === undefined) await new Promise(resolve => setImmediate(resolve));
+  outbox.delivered(sent.map(({ sending }) => sending).filter(sending => sending.id !== ids[2]));
+  nowMs += sentKeptMs + 60_000;
+  // Two that the gatekeeper has taken over, one that is in flight, and one that comes back.
+  for (const stanzaId of [ids[0]!, ids[1]!, ids[2]!, ids[0]!, ids[2]!]) await ask(inbox, rowOf(stanzaId)!, stanzaId);
+  outbox.delivered([rowOf(ids[2]!)!.sending]);
+  await ask(inbox, rowOf(ids[2]!)!, ids[2]!);
+  outbox.undelivered(ids[3]!, annasId, 'expired');
+  const told = (): unknown[] => {
+    const notices = anna.store.transaction(listNotices);
+    assert(notices.ok);
+    return notices.value.flatMap(({ change, times }) =>
+      change.kind === 'not-applied' ? [[change.what, change.interopId, change.message?.id, times]] : [],
+    );
+  };
+  const [edit, reaction, timer] = [
+    ['edit', bobsId, id, 1],
+    ['reaction', bobsId, id, 1],
+    ['expiry-timer', bobsId, undefined, 1],
+  ];
+  assert.deepEqual(told(), [edit, reaction, timer]);
+  outbox.undelivered(ids[3]!, bobsId, 'expired');
+  assert.deepEqual(told(), [edit, timer, ['reaction', bobsId, id, 2]]);
+  assert.equal(seen.length, 3, 'the same line does not come twice while nobody has acknowledged it');
+  const lines = anna.store.transaction(tx => listMessages(tx, annasId, { chat: bobsId, limit: 100 }));
+  assert(lines.ok);
+  const words = lines.value.flatMap(({ message }) => (message.kind === 'notice' ? [message.text] : []));
+  assert.match(words[0]!, /^Your edit of a message did not reach a device of theirs/);
+  assert.equal(words.length, 3);
+  assert.notEqual(stateOf(id), 'failed', 'the message itself came');
   await inbox.close();
   outbox.close();
 });

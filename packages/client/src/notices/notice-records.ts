@@ -35,6 +35,8 @@ function keyOf(change: NoticeChange): string {
       return `identities ${change.interopId}`;
     case 'asked-again':
       return `asked ${change.interopId}`;
+    case 'not-applied':
+      return `not-applied ${change.interopId} ${change.what}`;
     case 'store-restored':
       return 'store';
     case 'gatekeeper-not-certified':
@@ -69,9 +71,9 @@ export function addNotice(tx: Transaction, change: NoticeChange, atMs: number): 
   tx.delete('notice', key);
   tx.put('notice', key, encodeJson(joinedRecord));
   const person = chatOf(change);
-  if (person !== undefined) return lineOf(tx, person, change, atMs);
-  const own = readAccount(tx)?.interopId;
   const isSaid = before !== undefined && textOf(before.change) === textOf(joinedRecord.change);
+  if (person !== undefined) return isSaid && change.kind === 'not-applied' ? [] : lineOf(tx, person, change, atMs);
+  const own = readAccount(tx)?.interopId;
   if (own === undefined || isSaid) return [];
   // A history that can't be written now must not cost the notice.
   const line = tx.attempt(() => lineOf(tx, own, change, atMs));

@@ -15,7 +15,7 @@ import { nothing } from './unsaid.ts';
 /** What a caller says of a row. */
 export type NewRow = Pick<
   OutboxRecord,
-  'to' | 'payload' | 'silent' | 'messageId' | 'toDevice' | 'freshSession' | 'onlyIdentity'
+  'to' | 'payload' | 'silent' | 'messageId' | 'act' | 'toDevice' | 'freshSession' | 'onlyIdentity'
 >;
 
 export type AdditionsContext = {

@@ -5,15 +5,24 @@ import { randomBytes } from 'node:crypto';
 import { type ContentBody, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import type { ProgressState } from '@drawbridge/e2ee/content-kinds';
 import type { UndeliveredCause } from '@drawbridge/wire/envelope';
-import type { InteropId } from '@drawbridge/wire/jid';
+import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
 import type { ClientEvent } from '../events.ts';
 import { addFact } from '../history/conversation.ts';
 import type { Progress } from '../history/message-log.ts';
 import { personOf } from '../history/message-names.ts';
+import { addNotice } from '../notices/notice-records.ts';
 import { readEntry } from '../store/message-records.ts';
-import type { OutboxRecord } from '../store/outbox-records.ts';
+import {
+  type Accepted,
+  carriedBy,
+  type OutboxRecord,
+  readAccepted,
+  readOutbox,
+  writeOutbox,
+} from '../store/outbox-records.ts';
 import type { Transaction } from '../store/store.ts';
+import type { Act } from './acts.ts';
 import type { Additions, AdditionsContext } from './additions.ts';
 import { contentPayload } from './rows.ts';
 
@@ -58,14 +67,40 @@ export class MessageProgress {
   /** Only the person whom a message was for can say so, and only until they say that it came. */
   notDelivered(
     tx: Transaction,
-    messageId: string | undefined,
+    stanzaId: StanzaId,
     person: InteropId,
     detail: UndeliveredCause | 'unreadable',
   ): ClientEvent[] {
-    const entry = messageId === undefined ? undefined : readEntry(tx, this.#own, messageId);
+    const row = readOutbox(tx, stanzaId);
+    const carried = (row === undefined ? undefined : carriedBy(row)) ?? readAccepted(tx, stanzaId);
+    if (typeof carried === 'object') return this.#actNotDelivered(tx, stanzaId, row, carried, person);
+    const entry = carried === undefined ? undefined : readEntry(tx, this.#own, carried);
     if (entry === undefined || personOf(entry.chat) !== person) return [];
     if (entry.receipts !== undefined || entry.gone !== undefined) return [];
     return this.set(tx, { messageId: entry.id }, 'failed', { code: 'not-delivered', detail });
+  }
+
+  #actNotDelivered(
+    tx: Transaction,
+    stanzaId: StanzaId,
+    row: OutboxRecord | undefined,
+    { act, to }: Exclude<Accepted, string>,
+    person: InteropId,
+  ): ClientEvent[] {
+    if (to !== person) return [];
+    // Once, whoever asks again; the row may still be in flight.
+    tx.delete('accepted', stanzaId);
+    if (row !== undefined) {
+      const { act: _, ...rest } = row;
+      writeOutbox(tx, stanzaId, rest);
+    }
+    return this.notApplied(tx, person, act);
+  }
+
+  /** What shows no message of its own has nowhere to say so: it is a notice, and a line of the chat. */
+  notApplied(tx: Transaction, interopId: InteropId, act: Act): ClientEvent[] {
+    const lines = addNotice(tx, { kind: 'not-applied', interopId, ...act }, this.#clock.nowMs());
+    return lines.map(message => ({ kind: 'message', change: 'new', message }));
   }
 
   #tellOwn(tx: Transaction, body: ContentBody<'device-sync'>): void {

@@ -14,7 +14,7 @@ import type { DeviceLists } from '../directory/device-lists.ts';
 import type { Request } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
-import { readAccepted, readOutbox } from '../store/outbox-records.ts';
+import { readOutbox } from '../store/outbox-records.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 import { committed } from '../store/transact.ts';
 import { Additions, type NewRow } from './additions.ts';
@@ -199,8 +199,7 @@ export class Outbox {
    * stanza may still be in flight here. Gives what the caller announces after the commit, and wakes one's own devices for.
    */
   unreadable(tx: Transaction, stanzaId: StanzaId, person: InteropId): ClientEvent[] {
-    const messageId = readOutbox(tx, stanzaId)?.messageId ?? readAccepted(tx, stanzaId);
-    return this.#progress.notDelivered(tx, messageId, person, 'unreadable');
+    return this.#progress.notDelivered(tx, stanzaId, person, 'unreadable');
   }
 
   /**

@@ -8,10 +8,10 @@ import type { Clock, Random } from '../clock.ts';
 import type { ClientError, ClientErrorCode } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import {
+  carriedBy,
   listOutbox,
   type OutboxRecord,
   type OutboxRow,
-  readAccepted,
   readOutbox,
   readUnsaid,
   takeTranscript,
@@ -105,7 +105,8 @@ export class RowOutcomes {
       ids.flatMap(id => {
         const record = this.read(tx, id);
         tx.delete('outbox', id);
-        if (record?.messageId !== undefined) writeAccepted(tx, stanzaIdOf(id), record.messageId);
+        const carried = record === undefined ? undefined : carriedBy(record);
+        if (carried !== undefined) writeAccepted(tx, stanzaIdOf(id), carried);
         return this.#progress.set(tx, record, 'sent');
       }),
     );
@@ -113,7 +114,7 @@ export class RowOutcomes {
 
   /** The gatekeeper says of what it had taken over, or a device of it, that `person` will not have it. */
   notDelivered(stanzaId: StanzaId, person: InteropId, cause: UndeliveredCause): void {
-    const changed = this.transaction(tx => this.#progress.notDelivered(tx, readAccepted(tx, stanzaId), person, cause));
+    const changed = this.transaction(tx => this.#progress.notDelivered(tx, stanzaId, person, cause));
     this.announce(changed ?? []);
   }
 
@@ -190,6 +191,7 @@ export class RowOutcomes {
       const record = this.read(tx, id);
       tx.delete('outbox', id);
       if (record !== undefined) this.#noteUnsaid(tx, record);
+      if (record?.act !== undefined) return this.#progress.notApplied(tx, record.to, record.act);
       return this.#progress.set(tx, record, 'failed', detail === undefined ? { code } : { code, detail });
     });
     if (changed === undefined) return false;

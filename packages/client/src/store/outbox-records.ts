@@ -1,9 +1,10 @@
 // Rows of what is sent: what waits, what was taken over and has no place yet, what is kept to be sent again, and the numbers
 // given to it. Reads and writes them in a transaction of the caller. Knows nothing of streams, encryption or order of sending.
 import type { SessionKind } from '@drawbridge/wire/envelope';
-import type { StanzaId } from '@drawbridge/wire/jid';
+import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
 import type { ReceiptKind } from '../history/message-log.ts';
 import type { ChatId, MessageId } from '../history/message-names.ts';
+import type { Act } from '../outbox/acts.ts';
 import { decodeJson } from './json-bytes.ts';
 import { getJson, putJson } from './json-rows.ts';
 import { getSound, listSound } from './sound-rows.ts';
@@ -32,6 +33,8 @@ export type OutboxRecord = {
   readonly silent: boolean;
   /** The own message in the history whose state follows this row. */
   readonly messageId?: MessageId;
+  /** What it changes, when it shows no message of its own. */
+  readonly act?: Act;
   /** Device lists that were wrong so far. */
   readonly corrections: number;
   /** Refusals of type `wait` so far, and when to try again. */
@@ -80,13 +83,21 @@ export function writeUnsaid(tx: Transaction, to: string, numbers: readonly numbe
   else putJson(tx, 'setting', `unsaid ${to}`, numbers);
 }
 
-/** The gatekeeper has taken over the stanza that carries this own message: it may say later that nobody will have it. */
-export function writeAccepted(tx: Transaction, stanzaId: StanzaId, messageId: MessageId): void {
-  putJson(tx, 'accepted', stanzaId, messageId);
+/** An own message, or what this person changed for somebody. */
+export type Accepted = MessageId | { readonly act: Act; readonly to: InteropId };
+
+/** What a row carries that its author is told of when nobody will have it. */
+export function carriedBy({ messageId, act, to }: OutboxRecord): Accepted | undefined {
+  return messageId ?? (act === undefined ? undefined : { act, to });
 }
 
-export function readAccepted(tx: Transaction, stanzaId: StanzaId): MessageId | undefined {
-  return getJson<MessageId>(tx, 'accepted', stanzaId);
+/** The gatekeeper has taken over the stanza that carries this: it may say later that nobody will have it. */
+export function writeAccepted(tx: Transaction, stanzaId: StanzaId, accepted: Accepted): void {
+  putJson(tx, 'accepted', stanzaId, accepted);
+}
+
+export function readAccepted(tx: Transaction, stanzaId: StanzaId): Accepted | undefined {
+  return getJson<Accepted>(tx, 'accepted', stanzaId);
 }
 
 /** What this device has said, and the gatekeeper has not placed yet among what this person's devices receive. */
