@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { applySettings, applyTimer, type ChatRecord, isOn, newChat, settingsOf } from './chat-state.ts';
+import { applySettings, applyTimer, type ChatRecord, isOn, newChat, settingsOf, timerLimits } from './chat-state.ts';
 
 const chat = `0-${'b'.repeat(26)}`;
 const stamp = fc.record({ atMs: fc.nat(6), id: fc.constantFrom('a', 'b', 'c') });
@@ -63,4 +63,41 @@ test('no version and no time pins a timer: who names it replaces it, also when i
   assert.equal(applyTimer(set, hostile), set);
   // And where what replaces it is heard of first.
   assert.equal(applyTimer(applyTimer(newChat(chat), mine), hostile).timer?.seconds, 600);
+});
+
+test('more settings at once than are kept open: the same holds on every device, the bound holds, and answers end it', () => {
+  const count = timerLimits.maxOpen * 5;
+  // Versions and times as high as parsing lets through, and equal ones, which the id decides.
+  const hostile = Array.from({ length: count }, (_, at) => ({
+    id: `h${String(at).padStart(3, '0')}`,
+    atMs: 253_402_300_799_999 - (at % 3),
+    version: 1_000_000 - (at % 2),
+    seconds: 1 + at,
+    by: 'eve',
+  }));
+  const highest = hostile
+    .filter(({ version, atMs }) => version === 1_000_000 && atMs === 253_402_300_799_999)
+    .reduce((a, b) => (a.id > b.id ? a : b));
+  const openOf = ({ timer, otherTimers }: ChatRecord): string[] =>
+    [timer, ...(otherTimers?.open ?? [])].flatMap(each => (each === undefined ? [] : [each.id]));
+  fc.assert(
+    fc.property(fc.shuffledSubarray(hostile, { minLength: count }), order => {
+      const set = order.reduce(applyTimer, newChat(chat));
+      assert.equal(set.timer?.id, highest.id);
+      assert.equal(set.timer.seconds, highest.seconds);
+      assert.equal(openOf(set).length, timerLimits.maxOpen);
+      assert.deepEqual(openOf(set), openOf(hostile.reduce(applyTimer, newChat(chat))));
+    }),
+  );
+  // As `setTimer` does it: each answer names the one in force, until its own holds.
+  let answered = hostile.reduce(applyTimer, newChat(chat));
+  let answers = 0;
+  while (answered.timer?.by !== 'me') {
+    const { timer } = answered;
+    const id = `m${String(answers++).padStart(3, '0')}`;
+    const replaces = timer === undefined ? {} : { replaces: timer.id };
+    answered = applyTimer(answered, { id, atMs: 5, version: 1_000_000, seconds: 600, by: 'me', ...replaces });
+  }
+  assert.equal(answered.timer.seconds, 600);
+  assert(answers <= timerLimits.maxOpen + 1, `${answers} answers`);
 });
