@@ -21,6 +21,7 @@ import { loginSuite } from './suites/login.ts';
 import { mediaSuite } from './suites/media.ts';
 import { offlineSuite } from './suites/offline.ts';
 import { failedRuns, type SuiteContext } from './suites/suite.ts';
+import { trustSuite } from './suites/trust.ts';
 import { wireSuite } from './suites/wire.ts';
 import { table } from './table.ts';
 
@@ -34,6 +35,7 @@ const suites: Readonly<Record<string, (context: SuiteContext) => Promise<SuiteRe
   herd: herdSuite,
   crowd: crowdSuite,
   wire: wireSuite,
+  trust: trustSuite,
   media: mediaSuite,
 };
 

@@ -53,6 +53,8 @@ export class DeviceLists {
   readonly #context: DeviceListsContext;
   readonly #latest = new Map<string, DeviceList>();
   readonly #reported = new Map<string, true>();
+  /** Devices that the manifest in force names, or whose person has none: spares a look at the store for each message. */
+  readonly #named = new Map<string, true>();
   /** When a device was found to be unnamed. */
   readonly #unnamed = new Map<string, number>();
   /** Devices that are named and not listed: they are looked for again, or were told. */
@@ -166,9 +168,14 @@ export class DeviceLists {
    */
   async mayBeRead({ interopId, deviceId }: DeviceAddress): Promise<boolean> {
     const { store, clock } = this.#context;
-    const isNamed = (): boolean => transact(store, tx => isNamedBy(readManifest(tx, interopId)?.text, deviceId));
-    if (isNamed()) return true;
     const key = `${interopId}/${deviceId}`;
+    if (this.#named.has(key)) return true;
+    const isNamed = (): boolean => {
+      const isSo = transact(store, tx => isNamedBy(readManifest(tx, interopId)?.text, deviceId));
+      if (isSo) remember(this.#named, key, true);
+      return isSo;
+    };
+    if (isNamed()) return true;
     if (clock.nowMs() - (this.#unnamed.get(key) ?? 0) < deviceListLimits.unnamedMs) return false;
     await this.read(interopId);
     if (isNamed()) return true;
@@ -221,6 +228,7 @@ export class DeviceLists {
       if (holds === undefined || !isNew || list.manifest === undefined) return { value: judgement, changes };
       const identity = identityFingerprint(identityKey);
       const before = readManifest(tx, person);
+      this.#named.clear();
       writeManifest(tx, person, { identity, epoch: holds.epoch, ...list.manifest });
       const known = before?.identity === identity ? parseManifest(before.text) : undefined;
       if (known === undefined) return { value: judgement, changes };
