@@ -80,6 +80,8 @@ export type DevGatekeeperOptions = {
   readonly caFile?: string;
   /** The embedded store when left out. */
   readonly storage?: Config['storage'];
+  /** Between several nodes; none when left out. */
+  readonly bus?: Config['bus'];
 };
 
 /** The issuer URL of a development gatekeeper: what ownership proofs for it name as their audience. */
@@ -99,6 +101,7 @@ export function devGatekeeperConfig(options: DevGatekeeperOptions): Config {
       dataFolder: options.folder,
       publicHost: 'localhost',
       ...(options.storage === undefined ? {} : { storage: options.storage }),
+      ...(options.bus === undefined ? {} : { bus: options.bus }),
       tls: { certFile: pki.certFile, keyFile: pki.keyFile },
       listeners: {
         xmpp: at(ports.xmpp),

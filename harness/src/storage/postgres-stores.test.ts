@@ -1,8 +1,9 @@
 // The storage ports on PostgreSQL: a real server, the contracts that the embedded store passes.
+import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import pg from 'pg';
 import type { MailboxStore } from '@drawbridge/gatekeeper/mailbox/mailbox-store';
-import { testMailboxStore } from '@drawbridge/gatekeeper/testing/mailbox-contract';
+import { mailboxRow, testMailboxStore, unbounded } from '@drawbridge/gatekeeper/testing/mailbox-contract';
 import { postgresAbsence, type PostgresServer, startPostgres } from '../postgres-server.ts';
 import { testStores } from '@drawbridge/gatekeeper/testing/stores-contract';
 import { openPostgresStores } from '@drawbridge/gatekeeper/storage/postgres/postgres-stores';
@@ -25,6 +26,27 @@ if (absence !== undefined) {
   };
 
   testStores('postgres', async () => openPostgresStores(await createDatabase(0)));
+  void test('postgres: a silent node’s claims end, once, and the people who have mail are told', async t => {
+    const { stores, close } = await openPostgresStores(await createDatabase(2_500));
+    t.after(close);
+    const { cluster, mailboxes } = stores;
+    assert(cluster !== undefined);
+    await cluster.beat('dead');
+    await mailboxes.claim(rowOf(1), 'dead');
+    await mailboxes.claim(rowOf(3), 'dead');
+    await mailboxes.append([mailboxRow(rowOf(1), 1), mailboxRow(rowOf(3), 2, 10, { silent: true })], unbounded);
+    assert.deepEqual(await cluster.waitingHere('dead'), [
+      { device: rowOf(1), lastSeq: 1 },
+      { device: rowOf(3), lastSeq: 1 },
+    ]);
+    await cluster.beat('here');
+    assert.deepEqual(await cluster.endDeadClaims('here', 60_000), [], 'it was heard of a moment ago');
+    const both = await Promise.all([cluster.endDeadClaims('here', 0), cluster.endDeadClaims('here', 0)]);
+    assert.deepEqual(both.flat(), ['person 1']);
+    assert.deepEqual(await cluster.waitingHere('dead'), []);
+    const [outcome] = await mailboxes.append([mailboxRow(rowOf(1), 5, 10, { epoch: 1 })], unbounded);
+    assert.deepEqual(outcome, { kind: 'stored', seq: 2 }, 'it goes on under a claim that nobody has taken');
+  });
   testMailboxStore('postgres', async () => {
     const { stores, close } = await openPostgresStores(await createDatabase(2_500));
     return {

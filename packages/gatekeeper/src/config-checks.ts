@@ -109,7 +109,16 @@ function checkOwnNames(config: Config, found: Findings): void {
 }
 
 /** A password in the file would be in every copy of it. */
-function checkStorage({ storage }: Config, found: Findings): void {
+function checkStorage({ storage, bus, ownUsers }: Config, found: Findings): void {
+  if (bus !== undefined && storage.kind !== 'postgres') {
+    found.contradiction('bus', 'is for several nodes, which need one database: set storage to postgres');
+  }
+  if (bus !== undefined && ownUsers.kind === 'embedded') {
+    found.contradiction(
+      'ownUsers.kind',
+      "can't be embedded with a bus: run `drawbridge provider` and name it as issuer",
+    );
+  }
   if (storage.kind !== 'postgres') return;
   if (/^postgres(ql)?:\/\/[^/@]*:[^/@]*@/.test(storage.url)) {
     found.contradiction('storage.url', 'holds a password: put it into a file and name that as storage.passwordFile');

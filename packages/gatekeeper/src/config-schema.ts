@@ -135,6 +135,21 @@ export const configSchema = closed({
     default: { kind: 'sqlite' },
     description: 'where people, keys and mailboxes are kept',
   }),
+  bus: Type.Optional(
+    closed(
+      {
+        kind: Type.Literal('nats', { description: 'core NATS (2.9 or later)' }),
+        servers: Type.Array(Type.String({ minLength: 1, maxLength: 255 }), {
+          minItems: 1,
+          maxItems: 16,
+          description: '`host:port`, or `tls://host:port`',
+        }),
+        credentialsFile: Type.Optional(Type.String({ minLength: 1, description: "a NATS user's credentials file" })),
+        caFile: Type.Optional(Type.String({ minLength: 1, description: "PEM, the authority of the servers' TLS" })),
+      },
+      { description: 'what nodes of one PostgreSQL database tell one another, so that messages take no detour' },
+    ),
+  ),
   publicHost: Type.Optional(
     Type.String({ minLength: 1, maxLength: 253, description: 'name that clients connect to; the domain when absent' }),
   ),

@@ -47,6 +47,8 @@ export function loadConfig(file: string): ConfigResult {
       'storage.passwordFile',
       parsed.config.storage.kind === 'postgres' ? parsed.config.storage.passwordFile : undefined,
     ],
+    ['bus.credentialsFile', parsed.config.bus?.credentialsFile],
+    ['bus.caFile', parsed.config.bus?.caFile],
     ['ownUsers.mediaStorage.credentialsFile', mediaStorageOf(parsed.config)?.credentialsFile],
     ['ownUsers.mediaStorage.caFile', mediaStorageOf(parsed.config)?.caFile],
   ];
@@ -72,6 +74,10 @@ export function parseConfig(value: unknown, folder: string): ConfigResult {
   if (config.egress.caFile !== undefined) config.egress.caFile = resolve(folder, config.egress.caFile);
   if (config.storage.kind === 'postgres' && config.storage.passwordFile !== undefined) {
     config.storage.passwordFile = resolve(folder, config.storage.passwordFile);
+  }
+  for (const key of ['credentialsFile', 'caFile'] as const) {
+    const file = config.bus?.[key];
+    if (config.bus !== undefined && file !== undefined) config.bus[key] = resolve(folder, file);
   }
   const storage = mediaStorageOf(config);
   if (storage?.credentialsFile !== undefined) storage.credentialsFile = resolve(folder, storage.credentialsFile);

@@ -63,6 +63,8 @@ export type Control = {
   readonly ownUsers: OwnUsers | undefined;
   readonly mayReach: (from: Account, to: Account) => boolean;
   readonly onEvent: (listener: (event: AccountEvent) => void) => () => void;
+  /** Another node has changed this: what is in memory of it is out of date. */
+  readonly hear: (event: AccountEvent) => void;
   /**
    * Enlists many people at once, as an operator's own tool: their devices are checked like any other's, no proof and no
    * budget is asked for. Answers in the order of the list.
@@ -182,6 +184,11 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     ownUsers,
     mayReach: reach,
     onEvent: events.onEvent,
+    hear(event) {
+      if ('interopId' in event) accounts.invalidate(event.interopId);
+      else registry.reconfigure(config).catch(() => log('warn', 'cluster-not-asked', { code: 'providers' }));
+      events.emit(event);
+    },
     sweep: () => sweeps.sweep(),
     async reconfigure(next) {
       const fault = await registry.reconfigure(next);

@@ -2,10 +2,13 @@
 // side (accounts, keys, consent) answers its questions. Knows nothing of ports, certificates or HTTP.
 import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
-import { childElement, attribute } from '@drawbridge/wire/element';
+import { attribute, childElement, type Element } from '@drawbridge/wire/element';
 import { parseJid } from '@drawbridge/wire/jid';
+import type { Bus } from './cluster/bus.ts';
+import type { ClusterStore } from './cluster/cluster-store.ts';
+import { Neighbours } from './cluster/neighbours.ts';
 import { errorPlace } from './error-place.ts';
-import type { Account, AccountEvent, Accounts } from './enlistment/account.ts';
+import type { Account, AccountEvent, Accounts, Device } from './enlistment/account.ts';
 import {
   type Admission,
   type Admitted,
@@ -57,6 +60,15 @@ export type CoreDeps = {
   readonly log: ListenerLog;
   readonly tap?: Tap | undefined;
   readonly mailboxLimits: MailboxLimits;
+  /** The other nodes of this storage; undefined: this one is alone. */
+  readonly cluster?:
+    | {
+        readonly store: ClusterStore;
+        readonly bus: Bus | undefined;
+        /** Another node has changed this. */
+        readonly hear: (event: AccountEvent) => void;
+      }
+    | undefined;
   /** What all streams together may have handed out and not acknowledged. */
   readonly maxHeldBytes?: number;
   readonly desertedAfterMs?: number;
@@ -69,6 +81,8 @@ export type Core = {
   readonly listenerHost: ListenerHost;
   readonly sessions: Sessions;
   readonly counters: RouterCounters & { damaged: number };
+  /** Sends an element to a device that has a stream, here or at another node; never kept. */
+  notify(device: Device, content: Element): void;
   /** Closes streams and forgets mailboxes as accounts change. */
   onAccountEvent(event: AccountEvent): void;
   /** Ends all sessions, then waits until everything accepted is durable. */
@@ -87,7 +101,19 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     refusedBy: new Map<string, number>(),
   };
   const node = randomUUID();
+  const { cluster } = deps;
+  const neighbours =
+    cluster === undefined
+      ? undefined
+      : new Neighbours({
+          node,
+          ...cluster,
+          mail: () => mailboxes,
+          deserted: people => void wakeAll(people).catch(() => deps.log('wake-up-not-asked')),
+          failed: what => deps.log('cluster-not-asked', { code: what }, 'error'),
+        });
   const mailboxes = new Mailboxes({
+    elsewhere: neighbours,
     store: deps.mailboxStore,
     node,
     codec: deps.codec,
@@ -118,6 +144,7 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     wakeUp: deps.wakeUp,
     defect,
     isReachable: device => sessions.isReachable(device),
+    mayBeElsewhere: device => neighbours !== undefined && sessions.ofDevice(device) === undefined,
     sessionsOf: account => sessions.ofAccount(account),
     nowMs: deps.nowMs,
     counters,
@@ -207,22 +234,34 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
   const sweeper = setInterval(sweep, deps.sweepEveryMs ?? defaultSweepEveryMs);
   sweeper.unref();
 
-  const wakeDeserted = async (): Promise<void> => {
-    for (const interopId of await deps.mailboxStore.endOtherClaims(node)) {
+  async function wakeAll(people: readonly string[]): Promise<void> {
+    for (const interopId of people) {
       const account = await deps.accounts.find(interopId);
       if (account?.status === 'active') deps.wakeUp(account);
     }
-  };
+  }
+  const wakeDeserted = async (): Promise<void> => wakeAll(await deps.mailboxStore.endOtherClaims(node));
   const deserted = setTimeout(() => {
     sweeping = Promise.all([sweeping, wakeDeserted().catch(() => deps.log('wake-up-not-asked'))]);
   }, deps.desertedAfterMs ?? defaultDesertedAfterMs);
   deserted.unref();
+  if (neighbours !== undefined) {
+    // They say of each other who is dead.
+    clearTimeout(deserted);
+    await neighbours.start();
+  }
 
   return {
     listenerHost,
     sessions,
     counters,
+    notify(device, content) {
+      const session = sessions.ofDevice(device);
+      if (session !== undefined) session.send(content);
+      else neighbours?.passOn(device.row, deps.codec.encode(content));
+    },
     onAccountEvent(event) {
+      neighbours?.tellEvent(event);
       switch (event.kind) {
         case 'account-changed':
           return;
@@ -262,6 +301,7 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
       sessions.close();
       await sweeping;
       await mailboxes.close();
+      neighbours?.stop();
     },
   };
 }

@@ -11,6 +11,7 @@ import type { CompactServerSettings } from '@drawbridge/stream/compact-server';
 import { compactContext } from '@drawbridge/wire/compact-value';
 import { element } from '@drawbridge/wire/element';
 import { NS_CLIENT } from '@drawbridge/wire/namespaces';
+import type { Bus } from './cluster/bus.ts';
 import type { Config } from './config-schema.ts';
 import { type Control, type ControlLog, createControl, egressOptionsOf } from './control.ts';
 import { type Core, openCore } from './core.ts';
@@ -111,14 +112,15 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
       log,
       nowMs: Date.now,
       notifyDevice: (account, device, content) => {
-        const session = core?.sessions.ofDevice(device);
         const to = `${account.interopId}@${config.domain}/${device.id}`;
-        session?.send(element('message', NS_CLIENT, { from: config.domain, to, type: 'headline' }, [content]));
+        core?.notify(device, element('message', NS_CLIENT, { from: config.domain, to, type: 'headline' }, [content]));
       },
     });
     closers.push(() => control.close());
     const limits = coreLimits(config);
-    const running = await openGatekeeperCore(config, control, stores, log, development.tap, limits);
+    const bus = config.bus === undefined ? undefined : await openBus(config, config.bus, log);
+    closers.push(async () => await bus?.close());
+    const running = await openGatekeeperCore(config, control, stores, log, development.tap, limits, bus);
     core = running;
     closers.push(control.onEvent(event => running.onAccountEvent(event)));
 
@@ -201,6 +203,15 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
   }
 }
 
+/** Who has one process needs no driver of it. */
+async function openBus(config: Config, options: NonNullable<Config['bus']>, log: ControlLog): Promise<Bus> {
+  const { busPrefix, openNatsBus } = await import('./cluster/nats-bus.ts');
+  return await openNatsBus(options, busPrefix(config.domain), state => {
+    if (state === 'lost') log('warn', 'bus-lost', { next: 'messages between nodes take seconds until it is back' });
+    else log('info', 'bus-back', {});
+  });
+}
+
 /** Rejects with a sentence that names the file and what to do. */
 function openCertificate(config: Config, log: ControlLog): LiveCertificate | undefined {
   if (config.tls === undefined) return undefined;
@@ -225,11 +236,13 @@ async function openGatekeeperCore(
   log: ControlLog,
   tap: Tap | undefined,
   limits: CoreLimits,
+  bus: Bus | undefined,
 ): Promise<Core> {
   return await openCore({
     domain: config.domain,
     accounts: control.accounts,
     mailboxStore: stores.mailboxes,
+    cluster: stores.cluster === undefined ? undefined : { store: stores.cluster, bus, hear: control.hear },
     codec: createStanzaCodec(config.domain),
     iqHandlers: control.iqHandlers,
     mayReach: control.mayReach,

@@ -6,7 +6,8 @@ export type StartErrorCode =
   | 'certificate-unusable'
   | 'port-unusable'
   | 'data-too-new'
-  | 'database-unusable';
+  | 'database-unusable'
+  | 'bus-unusable';
 
 export class StartError extends Error {
   readonly code: StartErrorCode;

@@ -21,6 +21,8 @@ export type Receipt = {
   readonly refused: (because: RefusedBecause) => void;
   /** Called for each device that went before it had it, before `settled`. */
   readonly lost?: () => void;
+  /** Called, with other nodes about, when it is on disk for a device that has a stream at none of them. */
+  readonly unclaimed?: () => void;
   failed: boolean;
 };
 

@@ -63,7 +63,8 @@ export type BoundReached = 'full' | 'share-full' | 'person-full' | 'provider-ful
  * `damaged`: a part of this mailbox can't be read or written, and nothing was written.
  */
 export type AppendOutcome =
-  | { readonly kind: 'stored' | 'duplicate'; readonly seq: number }
+  /** `owner`: the node whose claim the device has; absent: none. */
+  | { readonly kind: 'stored' | 'duplicate'; readonly seq: number; readonly owner?: string }
   | { readonly kind: BoundReached | 'device-gone' | 'fenced' | 'damaged' };
 
 /** A device's live stream owns its mailbox until the next claim: what it read and gave away then counts no more. */

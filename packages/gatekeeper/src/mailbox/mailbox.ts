@@ -21,6 +21,7 @@ import {
 } from './device-mailbox.ts';
 import type { Delivery } from './delivery.ts';
 import { Drain } from './drain.ts';
+import type { Elsewhere } from './elsewhere.ts';
 import { createExpiryClock } from './expiry-clock.ts';
 import type { MailboxLimits } from './mailbox-limits.ts';
 import type { BoundReached, MailboxStore } from './mailbox-store.ts';
@@ -52,6 +53,8 @@ export type MailboxDeps = {
   /** Has a message's sender told that it will not be delivered. */
   readonly tellSender: TellSender;
   readonly limits: MailboxLimits;
+  /** The other nodes; undefined: there are none. */
+  readonly elsewhere?: Elsewhere | undefined;
 };
 
 export class Mailboxes implements Delivery {
@@ -96,7 +99,10 @@ export class Mailboxes implements Delivery {
       track,
       failed: (box, live) => this.#lose(box, live, 'storage-failed'),
       answered: box => this.#forgetWhenIdle(box),
-      claimed: (box, live) => this.#claimed(box, live),
+      claimed: (box, live) => {
+        deps.elsewhere?.claimed(box.row, live.epoch!);
+        this.#claimed(box, live);
+      },
     });
     this.#writer = new Writer({
       store,
@@ -108,6 +114,7 @@ export class Mailboxes implements Delivery {
       track,
       damaged,
       written: readOn,
+      elsewhere: deps.elsewhere,
       boundReached: ({ device, sender, stanza }, because) =>
         this.#refusals.note(device, sender, stanza.length, because),
       claimLost,
@@ -183,6 +190,7 @@ export class Mailboxes implements Delivery {
     const live = current !== undefined && current.mode === 'live' && current.device.hasRoom() ? current : undefined;
     if (!keep && live === undefined) {
       if (current?.mode === 'claiming') keepEarly(current, element, sizeBytes);
+      else if (current === undefined) this.#deps.elsewhere?.passOn(device, this.#deps.codec.encode(element));
       settle(receipt);
       return;
     }
@@ -225,6 +233,7 @@ export class Mailboxes implements Delivery {
       readFailures: 0,
     };
     box.live = live;
+    this.#deps.elsewhere?.came(device);
     this.#claims.claim(box, live);
   }
 
@@ -234,6 +243,7 @@ export class Mailboxes implements Delivery {
     const live = box?.live;
     if (box === undefined || live === undefined || live.device !== stream) return;
     box.live = undefined;
+    this.#deps.elsewhere?.left(device);
     this.#volatile.write(box);
     if (live.epoch !== undefined) this.#claims.release(device, live.epoch);
     this.#forgetWhenIdle(box);
@@ -261,6 +271,27 @@ export class Mailboxes implements Delivery {
     this.#readOn(box);
   }
 
+  /** As `nudge`, when this number was given by somebody else. */
+  nudgeBehind(device: number, lastSeq: number): void {
+    const box = this.#boxes.get(device);
+    if (box?.live === undefined || box.lastSeq >= lastSeq || box.writing > 0) return;
+    this.nudge(device);
+  }
+
+  /** A stream at another node has the device, under this claim. */
+  claimedElsewhere(device: number, epoch: number): void {
+    const box = this.#boxes.get(device);
+    const live = box?.live;
+    if (box !== undefined && live?.epoch !== undefined && live.epoch < epoch) this.#lose(box, live, 'replaced');
+  }
+
+  /** A stanza that is not kept came to another node: it is for the stream here, or for nobody. */
+  deliverPassedOn(device: number, stanza: Uint8Array): void {
+    if (this.#boxes.get(device)?.live === undefined) return;
+    const element = this.#deps.codec.decode(stanza, undefined);
+    if (element !== undefined) this.deliver(device, element, stanza.length, false, passedOnReceipt());
+  }
+
   /** The device has this entry for good. A stream that has been replaced acknowledges nothing. */
   acknowledge(entry: Entry): void {
     const before = entry.state;
@@ -286,6 +317,7 @@ export class Mailboxes implements Delivery {
     const box = this.#boxes.get(device);
     if (box === undefined) return;
     this.#boxes.delete(device);
+    this.#deps.elsewhere?.left(device);
     box.discarded = true;
     box.live = undefined;
     for (const entry of box.volatile) {
@@ -390,6 +422,7 @@ export class Mailboxes implements Delivery {
     live.isLost = true;
     if (box.live !== live) return;
     box.live = undefined;
+    this.#deps.elsewhere?.left(box.row);
     this.#volatile.write(box);
     live.device.lost(because);
     this.#forgetWhenIdle(box);
@@ -405,6 +438,11 @@ export class Mailboxes implements Delivery {
     this.#inFlight.add(work);
     void work.finally(() => this.#inFlight.delete(work));
   }
+}
+
+/** Its sender heard from the node that it came to. */
+function passedOnReceipt(): Receipt {
+  return { remaining: 1, failed: false, settled: () => undefined, refused: () => undefined };
 }
 
 function keepEarly(live: Live, element: Element, sizeBytes: number): void {

@@ -9,8 +9,8 @@ import { NS_DELAY } from '@drawbridge/wire/namespaces';
 /** Marks the stored form of entries drained later, so that they carry when they came (XEP-0203). */
 export type Codec = {
   encode(element: Element): Uint8Array;
-  /** Undefined when the bytes are damaged. */
-  decode(bytes: Uint8Array, storedAtMs: number): Element | undefined;
+  /** Undefined when the bytes are damaged. `storedAtMs` undefined: it was not kept. */
+  decode(bytes: Uint8Array, storedAtMs: number | undefined): Element | undefined;
 };
 
 /** Entries leave the disk with the time at which they came (XEP-0203). */
@@ -21,7 +21,7 @@ export function createStanzaCodec(domain: string): Codec {
     decode: (bytes, storedAtMs) => {
       const decoded = decodeCompact(bytes, 0, context, xmlLimitsAfterLogin);
       if ('code' in decoded || decoded.nextOffset !== bytes.length) return undefined;
-      return withDelay(decoded.element, domain, storedAtMs);
+      return storedAtMs === undefined ? decoded.element : withDelay(decoded.element, domain, storedAtMs);
     },
   };
 }

@@ -14,6 +14,7 @@ import {
   type RefusedBecause,
   settleEntry,
 } from './device-mailbox.ts';
+import type { Elsewhere } from './elsewhere.ts';
 import type { ExpiryClock } from './expiry-clock.ts';
 import type { AppendOutcome, BoundReached, MailboxBounds, MailboxRow, MailboxStore } from './mailbox-store.ts';
 import type { Removals } from './removals.ts';
@@ -36,6 +37,8 @@ export type WriterDeps = {
   readonly boundReached: (row: MailboxRow, because: BoundReached) => void;
   /** Storage refused a row under this stream's claim: another one has the device. */
   readonly claimLost: (box: DeviceMailbox, live: Live) => void;
+  /** The other nodes; undefined: there are none. */
+  readonly elsewhere: Elsewhere | undefined;
 };
 
 type Sent = { readonly entry: Entry; readonly row: MailboxRow };
@@ -135,7 +138,7 @@ export class Writer {
       switch (outcome?.kind) {
         case 'stored':
         case 'duplicate':
-          this.#stored(entry, outcome.seq);
+          this.#stored(entry, outcome.seq, outcome.owner);
           break;
         case 'fenced':
           this.#fenced(entry, row);
@@ -159,8 +162,12 @@ export class Writer {
     this.#afterWrite(sent.map(each => each.entry));
   }
 
-  #stored(entry: Entry, seq: number): void {
+  #stored(entry: Entry, seq: number, owner: string | undefined): void {
     const box = entry.mailbox;
+    if (box.live === undefined && this.#deps.elsewhere !== undefined) {
+      if (owner === undefined) entry.receipt?.unclaimed?.();
+      else this.#deps.elsewhere.written(box.row);
+    }
     this.#leave(entry);
     entry.seq = seq;
     box.lastSeq = Math.max(box.lastSeq, seq);

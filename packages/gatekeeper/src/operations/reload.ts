@@ -31,6 +31,7 @@ const fixedKeys = [
   'issuer',
   'dataFolder',
   'storage',
+  'bus',
   'publicHost',
   'terms',
   'listeners',

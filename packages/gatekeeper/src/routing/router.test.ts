@@ -80,6 +80,7 @@ function scene(cached?: Account, maxHeldBytes = 100_000_000) {
     suiteAdmitted: () => true,
     wakeUp: () => {},
     defect: error => defects.push(error),
+    mayBeElsewhere: () => false,
     isReachable: () => false,
     sessionsOf: () => [],
     nowMs: () => 0,

@@ -42,6 +42,8 @@ export type RouterDeps = {
   /** Asks the person's provider to wake their devices; coalesced, without content. */
   readonly wakeUp: (account: Account) => void;
   readonly isReachable: (device: Device) => boolean;
+  /** With other nodes about: no stream here says nothing, and storage tells whether there is one elsewhere. */
+  readonly mayBeElsewhere: (device: Device) => boolean;
   readonly sessionsOf: (account: Account) => readonly DeviceSession[];
   readonly nowMs: () => number;
   /** Hears of what threw though nothing should have: a defect of ours, which costs one answer or one session. */
@@ -97,6 +99,8 @@ class MessageReceipt implements Receipt {
   readonly #message: EnvelopeMessage;
   readonly #sequence: number;
   readonly #sizeBytes: number;
+  /** Who is to be woken when no node has a stream; undefined: nobody. */
+  readonly #wakes: Account | undefined;
   /** Devices that have it, or may have it yet. */
   #devices: number;
 
@@ -107,6 +111,7 @@ class MessageReceipt implements Receipt {
     sequence: number,
     devices: number,
     sizeBytes: number,
+    wakes: Account | undefined,
   ) {
     this.remaining = devices;
     this.#devices = devices;
@@ -115,6 +120,7 @@ class MessageReceipt implements Receipt {
     this.#message = message;
     this.#sequence = sequence;
     this.#sizeBytes = sizeBytes;
+    this.#wakes = wakes;
     session.changeUnsettled(sizeBytes);
   }
 
@@ -127,6 +133,10 @@ class MessageReceipt implements Receipt {
 
   lost(): void {
     this.#devices--;
+  }
+
+  unclaimed(): void {
+    if (this.#wakes !== undefined) this.#router.wake(this.#wakes);
   }
 
   refused(because: RefusedBecause): void {
@@ -221,6 +231,10 @@ export class Router {
     this.#refuse(session, stanza, unavailable);
   }
 
+  wake(account: Account): void {
+    this.#deps.wakeUp(account);
+  }
+
   storageRefused(session: DeviceSession, stanza: Element, because: RefusedBecause): void {
     this.#deps.counters.storageRefused++;
     this.#answer(session, stanza, refusals[because]);
@@ -282,12 +296,13 @@ export class Router {
     const noPlace = isPlaced ? deps.delivery.refusal(session.device.row, from.interopId, placedBytes) : undefined;
     if (noPlace !== undefined) return refusals[noPlace];
     const receipts = targets.length + (isPlaced ? 1 : 0);
-    const receipt = new MessageReceipt(this, session, message, sequence, receipts, sizeBytes);
+    const isLoud = !message.silent && !message.noStore;
+    const receipt = new MessageReceipt(this, session, message, sequence, receipts, sizeBytes, isLoud ? to : undefined);
     let asleep = false;
     for (let i = 0; i < targets.length; i++) {
       const device = targets[i]!;
       const copy = deviceMessage(message, ciphertexts[i]!, session);
-      if (!deps.isReachable(device)) asleep = true;
+      if (!deps.isReachable(device) && !deps.mayBeElsewhere(device)) asleep = true;
       deps.delivery.deliver(device.row, copy, sizeOf(ciphertexts[i]!), !message.noStore, receipt);
     }
     if (isPlaced) {
@@ -295,7 +310,7 @@ export class Router {
       deps.delivery.deliver(session.device.row, notice, placedBytes, true, receipt);
     }
     deps.counters.routed++;
-    if (asleep && !message.silent && !message.noStore) deps.wakeUp(to);
+    if (asleep && isLoud) deps.wakeUp(to);
     return undefined;
   }
 

@@ -3,6 +3,7 @@
 import type { AdminAccounts } from '../admin/admin-accounts.ts';
 import type { PersonRecords } from '../admin/person-records.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
+import type { ClusterStore } from '../cluster/cluster-store.ts';
 import type { AccountStore } from '../enlistment/account-store.ts';
 import type { ProofIds } from '../enlistment/proof-ids.ts';
 import type { KeyDirectory } from '../keys/key-directory.ts';
@@ -30,6 +31,8 @@ export type Stores = {
   readonly admins: AdminAccounts;
   readonly people: PersonRecords;
   readonly mailboxes: MailboxStore;
+  /** Undefined: one process has this storage for itself. */
+  readonly cluster?: ClusterStore;
   /** Writes accepted and not yet durable. */
   readonly waiting: () => number;
   /** Whether storage takes a write and answers a read just now. May be asked often. Never rejects. */

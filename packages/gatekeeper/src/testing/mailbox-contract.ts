@@ -56,7 +56,10 @@ class Case {
 
   async append(rows: readonly MailboxRow[], bounds: Partial<MailboxBounds> = {}): Promise<readonly AppendOutcome[]> {
     const outcomes = await this.store.append(rows, { ...unbounded, ...bounds });
-    return outcomes.map(outcome => ({ ...outcome }));
+    return outcomes.map(outcome => {
+      const { owner: _, ...rest } = { owner: undefined, ...outcome };
+      return rest;
+    });
   }
 
   async claim(device: number): Promise<{ epoch: number; lastSeq: number; count: number; bytes: number }> {
@@ -378,6 +381,22 @@ function testClaims(contract: Contract): void {
       assert.deepEqual(await its.seqs(1), [3]);
     },
   );
+
+  contract('whose stream has the device is told with what was stored there', async its => {
+    const outcome = async (number: number): Promise<AppendOutcome> => {
+      const [first] = await its.store.append([row(1, number)], unbounded);
+      return { ...first! };
+    };
+    assert.deepEqual(await outcome(1), { kind: 'stored', seq: 1 });
+    const { epoch } = await its.claim(1);
+    assert.deepEqual(await outcome(2), { kind: 'stored', seq: 2, owner: 'node' });
+    assert.deepEqual(await outcome(2), { kind: 'duplicate', seq: 2, owner: 'node' });
+    await its.store.claim(1, 'other');
+    await its.store.release(1, epoch);
+    assert.deepEqual(await outcome(3), { kind: 'stored', seq: 3, owner: 'other' });
+    await its.store.release(1, epoch + 1);
+    assert.deepEqual(await outcome(4), { kind: 'stored', seq: 4 });
+  });
 
   contract("a late clean-up of an old claim leaves the new one's alone", async its => {
     const old = await its.claim(1);

@@ -61,6 +61,8 @@ export class MemoryDisk {
   }
 }
 
+const ownerOf = ({ node }: { readonly node: string | undefined }): { readonly owner?: string } =>
+  node === undefined ? {} : { owner: node };
 const personOf = (device: number): number => (device === 2 ? 1 : device);
 const providerOf = (device: number): number => (device === 3 ? 2 : 1);
 const bytesOf = (rows: readonly MemoryRow[]): number => rows.reduce((sum, row) => sum + row.stanza.length, 0);
@@ -231,13 +233,13 @@ export class MemoryMailboxStore implements MailboxStore {
     const head = this.disk.head(device);
     if (epoch !== undefined && epoch !== head.epoch) return { kind: 'fenced' };
     const there = this.disk.sorted(device).find(each => Buffer.compare(each.stanza, stanza) === 0);
-    if (there !== undefined) return { kind: 'duplicate', seq: there.seq };
+    if (there !== undefined) return { kind: 'duplicate', seq: there.seq, ...ownerOf(head) };
     const bound = this.#boundReached(row, bounds);
     if (bound !== undefined) return { kind: bound };
     const seq = ++head.lastSeq;
     if (!this.rows.has(device)) this.rows.set(device, new Map());
     this.rows.get(device)!.set(seq, { ...row, seq, stanza: Uint8Array.from(stanza) });
-    return { kind: 'stored', seq };
+    return { kind: 'stored', seq, ...ownerOf(head) };
   }
 
   #boundReached({ device, sender, stanza }: MailboxRow, bounds: MailboxBounds): BoundReached | undefined {

@@ -77,6 +77,10 @@ export async function runMailboxCommands(sql: Sql, commands: readonly MailboxCom
   return answers;
 }
 
+function ownerOf({ node }: Head): { readonly owner?: string } {
+  return node === null ? {} : { owner: node };
+}
+
 class MailboxBatch {
   readonly #sql: Sql;
   readonly #heads = new Map<number, Head>();
@@ -159,7 +163,7 @@ class MailboxBatch {
     const digest = this.#digestsOfRows.get(row)!;
     const digestKey = `${device} ${hexOf(digest)}`;
     const there = this.#digests.get(digestKey);
-    if (there !== undefined) return { kind: 'duplicate', seq: there };
+    if (there !== undefined) return { kind: 'duplicate', seq: there, ...ownerOf(head) };
     const bound = boundReached(stanza.length, bounds, {
       mailbox: head,
       share: sender === undefined ? undefined : this.#share(device, sender),
@@ -171,7 +175,7 @@ class MailboxBatch {
     this.#digests.set(digestKey, seq);
     this.#entries.push({ ...row, seq, digest });
     this.#count(head, { sender: sender ?? null, sizeBytes: stanza.length, silent: row.silent }, 1);
-    return { kind: 'stored', seq };
+    return { kind: 'stored', seq, ...ownerOf(head) };
   }
 
   /** From `first` to `last` inclusive; none under an older claim. What is left of a device that is gone counts for nobody. */

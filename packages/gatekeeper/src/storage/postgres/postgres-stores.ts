@@ -5,6 +5,7 @@ import type { MailboxDepth, Stores } from '../stores.ts';
 import { postgresAccounts } from './accounts.ts';
 import { postgresAdmins } from './admins.ts';
 import { postgresAuditLog } from './audit.ts';
+import { postgresCluster } from './cluster.ts';
 import { Database, type Sql } from './database.ts';
 import { postgresKeyDirectory } from './keys.ts';
 import { runMailboxCommands } from './mailbox-batch.ts';
@@ -85,6 +86,7 @@ export async function openPostgresStores(url: string): Promise<PostgresStores> {
       admins: postgresAdmins(database),
       people: postgresPeople(database),
       mailboxes: createMailboxes(database, lane),
+      cluster: postgresCluster(database),
       waiting: () => database.waiting + lane.waiting,
       measureDepth: () => measureDepth(database),
       health: createHeartbeat(beat, () => performance.now()),

@@ -184,6 +184,7 @@ CREATE TABLE mailbox_orphan (
   opt_ins text,
   PRIMARY KEY (account, device)
 );
+CREATE TABLE node (name text PRIMARY KEY, seen_at timestamptz NOT NULL);
 CREATE TABLE heartbeat (node text PRIMARY KEY, at bigint NOT NULL);`,
   },
 ];

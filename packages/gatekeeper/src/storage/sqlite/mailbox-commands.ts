@@ -46,7 +46,7 @@ function appendRow(db: DatabaseSync, counts: MailboxCounts, row: MailboxRow, bou
   if (epoch !== undefined && epoch !== head.epoch) return { kind: 'fenced' };
   const digest = hash('sha256', stanza, 'buffer').subarray(0, digestBytes);
   const there = prepared(db, 'SELECT seq FROM mailbox WHERE device = ? AND digest = ?').get(device, digest);
-  if (there !== undefined) return { kind: 'duplicate', seq: (there as { seq: number }).seq };
+  if (there !== undefined) return { kind: 'duplicate', seq: (there as { seq: number }).seq, ...ownerOf(head) };
   const bound = counts.boundReached(head, sender, stanza.length, bounds);
   if (bound !== undefined) return { kind: bound };
   if (head.lastSeq >= maxSeq) return { kind: 'full' };
@@ -58,7 +58,11 @@ function appendRow(db: DatabaseSync, counts: MailboxCounts, row: MailboxRow, bou
   ).run(device, seq, row.acceptedAtMs, row.expiresAtMs, silent ? 1 : 0, sender ?? null, digest, stanza);
   head.lastSeq = seq;
   counts.add(head, { sender, sizeBytes: stanza.length, silent });
-  return { kind: 'stored', seq };
+  return { kind: 'stored', seq, ...ownerOf(head) };
+}
+
+function ownerOf({ node }: MailboxHead): { readonly owner?: string } {
+  return node === null ? {} : { owner: node };
 }
 
 export const mailboxWrites = {

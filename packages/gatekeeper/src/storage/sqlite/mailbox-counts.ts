@@ -15,6 +15,7 @@ export type MailboxHead = {
   loud: number;
   bytes: number;
   epoch: number;
+  readonly node: string | null;
 };
 /** What counts of an entry. */
 export type CountedEntry = {
@@ -44,7 +45,7 @@ export class MailboxCounts {
       this.#db,
       `SELECT device.row AS device, device.account AS account, account.provider AS provider,
          coalesce(last_seq, 0) AS lastSeq, coalesce(count, 0) AS count, coalesce(loud, 0) AS loud,
-         coalesce(bytes, 0) AS bytes, coalesce(epoch, 0) AS epoch
+         coalesce(bytes, 0) AS bytes, coalesce(epoch, 0) AS epoch, node
        FROM device JOIN account ON account.row = device.account
          LEFT JOIN mailbox_head ON mailbox_head.device = device.row
        WHERE device.row = ?`,

@@ -66,7 +66,7 @@ test('a store of version 0.1.0 is migrated: people, keys, mail and all else are 
   const append = (maxBytesPerPerson: number): Promise<readonly AppendOutcome[]> =>
     stores.mailboxes.append([mailboxRow(device, 1, 20)], { ...unbounded, maxBytesPerPerson });
   assert.deepEqual(await append(55), [{ kind: 'person-full' }]);
-  assert.deepEqual(await append(56), [{ kind: 'stored', seq: 1_004 }]);
+  assert.deepEqual(await append(56), [{ kind: 'stored', seq: 1_004, owner: 'node' }]);
   assert.equal(await stores.accounts.setOptIn(anna.row, 2, true), true);
   assert.equal((await stores.accounts.find(anna.interopId))?.version, 2);
 });
@@ -119,7 +119,7 @@ test('mail of every earlier version of the tables is there, in order, counted, a
     assert.equal(await mailboxes.hasLoud(1), true, 'what may have been silent is taken for loud');
     const bounds = { ...unbounded, maxBytesPerPerson: 10_040 };
     assert.deepEqual(await mailboxes.append([mailboxRow(1, 1, 20), mailboxRow(2, 2, 20)], bounds), [
-      { kind: 'stored', seq: 10 },
+      { kind: 'stored', seq: 10, owner: 'node' },
       { kind: 'person-full' },
     ]);
     assert.deepEqual(await mailboxes.remove([{ device: 2, epoch: undefined, first: 7, last: 9 }]), []);

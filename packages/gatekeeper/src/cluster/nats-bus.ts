@@ -1,0 +1,82 @@
+// The bus on core NATS, which may lose what is said and keeps nothing. A connection that is lost is made again for as long as
+// the node runs; what is said meanwhile is lost. Knows nothing of what is said.
+// Source: docs/decisions/0067.
+import { readFileSync } from 'node:fs';
+import { connect, credsAuthenticator, type NatsConnection } from '@nats-io/transport-node';
+import type { Config } from '../config-schema.ts';
+import { StartError } from '../start-error.ts';
+import type { Bus } from './bus.ts';
+
+const firstConnectMs = 5_000;
+const reconnectMs = 1_000;
+/** A server that has not answered for so long is gone. */
+const pingEveryMs = 5_000;
+const maxPingsOut = 2;
+
+export type NatsOptions = NonNullable<Config['bus']>;
+
+/** `onState` hears when the connection is lost and when it is back. Rejects with a StartError when there is no server. */
+export async function openNatsBus(
+  { servers, credentialsFile, caFile }: NatsOptions,
+  prefix: string,
+  onState: (state: 'lost' | 'back') => void,
+): Promise<Bus> {
+  let connection: NatsConnection;
+  try {
+    connection = await connect({
+      servers,
+      name: 'drawbridge',
+      timeout: firstConnectMs,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: reconnectMs,
+      pingInterval: pingEveryMs,
+      maxPingOut: maxPingsOut,
+      ...(credentialsFile === undefined ? {} : { authenticator: credsAuthenticator(readFileSync(credentialsFile)) }),
+      ...(caFile === undefined ? {} : { tls: { caFile } }),
+    });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new StartError(
+      'bus-unusable',
+      `bus.servers: NATS can't be reached (${reason}): start it, or mend the address`,
+    );
+  }
+  let isConnected = true;
+  const watching = watch(connection, state => {
+    isConnected = state === 'back';
+    onState(state);
+  });
+  return {
+    publish(subject, message) {
+      // What is said while nobody hears is not kept for later: storage knows it.
+      if (isConnected) connection.publish(prefix + subject, message);
+    },
+    subscribe(subject, hear) {
+      const subscription = connection.subscribe(prefix + subject, {
+        callback: (error, message) => {
+          if (error === null) hear(message.data);
+        },
+      });
+      return () => subscription.unsubscribe();
+    },
+    get isConnected() {
+      return isConnected;
+    },
+    async close() {
+      await connection.close();
+      await watching;
+    },
+  };
+}
+
+async function watch(connection: NatsConnection, onState: (state: 'lost' | 'back') => void): Promise<void> {
+  for await (const { type } of connection.status()) {
+    if (type === 'disconnect') onState('lost');
+    else if (type === 'reconnect') onState('back');
+  }
+}
+
+/** One cluster's words among others on the same servers. */
+export function busPrefix(domain: string): string {
+  return `drawbridge.${domain.replaceAll('.', '-')}.`;
+}
