@@ -1,22 +1,10 @@
 // `drawbridge admin`: options and help. Knows nothing of the admin API.
 import type { Command } from 'commander';
 import { usageError } from './command-error.ts';
+import { command, type Flags } from './admin/admin-command.ts';
+import { registerApplications } from './admin-applications.ts';
 
-type Flags = { url?: string; config?: string; tokenFile?: string; json: boolean };
 type Told = Flags & { reason?: string };
-
-/** For `--config`, `--url` and tokens: every command has them. */
-function command(admin: Command, name: string, summary: string, description: string, example: string): Command {
-  return admin
-    .command(name)
-    .summary(summary)
-    .description(description)
-    .option('--config <file>', 'on the machine itself: the configuration, for the address and the admin-token file')
-    .option('--url <url>', 'the admin listener (otherwise of the configuration, or http://127.0.0.1:9320)')
-    .option('--token-file <file>', 'file with the token (otherwise DRAWBRIDGE_ADMIN_TOKEN, or the admin-token file)')
-    .option('--json', 'the answer as JSON', false)
-    .addHelpText('after', `\nExample:\n  $ drawbridge admin ${example}`);
-}
 
 export function registerAdmin(program: Command): void {
   const admin = program
@@ -39,6 +27,7 @@ Examples:
   registerAudit(admin);
   registerPeople(admin);
   registerProviders(admin);
+  registerApplications(admin);
 }
 
 /** Names are found first: two services may each have an anna. */
@@ -205,15 +194,16 @@ function registerProviders(admin: Command): void {
     'revoke-keys',
     "after a theft: end what a provider's old keys vouched for",
     "Fetches a provider's key set now and ends every stream that a key vouched for which is not in it any more.",
-    'revoke-keys 7',
+    "revoke-keys 7 --reason 'their laptop was stolen'",
   )
     .argument('<number>', numberText)
-    .action(async (number: string, flags: Flags) =>
+    .option('--reason <text>', reasonText)
+    .action(async (number: string, flags: Told) =>
       change(flags, 'POST', `providers/${encodeURIComponent(number)}/revoke-keys`),
     );
 }
 
 async function change(flags: Told, method: 'POST' | 'DELETE', path: string, done = 'done'): Promise<void> {
   const { act } = await import('./admin/admin-run.ts');
-  await act(flags, method, `/admin/v1/${path}`, flags.reason, done);
+  await act(flags, method, `/admin/v1/${path}`, flags.reason === undefined ? {} : { reason: flags.reason }, done);
 }

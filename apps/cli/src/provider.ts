@@ -1,6 +1,7 @@
 // `drawbridge provider`: options and help. Knows nothing of how a provider works.
 import { type Command, Option } from 'commander';
 import { usageError } from './command-error.ts';
+import { registerProviderLifecycle } from './provider-lifecycle.ts';
 import { wholeNumber } from './sandbox.ts';
 
 /** What the command line says about a provider to run; the same names as in its configuration file. */
@@ -64,6 +65,7 @@ people's files in an S3-compatible bucket: docs/operations/configuration.md.`,
     });
 
   registerBackup(provider);
+  registerProviderLifecycle(provider);
 
   provider
     .command('add-user')

@@ -154,6 +154,15 @@ export const configSchema = closed({
     Type.String({ minLength: 1, maxLength: 253, description: 'name that clients connect to; the domain when absent' }),
   ),
   terms: Type.Optional(url('terms and reference offer for people and providers')),
+  contact: Type.Optional(
+    closed(
+      {
+        name: Type.String({ minLength: 1, maxLength: 200, description: 'who runs this gatekeeper' }),
+        email: Type.String({ minLength: 3, maxLength: 200, description: 'for providers and reports' }),
+      },
+      { description: 'stands in the reference offer and in the agreement' },
+    ),
+  ),
   tls: Type.Optional(
     closed(
       {
@@ -252,6 +261,33 @@ export const configSchema = closed({
       ),
     },
     { default: {}, description: 'who may reach whom' },
+  ),
+  applications: closed(
+    {
+      open: Type.Boolean({ default: true, description: 'whether providers may apply over HTTP' }),
+      waiting: count(200, 10_000, 'applications that may wait for a decision'),
+      waitingPerDomain: count(4, 1_000, 'of these, applications below one domain (the last two labels)'),
+      waitingDays: count(90, 730, 'days until an application that nobody decided on is refused'),
+      checksAtOnce: count(8, 256, 'statements of providers that are being verified: each may fetch a key set'),
+      suites,
+      regions: Type.Array(Type.String({ pattern: '^[A-Z][A-Z0-9-]{1,15}$' }), {
+        maxItems: 64,
+        default: [],
+        description: 'regions that providers may declare for their people (ISO 3166, or `EEA`); any when empty',
+      }),
+      sandboxEnlistments: count(20, 10_000, 'people that a provider may enlist in the sandbox'),
+      sandboxPeople: Type.Array(Type.String({ minLength: 1, maxLength: 255 }), {
+        maxItems: 100,
+        default: [],
+        description: 'own users, by identifier, whom people of a provider in the sandbox may reach when they opt in',
+      }),
+      liveEnlistments: count(
+        100_000,
+        1_000_000_000,
+        'people that a provider may enlist once it is live, unless changed',
+      ),
+    },
+    { default: {}, description: 'providers that apply by themselves' },
   ),
   egress: closed(
     {
@@ -364,6 +400,7 @@ export const configSchema = closed({
       mediaMebibytesPerAccount: budget(8_192, 0.02, 'MiB through the media proxy for one person; above it, slower'),
       enlistmentsPerProvider: budget(2_000, 0.05, 'enlistments of one provider'),
       enlistmentsPerAddress: budget(60, 10, 'enlistments from one address'),
+      statementsPerAddress: budget(10, 30, 'statements of providers from one address'),
       requestsPerAddress: budget(300, 0.1, 'HTTP requests from one address'),
     },
     { default: {}, description: 'rates; each says `wait` and when to come again' },

@@ -2,6 +2,7 @@
 // Knows nothing of what they were for.
 import type { ControlLog } from './control-log.ts';
 import type { SeenTimes } from './enlistment/seen-times.ts';
+import type { Lifecycle } from './providers/lifecycle.ts';
 import type { Stores } from './storage/stores.ts';
 
 const sweepIntervalMs = 60_000;
@@ -9,6 +10,7 @@ const sweepRows = 5_000;
 
 export type SweepDeps = {
   readonly stores: Pick<Stores, 'proofIds' | 'accounts' | 'audit'>;
+  readonly lifecycle: Pick<Lifecycle, 'sweep'>;
   readonly seenTimes: SeenTimes;
   readonly nowMs: () => number;
   readonly monotonicMs: () => number;
@@ -41,6 +43,7 @@ export class Sweeps {
       while ((await stores.proofIds.sweep(forgetBeforeMs, sweepRows)) === sweepRows);
     }
     while ((await stores.accounts.sweepAuthorisations(nowMs(), sweepRows)) === sweepRows);
+    await this.#deps.lifecycle.sweep();
     await this.#sayAuditHead();
   }
 

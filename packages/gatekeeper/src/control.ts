@@ -22,6 +22,7 @@ import { createIqHandlers } from './iq-handlers.ts';
 import { createSignatureChecks, type SignatureChecks } from './keys/signature-checks.ts';
 import { createMedia, type Media } from './media/media.ts';
 import { openOwnUsers } from './own-users.ts';
+import { createLifecycle, type Lifecycle } from './providers/lifecycle.ts';
 import { createRegistry, type Registry } from './providers/registry.ts';
 import type { IqHandlers } from './routing/iq.ts';
 import type { Stores } from './storage/stores.ts';
@@ -54,6 +55,7 @@ export type Control = {
   readonly iqHandlers: IqHandlers;
   readonly signatures: SignatureChecks;
   readonly registry: Registry;
+  readonly lifecycle: Lifecycle;
   readonly enlistment: Enlistment;
   readonly budgets: Budgets;
   readonly wakeUps: WakeUps;
@@ -164,7 +166,19 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     media: media.iqHandlers,
   });
 
-  const sweeps = new Sweeps({ stores, seenTimes, nowMs, monotonicMs, log });
+  let configured = config;
+  const lifecycle = await createLifecycle({
+    config: () => configured,
+    applications: stores.applications,
+    audit: stores.audit,
+    proofIds: stores.proofIds,
+    registry,
+    egressFetch: deps.egress.fetch,
+    newId: () => randomBytes(12).toString('hex'),
+    nowMs,
+    monotonicMs,
+  });
+  const sweeps = new Sweeps({ lifecycle, stores, seenTimes, nowMs, monotonicMs, log });
   const ageing = setInterval(() => accounts.turn(), accountTurnMs);
   ageing.unref();
 
@@ -176,6 +190,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     iqHandlers,
     signatures,
     registry,
+    lifecycle,
     enlistment,
     budgets,
     wakeUps,
@@ -193,8 +208,9 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     async reconfigure(next) {
       const fault = await registry.reconfigure(next);
       if (fault !== undefined) return fault;
-      media.reconfigure(next);
       budgets.reconfigure(next.budgets);
+      configured = next;
+      await lifecycle.configured();
       return undefined;
     },
     bulkEnlist: list => bulkEnlist(enlistment, list, nowMs),
@@ -225,6 +241,7 @@ async function openProviders(
     const registry = await createRegistry({
       config,
       states: stores.providers,
+      applications: stores.applications,
       egressFetch: keySetEgress.fetch,
       ownUserKeys: ownUsers?.keySource,
       ownIssuer: ownUsers,

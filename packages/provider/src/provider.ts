@@ -11,6 +11,7 @@ import type { PublicSigningJwk } from '@drawbridge/identity/jwk';
 import { localKeySource } from '@drawbridge/identity/key-set';
 import { addressKey } from '@drawbridge/identity/network-prefix';
 import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
+import type { ProviderAct } from '@drawbridge/identity/provider-statement';
 import type { KeySource } from '@drawbridge/identity/verify-ownership-proof';
 import { beginSessionOf } from './directory/begin-session.ts';
 import type { UserDirectory } from './directory/user-directory.ts';
@@ -20,6 +21,7 @@ import type { RouteContext } from './http/route-context.ts';
 import { createRoutes } from './http/routes.ts';
 import { createServers, type Handler, type ListenOptions, type Servers } from './http/server.ts';
 import { createProofIssuer, type ProofIssue, type WantedProof } from './issuer/proofs.ts';
+import { signStatement } from './issuer/statements.ts';
 import { createMediaOrigin, type MediaOrigin } from './media-origin/media-origin.ts';
 import { exportPerson, type PersonExport, type PersonRemoval, removePerson } from './person.ts';
 import { providerLimits } from './provider-limits.ts';
@@ -61,6 +63,8 @@ export type Provider = {
    * authenticated that person. The token is for that person's app alone; it uploads files, gives proofs and hears wake-ups.
    */
   readonly beginSession: (identifier: string) => Promise<SessionBeginning>;
+  /** What the provider says about itself to a gatekeeper: it applies, asks, accepts, leaves (chapter 10). Good for 5 minutes, once. */
+  readonly signStatement: (gatekeeper: string, act: ProviderAct) => string;
   /** What `/jwks.json` publishes now. */
   readonly keySet: () => { readonly keys: readonly PublicSigningJwk[] };
   /** The same for a gatekeeper in this process: no discovery, no fetch. */
@@ -161,6 +165,8 @@ async function assemble(parts: Parts, unlock: () => void): Promise<Provider> {
     setCertificate: servers.setCertificate,
     issueProof,
     beginSession: identifier => beginSession(parts, identifier),
+    signStatement: (gatekeeper, act) =>
+      signStatement(issuer.signingKey(), { issuer: options.issuer, gatekeeper, nowMs: parts.nowMs() }, act),
     keySet,
     keySource: localKeySource(issuer.verificationKeys),
     holdsKey: thumbprint => issuer.verificationKeys().some(key => key.thumbprint === thumbprint),

@@ -10,7 +10,7 @@ export type Shown = AdminFlags & { readonly json: boolean };
 
 /** Asks, and says the answer. */
 export async function show(flags: Shown, path: string): Promise<void> {
-  say(flags, await openAdminApi(flags).ask('GET', path));
+  sayAnswer(flags, await openAdminApi(flags).ask('GET', path));
 }
 
 /** Does something, and says the answer, or `done` when there is none. */
@@ -18,16 +18,16 @@ export async function act(
   flags: Shown,
   method: 'POST' | 'DELETE',
   path: string,
-  reason: string | undefined,
+  body: Readonly<Record<string, string | number>> & { readonly reason?: string },
   done: string,
 ): Promise<void> {
-  const body = reason === undefined ? undefined : { reason };
+  const { reason } = body;
   const answer =
     method === 'POST'
-      ? await openAdminApi(flags).ask('POST', path, body ?? {})
+      ? await openAdminApi(flags).ask('POST', path, body)
       : await openAdminApi(flags).ask('DELETE', `${path}${reason === undefined ? '' : `?${query({ reason })}`}`);
   if (answer === undefined) process.stdout.write(`${done}\n`);
-  else say(flags, answer);
+  else sayAnswer(flags, answer);
 }
 
 /** To a new file of mode 0600, or to standard output. What breaks off leaves no file. */
@@ -60,7 +60,8 @@ export function query(members: Readonly<Record<string, string | undefined>>): st
   return new URLSearchParams(given).toString();
 }
 
-function say({ json }: Shown, answer: unknown): void {
+/** As lines, or as JSON. */
+export function sayAnswer({ json }: { readonly json: boolean }, answer: unknown): void {
   process.stdout.write(json ? `${JSON.stringify(answer, undefined, 2)}\n` : `${lines(answer, '').join('\n')}\n`);
 }
 

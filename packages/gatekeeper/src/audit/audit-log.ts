@@ -3,7 +3,8 @@
 export type AuditNote = {
   readonly atMs: number;
   /**
-   * Who did it: the name of an admin; `admin` (the token file), `configuration`, or `command` (on the machine itself).
+   * Who did it: the name of an admin; `admin` (the token file), `configuration`, `command` (on the machine itself),
+   * or `provider` (by a statement that it signed).
    */
   readonly actor: string;
   readonly action:
@@ -11,6 +12,13 @@ export type AuditNote = {
     | 'provider-suspended'
     | 'provider-resumed'
     | 'provider-keys-revoked'
+    | 'provider-applied'
+    | 'provider-refused'
+    | 'provider-admitted'
+    | 'provider-went-live'
+    | 'provider-withdrawn'
+    | 'provider-terms-changed'
+    | 'provider-agreement-accepted'
     | 'enlistment-suspended'
     | 'enlistment-resumed'
     | 'enlistment-looked-up'
@@ -19,7 +27,7 @@ export type AuditNote = {
     | 'own-user-deleted'
     | 'admin-added'
     | 'admin-removed';
-  /** A provider number, an InteropId or an admin's name; never a user-visible identifier. */
+  /** A provider number, the id of an application, an InteropId or an admin's name; never a user-visible identifier. */
   readonly subject: string;
   /** In the operator's words; for an admin who was added, the role. */
   readonly reason?: string | undefined;

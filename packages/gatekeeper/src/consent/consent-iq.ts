@@ -7,6 +7,7 @@ import { NS_CONSENT, NS_DIRECTORY } from '@drawbridge/wire/namespaces';
 import type { Account } from '../enlistment/account.ts';
 import type { IqDeps } from '../iq-deps.ts';
 import { badRequest, emptyResult, notFound, readAttributes, readPerson, waitAnswer } from '../keys/strict-payload.ts';
+import type { Provider } from '../providers/registry.ts';
 import { type IqAnswer, type IqHandler, type IqHandlers, iqKey, type IqRequest } from '../routing/iq.ts';
 
 export function consentIqHandlers(deps: IqDeps): IqHandlers {
@@ -56,7 +57,9 @@ export function consentIqHandlers(deps: IqDeps): IqHandlers {
   function consent({ payload, account }: IqRequest): IqAnswer {
     if (readAttributes(payload, []) === undefined || payload.children.length > 0) return badRequest;
     // A third-party user's opt-in is the enlistment itself: there is nothing to choose here.
-    const choices = account.provider === 0 ? registry.list().filter(provider => provider.number !== 0) : [];
+    const isChoice = (provider: Provider): boolean =>
+      account.provider === 0 && provider.number !== 0 && registry.mayChoose(provider, account.identifier);
+    const choices = registry.list().filter(isChoice);
     const list = choices.map(({ number, name }) =>
       element('provider', NS_CONSENT, {
         number: String(number),
@@ -73,7 +76,7 @@ export function consentIqHandlers(deps: IqDeps): IqHandlers {
     if (account.provider !== 0) return { kind: 'error', condition: 'not-allowed' };
     const optedIn = payload.name === 'opt-in';
     const provider = registry.find(Number(text));
-    if (provider === undefined && optedIn) return notFound;
+    if (optedIn && (provider === undefined || !registry.mayChoose(provider, account.identifier))) return notFound;
     const waitSeconds = budgets.take([{ budget: 'changesPerAccount', key: personKey(account) }]);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     return (await enlistment.setOptIn(account, Number(text), optedIn)) ? emptyResult : notFound;

@@ -8,9 +8,9 @@ const InteropId = Type.String({ pattern: '^(0|[1-9][0-9]{0,4})-[a-z2-7]{26}$' })
 const Time = Type.String({ format: 'date-time' });
 const Count = Type.Integer({ minimum: 0 });
 const ProviderNumber = Type.Integer({ minimum: 0, maximum: 65_535 });
-const ProviderStatus = Type.Union([Type.Literal('live'), Type.Literal('suspended')]);
+const ProviderStatus = Type.Union([Type.Literal('sandbox'), Type.Literal('live'), Type.Literal('suspended')]);
 const PersonStatus = Type.Union([Type.Literal('active'), Type.Literal('suspended')]);
-const Reason = Type.String({
+export const Reason = Type.String({
   minLength: 1,
   maxLength: maxReasonLength,
   pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]*$',
@@ -60,6 +60,7 @@ export const Providers = Type.Object(
           suites: Type.Array(Type.String()),
           enlistments: Count,
           mailboxBytes: Count,
+          applied: Type.Boolean({ description: 'by an application; otherwise by the configuration' }),
         },
         closed,
       ),

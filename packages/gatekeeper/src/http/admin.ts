@@ -6,8 +6,10 @@ import swagger from '@fastify/swagger';
 import { Type } from 'typebox';
 import { addExportRoute } from './admin-export.ts';
 import { createAdminGate } from './admin-gate.ts';
-import { addProviderRoutes, addStreamAndAuditRoutes } from './admin-operations.ts';
+import { addApplicationRoutes } from './admin-applications.ts';
+import { addStreamAndAuditRoutes } from './admin-operations.ts';
 import { addPeopleRoutes } from './admin-people.ts';
+import { addProviderRoutes } from './admin-providers.ts';
 import type { AdminHttpDeps, AdminRoutes } from './admin-routes.ts';
 import { createApp, problemResponses } from './app.ts';
 import { addHealthRoutes } from './health.ts';
@@ -74,6 +76,7 @@ export async function buildAdminHttp(deps: AdminHttpDeps): Promise<AdminHttp> {
   addPeopleRoutes(routes);
   addExportRoute(routes);
   addProviderRoutes(routes);
+  addApplicationRoutes(routes);
   addStreamAndAuditRoutes(routes);
 
   await app.ready();

@@ -394,11 +394,14 @@ test('the well-known documents and OpenAPI say what is there', async () => {
     '/.well-known/interop-gatekeeper',
     '/.well-known/jwks.json',
     '/media/{grant}',
+    '/v1/agreement',
+    '/v1/agreements/{version}',
     '/v1/enlistments',
     '/v1/enlistments/{interopId}',
     '/v1/enlistments/{interopId}/devices',
     '/v1/enlistments/{interopId}/devices/{deviceId}',
     '/v1/enlistments/{interopId}/identity',
+    '/v1/provider-statements',
   ]);
 });
 
@@ -556,12 +559,18 @@ test('addresses: one key for an IPv4 address and for an IPv6 /64; forwarded ones
   assert.equal(behind(request('10.0.0.1', 'nonsense')), '10.0.0.1');
 });
 
-test('every operation of the OpenAPI has answered as it says, in one of these tests or, for media, in its own', () => {
+test('every operation of the OpenAPI has answered as it says, in one of these tests or, for media and applications, in their own', () => {
   const unseen = checks.map(check => new Set(check.unseen()));
   const [first = new Set()] = unseen;
   assert.deepEqual(
     [...first].filter(operation => unseen.every(each => each.has(operation))),
-    ['get /media/{grant}', 'head /media/{grant}'],
+    [
+      'get /media/{grant}',
+      'head /media/{grant}',
+      'get /v1/agreement',
+      'get /v1/agreements/{version}',
+      'post /v1/provider-statements',
+    ],
   );
 });
 

@@ -22,6 +22,15 @@ export type ProblemCode =
   | 'device-limit'
   | 'suspended-by-configuration'
   | 'key-set-not-fetched'
+  | 'statement-refused'
+  | 'statement-not-judged'
+  | 'application-refused'
+  | 'application-unknown'
+  | 'application-stage'
+  | 'applications-closed'
+  | 'applications-full'
+  | 'agreement-differs'
+  | 'number-taken'
   | 'media-not-allowed'
   | 'media-not-found'
   | 'media-grant-expired'
@@ -107,6 +116,43 @@ export const problems: Readonly<
     title: 'Key set not fetched',
     detail: 'The provider gave no key set, and nothing was ended. Suspend the provider, which ends all its streams.',
   },
+  'statement-refused': {
+    status: 401,
+    title: 'Statement refused',
+    detail: 'Sign a fresh statement for this gatekeeper with a key that your issuer publishes (section 10.6).',
+  },
+  'statement-not-judged': {
+    status: 503,
+    title: 'Statement not judged',
+    detail: "Your issuer's key set could not be fetched. Nothing was changed. Try again after retryAfterSeconds.",
+  },
+  'application-refused': {
+    status: 409,
+    title: 'Application refused',
+    detail: 'Mend what the detail names, and apply again.',
+  },
+  'application-unknown': { status: 404, title: 'No such application', detail: 'Apply first, or check the id.' },
+  'application-stage': {
+    status: 409,
+    title: 'Not at this stage',
+    detail: 'Ask how it stands: applied, then sandbox, then live; withdrawn and refused are the end.',
+  },
+  'applications-closed': {
+    status: 403,
+    title: 'No applications over HTTP',
+    detail: 'Write to the contact of the reference offer.',
+  },
+  'applications-full': {
+    status: 503,
+    title: 'Too many applications wait',
+    detail: 'Apply again in some days, or write to the contact of the reference offer.',
+  },
+  'agreement-differs': {
+    status: 409,
+    title: 'Another agreement is in force',
+    detail: 'Read /v1/agreement, and accept that version.',
+  },
+  'number-taken': { status: 409, title: 'Number taken', detail: 'Name another number, or none.' },
   'media-not-allowed': {
     status: 403,
     title: 'Media not allowed',

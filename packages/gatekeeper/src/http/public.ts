@@ -10,6 +10,7 @@ import { addDiscoveryRoutes } from './discovery-routes.ts';
 import { addEnlistedRoutes, addEnlistRoutes, addRenewalRoute } from './enlistment-routes.ts';
 import { addMediaRoutes } from './media-routes.ts';
 import { writeProblem } from './problems.ts';
+import { addProviderStatementRoutes } from './provider-routes.ts';
 import { ProofGate } from './proof-gate.ts';
 import type { PublicHttpDeps } from './public-deps.ts';
 
@@ -59,6 +60,7 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
   addRenewalRoute(app, deps, gate);
   addEnlistedRoutes(app, deps, gate);
   addMediaRoutes(app, deps);
+  addProviderStatementRoutes(app, deps);
 
   await app.ready();
   const users = control.ownUsers;

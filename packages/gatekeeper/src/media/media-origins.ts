@@ -18,14 +18,10 @@ export type MediaPlace = {
 /** Undefined: no URL in its one normal spelling, or of an origin that nobody registered. */
 export type FindMediaPlace = (url: string) => MediaPlace | undefined;
 
-export function createMediaPlaces(config: Pick<Config, 'issuer' | 'ownUsers' | 'providers'>): FindMediaPlace {
-  const byOrigin = new Map<string, number>();
-  for (const { number, mediaOrigins } of config.providers) {
-    for (const origin of mediaOrigins) byOrigin.set(origin, number);
-  }
-  if (config.ownUsers.kind === 'issuer') {
-    for (const origin of config.ownUsers.mediaOrigins) byOrigin.set(origin, 0);
-  }
+export function createMediaPlaces(
+  config: Pick<Config, 'issuer' | 'ownUsers'>,
+  providerOfOrigin: (origin: string) => number | undefined,
+): FindMediaPlace {
   const own = config.ownUsers.kind === 'embedded' ? `${config.issuer}/users/media/` : undefined;
 
   return url => {
@@ -37,7 +33,7 @@ export function createMediaPlaces(config: Pick<Config, 'issuer' | 'ownUsers' | '
       const ownFile = url.slice(own.length);
       return /^[A-Za-z0-9_-]{43}$/.test(ownFile) ? { provider: 0, url, ports: [], ownFile } : undefined;
     }
-    const provider = byOrigin.get(parsed.origin);
+    const provider = providerOfOrigin(parsed.origin);
     if (provider === undefined) return undefined;
     return { provider, url, ports: parsed.port === '' ? [] : [Number(parsed.port)], ownFile: undefined };
   };

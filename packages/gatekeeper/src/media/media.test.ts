@@ -399,7 +399,7 @@ test('an origin that gives anything but the granted file is cut off', async () =
 
 const proxyDeps = ({ folder, config, control, clock }: Fixture) => ({
   grants: createMediaGrants(openMediaGrantKey(folder)),
-  findPlace: createMediaPlaces(config),
+  findPlace: createMediaPlaces(config, control.registry.providerOfOrigin),
   accounts: control.accounts,
   policy: control.registry,
   budgets: control.budgets,

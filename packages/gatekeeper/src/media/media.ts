@@ -4,25 +4,24 @@ import type { MediaOrigin } from '@drawbridge/provider/media-origin';
 import type { Budgets } from '../budgets.ts';
 import type { Config } from '../config-schema.ts';
 import type { ReachPolicy } from '../consent/may-reach.ts';
+import type { Registry } from '../providers/registry.ts';
 import type { Accounts } from '../enlistment/account.ts';
 import type { IqHandlers } from '../routing/iq.ts';
 import { createMediaGrants, openMediaGrantKey } from './media-grants.ts';
 import { mediaIqHandlers } from './media-iq.ts';
-import { createMediaPlaces, type FindMediaPlace } from './media-origins.ts';
+import { createMediaPlaces } from './media-origins.ts';
 import { createMediaProxy, type MediaProxy } from './media-proxy.ts';
 
 export type Media = {
   readonly iqHandlers: IqHandlers;
   readonly proxy: MediaProxy;
-  /** Takes the registered media origins from another configuration. */
-  readonly reconfigure: (config: Config) => void;
 };
 
 export type MediaDeps = {
   readonly config: Config;
   readonly egressOptions: EgressOptions;
   readonly accounts: Accounts;
-  readonly policy: ReachPolicy;
+  readonly policy: ReachPolicy & Pick<Registry, 'providerOfOrigin'>;
   readonly budgets: Budgets;
   readonly ownFiles: Pick<MediaOrigin, 'find'> | undefined;
   readonly nowMs: () => number;
@@ -34,8 +33,7 @@ export function createMedia(deps: MediaDeps): Media {
   const { config, accounts, policy, budgets, ownFiles, nowMs, log } = deps;
   const { limits } = config;
   const grants = createMediaGrants(openMediaGrantKey(config.dataFolder));
-  let places = createMediaPlaces(config);
-  const findPlace: FindMediaPlace = url => places(url);
+  const findPlace = createMediaPlaces(config, policy.providerOfOrigin);
   const egress = createEgress({
     ...deps.egressOptions,
     limits: {
@@ -47,8 +45,5 @@ export function createMedia(deps: MediaDeps): Media {
   return {
     iqHandlers: mediaIqHandlers({ issuer: config.issuer, grants, findPlace, policy, budgets, limits }),
     proxy: createMediaProxy({ grants, findPlace, accounts, policy, budgets, limits, egress, ownFiles, nowMs, log }),
-    reconfigure: next => {
-      places = createMediaPlaces(next);
-    },
   };
 }

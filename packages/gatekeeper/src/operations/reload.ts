@@ -33,7 +33,6 @@ const fixedKeys = [
   'storage',
   'bus',
   'publicHost',
-  'terms',
   'listeners',
   'trustedProxies',
   'ownUsers',
@@ -72,7 +71,12 @@ export async function reload(running: Reloadable, next: Config): Promise<ReloadR
   Object.assign(config.limits, next.limits, kept);
   Object.assign(config.budgets, next.budgets);
   config.providers = next.providers;
+  const { terms, contact } = next;
+  delete config.terms;
+  delete config.contact;
+  Object.assign(config, terms === undefined ? {} : { terms }, contact === undefined ? {} : { contact });
   config.policy = next.policy;
+  config.applications = next.applications;
   config.log = next.log;
   if (config.tls !== undefined && next.tls !== undefined) Object.assign(config.tls, next.tls);
   changeCoreLimits(running.limits, coreLimits(config));

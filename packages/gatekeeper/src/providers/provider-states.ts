@@ -35,7 +35,12 @@ export interface ProviderStates {
     readonly nowMs: number;
   }): Promise<'changed' | 'same' | 'unknown'>;
   /** Notes in the audit log that the provider's keys were revoked. Not idempotent: each call is an entry. */
-  noteKeysRevoked(note: { readonly number: number; readonly actor: string; readonly nowMs: number }): Promise<void>;
+  noteKeysRevoked(note: {
+    readonly number: number;
+    readonly actor: string;
+    readonly reason?: string | undefined;
+    readonly nowMs: number;
+  }): Promise<void>;
   /** Takes the place of the set that was kept before. A provider that is not registered is passed over. */
   keepKeySet(set: StoredKeySet): Promise<void>;
   keptKeySets(): Promise<readonly StoredKeySet[]>;

@@ -7,6 +7,7 @@ import type { KeySource, TrustedIssuer } from '@drawbridge/identity/verify-owner
 import type { Config } from '../config-schema.ts';
 import type { ReachPolicy } from '../consent/may-reach.ts';
 import type { AccountEvents } from '../enlistment/account-events.ts';
+import type { Application, ProviderApplications } from './applications.ts';
 import type { ProviderStates, ProviderStatus, StoredKeySet } from './provider-states.ts';
 
 export type Provider = {
@@ -14,10 +15,14 @@ export type Provider = {
   readonly name: string;
   readonly issuer: string;
   readonly wakeUpUrl: string | undefined;
+  readonly mediaOrigins: readonly string[];
   readonly suites: ReadonlySet<string>;
   readonly trustClass: 'standard' | 'trial';
   readonly maxEnlistments: number;
-  readonly status: ProviderStatus;
+  /** `sandbox`: its people reach each other, and own users who test with it. */
+  readonly status: ProviderStatus | 'sandbox';
+  /** It came by an application, not by the configuration. */
+  readonly applied: boolean;
 };
 
 export type SetStatusResult = 'changed' | 'same' | 'unknown' | 'suspended-by-configuration';
@@ -29,6 +34,10 @@ export type Registry = ReachPolicy & {
   readonly findByName: (name: string) => Provider | undefined;
   /** All, in ascending number; the first is number 0. */
   readonly list: () => readonly Provider[];
+  /** Whether an own user of this identifier may opt in to the provider, and is shown it. */
+  readonly mayChoose: (provider: Provider, identifier: string) => boolean;
+  /** The number of the provider whose files lie at this origin. */
+  readonly providerOfOrigin: (origin: string) => number | undefined;
   readonly suiteAdmitted: (number: number, suite: string) => boolean;
   /** Durable and in the audit log; `provider-suspended` is emitted after that. */
   readonly setStatus: (
@@ -38,6 +47,8 @@ export type Registry = ReachPolicy & {
     nowMs: number,
     reason?: string,
   ) => Promise<SetStatusResult>;
+  /** In this process alone and at once: its streams end. For a step that is durable and has yet to be read again. */
+  readonly end: (number: number) => void;
   /** Whether this key is in the provider's set, as it was fetched last. */
   readonly keyStands: (number: number, keyThumbprint: string) => boolean;
   /**
@@ -46,12 +57,19 @@ export type Registry = ReachPolicy & {
    * than those in it (`keys-replaced`); in the audit log. `not-fetched`: nobody knows which keys are left, and nothing
    * was ended.
    */
-  readonly revokeKeys: (number: number, actor: string, nowMs: number) => Promise<'revoked' | 'unknown' | 'not-fetched'>;
+  readonly revokeKeys: (
+    number: number,
+    actor: string,
+    nowMs: number,
+    reason?: string,
+  ) => Promise<'revoked' | 'unknown' | 'not-fetched'>;
   /**
    * Takes the providers of another configuration; those that stay keep their keys and streams, streams of those that are
    * gone or suspended now end. Gives the words of what is wrong when a number or name was another's: nothing changed then.
    */
   readonly reconfigure: (config: Config) => Promise<string | undefined>;
+  /** Reads the applied providers again, after a step of their lifecycle; streams of those that left end. */
+  readonly applicationsChanged: () => Promise<void>;
   /** Live providers whose key set has not been fetched yet. */
   readonly withoutKeys: () => number;
   readonly close: () => void;
@@ -70,6 +88,7 @@ export type OwnIssuer = {
 export type RegistryDeps = {
   readonly config: Config;
   readonly states: ProviderStates;
+  readonly applications: Pick<ProviderApplications, 'admitted'>;
   readonly egressFetch: EgressFetch;
   /** The embedded issuer's keys; needed when `config.ownUsers.kind` is `embedded`. */
   readonly ownUserKeys: KeySource | undefined;
@@ -84,6 +103,8 @@ export type RegistryDeps = {
 
 type Entry = {
   provider: Provider;
+  /** What it is when nobody has suspended it. */
+  readonly stage: 'sandbox' | 'live';
   readonly heldByConfig: boolean;
   readonly keys: KeySource;
   readonly set: KeySet | undefined;
@@ -92,7 +113,7 @@ type Entry = {
   readonly stop: () => void;
 };
 
-type Wanted = Omit<Config['providers'][number], 'mediaOrigins'>;
+type Wanted = Config['providers'][number] & { readonly stage?: 'sandbox' | 'live' };
 
 /** Own users and third-party providers, as configured, in ascending number. */
 function wantedProviders(config: Config): Wanted[] {
@@ -103,6 +124,7 @@ function wantedProviders(config: Config): Wanted[] {
       name: config.domain,
       issuer: own.kind === 'issuer' ? own.issuer : `${config.issuer}/users`,
       keySetOrigins: own.kind === 'issuer' ? own.keySetOrigins : [],
+      mediaOrigins: own.kind === 'issuer' ? own.mediaOrigins : [],
       ...wakeUpUrlOf(config),
       suites: own.suites,
       trustClass: 'standard',
@@ -111,6 +133,42 @@ function wantedProviders(config: Config): Wanted[] {
     },
     ...config.providers.toSorted((a, b) => a.number - b.number),
   ];
+}
+
+function wantedOf({ number, issuer, terms, stage, grant }: Application): Wanted {
+  const { name, keySetOrigins, mediaOrigins, wakeUpUrl } = terms;
+  return {
+    number: number!,
+    name,
+    issuer,
+    keySetOrigins: [...keySetOrigins],
+    mediaOrigins: [...mediaOrigins],
+    ...(wakeUpUrl === undefined ? {} : { wakeUpUrl }),
+    suites: [...(grant?.suites ?? [])],
+    trustClass: grant?.trustClass ?? 'trial',
+    quotas: { enlistments: grant?.enlistments ?? 0 },
+    status: 'live',
+    stage: stage === 'live' ? 'live' : 'sandbox',
+  };
+}
+
+/** What a configured and an applied provider may not share; the words of the first that they do. */
+function clashOf(configured: readonly Wanted[], applied: readonly Wanted[]): string | undefined {
+  for (const one of applied) {
+    const other = configured.find(
+      each =>
+        each.number === one.number ||
+        each.name === one.name ||
+        each.issuer === one.issuer ||
+        each.mediaOrigins.some(origin => one.mediaOrigins.includes(origin)),
+    );
+    if (other === undefined) continue;
+    return (
+      `provider ${other.number} (${other.name}): number, name, issuer or a media origin belong to provider ${one.number} ` +
+      `(${one.name}), which applied and was admitted: take it out of the configuration, or withdraw the other first`
+    );
+  }
+  return undefined;
 }
 
 function wakeUpUrlOf({ issuer, ownUsers }: Config): { readonly wakeUpUrl?: string } {
@@ -124,7 +182,9 @@ class Entries {
   byNumber = new Map<number, Entry>();
   byIssuer = new Map<string, Entry>();
   byName = new Map<string, Entry>();
+  byOrigin = new Map<string, number>();
   pairs: ReadonlySet<string> = new Set();
+  sandboxPeople: ReadonlySet<string> = new Set();
 
   constructor(deps: RegistryDeps) {
     this.#deps = deps;
@@ -132,7 +192,11 @@ class Entries {
 
   /** Takes the providers of a configuration. Those that are there already keep their keys. */
   async take(config: Config): Promise<{ readonly refused: string } | undefined> {
-    const wanted = wantedProviders(config);
+    const configured = wantedProviders(config);
+    const applied = (await this.#deps.applications.admitted()).map(wantedOf);
+    const clash = clashOf(configured, applied);
+    if (clash !== undefined) return { refused: clash };
+    const wanted = [...configured, ...applied].toSorted((a, b) => a.number - b.number);
     const registered = await this.#deps.states.register(
       wanted.map(({ number, name }) => ({ number, name })),
       this.#deps.nowMs(),
@@ -157,10 +221,20 @@ class Entries {
     );
     this.byNumber = new Map(entries.map(entry => [entry.provider.number, entry]));
     this.byIssuer = new Map(entries.map(entry => [entry.provider.issuer, entry]));
+    this.byOrigin = new Map(
+      entries.flatMap(({ provider }) => provider.mediaOrigins.map(origin => [origin, provider.number] as const)),
+    );
+    this.sandboxPeople = new Set(config.applications.sandboxPeople);
     this.byName = new Map(entries.map(entry => [entry.provider.name, entry]));
     this.pairs = new Set(config.policy.admittedPairs.flatMap(([a, b]) => [`${a} ${b}`, `${b} ${a}`]));
     for (const old of before.values()) this.#endWhatChanged(old);
     return undefined;
+  }
+
+  setStatus(entry: Entry, status: ProviderStatus): void {
+    const { number } = entry.provider;
+    entry.provider = { ...entry.provider, status: status === 'live' ? entry.stage : status };
+    if (status === 'suspended') this.#deps.events.emit({ kind: 'provider-suspended', provider: number });
   }
 
   close(): void {
@@ -174,22 +248,26 @@ class Entries {
     ownEmbedded: boolean,
     kept: readonly StoredKeySet[],
   ): Entry {
-    const { number, name, issuer, keySetOrigins, wakeUpUrl, suites, trustClass, quotas } = wanted;
+    const { number, name, issuer, keySetOrigins, mediaOrigins, wakeUpUrl, suites, trustClass, quotas } = wanted;
+    const stage = wanted.stage ?? 'live';
     const heldByConfig = wanted.status === 'suspended';
     const provider: Provider = {
       number,
       name,
       issuer,
       wakeUpUrl,
+      mediaOrigins,
       suites: new Set(suites),
       trustClass,
       maxEnlistments: quotas.enlistments,
-      status: heldByConfig ? 'suspended' : stored,
+      status: heldByConfig || stored === 'suspended' ? 'suspended' : stage,
+      applied: wanted.stage !== undefined,
     };
     const keyPlaces = [issuer, ...keySetOrigins].join(' ');
-    if (old !== undefined && old.keyPlaces === keyPlaces) return { ...old, provider, heldByConfig };
+    if (old !== undefined && old.keyPlaces === keyPlaces) return { ...old, provider, stage, heldByConfig };
     const own = number === 0 && ownEmbedded ? this.#deps.ownUserKeys : undefined;
-    if (own !== undefined) return { provider, heldByConfig, keyPlaces, keys: own, set: undefined, stop: () => {} };
+    if (own !== undefined)
+      return { provider, stage, heldByConfig, keyPlaces, keys: own, set: undefined, stop: () => {} };
     const { onKeySetEvent, events, egressFetch, monotonicMs } = this.#deps;
     const onEvent = (event: KeySetEvent): void => {
       onKeySetEvent(number, event);
@@ -212,7 +290,7 @@ class Entries {
         this.#deps.states.keepKeySet(fetched).catch(() => {});
       },
     });
-    return { provider, heldByConfig, keyPlaces, keys: set, set, stop: keepFresh(set, monotonicMs) };
+    return { provider, stage, heldByConfig, keyPlaces, keys: set, set, stop: keepFresh(set, monotonicMs) };
   }
 
   #aged({ body, fetchedAtMs }: StoredKeySet): KeptKeySet {
@@ -225,7 +303,7 @@ class Entries {
     const { events } = this.#deps;
     const now = this.byNumber.get(number);
     if (now === undefined || now.keyPlaces !== old.keyPlaces) old.stop();
-    if (now === undefined || (status === 'live' && now.provider.status !== 'live')) {
+    if (now === undefined || (status !== 'suspended' && now.provider.status === 'suspended')) {
       events.emit({ kind: 'provider-suspended', provider: number });
     } else if (now.provider.issuer !== old.provider.issuer) {
       events.emit({ kind: 'keys-replaced', provider: number, stands: () => false });
@@ -233,65 +311,99 @@ class Entries {
   }
 }
 
+async function revokeKeys(
+  deps: RegistryDeps,
+  entry: Entry | undefined,
+  note: Parameters<ProviderStates['noteKeysRevoked']>[0],
+): Promise<'revoked' | 'unknown' | 'not-fetched'> {
+  const { states, ownIssuer, events } = deps;
+  const { number } = note;
+  if (entry !== undefined && entry.set === undefined && number === 0 && ownIssuer !== undefined) {
+    await ownIssuer.replaceAllKeys();
+    await states.noteKeysRevoked(note);
+    events.emit({ kind: 'keys-replaced', provider: number, stands: ownIssuer.holdsKey });
+    return 'revoked';
+  }
+  if (entry?.set === undefined) return 'unknown';
+  const { set } = entry;
+  const before = deps.monotonicMs();
+  await set.refresh(true);
+  if ((set.fetchedAtMs() ?? Number.NEGATIVE_INFINITY) < before) return 'not-fetched';
+  await states.noteKeysRevoked(note);
+  events.emit({ kind: 'keys-replaced', provider: number, stands: keyThumbprint => set.holds(keyThumbprint) });
+  return 'revoked';
+}
+
 /** Registers the configured providers and starts fetching their keys. Rejects with RegistryError or StoreError. */
 export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
   const { states } = deps;
   const known = new Entries(deps);
-  const faults = await known.take(deps.config);
+  let config = deps.config;
+  // One after the other: each reads what the one before has written.
+  let turn: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(change: () => Promise<T>): Promise<T> => {
+    const changed = turn.then(change);
+    turn = changed.catch(() => undefined);
+    return changed;
+  };
+  const take = (next?: Config): Promise<{ readonly refused: string } | undefined> =>
+    inTurn(async () => {
+      const fault = await known.take(next ?? config);
+      if (fault === undefined) config = next ?? config;
+      return fault;
+    });
+  const isLive = (number: number): boolean => {
+    const status = known.byNumber.get(number)?.provider.status;
+    return status === 'live' || status === 'sandbox';
+  };
+  const faults = await take();
   if (faults !== undefined) throw new RegistryError(faults.refused);
 
   return {
     issuers(iss) {
       const entry = known.byIssuer.get(iss);
-      if (entry?.provider.status !== 'live') return undefined;
+      if (entry === undefined || !isLive(entry.provider.number)) return undefined;
       return { providerNumber: entry.provider.number, keys: entry.keys };
     },
     find: number => known.byNumber.get(number)?.provider,
     findByName: name => known.byName.get(name)?.provider,
     list: () => Array.from(known.byNumber.values(), entry => entry.provider),
-    isLive: number => known.byNumber.get(number)?.provider.status === 'live',
-    admitsPair: (from, to) => known.pairs.size > 0 && known.pairs.has(`${from} ${to}`),
+    isLive,
+    admitsPair: (from, to) =>
+      (known.pairs.size > 0 && known.pairs.has(`${from} ${to}`)) ||
+      (from === to && known.byNumber.get(from)?.provider.status === 'sandbox'),
+    mayChoose: ({ status }, identifier) => status !== 'sandbox' || known.sandboxPeople.has(identifier),
+    providerOfOrigin: origin => known.byOrigin.get(origin),
     suiteAdmitted: (number, suite) => known.byNumber.get(number)?.provider.suites.has(suite) === true,
-    async setStatus(number, status, actor, nowMs, reason) {
+    setStatus: (number, status, actor, nowMs, reason) =>
+      inTurn(async () => {
+        const entry = known.byNumber.get(number);
+        if (entry === undefined) return 'unknown';
+        if (entry.heldByConfig && status === 'live') return 'suspended-by-configuration';
+        const result = await states.setStatus({ number, status, actor, reason, nowMs });
+        if (result === 'changed') known.setStatus(entry, status);
+        return result;
+      }),
+    end(number) {
       const entry = known.byNumber.get(number);
-      if (entry === undefined) return 'unknown';
-      if (entry.heldByConfig && status === 'live') return 'suspended-by-configuration';
-      const result = await states.setStatus({ number, status, actor, reason, nowMs });
-      if (result === 'changed') {
-        entry.provider = { ...entry.provider, status };
-        if (status === 'suspended') deps.events.emit({ kind: 'provider-suspended', provider: number });
-      }
-      return result;
+      if (entry !== undefined) known.setStatus(entry, 'suspended');
     },
     keyStands: (number, keyThumbprint) => {
       const set = known.byNumber.get(number)?.set;
       if (set !== undefined) return set.holds(keyThumbprint);
       return number !== 0 || deps.ownIssuer === undefined || deps.ownIssuer.holdsKey(keyThumbprint);
     },
-    async revokeKeys(number, actor, nowMs) {
-      const entry = known.byNumber.get(number);
-      const { ownIssuer } = deps;
-      if (entry !== undefined && entry.set === undefined && number === 0 && ownIssuer !== undefined) {
-        await ownIssuer.replaceAllKeys();
-        await states.noteKeysRevoked({ number, actor, nowMs });
-        deps.events.emit({ kind: 'keys-replaced', provider: number, stands: ownIssuer.holdsKey });
-        return 'revoked';
-      }
-      if (entry?.set === undefined) return 'unknown';
-      const { set } = entry;
-      const before = deps.monotonicMs();
-      await set.refresh(true);
-      if ((set.fetchedAtMs() ?? Number.NEGATIVE_INFINITY) < before) return 'not-fetched';
-      await states.noteKeysRevoked({ number, actor, nowMs });
-      deps.events.emit({ kind: 'keys-replaced', provider: number, stands: keyThumbprint => set.holds(keyThumbprint) });
-      return 'revoked';
-    },
+    revokeKeys: (number, actor, nowMs, reason) =>
+      revokeKeys(deps, known.byNumber.get(number), { number, actor, nowMs, reason }),
     withoutKeys: () => {
       const waiting = (entry: Entry): boolean =>
-        entry.provider.status === 'live' && entry.set !== undefined && entry.set.fetchedAtMs() === undefined;
+        isLive(entry.provider.number) && entry.set !== undefined && entry.set.fetchedAtMs() === undefined;
       return [...known.byNumber.values()].filter(waiting).length;
     },
-    reconfigure: async config => (await known.take(config))?.refused,
+    reconfigure: async next => (await take(next))?.refused,
+    applicationsChanged: async () => {
+      await take();
+    },
     close: () => known.close(),
   };
 }

@@ -8,6 +8,7 @@ import type { AccountStore } from '../enlistment/account-store.ts';
 import type { ProofIds } from '../enlistment/proof-ids.ts';
 import type { KeyDirectory } from '../keys/key-directory.ts';
 import type { MailboxStore } from '../mailbox/mailbox-store.ts';
+import type { ProviderApplications } from '../providers/applications.ts';
 import type { ProviderStates } from '../providers/provider-states.ts';
 import type { WakeUpQueue } from '../wakeup/wake-up-queue.ts';
 
@@ -26,6 +27,7 @@ export type Stores = {
   readonly keys: KeyDirectory;
   readonly proofIds: ProofIds;
   readonly providers: ProviderStates;
+  readonly applications: ProviderApplications;
   readonly wakeUps: WakeUpQueue;
   readonly audit: AuditLog;
   readonly admins: AdminAccounts;

@@ -252,7 +252,7 @@ class WakeUpSender {
   async #post({ queue, identifier, tokenId }: Person): Promise<Outcome> {
     const provider = this.#deps.registry.find(queue.number);
     const url = provider?.wakeUpUrl;
-    if (provider === undefined || url === undefined || provider.status !== 'live')
+    if (provider === undefined || url === undefined || provider.status === 'suspended')
       return { kind: 'refused', code: 'provider-not-live' };
     if (queue.number === 0 && this.#deps.wakeOwn !== undefined) {
       // Not over the network: a machine may well not reach its own public name.

@@ -4,6 +4,7 @@ import { createHeartbeat } from '../heartbeat.ts';
 import type { MailboxDepth, Stores } from '../stores.ts';
 import { postgresAccounts } from './accounts.ts';
 import { postgresAdmins } from './admins.ts';
+import { postgresApplications } from './applications.ts';
 import { postgresAuditLog } from './audit.ts';
 import { postgresCluster } from './cluster.ts';
 import { Database, type Sql } from './database.ts';
@@ -81,6 +82,7 @@ export async function openPostgresStores(url: string): Promise<PostgresStores> {
       keys: postgresKeyDirectory(database),
       proofIds: postgresProofIds(database),
       providers: postgresProviders(database),
+      applications: postgresApplications(database),
       wakeUps: postgresWakeUps(database),
       audit: postgresAuditLog(database),
       admins: postgresAdmins(database),

@@ -57,9 +57,9 @@ export function postgresProviders(database: Database): ProviderStates {
   return {
     register: (providers, nowMs) => database.transaction(sql => register(sql, providers, nowMs)),
     setStatus: change => database.transaction(sql => setStatus(sql, change)),
-    noteKeysRevoked: ({ number, actor, nowMs: atMs }) =>
+    noteKeysRevoked: ({ number, actor, reason, nowMs: atMs }) =>
       database.transaction(sql =>
-        writeAudit(sql, { atMs, actor, action: 'provider-keys-revoked', subject: String(number) }),
+        writeAudit(sql, { atMs, actor, action: 'provider-keys-revoked', subject: String(number), reason }),
       ),
     async keepKeySet({ number, places, body, fetchedAtMs }) {
       await database.rows(

@@ -187,6 +187,25 @@ CREATE TABLE mailbox_orphan (
 CREATE TABLE node (name text PRIMARY KEY, seen_at timestamptz NOT NULL);
 CREATE TABLE heartbeat (node text PRIMARY KEY, at bigint NOT NULL);`,
   },
+  {
+    fitFrom: 1,
+    text: `
+CREATE TABLE provider_application (
+  id text PRIMARY KEY,
+  name text NOT NULL,
+  domain text NOT NULL,
+  issuer text NOT NULL,
+  terms text NOT NULL,
+  agreement integer NOT NULL,
+  stage text NOT NULL CHECK (stage IN ('applied', 'refused', 'sandbox', 'live', 'withdrawn')),
+  number integer UNIQUE REFERENCES provider (number),
+  grant_given text,
+  applied_at bigint NOT NULL
+);
+CREATE INDEX provider_application_issuer ON provider_application (issuer);
+CREATE INDEX provider_application_stage ON provider_application (stage, applied_at);
+CREATE TABLE agreement (version integer PRIMARY KEY, digest text NOT NULL, text text NOT NULL, since bigint NOT NULL);`,
+  },
 ];
 
 /** The version of the tables that this program writes. */

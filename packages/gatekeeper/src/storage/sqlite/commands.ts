@@ -2,6 +2,7 @@
 // Knows nothing of what they do.
 import { accountReads, accountWrites } from './account-commands.ts';
 import { adminReads, adminWrites } from './admin-commands.ts';
+import { applicationReads, applicationWrites } from './application-commands.ts';
 import { auditReads, auditWrites } from './audit-commands.ts';
 import { heartbeatReads, heartbeatWrites } from './heartbeat-commands.ts';
 import { keyReads, keyWrites } from './key-commands.ts';
@@ -23,6 +24,7 @@ export const writeCommands = {
   ...operationsWrites,
   ...heartbeatWrites,
   ...auditWrites,
+  ...applicationWrites,
   ...adminWrites,
 };
 export const readCommands = {
@@ -34,6 +36,7 @@ export const readCommands = {
   ...operationsReads,
   ...heartbeatReads,
   ...auditReads,
+  ...applicationReads,
   ...adminReads,
   ...depthReads,
 };

@@ -63,9 +63,12 @@ export const operationsWrites = {
   },
 
   /** For the audit log alone. */
-  providerKeysRevoked(db: DatabaseSync, args: { number: number; actor: string; nowMs: number }): void {
-    const { nowMs: atMs, actor, number } = args;
-    writeAudit(db, { atMs, actor, action: 'provider-keys-revoked', subject: String(number) });
+  providerKeysRevoked(
+    db: DatabaseSync,
+    args: { number: number; actor: string; reason?: string | undefined; nowMs: number },
+  ): void {
+    const { nowMs: atMs, actor, number, reason } = args;
+    writeAudit(db, { atMs, actor, action: 'provider-keys-revoked', subject: String(number), reason });
   },
 
   keySetKeep(db: DatabaseSync, set: StoredKeySet): void {

@@ -203,6 +203,28 @@ const steps: readonly (string | ((db: DatabaseSync) => void))[] = [
       `CREATE TRIGGER audit_stays BEFORE UPDATE ON audit BEGIN SELECT raise(ABORT, 'the audit log only grows'); END;`,
     );
   },
+
+  // Providers that applied: what they said, where they stand, what they were given; and each version of the agreement.
+  `CREATE TABLE provider_application (
+     id TEXT PRIMARY KEY,
+     name TEXT NOT NULL,
+     domain TEXT NOT NULL,
+     issuer TEXT NOT NULL,
+     terms TEXT NOT NULL,
+     agreement INTEGER NOT NULL,
+     stage TEXT NOT NULL CHECK (stage IN ('applied', 'refused', 'sandbox', 'live', 'withdrawn')),
+     number INTEGER UNIQUE REFERENCES provider (number),
+     grant_given TEXT,
+     applied_at INTEGER NOT NULL
+   ) WITHOUT ROWID, STRICT;
+   CREATE INDEX provider_application_issuer ON provider_application (issuer);
+   CREATE INDEX provider_application_stage ON provider_application (stage, applied_at);
+   CREATE TABLE agreement (
+     version INTEGER PRIMARY KEY AUTOINCREMENT,
+     digest TEXT NOT NULL,
+     text TEXT NOT NULL,
+     since INTEGER NOT NULL
+   ) STRICT;`,
 ];
 
 /** The version of the tables that this program writes. */
