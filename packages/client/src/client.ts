@@ -144,10 +144,11 @@ export class Client {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    // First: what still comes in wakes nobody who would find the store closed.
+    for (const reader of this.#readers) reader.end();
     this.#device.end();
     this.files.close();
     await this.#lifecycle.close();
-    for (const reader of this.#readers) reader.end();
     this.#hub.close();
     this.#device.store.close();
   }
