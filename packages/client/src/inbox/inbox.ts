@@ -223,7 +223,10 @@ export class Inbox {
       soundly(tx, clock.nowMs(), () => forgetAsked(tx, clock.nowMs()));
       soundly(tx, clock.nowMs(), () => forgetRetries(tx, clock.nowMs()));
       const waiting = soundly(tx, clock.nowMs(), () => listUnread(tx, inboxLimits.sweepRows));
-      for (const { from, stanzaId, sinceMs } of waiting) {
+      for (const unread of waiting) {
+        const { from, stanzaId, sinceMs } = unread;
+        // A clock that was set back: it has its time from now.
+        if (sinceMs > clock.nowMs()) writeUnread(tx, { ...unread, sinceMs: clock.nowMs() });
         if (clock.nowMs() - sinceMs < inboxLimits.retryWaitMs) continue;
         this.#lose(tx, from, chatWith(from.split('/')[0]!), stanzaId, followup);
       }
@@ -247,7 +250,10 @@ export class Inbox {
     const result = store.transaction(tx => {
       const waiting = soundly(tx, clock.nowMs(), () => listUnread(tx, inboxLimits.sweepRows));
       const unseen = waiting.filter(({ isShown: isSaid }) => isSaid !== true);
-      const due = unseen.filter(({ sinceMs }) => clock.nowMs() - sinceMs >= inboxLimits.showUnreadMs);
+      // A beginning that is ahead is one of a clock that was set back since.
+      const due = unseen.filter(
+        ({ sinceMs }) => sinceMs > clock.nowMs() || clock.nowMs() - sinceMs >= inboxLimits.showUnreadMs,
+      );
       for (const unread of due) {
         const { from, stanzaId, place } = unread;
         followup.events.push(...this.#unreadable.show(tx, lostName(from, stanzaId), place));

@@ -313,3 +313,29 @@ test('what the gatekeeper gives up later has failed, with its reason; not when i
   assert.deepEqual(stateOf(gone), ['failed', 'not-delivered', 'gone']);
   outbox.close();
 });
+
+test('what was put off by a clock that is set back afterwards, by hours or years, leaves at once, also after a restart', async () => {
+  for (const backMs of [3_600_000, 3 * 31_536_000_000]) {
+    let nowMs = 1_800_000_000_000;
+    const clock: Clock = { ...systemClock, nowMs: () => nowMs };
+    const before = play(1, clock);
+    before.outbox.online(false);
+    const id = add(before.outbox, 10);
+    before.outbox.wake(person);
+    while (before.sent.length === 0) await settle();
+    const application = element('retry-after', NS_KEYS, { seconds: '600' });
+    before.outbox.refused(id, { condition: 'resource-constraint', type: 'wait', text: undefined, application });
+    before.outbox.wake(person);
+    await settle();
+    assert.equal(before.sent.length, 1, 'it waits as it was told to');
+    before.outbox.close();
+    nowMs -= backMs;
+    const again = play(1, clock);
+    again.outbox.online(false);
+    again.outbox.wake(person);
+    await settle();
+    assert.deepEqual(again.ids, [id]);
+    again.outbox.delivered(again.sent);
+    again.outbox.close();
+  }
+});

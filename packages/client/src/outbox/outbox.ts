@@ -14,7 +14,7 @@ import type { DeviceLists } from '../directory/device-lists.ts';
 import type { Request } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
-import { readOutbox } from '../store/outbox-records.ts';
+import { leftToWaitMs, readOutbox } from '../store/outbox-records.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 import { committed } from '../store/transact.ts';
 import { Additions, type NewRow } from './additions.ts';
@@ -278,7 +278,7 @@ export class Outbox {
     if (rows === undefined) return this.#pause(lane);
     const row = rows.find(each => !lane.inFlight.has(each.id));
     if (row === undefined) return false;
-    const waitMs = row.record.notBeforeMs - this.#context.clock.nowMs();
+    const waitMs = leftToWaitMs(row.record, this.#context.clock.nowMs());
     if (waitMs > 0) {
       this.#wakeAfter(lane, waitMs);
       return false;
@@ -291,7 +291,7 @@ export class Outbox {
     if (readiness.kind === 'later') {
       // Woken by its own time, by an acceptance, or by the next stream.
       const record = this.#rows.transaction(tx => readOutbox(tx, row.id));
-      const laterMs = (record?.notBeforeMs ?? 0) - this.#context.clock.nowMs();
+      const laterMs = record === undefined ? 0 : leftToWaitMs(record, this.#context.clock.nowMs());
       if (laterMs > 0) this.#wakeAfter(lane, laterMs);
       return false;
     }

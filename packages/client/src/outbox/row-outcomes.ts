@@ -161,7 +161,8 @@ export class RowOutcomes {
       if (record.waits >= outboxLimits.maxWaits) return true;
       const backoffMs = Math.min(outboxLimits.maxWaitMs, outboxLimits.firstWaitMs * 2 ** Math.min(record.waits, 10));
       const waitMs = (error.retryAfterSeconds ?? 0) * 1_000 + Math.round(backoffMs * (0.5 + random() / 2));
-      writeOutbox(tx, id, { ...record, waits: record.waits + 1, notBeforeMs: clock.nowMs() + waitMs });
+      const putOffAtMs = clock.nowMs();
+      writeOutbox(tx, id, { ...record, waits: record.waits + 1, putOffAtMs, notBeforeMs: putOffAtMs + waitMs });
       return false;
     });
     if (gaveUp === true) return this.fail(id, error.code, error.detail);

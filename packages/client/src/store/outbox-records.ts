@@ -40,6 +40,8 @@ export type OutboxRecord = {
   /** Refusals of type `wait` so far, and when to try again. */
   readonly waits: number;
   readonly notBeforeMs: number;
+  /** When that was said, by the same clock. */
+  readonly putOffAtMs?: number;
   /** Streams that the gatekeeper ended with an error while this was the first that it had not taken over. */
   readonly endedStreams?: number;
   /** Encrypted, and exactly this leaves the device, as often as needed; absent: not encrypted yet. */
@@ -85,6 +87,11 @@ export function writeUnsaid(tx: Transaction, to: string, numbers: readonly numbe
 
 /** An own message, or what this person changed for somebody. */
 export type Accepted = MessageId | { readonly act: Act; readonly to: InteropId };
+
+/** How long a row has to wait yet. A clock that shows less than when it was put off was set back: then nobody knows, and it goes. */
+export function leftToWaitMs({ notBeforeMs, putOffAtMs = 0 }: OutboxRecord, nowMs: number): number {
+  return nowMs < putOffAtMs ? 0 : Math.max(0, notBeforeMs - nowMs);
+}
 
 /** What a row carries that its author is told of when nobody will have it. */
 export function carriedBy({ messageId, act, to }: OutboxRecord): Accepted | undefined {
