@@ -8,6 +8,7 @@ import { registerChat } from './chat.ts';
 import { registerDemo } from './demo.ts';
 import { registerGatekeeper } from './gatekeeper.ts';
 import { registerInspect } from './inspect.ts';
+import { registerOffer } from './offer.ts';
 import { registerProvider } from './provider.ts';
 import { registerSandbox } from './sandbox.ts';
 import { registerShell } from './shell.ts';
@@ -43,6 +44,7 @@ Exit codes: 0 all right, 1 it failed, 2 wrong usage, 130 stopped by Ctrl-C at a 
     registerGatekeeper,
     registerAdmin,
     registerProvider,
+    registerOffer,
     registerSandbox,
     registerToken,
     registerInspect,

@@ -115,6 +115,12 @@ test('a provider applies, tests in the sandbox, goes live, is suspended and resu
     return ran;
   };
   const contact = ['--contact-name', 'Skylark', '--contact-email', 'interop@skylark.example'];
+  const offered = (...more: string[]): Promise<Ran> =>
+    run(['offer', String(home.config['issuer']), '--development-ca', home.pki.caFile, ...more]);
+  const offer = await offered('--output', join(home.folder, 'offer.jws'));
+  assert.equal(offer.code, 0, offer.err);
+  assert.match(offer.out, /"email": "dma@citadel\.example"/);
+  assert.match((await offered('--key', 'A'.repeat(43))).err, /the signature is not of that key/);
   const early = await say('apply', ...contact, '--accept', '1');
   assert.match(early.err, /holds no signing keys\nNext: start the provider once/);
   await startProvider(port!);

@@ -42,10 +42,11 @@ const digests = { ES256: 'sha256', EdDSA: null } as const;
 export function readJws(
   token: string,
   typ: string,
+  maxBytes = maxTokenBytes,
 ): UnverifiedJws | { readonly kind: 'refused'; readonly code: JwsErrorCode } {
   if (typeof token !== 'string') return refused('not-compact');
   // Characters first: a string of this length in UTF-16 units has at least as many bytes.
-  if (token.length > maxTokenBytes) return refused('too-large');
+  if (token.length > maxBytes) return refused('too-large');
   const parts = token.split('.', 4);
   const [headerPart, claimsPart, signaturePart] = parts;
   if (parts.length !== 3 || !headerPart || !claimsPart || !signaturePart) return refused('not-compact');

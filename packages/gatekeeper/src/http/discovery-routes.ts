@@ -1,15 +1,15 @@
 // What anybody may ask: what this gatekeeper offers, its keys, where the WebSocket is, and the OpenAPI document.
 // Knows nothing of people.
 // Source: docs/protocol/03, docs/protocol/08; XEP-0156.
-import { maxProofLifetimeSeconds } from '@drawbridge/identity/ownership-proof';
-import { compactCiphers } from '@drawbridge/stream/compact-login';
-import { maxCiphertextBytes, maxEnvelopeBytes } from '@drawbridge/wire/limits';
 import type { FastifyReply } from 'fastify';
-import { type Static, Type } from 'typebox';
-import { type App, maxBodyBytes, problemResponses } from './app.ts';
+import { Type } from 'typebox';
+import { type App, problem, problemResponses } from './app.ts';
 import { HostMetaLinks, KeySet, Offer } from './discovery-schemas.ts';
 import { encodeHostMeta, hostMetaLinks } from './host-meta.ts';
 import type { PublicHttpDeps } from './public-deps.ts';
+import { createOfferDocuments, offerSchema } from './offer-documents.ts';
+import { pageCsp } from './offer-page.ts';
+import { referenceOffer } from './reference-offer.ts';
 
 export function addDiscoveryRoutes(app: App, deps: PublicHttpDeps): void {
   const { control } = deps;
@@ -22,9 +22,26 @@ export function addDiscoveryRoutes(app: App, deps: PublicHttpDeps): void {
         response: { 200: Offer, ...problemResponses },
       },
     },
-    async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(referenceOffer(deps)),
+    async (_request, reply) => reply.header('cache-control', 'public, max-age=300').send(await referenceOffer(deps)),
   );
 
+  const documents = createOfferDocuments(deps);
+  // For people, machines that check the form, and whoever wants to keep it: made from the same offer.
+  app.get('/reference-offer', { schema: { hide: true } }, async (_request, reply) =>
+    reply
+      .header('cache-control', 'public, max-age=300')
+      .header('content-security-policy', pageCsp)
+      .type('text/html; charset=utf-8')
+      .send(await documents.page()),
+  );
+  app.get('/schema/interop-gatekeeper.json', { schema: { hide: true } }, async (_request, reply) =>
+    forAllPages(reply).type('application/schema+json; charset=utf-8').send(JSON.stringify(offerSchema)),
+  );
+  app.get('/.well-known/interop-gatekeeper.jws', { schema: { hide: true } }, async (_request, reply) => {
+    const signed = await documents.signed();
+    if (signed === undefined) return problem(reply, 'not-found');
+    return forAllPages(reply).type('application/jose').send(signed);
+  });
   app.get(
     '/.well-known/jwks.json',
     {
@@ -64,49 +81,4 @@ export function addDiscoveryRoutes(app: App, deps: PublicHttpDeps): void {
 function forAllPages<R extends FastifyReply>(reply: R): R {
   void reply.header('cache-control', 'public, max-age=300').header('access-control-allow-origin', '*');
   return reply;
-}
-
-function compactKeysOffered({ compactKeys }: PublicHttpDeps): Pick<Static<typeof Offer>, 'compactKeys'> {
-  if (compactKeys === undefined) return {};
-  const { signingJwk, succession } = compactKeys();
-  const statements = succession.map(each => ({ ...each, signatures: [...each.signatures] }));
-  return { compactKeys: { signingKey: signingJwk, succession: statements, ciphers: [...compactCiphers] } };
-}
-
-/** Asked at each request: configuration and listeners may change while it runs. */
-function referenceOffer(deps: PublicHttpDeps): Static<typeof Offer> {
-  const { config } = deps;
-  const { registry } = deps.control;
-  return {
-    version: 1,
-    issuer: config.issuer,
-    domain: config.domain,
-    // Clients of gatekeepers that know nothing of it must leave it out.
-    possession: 1,
-    identityRenewal: 1,
-    endpoints: deps.endpoints(),
-    ...compactKeysOffered(deps),
-    suites: [...new Set(registry.list().flatMap(provider => [...provider.suites]))],
-    limits: {
-      httpBodyBytes: maxBodyBytes,
-      ciphertextBytes: maxCiphertextBytes,
-      envelopeBytes: maxEnvelopeBytes,
-      devicesPerAccount: config.limits.devicesPerAccount,
-      oneTimeKeysPerEnlistment: config.limits.oneTimeKeysPerEnlistment,
-      oneTimeKeysPerCall: config.limits.oneTimeKeysPerCall,
-      oneTimeKeysKept: config.limits.oneTimeKeysKept,
-      mailboxEntries: config.limits.mailboxEntries,
-      mailboxBytes: config.limits.mailboxBytes,
-      mailboxDays: config.limits.mailboxDays,
-      mediaFileBytes: config.limits.mediaFileBytes,
-      mediaGrantSeconds: config.limits.mediaGrantSeconds,
-      proofLifetimeSeconds: maxProofLifetimeSeconds,
-    },
-    jwksUri: `${config.issuer}/.well-known/jwks.json`,
-    providers: registry
-      .list()
-      .filter(provider => provider.number !== 0 && provider.status === 'live')
-      .map(({ number, name }) => ({ number, name })),
-    ...(config.terms === undefined ? {} : { terms: config.terms }),
-  };
 }

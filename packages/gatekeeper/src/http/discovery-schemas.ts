@@ -61,6 +61,42 @@ export const Offer = Type.Object(
       },
       closed,
     ),
+    functions: Type.Array(Type.String(), {
+      description: 'what this gatekeeper does (docs/protocol/03); what is not listed is not spoken',
+    }),
+    transports: Type.Array(Type.String(), { description: 'in the order in which a client does well to try them' }),
+    security: Type.Object(
+      {
+        tlsMinimum: Type.Literal('1.2'),
+        endToEndEncryption: Type.Literal('required', { description: 'plaintext is refused on every path' }),
+        proofAlgorithms: Type.Array(Type.String()),
+        clientAddresses: Type.Literal('not-kept', { description: 'used for limits while a connection lasts' }),
+        regionCheck: Type.Literal('declared-by-provider'),
+      },
+      closed,
+    ),
+    rates: Type.Record(Type.String(), Type.Object({ burst: Type.Number(), refillSeconds: Type.Number() }, closed), {
+      description: 'budgets by name (docs/operations/configuration.md): how many at once, and seconds until one more',
+    }),
+    kept: Type.Array(Type.Object({ what: Type.String(), howLong: Type.String() }, closed), {
+      description: 'what is kept and for how long; docs/data.md has every datum',
+    }),
+    applications: Type.Object(
+      {
+        open: Type.Boolean(),
+        statements: Type.String({ description: 'where providers apply (docs/protocol/10, section 10.6)' }),
+        sandboxEnlistments: Count,
+        liveEnlistments: Count,
+        regions: Type.Array(Type.String(), { description: 'any when empty' }),
+      },
+      closed,
+    ),
+    agreement: Type.Object({ version: Count, digest: Type.String(), url: Type.String() }, closed),
+    contact: Type.Optional(Type.Object({ name: Type.String(), email: Type.String() }, closed)),
+    documents: Type.Object(
+      { page: Type.String(), schema: Type.String(), signed: Type.Optional(Type.String()), openapi: Type.String() },
+      closed,
+    ),
     jwksUri: Type.String(),
     providers: Type.Array(Type.Object({ number: Count, name: Type.String() }, closed)),
     terms: Type.Optional(Type.String()),

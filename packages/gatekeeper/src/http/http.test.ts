@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { sign } from 'node:crypto';
-import { statSync, writeFileSync, chmodSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Registry } from 'prom-client';
 import { type SampleDevice, sampleDevice, samplePossession } from '../testing/sample-device.ts';
+import { loadCompactKeys } from '../listeners/compact-keys.ts';
 import { StoreError } from '../storage/store-error.ts';
 import {
   domain,
@@ -60,6 +62,10 @@ async function serve(handler: Parameters<typeof createServer>[1], document?: unk
   };
 }
 
+const keyFolder = mkdtempSync(join(tmpdir(), 'drawbridge-offer-keys-'));
+const longTermKeys = loadCompactKeys(join(keyFolder, 'compact-keys.json'), domain, Date.now());
+closers.push(() => rmSync(keyFolder, { recursive: true, force: true }));
+
 async function open(
   config: Record<string, unknown> = {},
   world: FakeWorld = fakeWorld(Object.values(issuers)),
@@ -72,7 +78,7 @@ async function open(
     log: (level, event, data) => fixture.logLines.push(JSON.stringify({ level, event, ...data })),
     nowMs: () => fixture.clock.nowMs,
     endpoints: () => ({ http: gatekeeperIssuer, xmpp: { host: domain, port: 5222 } }),
-    compactKeys: () => ({ signingJwk: { kty: 'OKP', crv: 'Ed25519', x: 'key' }, succession: [] }),
+    compactKeys: () => longTermKeys,
   });
   closers.push(() => fixture.close(), api.close);
   // A question more would be one of a budget that is counted.
@@ -359,7 +365,9 @@ test('the well-known documents and OpenAPI say what is there', async () => {
   const { ask, control, clock } = await open();
   await control.registry.setStatus(2, 'suspended', 'admin', clock.nowMs);
   const offer = await ask('GET', '/.well-known/interop-gatekeeper');
-  const { limits, ...rest } = offer.json;
+  // What the parts hold is looked at in reference-offer.test.ts.
+  const { limits, functions, security, rates, kept, applications, agreement, documents, ...rest } = offer.json;
+  for (const part of [functions, security, rates, kept, applications, agreement, documents]) assert.ok(part);
   assert.deepEqual(rest, {
     version: 1,
     issuer: gatekeeperIssuer,
@@ -368,11 +376,12 @@ test('the well-known documents and OpenAPI say what is there', async () => {
     identityRenewal: 1,
     endpoints: { http: gatekeeperIssuer, xmpp: { host: domain, port: 5222 } },
     compactKeys: {
-      signingKey: { kty: 'OKP', crv: 'Ed25519', x: 'key' },
-      succession: [],
+      signingKey: longTermKeys.signingJwk,
+      succession: longTermKeys.succession,
       ciphers: ['ChaChaPoly', 'AESGCM'],
     },
     suites: ['signal-1'],
+    transports: ['starttls'],
     jwksUri: `${gatekeeperIssuer}/.well-known/jwks.json`,
     providers: [{ number: 1, name: 'skylark.example' }],
   });

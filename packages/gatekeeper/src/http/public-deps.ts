@@ -24,5 +24,5 @@ export type PublicHttpDeps = {
   /** Asked at each request, so that listeners with port 0 may be named after they listen. */
   readonly endpoints: () => Endpoints;
   /** The keys of the compact transport; asked at each request, for they may be replaced. Absent without that transport. */
-  readonly compactKeys?: () => Pick<CompactKeys, 'signingJwk' | 'succession'>;
+  readonly compactKeys?: () => Pick<CompactKeys, 'signingJwk' | 'succession' | 'signOffer'>;
 };

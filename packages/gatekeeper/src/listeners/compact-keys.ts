@@ -5,6 +5,8 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { chmodSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { signOffer } from '@drawbridge/identity/signed-offer';
+import type { JsonObject } from '@drawbridge/identity/strict-json';
 import {
   encodeSigningKey,
   type SignedSigningKey,
@@ -36,6 +38,8 @@ type StoredKeys = {
 export type CompactKeys = {
   /** The long-term key as clients pin it: a JWK of an Ed25519 public key. */
   readonly signingJwk: { readonly kty: 'OKP'; readonly crv: 'Ed25519'; readonly x: string };
+  /** Signs the reference offer with the long-term key. */
+  readonly signOffer: (offer: JsonObject, issuer: string, issuedAtSeconds: number) => string;
   /** The current static key, then earlier ones still valid. */
   readonly staticKeyPairs: readonly [KeyPair, ...KeyPair[]];
   /** Certifies the current one. */
@@ -159,6 +163,8 @@ function compactKeysOf(file: string, domain: string, stored: StoredKeys): Compac
   const { x } = createPublicKey(signingKey).export({ format: 'jwk' });
   return {
     signingJwk: { kty: 'OKP', crv: 'Ed25519', x: x! },
+    signOffer: (offer, issuer, issuedAtSeconds) =>
+      signOffer({ kid: x!, algorithm: 'EdDSA', privateKey: signingKey }, offer, issuer, issuedAtSeconds),
     staticKeyPairs: [first, ...rest],
     certificate: certifyStaticKey(domain, { publicKey: first.publicKey, notBefore, notAfter }, signingKey),
     succession: stored.succession ?? [],
