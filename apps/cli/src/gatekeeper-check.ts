@@ -2,6 +2,7 @@
 // issuers. Starts nothing and changes nothing. Knows nothing of how a gatekeeper works.
 import { accessSync, constants, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { busFault } from '@drawbridge/gatekeeper/bus-fault';
 import type { Config } from '@drawbridge/gatekeeper/config';
 import { egressOptionsOf } from '@drawbridge/gatekeeper/control';
 import { dataFolderFaults } from '@drawbridge/gatekeeper/data-folder';
@@ -62,8 +63,8 @@ function checkDataFolder(folder: string): Finding[] {
 }
 
 async function checkDataFiles(config: Config): Promise<Finding[]> {
-  const database = await databaseFault(config);
-  return [...(database === undefined ? [] : [database]), ...dataFolderFaults(config)].map(fault);
+  const faults = [await databaseFault(config), await busFault(config), ...dataFolderFaults(config)];
+  return faults.filter(each => each !== undefined).map(fault);
 }
 
 /** A folder that is not there is made at the start, if it can be. */
