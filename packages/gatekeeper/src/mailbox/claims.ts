@@ -46,7 +46,7 @@ export class Claims {
     box.epoch = claim.epoch;
     if (box.live !== live) {
       // The stream has ended meanwhile, or another one of this node has claimed the device after it.
-      this.release(box.row, claim.epoch);
+      void this.release(box.row, claim.epoch);
       return;
     }
     live.epoch = claim.epoch;
@@ -57,8 +57,10 @@ export class Claims {
   }
 
   /** The stream is over. A newer claim stays: storage compares the epochs. */
-  release(device: number, epoch: number): void {
+  release(device: number, epoch: number): Promise<void> {
     // A claim that could not be given back is taken over by the next stream all the same.
-    this.#deps.track(this.#deps.store.release(device, epoch).catch(() => {}));
+    const released = this.#deps.store.release(device, epoch).catch(() => {});
+    this.#deps.track(released);
+    return released;
   }
 }

@@ -41,6 +41,8 @@ export interface LiveDevice {
   deliver(entry: Entry, element: Element): void;
   /** This stream gets nothing more: another node has claimed the device, or storage could not be asked for the claim. */
   lost(because: 'replaced' | 'storage-failed'): void;
+  /** This stream is over, and loud mail waits: another node may have written it for this stream. Have the person woken. */
+  leftWaiting(): void;
 }
 
 export type EntryState = 'volatile' | 'writing' | 'durable' | 'acknowledged' | 'dropped';

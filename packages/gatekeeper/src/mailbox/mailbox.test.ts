@@ -110,6 +110,10 @@ class Session implements LiveDevice {
     if (this.#model.sessions.get(this.device) === this) this.#model.sessions.delete(this.device);
   }
 
+  leftWaiting(): void {
+    this.#model.note(() => assert.fail('there are no other nodes'));
+  }
+
   #take(entry: Entry, el: Element): void {
     const model = this.#model;
     const number = numberOf(el);
@@ -543,6 +547,7 @@ function scene(t: { readonly after: (done: () => void) => void }, store = new Me
           numbers.push(numberOf(el));
         },
         lost: () => {},
+        leftWaiting: () => {},
       };
       mailboxes.attach(1, device);
       return { entries, numbers, device };

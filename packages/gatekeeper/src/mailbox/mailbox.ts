@@ -115,6 +115,7 @@ export class Mailboxes implements Delivery {
       damaged,
       written: readOn,
       elsewhere: deps.elsewhere,
+      node,
       boundReached: ({ device, sender, stanza }, because) =>
         this.#refusals.note(device, sender, stanza.length, because),
       claimLost,
@@ -245,7 +246,7 @@ export class Mailboxes implements Delivery {
     box.live = undefined;
     this.#deps.elsewhere?.left(device);
     this.#volatile.write(box);
-    if (live.epoch !== undefined) this.#claims.release(device, live.epoch);
+    if (live.epoch !== undefined) this.#release(device, live, live.epoch);
     this.#forgetWhenIdle(box);
   }
 
@@ -400,6 +401,19 @@ export class Mailboxes implements Delivery {
     };
     this.#boxes.set(device, box);
     return box;
+  }
+
+  /** Until storage has it, another node that writes takes the stream for live, and has nobody woken: look behind it. */
+  #release(device: number, live: Live, epoch: number): void {
+    const released = this.#claims.release(device, epoch);
+    if (this.#deps.elsewhere === undefined || this.#closing) return;
+    this.#track(
+      released
+        .then(() => this.hasLoud(device))
+        .then(isLoud => {
+          if (isLoud && this.#boxes.get(device)?.live === undefined) live.device.leftWaiting();
+        }),
+    );
   }
 
   #turnToDraining(box: DeviceMailbox, live: Live): void {

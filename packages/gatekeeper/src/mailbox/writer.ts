@@ -39,6 +39,8 @@ export type WriterDeps = {
   readonly claimLost: (box: DeviceMailbox, live: Live) => void;
   /** The other nodes; undefined: there are none. */
   readonly elsewhere: Elsewhere | undefined;
+  /** This one's name. */
+  readonly node: string;
 };
 
 type Sent = { readonly entry: Entry; readonly row: MailboxRow };
@@ -165,7 +167,8 @@ export class Writer {
   #stored(entry: Entry, seq: number, owner: string | undefined): void {
     const box = entry.mailbox;
     if (box.live === undefined && this.#deps.elsewhere !== undefined) {
-      if (owner === undefined) entry.receipt?.unclaimed?.();
+      // The stream that was here has just ended, and storage doesn't know yet.
+      if (owner === undefined || owner === this.#deps.node) entry.receipt?.unclaimed?.();
       else this.#deps.elsewhere.written(box.row);
     }
     this.#leave(entry);

@@ -407,6 +407,10 @@ export class DeviceSession implements LiveDevice {
     this.#host.ended(this);
   }
 
+  leftWaiting(): void {
+    this.#host.mailWaits(this);
+  }
+
   /** Whoever wrote asked for no wake-up while this device seemed to be there. */
   #wakeForMail(): void {
     const wakes = ({ element, note }: Outbound<Entry | number>): boolean =>

@@ -246,7 +246,7 @@ test("where a copy for one's own devices was placed is told to the sending devic
       const what = placed === undefined ? `message ${attribute(el, 'id')}` : `placed ${placed}`;
       received.push(`${row}: ${what} from ${attribute(el, 'from')}`);
     };
-    mailboxes.attach(row, { hasRoom: () => true, wants: () => true, deliver, lost: () => {} });
+    mailboxes.attach(row, { hasRoom: () => true, wants: () => true, deliver, lost: () => {}, leftWaiting: () => {} });
   }
   const send = (id: string, to: string): void => {
     const ciphertext = element('ciphertext', NS_E2EE, { device: '2', kind: 'session' }, ['AAECAwQFBgc=']);
