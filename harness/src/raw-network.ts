@@ -72,6 +72,7 @@ export class RawNetwork {
       mailboxStore: createSqliteMailbox(store),
       codec: createStanzaCodec(domain),
       iqHandlers: control.iqHandlers,
+      stamps: control.stamps,
       mayReach: control.mayReach,
       suiteAdmitted: control.registry.suiteAdmitted,
       keyStands: control.registry.keyStands,

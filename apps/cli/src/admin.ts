@@ -26,6 +26,7 @@ Examples:
   registerLooks(admin);
   registerAudit(admin);
   registerPeople(admin);
+  registerReports(admin);
   registerProviders(admin);
   registerApplications(admin);
 }
@@ -166,6 +167,66 @@ function registerPeople(admin: Command): void {
       const { show } = await import('./admin/admin-run.ts');
       await show(flags, `/admin/v1/${path}`);
       throw usageError('nothing is deleted yet', 'add --yes when this is the person');
+    });
+}
+
+function registerReports(admin: Command): void {
+  const reports = command(
+    admin,
+    'reports',
+    'list reports, read and decide them',
+    'Lists what people reported, newest first, without what was said.',
+    'reports --open',
+  )
+    .enablePositionalOptions()
+    .option('--open', 'those without a decision alone')
+    .option('--reported <person>', 'about this person alone', interopId)
+    .action(async (flags: Flags & { open?: true; reported?: string }) => {
+      const { query, show } = await import('./admin/admin-run.ts');
+      const { open, reported } = flags;
+      await show(flags, `/admin/v1/reports?${query({ reported, ...(open === true ? { open: 'true' } : {}) })}`);
+    });
+  command(
+    reports,
+    'show',
+    'read a report',
+    'Shows what the reporter opened, each message with the verdict of the gatekeeper and of this command. That you looked\n' +
+      'stands in the audit log.',
+    'reports show Xk3…',
+  )
+    .argument('<report>', 'its id')
+    .action(async (id: string, flags: Flags) => {
+      const { showReport } = await import('./admin/report-run.ts');
+      await showReport(flags, id);
+    });
+  command(
+    reports,
+    'verify',
+    'check that a report is true',
+    'Has the gatekeeper check each stamp again, and computes here what the sender committed to. Exit code 1 when anything\n' +
+      'is wrong.',
+    'reports verify Xk3…',
+  )
+    .argument('<report>', 'its id')
+    .action(async (id: string, flags: Flags) => {
+      const { verifyReport } = await import('./admin/report-run.ts');
+      await verifyReport(flags, id);
+    });
+  command(
+    reports,
+    'decide',
+    'uphold or dismiss a report',
+    'A decision stands. It does nothing to anybody by itself: to keep a person out, suspend them.',
+    "reports decide Xk3… upheld --reason 'threats, ticket 4711'",
+  )
+    .argument('<report>', 'its id')
+    .argument('<decision>', 'upheld or dismissed')
+    .option('--reason <text>', reasonText)
+    .action(async (id: string, decision: string, flags: Told) => {
+      if (decision !== 'upheld' && decision !== 'dismissed')
+        throw usageError(`${decision} is no decision`, 'say upheld or dismissed');
+      const { decideReport } = await import('./admin/report-run.ts');
+      await decideReport(flags, id, decision, flags.reason);
     });
 }
 

@@ -57,6 +57,7 @@ async function openDesk(folder: string): Promise<Desk> {
   const ofAnna = base(anna, bob);
   const sent: Sending[] = [];
   const outbox = new Outbox({
+    isStamped: () => false,
     ...ofAnna,
     random: () => 0.5,
     send: (_stanza, sending) => {
@@ -79,9 +80,10 @@ async function openDesk(folder: string): Promise<Desk> {
     },
   });
   const ofBob = base(bob, anna);
-  const away = new Outbox({ ...ofBob, random: () => 0.5, send: () => false });
+  const away = new Outbox({ isStamped: () => false, ...ofBob, random: () => 0.5, send: () => false });
   const transfer = new HistoryTransfer({ own: bobsId, clock, outbox: away, noted: () => {} });
   const inbox = new Inbox({
+    isStamped: () => false,
     ...ofBob,
     outbox: away,
     transfer,

@@ -82,6 +82,7 @@ export class CompactNetwork {
       mailboxStore: createSqliteMailbox(store),
       codec: createStanzaCodec(domain),
       iqHandlers: control.iqHandlers,
+      stamps: control.stamps,
       mayReach: control.mayReach,
       suiteAdmitted: control.registry.suiteAdmitted,
       keyStands: control.registry.keyStands,

@@ -25,6 +25,7 @@ import { Identities } from './identities/identities.ts';
 import { MessageReader } from './inbox/message-reader.ts';
 import { Notices } from './notices/notices.ts';
 import { Resends } from './outbox/resends.ts';
+import { Reports } from './reports/reports.ts';
 import { type CheckedOptions, checkOptions, type ClientOptions, openKeyLog } from './options.ts';
 import { openEncryptedStore } from './store/encrypted-store.ts';
 import type { EncryptedStore } from './store/store.ts';
@@ -66,6 +67,8 @@ export class Client {
   readonly notices: Notices;
   /** Requests for what was sent before that wait for a person's decision. */
   readonly resends: Resends;
+  /** Shows the gatekeeper's operator what somebody said. */
+  readonly reports: Reports;
   readonly #device: LocalDevice;
   readonly #lifecycle: Lifecycle;
   readonly #hub = new EventHub();
@@ -101,6 +104,7 @@ export class Client {
     this.identities = new Identities(device, lifecycle);
     this.notices = new Notices(device);
     this.resends = new Resends(device, lifecycle);
+    this.reports = new Reports(device, lifecycle);
     this.chats = new Chats(device, lifecycle);
     const place = options.mediaSession === undefined ? provider : mediaPlaceOf(options.mediaSession);
     this.files = new ClientFiles({ device, lifecycle, place, folder });

@@ -34,6 +34,7 @@ export type ClientErrorCode =
   | 'outbox-full'
   | 'content-refused'
   | 'unknown-message'
+  | 'not-reportable'
   | 'untrusted-identity'
   | 'identity-unknown'
   | 'wrong-passphrase'
@@ -110,6 +111,10 @@ export const clientErrors: Readonly<Record<ClientErrorCode, { readonly retry: bo
   'outbox-full': { retry: true, text: 'Too many messages wait to be sent.' },
   'content-refused': { retry: false, text: 'The content breaks a limit; `detail` names the field.' },
   'unknown-message': { retry: false, text: 'There is no such message here.' },
+  'not-reportable': {
+    retry: false,
+    text: 'Nothing here proves this message (any more): it is too old or gone, came with the history, or its sender commits to nothing.',
+  },
   'untrusted-identity': {
     retry: false,
     text: "This person's identity key has changed after it was verified. Compare safety numbers and accept it, or don't.",

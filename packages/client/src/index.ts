@@ -48,4 +48,7 @@ export { type DevicesChange, type NoticeChange, noticeWords } from './notices/no
 export type { Notice } from './notices/notice-records.ts';
 export type { Notices } from './notices/notices.ts';
 export type { ResendRequest, Resends } from './outbox/resends.ts';
+export type { ReportRequest, Reports, ReportSent } from './reports/reports.ts';
+export { reportCategories } from './directory/report-request.ts';
+export type { ReportCategory } from './directory/report-request.ts';
 export type { AccountRecord } from './store/account-records.ts';

@@ -98,6 +98,7 @@ export class Messenger {
       random,
       request,
       emit,
+      isStamped: () => this.#connection.isStamped,
       send: (stanza, sending) => this.#connection.send(stanza, sending),
     });
     this.#outbox = outbox;
@@ -134,6 +135,7 @@ export class Messenger {
       emit,
       outbox,
       lists,
+      isStamped: () => this.#connection.isStamped,
       transfer: this.#transfer,
       deliveryReceipts: settings.deliveryReceipts,
       keysLow: counts => this.#keys.keep(counts),

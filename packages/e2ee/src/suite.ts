@@ -10,8 +10,11 @@ export type { DeviceAddress };
 
 export type Result<T, E> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: E };
 
-/** Why a content is not taken for what it came as: it says no place, or another one (content/binding.ts). */
-export type Misbound = 'missing' | 'place';
+/**
+ * Why a content is not taken for what it came as: it says no place, or another one (content/binding.ts); its sender committed to
+ * another content, or to none though that device commits (content/commitment.ts).
+ */
+export type Misbound = 'missing' | 'place' | 'commitment' | 'uncommitted';
 
 /** A recipient's device as the directory lists it; a registration id that differs from the session's makes the session stale. */
 export type KnownDevice = { readonly deviceId: number; readonly registrationId?: number };

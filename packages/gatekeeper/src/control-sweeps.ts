@@ -1,4 +1,4 @@
-// Removes what has expired of used proofs and authorisations, every minute, and says where the audit log stands.
+// Removes what has expired of used proofs, authorisations and reports, every minute, and says where the audit log stands.
 // Knows nothing of what they were for.
 import type { ControlLog } from './control-log.ts';
 import type { SeenTimes } from './enlistment/seen-times.ts';
@@ -7,10 +7,13 @@ import type { Stores } from './storage/stores.ts';
 
 const sweepIntervalMs = 60_000;
 const sweepRows = 5_000;
+/** Each may hold some hundred kilobytes. */
+const reportRows = 100;
 
 export type SweepDeps = {
-  readonly stores: Pick<Stores, 'proofIds' | 'accounts' | 'audit'>;
+  readonly stores: Pick<Stores, 'proofIds' | 'accounts' | 'audit' | 'reports'>;
   readonly lifecycle: Pick<Lifecycle, 'sweep'>;
+  readonly reportDays: () => number;
   readonly seenTimes: SeenTimes;
   readonly nowMs: () => number;
   readonly monotonicMs: () => number;
@@ -36,7 +39,7 @@ export class Sweeps {
 
   /** Each round is a small transaction, so that messages need not wait for a long one. Idempotent. */
   async sweep(): Promise<void> {
-    const { stores, seenTimes, nowMs, monotonicMs } = this.#deps;
+    const { stores, seenTimes, nowMs, monotonicMs, reportDays } = this.#deps;
     seenTimes.note(nowMs(), monotonicMs());
     const forgetBeforeMs = seenTimes.forgetBeforeMs(monotonicMs());
     if (forgetBeforeMs !== undefined) {
@@ -44,6 +47,8 @@ export class Sweeps {
     }
     while ((await stores.accounts.sweepAuthorisations(nowMs(), sweepRows)) === sweepRows);
     await this.#deps.lifecycle.sweep();
+    const reportsBeforeMs = nowMs() - reportDays() * 86_400_000;
+    while ((await stores.reports.sweep(reportsBeforeMs, reportRows)) === reportRows);
     await this.#sayAuditHead();
   }
 

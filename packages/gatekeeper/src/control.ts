@@ -24,6 +24,9 @@ import { createMedia, type Media } from './media/media.ts';
 import { openOwnUsers } from './own-users.ts';
 import { createLifecycle, type Lifecycle } from './providers/lifecycle.ts';
 import { createRegistry, type Registry } from './providers/registry.ts';
+import { reportIqHandlers } from './reports/report-iq.ts';
+import { openStampSecret } from './reports/stamp-secret.ts';
+import { Stamps } from './reports/stamps.ts';
 import type { IqHandlers } from './routing/iq.ts';
 import type { Stores } from './storage/stores.ts';
 import { type EventKeys, openEventKeys } from './wakeup/event-keys.ts';
@@ -60,6 +63,7 @@ export type Control = {
   readonly budgets: Budgets;
   readonly wakeUps: WakeUps;
   readonly signingKeys: EventKeys;
+  readonly stamps: Stamps;
   readonly media: Media['proxy'];
   /** The embedded issuer of own users; undefined when the operator names another. */
   readonly ownUsers: OwnUsers | undefined;
@@ -103,6 +107,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
   const monotonicMs = deps.monotonicMs ?? (() => performance.now());
   makeFolder(config.dataFolder);
   const signingKeys = openEventKeys(config.dataFolder);
+  const stamps = new Stamps(openStampSecret(config.dataFolder));
   const events = createAccountEvents();
   const budgets = createBudgets(config.budgets, monotonicMs);
   const accounts = new CachedAccounts(stores.accounts, config.limits.accountCacheEntries, monotonicMs);
@@ -164,6 +169,14 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     mayReach: reach,
     notifyDevice: deps.notifyDevice,
     media: media.iqHandlers,
+    reports: reportIqHandlers({
+      domain: config.domain,
+      reports: stores.reports,
+      stamps,
+      budgets,
+      limits: () => config.limits,
+      onReport: ({ category }) => log('info', 'report-kept', { code: category }),
+    }),
   });
 
   let configured = config;
@@ -178,7 +191,15 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     nowMs,
     monotonicMs,
   });
-  const sweeps = new Sweeps({ lifecycle, stores, seenTimes, nowMs, monotonicMs, log });
+  const sweeps = new Sweeps({
+    reportDays: () => configured.limits.reportDays,
+    lifecycle,
+    stores,
+    seenTimes,
+    nowMs,
+    monotonicMs,
+    log,
+  });
   const ageing = setInterval(() => accounts.turn(), accountTurnMs);
   ageing.unref();
 
@@ -195,6 +216,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     budgets,
     wakeUps,
     signingKeys,
+    stamps,
     media: media.proxy,
     ownUsers,
     mayReach: reach,

@@ -25,6 +25,7 @@ import type { MailboxLimits } from './mailbox/mailbox-limits.ts';
 import type { Codec } from './mailbox/stanza-codec.ts';
 import type { Wanted } from './mailbox/device-mailbox.ts';
 import type { MailboxStore } from './mailbox/mailbox-store.ts';
+import type { Stamps } from './reports/stamps.ts';
 import type { SessionHost, SessionLimits } from './routing/device-session.ts';
 import { HeldMemory } from './routing/held-memory.ts';
 import type { IqHandlers } from './routing/iq.ts';
@@ -56,6 +57,7 @@ export type CoreDeps = {
   ) => Promise<Admission>;
   /** Whose a WebSocket is, an address key; the socket's when left out. */
   readonly addressOf?: ListenerHost['addressOf'];
+  readonly stamps: Pick<Stamps, 'stamp'>;
   readonly nowMs: () => number;
   readonly log: ListenerLog;
   readonly tap?: Tap | undefined;
@@ -177,6 +179,7 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
       if (from !== undefined && to !== undefined) return decide(from, to);
       return Promise.all([accounts.find(sender.local), accounts.find(session.interopId)]).then(both => decide(...both));
     },
+    stamp: (message, atMs) => deps.stamps.stamp(message, atMs),
     shapers: new KeptShapers(deps.sessionLimits.shaper),
     memory: new HeldMemory(deps.maxHeldBytes ?? defaultMaxHeldBytes),
     flushSoon: session => sessions.flushSoon(session),

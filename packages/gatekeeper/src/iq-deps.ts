@@ -25,6 +25,7 @@ export type IqHandlerDeps = {
   /** Sends an element to a device that is connected, in a message that is never stored. */
   readonly notifyDevice: (account: Account, device: Device, content: Element) => void;
   readonly media: IqHandlers;
+  readonly reports: IqHandlers;
 };
 
 export type IqDeps = IqHandlerDeps & {

@@ -29,6 +29,7 @@ export function createIqHandlers(given: IqHandlerDeps): IqHandlers {
     consentIqHandlers(deps),
     deviceIqHandlers(deps),
     given.media,
+    given.reports,
   ];
   for (const domain of domains) {
     for (const [key, handler] of domain) handlers.set(key, answeringStorageFailures(handler));

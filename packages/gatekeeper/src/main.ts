@@ -245,6 +245,7 @@ async function openGatekeeperCore(
     cluster: stores.cluster === undefined ? undefined : { store: stores.cluster, bus, hear: control.hear },
     codec: createStanzaCodec(config.domain),
     iqHandlers: control.iqHandlers,
+    stamps: control.stamps,
     mayReach: control.mayReach,
     suiteAdmitted: control.registry.suiteAdmitted,
     keyStands: control.registry.keyStands,

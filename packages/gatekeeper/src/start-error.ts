@@ -7,7 +7,8 @@ export type StartErrorCode =
   | 'port-unusable'
   | 'data-too-new'
   | 'database-unusable'
-  | 'bus-unusable';
+  | 'bus-unusable'
+  | 'stamp-secret-unusable';
 
 export class StartError extends Error {
   readonly code: StartErrorCode;

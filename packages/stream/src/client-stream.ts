@@ -8,6 +8,7 @@ import {
   NS_BIND,
   NS_CLIENT,
   NS_PING,
+  NS_REPORT,
   NS_SASL,
   NS_SM,
   NS_STANZAS,
@@ -67,6 +68,8 @@ export type ClientStreamSettings = {
    * stream headers (compact): login begins with resumption, or with binding and stream management at once.
    */
   readonly carrier: 'starttls' | 'secured' | 'authenticated';
+  /** Ask for stamps on commitments (chapter 10.4); a gatekeeper that knows none passes it over. */
+  readonly stamps?: boolean;
   readonly limits?: ClientStreamLimits;
 };
 
@@ -121,7 +124,13 @@ export type ClientStreamEffect<T> =
   /** Answer with a `proof` input: a fresh ownership proof of this device. */
   | { readonly kind: 'need-proof' }
   /** `resumed` false: whatever was sent on an earlier stream and not `delivered` must be sent again by its owner. */
-  | { readonly kind: 'established'; readonly jid: string; readonly resumed: boolean }
+  | {
+      readonly kind: 'established';
+      readonly jid: string;
+      readonly resumed: boolean;
+      /** The gatekeeper stamps commitments; never there on a resumption, which goes on as the session began. */
+      readonly stamps?: true;
+    }
   /** A message, to be kept and then `resolved`. */
   | { readonly kind: 'stanza'; readonly element: Element; readonly ticket: Ticket }
   /** An iq result or error; needs no `resolved`. */
@@ -163,6 +172,7 @@ const ask = element('r', NS_SM);
 export class ClientStream<T> {
   readonly #domain: string;
   readonly #carrier: ClientStreamSettings['carrier'];
+  readonly #asksForStamps: boolean;
   readonly #limits: ClientStreamLimits;
   /** The session to take up; gone once that has been answered. */
   #resumption: Resumption<T> | undefined;
@@ -191,6 +201,7 @@ export class ClientStream<T> {
   constructor(settings: ClientStreamSettings, nowMs: number, resumption?: Resumption<T>) {
     this.#domain = settings.domain;
     this.#carrier = settings.carrier;
+    this.#asksForStamps = settings.stamps === true;
     this.#limits = settings.limits ?? clientStreamLimits;
     this.#resumption = resumption;
     this.#fruitless = resumption?.fruitless ?? noneFruitless;
@@ -390,7 +401,7 @@ export class ClientStream<T> {
   }
 
   #enable(): void {
-    this.#put(element('enable', NS_SM, { resume: 'true' }));
+    this.#put(element('enable', NS_SM, { resume: 'true' }, this.#asksForStamps ? [element('stamps', NS_REPORT)] : []));
   }
 
   #resumed(el: Element, nowMs: number): void {
@@ -461,13 +472,13 @@ export class ClientStream<T> {
     const id = resume === 'true' || resume === '1' ? attribute(el, 'id') : undefined;
     this.#live = { id: id === '' ? undefined : id, management: new StreamManagement() };
     this.#told = 0;
-    this.#establish(jid, false);
+    this.#establish(jid, false, childElement(el, 'stamps', NS_REPORT) !== undefined);
   }
 
-  #establish(jid: string, resumed: boolean): void {
+  #establish(jid: string, resumed: boolean, stamps = false): void {
     this.#jid = jid;
     this.#state = { kind: 'established', jid };
-    this.#effects.push({ kind: 'established', jid, resumed });
+    this.#effects.push({ kind: 'established', jid, resumed, ...(stamps ? { stamps } : {}) });
   }
 
   #session(el: Element, nowMs: number): void {

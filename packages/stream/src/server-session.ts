@@ -2,8 +2,8 @@
 // management or by pings, and what must be sent again after a resumption. Outlives the stream that carries it.
 // Knows nothing of sockets, routing, accounts or storage; time is an argument.
 // Source: XEP-0198 sections 3-5, XEP-0199; docs/protocol/04-streams.md section 4.2.
-import { attribute, type Element, element } from '@drawbridge/wire/element';
-import { NS_CLIENT, NS_PING, NS_SM, NS_STANZAS } from '@drawbridge/wire/namespaces';
+import { attribute, childElement, type Element, element } from '@drawbridge/wire/element';
+import { NS_CLIENT, NS_PING, NS_REPORT, NS_SM, NS_STANZAS } from '@drawbridge/wire/namespaces';
 import type { StreamErrorCondition } from '@drawbridge/wire/stream-error';
 import { parseCount } from './handled-count.ts';
 import { maxManagementFailures } from './server-negotiation.ts';
@@ -26,7 +26,8 @@ export type Outbound<T> = { readonly element: Element; readonly note: T | undefi
 export type Received =
   | { readonly kind: 'stanza'; readonly sequence: number }
   | { readonly kind: 'consumed' }
-  | { readonly kind: 'enable'; readonly resume: boolean }
+  /** `stamps`: the client takes stamps on commitments (chapter 10.4). */
+  | { readonly kind: 'enable'; readonly resume: boolean; readonly stamps: boolean }
   /** With `application`, an element of the error, the session is over too: counts that disagree can't be mended. */
   | { readonly kind: 'close'; readonly condition: StreamErrorCondition; readonly application?: Element };
 
@@ -34,6 +35,7 @@ export type Received =
 const none = Object.freeze([]) as unknown as never[];
 const consumed: Received = { kind: 'consumed' };
 const request = element('r', NS_SM);
+const stampsElement = element('stamps', NS_REPORT);
 const pingPrefix = 'db-ping-';
 
 /**
@@ -109,9 +111,9 @@ export class ServerSession<T> {
    * Turns stream management on: counts start again, `<enabled/>` is sent. Stanzas that were sent before are in no count; a
    * ping after them, which is in it, gets them acknowledged. With `holdBack`, stanzas wait until `ask` finds that some
    * time has passed: some clients start their count a moment after they have read `<enabled/>`, and miss what was in the
-   * same read (xmpp.js 0.14).
+   * same read (xmpp.js 0.14). `stamps` tells the client that it gets them.
    */
-  enable(id: string, resumable: boolean, maxSeconds: number, holdBack = false): void {
+  enable(id: string, resumable: boolean, maxSeconds: number, holdBack = false, stamps = false): void {
     this.#sequenceBase += this.#management.received;
     this.#earlier = [...this.#management.unacknowledged];
     this.#management = new StreamManagement<Outbound<T>>();
@@ -121,7 +123,7 @@ export class ServerSession<T> {
     this.#enabled = { id, resumable };
     this.#justEnabled = true;
     const resume = resumable ? { resume: 'true', max: String(maxSeconds) } : {};
-    this.outgoing.push(element('enabled', NS_SM, { id, ...resume }));
+    this.outgoing.push(element('enabled', NS_SM, { id, ...resume }, stamps ? [stampsElement] : []));
     if (holdBack) this.#held = [];
     if (this.#earlier.length > 0) this.send(this.#ping(), undefined);
   }
@@ -242,7 +244,8 @@ export class ServerSession<T> {
       case 'enable': {
         if (this.#enabled !== undefined) return this.#managementFailure();
         const resume = attribute(el, 'resume');
-        return { kind: 'enable', resume: resume === 'true' || resume === '1' };
+        const stamps = childElement(el, 'stamps', NS_REPORT) !== undefined;
+        return { kind: 'enable', resume: resume === 'true' || resume === '1', stamps };
       }
       case 'resume':
         // Too late: a resource is bound.

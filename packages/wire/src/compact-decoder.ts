@@ -5,11 +5,12 @@ import { type Child, type Element, OversizedElement } from './element.ts';
 import { type Ciphertext, type CiphertextKind, EnvelopeElement, type EnvelopeMessage } from './envelope.ts';
 import { knownInteropId, randomBytesOfId, rememberInteropId } from './interop-id-table.ts';
 import { isStanzaId, parseRegistrationId } from './jid.ts';
-import { maxCiphertextBytes, maxCiphertexts, maxEnvelopeBytes, type XmlLimits } from './limits.ts';
+import { digestBytes, maxCiphertextBytes, maxCiphertexts, maxEnvelopeBytes, type XmlLimits } from './limits.ts';
 import { NS_XML, NS_XMLNS } from './namespaces.ts';
 import { isNcName, isXmlText } from './xml-chars.ts';
 import {
   attributeTokens,
+  commitmentOpening,
   dictionaryAttributes,
   dictionaryNamespaces,
   dictionaryValues,
@@ -148,6 +149,8 @@ const kinds = new Map<number, CiphertextKind>([
 /** More than a message's XML takes around its ciphertexts, and a ciphertext's around its payload. */
 const maxMessageFrameBytes = 1_024;
 const maxCiphertextFrameBytes = 160;
+const hintNoStore = 1;
+const hintSilent = 2;
 
 /** A place in the bytes. Methods give undefined (or -1) when they refuse, and `code` says why. */
 class Reader {
@@ -244,11 +247,14 @@ class Reader {
       count = this.varint();
       if (count <= maxShortCount) return undefined;
     }
-    if (count < 1 || count > maxCiphertexts) return undefined;
+    if (count < 1 || count > maxCiphertexts + 1) return undefined;
     if (bytes[this.offset] !== tokens.suiteSignal1 || bytes[this.offset + 1] !== tokens.fromDevice) return undefined;
     this.offset += 2;
     const fromDevice = this.deviceId();
     if (fromDevice === undefined) return undefined;
+    const commitment = this.commitment();
+    if (commitment !== undefined) count--;
+    if (count < 1 || count > maxCiphertexts) return undefined;
     const ciphertexts: Ciphertext[] = [];
     let payloadBytes = 0;
     for (let i = 0; i < count; i++) {
@@ -263,16 +269,8 @@ class Reader {
     const mostBytes = maxMessageFrameBytes + count * maxCiphertextFrameBytes + Math.ceil((payloadBytes * 4) / 3);
     if (mostBytes > this.limits.elementBytes) return undefined;
 
-    let noStore = false;
-    let silent = false;
-    for (let i = 1; i < children; i++) {
-      const token = bytes[this.offset];
-      if (bytes[this.offset + 1] !== shape(0, 0)) return undefined;
-      if (token === tokens.noStore && i === 1) noStore = true;
-      else if (token === tokens.silent && !silent) silent = true;
-      else return undefined;
-      this.offset += 2;
-    }
+    const hints = this.hints(children - 1);
+    if (hints < 0) return undefined;
     return {
       kind: 'envelope-message',
       to: { local, domain: context.defaultDomain!, resource: toDevice === undefined ? '' : numbers[toDevice]! },
@@ -281,11 +279,39 @@ class Reader {
       type,
       suite: 'signal-1',
       fromDevice,
+      commitment,
       ciphertexts,
       payloadBytes,
-      noStore,
-      silent,
+      noStore: (hints & hintNoStore) !== 0,
+      silent: (hints & hintSilent) !== 0,
     };
+  }
+
+  /** What stands behind the envelope, as bits; -1 when that is anything else. */
+  private hints(count: number): number {
+    const { bytes } = this;
+    let hints = 0;
+    for (let i = 0; i < count; i++) {
+      const token = bytes[this.offset];
+      if (bytes[this.offset + 1] !== shape(0, 0)) return -1;
+      if (token === tokens.noStore && i === 0) hints |= hintNoStore;
+      else if (token === tokens.silent && (hints & hintSilent) === 0) hints |= hintSilent;
+      else return -1;
+      this.offset += 2;
+    }
+    return hints;
+  }
+
+  /** Undefined, with nothing read, when there is none here in the one spelling that it has. */
+  private commitment(): Uint8Array | undefined {
+    const { bytes, offset } = this;
+    const { length } = commitmentOpening;
+    for (let i = 0; i < length; i++) if (bytes[offset + i] !== commitmentOpening[i]) return undefined;
+    const start = offset + length + 3;
+    const isDigest = bytes[start - 2] === form.base64 && bytes[start - 1] === digestBytes;
+    if (bytes[start - 3] !== textShape(0) || !isDigest || start + digestBytes > bytes.length) return undefined;
+    this.offset = start + digestBytes;
+    return new Uint8Array(bytes.buffer, bytes.byteOffset + start, digestBytes);
   }
 
   private ciphertext(): (Ciphertext & { readonly payload: Uint8Array }) | undefined {

@@ -328,3 +328,16 @@ export const messageTokens = {
   kindSession: attributeTokens.get('kind')!.whole!.get('session')!,
   kindPlaintextRetry: attributeTokens.get('kind')!.whole!.get('plaintext-retry')!,
 } as const;
+
+/**
+ * How elements of an enveloped message begin whose names are in no dictionary: written out, in the envelope's namespace. The
+ * byte that says how many attributes and children follow is not in it.
+ */
+function openingOf(name: string): Uint8Array {
+  const literal = 0x01;
+  const letters = Array.from(name, letter => letter.charCodeAt(0));
+  return Uint8Array.of(literal, namespaceTokens.get('urn:drawbridge:e2ee:1')!, name.length, ...letters);
+}
+
+export const commitmentOpening: Uint8Array = openingOf('commitment');
+export const stampOpening: Uint8Array = openingOf('stamp');

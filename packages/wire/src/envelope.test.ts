@@ -12,6 +12,7 @@ import {
   type EnvelopeRefusalCode,
   type Sender,
   ciphertextBytes,
+  detachMessage,
   deviceListError,
   deviceMessage,
   encodeEnvelopeMessage,
@@ -21,6 +22,8 @@ import {
   parseDeviceList,
   parseDeviceMessage,
   parseEnvelopeMessage,
+  stampableOf,
+  stamped,
 } from './envelope.ts';
 import { maxCiphertextBytes, maxCiphertexts, xmlLimitsAfterLogin } from './limits.ts';
 import { NS_CLIENT, NS_DELAY, NS_DELIVERY, NS_E2EE, NS_ERRORS, NS_HINTS } from './namespaces.ts';
@@ -62,6 +65,7 @@ test('the message of the specification is read', () => {
     type: 'chat',
     suite: 'signal-1',
     fromDevice: 1,
+    commitment: undefined,
     ciphertexts: [
       { deviceId: 1, registrationId: 4711, kind: 'prekey', payload: 'QUJD' },
       { deviceId: 2, registrationId: undefined, kind: 'session', payload: 'QUI=' },
@@ -134,6 +138,16 @@ test('the schema is closed', () => {
     ["registration='4711'", "registration='16381'", 'registration-malformed'],
     ["kind='session'", "kind='plaintext'", 'kind-refused'],
     ["kind='session'", '', 'kind-refused'],
+    ['<ciphertext', `<commitment>${'A'.repeat(40)}</commitment><ciphertext`, 'commitment-malformed'],
+    ['<ciphertext', `<commitment>${'A'.repeat(44)}</commitment><ciphertext`, 'commitment-malformed'],
+    ['<ciphertext', `<commitment x='1'>${'A'.repeat(43)}=</commitment><ciphertext`, 'commitment-malformed'],
+    ['<ciphertext', `<commitment><x/></commitment><ciphertext`, 'commitment-malformed'],
+    ['<ciphertext', `${`<commitment>${'A'.repeat(43)}=</commitment>`.repeat(2)}<ciphertext`, 'child-repeated'],
+    [
+      '<ciphertext',
+      `<commitment>${'A'.repeat(43)}=</commitment><stamp at='1'>${'A'.repeat(43)}=</stamp><ciphertext`,
+      'child-refused',
+    ],
     ['>QUI=<', '><', 'ciphertext-malformed'],
     ['>QUI=<', '>QUI<', 'ciphertext-malformed'],
     ['>QUI=<', '>QUJ=<', 'ciphertext-malformed'],
@@ -207,12 +221,17 @@ const ciphertext: fc.Arbitrary<Ciphertext> = fc.record(
   },
   { noNullPrototype: true },
 );
+const digest = fc.oneof(
+  fc.uint8Array({ minLength: 32, maxLength: 32 }),
+  fc.uint8Array({ minLength: 32, maxLength: 32 }).map(bytes => Buffer.from(bytes).toString('base64')),
+);
 const message = fc.record({
   to: fc.constantFrom(bob, `${bob}/3`, carol, `${carol}/127`, carol.replace('0-', '65535-')),
   id: fc.stringMatching(/^[A-Za-z0-9._~:+/=-]{1,64}$/),
   type: fc.constantFrom('chat' as const, 'normal' as const, undefined),
   suite: fc.stringMatching(/^[a-z0-9-]{1,32}$/),
   fromDevice: fc.integer({ min: 1, max: 127 }),
+  commitment: fc.option(digest, { nil: undefined }),
   ciphertexts: fc.uniqueArray(ciphertext, { minLength: 1, maxLength: 6, selector: one => one.deviceId }),
   noStore: fc.boolean(),
   silent: fc.boolean(),
@@ -263,6 +282,61 @@ test('what a client writes the gate reads, and each device reads its own part of
     }),
     { numRuns: 300, seed: 61 },
   );
+});
+
+test('a stamp goes beside a commitment, and both go for a device that takes neither', () => {
+  fc.assert(
+    fc.property(message, digest, fc.integer({ min: 1, max: 1e14 }), (fields, mac, atMs) => {
+      const parsed = parseEnvelopeMessage(encodeEnvelopeMessage(fields));
+      assert.ok(parsed.kind === 'envelope-message');
+      const own = parsed.ciphertexts[0]!;
+      const sent = deviceMessage(parsed, own, sender(fields.fromDevice));
+      // As it is, and as it comes back from storage.
+      for (const el of [sent, read(encodeElement(sent, ''))]) {
+        const stampable = stampableOf(el);
+        if (fields.commitment === undefined) assert.equal(stampable, undefined);
+        else {
+          const commitment = Uint8Array.from(ciphertextBytes(fields.commitment));
+          const [from, to] = [alice, fields.to].map(jid => jid.split('@')[0]);
+          assert.deepEqual(
+            { ...stampable, commitment: Uint8Array.from(stampable!.commitment) },
+            { from, to, id: fields.id, commitment },
+          );
+          const marked = stamped(el, { atMs, mac });
+          const tree = withChildrenOf(marked, marked.children);
+          assert.equal(encodeElement(marked, NS_CLIENT), encodeElement(tree, NS_CLIENT));
+          for (const context of contexts)
+            assert.deepEqual(encodeCompact(marked, context), encodeCompact(tree, context));
+          const received = parseDeviceMessage(read(encodeElement(marked, '')));
+          assert.ok(received.kind === 'device-message');
+          assert.deepEqual(
+            Buffer.from(ciphertextBytes(received.commitment!)),
+            Buffer.from(ciphertextBytes(fields.commitment)),
+          );
+          assert.equal(received.stamp?.atMs, atMs);
+          assert.deepEqual(Buffer.from(ciphertextBytes(received.stamp.mac)), Buffer.from(ciphertextBytes(mac)));
+        }
+        const bare = parseDeviceMessage(read(encodeElement(stamped(el, undefined), '')));
+        assert.ok(bare.kind === 'device-message');
+        assert.equal(bare.commitment, undefined);
+        assert.equal(bare.stamp, undefined);
+        assert.equal(encodeElement(stamped(el, undefined), '').includes('commitment'), false);
+      }
+      detachMessage(sent);
+      if (fields.commitment !== undefined)
+        assert.equal(Buffer.compare(stampableOf(sent)!.commitment, ciphertextBytes(fields.commitment)), 0);
+    }),
+    { numRuns: 300, seed: 67 },
+  );
+});
+
+test('no device takes a stamp without a commitment', () => {
+  const from = `${alice}/1`;
+  const stamp = `<stamp at='1'>${'A'.repeat(43)}=</stamp>`;
+  const own = `<ciphertext device='1' kind='session'>QUI=</ciphertext>`;
+  const envelope = `<envelope xmlns='urn:drawbridge:e2ee:1' suite='signal-1' from-device='1'>${stamp}${own}</envelope>`;
+  const text = `<message xmlns='jabber:client' to='${bob}/1' from='${from}' id='m1'>${envelope}</message>`;
+  assert.deepEqual(parseDeviceMessage(read(text)), { kind: 'refused', code: 'commitment-malformed' });
 });
 
 const contexts = ['citadel.example', 'skylark.example', '-not-an-address', undefined].map(compactContext);

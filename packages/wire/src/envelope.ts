@@ -2,7 +2,7 @@
 // error. Knows nothing of accounts, of admitted suites or of what a ciphertext holds.
 // Source: docs/protocol/06-stanzas.md section 6.1; RFC 4648 section 4; XEP-0334; XEP-0203.
 
-import { messageTokens as tokens } from './compact-dictionary.ts';
+import { commitmentOpening, messageTokens as tokens, stampOpening } from './compact-dictionary.ts';
 import { shape, textShape } from './compact-encoder.ts';
 import type { CompactContext } from './compact-value.ts';
 import {
@@ -28,7 +28,7 @@ import {
   type InteropId,
   type StanzaId,
 } from './jid.ts';
-import { maxCiphertextBytes, maxCiphertexts, maxEnvelopeBytes, maxSuiteLength } from './limits.ts';
+import { digestBytes, maxCiphertextBytes, maxCiphertexts, maxEnvelopeBytes, maxSuiteLength } from './limits.ts';
 import { NS_CLIENT, NS_DELAY, NS_DELIVERY, NS_E2EE, NS_ERRORS, NS_HINTS } from './namespaces.ts';
 import { type StanzaErrorCondition, stanzaErrorElement } from './stanza-error.ts';
 import { escapeValue } from './xml-encoder.ts';
@@ -46,6 +46,12 @@ export type Ciphertext = {
   readonly payload: string | Uint8Array;
 };
 
+/** A commitment or a stamp: 32 bytes, or the canonical base64 of them, whichever arrived. */
+export type Digest = string | Uint8Array;
+
+/** The gatekeeper's word that it took a message with this commitment over at this time (section 10.4). */
+export type Stamp = { readonly atMs: number; readonly mac: Digest };
+
 /** A message that passed the gate. */
 export type EnvelopeMessage = {
   readonly kind: 'envelope-message';
@@ -57,6 +63,8 @@ export type EnvelopeMessage = {
   readonly type: 'chat' | 'normal' | undefined;
   readonly suite: string;
   readonly fromDevice: number;
+  /** What its sender commits to (section 10.4); undefined when it commits to nothing. */
+  readonly commitment: Digest | undefined;
   /** 1..127 of them, each device once. */
   readonly ciphertexts: readonly Ciphertext[];
   /** All payloads together, as bytes. */
@@ -75,6 +83,9 @@ export type DeviceMessage = {
   readonly suite: string;
   /** The sending device; always the resource of `from`. */
   readonly fromDevice: number;
+  readonly commitment: Digest | undefined;
+  /** Only beside a commitment. */
+  readonly stamp: Stamp | undefined;
   readonly ciphertext: Ciphertext;
   readonly noStore: boolean;
   readonly silent: boolean;
@@ -104,6 +115,7 @@ export type EnvelopeRefusalCode =
   | 'ciphertext-malformed'
   | 'ciphertext-too-large'
   | 'envelope-too-large'
+  | 'commitment-malformed'
   | 'delay-malformed';
 
 /** Why a message is not carried. `code` is for logs and counters; the sender learns what `envelopeRefusalElement` says. */
@@ -135,6 +147,7 @@ export const envelopeRefusals: Readonly<Record<EnvelopeRefusalCode, StanzaErrorC
   'ciphertext-malformed': gateAnswer,
   'ciphertext-too-large': gateAnswer,
   'envelope-too-large': gateAnswer,
+  'commitment-malformed': gateAnswer,
   'delay-malformed': gateAnswer,
 };
 
@@ -206,6 +219,7 @@ export function parseEnvelopeMessage(el: Element): EnvelopeMessage | EnvelopeRef
     type,
     suite: body.suite,
     fromDevice: body.fromDevice,
+    commitment: body.commitment,
     ciphertexts: body.ciphertexts,
     payloadBytes: body.payloadBytes,
     noStore: body.noStore,
@@ -248,6 +262,8 @@ export function parseDeviceMessage(el: Element): DeviceMessage | EnvelopeRefusal
     type,
     suite: body.suite,
     fromDevice: body.fromDevice,
+    commitment: body.commitment,
+    stamp: body.stamp,
     ciphertext,
     noStore: body.noStore,
     silent: body.silent,
@@ -259,6 +275,8 @@ type Body = {
   readonly kind: 'body';
   readonly suite: string;
   readonly fromDevice: number;
+  readonly commitment: Digest | undefined;
+  readonly stamp: Stamp | undefined;
   readonly ciphertexts: readonly Ciphertext[];
   readonly payloadBytes: number;
   readonly noStore: boolean;
@@ -266,8 +284,8 @@ type Body = {
   readonly delayedSince: string | undefined;
 };
 
-/** The children of a message, in any order; `<delay/>` only where the gatekeeper is the sender. */
-function readBody(el: Element, delayAllowed: boolean): Body | EnvelopeRefusal {
+/** The children of a message, in any order; `<delay/>` and `<stamp/>` only where the gatekeeper is the sender. */
+function readBody(el: Element, fromGatekeeper: boolean): Body | EnvelopeRefusal {
   let envelope: Element | undefined;
   let noStore = false;
   let silent = false;
@@ -285,14 +303,20 @@ function readBody(el: Element, delayAllowed: boolean): Body | EnvelopeRefusal {
       if (silent) return refused('child-repeated');
       if (child.attrs.length > 0 || child.children.length > 0) return refused('child-refused');
       silent = true;
-    } else if (delayAllowed && child.name === 'delay' && child.ns === NS_DELAY) {
+    } else if (fromGatekeeper && child.name === 'delay' && child.ns === NS_DELAY) {
       if (delayedSince !== undefined) return refused('child-repeated');
       delayedSince = readDelay(child);
       if (delayedSince === undefined) return refused('delay-malformed');
     } else return refused('child-refused');
   }
   if (envelope === undefined) return refused('envelope-missing');
+  const inside = readEnvelope(envelope, fromGatekeeper);
+  return inside.kind === 'refused' ? inside : { ...inside, kind: 'body', noStore, silent, delayedSince };
+}
 
+type Inside = Omit<Body, 'kind' | 'noStore' | 'silent' | 'delayedSince'> & { readonly kind: 'envelope' };
+
+function readEnvelope(envelope: Element, fromGatekeeper: boolean): Inside | EnvelopeRefusal {
   let suite: string | undefined;
   let fromDevice: number | undefined;
   for (let i = 0; i < envelope.attrs.length; i += 2) {
@@ -305,11 +329,25 @@ function readBody(el: Element, delayAllowed: boolean): Body | EnvelopeRefusal {
   if (fromDevice === undefined) return refused('device-malformed');
 
   const children = envelope.children;
-  if (children.length === 0 || children.length > maxCiphertexts) return refused('ciphertext-count');
   const ciphertexts: Ciphertext[] = [];
+  let commitment: Digest | undefined;
+  let stamp: Stamp | undefined;
   let payloadBytes = 0;
   for (const child of children) {
     if (!isElement(child)) return refused('text-refused');
+    if (child.name === 'commitment' && child.ns === NS_E2EE) {
+      if (commitment !== undefined) return refused('child-repeated');
+      commitment = child.attrs.length === 0 ? readDigest(child) : undefined;
+      if (commitment === undefined) return refused('commitment-malformed');
+      continue;
+    }
+    if (fromGatekeeper && child.name === 'stamp' && child.ns === NS_E2EE) {
+      if (stamp !== undefined) return refused('child-repeated');
+      stamp = readStamp(child);
+      if (stamp === undefined) return refused('commitment-malformed');
+      continue;
+    }
+    if (ciphertexts.length === maxCiphertexts) return refused('ciphertext-count');
     if (child.name !== 'ciphertext' || child.ns !== NS_E2EE) return refused('child-refused');
     const ciphertext = readCiphertext(child);
     if (typeof ciphertext === 'string') return refused(ciphertext);
@@ -320,8 +358,27 @@ function readBody(el: Element, delayAllowed: boolean): Body | EnvelopeRefusal {
     payloadBytes += payloadSize(ciphertext.payload);
     ciphertexts.push(ciphertext);
   }
+  if (ciphertexts.length === 0) return refused('ciphertext-count');
+  if (stamp !== undefined && commitment === undefined) return refused('commitment-malformed');
   if (payloadBytes > maxEnvelopeBytes) return refused('envelope-too-large');
-  return { kind: 'body', suite, fromDevice, ciphertexts, payloadBytes, noStore, silent, delayedSince };
+  return { kind: 'envelope', suite, fromDevice, commitment, stamp, ciphertexts, payloadBytes };
+}
+
+/** 32 bytes, alone in their element. */
+function readDigest(el: Element): Digest | undefined {
+  const [digest] = el.children;
+  if (digest === undefined || el.children.length !== 1 || isElement(digest)) return undefined;
+  if (typeof digest !== 'string') return digest.length === digestBytes ? digest : undefined;
+  return digest.length === digestTextLength && isCanonicalBase64(digest) && payloadSize(digest) === digestBytes
+    ? digest
+    : undefined;
+}
+
+function readStamp(el: Element): Stamp | undefined {
+  const at = el.attrs.length === 2 ? attribute(el, 'at') : undefined;
+  const mac = readDigest(el);
+  if (at === undefined || mac === undefined || !/^[1-9][0-9]{0,14}$/.test(at)) return undefined;
+  return { atMs: Number(at), mac };
 }
 
 function readCiphertext(el: Element): Ciphertext | EnvelopeRefusalCode {
@@ -361,6 +418,7 @@ function readCiphertext(el: Element): Ciphertext | EnvelopeRefusalCode {
   return { deviceId, registrationId, kind, payload };
 }
 
+const digestTextLength = Math.ceil(digestBytes / 3) * 4;
 const maxCiphertextTextLength = Math.ceil(maxCiphertextBytes / 3) * 4;
 
 /** Bytes of a payload; a string is canonical base64 already. */
@@ -435,6 +493,53 @@ export function detachMessage(el: Element): void {
   if (el instanceof DeviceMessageElement) el.detach();
 }
 
+/** What a stamp is about: who wrote to whom under which stanza id, and what the sender committed to. */
+export type Stampable = {
+  readonly from: InteropId;
+  readonly to: InteropId;
+  readonly id: StanzaId;
+  /** 32 bytes. */
+  readonly commitment: Uint8Array;
+};
+
+/** Undefined for whatever holds no commitment. `el` is what `deviceMessage` made, or the same read from storage. */
+export function stampableOf(el: Element): Stampable | undefined {
+  if (el instanceof DeviceMessageElement) return el.stampable;
+  const digest = commitmentIn(childElement(el, 'envelope', NS_E2EE));
+  if (digest === undefined) return undefined;
+  const from = parseJid(attribute(el, 'from') ?? '')?.local;
+  const to = parseJid(attribute(el, 'to') ?? '')?.local;
+  const id = attribute(el, 'id');
+  if (id === undefined || !isStanzaId(id)) return undefined;
+  if (from === undefined || to === undefined || !isInteropId(from) || !isInteropId(to)) return undefined;
+  return { from, to, id, commitment: ciphertextBytes(digest) };
+}
+
+function commitmentIn(envelope: Element | undefined): Digest | undefined {
+  const commitment = envelope === undefined ? undefined : childElement(envelope, 'commitment', NS_E2EE);
+  return commitment === undefined ? undefined : readDigest(commitment);
+}
+
+/** A message that holds a commitment, with a stamp behind it; without one (undefined), the commitment goes too. */
+export function stamped(el: Element, stamp: Stamp | undefined): Element {
+  if (el instanceof DeviceMessageElement) return el.stamped(stamp);
+  const children = el.children.map(child => {
+    if (!isElement(child) || child.name !== 'envelope' || child.ns !== NS_E2EE) return child;
+    const digest = commitmentIn(child);
+    const rest = child.children.filter(each => !isElement(each) || each.name !== 'commitment');
+    const marks = digest === undefined || stamp === undefined ? [] : frankElements(digest, stamp);
+    return { ...child, children: [...marks, ...rest] };
+  });
+  return { ...el, children };
+}
+
+function frankElements(commitment: Digest | undefined, stamp: Stamp | undefined): Element[] {
+  if (commitment === undefined) return [];
+  const first = element('commitment', NS_E2EE, undefined, [commitment]);
+  if (stamp === undefined) return [first];
+  return [first, element('stamp', NS_E2EE, { at: String(stamp.atMs) }, [stamp.mac])];
+}
+
 /** Whether a device that is away is woken for it: an envelope without the word that nobody is to be woken. */
 export function isLoud(el: Element): boolean {
   if (el instanceof DeviceMessageElement) return !el.isSilent;
@@ -448,13 +553,26 @@ class DeviceMessageElement extends SelfWritten {
   private message: EnvelopeMessage;
   private ciphertext: Ciphertext;
   private readonly sender: Sender;
+  private readonly stamp: Stamp | undefined;
   private isDetached = false;
 
-  constructor(message: EnvelopeMessage, ciphertext: Ciphertext, sender: Sender) {
+  constructor(message: EnvelopeMessage, ciphertext: Ciphertext, sender: Sender, stamp?: Stamp) {
     super();
     this.message = message;
     this.ciphertext = ciphertext;
     this.sender = sender;
+    this.stamp = stamp;
+  }
+
+  get stampable(): Stampable | undefined {
+    const { commitment, to, id } = this.message;
+    if (commitment === undefined) return undefined;
+    return { from: this.sender.interopId, to: to.local, id, commitment: ciphertextBytes(commitment) };
+  }
+
+  stamped(stamp: Stamp | undefined): DeviceMessageElement {
+    const message = stamp === undefined ? { ...this.message, commitment: undefined } : this.message;
+    return new DeviceMessageElement(message, this.ciphertext, this.sender, stamp);
   }
 
   detach(): void {
@@ -463,9 +581,10 @@ class DeviceMessageElement extends SelfWritten {
     const { payload } = this.ciphertext;
     const isView = typeof payload === 'string' || payload.buffer.byteLength > payload.length;
     if (isView) this.ciphertext = { ...this.ciphertext, payload: Uint8Array.from(ciphertextBytes(payload)) };
-    const { to, id } = this.message;
+    const { to, id, commitment } = this.message;
     this.message = {
       ...this.message,
+      commitment: commitment === undefined ? undefined : Uint8Array.from(ciphertextBytes(commitment)),
       to: { local: ownText(to.local), domain: ownText(to.domain), resource: to.resource },
       id: ownText(id),
       ciphertexts: [this.ciphertext],
@@ -489,16 +608,19 @@ class DeviceMessageElement extends SelfWritten {
   }
 
   get children(): readonly Child[] {
-    return messageChildren(this.message, [this.ciphertext]);
+    return messageChildren(this.message, [this.ciphertext], this.stamp);
   }
 
   toXml(): string {
     // Ids, suites, kinds and payloads passed the gate's alphabets, which hold nothing to escape; addresses may.
-    const { id, type, suite, fromDevice, noStore, silent } = this.message;
+    const { id, type, suite, fromDevice, commitment, noStore, silent } = this.message;
     const { deviceId, registrationId, kind, payload } = this.ciphertext;
     let xml = `<message to='${escapeValue(this.to)}' from='${escapeValue(this.sender.fullJid)}' id='${id}'`;
     if (type !== undefined) xml += ` type='${type}'`;
-    xml += `><envelope xmlns='${NS_E2EE}' suite='${suite}' from-device='${fromDevice}'><ciphertext device='${deviceId}'`;
+    xml += `><envelope xmlns='${NS_E2EE}' suite='${suite}' from-device='${fromDevice}'>`;
+    if (commitment !== undefined) xml += `<commitment>${textOfDigest(commitment)}</commitment>`;
+    if (this.stamp !== undefined) xml += `<stamp at='${this.stamp.atMs}'>${textOfDigest(this.stamp.mac)}</stamp>`;
+    xml += `<ciphertext device='${deviceId}'`;
     if (registrationId !== undefined) xml += ` registration='${registrationId}'`;
     xml += ` kind='${kind}'>`;
     xml += typeof payload === 'string' ? payload : base64(payload);
@@ -509,9 +631,10 @@ class DeviceMessageElement extends SelfWritten {
   }
 
   writeCompact(writer: CompactStrokes, context: CompactContext): void {
-    const { to, id, type, suite, fromDevice, noStore, silent } = this.message;
+    const { to, id, type, suite, fromDevice, commitment, noStore, silent } = this.message;
     const { deviceId, registrationId, kind, payload } = this.ciphertext;
     const { interopId, domain } = this.sender;
+    const { stamp } = this;
     writer.byte(tokens.message);
     writer.byte(shape(type === undefined ? 3 : 4, 1 + (noStore ? 1 : 0) + (silent ? 1 : 0)));
     writer.byte(tokens.to);
@@ -521,10 +644,21 @@ class DeviceMessageElement extends SelfWritten {
     writer.attribute('id', id, context);
     if (type !== undefined) writer.attribute('type', type, context);
     writer.byte(tokens.envelope);
-    writer.byte(shape(2, 1));
+    writer.byte(shape(2, 1 + (commitment === undefined ? 0 : 1) + (stamp === undefined ? 0 : 1)));
     writer.attribute('suite', suite, context);
     writer.byte(tokens.fromDevice);
     writer.byte(fromDevice);
+    if (commitment !== undefined) {
+      for (const byte of commitmentOpening) writer.byte(byte);
+      writer.byte(textShape(0));
+      writer.textChild(commitment, true, context);
+    }
+    if (stamp !== undefined) {
+      for (const byte of stampOpening) writer.byte(byte);
+      writer.byte(textShape(1));
+      writer.attribute('at', String(stamp.atMs), context);
+      writer.textChild(stamp.mac, true, context);
+    }
     writer.byte(tokens.ciphertext);
     writer.byte(textShape(registrationId === undefined ? 2 : 3));
     writer.byte(tokens.device);
@@ -563,11 +697,15 @@ export class EnvelopeElement implements Element {
   }
 }
 
+type Around = Pick<EnvelopeMessage, 'suite' | 'fromDevice' | 'commitment' | 'noStore' | 'silent'>;
+
 function messageChildren(
-  { suite, fromDevice, noStore, silent }: Pick<EnvelopeMessage, 'suite' | 'fromDevice' | 'noStore' | 'silent'>,
+  { suite, fromDevice, commitment, noStore, silent }: Around,
   ciphertexts: readonly Ciphertext[],
+  stamp?: Stamp,
 ): readonly Child[] {
-  const children: Child[] = [envelopeElement(suite, fromDevice, ciphertexts)];
+  const frank = frankElements(commitment, stamp);
+  const children: Child[] = [envelopeElement(suite, fromDevice, [...frank, ...ciphertexts.map(ciphertextElement)])];
   if (noStore) children.push(noStoreElement);
   if (silent) children.push(silentElement);
   return children;
@@ -576,29 +714,36 @@ function messageChildren(
 const noStoreXml = `<no-store xmlns='${NS_HINTS}'/>`;
 const silentXml = `<silent xmlns='${NS_DELIVERY}'/>`;
 
+function textOfDigest(digest: Digest): string {
+  return typeof digest === 'string' ? digest : base64(digest);
+}
+
 function base64(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
 }
 
 /** The message a client sends: what `parseEnvelopeMessage` reads back. */
 export function encodeEnvelopeMessage(
-  message: Omit<EnvelopeMessage, 'kind' | 'to' | 'toDevice' | 'payloadBytes'> & { readonly to: string },
+  message: Omit<EnvelopeMessage, 'kind' | 'to' | 'toDevice' | 'payloadBytes' | 'commitment'> & {
+    readonly to: string;
+    readonly commitment?: Digest | undefined;
+  },
 ): Element {
   const attrs = ['to', message.to, 'id', message.id];
   if (message.type !== undefined) attrs.push('type', message.type);
-  return { name: 'message', ns: NS_CLIENT, attrs, children: messageChildren(message, message.ciphertexts) };
+  return {
+    name: 'message',
+    ns: NS_CLIENT,
+    attrs,
+    children: messageChildren({ commitment: undefined, ...message }, message.ciphertexts),
+  };
 }
 
 const noStoreElement = element('no-store', NS_HINTS);
 const silentElement = element('silent', NS_DELIVERY);
 
-function envelopeElement(suite: string, fromDevice: number, ciphertexts: readonly Ciphertext[]): Element {
-  return {
-    name: 'envelope',
-    ns: NS_E2EE,
-    attrs: ['suite', suite, 'from-device', String(fromDevice)],
-    children: ciphertexts.map(ciphertextElement),
-  };
+function envelopeElement(suite: string, fromDevice: number, children: readonly Element[]): Element {
+  return { name: 'envelope', ns: NS_E2EE, attrs: ['suite', suite, 'from-device', String(fromDevice)], children };
 }
 
 function ciphertextElement(ciphertext: Ciphertext): Element {

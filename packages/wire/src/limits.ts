@@ -44,6 +44,8 @@ export const maxCiphertextBytes = 64 * 1024;
 export const maxEnvelopeBytes = 256 * 1024;
 /** Devices an envelope may address: as many as device ids exist. */
 export const maxCiphertexts = 127;
+/** A commitment to a content, or a gatekeeper's stamp on one. */
+export const digestBytes = 32;
 /** A suite's name. */
 export const maxSuiteLength = 32;
 export const maxDeviceId = 127;

@@ -34,4 +34,5 @@ export const NS_CONSENT = 'urn:drawbridge:consent:1';
 export const NS_DEVICES = 'urn:drawbridge:devices:1';
 export const NS_MEDIA = 'urn:drawbridge:media:1';
 export const NS_DELIVERY = 'urn:drawbridge:delivery:1';
+export const NS_REPORT = 'urn:drawbridge:report:1';
 export const NS_ERRORS = 'urn:drawbridge:errors:1';

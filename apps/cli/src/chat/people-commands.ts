@@ -1,5 +1,5 @@
 // Commands about people: whom to write to, who may reach one, whose key is whose. Knows nothing of messages.
-import { shownLine } from '@drawbridge/client';
+import { reportCategories, shownLine } from '@drawbridge/client';
 import { clipped, shown } from './shown-message.ts';
 import { type ChatCommand, wordsOf } from './chat-command.ts';
 import type { Conversation } from './conversation.ts';
@@ -111,6 +111,26 @@ async function again(chat: Conversation, rest: string): Promise<void> {
   chat.say(word === 'yes' ? 'it is sent to that device' : 'it is not sent');
 }
 
+async function report(chat: Conversation, rest: string): Promise<void> {
+  const [category = '', ...words] = wordsOf(rest);
+  const known = reportCategories.find(each => each === category);
+  const last = chat.lastTheirs;
+  if (known === undefined)
+    return chat.say(`/report CATEGORY [COUNT] [TEXT]; categories: ${reportCategories.join(', ')}`);
+  if (last === undefined) return chat.say('nothing of theirs yet');
+  const isCount = /^[0-9]{1,2}$/.test(words[0] ?? '');
+  const context = isCount ? Number(words.shift()) : 0;
+  const comment = words.join(' ');
+  const { contents } = await chat.client.reports.send({
+    message: last,
+    category: known,
+    context,
+    ...(comment === '' ? {} : { comment }),
+  });
+  const what = contents === 1 ? 'their last message' : `their last messages (${contents})`;
+  chat.say(`reported: the gatekeeper's operator can read ${what}, with the proof that they wrote it, and nothing else`);
+}
+
 export const peopleCommands: readonly ChatCommand[] = [
   { name: '/to', takes: 'PROVIDER NAME', does: 'write to somebody: /to citadel.example bob', run: writeTo },
   { name: '/consent', takes: '', does: "which providers' people may reach you", run: consent },
@@ -131,5 +151,11 @@ export const peopleCommands: readonly ChatCommand[] = [
     takes: '[NUMBER yes|no]',
     does: 'requests for earlier messages by devices or under keys that those were not sent to',
     run: again,
+  },
+  {
+    name: '/report',
+    takes: 'CATEGORY [COUNT] [TEXT]',
+    does: "show the gatekeeper's operator their last message, and COUNT before it",
+    run: report,
   },
 ];

@@ -82,7 +82,7 @@ class Device {
       this.sent.push({ sending, content: content.value });
       return true;
     };
-    this.outbox = new Outbox({ ...base, random: () => 0.5, lists, send });
+    this.outbox = new Outbox({ isStamped: () => false, ...base, random: () => 0.5, lists, send });
     const authoring = new Authoring({ store, own: bob, clock: systemClock, outbox: this.outbox, emit: () => {} });
     this.writing = new Writing(authoring, new OwnProfile(authoring, this.outbox));
   }

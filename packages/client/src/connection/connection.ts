@@ -105,6 +105,8 @@ export class Connection<T> {
   #attempt = 0;
   #refusals = 0;
   #onlineSinceMs: number | undefined;
+  /** The session that was begun last stamps commitments; a resumption goes on as it began. */
+  #isStamped = false;
   #failure: ClientStreamFailure | undefined;
   #proof: Promise<string> | undefined;
   #proofError: ClientError | undefined;
@@ -120,6 +122,11 @@ export class Connection<T> {
     this.#settings = settings;
     this.#handlers = handlers;
     this.#idPrefix = `q${Math.floor(settings.random() * 0x1_0000_0000).toString(36)}-`;
+  }
+
+  /** Whether the gatekeeper stamps what others commit to, and takes commitments (chapter 10.4). */
+  get isStamped(): boolean {
+    return this.#isStamped;
   }
 
   get status(): ConnectionStatus {
@@ -208,7 +215,7 @@ export class Connection<T> {
     this.#proof?.catch(() => undefined);
     const limits = streamLimits === undefined ? {} : { limits: streamLimits };
     const stream = new ClientStream<T>(
-      { domain, carrier: transport.carrier, ...limits },
+      { domain, carrier: transport.carrier, stamps: true, ...limits },
       this.#nowMs(),
       this.#resumption,
     );
@@ -262,6 +269,7 @@ export class Connection<T> {
       case 'need-proof':
         return this.#giveProof(stream);
       case 'established':
+        if (!effect.resumed) this.#isStamped = effect.stamps === true;
         return this.#established(effect.jid, effect.resumed);
       case 'stanza':
         return this.#handlers.message(effect.element, this.#resolver(effect.ticket));

@@ -8,7 +8,8 @@ import { inWords, type ShownBody } from './message-log.ts';
 export type { Capability };
 
 /** What a device of somebody said with its last content. */
-export type DeviceCapabilities = { readonly capabilities: number; readonly seenAtMs: number };
+/** `commits`: its messages have come with commitments; one without is not read from then on. */
+export type DeviceCapabilities = { readonly capabilities: number; readonly seenAtMs: number; readonly commits?: true };
 
 /** Devices that were not heard of for so long say nothing about what a person's devices can show. */
 export const capabilitiesAgeMs = 30 * 86_400_000;

@@ -29,6 +29,7 @@ import {
 import { readOutbox, readSent, writeOutbox, writeSent } from '../store/outbox-records.ts';
 import { stringifyBytes } from '../store/json-bytes.ts';
 import { contentBytes, contentPayload, repeatId } from '../outbox/rows.ts';
+import { forgetEvidence } from '../reports/evidence.ts';
 import { unsaid } from '../outbox/unsaid.ts';
 import { MAX_LIST, type Transaction } from '../store/store.ts';
 import type { ChatId, MessageId, MessageName } from './message-names.ts';
@@ -77,7 +78,10 @@ export function record(
   const before = viewOf(base, own);
   if (!writeEntry(tx, entry, first)) return undefined;
   if (before === undefined) deleteOrphan(tx, chat, author, id);
-  if (base.gone === undefined && entry.gone !== undefined) wipeCopies(tx, entry);
+  if (base.gone === undefined && entry.gone !== undefined) {
+    wipeCopies(tx, entry);
+    forgetEvidence(tx, author, id);
+  }
   if (after.expiresAtMs !== undefined && before?.expiresAtMs === undefined)
     writeExpiry(tx, { author, id, runMs: after.expiresAfterSeconds! * 1_000 });
   if (after.expiresAtMs === undefined && before?.expiresAtMs !== undefined) deleteExpiry(tx, author, id);

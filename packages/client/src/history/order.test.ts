@@ -88,9 +88,17 @@ class Device {
       isNamed: () => true,
       skipped: () => {},
     };
-    const outbox = new Outbox({ ...base, lists, random: () => 0.5, request: refused, send: refused });
+    const outbox = new Outbox({
+      isStamped: () => false,
+      ...base,
+      lists,
+      random: () => 0.5,
+      request: refused,
+      send: refused,
+    });
     const transfer = new HistoryTransfer({ own: person, clock, outbox, noted: () => {} });
     this.inbox = new Inbox({
+      isStamped: () => false,
       ...base,
       outbox,
       transfer,

@@ -59,6 +59,7 @@ test('what a fresh key asks for waits for a person, and leaves under that key al
   const base = { ...anna, domain, clock, emit: (event: ClientEvent) => void events.push(event) };
   const lists = new DeviceLists({ ...base, request, ownIdentityKey: async () => anna.bundle.identityKey });
   const outbox = new Outbox({
+    isStamped: () => false,
     ...base,
     random: () => 0.5,
     request,
@@ -71,6 +72,7 @@ test('what a fresh key asks for waits for a person, and leaves under that key al
     },
   });
   const inbox = new Inbox({
+    isStamped: () => false,
     ...base,
     outbox,
     transfer: new HistoryTransfer({ own: annasId, clock, outbox, noted: () => {} }),

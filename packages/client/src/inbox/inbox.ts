@@ -5,6 +5,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { type DecodedContent, decodeContent, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import { verifyBinding } from '@drawbridge/e2ee/binding';
+import { verifyCommitment } from '@drawbridge/e2ee/commitment';
 import { type DecryptErrorAction, decryptErrorAction, decryptErrorTable } from '@drawbridge/e2ee/errors';
 import { heardStamp } from '@drawbridge/e2ee/hybrid-clock';
 import { makeDecryptionError, readDecryptionError, stanzaTag } from '@drawbridge/e2ee/retry';
@@ -32,7 +33,7 @@ import { defaultsKey, isOn } from '../history/chat-state.ts';
 import { addFact, addSaid } from '../history/conversation.ts';
 import { hearNumber, hearPlaced } from '../history/hearing.ts';
 import { isShown } from '../history/history.ts';
-import type { MessageRecord } from '../history/message-log.ts';
+import { isShownBody, type MessageRecord } from '../history/message-log.ts';
 import type { HistoryTransfer } from '../history/history-transfer.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import { committed } from '../store/transact.ts';
@@ -54,6 +55,7 @@ import { readCapabilities, writeCapabilities } from '../store/person-records.ts'
 import { readStamp, writeStamp } from '../store/account-records.ts';
 import { addIdentityNotices, addNotice } from '../notices/notice-records.ts';
 import { forgetAsked, keepAsked } from '../outbox/asked-again.ts';
+import { forgetOldEvidence, keepEvidence } from '../reports/evidence.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 import { type ChatId, chatWith, messageIdOf, type MessageName } from '../history/message-names.ts';
 import { isOfOneRow, storeFaultIn } from '../store/store-errors.ts';
@@ -94,6 +96,8 @@ export type InboxContext = {
   readonly transfer: HistoryTransfer;
   readonly lists: Pick<DeviceLists, 'mayBeRead' | 'isNamed' | 'skipped'>;
   readonly deliveryReceipts: boolean;
+  /** Whether the session in force stamps commitments. */
+  readonly isStamped: () => boolean;
   readonly emit: (event: ClientEvent) => void;
   readonly keysLow: (counts: KeyCounts) => void;
   readonly ownManifestChanged: () => void;
@@ -102,9 +106,13 @@ export type InboxContext = {
 type Incoming = {
   readonly ciphertext: IncomingCiphertext;
   readonly stanzaId: StanzaId;
+  readonly frank: Frank;
   readonly heldKey?: string;
   readonly place?: number;
 };
+
+/** What came beside a ciphertext; base64. */
+type Frank = Pick<HeldRow['held'], 'commitment' | 'stamp'>;
 
 /** `later`: something outside can't say now. */
 type Reading =
@@ -180,7 +188,7 @@ export class Inbox {
           for (const { key, held, sequence: place } of rows.filter(({ sequence }) => sequence <= newest)) {
             const from = { interopId: person, deviceId: Number(held.from.split('/')[1]) };
             const ciphertext = { from, kind: held.kind, bytes: Buffer.from(held.bytes, 'base64') };
-            await this.#process({ ciphertext, stanzaId: held.stanzaId, heldKey: key, place });
+            await this.#process({ ciphertext, stanzaId: held.stanzaId, frank: held, heldKey: key, place });
           }
           after = rows.at(-1)!.sequence;
         }
@@ -221,6 +229,7 @@ export class Inbox {
     const result = store.transaction(tx => {
       forgetSent(tx, clock.nowMs(), inboxLimits.sweepRows);
       soundly(tx, clock.nowMs(), () => forgetAsked(tx, clock.nowMs()));
+      soundly(tx, clock.nowMs(), () => forgetOldEvidence(tx, clock.nowMs()));
       soundly(tx, clock.nowMs(), () => forgetRetries(tx, clock.nowMs()));
       const waiting = soundly(tx, clock.nowMs(), () => listUnread(tx, inboxLimits.sweepRows));
       for (const unread of waiting) {
@@ -317,9 +326,14 @@ export class Inbox {
   async #read(incoming: Incoming, attempt: number): Promise<Reading> {
     const { store, suite } = this.#context;
     const from = fullAddress(incoming);
-    const seen = store.transaction(tx => readReceived(tx, from, incoming.stanzaId));
-    if (!seen.ok) return { kind: 'failed', error: seen.error };
-    if (seen.value === 'done' && incoming.heldKey === undefined) return { kind: 'kept' };
+    const { interopId, deviceId } = incoming.ciphertext.from;
+    const known = store.transaction(tx => ({
+      seen: readReceived(tx, from, incoming.stanzaId),
+      commits: readCapabilities(tx, interopId, deviceId)?.commits === true,
+    }));
+    if (!known.ok) return { kind: 'failed', error: known.error };
+    const { seen, commits } = known.value;
+    if (seen === 'done' && incoming.heldKey === undefined) return { kind: 'kept' };
     let followup = newFollowup();
     try {
       if (!(await this.#isDeviceKnown(incoming, attempt))) return { kind: 'later' };
@@ -329,7 +343,7 @@ export class Inbox {
           followup = newFollowup();
           committed(store.transaction(tx => this.#keep(tx, incoming, outcome, followup)));
         },
-        bytes => this.#misbound(incoming.ciphertext.from, bytes),
+        bytes => this.#misbound(incoming, commits, bytes),
       );
       if (!decrypted.ok)
         return decrypted.error.code === 'too-many-waiting' ? { kind: 'later' } : failedBy(decrypted.error.cause);
@@ -411,15 +425,22 @@ export class Inbox {
     return decoded;
   }
 
-  /** Whether a content is what it came as; one that can't be read is judged later. */
-  #misbound(author: DeviceAddress, bytes: Uint8Array): Misbound | undefined {
-    const { suite, domain } = this.#context;
+  /** Whether a content is what it came as; one that can't be read is judged later. `commits`: its device did before. */
+  #misbound({ ciphertext, frank }: Incoming, commits: boolean, bytes: Uint8Array): Misbound | undefined {
+    const { suite, domain, isStamped } = this.#context;
+    const author = ciphertext.from;
     const own = suite.local.interopId;
     const content = this.#decode(bytes);
     if (!content.ok) return undefined;
     const misbound = verifyBinding(content.value, { author, recipient: own, domain });
-    const { body } = content.value;
-    if (misbound !== undefined || body.kind !== 'sent-transcript' || author.interopId !== own) return misbound;
+    if (misbound !== undefined) return misbound;
+    const { body, binding } = content.value;
+    if (author.interopId !== own) {
+      // What can't be reported by whoever reads it, though it could be, is not read.
+      if (frank.commitment === undefined) return commits && isStamped() ? 'uncommitted' : undefined;
+      return verifyCommitment(binding!, bytes, Buffer.from(frank.commitment, 'base64')) ? undefined : 'commitment';
+    }
+    if (body.kind !== 'sent-transcript') return undefined;
     // A transcript holds what was sent, as it was: bound to the one it was sent to.
     const sent = this.#decode(body.content);
     return sent.ok ? verifyBinding(sent.value, { author, recipient: body.to, domain }) : undefined;
@@ -477,7 +498,9 @@ export class Inbox {
           case 'hold': {
             const { kind, bytes } = incoming.ciphertext;
             const person = incoming.ciphertext.from.interopId;
-            writeHeld(tx, person, { from, stanzaId, kind, bytes: Buffer.from(bytes).toString('base64') });
+            const { commitment, stamp } = incoming.frank;
+            const frank = { ...(commitment && { commitment }), ...(stamp && { stamp }) };
+            writeHeld(tx, person, { from, stanzaId, kind, bytes: Buffer.from(bytes).toString('base64'), ...frank });
             for (const key of keepFairShares(tx, 'held', person, inboxLimits.held)) this.#loseHeld(tx, key, followup);
             break;
           }
@@ -653,7 +676,7 @@ export class Inbox {
       return undefined;
     }
     const content = decoded.value;
-    this.#noteCapabilities(tx, author, deviceId, content.capabilities ?? 0);
+    this.#noteCapabilities(tx, incoming, content.capabilities ?? 0);
     const receivedAtMs = clock.nowMs();
     writeStamp(tx, heardStamp(receivedAtMs, readStamp(tx), content.stampMs ?? content.sentAtMs));
     if (content.body.kind === 'retry-request') {
@@ -664,6 +687,7 @@ export class Inbox {
     if (author !== own) {
       const at = this.#hear(tx, chatWith(author), from, content, followup);
       this.#said(tx, author, content, followup);
+      this.#keepEvidence(tx, incoming, content, outcome.content);
       return at;
     }
     // From one's own other devices: copies of what they sent, what was done there, and history.
@@ -715,7 +739,31 @@ export class Inbox {
     followup.wake.add(author);
   }
 
-  #noteCapabilities(tx: Transaction, person: InteropId, deviceId: number, capabilities: number): void {
+  /** Of what is shown, and may stay: for the person to report. */
+  #keepEvidence(
+    tx: Transaction,
+    { ciphertext, stanzaId, frank }: Incoming,
+    content: DecodedContent,
+    bytes: Uint8Array,
+  ): void {
+    const { body, binding, messageId, viewOnce } = content;
+    const { commitment, stamp } = frank;
+    if (commitment === undefined || stamp === undefined || binding === undefined || viewOnce === true) return;
+    if (!isShownBody(body) && body.kind !== 'edit') return;
+    const about = body.kind === 'edit' ? body.targetMessageId : messageId;
+    const evidence = {
+      stanzaId,
+      acceptedAtMs: stamp.atMs,
+      content: Buffer.from(bytes).toString('base64'),
+      salt: Buffer.from(binding.salt).toString('base64'),
+      commitment,
+      stamp: stamp.mac,
+    };
+    keepEvidence(tx, ciphertext.from.interopId, messageIdOf(about), evidence, this.#context.clock.nowMs());
+  }
+
+  #noteCapabilities(tx: Transaction, { ciphertext, frank }: Incoming, capabilities: number): void {
+    const { interopId: person, deviceId } = ciphertext.from;
     const nowMs = this.#context.clock.nowMs();
     const before = readCapabilities(tx, person, deviceId);
     const { local } = this.#context.suite;
@@ -723,8 +771,9 @@ export class Inbox {
       addNotice(tx, { kind: 'own-device-appeared', deviceId }, nowMs);
     }
     const isFresh = before !== undefined && nowMs - before.seenAtMs < inboxLimits.capabilitiesAgeMs;
-    if (isFresh && before.capabilities === capabilities) return;
-    writeCapabilities(tx, person, deviceId, { capabilities, seenAtMs: nowMs });
+    const commits = before?.commits === true || frank.commitment !== undefined;
+    if (isFresh && before.capabilities === capabilities && (before.commits ?? false) === commits) return;
+    writeCapabilities(tx, person, deviceId, { capabilities, seenAtMs: nowMs, ...(commits ? { commits } : {}) });
   }
 
   /** A place in the history that says: something was here. */
@@ -802,7 +851,16 @@ function incomingOf(message: DeviceMessage): Incoming {
   const { kind, payload } = message.ciphertext;
   const bytes = typeof payload === 'string' ? Buffer.from(payload, 'base64') : payload;
   const from = { interopId: message.from.local, deviceId: message.fromDevice };
-  return { ciphertext: { from, kind, bytes }, stanzaId: message.id };
+  return { ciphertext: { from, kind, bytes }, stanzaId: message.id, frank: frankOf(message) };
+}
+
+function frankOf({ commitment, stamp }: DeviceMessage): Frank {
+  const text = (digest: string | Uint8Array): string =>
+    typeof digest === 'string' ? digest : Buffer.from(digest).toString('base64');
+  return {
+    ...(commitment === undefined ? {} : { commitment: text(commitment) }),
+    ...(stamp === undefined ? {} : { stamp: { atMs: stamp.atMs, mac: text(stamp.mac) } }),
+  };
 }
 
 function senderOf({ from }: HeldRow['held']): InteropId {

@@ -90,6 +90,7 @@ function openDesk() {
   const ownIdentityKey = async () => anna.bundle.identityKey;
   const lists = new DeviceLists({ ...anna, domain, clock, request, ownIdentityKey, emit });
   const outbox = new Outbox({
+    isStamped: () => false,
     ...anna,
     domain,
     clock,
@@ -108,6 +109,7 @@ function openDesk() {
   const seen: unknown[] = [];
   const transfer = new HistoryTransfer({ own: annasId, clock, outbox, noted: () => {} });
   const inbox = new Inbox({
+    isStamped: () => false,
     ...anna,
     domain,
     clock,

@@ -78,9 +78,17 @@ async function openDesk(name: string): Promise<Desk> {
     faults.broken?.();
     return isNamed(...device);
   };
-  const outbox = new Outbox({ ...base, random: () => 0.5, request: refused, lists, send: refused });
+  const outbox = new Outbox({
+    isStamped: () => false,
+    ...base,
+    random: () => 0.5,
+    request: refused,
+    lists,
+    send: refused,
+  });
   const transfer = new HistoryTransfer({ own: annasId, clock, outbox, noted: () => {} });
   const inbox = new Inbox({
+    isStamped: () => false,
     ...base,
     outbox,
     transfer,

@@ -37,9 +37,17 @@ function desk(anna: PlayedDevice): Desk {
   const base = { ...anna, domain, clock, emit: () => {} };
   const ownIdentityKey = async () => anna.bundle.identityKey;
   const lists = new DeviceLists({ ...base, request: refused, ownIdentityKey });
-  const outbox = new Outbox({ ...base, random: () => 0.5, request: refused, lists, send: refused });
+  const outbox = new Outbox({
+    isStamped: () => false,
+    ...base,
+    random: () => 0.5,
+    request: refused,
+    lists,
+    send: refused,
+  });
   const transfer = new HistoryTransfer({ own: annasId, clock, outbox, noted: () => {} });
   const inbox = new Inbox({
+    isStamped: () => false,
     ...base,
     outbox,
     transfer,

@@ -56,9 +56,10 @@ test('a message of a device that was removed is not shown, until its person name
   const emit = (event: ClientEvent): void => void events.push(event);
   const base = { ...anna, domain, clock, emit, request };
   const lists = new DeviceLists({ ...base, ownIdentityKey: async () => anna.bundle.identityKey });
-  const outbox = new Outbox({ ...base, random: () => 0.5, lists, send: () => false });
+  const outbox = new Outbox({ isStamped: () => false, ...base, random: () => 0.5, lists, send: () => false });
   const transfer = new HistoryTransfer({ own: annasId, clock, outbox, noted: () => {} });
   const inbox = new Inbox({
+    isStamped: () => false,
     ...base,
     outbox,
     transfer,

@@ -45,9 +45,17 @@ function open(anna: PlayedDevice): { inbox: Inbox; events: ClientEvent[] } {
   const refused = (): never => assert.fail('there is no stream');
   const base = { ...anna, domain, clock, emit: (event: ClientEvent) => void events.push(event) };
   const lists = new DeviceLists({ ...base, request: refused, ownIdentityKey: async () => anna.bundle.identityKey });
-  const outbox = new Outbox({ ...base, random: () => 0.5, request: refused, lists, send: refused });
+  const outbox = new Outbox({
+    isStamped: () => false,
+    ...base,
+    random: () => 0.5,
+    request: refused,
+    lists,
+    send: refused,
+  });
   const transfer = new HistoryTransfer({ own: annasId, clock, outbox, noted: () => {} });
   const inbox = new Inbox({
+    isStamped: () => false,
     ...base,
     outbox,
     transfer,

@@ -91,6 +91,7 @@ function play(devices: number, clock: Clock = systemClock) {
     emit: () => undefined,
   });
   const outbox = new Outbox({
+    isStamped: () => false,
     store,
     suite,
     domain: 'citadel.example',

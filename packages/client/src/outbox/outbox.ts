@@ -39,6 +39,8 @@ export type OutboxContext = {
   readonly send: (stanza: Element, sending: Sending) => boolean;
   readonly request: Request;
   readonly lists: Pick<DeviceLists, 'fetch' | 'judgeBundle' | 'noteSession'>;
+  /** Whether the session in force takes commitments (chapter 10.4). */
+  readonly isStamped: () => boolean;
   readonly emit: (event: ClientEvent) => void;
 };
 
@@ -249,7 +251,7 @@ export class Outbox {
     const encrypted = await suite.encryptFor([{ to, devices, content: said }], commit);
     if (!encrypted.ok || !this.#online) return;
     const id = newStanzaId();
-    send(transientStanza(this.#context, id, to, encrypted.value.ciphertexts), { id, to, number: 0 });
+    send(transientStanza(this.#context, id, to, said, encrypted.value.ciphertexts), { id, to, number: 0 });
   }
 
   #lane(to: string): Lane {

@@ -109,6 +109,7 @@ async function openDesk(name: string): Promise<Desk> {
     ownIdentityKey: async () => new Uint8Array(33),
   });
   const outbox = new Outbox({
+    isStamped: () => false,
     ...base,
     suite,
     random: () => 0.5,

@@ -1,4 +1,4 @@
-// Rows that wait for a person's decision, with a share for each person they are from: who sends much pushes out what came from
+// Rows that are kept for a person's decision, with a share for each person they are from: who sends much pushes out what came from
 // others only while they have the larger share.
 // Knows nothing of what the rows are.
 // Source: docs/protocol/09-content.md section 9.7.
@@ -7,12 +7,13 @@ import { putJson } from './json-rows.ts';
 import { getSound } from './sound-rows.ts';
 import type { Transaction } from './store.ts';
 
+type SharedTable = 'held' | 'asked' | 'evidence';
 export type FairBound = { readonly perPerson: number; readonly inAll: number };
 
 /** After a row of this person was written, with them as its scope. Gives the keys of the rows that went for it, oldest first. */
 export function keepFairShares(
   tx: Transaction,
-  table: 'held' | 'asked',
+  table: SharedTable,
   person: InteropId,
   { perPerson, inAll }: FairBound,
 ): string[] {
@@ -38,17 +39,17 @@ export function keepFairShares(
 }
 
 /** A store of an earlier version names nobody yet. */
-function peopleOf(tx: Transaction, table: 'held' | 'asked'): InteropId[] {
+function peopleOf(tx: Transaction, table: SharedTable): InteropId[] {
   const people = new Set<InteropId>();
   for (let after = 0; ; ) {
     const rows = tx.list(table, { after });
-    for (const { key } of rows) people.add(key.split('/')[0]!);
+    for (const { key } of rows) people.add(key.split(/[/:]/)[0]!);
     if (rows.length === 0) return [...people];
     after = rows.at(-1)!.sequence;
   }
 }
 
-function evict(tx: Transaction, table: 'held' | 'asked', person: InteropId, left: number): string[] {
+function evict(tx: Transaction, table: SharedTable, person: InteropId, left: number): string[] {
   const excess = tx.count(table, person) - left;
   if (excess <= 0) return [];
   const keys = tx.list(table, { scope: person, limit: excess }).map(({ key }) => key);

@@ -10,6 +10,9 @@ export type HeldRecord = {
   readonly stanzaId: StanzaId;
   readonly kind: CiphertextKind;
   readonly bytes: string;
+  /** Base64: what its sender committed to, and the gatekeeper's stamp. */
+  readonly commitment?: string;
+  readonly stamp?: { readonly atMs: number; readonly mac: string };
 };
 
 /** A stanza that could not be read and that its sender was asked to send again. */

@@ -16,7 +16,8 @@ import type { KeySource } from './store-keys.ts';
  * sent), `saving` (plaintext files that are being written), `notice` (changes that the application
  * has not taken yet), `device-manifest` (the last one of each person), `transcript`
  * (own messages whose place the gatekeeper has not told yet), `accepted` (own messages that the gatekeeper has taken over,
- * by the stanza that carried them), `asked` (requests to send again that a person decides about, scope = person).
+ * by the stanza that carried them), `asked` (requests to send again that a person decides about, scope = person), `evidence` (what
+ * a report of a message needs, scope = author).
  */
 export const tables = {
   setting: 1,
@@ -49,6 +50,7 @@ export const tables = {
   transcript: 28,
   accepted: 29,
   asked: 30,
+  evidence: 31,
 } as const satisfies Record<string, number> & Record<E2eeTable, number>;
 
 export type StoreTable = keyof typeof tables;
@@ -61,6 +63,7 @@ export const tableLimits: { readonly [Table in StoreTable]?: number } = {
   retry: 20_000,
   // Its own bounds, and those of `asked`, are lower (fair-share.ts).
   held: 2_500,
+  evidence: 2_500,
   asked: 1_000,
   orphan: 2_000,
   notice: 10_000,

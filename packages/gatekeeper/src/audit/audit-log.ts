@@ -26,8 +26,11 @@ export type AuditNote = {
     | 'enlistment-deleted'
     | 'own-user-deleted'
     | 'admin-added'
-    | 'admin-removed';
-  /** A provider number, the id of an application, an InteropId or an admin's name; never a user-visible identifier. */
+    | 'admin-removed'
+    | 'report-looked-at'
+    | 'report-upheld'
+    | 'report-dismissed';
+  /** A provider number, the id of an application or a report, an InteropId or an admin's name; never a user-visible identifier. */
   readonly subject: string;
   /** In the operator's words; for an admin who was added, the role. */
   readonly reason?: string | undefined;

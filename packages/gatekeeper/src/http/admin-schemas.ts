@@ -1,11 +1,11 @@
 // What the admin API takes and answers, as schemas. Knows nothing of where it comes from.
 import { Type } from 'typebox';
 
-const closed = { additionalProperties: false };
+export const closed = { additionalProperties: false };
 export const maxReasonLength = 500;
 
-const InteropId = Type.String({ pattern: '^(0|[1-9][0-9]{0,4})-[a-z2-7]{26}$' });
-const Time = Type.String({ format: 'date-time' });
+export const InteropId = Type.String({ pattern: '^(0|[1-9][0-9]{0,4})-[a-z2-7]{26}$' });
+export const Time = Type.String({ format: 'date-time' });
 const Count = Type.Integer({ minimum: 0 });
 const ProviderNumber = Type.Integer({ minimum: 0, maximum: 65_535 });
 const ProviderStatus = Type.Union([Type.Literal('sandbox'), Type.Literal('live'), Type.Literal('suspended')]);

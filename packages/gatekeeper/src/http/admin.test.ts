@@ -1,5 +1,6 @@
 // The admin API over a real store: who may do what, what is told, what is written down, and whether its OpenAPI is true.
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { DatabaseSync } from 'node:sqlite';
@@ -311,12 +312,46 @@ test("an own user's login, sessions and files are in the export, and go with the
   assert.equal((await ask(rosa, 'GET', `/admin/v1/enlistments/${again.interopId}`)).status, 200);
 });
 
+/** A report by this person: one message that was said to them, and one that was not. */
+async function keepReport(world: World, account: { readonly row: number; readonly interopId: string }) {
+  const content = Buffer.from('a threat');
+  const salt = Buffer.alloc(16, 1);
+  const commitment = createHmac('sha256', salt).update(content).digest();
+  const reported = `1-${'z'.repeat(26)}`;
+  const reporter = account.interopId;
+  const atMs = world.clock.nowMs;
+  const stamp = world.control.stamps.stamp({ from: reported, to: reporter, id: 'm1', commitment }, atMs);
+  const id = 'r'.repeat(22);
+  const message = { acceptedAtMs: atMs, content, salt, commitment, stamp };
+  const messages = [
+    { ...message, stanzaId: 'm1' },
+    { ...message, stanzaId: 'm2' },
+  ];
+  const kept = {
+    id,
+    digest: commitment,
+    account: account.row,
+    reporter,
+    reported,
+    category: 'abuse',
+    comment: 'help',
+  } as const;
+  await world.stores.reports.add({ ...kept, messages, atMs }, { perReporter: 9, inAll: 9, bytesInAll: 9_999 });
+  return { id, content };
+}
+
 test('each role may do what it may and nothing above it; a removed admin may do nothing', async () => {
   const world = await open();
   const { ask, admin, folder, clock, logLines } = world;
   const { account } = await world.enlist(1, 'anna');
   const person = `/admin/v1/enlistments/${account.interopId}`;
-  const asked = [
+  const report = `/admin/v1/reports/${(await keepReport(world, account)).id}`;
+  const asked: readonly (readonly [
+    needed: (typeof adminRoles)[number],
+    method: string,
+    path: string,
+    body?: object,
+  ])[] = [
     ['metrics', 'GET', '/metrics'],
     ['viewer', 'GET', '/admin/v1/providers'],
     ['viewer', 'GET', '/admin/v1/streams'],
@@ -326,18 +361,21 @@ test('each role may do what it may and nothing above it; a removed admin may do 
     ['viewer', 'GET', person],
     ['viewer', 'GET', `${person}/devices`],
     ['operator', 'GET', `${person}/export`],
+    ['viewer', 'GET', '/admin/v1/reports'],
+    ['operator', 'GET', report],
+    ['operator', 'POST', `${report}/decide`, { decision: 'dismissed' }],
     ['operator', 'POST', `${person}/suspend`],
     ['operator', 'POST', `${person}/resume`],
     ['operator', 'POST', '/admin/v1/providers/1/suspend'],
     ['operator', 'POST', '/admin/v1/providers/1/resume'],
     ['operator', 'POST', '/admin/v1/providers/1/revoke-keys'],
     ['owner', 'DELETE', person],
-  ] as const;
+  ];
   const tokens = new Map<string, string>();
   for (const role of adminRoles) tokens.set(role, await admin(`the-${role}`, role));
-  for (const [needed, method, path] of asked) {
+  for (const [needed, method, path, body] of asked) {
     for (const role of adminRoles.filter(each => !mayDo(each, needed))) {
-      const answer = await ask(tokens.get(role), method, path);
+      const answer = await ask(tokens.get(role), method, path, body);
       assert.deepEqual(
         [answer.status, answer.json?.['code']],
         [403, 'admin-role-required'],
@@ -345,10 +383,10 @@ test('each role may do what it may and nothing above it; a removed admin may do 
       );
     }
     for (const token of [undefined, 'x'.repeat(43), 'short']) {
-      const answer = await ask(token, method, path);
+      const answer = await ask(token, method, path, body);
       assert.deepEqual([answer.status, answer.json?.['code']], [401, 'admin-credential-required'], `${method} ${path}`);
     }
-    assert.ok((await ask(tokens.get(needed), method, path)).status < 300, `${needed} ${method} ${path}`);
+    assert.ok((await ask(tokens.get(needed), method, path, body)).status < 300, `${needed} ${method} ${path}`);
   }
   await ask(undefined, 'GET', '/healthz');
   await ask(undefined, 'GET', '/readyz');
@@ -391,4 +429,44 @@ test('each role may do what it may and nothing above it; a removed admin may do 
   const kept = JSON.stringify(disk.prepare('SELECT * FROM admin').all()) + logLines.join('\n');
   disk.close();
   for (const token of tokens.values()) assert.ok(!kept.includes(token));
+});
+
+test('reports are listed to viewers, read and decided by operators, once; who looked is written down', async () => {
+  const world = await open();
+  const bob = await world.enlist(0, 'bob');
+  const [viewer, operator] = [await world.admin('vera', 'viewer'), await world.admin('otto', 'operator')];
+  const { id, content } = await keepReport(world, bob.account);
+  const list = await world.ask(viewer, 'GET', '/admin/v1/reports?open=true');
+  assert.equal(
+    JSON.stringify(list.json).includes(content.toString('base64')),
+    false,
+    'a list says nothing of what was said',
+  );
+  assert.equal((list.json!['reports'] as { id: string }[])[0]?.id, id);
+  assert.equal((await world.ask(viewer, 'GET', `/admin/v1/reports/${id}`)).status, 403);
+  const shown = await world.ask(operator, 'GET', `/admin/v1/reports/${id}`);
+  const said = shown.json!['messages'] as { content: string; verdict: string }[];
+  assert.deepEqual(
+    said.map(each => [Buffer.from(each.content, 'base64').toString(), each.verdict]),
+    [
+      ['a threat', 'verified'],
+      ['a threat', 'not-stamped'],
+    ],
+  );
+  const decide = (token: string, decision: string) =>
+    world.ask(token, 'POST', `/admin/v1/reports/${id}/decide`, { decision, reason: 'ticket 7' });
+  assert.equal((await decide(viewer, 'upheld')).status, 403);
+  assert.equal((await decide(operator, 'maybe')).status, 400);
+  assert.equal((await decide(operator, 'upheld')).status, 200);
+  assert.equal((await decide(operator, 'dismissed')).status, 409);
+  assert.equal((await world.ask(operator, 'GET', `/admin/v1/reports/${'x'.repeat(22)}`)).status, 404);
+  assert.equal(
+    (await world.ask(operator, 'POST', `/admin/v1/reports/${'x'.repeat(22)}/decide`, { decision: 'upheld' })).status,
+    404,
+  );
+  const audit = (await world.stores.audit.page(0, 20, id)).map(({ actor, action, reason }) => [actor, action, reason]);
+  assert.deepEqual(audit, [
+    ['otto', 'report-looked-at', undefined],
+    ['otto', 'report-upheld', 'ticket 7'],
+  ]);
 });

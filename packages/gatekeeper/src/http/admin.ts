@@ -10,6 +10,7 @@ import { addApplicationRoutes } from './admin-applications.ts';
 import { addStreamAndAuditRoutes } from './admin-operations.ts';
 import { addPeopleRoutes } from './admin-people.ts';
 import { addProviderRoutes } from './admin-providers.ts';
+import { addReportRoutes } from './admin-reports.ts';
 import type { AdminHttpDeps, AdminRoutes } from './admin-routes.ts';
 import { createApp, problemResponses } from './app.ts';
 import { addHealthRoutes } from './health.ts';
@@ -75,6 +76,7 @@ export async function buildAdminHttp(deps: AdminHttpDeps): Promise<AdminHttp> {
   );
   addPeopleRoutes(routes);
   addExportRoute(routes);
+  addReportRoutes(routes);
   addProviderRoutes(routes);
   addApplicationRoutes(routes);
   addStreamAndAuditRoutes(routes);

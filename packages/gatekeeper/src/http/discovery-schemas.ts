@@ -15,6 +15,13 @@ export const Offer = Type.Object(
     domain: Type.String(),
     possession: Type.Literal(1, { description: 'enlistments carry a statement of possession' }),
     identityRenewal: Type.Literal(1, { description: 'an enlistment may take a fresh identity key' }),
+    stampEpochs: Type.Array(
+      Type.Object(
+        { epoch: Type.Integer({ minimum: 0 }), commitment: Type.String({ minLength: 43, maxLength: 43 }) },
+        closed,
+      ),
+      { description: 'what binds the gatekeeper to the keys of its stamps, by weeks since 1970' },
+    ),
     endpoints: Type.Object(
       {
         http: Type.String(),

@@ -374,6 +374,7 @@ test('the well-known documents and OpenAPI say what is there', async () => {
     domain,
     possession: 1,
     identityRenewal: 1,
+    stampEpochs: control.stamps.epochCommitments(clock.nowMs),
     endpoints: { http: gatekeeperIssuer, xmpp: { host: domain, port: 5222 } },
     compactKeys: {
       signingKey: longTermKeys.signingJwk,

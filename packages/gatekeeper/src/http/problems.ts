@@ -15,6 +15,8 @@ export type ProblemCode =
   | 'enlistment-unknown'
   | 'device-unknown'
   | 'provider-unknown'
+  | 'report-unknown'
+  | 'report-decided'
   | 'device-authorisation-required'
   | 'identity-key-in-use'
   | 'identity-key-differs'
@@ -85,6 +87,8 @@ export const problems: Readonly<
   'enlistment-unknown': { status: 404, title: 'No such enlistment', detail: 'Check the InteropId, or enlist.' },
   'device-unknown': { status: 404, title: 'No such device', detail: 'Ask for the list of devices.' },
   'provider-unknown': { status: 404, title: 'No such provider', detail: 'Ask for the list of providers.' },
+  'report-unknown': { status: 404, title: 'No such report', detail: 'Ask for the list of reports.' },
+  'report-decided': { status: 409, title: 'Decided before', detail: 'A decision stands: look at the report.' },
   'device-authorisation-required': {
     status: 409,
     title: 'Device authorisation required',

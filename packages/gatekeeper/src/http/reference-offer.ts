@@ -24,6 +24,7 @@ const functions: readonly string[] = [
   'identity-renewal',
   'possession',
   'media-proxy',
+  'reports',
   'provider-applications',
 ];
 
@@ -40,6 +41,7 @@ export async function referenceOffer(deps: PublicHttpDeps): Promise<ReferenceOff
     // Clients of gatekeepers that know nothing of it must leave it out.
     possession: 1,
     identityRenewal: 1,
+    stampEpochs: control.stamps.epochCommitments(deps.nowMs()),
     endpoints,
     ...compactKeysOffered(deps),
     suites: [...new Set(registry.list().flatMap(provider => [...provider.suites]))],
@@ -137,6 +139,10 @@ function keptOffered({ limits, applications }: Config): ReferenceOffer['kept'] {
     {
       what: 'applications of providers',
       howLong: `refused after ${applications.waitingDays} days without a decision; then kept`,
+    },
+    {
+      what: "messages that a person reported to the operator, readable by that person's wish",
+      howLong: `${limits.reportDays} days, or until that person withdraws`,
     },
     { what: 'what operators did and why', howLong: 'for ever' },
     { what: 'network addresses', howLong: 'never; in memory while limits need them' },

@@ -1,7 +1,7 @@
 // One device's session: joins the session rules (stream), the mailbox and the carrier that moves elements just now.
 // Outlives a carrier while it may be resumed. Knows nothing of encodings, sockets or who may write to whom.
 import { type Element, OversizedElement, ownElement } from '@drawbridge/wire/element';
-import { detachMessage, isLoud } from '@drawbridge/wire/envelope';
+import { detachMessage, isLoud, type Stampable, stampableOf, stamped } from '@drawbridge/wire/envelope';
 import { NS_SM } from '@drawbridge/wire/namespaces';
 import type { StreamErrorCondition } from '@drawbridge/wire/stream-error';
 import { type Outbound, ServerSession } from '@drawbridge/stream/server-session';
@@ -85,6 +85,8 @@ export type SessionHost = {
   route(session: DeviceSession, el: Element, sequence: number): void;
   /** Whether this entry, which waited, may be delivered now (opt-outs and suspensions since). */
   stillWanted(session: DeviceSession, el: Element): Wanted | Promise<Wanted>;
+  /** The gatekeeper's word that it took this over at this time. */
+  stamp(message: Stampable, atMs: number): Uint8Array;
   /** Flush this session at the end of this turn. */
   flushSoon(session: DeviceSession): void;
   /** Flush this session after a few milliseconds. */
@@ -115,6 +117,8 @@ export class DeviceSession implements LiveDevice {
   readonly #host: SessionHost;
   #carrier: Carrier | undefined;
   #delivering = false;
+  /** Its client asked for stamps; others get no commitments either, which they would not know. */
+  #takesStamps = false;
   #over = false;
   #resumeTimer: NodeJS.Timeout | undefined;
   /** The device's, whatever became of its earlier sessions; undefined while it is full: most streams are silent. */
@@ -237,7 +241,9 @@ export class DeviceSession implements LiveDevice {
           received.resume,
           this.#host.limits.resumeSeconds,
           this.#carrier?.countsLate === true,
+          received.stamps,
         );
+        this.#takesStamps = received.stamps;
         this.startDelivery();
         return undefined;
       case 'consumed':
@@ -309,10 +315,17 @@ export class DeviceSession implements LiveDevice {
   }
 
   deliver(entry: Entry, element: Element): void {
-    this.core.send(element, entry);
+    this.core.send(this.#marked(entry, element), entry);
     this.#unacknowledgedBytes += entry.sizeBytes;
     this.#host.memory.addOutstanding(entry.sizeBytes);
     if (!this.flushPending) this.#host.flushSoon(this);
+  }
+
+  #marked({ sinceMs }: Entry, element: Element): Element {
+    const message = stampableOf(element);
+    if (message === undefined) return element;
+    const stamp = this.#takesStamps ? { atMs: sinceMs, mac: this.#host.stamp(message, sinceMs) } : undefined;
+    return stamped(element, stamp);
   }
 
   lost(because: 'replaced' | 'storage-failed'): void {

@@ -39,6 +39,7 @@ function scene() {
     ended: () => {},
     congested: false,
     memory: new HeldMemory(1_000_000),
+    stamp: () => new Uint8Array(32),
     shapers: new KeptShapers(defaultSessionLimits.shaper),
     pausedByCongestion: () => {},
   };

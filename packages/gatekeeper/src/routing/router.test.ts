@@ -101,6 +101,7 @@ function scene(cached?: Account, maxHeldBytes = 100_000_000) {
     ended: () => {},
     congested: false,
     memory,
+    stamp: () => new Uint8Array(32),
     shapers: new KeptShapers(defaultSessionLimits.shaper),
     pausedByCongestion: () => {},
   };

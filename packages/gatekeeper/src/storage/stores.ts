@@ -10,6 +10,7 @@ import type { KeyDirectory } from '../keys/key-directory.ts';
 import type { MailboxStore } from '../mailbox/mailbox-store.ts';
 import type { ProviderApplications } from '../providers/applications.ts';
 import type { ProviderStates } from '../providers/provider-states.ts';
+import type { ReportStore } from '../reports/report-store.ts';
 import type { WakeUpQueue } from '../wakeup/wake-up-queue.ts';
 
 /** `full`: it takes no mail; what makes room and what logins need may still be written. `late`: it has not answered. */
@@ -29,6 +30,7 @@ export type Stores = {
   readonly providers: ProviderStates;
   readonly applications: ProviderApplications;
   readonly wakeUps: WakeUpQueue;
+  readonly reports: ReportStore;
   readonly audit: AuditLog;
   readonly admins: AdminAccounts;
   readonly people: PersonRecords;

@@ -16,6 +16,7 @@ import { readDevices, readExpired, readPage } from './mailbox-reads.ts';
 import { postgresPeople } from './people.ts';
 import { postgresProofIds } from './proof-ids.ts';
 import { postgresProviders } from './providers.ts';
+import { postgresReports } from './reports.ts';
 import { migrate } from './schema.ts';
 import { postgresWakeUps } from './wake-ups.ts';
 
@@ -84,6 +85,7 @@ export async function openPostgresStores(url: string): Promise<PostgresStores> {
       providers: postgresProviders(database),
       applications: postgresApplications(database),
       wakeUps: postgresWakeUps(database),
+      reports: postgresReports(database),
       audit: postgresAuditLog(database),
       admins: postgresAdmins(database),
       people: postgresPeople(database),

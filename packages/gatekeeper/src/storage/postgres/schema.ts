@@ -206,6 +206,29 @@ CREATE INDEX provider_application_issuer ON provider_application (issuer);
 CREATE INDEX provider_application_stage ON provider_application (stage, applied_at);
 CREATE TABLE agreement (version integer PRIMARY KEY, digest text NOT NULL, text text NOT NULL, since bigint NOT NULL);`,
   },
+  {
+    fitFrom: 1,
+    text: `
+CREATE TABLE report (
+  seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  id text NOT NULL UNIQUE,
+  digest bytea NOT NULL UNIQUE,
+  account bigint NOT NULL,
+  reporter text NOT NULL,
+  reported text NOT NULL,
+  category text NOT NULL,
+  comment text,
+  messages bytea NOT NULL,
+  count integer NOT NULL,
+  at bigint NOT NULL,
+  decision text CHECK (decision IN ('upheld', 'dismissed')),
+  decided_by text,
+  decided_at bigint
+);
+CREATE INDEX report_account ON report (account);
+CREATE INDEX report_reported ON report (reported, at);
+CREATE INDEX report_at ON report (at);`,
+  },
 ];
 
 /** The version of the tables that this program writes. */

@@ -241,6 +241,7 @@ const accountTables = [
   'device_manifest',
   'retired_identity',
   'mailbox_person',
+  'report',
 ] as const;
 
 /** Everything that is kept of a person; gives back the devices that were. */

@@ -13,6 +13,7 @@ import { mailboxReads } from './mailbox-reads.ts';
 import { manifestReads, manifestWrites } from './manifest-commands.ts';
 import { operationsReads, operationsWrites } from './operations-commands.ts';
 import { proofWrites } from './proof-commands.ts';
+import { reportReads, reportWrites } from './report-commands.ts';
 
 export const writeCommands = {
   ...mailboxWrites,
@@ -22,6 +23,7 @@ export const writeCommands = {
   ...keyWrites,
   ...proofWrites,
   ...operationsWrites,
+  ...reportWrites,
   ...heartbeatWrites,
   ...auditWrites,
   ...applicationWrites,
@@ -34,6 +36,7 @@ export const readCommands = {
   ...manifestReads,
   ...keyReads,
   ...operationsReads,
+  ...reportReads,
   ...heartbeatReads,
   ...auditReads,
   ...applicationReads,

@@ -225,6 +225,27 @@ const steps: readonly (string | ((db: DatabaseSync) => void))[] = [
      text TEXT NOT NULL,
      since INTEGER NOT NULL
    ) STRICT;`,
+
+  // What people reported, opened by them; a report goes with its reporter's account.
+  `CREATE TABLE report (
+     seq INTEGER PRIMARY KEY AUTOINCREMENT,
+     id TEXT NOT NULL UNIQUE,
+     digest BLOB NOT NULL UNIQUE,
+     account INTEGER NOT NULL REFERENCES account (row),
+     reporter TEXT NOT NULL,
+     reported TEXT NOT NULL,
+     category TEXT NOT NULL,
+     comment TEXT,
+     messages BLOB NOT NULL,
+     count INTEGER NOT NULL,
+     at INTEGER NOT NULL,
+     decision TEXT CHECK (decision IN ('upheld', 'dismissed')),
+     decided_by TEXT,
+     decided_at INTEGER
+   ) STRICT;
+   CREATE INDEX report_account ON report (account);
+   CREATE INDEX report_reported ON report (reported, at);
+   CREATE INDEX report_at ON report (at);`,
 ];
 
 /** The version of the tables that this program writes. */

@@ -1,9 +1,20 @@
 // All storage ports on one embedded store. Knows no rules: each call is one named command.
+import type { ReportStore } from '../../reports/report-store.ts';
 import type { Stores } from '../stores.ts';
 import { sqliteHeartbeat } from './heartbeat.ts';
 import { measureDepth } from './mailbox-depth.ts';
 import { createSqliteMailbox } from './sqlite-mailbox.ts';
 import type { SqliteStore } from './store.ts';
+
+function reportsOf(store: SqliteStore): ReportStore {
+  return {
+    add: (report, bounds) => store.run('reportAdd', { report, bounds }),
+    list: which => store.read('reportList', which),
+    find: id => store.read('reportFind', { id }),
+    decide: decision => store.run('reportDecide', decision),
+    sweep: (beforeMs, limit) => store.run('reportsSweep', { beforeMs, limit }),
+  };
+}
 
 export function sqliteStores(store: SqliteStore): Stores {
   return {
@@ -61,6 +72,7 @@ export function sqliteStores(store: SqliteStore): Stores {
       write: list => store.run('wakeUpsWrite', list),
       page: (afterAccount, limit) => store.read('wakeUpsPending', { afterAccount, limit }),
     },
+    reports: reportsOf(store),
     audit: {
       note: note => store.run('auditNote', note),
       page: (afterSeq, limit, subject) => store.read('auditPage', { afterSeq, limit, subject }),
