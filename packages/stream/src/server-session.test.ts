@@ -120,7 +120,8 @@ test('enable says whether the client wants to resume', () => {
     ['false', false],
     [undefined, false],
   ] as const) {
-    assert.deepEqual(fresh().receive(element('enable', NS_SM, { resume: value }), 0), { kind: 'enable', resume });
+    const enable = element('enable', NS_SM, { resume: value });
+    assert.deepEqual(fresh().receive(enable, 0), { kind: 'enable', resume, stamps: false });
   }
   const session = fresh();
   session.enable('id', false, 300);
