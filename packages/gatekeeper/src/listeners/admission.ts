@@ -1,6 +1,7 @@
 // What every listener needs to let a device in and hand its elements to a session. Knows nothing of encodings.
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { LogData } from '../control-log.ts';
 import type { Account, Device } from '../enlistment/account.ts';
 import { type Carrier, DeviceSession, type SessionHost } from '../routing/device-session.ts';
 import type { Sessions } from '../routing/sessions.ts';
@@ -61,11 +62,7 @@ export const defaultListenerLimits: ListenerLimits = {
 
 /** Counts and events for operators; nothing in them names a person, an address or a token. */
 /** `error`: a defect of ours; the operator should report it. */
-export type ListenerLog = (
-  event: string,
-  data?: Readonly<Record<string, string | number>>,
-  level?: 'info' | 'error',
-) => void;
+export type ListenerLog = (event: string, data?: LogData, level?: 'info' | 'error') => void;
 
 /** Shown what arrived, decrypted as far as the gatekeeper can. Development only. */
 export type Tap = (received: Uint8Array | string) => void;
