@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { getHeapStatistics } from 'node:v8';
 import { type Core, openCore } from '@drawbridge/gatekeeper/core';
+import { judge } from '@drawbridge/gatekeeper/consent/first-contact';
 import type { Account, Accounts } from '@drawbridge/gatekeeper/enlistment/account';
 import { defaultListenerLimits } from '@drawbridge/gatekeeper/listeners/admission';
 import { CompactStream } from '@drawbridge/gatekeeper/listeners/compact-stream';
@@ -39,6 +40,11 @@ const hooked = 1_000;
 /** What is allocated depends a little on when the compiler and the collector run: the median of this number of runs. */
 const runs = 3;
 
+/** Both have accepted each other, as when people write for a while. */
+function decidedAbout(index: number): Account['contacts']['decided'] {
+  return new Map([[`k${index}`, { state: 'accepted', isOpen: true, interopId: undefined }]]);
+}
+
 /** Sender (third party) and recipient (own user), as everywhere in this folder. */
 const accounts: readonly Account[] = [1, 0].map((provider, index) => ({
   row: index + 1,
@@ -49,6 +55,7 @@ const accounts: readonly Account[] = [1, 0].map((provider, index) => ({
   devices: [{ row: index + 1, id: 1, registrationId: 1, thumbprint: `t${index}`, listed: true }],
   version: 1,
   optIns: [1],
+  contacts: { key: `k${index}`, sharedKey: undefined, decided: decidedAbout(1 - index) },
 }));
 const people: readonly Person[] = accounts.map((account, index) => ({
   index,
@@ -116,6 +123,10 @@ async function openCountedCore(store: CountedStore): Promise<Core> {
     iqHandlers: new Map(),
     stamps: { stamp: () => new Uint8Array(32) },
     mayReach: () => true,
+    contacts: {
+      judge: (from, to, isLoud) => judge(from, to, 'across-providers', isLoud),
+      admit: () => Promise.resolve('open'),
+    },
     suiteAdmitted: () => true,
     keyStands: () => true,
     wakeUp: () => {},

@@ -74,6 +74,7 @@ export class RawNetwork {
       iqHandlers: control.iqHandlers,
       stamps: control.stamps,
       mayReach: control.mayReach,
+      contacts: control.contacts,
       suiteAdmitted: control.registry.suiteAdmitted,
       keyStands: control.registry.keyStands,
       wakeUp: account => control.wakeUps.requestWakeUp(account),

@@ -74,6 +74,8 @@ export type DevGatekeeperOptions = {
   readonly unlimited?: boolean;
   /** Third-party providers whose people may reach each other. */
   readonly admittedPairs?: readonly (readonly number[])[];
+  /** Whose first messages wait for an acceptance; nobody's when left out. */
+  readonly requests?: 'across-providers' | 'none';
   /** Origins of loopback that may be reached without TLS. */
   readonly plainHttpOrigins?: readonly string[];
   /** PEM that the gatekeeper trusts; the development authority's when left out. */
@@ -117,7 +119,7 @@ export function devGatekeeperConfig(options: DevGatekeeperOptions): Config {
           ? { kind: 'embedded', registration: 'open' }
           : { kind: 'issuer', ...withMediaOrigin(ownUsers) },
       providers: options.providers.map(withMediaOrigin),
-      policy: { admittedPairs: options.admittedPairs ?? [] },
+      policy: { admittedPairs: options.admittedPairs ?? [], requests: options.requests ?? 'none' },
       egress: {
         allowAddresses: loopbackAddresses,
         allowPlainHttpOrigins: options.plainHttpOrigins ?? [],

@@ -84,6 +84,7 @@ export class CompactNetwork {
       iqHandlers: control.iqHandlers,
       stamps: control.stamps,
       mayReach: control.mayReach,
+      contacts: control.contacts,
       suiteAdmitted: control.registry.suiteAdmitted,
       keyStands: control.registry.keyStands,
       wakeUp: () => {},

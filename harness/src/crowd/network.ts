@@ -178,6 +178,7 @@ function configOf({ nameServer, ...parts }: ConfigParts): Config {
     ...config,
     listeners: { ...config.listeners, admin: { ...config.listeners.admin, host: '127.0.0.1' } },
     policy: {
+      requests: 'none',
       admittedPairs: [
         [heron, swallow],
         [heron, wren],

@@ -175,7 +175,7 @@ async function meet(project: OutsideProject): Promise<void> {
     { number: 1, name: 'skylark.example', issuer: skylark },
     { number: 2, name: 'swift.example', issuer: swift, wakeUpUrl: `https://localhost:${atReceiver}/wake-ups` },
   ];
-  const policy = { admittedPairs: [[1, 2]] };
+  const policy = { admittedPairs: [[1, 2]], requests: 'none' };
   writeFileSync(file, JSON.stringify({ ...config, issuer, listeners, providers, policy }));
 
   const common = { GATEKEEPER: issuer, TLS: 'citadel/pki', CA: 'citadel/pki/ca.pem' };

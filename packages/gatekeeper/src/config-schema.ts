@@ -259,6 +259,11 @@ export const configSchema = closed({
           description: 'pairs of third-party providers whose users may reach each other here; [n, n] within one',
         },
       ),
+      requests: Type.Union([Type.Literal('across-providers'), Type.Literal('none')], {
+        default: 'across-providers',
+        description:
+          'whose first messages are a request, which is bounded until the recipient accepts or answers: people of another provider, or nobody',
+      }),
     },
     { default: {}, description: 'who may reach whom' },
   ),
@@ -401,6 +406,7 @@ export const configSchema = closed({
       storeCountsPerDevice: budget(30, 10, 'counts of its store by one device'),
       changesPerAccount: budget(30, 60, 'consent changes, authorisations, removals and device manifests by one person'),
       reportsPerPerson: budget(20, 1_800, 'reports by one person'),
+      contactChangesPerAccount: budget(300, 10, 'people accepted, denied, blocked or unblocked by one person'),
       mediaGrantsPerAccount: budget(300, 1, 'media grants for one person'),
       mediaMebibytesPerAccount: budget(8_192, 0.02, 'MiB through the media proxy for one person; above it, slower'),
       enlistmentsPerProvider: budget(2_000, 0.05, 'enlistments of one provider'),

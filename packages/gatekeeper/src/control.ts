@@ -10,6 +10,7 @@ import { type Budgets, createBudgets } from './budgets.ts';
 import type { Config } from './config-schema.ts';
 import type { ControlLog } from './control-log.ts';
 import { Sweeps } from './control-sweeps.ts';
+import { People } from './consent/contacts.ts';
 import { mayReach } from './consent/may-reach.ts';
 import type { Account, AccountEvent, Device } from './enlistment/account.ts';
 import { type AccountEvents, createAccountEvents } from './enlistment/account-events.ts';
@@ -68,6 +69,7 @@ export type Control = {
   /** The embedded issuer of own users; undefined when the operator names another. */
   readonly ownUsers: OwnUsers | undefined;
   readonly mayReach: (from: Account, to: Account) => boolean;
+  readonly contacts: People;
   readonly onEvent: (listener: (event: AccountEvent) => void) => () => void;
   /** Another node has changed this: what is in memory of it is out of date. */
   readonly hear: (event: AccountEvent) => void;
@@ -155,6 +157,17 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     nowMs,
     log: (code, provider) => log('info', 'media-not-fetched', { code, provider }),
   });
+  let configured = config;
+  const contacts = new People({
+    domain: config.domain,
+    store: stores.contacts,
+    accounts,
+    events,
+    notifyDevice: deps.notifyDevice,
+    requests: () => configured.policy.requests,
+    isUnlimited: () => configured.budgets.unlimited,
+    nowMs,
+  });
   const signatures = createSignatureChecks();
   const iqHandlers = createIqHandlers({
     signatures,
@@ -168,6 +181,8 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     limits: config.limits,
     mayReach: reach,
     notifyDevice: deps.notifyDevice,
+    contacts,
+    decided: stores.contacts,
     media: media.iqHandlers,
     reports: reportIqHandlers({
       domain: config.domain,
@@ -179,7 +194,6 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     }),
   });
 
-  let configured = config;
   const lifecycle = await createLifecycle({
     config: () => configured,
     applications: stores.applications,
@@ -220,6 +234,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     media: media.proxy,
     ownUsers,
     mayReach: reach,
+    contacts,
     onEvent: events.onEvent,
     hear(event) {
       if ('interopId' in event) accounts.invalidate(event.interopId);

@@ -8,6 +8,7 @@ import type { Bus } from './cluster/bus.ts';
 import type { ClusterStore } from './cluster/cluster-store.ts';
 import { Neighbours } from './cluster/neighbours.ts';
 import { errorPlace } from './error-place.ts';
+import { decisionAbout, isShut } from './consent/contact.ts';
 import type { Account, AccountEvent, Accounts, Device } from './enlistment/account.ts';
 import {
   type Admission,
@@ -29,7 +30,7 @@ import type { Stamps } from './reports/stamps.ts';
 import type { SessionHost, SessionLimits } from './routing/device-session.ts';
 import { HeldMemory } from './routing/held-memory.ts';
 import type { IqHandlers } from './routing/iq.ts';
-import { Router, type RouterCounters } from './routing/router.ts';
+import { Router, type RouterCounters, type RouterDeps } from './routing/router.ts';
 import { createTellSender } from './routing/undelivered.ts';
 import { Sessions } from './routing/sessions.ts';
 import { KeptShapers } from './routing/stream-shaper.ts';
@@ -46,6 +47,7 @@ export type CoreDeps = {
   readonly codec: Codec;
   readonly iqHandlers: IqHandlers;
   readonly mayReach: (from: Account, to: Account) => boolean;
+  readonly contacts: RouterDeps['contacts'];
   /** Whether this key of a provider is still in its set. */
   readonly keyStands: (provider: number, keyThumbprint: string) => boolean;
   readonly suiteAdmitted: (provider: number, suite: string) => boolean;
@@ -142,6 +144,7 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     delivery: mailboxes,
     iqHandlers: deps.iqHandlers,
     mayReach: deps.mayReach,
+    contacts: deps.contacts,
     suiteAdmitted: deps.suiteAdmitted,
     wakeUp: deps.wakeUp,
     defect,
@@ -170,7 +173,7 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
         // The sender was told that it is kept. Suspensions, opt-outs and suites may be taken back; who withdrew is gone.
         if (to === undefined) return 'later';
         if (sender.local === session.interopId) return true;
-        if (from === undefined) return false;
+        if (from === undefined || isShut(decisionAbout(to, from))) return false;
         if (from.status !== 'active' || !deps.mayReach(from, to)) return 'later';
         return deps.suiteAdmitted(from.provider, suite) && deps.suiteAdmitted(to.provider, suite) ? true : 'later';
       };

@@ -2,6 +2,8 @@
 import type { Element } from '@drawbridge/wire/element';
 import type { Budgets, Charge } from './budgets.ts';
 import type { Limits } from './config-schema.ts';
+import type { ContactStore } from './consent/contact-store.ts';
+import type { People } from './consent/contacts.ts';
 import type { Account, Device } from './enlistment/account.ts';
 import type { AccountStore } from './enlistment/account-store.ts';
 import type { CachedAccounts } from './enlistment/accounts.ts';
@@ -24,6 +26,8 @@ export type IqHandlerDeps = {
   readonly mayReach: (from: Account, to: Account) => boolean;
   /** Sends an element to a device that is connected, in a message that is never stored. */
   readonly notifyDevice: (account: Account, device: Device, content: Element) => void;
+  readonly contacts: People;
+  readonly decided: ContactStore;
   readonly media: IqHandlers;
   readonly reports: IqHandlers;
 };

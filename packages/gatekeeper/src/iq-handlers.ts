@@ -1,5 +1,6 @@
 // All IQ handlers of the domains in one table, and what they share. Knows nothing of streams or encodings.
 import { type Charge, personKey } from './budgets.ts';
+import { contactIqHandlers } from './consent/contact-iq.ts';
 import { consentIqHandlers } from './consent/consent-iq.ts';
 import { deviceIqHandlers } from './enlistment/device-iq.ts';
 import type { IqDeps, IqHandlerDeps } from './iq-deps.ts';
@@ -27,6 +28,7 @@ export function createIqHandlers(given: IqHandlerDeps): IqHandlers {
     keyIqHandlers(deps),
     manifestIqHandlers(deps),
     consentIqHandlers(deps),
+    contactIqHandlers(deps),
     deviceIqHandlers(deps),
     given.media,
     given.reports,

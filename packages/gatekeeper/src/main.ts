@@ -247,6 +247,7 @@ async function openGatekeeperCore(
     iqHandlers: control.iqHandlers,
     stamps: control.stamps,
     mayReach: control.mayReach,
+    contacts: control.contacts,
     suiteAdmitted: control.registry.suiteAdmitted,
     keyStands: control.registry.keyStands,
     wakeUp: account => control.wakeUps.requestWakeUp(account),

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
+import { noContacts } from './contact.ts';
 import type { Account } from '../enlistment/account.ts';
 import { mayReach, type ReachPolicy } from './may-reach.ts';
 
@@ -13,6 +14,7 @@ function person(row: number, provider: number, optIns: readonly number[] = [], s
     status,
     devices: [],
     optIns,
+    contacts: noContacts,
     version: 1,
   } as Account;
 }

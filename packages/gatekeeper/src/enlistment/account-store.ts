@@ -88,9 +88,9 @@ export type WithdrawnAccount =
 export interface AccountStore {
   /**
    * With `askerRow` there are the same reads whether the account is there or not (then of the asker's own rows): the time
-   * of the answer doesn't tell who exists.
+   * of the answer doesn't tell who exists. Without decisions nor does how many there are; `findByIdentifier` gives none.
    */
-  find(interopId: InteropId, askerRow?: number): Promise<Account | undefined>;
+  find(interopId: InteropId, askerRow?: number, part?: 'without-decisions'): Promise<Account | undefined>;
   findByIdentifier(provider: number, identifier: string, askerRow?: number): Promise<Account | undefined>;
   readIdentityKey(account: number): Promise<Uint8Array | undefined>;
   /** When each active device was enlisted, in ascending device id. */

@@ -1,6 +1,7 @@
 // What routing and the domains know of an enlisted person. Knows nothing of storage or streams.
 
 import type { InteropId } from '@drawbridge/wire/jid';
+import type { Contacts } from '../consent/contact.ts';
 
 /** One installation of an enlisted person. `row` names it in storage and in mailboxes and is never used again. */
 export type Device = {
@@ -25,7 +26,9 @@ export type Account = {
   readonly devices: readonly Device[];
   /** Providers whose users this person (an own user) lets in. */
   readonly optIns: readonly number[];
-  /** Grows with every change of the account, its devices and opt-ins. */
+  /** What this person has decided about others, and who they are to others' decisions. */
+  readonly contacts: Contacts;
+  /** Grows with every change of the account, its devices, opt-ins and decisions. */
   readonly version: number;
 };
 

@@ -1,6 +1,7 @@
 // The cache of accounts over a store whose answers the test holds back.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { noContacts } from '../consent/contact.ts';
 import type { Account } from './account.ts';
 import type { AccountStore } from './account-store.ts';
 import { accountMaxAgeMs, accountTurnMs, CachedAccounts } from './accounts.ts';
@@ -13,6 +14,7 @@ const account = (version: number): Account => ({
   status: 'active',
   devices: [],
   optIns: [],
+  contacts: noContacts,
   version,
 });
 

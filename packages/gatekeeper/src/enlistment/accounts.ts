@@ -61,7 +61,7 @@ export class CachedAccounts implements Accounts {
   }
 
   findAfresh(interopId: InteropId, askerRow: number): Promise<Account | undefined> {
-    return this.#store.find(interopId, askerRow);
+    return this.#store.find(interopId, askerRow, 'without-decisions');
   }
 
   findByIdentifierAfresh(provider: number, identifier: string, askerRow: number): Promise<Account | undefined> {

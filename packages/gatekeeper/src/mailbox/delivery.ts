@@ -17,4 +17,9 @@ export interface Delivery {
    * calls. `keep` false: for a live device only, and settled at once. The receipt counts this device already.
    */
   deliver(device: number, element: Element, sizeBytes: number, keep: boolean, receipt: Receipt): void;
+  /**
+   * Takes one stanza that its recipient does not want, as for a device that is away: the same bounds, writes and answers.
+   * It is removed as soon as its sender has been answered, and no stream gets it.
+   */
+  drop(device: number, element: Element, sizeBytes: number, keep: boolean, receipt: Receipt): void;
 }

@@ -213,6 +213,30 @@ export class Mailboxes implements Delivery {
     this.#unwritten.check();
   }
 
+  drop(device: number, element: Element, sizeBytes: number, keep: boolean, receipt: Receipt): void {
+    if (!keep) {
+      settle(receipt);
+      return;
+    }
+    // By itself: what the device's stream has, or has claimed, must change nothing for the sender.
+    const entry = this.#entry(newBox(device), undefined, element, sizeBytes, {
+      remaining: 1,
+      failed: false,
+      refused: because => {
+        if (!receipt.failed) receipt.refused(because);
+        receipt.failed = true;
+      },
+      lost: () => receipt.lost?.(),
+      settled: () => {
+        settle(receipt);
+        if (entry.state === 'durable') this.acknowledge(entry);
+      },
+    });
+    this.#unwritten.add(sizeBytes);
+    this.#writer.write(entry);
+    this.#unwritten.check();
+  }
+
   /** Starts delivery to a device's new stream: first what waits, then what comes. Replaces an earlier stream. */
   attach(device: number, stream: LiveDevice): void {
     const box = this.#boxes.get(device) ?? this.#newBox(device);
@@ -384,21 +408,7 @@ export class Mailboxes implements Delivery {
   }
 
   #newBox(device: number): DeviceMailbox {
-    const box: DeviceMailbox = {
-      row: device,
-      lastSeq: 0,
-      live: undefined,
-      epoch: undefined,
-      claiming: 0,
-      writing: 0,
-      inFlight: 0,
-      inFlightEpoch: undefined,
-      held: undefined,
-      volatile: [],
-      watched: false,
-      removed: undefined,
-      discarded: false,
-    };
+    const box = newBox(device);
     this.#boxes.set(device, box);
     return box;
   }
@@ -462,4 +472,22 @@ function passedOnReceipt(): Receipt {
 function keepEarly(live: Live, element: Element, sizeBytes: number): void {
   live.early ??= [];
   if (live.early.length < maxEarly) live.early.push({ element, sizeBytes });
+}
+
+function newBox(device: number): DeviceMailbox {
+  return {
+    row: device,
+    lastSeq: 0,
+    live: undefined,
+    epoch: undefined,
+    claiming: 0,
+    writing: 0,
+    inFlight: 0,
+    inFlightEpoch: undefined,
+    held: undefined,
+    volatile: [],
+    watched: false,
+    removed: undefined,
+    discarded: false,
+  };
 }

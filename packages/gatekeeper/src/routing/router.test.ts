@@ -5,6 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { attribute, childElement, type Element, element } from '@drawbridge/wire/element';
 import { parsePlaced } from '@drawbridge/wire/envelope';
 import { NS_CLIENT, NS_E2EE, NS_PING } from '@drawbridge/wire/namespaces';
+import { noContacts } from '../consent/contact.ts';
 import type { Account, Accounts } from '../enlistment/account.ts';
 import { defaultMailboxLimits } from '../mailbox/mailbox-limits.ts';
 import { Mailboxes } from '../mailbox/mailbox.ts';
@@ -27,6 +28,7 @@ const anna: Account = {
   status: 'active',
   devices: [device],
   optIns: [],
+  contacts: noContacts,
   version: 1,
 };
 const question = (id: string, ns: string): Element =>
@@ -77,6 +79,7 @@ function scene(cached?: Account, maxHeldBytes = 100_000_000) {
       [iqKey('get', 'urn:example:storage', 'ask'), () => Promise.reject(new StoreError('store-failed', 'gone'))],
     ]),
     mayReach: () => true,
+    contacts: { judge: () => ({ kind: 'open' }), admit: () => Promise.resolve('open') },
     suiteAdmitted: () => true,
     wakeUp: () => {},
     defect: error => defects.push(error),

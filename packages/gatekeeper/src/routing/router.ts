@@ -24,6 +24,9 @@ import {
 } from '@drawbridge/wire/namespaces';
 import { iqResult, parseIq, parsePresence, stanzaRefusalElement } from '@drawbridge/wire/stanza';
 import { errorReply, isStanzaErrorCondition, stanzaErrorElement } from '@drawbridge/wire/stanza-error';
+import type { Admitted } from '../consent/contact-store.ts';
+import type { People, Undecided } from '../consent/contacts.ts';
+import { firstContactLimits } from '../consent/first-contact.ts';
 import type { Account, Accounts, Device } from '../enlistment/account.ts';
 import type { Delivery } from '../mailbox/delivery.ts';
 import type { Receipt, RefusedBecause } from '../mailbox/device-mailbox.ts';
@@ -38,6 +41,7 @@ export type RouterDeps = {
   readonly delivery: Delivery;
   readonly iqHandlers: IqHandlers;
   readonly mayReach: (from: Account, to: Account) => boolean;
+  readonly contacts: Pick<People, 'judge' | 'admit'>;
   readonly suiteAdmitted: (provider: number, suite: string) => boolean;
   /** Asks the person's provider to wake their devices; coalesced, without content. */
   readonly wakeUp: (account: Account) => void;
@@ -52,7 +56,23 @@ export type RouterDeps = {
 };
 
 /** Who sends and who receives, as read; undefined: there is nobody (any more). */
-type Parties = { readonly from: Account | undefined; readonly to: Account | undefined };
+type Parties = {
+  readonly from: Account | undefined;
+  readonly to: Account | undefined;
+  /** What a first contact, or an answer that accepts, was found to be. */
+  readonly admitted?: Admitted['kind'];
+};
+/** Something has to be read, or counted, before this stanza goes on. */
+type NotYet =
+  | { readonly kind: 'accounts-unread' }
+  | {
+      readonly kind: 'undecided';
+      readonly from: Account;
+      readonly to: Account;
+      readonly what: Undecided;
+      readonly message: EnvelopeMessage;
+    };
+const accountsUnread: NotYet = { kind: 'accounts-unread' };
 
 /** Stanzas of one device that wait for an account; one read holds fewer, and none is read meanwhile. */
 export const maxHeldStanzas = 10_000;
@@ -87,6 +107,20 @@ const notAdmitted = stanzaErrorElement('policy-violation', {
 const tooLarge = stanzaErrorElement('policy-violation', {
   type: 'modify',
   application: element('too-large', NS_ERRORS, { max: String(xmlLimitsOfSession.elementBytes) }),
+});
+/** One doesn't write to whom one has blocked. */
+const blockedBySender = stanzaErrorElement('not-acceptable', {
+  type: 'cancel',
+  application: element('blocked', NS_ERRORS),
+});
+/** Not yet: when the recipient has accepted, it goes through. */
+const firstContactFull = stanzaErrorElement('resource-constraint', {
+  type: 'wait',
+  application: element('first-contact', NS_ERRORS, { messages: String(firstContactLimits.messages) }),
+});
+const firstContactLarge = stanzaErrorElement('policy-violation', {
+  type: 'modify',
+  application: element('first-contact', NS_ERRORS, { bytes: String(firstContactLimits.ciphertextBytes) }),
 });
 const wrongFromDevice = stanzaErrorElement('policy-violation', { type: 'modify' });
 
@@ -165,7 +199,7 @@ export class Router {
       session.resolve(sequence);
       return;
     }
-    if (held.length === 0 && this.#route(session, el, sequence, undefined)) return;
+    if (held.length === 0 && this.#route(session, el, sequence, undefined) === undefined) return;
     if (held.length >= maxHeldStanzas) {
       this.#answer(session, el, tooManyRequests);
       session.resolve(sequence);
@@ -180,7 +214,11 @@ export class Router {
     for (let next = held[0]; next !== undefined; next = held[0]) {
       const { el, sequence } = next;
       try {
-        this.#route(session, el, sequence, await this.#read(session, el));
+        const parties = await this.#read(session, el);
+        const notYet = this.#route(session, el, sequence, parties);
+        if (notYet?.kind === 'undecided') {
+          this.#route(session, el, sequence, { ...parties, admitted: await this.#admit(notYet) });
+        }
       } catch (error) {
         if (!(error instanceof StoreError)) {
           this.#deps.defect(error);
@@ -209,21 +247,26 @@ export class Router {
     return { from, to: mayReach(from, known) ? known : await accounts.findAfresh(local, from.row) };
   }
 
-  /** False: nothing was done, the accounts must be read first. Never false when they are given. */
-  #route(session: DeviceSession, el: Element, sequence: number, parties: Parties | undefined): boolean {
+  #admit({ from, to, what, message }: Extract<NotYet, { readonly kind: 'undecided' }>): Promise<Admitted['kind']> {
+    const largestBytes = message.ciphertexts.reduce((most, { payload }) => Math.max(most, bytesOf(payload)), 0);
+    return this.#deps.contacts.admit(from, to, what, { isLoud: isLoudMessage(message), largestBytes });
+  }
+
+  /** What has to be done first: then nothing was done. Nothing, when all of it is given. */
+  #route(session: DeviceSession, el: Element, sequence: number, parties: Parties | undefined): NotYet | undefined {
     switch (el.name) {
       case 'message':
         return this.#message(session, el, sequence, parties);
       case 'iq':
-        return this.#iq(session, el, sequence, parties);
+        return this.#iq(session, el, sequence, parties) ? undefined : accountsUnread;
       case 'presence':
-        if (!this.#presence(session, el, parties)) return false;
+        if (!this.#presence(session, el, parties)) return accountsUnread;
         session.resolve(sequence);
-        return true;
+        return undefined;
       default:
         this.#answer(session, el, stanzaErrorElement('bad-request', { type: 'modify' }));
         session.resolve(sequence);
-        return true;
+        return undefined;
     }
   }
 
@@ -240,21 +283,20 @@ export class Router {
     this.#answer(session, stanza, refusals[because]);
   }
 
-  #message(session: DeviceSession, el: Element, sequence: number, parties: Parties | undefined): boolean {
+  #message(session: DeviceSession, el: Element, sequence: number, parties: Parties | undefined): NotYet | undefined {
     const message = parseEnvelopeMessage(el);
     if (message.kind === 'refused') {
       const error = envelopeRefusalElement(message.code);
       if (error === undefined) this.#deps.counters.dropped++;
       else this.#refuse(session, el, error);
       session.resolve(sequence);
-      return true;
+      return undefined;
     }
     const error = this.#deliver(session, message, sequence, parties);
-    if (error === 'accounts-unread') return false;
-    if (error === undefined) return true;
+    if (error === undefined || 'kind' in error) return error;
     this.#refuse(session, el, error);
     session.resolve(sequence);
-    return true;
+    return undefined;
   }
 
   /** Puts a message into the mailboxes of all its devices, or of none: then gives the error for its sender. */
@@ -263,11 +305,11 @@ export class Router {
     message: EnvelopeMessage,
     sequence: number,
     parties: Parties | undefined,
-  ): Element | 'accounts-unread' | undefined {
+  ): Element | NotYet | undefined {
     const deps = this.#deps;
     if (message.fromDevice !== session.device.id) return wrongFromDevice;
     const from = parties === undefined ? deps.accounts.peek(session.interopId) : parties.from;
-    if (from === undefined && parties === undefined) return 'accounts-unread';
+    if (from === undefined && parties === undefined) return accountsUnread;
     if (from === undefined || from.status !== 'active') return unavailable;
     if (!deps.suiteAdmitted(from.provider, message.suite)) return notAdmitted;
     if (message.to.domain !== deps.domain) return unavailable;
@@ -275,7 +317,7 @@ export class Router {
     const own = message.to.local === from.interopId;
     if (to === undefined || to.status !== 'active' || (!own && !deps.mayReach(from, to))) {
       // One out of reach costs the same read as one who doesn't exist.
-      return parties === undefined ? 'accounts-unread' : unavailable;
+      return parties === undefined ? accountsUnread : unavailable;
     }
     if (!deps.suiteAdmitted(to.provider, message.suite)) return notAdmitted;
 
@@ -295,15 +337,24 @@ export class Router {
     const isPlaced = own && message.toDevice === undefined && !message.noStore;
     const noPlace = isPlaced ? deps.delivery.refusal(session.device.row, from.interopId, placedBytes) : undefined;
     if (noPlace !== undefined) return refusals[noPlace];
+    const verdict = own ? 'open' : this.#judged(from, to, message, parties);
+    if (typeof verdict !== 'string') return verdict;
+    if (verdict === 'mute') {
+      deps.counters.routed++;
+      session.resolve(sequence);
+      return undefined;
+    }
     const receipts = targets.length + (isPlaced ? 1 : 0);
-    const isLoud = !message.silent && !message.noStore;
+    const isLoud = isLoudMessage(message) && verdict === 'open';
     const receipt = new MessageReceipt(this, session, message, sequence, receipts, sizeBytes, isLoud ? to : undefined);
     let asleep = false;
     for (let i = 0; i < targets.length; i++) {
       const device = targets[i]!;
       const copy = deviceMessage(message, ciphertexts[i]!, session);
       if (!deps.isReachable(device) && !deps.mayBeElsewhere(device)) asleep = true;
-      deps.delivery.deliver(device.row, copy, sizeOf(ciphertexts[i]!), !message.noStore, receipt);
+      const sizeOfCopy = sizeOf(ciphertexts[i]!);
+      if (verdict === 'open') deps.delivery.deliver(device.row, copy, sizeOfCopy, !message.noStore, receipt);
+      else deps.delivery.drop(device.row, copy, sizeOfCopy, !message.noStore, receipt);
     }
     if (isPlaced) {
       const notice = placedNotice(deps.domain, session.fullJid, message.id);
@@ -312,6 +363,24 @@ export class Router {
     deps.counters.routed++;
     if (asleep && isLoud) deps.wakeUp(to);
     return undefined;
+  }
+
+  /** By what the two have decided about each other. An element: the error for the sender. */
+  #judged(
+    from: Account,
+    to: Account,
+    message: EnvelopeMessage,
+    parties: Parties | undefined,
+  ): 'open' | 'shut' | 'mute' | Element | NotYet {
+    const judged = parties?.admitted ?? this.#deps.contacts.judge(from, to, isLoudMessage(message));
+    if (typeof judged === 'object') {
+      if (judged.kind === 'undecided') {
+        return parties === undefined ? accountsUnread : { kind: 'undecided', from, to, what: judged, message };
+      }
+      return judged.kind === 'blocked-by-sender' ? blockedBySender : judged.kind;
+    }
+    if (judged === 'too-many') return firstContactFull;
+    return judged === 'too-large' ? firstContactLarge : judged;
   }
 
   /** The error that names missing, extra and stale devices, or undefined when the set is right. */
@@ -529,6 +598,14 @@ export class Router {
 
 function shareError(name: string): Element {
   return stanzaErrorElement('resource-constraint', { type: 'wait', application: element(name, NS_ERRORS) });
+}
+
+function isLoudMessage({ silent, noStore }: EnvelopeMessage): boolean {
+  return !silent && !noStore;
+}
+
+function bytesOf(payload: Ciphertext['payload']): number {
+  return typeof payload === 'string' ? Buffer.byteLength(payload, 'base64') : payload.length;
 }
 
 /** About what one device's copy of a message takes, in bytes: its ciphertext, and addresses, names and the like. */

@@ -6,6 +6,7 @@ import { parseUndelivered, placedNotice } from '@drawbridge/wire/envelope';
 import { NS_CLIENT, NS_E2EE } from '@drawbridge/wire/namespaces';
 import { parseStanzaError } from '@drawbridge/wire/stanza-error';
 import { mayReach } from '../consent/may-reach.ts';
+import { noContacts } from '../consent/contact.ts';
 import type { Account, Accounts } from '../enlistment/account.ts';
 import type { Delivery } from '../mailbox/delivery.ts';
 import { type Receipt, refuse, type RefusedBecause, settle } from '../mailbox/device-mailbox.ts';
@@ -20,6 +21,7 @@ const bert: Account = {
   status: 'active',
   devices: [{ row: 70, id: 2, registrationId: 1, thumbprint: 't', listed: true }],
   optIns: [],
+  contacts: noContacts,
   version: 1,
 };
 const anna = `0-${'a'.repeat(26)}@${domain}/1`;
@@ -34,6 +36,7 @@ function scene(sender: Account | undefined = bert) {
   const find: Accounts['find'] = async interopId => (interopId === sender?.interopId ? sender : undefined);
   const delivery: Delivery = {
     refusal: () => undefined,
+    drop: () => assert.fail('a notice is wanted'),
     deliver: (device, el, _sizeBytes, keep, receipt) => delivered.push({ device, element: el, keep, receipt }),
   };
   const tell = createTellSender({

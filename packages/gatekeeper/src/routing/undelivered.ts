@@ -3,6 +3,7 @@
 import { attribute, type Element } from '@drawbridge/wire/element';
 import { undeliveredNotice } from '@drawbridge/wire/envelope';
 import { parseJid } from '@drawbridge/wire/jid';
+import { noContacts } from '../consent/contact.ts';
 import type { Account, Accounts } from '../enlistment/account.ts';
 import type { Delivery } from '../mailbox/delivery.ts';
 import type { RefusedBecause } from '../mailbox/device-mailbox.ts';
@@ -66,5 +67,6 @@ function asAccount({ provider, optIns }: OrphanedPerson): Account {
     version: 0,
     devices: [],
     optIns,
+    contacts: noContacts,
   };
 }

@@ -4,6 +4,7 @@ import type { AdminAccounts } from '../admin/admin-accounts.ts';
 import type { PersonRecords } from '../admin/person-records.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { ClusterStore } from '../cluster/cluster-store.ts';
+import type { ContactStore } from '../consent/contact-store.ts';
 import type { AccountStore } from '../enlistment/account-store.ts';
 import type { ProofIds } from '../enlistment/proof-ids.ts';
 import type { KeyDirectory } from '../keys/key-directory.ts';
@@ -25,6 +26,7 @@ export type MailboxDepth = {
 
 export type Stores = {
   readonly accounts: AccountStore;
+  readonly contacts: ContactStore;
   readonly keys: KeyDirectory;
   readonly proofIds: ProofIds;
   readonly providers: ProviderStates;

@@ -135,6 +135,8 @@ export async function openFixture(options: FixtureOptions = {}): Promise<Fixture
         { number: 1, name: 'skylark.example', issuer: issuers.skylark, wakeUpUrl: `${issuers.skylark}/wake` },
         { number: 2, name: 'heron.example', issuer: issuers.heron },
       ],
+      // Requests are tested where they are asked for; elsewhere people write at once.
+      policy: { requests: 'none' },
       ...options.config,
     },
     folder,

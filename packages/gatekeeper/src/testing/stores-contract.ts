@@ -2,6 +2,8 @@
 // store.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Admitted, AdmitArgs, DecideArgs } from '../consent/contact-store.ts';
+import type { Account } from '../enlistment/account.ts';
 import type { EnlistArgs, PublishManifest } from '../enlistment/account-store.ts';
 import type { Stores } from '../storage/stores.ts';
 import { mailboxRow, unbounded } from './mailbox-contract.ts';
@@ -56,6 +58,67 @@ export function testStores(name: string, open: OpenStores): void {
     return { row: account.row, device: account.devices[0]!.row, id: account.interopId };
   };
 
+  contract('decisions: a request is counted, an answer accepts, a refusal is told to nobody', async stores => {
+    const [a, b] = [await enlisted(stores, 'a'), await enlisted(stores, 'b')];
+    const party = async (id: string): Promise<Account> => (await stores.accounts.find(id))!;
+    const admit = async (from: string, to: string, more: Partial<AdmitArgs> = {}): Promise<Admitted> =>
+      await stores.contacts.admit({
+        from: await party(from),
+        to: await party(to),
+        accepts: true,
+        isFirst: true,
+        isLoud: true,
+        isSmall: true,
+        maxMessages: 2,
+        maxWaiting: 10,
+        maxContacts: 10,
+        nowMs,
+        ...more,
+      });
+    const list = async (row: number): Promise<string[]> =>
+      (await stores.contacts.page(row, 0, 10)).map(({ interopId, state }) => `${interopId[2]} ${state}`);
+    const silent = { isLoud: false, accepts: false };
+    assert.equal((await admit(a.id, b.id, silent)).kind, 'shut', 'a silent one asks for nothing');
+    assert.deepEqual(await admit(a.id, b.id), { kind: 'open', accepted: true, requested: true });
+    assert.deepEqual([await list(a.row), await list(b.row)], [['b accepted'], ['a request']]);
+    assert.deepEqual(await admit(a.id, b.id), { kind: 'open', accepted: false, requested: false });
+    assert.equal((await admit(a.id, b.id)).kind, 'too-many');
+    assert.equal((await admit(a.id, b.id, { isSmall: false })).kind, 'too-large');
+    assert.equal((await admit(a.id, b.id, silent)).kind, 'open');
+    const { version } = await party(b.id);
+    const decide = async (decision: DecideArgs['decision']): Promise<unknown> => {
+      const about = await party(a.id);
+      return await stores.contacts.decide({ account: b.row, about, decision, isOpen: false, maxContacts: 1, nowMs });
+    };
+    assert.equal(await decide('deny'), 'denied');
+    assert((await party(b.id)).version > version, 'whoever has it in memory reads again');
+    assert.equal((await admit(a.id, b.id)).kind, 'too-many', 'as before');
+    assert.equal((await admit(b.id, a.id, { isFirst: false })).accepted, true, 'an answer accepts');
+    const { key } = (await party(a.id)).contacts;
+    assert.deepEqual((await party(b.id)).contacts.decided.get(key), {
+      state: 'accepted',
+      isOpen: true,
+      interopId: a.id,
+    });
+    assert.equal(await decide('block'), 'blocked');
+    assert.equal((await admit(a.id, b.id)).kind, 'shut', 'no bound, as before the block');
+    const other = { ...(await party(b.id)), contacts: { key: 'another', sharedKey: undefined } };
+    const further = { account: b.row, about: other, decision: 'block', isOpen: true, maxContacts: 1, nowMs } as const;
+    assert.equal(await stores.contacts.decide(further), 'full');
+    assert.deepEqual(await stores.contacts.findKey(b.row, a.id), { key, provider: 1 });
+    // They go and come back: another InteropId, the same decision.
+    await stores.accounts.withdraw(a.row);
+    await stores.accounts.enlist(person('a', { interopId: `1-${'c'.repeat(26)}` }));
+    const back = (await stores.accounts.findByIdentifier(1, 'a'))!;
+    assert.equal((await admit(back.interopId, b.id)).kind, 'shut');
+    assert.equal(await decide('unblock').catch(() => 'gone'), 'gone', 'the earlier one is not there');
+    const about = (await stores.accounts.find(back.interopId))!;
+    const undo = { account: b.row, about, decision: 'unblock', isOpen: false, maxContacts: 1, nowMs } as const;
+    assert.equal(await stores.contacts.decide(undo), 'accepted');
+    await stores.accounts.withdraw(b.row);
+    assert.deepEqual(await stores.contacts.page(b.row, 0, 10), []);
+  });
+
   contract(
     'an account is found by both names, with its devices; an unknown one is not, also for an asker',
     async stores => {
@@ -75,7 +138,8 @@ export function testStores(name: string, open: OpenStores): void {
         await stores.accounts.findByIdentifier(1, 'a'),
         await stores.accounts.findByIdentifier(1, 'a', 77),
       ]) {
-        const { version, ...account } = found!;
+        const { version, contacts, ...account } = found!;
+        assert.match(contacts.key, /^[A-Za-z0-9_-]{43}$/);
         assert.deepEqual(account, expected);
         assert(version >= 1);
       }

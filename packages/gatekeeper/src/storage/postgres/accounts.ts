@@ -1,9 +1,11 @@
 // Accounts and devices on PostgreSQL: reads, and what ends or changes an enlistment (how one begins: enlisting.ts). Every
 // change locks the account first. Knows nothing of proofs, streams or HTTP; its arguments were checked at the edge.
 import type { InteropId } from '@drawbridge/wire/jid';
+import { contactKeys, noContacts } from '../../consent/contact.ts';
 import type { Account, Device } from '../../enlistment/account.ts';
 import type { AccountStore, ManifestRow, PublishManifest } from '../../enlistment/account-store.ts';
 import { writeAudit } from './audit.ts';
+import { decisionsOf } from './contacts.ts';
 import type { Database, Sql } from './database.ts';
 import { devicesOf, orphanedPerson, raiseVersion, removeDevice } from './devices.ts';
 import { enlist, enlistMany } from './enlisting.ts';
@@ -19,6 +21,7 @@ async function lockAccount(sql: Sql, where: 'row' | 'interop_id', value: number 
 
 const accountTables = [
   'opt_in',
+  'contact',
   'device_authorisation',
   'wake_up',
   'device_manifest',
@@ -150,26 +153,31 @@ async function readAccount(
   condition: string,
   values: readonly (string | number)[],
   otherwise: number | undefined,
+  part?: 'without-decisions',
 ): Promise<Account | undefined> {
-  const found = await database.row<Omit<Account, 'devices' | 'optIns'>>(
+  const found = await database.row<Omit<Account, 'devices' | 'optIns' | 'contacts'>>(
     `SELECT row, interop_id AS "interopId", provider, identifier, status, version FROM account WHERE ${condition}`,
     values,
   );
   const row = found?.row ?? otherwise;
   if (row === undefined) return undefined;
-  const [devices, optIns] = await Promise.all([
+  const [devices, optIns, decided] = await Promise.all([
     devicesOf(database, row),
     database.rows<{ provider: number }>('SELECT provider FROM opt_in WHERE account = $1', [row]),
+    // How many there are must not tell a stranger who exists.
+    part === undefined ? decisionsOf(database, row) : noContacts.decided,
   ]);
   if (found === undefined) return undefined;
-  return { ...found, devices, optIns: optIns.map(each => each.provider) };
+  const contacts = { ...contactKeys(found), decided };
+  return { ...found, devices, optIns: optIns.map(each => each.provider), contacts };
 }
 
 export function postgresAccounts(database: Database): AccountStore {
   return {
-    find: (interopId: InteropId, askerRow) => readAccount(database, 'interop_id = $1', [interopId], askerRow),
+    find: (interopId: InteropId, askerRow, part) =>
+      readAccount(database, 'interop_id = $1', [interopId], askerRow, part),
     findByIdentifier: (provider, identifier, askerRow) =>
-      readAccount(database, 'provider = $1 AND identifier = $2', [provider, identifier], askerRow),
+      readAccount(database, 'provider = $1 AND identifier = $2', [provider, identifier], askerRow, 'without-decisions'),
     async readIdentityKey(account) {
       const text = 'SELECT identity_key AS "identityKey" FROM account WHERE row = $1';
       return (await database.row<{ identityKey: Uint8Array }>(text, [account]))?.identityKey;

@@ -7,6 +7,7 @@ import { postgresAdmins } from './admins.ts';
 import { postgresApplications } from './applications.ts';
 import { postgresAuditLog } from './audit.ts';
 import { postgresCluster } from './cluster.ts';
+import { postgresContacts } from './contacts.ts';
 import { Database, type Sql } from './database.ts';
 import { postgresKeyDirectory } from './keys.ts';
 import { runMailboxCommands } from './mailbox-batch.ts';
@@ -80,6 +81,7 @@ export async function openPostgresStores(url: string): Promise<PostgresStores> {
   return {
     stores: {
       accounts: postgresAccounts(database),
+      contacts: postgresContacts(database),
       keys: postgresKeyDirectory(database),
       proofIds: postgresProofIds(database),
       providers: postgresProviders(database),

@@ -229,6 +229,24 @@ CREATE INDEX report_account ON report (account);
 CREATE INDEX report_reported ON report (reported, at);
 CREATE INDEX report_at ON report (at);`,
   },
+  {
+    fitFrom: 1,
+    text: `
+CREATE TABLE contact (
+  account bigint NOT NULL REFERENCES account (row),
+  person text NOT NULL,
+  provider integer NOT NULL,
+  state text NOT NULL CHECK (state IN ('request', 'accepted', 'denied', 'blocked')),
+  is_open boolean NOT NULL,
+  loud integer NOT NULL,
+  silent integer NOT NULL,
+  interop_id text,
+  changed_at bigint NOT NULL,
+  sequence bigint NOT NULL,
+  PRIMARY KEY (account, person)
+);
+CREATE INDEX contact_order ON contact (account, sequence);`,
+  },
 ];
 
 /** The version of the tables that this program writes. */

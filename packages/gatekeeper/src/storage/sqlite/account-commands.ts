@@ -13,7 +13,9 @@ import {
   type WithdrawnAccount,
 } from '../../enlistment/account-store.ts';
 import type { OrphanedPerson } from '../../mailbox/mailbox-store.ts';
+import { contactKeys, noContacts } from '../../consent/contact.ts';
 import { writeAudit } from './audit-commands.ts';
+import { decisionsOf } from './contact-decisions.ts';
 import { addOneTimeKeys, removeKeys } from './key-commands.ts';
 import { orphanMailbox } from './mailbox-orphans.ts';
 import { prepared } from './prepared.ts';
@@ -236,6 +238,7 @@ function enlist(db: DatabaseSync, args: EnlistArgs): EnlistResult {
 
 const accountTables = [
   'opt_in',
+  'contact',
   'device_authorisation',
   'wake_up',
   'device_manifest',
@@ -389,9 +392,10 @@ function readAccount(
   condition: string,
   args: readonly (string | number)[],
   otherwise: number | undefined,
+  part?: 'without-decisions',
 ): Account | undefined {
   const found = prepared(db, `SELECT ${columns} ${condition}`).get(...args) as
-    | Omit<Account, 'devices' | 'optIns'>
+    | Omit<Account, 'devices' | 'optIns' | 'contacts'>
     | undefined;
   const row = found?.row ?? otherwise;
   if (row === undefined) return undefined;
@@ -399,20 +403,27 @@ function readAccount(
   const optIns = prepared(db, 'SELECT provider FROM opt_in WHERE account = ?').all(row) as unknown as {
     provider: number;
   }[];
+  // How many there are must not tell a stranger who exists.
+  const decided = part === undefined ? decisionsOf(db, row) : noContacts.decided;
   if (found === undefined) return undefined;
-  return { ...found, devices, optIns: optIns.map(each => each.provider) };
+  const contacts = { ...contactKeys(found), decided };
+  return { ...found, devices, optIns: optIns.map(each => each.provider), contacts };
 }
 
 export const accountReads = {
-  accountFind(db: DatabaseSync, args: { interopId: InteropId; askerRow: number | undefined }): Account | undefined {
-    return readAccount(db, 'interop_id = ?', [args.interopId], args.askerRow);
+  accountFind(
+    db: DatabaseSync,
+    args: { interopId: InteropId; askerRow: number | undefined; part: 'without-decisions' | undefined },
+  ): Account | undefined {
+    return readAccount(db, 'interop_id = ?', [args.interopId], args.askerRow, args.part);
   },
 
   accountFindByIdentifier(
     db: DatabaseSync,
     args: { provider: number; identifier: string; askerRow: number | undefined },
   ): Account | undefined {
-    return readAccount(db, 'provider = ? AND identifier = ?', [args.provider, args.identifier], args.askerRow);
+    const condition = 'provider = ? AND identifier = ?';
+    return readAccount(db, condition, [args.provider, args.identifier], args.askerRow, 'without-decisions');
   },
 
   accountIdentityKey(db: DatabaseSync, args: { account: number }): Uint8Array | undefined {

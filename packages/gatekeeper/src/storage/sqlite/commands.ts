@@ -4,6 +4,7 @@ import { accountReads, accountWrites } from './account-commands.ts';
 import { adminReads, adminWrites } from './admin-commands.ts';
 import { applicationReads, applicationWrites } from './application-commands.ts';
 import { auditReads, auditWrites } from './audit-commands.ts';
+import { contactReads, contactWrites } from './contact-commands.ts';
 import { heartbeatReads, heartbeatWrites } from './heartbeat-commands.ts';
 import { keyReads, keyWrites } from './key-commands.ts';
 import { depthReads } from './depth-commands.ts';
@@ -19,6 +20,7 @@ export const writeCommands = {
   ...mailboxWrites,
   ...orphanWrites,
   ...accountWrites,
+  ...contactWrites,
   ...manifestWrites,
   ...keyWrites,
   ...proofWrites,
@@ -33,6 +35,7 @@ export const readCommands = {
   ...mailboxReads,
   ...orphanReads,
   ...accountReads,
+  ...contactReads,
   ...manifestReads,
   ...keyReads,
   ...operationsReads,

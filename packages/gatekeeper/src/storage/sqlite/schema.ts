@@ -246,6 +246,22 @@ const steps: readonly (string | ((db: DatabaseSync) => void))[] = [
    CREATE INDEX report_account ON report (account);
    CREATE INDEX report_reported ON report (reported, at);
    CREATE INDEX report_at ON report (at);`,
+
+  // What a person has decided about another, who is known by a hash of provider and identifier.
+  `CREATE TABLE contact (
+     account INTEGER NOT NULL REFERENCES account (row),
+     person TEXT NOT NULL,
+     provider INTEGER NOT NULL,
+     state TEXT NOT NULL CHECK (state IN ('request', 'accepted', 'denied', 'blocked')),
+     is_open INTEGER NOT NULL,
+     loud INTEGER NOT NULL,
+     silent INTEGER NOT NULL,
+     interop_id TEXT,
+     changed_at INTEGER NOT NULL,
+     sequence INTEGER NOT NULL,
+     PRIMARY KEY (account, person)
+   ) WITHOUT ROWID, STRICT;
+   CREATE INDEX contact_order ON contact (account, sequence);`,
 ];
 
 /** The version of the tables that this program writes. */

@@ -1,5 +1,7 @@
 // All storage ports on one embedded store. Knows no rules: each call is one named command.
+import type { ContactStore } from '../../consent/contact-store.ts';
 import type { ReportStore } from '../../reports/report-store.ts';
+import type { ProofIds } from '../../enlistment/proof-ids.ts';
 import type { Stores } from '../stores.ts';
 import { sqliteHeartbeat } from './heartbeat.ts';
 import { measureDepth } from './mailbox-depth.ts';
@@ -19,7 +21,7 @@ function reportsOf(store: SqliteStore): ReportStore {
 export function sqliteStores(store: SqliteStore): Stores {
   return {
     accounts: {
-      find: (interopId, askerRow) => store.read('accountFind', { interopId, askerRow }),
+      find: (interopId, askerRow, part) => store.read('accountFind', { interopId, askerRow, part }),
       findByIdentifier: (provider, identifier, askerRow) =>
         store.read('accountFindByIdentifier', { provider, identifier, askerRow }),
       readIdentityKey: account => store.read('accountIdentityKey', { account }),
@@ -37,15 +39,13 @@ export function sqliteStores(store: SqliteStore): Stores {
       setOptIn: (account, provider, optedIn) => store.run('optInSet', { account, provider, optedIn }),
       sweepAuthorisations: (nowMs, limit) => store.run('deviceAuthorisationSweep', { nowMs, limit }),
     },
+    contacts: sqliteContacts(store),
     keys: {
       publish: keys => store.run('keysPublish', keys),
       takeBundles: (devices, lastResortOnly = []) => store.run('keysTake', { devices, lastResortOnly }),
       countOneTimeKeys: device => store.read('keysCount', { device }),
     },
-    proofIds: {
-      take: (ids, expiresAtMs) => store.run('proofsTake', { ids, expiresAtMs }),
-      sweep: (nowMs, limit) => store.run('proofSweep', { nowMs, limit }),
-    },
+    proofIds: sqliteProofIds(store),
     providers: {
       register: (providers, nowMs) => store.run('providersRegister', { providers, nowMs }),
       setStatus: change => store.run('providerSetStatus', change),
@@ -94,5 +94,21 @@ export function sqliteStores(store: SqliteStore): Stores {
     waiting: () => store.waiting,
     measureDepth: () => measureDepth(store),
     health: sqliteHeartbeat(store, () => performance.now()),
+  };
+}
+
+function sqliteContacts(store: SqliteStore): ContactStore {
+  return {
+    admit: args => store.run('contactAdmit', args),
+    decide: args => store.run('contactDecide', args),
+    page: (account, after, limit) => store.read('contactPage', { account, after, limit }),
+    findKey: (account, interopId) => store.read('contactFindKey', { account, interopId }),
+  };
+}
+
+function sqliteProofIds(store: SqliteStore): ProofIds {
+  return {
+    take: (ids, expiresAtMs) => store.run('proofsTake', { ids, expiresAtMs }),
+    sweep: (nowMs, limit) => store.run('proofSweep', { nowMs, limit }),
   };
 }
