@@ -31,7 +31,10 @@ export type Service = 'citadel' | 'skylark';
 export type Extra = Partial<ClientOptions> & { readonly device?: string };
 
 /** `storage`: the gatekeeper's; the embedded store when left out. */
-export async function startSdkNetwork(storage?: Config['storage']): Promise<SdkNetwork> {
+export async function startSdkNetwork(
+  storage?: Config['storage'],
+  requests: 'across-providers' | 'none' = 'none',
+): Promise<SdkNetwork> {
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-sdk-'));
   const pki = await ensureDevPki(join(folder, 'pki'), ['citadel.example', 'skylark.example']);
   const [http, xmpp, xmpps, websocket, compact] = await freePorts(5);
@@ -48,6 +51,7 @@ export async function startSdkNetwork(storage?: Config['storage']): Promise<SdkN
       ports: { http: http!, xmpp: xmpp!, xmpps: xmpps!, websocket: websocket!, compact: compact! },
       providers: [{ number: 1, name: 'skylark.example', issuer: provider.issuer, wakeUpUrl: provider.wakeUpUrl }],
       unlimited: true,
+      requests,
       ...(storage === undefined ? {} : { storage }),
     });
   let gatekeeper = await start();

@@ -18,6 +18,7 @@ export { defaultTransports } from './connection/transports.ts';
 export type { TransportName } from './connection/transports.ts';
 export type { Contacts } from './contacts/contacts.ts';
 export type { Devices } from './devices/devices.ts';
+export type { Decision, DecisionState } from './directory/contact-decisions.ts';
 export type { ProviderConsent } from './directory/directory.ts';
 export type { Contact, Recipient } from './directory/people.ts';
 export { safeFileName } from './display/file-name.ts';

@@ -56,8 +56,28 @@ async function accept(chat: Conversation): Promise<void> {
   const peer = chat.needPeer();
   if (peer === undefined) return;
   const { pending } = await chat.client.identities.get(peer);
-  if (pending === undefined) chat.say('there is no changed key to accept');
-  else await chat.client.identities.accept(peer, pending.identityKey);
+  if (pending !== undefined) return chat.client.identities.accept(peer, pending.identityKey);
+  await chat.client.contacts.accept(peer);
+  chat.say(`${shownLine(peer.identifier)} may write to you`);
+}
+
+async function requests(chat: Conversation): Promise<void> {
+  const waiting = await chat.client.contacts.requests();
+  if (waiting.length === 0) return chat.say('nobody waits for your decision');
+  for (const { provider, identifier } of waiting) {
+    chat.say(`  ${shownLine(identifier ?? 'somebody')} of ${shownLine(provider ?? 'an unknown provider')}`);
+  }
+  chat.say('/to PROVIDER NAME, then /accept, /deny or /block; to answer is to accept. Nobody is told of a refusal');
+}
+
+async function shutOut(chat: Conversation, how: 'deny' | 'block' | 'unblock'): Promise<void> {
+  const peer = chat.needPeer();
+  if (peer === undefined) return;
+  await chat.client.contacts[how](peer);
+  const name = shownLine(peer.identifier);
+  chat.say(
+    how === 'unblock' ? `${name} is not blocked any more` : `nothing of ${name} comes any more; they are not told`,
+  );
 }
 
 async function reject(chat: Conversation): Promise<void> {
@@ -138,7 +158,16 @@ export const peopleCommands: readonly ChatCommand[] = [
   { name: '/optout', takes: 'PROVIDER', does: 'end that', run: optOut },
   { name: '/safety', takes: '', does: 'the safety number to compare with them', run: safety },
   { name: '/verify', takes: '', does: 'after you have compared it', run: verify },
-  { name: '/accept', takes: '', does: 'accept a key of theirs that changed', run: accept },
+  { name: '/requests', takes: '', does: 'people whose first messages wait for your decision', run: requests },
+  { name: '/accept', takes: '', does: 'accept a key of theirs that changed, or them', run: accept },
+  {
+    name: '/deny',
+    takes: '',
+    does: 'take nothing more of theirs; they are not told',
+    run: async chat => shutOut(chat, 'deny'),
+  },
+  { name: '/block', takes: '', does: 'the same, and send them nothing', run: async chat => shutOut(chat, 'block') },
+  { name: '/unblock', takes: '', does: 'end that', run: async chat => shutOut(chat, 'unblock') },
   { name: '/reject', takes: '', does: 'refuse it, and go on under the one that you compared', run: reject },
   {
     name: '/moved',

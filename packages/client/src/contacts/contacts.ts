@@ -5,6 +5,7 @@ import type { InteropId } from '@drawbridge/wire/jid';
 import type { LocalDevice } from '../account/local-device.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import type { Contact, Move, Recipient } from '../directory/people.ts';
+import { type Decision, fetchDecisions, sendDecision } from '../directory/contact-decisions.ts';
 import { shownProfile } from '../display/shown-profile.ts';
 import { listContacts, pendingMoves } from '../directory/contact-records.ts';
 import { readProfile } from '../store/person-records.ts';
@@ -25,6 +26,45 @@ export class Contacts {
   async find(provider: string, identifier: string): Promise<Contact> {
     const interopId = await this.#lifecycle.live().people.find(provider, identifier);
     return { interopId, provider, identifier };
+  }
+
+  /** What this person has decided about others, on whichever device; the latest last. */
+  async decisions(): Promise<Decision[]> {
+    return fetchDecisions(this.#lifecycle.live().request);
+  }
+
+  /** People whose first messages wait for a decision. To answer is to accept. */
+  async requests(): Promise<Contact[]> {
+    const waiting = (await this.decisions()).filter(({ state }) => state === 'request');
+    return Promise.all(waiting.map(({ interopId }) => this.get(interopId)));
+  }
+
+  async accept(person: Recipient): Promise<void> {
+    await this.#decide('accept', person);
+  }
+
+  /** Nothing of theirs comes any more. They are not told, and see somebody who is away. */
+  async deny(person: Recipient): Promise<void> {
+    await this.#decide('deny', person);
+  }
+
+  /** As `deny`, and nothing is sent to them. By name also somebody who is not enlisted. */
+  async block(person: Recipient): Promise<void> {
+    await this.#decide('block', person);
+  }
+
+  /** As it was before the block. */
+  async unblock(person: Recipient): Promise<void> {
+    await this.#decide('unblock', person);
+  }
+
+  async #decide(decision: Parameters<typeof sendDecision>[1], person: Recipient): Promise<void> {
+    const { request, people } = this.#lifecycle.live();
+    if (typeof person === 'object' && 'provider' in person) {
+      const { provider, identifier } = person;
+      return sendDecision(request, decision, { provider, identifier });
+    }
+    await sendDecision(request, decision, { jid: `${await people.other(person)}@${this.#device.account!.domain}` });
   }
 
   /** Names of verified contacts that lead to somebody else and wait for a decision. */
