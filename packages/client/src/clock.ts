@@ -19,12 +19,20 @@ export interface Clock {
 /** 0 <= value < 1, as Math.random. */
 export type Random = () => number;
 
+/** The system's timers run longer ones at once. */
+const maxTimerMs = 2_147_483_647;
+
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   elapsedMs: () => uptime() * 1_000,
   after: (ms, run) => {
-    const timer = setTimeout(run, ms);
+    let timer: NodeJS.Timeout;
+    const wait = (leftMs: number): void => {
+      const stepMs = Math.min(leftMs, maxTimerMs);
+      timer = setTimeout(() => (stepMs < leftMs ? wait(leftMs - stepMs) : run()), stepMs);
+    };
+    wait(ms);
     return () => clearTimeout(timer);
   },
 };

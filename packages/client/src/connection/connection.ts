@@ -27,6 +27,8 @@ export const connectionLimits = {
   maxUnresolved: 64,
   /** Refusals in a row after which the pauses are long: a person may have to look, and may not have to. */
   maxRefusals: 5,
+  /** A gatekeeper that asks for a longer wait is taken to ask for this. */
+  maxRetryAfterSeconds: 86_400,
 } as const;
 
 export type ConnectionStatus =
@@ -45,7 +47,9 @@ export class RequestRefused extends ClientError {
     const retryAfter = application?.name === 'retry-after' ? Number(attribute(application, 'seconds')) : Number.NaN;
     super(codeOf(stanzaError), {
       detail: condition,
-      ...(Number.isInteger(retryAfter) && retryAfter >= 0 ? { retryAfterSeconds: retryAfter } : {}),
+      ...(Number.isInteger(retryAfter) && retryAfter >= 0
+        ? { retryAfterSeconds: Math.min(retryAfter, connectionLimits.maxRetryAfterSeconds) }
+        : {}),
     });
     this.stanzaError = stanzaError;
   }

@@ -14,6 +14,8 @@ export const outboxLimits = {
   storePauseMs: 2_000,
   firstWaitMs: 1_000,
   maxWaitMs: 300_000,
+  /** The longest that a gatekeeper may put a row off at once; what asks for more, or was put off for longer, is not believed. */
+  maxPutOffMs: 86_400_000,
   /** Streams that the gatekeeper may end while a row is first in line; then the row is set aside. */
   maxEndedStreams: 2,
   /** A stanza as XML, its longest form: what a gatekeeper takes in one element. */

@@ -19,6 +19,7 @@ import { addFact, addSaid } from '../history/conversation.ts';
 import { readMessage } from '../history/history.ts';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
 import { readEntry } from '../store/message-records.ts';
+import { readOutbox, writeOutbox } from '../store/outbox-records.ts';
 import type { EncryptedStore } from '../store/store.ts';
 import { outboxLimits } from './limits.ts';
 import { Outbox, type Sending } from './outbox.ts';
@@ -339,4 +340,48 @@ test('what was put off by a clock that is set back afterwards, by hours or years
     again.outbox.delivered(again.sent);
     again.outbox.close();
   }
+});
+
+test('a gatekeeper puts a row off for a day at most, whatever it says, and its lane looks again no sooner', async () => {
+  for (const seconds of ['86401', '2147484', '9007199254740991', '1e300']) {
+    let nowMs = 1_800_000_000_000;
+    const waits: number[] = [];
+    const after: Clock['after'] = (ms, run) => {
+      waits.push(ms);
+      return systemClock.after(ms, run);
+    };
+    const played = play(1, { ...systemClock, nowMs: () => nowMs, after });
+    played.outbox.online(false);
+    const id = add(played.outbox, 10);
+    played.outbox.wake(person);
+    while (played.sent.length === 0) await settle();
+    const application = element('retry-after', NS_KEYS, { seconds });
+    played.outbox.refused(id, { condition: 'resource-constraint', type: 'wait', text: undefined, application });
+    await settle();
+    await settle();
+    assert.deepEqual(waits, [outboxLimits.maxPutOffMs], seconds);
+    nowMs += outboxLimits.maxPutOffMs;
+    played.outbox.wake(person);
+    while (played.sent.length === 1) await settle();
+    assert.deepEqual(played.ids, [id, id]);
+    played.outbox.delivered(played.sent);
+    played.outbox.close();
+  }
+});
+
+test('a row that was put off for longer than the limit by earlier code leaves at once', async () => {
+  const played = play(1);
+  const id = add(played.outbox, 10);
+  const written = store.transaction(tx => {
+    const record = readOutbox(tx, id)!;
+    const nowMs = Date.now();
+    writeOutbox(tx, id, { ...record, putOffAtMs: nowMs, notBeforeMs: nowMs + 10 * outboxLimits.maxPutOffMs });
+  });
+  assert(written.ok);
+  played.outbox.online(false);
+  played.outbox.wake(person);
+  await settle();
+  assert.deepEqual(played.ids, [id]);
+  played.outbox.delivered(played.sent);
+  played.outbox.close();
 });

@@ -160,7 +160,8 @@ export class RowOutcomes {
       if (record === undefined) return false;
       if (record.waits >= outboxLimits.maxWaits) return true;
       const backoffMs = Math.min(outboxLimits.maxWaitMs, outboxLimits.firstWaitMs * 2 ** Math.min(record.waits, 10));
-      const waitMs = (error.retryAfterSeconds ?? 0) * 1_000 + Math.round(backoffMs * (0.5 + random() / 2));
+      const toldMs = (error.retryAfterSeconds ?? 0) * 1_000;
+      const waitMs = Math.min(outboxLimits.maxPutOffMs, toldMs + Math.round(backoffMs * (0.5 + random() / 2)));
       const putOffAtMs = clock.nowMs();
       writeOutbox(tx, id, { ...record, waits: record.waits + 1, putOffAtMs, notBeforeMs: putOffAtMs + waitMs });
       return false;

@@ -5,6 +5,7 @@ import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
 import type { ReceiptKind } from '../history/message-log.ts';
 import type { ChatId, MessageId } from '../history/message-names.ts';
 import type { Act } from '../outbox/acts.ts';
+import { outboxLimits } from '../outbox/limits.ts';
 import { decodeJson } from './json-bytes.ts';
 import { getJson, putJson } from './json-rows.ts';
 import { getSound, listSound } from './sound-rows.ts';
@@ -88,9 +89,13 @@ export function writeUnsaid(tx: Transaction, to: string, numbers: readonly numbe
 /** An own message, or what this person changed for somebody. */
 export type Accepted = MessageId | { readonly act: Act; readonly to: InteropId };
 
-/** How long a row has to wait yet. A clock that shows less than when it was put off was set back: then nobody knows, and it goes. */
+/**
+ * How long a row has to wait yet. A clock that shows less than when it was put off was set back, and nothing is put off for
+ * longer than the limit: then nobody knows, and it goes.
+ */
 export function leftToWaitMs({ notBeforeMs, putOffAtMs = 0 }: OutboxRecord, nowMs: number): number {
-  return nowMs < putOffAtMs ? 0 : Math.max(0, notBeforeMs - nowMs);
+  const leftMs = notBeforeMs - nowMs;
+  return nowMs < putOffAtMs || leftMs > outboxLimits.maxPutOffMs ? 0 : Math.max(0, leftMs);
 }
 
 /** What a row carries that its author is told of when nobody will have it. */
