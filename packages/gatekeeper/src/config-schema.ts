@@ -356,7 +356,11 @@ export const configSchema = closed({
         'of these, connections of one address (IPv4, or /64 of IPv6); `trustedProxies` are exempt',
       ),
       httpConnectionsPerSite: count(512, 100_000, 'of these, connections of one /48 of IPv6'),
-      httpBodyMebibytes: count(256, 1_048_576, 'MiB of request bodies under way on the public HTTP port'),
+      httpBodyMebibytes: count(
+        256,
+        1_048_576,
+        'MiB of request bodies under way on the public HTTP port; when it is full, the address or /48 that holds most loses its oldest half-sent body to one that holds less',
+      ),
       httpBodyMebibytesPerAddress: count(
         16,
         1_048_576,

@@ -251,7 +251,7 @@ test("the HTTP port's share and the budget of requests are each client's own, al
   assert.equal(await again('198.51.100.8'), 'HTTP/1.1 200');
 });
 
-test('half-sent bodies have a budget of an address, a site and all; whoever is refused is told when to come again', {
+test('half-sent bodies have a budget of an address, a site and all, and keep nobody else out; a refusal says when to come again', {
   timeout: 60_000,
 }, async t => {
   const limits = { httpBodyMebibytes: 3, httpBodyMebibytesPerAddress: 1, httpBodyMebibytesPerSite: 2 };
@@ -285,16 +285,22 @@ test('half-sent bodies have a budget of an address, a site and all; whoever is r
   // Its neighbours have the other half of the site; then all of the /48 wait.
   for (const last of [1, 2]) await hold(`2001:db8:1:2:0:0:0:${last}`, whole);
   assert.equal(await post('2001:db8:1:3:0:0:0:1'), '429 budget-spent later');
-  // Strangers are served until the whole is full; what has no body always is.
+  // When the whole is full the party that holds most gives way to one that holds less, with its oldest.
   await hold('198.51.100.1', whole);
+  const small = await hold('198.51.100.2', whole);
+  const cut = new Promise(resolve => first.once('close', resolve));
   assert.equal(await post('198.51.100.3'), '400 request-refused');
-  await hold('198.51.100.2', whole);
-  assert.equal(await post('198.51.100.3'), '503 busy later');
-  assert.match(await ask(await tlsFor(t, ports.http, '198.51.100.3', ca), '/openapi.json'), /^HTTP\/1\.1 200 /);
+  await cut;
+  assert.equal(small.destroyed, false);
+  // Parties that hold alike wait for each other; what has no body is always served.
+  for (const last of [3, 4, 5]) await hold(`198.51.100.${last}`, whole);
+  const padded = '{}'.padEnd(512 * 1024);
+  assert.equal(await post('198.51.100.6', whole, padded), '503 busy later');
+  assert.match(await ask(await tlsFor(t, ports.http, '198.51.100.7', ca), '/openapi.json'), /^HTTP\/1\.1 200 /);
   // Whoever goes makes room.
-  first.destroy();
+  small.destroy();
   let answer = '';
-  for (let i = 0; i < 200 && answer !== '400 request-refused'; i++) answer = await post('2001:db8:1:1:0:0:0:4');
+  for (let i = 0; i < 200 && answer !== '400 request-refused'; i++) answer = await post('198.51.100.6', whole, padded);
   assert.equal(answer, '400 request-refused');
 });
 
