@@ -1,12 +1,18 @@
 // `npm test`: unit tests, then tests of whole networks (real sockets, databases, foreign clients).
-// `npm run test:unit`, `npm run test:network`: one of the two. More words are passed to node --test.
+// `npm run test:unit`, `npm run test:network`: one of the two. `npm test -- --help` lists the options.
 import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { ownNode, root, run } from './node.js';
+import { readOptions } from './options.js';
 
-const args = process.argv.slice(2);
-const part = args[0] === 'unit' || args[0] === 'network' ? args.shift() : 'all';
+const help = `npm test, npm run test:unit, npm run test:network: the tests of this repository
+
+  -- --name PATTERN   only tests whose name matches this regular expression
+  -- --help           these words`;
+
+const part = process.argv[2] === 'unit' || process.argv[2] === 'network' ? process.argv.splice(2, 1)[0] : 'all';
+const { name: only } = readOptions(help, { name: { type: 'string' } });
 const unit = ['packages/*/src/**/*.test.ts', 'apps/*/src/**/*.test.ts', 'bench/src/**/*.test.ts'];
 const network = ['harness/src/**/*.test.ts'];
 
@@ -32,7 +38,7 @@ async function test(name, patterns, concurrency) {
     ...reporters,
     `--test-concurrency=${concurrency}`,
     '--test-timeout=600000',
-    ...args,
+    ...(only === undefined ? [] : [`--test-name-pattern=${only}`]),
     ...files,
   ];
   const status = await run(ownNode(), words, { env: { DRAWBRIDGE_TEST_SUMMARY: file } });

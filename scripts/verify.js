@@ -1,7 +1,14 @@
 // `npm run verify`: what to run before a commit; `-- --no-tests` leaves out the API reports, which
 // need a build, and the unit tests. Stops at the first that fails.
 import { ownNode, run } from './node.js';
+import { readOptions } from './options.js';
 import { ownTops } from './own-files.js';
+
+const help = `npm run verify: every check of this repository, and the unit tests
+
+  -- --no-tests   leaves out the unit tests, and the API reports, which need a build
+  -- --help       these words`;
+const { 'no-tests': isShort = false } = readOptions(help, { 'no-tests': { type: 'boolean' } });
 
 const node = ownNode();
 const steps = [
@@ -16,7 +23,7 @@ const steps = [
   ['API reports', node, ['scripts/api.js', '--check']],
   ['unit tests', node, ['scripts/test.js', 'unit']],
 ];
-if (process.argv.includes('--no-tests')) steps.splice(-2);
+if (isShort) steps.splice(-2);
 
 const started = Date.now();
 const seconds = since => `${((Date.now() - since) / 1000).toFixed(1)} s`;
