@@ -77,6 +77,41 @@ test('after a reset a new stream begins', () => {
   );
 });
 
+test('streams that are read in turns know their own prefixes and open elements alone', () => {
+  const roots = ['', " xmlns:x='urn:example:x'", " xmlns:x='urn:example:other'"];
+  const stanzas = [
+    "<iq id='1'><a xmlns='urn:example:a' xmlns:p='urn:example:p'><p:b/><c/></a></iq>",
+    '<message><x:body>text<x:deep/></x:body></message>',
+    "<r xmlns='urn:xmpp:sm:3' xmlns:q='urn:example:q'/>",
+    '<message><body>text</message>',
+    '<message><p:body/></message>',
+  ];
+  const openings = roots.map(declared => header.replace(" to='", `${declared} to='`));
+  const spaces = [1, 2, 0, 1].map(root => decode(`${openings[root]}<x:a/>`).at(-1));
+  assert.deepEqual(
+    spaces.map(event => (event?.kind === 'element' ? event.element.ns : event?.kind)),
+    ['urn:example:x', 'urn:example:other', 'error', 'urn:example:x'],
+  );
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.nat(2), fc.array(fc.nat(stanzas.length - 1), { maxLength: 4 })), { maxLength: 6 }),
+      fc.integer({ min: 1, max: 80 }),
+      (streams, size) => {
+        const texts = streams.map(([root, said]) => openings[root]! + said.map(each => stanzas[each]).join(''));
+        const expected = texts.map(text => decode(text, size));
+        const decoders = texts.map(() => new XmlStreamDecoder(xmlLimitsBeforeLogin));
+        const events: XmlEvent[][] = texts.map(() => []);
+        for (let at = 0; texts.some(text => at < text.length); at += size) {
+          for (const [i, text] of texts.entries()) {
+            events[i]!.push(...decoders[i]!.push(Buffer.from(text.slice(at, at + size))));
+          }
+        }
+        assert.deepEqual(events, expected);
+      },
+    ),
+  );
+});
+
 test('keep-alive white space gives nothing and holds nothing', () => {
   const decoder = new XmlStreamDecoder(xmlLimitsBeforeLogin);
   decoder.push(Buffer.from(header));

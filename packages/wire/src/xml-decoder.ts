@@ -127,6 +127,34 @@ function scanName(text: string, from: number): number {
   return i;
 }
 
+/** The open elements within a stream's root and what was in force outside each, by depth; of a document all of them. */
+class OpenElements {
+  readonly elements: Element[] = [];
+  readonly rawNames: string[] = [];
+  readonly outerDefaults: string[] = [];
+  readonly outerBindings: number[] = [];
+  /** Prefix, namespace, prefix, namespace; the default namespace is bound to the empty prefix. */
+  readonly bindings: string[] = [];
+}
+
+/** A stream needs them while it is inside an element: most streams are silent, and borrow them for a moment. */
+const spareOpenElements: OpenElements[] = [];
+const maxSpare = 16;
+
+/** What the root of a stream declares, in memory of its own. Streams are many, and nearly all declare the same. */
+type Root = { readonly rawName: string; readonly bindings: readonly string[] };
+const noRoot: Root = { rawName: '', bindings: [] };
+let latestRoot = noRoot;
+
+function rootOf(rawName: string, bindings: readonly string[]): Root {
+  const { bindings: latest } = latestRoot;
+  const isSame = rawName === latestRoot.rawName && bindings.length === latest.length;
+  if (!isSame || !bindings.every((text, at) => text === latest[at])) {
+    latestRoot = { rawName: detached(rawName), bindings: bindings.map(detached) };
+  }
+  return latestRoot;
+}
+
 function isSpace(c: number): boolean {
   return c === space || c === lineFeed || c === tab || c === carriageReturn;
 }
@@ -146,14 +174,10 @@ export class XmlStreamDecoder {
   private atStart = true;
   private stopped = false;
 
-  // The open elements and what was in force outside each.
-  private elements: Element[] = [];
-  private rawNames: string[] = [];
-  private outerDefaults: string[] = [];
-  private outerBindings: number[] = [];
+  private root = noRoot;
+  /** Undefined outside of elements. */
+  private opened: OpenElements | undefined;
   private defaultNs = '';
-  /** Prefix, namespace, prefix, namespace; the default namespace is bound to the empty prefix. */
-  private bindings: string[] = [];
 
   // The start tag that is being read.
   private tagAttrs: string[] | undefined;
@@ -397,12 +421,9 @@ export class XmlStreamDecoder {
 
   private forget(): void {
     this.depth = 0;
-    this.elements = [];
-    this.rawNames = [];
-    this.outerDefaults = [];
-    this.outerBindings = [];
+    this.root = noRoot;
+    this.opened = undefined;
     this.defaultNs = '';
-    this.bindings = [];
     this.token = noToken;
     this.held = noBytes;
     this.heldBytes = 0;
@@ -497,7 +518,7 @@ export class XmlStreamDecoder {
   /** Adds text to the innermost element, to the text before it if there is one. */
   private addText(content: string): boolean {
     if (content === '') return true;
-    const children = this.elements[this.depth - 1]!.children as Child[];
+    const children = this.opened!.elements[this.depth - 1]!.children as Child[];
     const last = children.length - 1;
     const before = children[last];
     if (typeof before === 'string') children[last] = before + content;
@@ -550,7 +571,8 @@ export class XmlStreamDecoder {
 
   private readEndTag(text: string, from: number): number {
     if (this.depth === 0) return this.malformed('an end tag without its start');
-    const raw = this.rawNames[this.depth - 1]!;
+    const isRoot = this.depth === this.base;
+    const raw = isRoot ? this.root.rawName : this.opened!.rawNames[this.depth - 1]!;
     let i = from + 2;
     if (!text.startsWith(raw, i)) {
       // The rest of the name may be still to come.
@@ -562,15 +584,27 @@ export class XmlStreamDecoder {
     if (i >= text.length) return incomplete;
     if (c !== greaterThan) return this.malformed('an end tag that does not match');
     const depth = --this.depth;
-    const closed = this.elements[depth]!;
-    this.defaultNs = this.outerDefaults[depth]!;
-    this.bindings.length = this.outerBindings[depth]!;
+    if (isRoot) {
+      this.completed = { kind: 'end' };
+      return i + 1;
+    }
+    const opened = this.opened!;
+    const closed = opened.elements[depth]!;
+    this.defaultNs = opened.outerDefaults[depth]!;
+    opened.bindings.length = opened.outerBindings[depth]!;
     // Nothing of a finished element is kept here.
-    this.elements[depth] = noElement;
-    this.rawNames[depth] = '';
-    if (depth < this.base) this.completed = { kind: 'end' };
-    else if (depth === this.base) this.completed = { kind: 'element', element: closed };
+    opened.elements[depth] = noElement;
+    opened.rawNames[depth] = '';
+    opened.outerDefaults[depth] = '';
+    if (depth === this.base) this.complete(closed);
     return i + 1;
+  }
+
+  /** A top-level element is complete: what it was read with is free for others. */
+  private complete(el: Element): void {
+    this.completed = { kind: 'element', element: el };
+    if (spareOpenElements.length < maxSpare) spareOpenElements.push(this.opened!);
+    this.opened = undefined;
   }
 
   private readStartTag(text: string, from: number): number {
@@ -680,7 +714,8 @@ export class XmlStreamDecoder {
     if (Buffer.byteLength(value, 'utf8') > this.limits.nameBytes) {
       return this.refuse('policy-violation', 'a namespace is too long');
     }
-    if (this.bindings.length + declared.length > this.limits.namespaces * 2) {
+    const inForce = this.root.bindings.length + (this.opened?.bindings.length ?? 0);
+    if (inForce + declared.length > this.limits.namespaces * 2) {
       return this.refuse('policy-violation', 'too many namespaces');
     }
     return accepted;
@@ -697,10 +732,12 @@ export class XmlStreamDecoder {
     const qName = this.readName(text, nameFrom, nameTo, classes);
     if (qName === undefined) return failed;
     const outerDefault = this.defaultNs;
-    const outerBindings = this.bindings.length;
+    const opened = (this.opened ??= spareOpenElements.pop() ?? new OpenElements());
+    const { bindings } = opened;
+    const outerBindings = bindings.length;
     if (declared !== undefined) {
       for (let k = 0; k < declared.length; k += 2) {
-        this.bindings.push(declared[k]!, declared[k + 1]!);
+        bindings.push(declared[k]!, declared[k + 1]!);
         if (declared[k] === '') this.defaultNs = declared[k + 1]!;
       }
     }
@@ -725,8 +762,9 @@ export class XmlStreamDecoder {
       }
       // These strings live as long as the stream: they must not hold on to the chunk they were cut from.
       this.defaultNs = NS_CLIENT;
-      this.bindings = this.bindings.map(detached);
-      this.open(noElement, detached(rawName), outerDefault, outerBindings);
+      this.root = rootOf(rawName, bindings);
+      bindings.length = 0;
+      this.depth++;
       return accepted;
     }
     this.atStart = false;
@@ -737,27 +775,24 @@ export class XmlStreamDecoder {
     if (depth - this.base >= limits.depth) return this.refuse('policy-violation', 'elements are nested too deep');
     const el: Element = { name, ns, attrs: attrs ?? noAttrs, children: selfClosing ? noChildren : [] };
     if (depth > this.base) {
-      const siblings = this.elements[depth - 1]!.children as Child[];
+      const siblings = opened.elements[depth - 1]!.children as Child[];
       if (siblings.length >= limits.children) {
         return this.refuse('policy-violation', 'an element has too many children');
       }
       siblings.push(el);
     }
-    if (!selfClosing) this.open(el, rawName, outerDefault, outerBindings);
-    else {
+    if (!selfClosing) {
+      this.depth++;
+      opened.elements[depth] = el;
+      opened.rawNames[depth] = rawName;
+      opened.outerDefaults[depth] = outerDefault;
+      opened.outerBindings[depth] = outerBindings;
+    } else {
       this.defaultNs = outerDefault;
-      this.bindings.length = outerBindings;
-      if (depth === this.base) this.completed = { kind: 'element', element: el };
+      bindings.length = outerBindings;
+      if (depth === this.base) this.complete(el);
     }
     return accepted;
-  }
-
-  private open(el: Element, rawName: string, outerDefault: string, outerBindings: number): void {
-    const depth = this.depth++;
-    this.elements[depth] = el;
-    this.rawNames[depth] = rawName;
-    this.outerDefaults[depth] = outerDefault;
-    this.outerBindings[depth] = outerBindings;
   }
 
   /** The name as text; undefined when it is no QName (Namespaces in XML section 4). */
@@ -785,9 +820,7 @@ export class XmlStreamDecoder {
   /** The namespace a prefix stands for. */
   private resolve(prefix: string): string | undefined {
     if (prefix === 'xml') return NS_XML;
-    const bindings = this.bindings;
-    for (let k = bindings.length - 2; k >= 0; k -= 2) if (bindings[k] === prefix) return bindings[k + 1];
-    return undefined;
+    return bound(this.opened!.bindings, prefix) ?? bound(this.root.bindings, prefix);
   }
 
   /** Gives prefixed attributes their final names and finds those that turn out the same. */
@@ -842,6 +875,12 @@ export class XmlStreamDecoder {
     };
     return true;
   }
+}
+
+/** The namespace that was bound to a prefix last. */
+function bound(bindings: readonly string[], prefix: string): string | undefined {
+  for (let k = bindings.length - 2; k >= 0; k -= 2) if (bindings[k] === prefix) return bindings[k + 1];
+  return undefined;
 }
 
 /** The same string in memory of its own. */
