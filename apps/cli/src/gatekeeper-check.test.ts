@@ -73,7 +73,14 @@ test('what lies in the data folder: each file that a start would fail on is name
     [],
     'what a gatekeeper has made is in order',
   );
-  const others = ['event-keys.json', 'compact-keys.json', 'media-grant-key', 'admin-token', 'metrics-token'];
+  const others = [
+    'event-keys.json',
+    'compact-keys.json',
+    'media-grant-key',
+    'stamp-secret',
+    'admin-token',
+    'metrics-token',
+  ];
   for (const name of [...others, 'gatekeeper.sqlite']) {
     const file = join(data, name);
     const good = readFileSync(file);

@@ -21,6 +21,7 @@ const sharedFiles = [
   'compact-backup-key.json',
   'event-keys.json',
   'media-grant-key',
+  'stamp-secret',
   'admin-token',
 ];
 

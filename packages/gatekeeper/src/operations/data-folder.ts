@@ -6,6 +6,7 @@ import type { Config } from '../config-schema.ts';
 import { openAdminToken } from '../http/admin-token.ts';
 import { compactKeysFault } from '../listeners/compact-keys.ts';
 import { openMediaGrantKey } from '../media/media-grants.ts';
+import { openStampSecret } from '../reports/stamp-secret.ts';
 import { openEventKeys } from '../wakeup/event-keys.ts';
 
 /** Sentences that name the file and the next step; none when all of it is good. */
@@ -14,6 +15,7 @@ export function dataFolderFaults({ dataFolder, domain }: Config): readonly strin
   const readers: readonly (readonly [string, () => unknown])[] = [
     ['event-keys.json', () => openEventKeys(dataFolder)],
     ['media-grant-key', () => openMediaGrantKey(dataFolder)],
+    ['stamp-secret', () => openStampSecret(dataFolder)],
     ['admin-token', () => openAdminToken(dataFolder)],
     ['metrics-token', () => openAdminToken(dataFolder, 'metrics-token')],
   ];

@@ -62,6 +62,7 @@ test('drill: the data folder of a busy gatekeeper is lost; what it had acknowled
       'compact-backup-key.json',
       'event-keys.json',
       'media-grant-key',
+      'stamp-secret',
       'admin-token',
       'users/provider.sqlite',
       'users/media/media.sqlite',

@@ -10,7 +10,14 @@ import { schemaVersion } from './schema.ts';
 
 const database = 'gatekeeper.sqlite';
 /** Those that are there: a gatekeeper makes what it lacks. */
-const keyFiles = ['compact-keys.json', 'compact-backup-key.json', 'event-keys.json', 'media-grant-key', 'admin-token'];
+const keyFiles = [
+  'compact-keys.json',
+  'compact-backup-key.json',
+  'event-keys.json',
+  'media-grant-key',
+  'stamp-secret',
+  'admin-token',
+];
 const ownUsers = 'users';
 
 const kind: BackupKind = {
