@@ -1,7 +1,7 @@
 // A PostgreSQL server of its own for tests, from Debian's package: a fresh cluster in a temporary folder, on a socket there
 // alone. Knows no tables.
 import { execFileSync, spawn } from 'node:child_process';
-import { chownSync, existsSync, globSync, mkdtempSync, rmSync } from 'node:fs';
+import { chownSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -10,11 +10,16 @@ const serverUser = 'postgres';
 const startTimeoutMs = 30_000;
 
 export type PostgresServer = {
+  /** Where its socket lies. */
+  readonly folder: string;
   /** The address of a new database, empty or a copy of another one that nobody is connected to. */
   createDatabase(copyOf?: string): string;
   /** What `pg_ctl` understands: `fast` ends sessions, `immediate` is a crash. */
   stop(mode: 'fast' | 'immediate'): void;
   start(): void;
+  /** All its processes stand still, as when the machine does. */
+  pause(): void;
+  goOn(): void;
   close(): void;
 };
 
@@ -49,6 +54,7 @@ export function startPostgres({ isFast = false } = {}): PostgresServer {
   const data = join(folder, 'data');
   run('initdb', ['-D', data, '-A', 'trust', '-U', user, '--no-sync', '-E', 'UTF8', '--locale=C']);
   const server: PostgresServer = {
+    folder,
     createDatabase(copyOf) {
       const name = `test_${++databases}`;
       const template = copyOf === undefined ? [] : ['-T', /@\/(\w+)/.exec(copyOf)![1]!];
@@ -71,6 +77,8 @@ export function startPostgres({ isFast = false } = {}): PostgresServer {
       spawn(command, args, { stdio: 'ignore', cwd: folder, detached: true }).unref();
       waitUntilReady();
     },
+    pause: () => signalAll('SIGSTOP'),
+    goOn: () => signalAll('SIGCONT'),
     stop: mode => run('pg_ctl', ['-D', data, '-m', mode, '-w', 'stop']),
     close() {
       if (existsSync(join(data, 'postmaster.pid'))) server.stop('immediate');
@@ -78,6 +86,18 @@ export function startPostgres({ isFast = false } = {}): PostgresServer {
     },
   };
   let databases = 0;
+  /** Each session is a process of its own, a child of the first. */
+  function signalAll(signal: NodeJS.Signals): void {
+    const first = Number(readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')[0]);
+    const children = readFileSync(`/proc/${first}/task/${first}/children`, 'utf8').trim().split(' ');
+    for (const pid of [first, ...children.map(Number)]) {
+      try {
+        process.kill(pid, signal);
+      } catch {
+        // It has ended meanwhile.
+      }
+    }
+  }
   function waitUntilReady(): void {
     const end = Date.now() + startTimeoutMs;
     for (;;) {

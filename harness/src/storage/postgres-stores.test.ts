@@ -4,6 +4,7 @@ import { after, test } from 'node:test';
 import pg from 'pg';
 import type { MailboxStore } from '@drawbridge/gatekeeper/mailbox/mailbox-store';
 import { mailboxRow, testMailboxStore, unbounded } from '@drawbridge/gatekeeper/testing/mailbox-contract';
+import { type PgBouncer, pgBouncerAbsence, startPgBouncer } from '../pgbouncer.ts';
 import { postgresAbsence, type PostgresServer, startPostgres } from '../postgres-server.ts';
 import { testStores } from '@drawbridge/gatekeeper/testing/stores-contract';
 import { openPostgresStores } from '@drawbridge/gatekeeper/storage/postgres/postgres-stores';
@@ -15,7 +16,11 @@ if (absence !== undefined) {
   test('the storage contracts on PostgreSQL', { skip: absence }, () => undefined);
 } else {
   let server: PostgresServer | undefined;
-  after(() => server?.close());
+  let pooler: PgBouncer | undefined;
+  after(async () => {
+    await pooler?.close();
+    server?.close();
+  });
   /** With the tables, and these devices; made once. */
   const templates = new Map<number, Promise<string>>();
   const createDatabase = async (devices: number): Promise<string> => {
@@ -24,9 +29,24 @@ if (absence !== undefined) {
     if (template === undefined) templates.set(devices, (template = makeTemplate(its.createDatabase(), devices)));
     return its.createDatabase(await template);
   };
+  testContracts('postgres', createDatabase);
 
-  testStores('postgres', async () => openPostgresStores(await createDatabase(0)));
-  void test('postgres: a silent node’s claims end, once, and the people who have mail are told', async t => {
+  const poolerAbsence = pgBouncerAbsence();
+  if (poolerAbsence !== undefined) {
+    console.warn(`SKIPPED: the storage contracts behind a pooler: ${poolerAbsence}`);
+    test('the storage contracts behind a pooler', { skip: poolerAbsence }, () => undefined);
+  } else {
+    testContracts('postgres behind PgBouncer', async devices => {
+      const url = await createDatabase(devices);
+      pooler ??= await startPgBouncer(server!.folder);
+      return pooler.addressOf(url);
+    });
+  }
+}
+
+function testContracts(name: string, createDatabase: (devices: number) => Promise<string>): void {
+  testStores(name, async () => openPostgresStores(await createDatabase(0)));
+  void test(`${name}: a silent node’s claims end, once, and the people who have mail are told`, async t => {
     const { stores, close } = await openPostgresStores(await createDatabase(2_500));
     t.after(close);
     const { cluster, mailboxes } = stores;
@@ -47,7 +67,7 @@ if (absence !== undefined) {
     const [outcome] = await mailboxes.append([mailboxRow(rowOf(1), 5, 10, { epoch: 1 })], unbounded);
     assert.deepEqual(outcome, { kind: 'stored', seq: 2 }, 'it goes on under a claim that nobody has taken');
   });
-  testMailboxStore('postgres', async () => {
+  testMailboxStore(name, async () => {
     const { stores, close } = await openPostgresStores(await createDatabase(2_500));
     return {
       store: numbered(stores.mailboxes),

@@ -27,10 +27,18 @@ const maxConnections = 8;
 const maxWaiting = 20_000;
 const connectTimeoutMs = 5_000;
 /** A statement that takes longer is ended: what waits for a lock that long is a defect, or a database that stands still. */
-const statementTimeoutMs = 20_000;
+const defaultStatementMs = 20_000;
+/** After this a connection is given up that has not answered: the network may be gone, and the server with it. */
+const answerGraceMs = 10_000;
+/** A transaction whose node says nothing is ended by the server: it holds mailboxes that others wait for. */
+const idleInTransactionMs = 5_000;
+/** Closing waits so long for the server's goodbye. */
+const goodbyeMs = 2_000;
 /** How often a transaction is tried that another one was in the way of. */
 const maxTries = 8;
 const firstPauseMs = 5;
+/** For steps of the tables, which may take as long as they have to: of `Database`. */
+export const noLimit = 0;
 
 /** Another transaction was in the way: serialisation, a deadlock, or a row that has come meanwhile. */
 const inTheWay = new Set(['40001', '40P01', '23505']);
@@ -54,15 +62,27 @@ const types = {
     (format === 'binary' ? undefined : parsers[oid]) ?? (pg.types.getTypeParser(oid, format as never) as never),
 };
 
-function settingsOf(url: string): pg.ClientConfig {
+/** Without parameters of the session: a pooler refuses a connection that brings some. */
+function settingsOf(url: string, statementMs: number): pg.ClientConfig {
   return {
     connectionString: url,
     types,
     connectionTimeoutMillis: connectTimeoutMs,
-    statement_timeout: statementTimeoutMs,
+    ...(statementMs === noLimit ? {} : { query_timeout: statementMs + answerGraceMs }),
     keepAlive: true,
     application_name: 'drawbridge',
   };
+}
+
+/** Limits hold for the transaction alone, whoever has the server's session after it. */
+function beginOf(statementMs: number): string {
+  return `BEGIN; SET LOCAL statement_timeout = ${statementMs}; SET LOCAL idle_in_transaction_session_timeout = ${idleInTransactionMs}`;
+}
+
+/** A transaction that failed half-way is rolled back by COMMIT, and the answer says so without an error. */
+async function commit(client: pg.ClientBase): Promise<void> {
+  const { command } = await client.query('COMMIT');
+  if (command !== 'COMMIT') throw new StoreError('store-failed', `PostgreSQL: COMMIT was answered by ${command}`);
 }
 
 function codeOf(error: unknown): string | undefined {
@@ -70,8 +90,14 @@ function codeOf(error: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined;
 }
 
+/** The values of one command can't be written, whenever it is tried (SQLSTATE classes 22 and 23). */
+export function isForItsValues(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && /^2[23]/.test(error.code ?? '');
+}
+
 /** What went wrong, in storage's words. The database's own words name no row: they may hold its values. */
 export function failureOf(error: unknown): StoreError {
+  if (error instanceof StoreError) return error;
   const code = codeOf(error);
   if (code !== undefined && noRoom.has(code)) return new StoreError('disk-full', `PostgreSQL has no room (${code})`);
   return new StoreError('store-failed', `PostgreSQL: ${code ?? 'the connection is lost'}`);
@@ -80,6 +106,11 @@ export function failureOf(error: unknown): StoreError {
 /** Whether it is worth another try: the transaction was rolled back for another one's sake. */
 export function isInTheWay(error: unknown): boolean {
   return inTheWay.has(codeOf(error) ?? '');
+}
+
+/** A server that is out of reach says no goodbye. */
+async function within(goodbye: Promise<void>): Promise<void> {
+  await Promise.race([goodbye, sleep(goodbyeMs, undefined, { ref: false })]);
 }
 
 function sqlOf(client: pg.ClientBase): Sql {
@@ -103,24 +134,24 @@ export class Lane {
   async transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
     const client = (this.#client ??= await this.#connect());
     try {
-      const begun = client.query('BEGIN');
+      const begun = client.query(beginOf(defaultStatementMs));
       begun.catch(() => undefined);
       const result = await work(sqlOf(client));
       await begun;
-      await client.query('COMMIT');
+      await commit(client);
       return result;
     } catch (error) {
-      await this.#drop();
+      void this.#drop();
       throw error;
     }
   }
 
   async close(): Promise<void> {
-    await this.#drop();
+    await within(this.#drop());
   }
 
   async #connect(): Promise<pg.Client> {
-    const client = new pg.Client({ ...settingsOf(this.#url), pipeline: true });
+    const client = new pg.Client({ ...settingsOf(this.#url, defaultStatementMs), pipeline: true });
     client.on('error', () => {
       if (this.#client === client) this.#client = undefined;
     });
@@ -137,16 +168,17 @@ export class Lane {
 }
 
 export class Database {
-  readonly url: string;
   readonly #pool: pg.Pool;
+  readonly #begin: string;
   #waiting = 0;
   #closed = false;
 
-  constructor(url: string) {
-    this.url = url;
-    this.#pool = new pg.Pool({ ...settingsOf(url), max: maxConnections });
-    // A connection that nobody uses was lost: the pool makes another when one is needed.
+  constructor(url: string, statementMs = defaultStatementMs) {
+    this.#begin = beginOf(statementMs);
+    this.#pool = new pg.Pool({ ...settingsOf(url, statementMs), max: maxConnections });
+    // A connection was lost: the pool makes another when one is needed. Whoever has it hears by their next question.
     this.#pool.on('error', () => undefined);
+    this.#pool.on('connect', client => void client.on('error', () => undefined));
   }
 
   get waiting(): number {
@@ -179,20 +211,20 @@ export class Database {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#pool.end();
+    await within(this.#pool.end());
   }
 
   async #once<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
     const client = await this.#pool.connect();
     let failed: Error | undefined;
     try {
-      await client.query('BEGIN');
+      await client.query(this.#begin);
       const result = await work(sqlOf(client));
-      await client.query('COMMIT');
+      await commit(client);
       return result;
     } catch (error) {
       failed = error as Error;
-      if (codeOf(error) !== undefined)
+      if (error instanceof pg.DatabaseError)
         await client.query('ROLLBACK').then(
           () => (failed = undefined),
           () => undefined,

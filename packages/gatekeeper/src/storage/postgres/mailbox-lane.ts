@@ -2,7 +2,7 @@
 // Knows nothing of what the commands do.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StoreError } from '../store-error.ts';
-import { failureOf, isInTheWay, Lane, type Sql } from './database.ts';
+import { failureOf, isForItsValues, isInTheWay, Lane, type Sql } from './database.ts';
 import type { MailboxCommand } from './mailbox-batch.ts';
 
 /** Commands waiting beyond this are refused with `store-overloaded`: callers slow their peers down first. */
@@ -71,8 +71,7 @@ export class MailboxLane {
       const answers = await this.#try(batch.map(({ command }) => command));
       for (const [i, { resolve }] of batch.entries()) resolve(answers[i] as never);
     } catch (error) {
-      const isLost = (error as { readonly code?: unknown }).code === undefined;
-      if (batch.length > 1 && !isLost) {
+      if (batch.length > 1 && isForItsValues(error)) {
         for (const one of batch) await this.#settle([one]);
         return;
       }

@@ -8,7 +8,7 @@ import { postgresApplications } from './applications.ts';
 import { postgresAuditLog } from './audit.ts';
 import { postgresCluster } from './cluster.ts';
 import { postgresContacts } from './contacts.ts';
-import { Database, type Sql } from './database.ts';
+import { Database, noLimit, type Sql } from './database.ts';
 import { postgresKeyDirectory } from './keys.ts';
 import { runMailboxCommands } from './mailbox-batch.ts';
 import { MailboxLane } from './mailbox-lane.ts';
@@ -65,13 +65,13 @@ async function measureDepth(database: Database): Promise<MailboxDepth> {
 
 /** Connects, and makes or brings up to date the tables. Rejects with a StoreError or StartError that says what to do. */
 export async function openPostgresStores(url: string): Promise<PostgresStores> {
-  const database = new Database(url);
+  const migrating = new Database(url, noLimit);
   try {
-    await migrate(database);
-  } catch (error) {
-    await database.close();
-    throw error;
+    await migrate(migrating);
+  } finally {
+    await migrating.close();
   }
+  const database = new Database(url);
   const lane = new MailboxLane(url, runMailboxCommands);
   const beat = async (): Promise<void> => {
     await database.rows(
