@@ -5,11 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { type Content, type ContentBody, decodeContent, encodeContent } from '@drawbridge/e2ee/content';
+import type { DeviceSync } from '@drawbridge/e2ee/content-kinds';
 import { MAX_OWN_STAMP_MS, nextStamp } from '@drawbridge/e2ee/hybrid-clock';
 import * as fc from 'fast-check';
 import { addSaid } from './conversation.ts';
 import { exportMessages, historyLimits, listMessages, readMessage, searchMessages, searchWords } from './history.ts';
 import type { MessageRecord } from './message-log.ts';
+import { listNotices } from '../notices/notice-records.ts';
 import { readChat } from '../store/message-records.ts';
 import { readProfile } from '../store/person-records.ts';
 import { readStamp } from '../store/account-records.ts';
@@ -385,6 +387,34 @@ test('what became of a message on the device that sends it is told to the others
     assert.deepEqual(told(17, 5, 'failed'), [undefined, undefined]);
     hear(tx, say(bob, anna, 5, { kind: 'text', text: 'own 5' }));
     assert.equal(readMessage(tx, bob, { author: bob, id: hexId(5) })?.state, 'failed');
+  });
+});
+
+test('what another own device could not get through is told here, about messages of the two who talk alone', async () => {
+  const store = await newStore();
+  inStore(store, tx => {
+    const tell = (n: number, entry: NonNullable<DeviceSync['notApplied']>[number], by = bob): unknown => {
+      hear(tx, say(by, by === bob ? bob : anna, n, { kind: 'device-sync', notApplied: [entry] }));
+      return listNotices(tx).map(({ change, times }) => (change.kind === 'not-applied' ? [change.what, times] : []));
+    };
+    assert.deepEqual(tell(1, { what: 'edit', message: ref(1, bob), chat: anna }), [['edit', 1]]);
+    assert.deepEqual(tell(2, { what: 'edit', message: ref(1, bob), chat: anna }), [['edit', 2]]);
+    assert.deepEqual(tell(3, { what: 'reaction', message: ref(2, eve), chat: anna }), [['edit', 2]]);
+    assert.deepEqual(tell(4, { what: 'profile', chat: bob }), [['edit', 2]], 'nobody talks to oneself');
+    const both = [
+      ['edit', 2],
+      ['profile', 1],
+    ];
+    assert.deepEqual(tell(5, { what: 'profile', chat: anna }), both);
+    assert.deepEqual(
+      tell(6, { what: 'delete', message: ref(1, bob), chat: anna }, anna),
+      both,
+      'she is no device of his',
+    );
+    const [row, ...more] = listMessages(tx, bob, { limit: 10 }).map(({ message }) => [message.chat, message.notice]);
+    const message = { author: bob, id: hexId(1) };
+    assert.deepEqual(row, [anna, { kind: 'not-applied', interopId: anna, what: 'edit', message }]);
+    assert.equal(more.length, 1);
   });
 });
 

@@ -12,6 +12,7 @@ import { isErrorCode } from '../errors.ts';
 import type { ClientEvent, MessageChange } from '../events.ts';
 import { isShown, record, wipeSent } from './history.ts';
 import { type Fact, isLater, isShownBody, type Posted, type PostedBody, type Stamp } from './message-log.ts';
+import { addNotice } from '../notices/notice-records.ts';
 import { readChat, writeChat } from '../store/message-records.ts';
 import { readProfile, writeProfile } from '../store/person-records.ts';
 import { readStamp, writeStamp } from '../store/account-records.ts';
@@ -225,6 +226,13 @@ function addSync(
     const failure = state === 'failed' ? { failure: { code } } : {};
     const target = { author: own, id: messageIdOf(message.messageId), chat: chatWith(chat) };
     events.push(...addFact(tx, own, target, { kind: 'progress', progress: { state, ...failure } }));
+  }
+  for (const { what, message, chat } of sync.notApplied ?? []) {
+    if (chat === own || (message !== undefined && message.author !== own && message.author !== chat)) continue;
+    const about =
+      message === undefined ? {} : { message: { author: message.author, id: messageIdOf(message.messageId) } };
+    const lines = addNotice(tx, { kind: 'not-applied', interopId: chat, what, ...about }, nowMs);
+    events.push(...lines.map(line => ({ kind: 'message', change: 'new', message: line }) as const));
   }
   for (const { chat: person, ...change } of sync.chats ?? []) {
     const chat = person === undefined ? undefined : chatWith(person);

@@ -653,9 +653,7 @@ export class Inbox {
 
   /** Its author sees that it was not read: it does not stand there as sent. */
   #cantSayAgain(tx: Transaction, person: InteropId, stanzaId: StanzaId, followup: Followup): void {
-    const events = this.#context.outbox.unreadable(tx, stanzaId, person);
-    if (events.length === 0) return;
-    followup.events.push(...events);
+    followup.events.push(...this.#context.outbox.unreadable(tx, stanzaId, person));
     followup.wake.add(this.#context.suite.local.interopId);
   }
 

@@ -23,7 +23,7 @@ import { keepSent, keptSentLimits } from '../outbox/kept-sent.ts';
 import { Outbox, type Sending } from '../outbox/outbox.ts';
 import { listOutbox, readSent, sentKeptMs } from '../store/outbox-records.ts';
 import { domain, meet, playedDevice, stanzaFrom } from '../testing/played-device.ts';
-import { contentPayload } from '../outbox/rows.ts';
+import { contentBytes, contentPayload } from '../outbox/rows.ts';
 import { Inbox } from './inbox.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-kept-'));
@@ -85,7 +85,11 @@ type Sent = { readonly sending: Sending; readonly bytes: Uint8Array; readonly ki
 function openDesk() {
   const sent: Sent[] = [];
   const device = element('device', NS_KEYS, { id: '1', registration: String(bob.bundle.registrationId) });
-  const request: Request = async () => element('manifest', NS_KEYS, {}, [device]);
+  // About Anna's own devices nobody answers, so that what is for them stays in the outbox.
+  const request: Request = (_, { attrs }) =>
+    attrs.some(value => value.startsWith(annasId))
+      ? new Promise(() => {})
+      : Promise.resolve(element('manifest', NS_KEYS, {}, [device]));
   const emit = (): void => {};
   const ownIdentityKey = async () => anna.bundle.identityKey;
   const lists = new DeviceLists({ ...anna, domain, clock, request, ownIdentityKey, emit });
@@ -250,6 +254,37 @@ test('a change that was not read, or is refused, is told once to its author: an 
   assert.match(words[0]!, /^Your edit of a message did not reach a device of theirs/);
   assert.equal(words.length, 3);
   assert.notEqual(stateOf(id), 'failed', 'the message itself came');
+
+  const toOwn = anna.store.transaction(tx => listOutbox(tx, { to: annasId, limit: 100 }));
+  assert(toOwn.ok);
+  const said = toOwn.value.flatMap(({ record: { payload } }) => {
+    const decoded = payload.kind === 'content' ? decodeContent(contentBytes(payload)) : undefined;
+    return decoded?.ok === true && decoded.value.body.kind === 'device-sync' ? [decoded.value] : [];
+  });
+  const named = said.flatMap(({ body }) => (body.kind === 'device-sync' ? (body.notApplied ?? []) : []));
+  const [of, chat] = [ref, bobsId];
+  assert.deepEqual(named, [
+    { what: 'edit', message: of, chat },
+    { what: 'reaction', message: of, chat },
+    { what: 'expiry-timer', chat },
+    { what: 'reaction', message: of, chat },
+  ]);
+  // Anna's second device shows the same, and so does one that has not heard of the message.
+  const second = await playedDevice(folder, annasId, () => nowMs, 'second');
+  const shown = second.store.transaction(tx => {
+    const events = said.flatMap(content =>
+      addSaid(tx, annasId, { author: annasId, chat: chatWith(annasId), content, receivedAtMs: nowMs }, nowMs),
+    );
+    const newLines = events.map(event => (event.kind === 'message' ? event.message.text : event.kind));
+    return [newLines, listMessages(tx, annasId, { chat: bobsId, limit: 100 }).map(({ message }) => message.text)];
+  });
+  assert.deepEqual(shown, { ok: true, value: [words, words] });
+  const theirs = second.store.transaction(tx => listNotices(tx).map(({ change, times }) => [change, times]));
+  const ours = anna.store.transaction(tx =>
+    listNotices(tx).flatMap(({ change, times }) => (change.kind === 'not-applied' ? [[change, times]] : [])),
+  );
+  assert.deepEqual(theirs, ours);
+  second.store.close();
   await inbox.close();
   outbox.close();
 });

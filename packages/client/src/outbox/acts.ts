@@ -2,12 +2,12 @@
 // told when it did not come.
 // Knows nothing of rows, and not how a content is applied.
 // Source: docs/protocol/09-content.md sections 9.3 and 9.7.
-import type { ContentBody } from '@drawbridge/e2ee/content-kinds';
+import type { ContentBody, UnappliedKind } from '@drawbridge/e2ee/content-kinds';
 import type { InteropId } from '@drawbridge/wire/jid';
 import { type MessageName, messageIdOf } from '../history/message-names.ts';
 
 export type Act = {
-  readonly what: 'edit' | 'reaction' | 'delete' | 'poll-vote' | 'poll-close' | 'expiry-timer' | 'profile';
+  readonly what: UnappliedKind;
   /** The message that it is about. */
   readonly message?: MessageName;
 };

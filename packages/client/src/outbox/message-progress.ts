@@ -3,14 +3,14 @@
 // Source: docs/protocol/09-content.md section 9.8.
 import { randomBytes } from 'node:crypto';
 import { type ContentBody, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
-import type { ProgressState } from '@drawbridge/e2ee/content-kinds';
+import type { MessageRef, ProgressState } from '@drawbridge/e2ee/content-kinds';
 import type { UndeliveredCause } from '@drawbridge/wire/envelope';
 import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
 import type { ClientEvent } from '../events.ts';
 import { addFact } from '../history/conversation.ts';
 import type { Progress } from '../history/message-log.ts';
-import { personOf } from '../history/message-names.ts';
+import { type MessageName, personOf } from '../history/message-names.ts';
 import { addNotice } from '../notices/notice-records.ts';
 import { readEntry } from '../store/message-records.ts';
 import {
@@ -97,8 +97,14 @@ export class MessageProgress {
     return this.notApplied(tx, person, act);
   }
 
-  /** What shows no message of its own has nowhere to say so: it is a notice, and a line of the chat. */
+  /**
+   * What shows no message of its own has nowhere to say so: it is a notice, and a line of the chat, here and on one's own
+   * other devices, which show it as said. They are told also where it is no news here: they may have acknowledged theirs.
+   */
   notApplied(tx: Transaction, interopId: InteropId, act: Act): ClientEvent[] {
+    const { what, message: name } = act;
+    const told = { what, chat: interopId, ...(name === undefined ? {} : { message: refTo(tx, name) }) };
+    if (interopId !== this.#own) this.#tellOwn(tx, { kind: 'device-sync', notApplied: [told] });
     const lines = addNotice(tx, { kind: 'not-applied', interopId, ...act }, this.#clock.nowMs());
     return lines.map(message => ({ kind: 'message', change: 'new', message }));
   }
@@ -110,4 +116,9 @@ export class MessageProgress {
     if (this.#additions.hasRoom(tx))
       this.#additions.add(tx, { to, payload: contentPayload(encoded.value), silent: true });
   }
+}
+
+function refTo(tx: Transaction, { author, id }: MessageName): MessageRef {
+  const sentAtMs = readEntry(tx, author, id)?.posted?.sentAtMs ?? 0;
+  return { messageId: Buffer.from(id, 'hex'), author, sentAtMs };
 }

@@ -116,6 +116,7 @@ export class RowOutcomes {
   notDelivered(stanzaId: StanzaId, person: InteropId, cause: UndeliveredCause): void {
     const changed = this.transaction(tx => this.#progress.notDelivered(tx, stanzaId, person, cause));
     this.announce(changed ?? []);
+    this.#hooks.ownHasNews();
   }
 
   /** The gatekeeper ended a stream while this was the first in line. True: often enough to set it aside. */
@@ -199,6 +200,7 @@ export class RowOutcomes {
     if (changed === undefined) return false;
     this.#hooks.failed(id);
     this.announce(changed);
+    this.#hooks.ownHasNews();
     return true;
   }
 

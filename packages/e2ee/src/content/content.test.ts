@@ -110,6 +110,13 @@ const bodies: ContentBody[] = [
       { message: target, chat: person, state: 'sent' },
       { message: target, chat: person, state: 'failed', reason: 'not-reachable' },
     ],
+    notApplied: [
+      ...(['edit', 'reaction', 'delete', 'poll-vote', 'poll-close'] as const).map(what => {
+        return { what, message: target, chat: person };
+      }),
+      { what: 'expiry-timer', chat: person },
+      { what: 'profile', chat: person },
+    ],
   },
   {
     kind: 'history-piece',
@@ -321,6 +328,12 @@ test('what breaks a limit is refused, on the way out and on the way in', () => {
     [content({ kind: 'expiry-timer', seconds: MAX_EXPIRY_SECONDS + 1, version: 1 }), 'expiryTimer.seconds'],
     [content({ kind: 'expiry-timer', seconds: 1, version: 1_000_001 }), 'expiryTimer.version'],
     [content({ kind: 'device-sync', hidden: [{ message: target, chat: 'x' }] }), 'deviceSync.chat'],
+    [content({ kind: 'device-sync', notApplied: [{ what: 'profile', chat: 'x' }] }), 'deviceSync.chat'],
+    [content({ kind: 'device-sync', notApplied: [{ what: 'edit', chat: person }] }), 'deviceSync.message'],
+    [
+      content({ kind: 'device-sync', notApplied: [{ what: 'profile', message: target, chat: person }] }),
+      'deviceSync.message',
+    ],
     [
       content({
         kind: 'device-sync',

@@ -2,6 +2,7 @@
 // Knows nothing of the fields around a body.
 // Source: docs/protocol/09-content.md section 9.3.
 import type { Capability } from './capabilities.ts';
+import type { MessageRef } from './checks.ts';
 import type { BodyInit, BodyMessage, KindRow } from './kind.ts';
 import { contentKindLimits } from './limits.ts';
 import {
@@ -11,6 +12,7 @@ import {
   type OwnDeviceBodies,
   ownDeviceKinds,
   type ProgressState,
+  type UnappliedKind,
 } from './own-devices.ts';
 import { type PeopleBodies, peopleKinds, type Profile } from './people.ts';
 import { type PostBodies, postKinds } from './posts.ts';
@@ -22,8 +24,10 @@ export {
   contentKindLimits,
   type DeviceSync,
   type HistoryItem,
+  type MessageRef,
   type Profile,
   type ProgressState,
+  type UnappliedKind,
 };
 
 type Bodies = TextBodies & SignalBodies & PeopleBodies & PostBodies & OwnDeviceBodies;

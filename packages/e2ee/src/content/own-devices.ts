@@ -2,7 +2,7 @@
 // Knows nothing of how devices agree, or of how history is cut into pieces.
 // Source: docs/protocol/09-content.md sections 9.3, 9.9 and 9.10, schema/content.proto.
 import { isInteropId, type InteropId } from '@drawbridge/wire/jid';
-import { DeviceSync_Progress_State } from '../gen/content_pb.ts';
+import { DeviceSync_NotApplied_What, DeviceSync_Progress_State } from '../gen/content_pb.ts';
 import {
   checkRef,
   identifier,
@@ -50,7 +50,29 @@ export type DeviceSync = {
     readonly state: ProgressState;
     readonly reason?: string;
   }[];
+  /** What this person said that shows no message of its own, and that somebody's reader did not get or not apply. */
+  readonly notApplied?: readonly {
+    readonly what: UnappliedKind;
+    /** Absent for a timer and a profile, which are about no message. */
+    readonly message?: MessageRef;
+    readonly chat: InteropId;
+  }[];
 };
+
+export type UnappliedKind = 'edit' | 'reaction' | 'delete' | 'poll-vote' | 'poll-close' | 'expiry-timer' | 'profile';
+
+const unappliedCodes: Readonly<Record<UnappliedKind, DeviceSync_NotApplied_What>> = {
+  edit: DeviceSync_NotApplied_What.EDIT,
+  reaction: DeviceSync_NotApplied_What.REACTION,
+  delete: DeviceSync_NotApplied_What.DELETE,
+  'poll-vote': DeviceSync_NotApplied_What.POLL_VOTE,
+  'poll-close': DeviceSync_NotApplied_What.POLL_CLOSE,
+  'expiry-timer': DeviceSync_NotApplied_What.EXPIRY_TIMER,
+  profile: DeviceSync_NotApplied_What.PROFILE,
+};
+const unappliedKinds = new Map<number, UnappliedKind>(
+  (Object.keys(unappliedCodes) as UnappliedKind[]).map(kind => [unappliedCodes[kind], kind]),
+);
 
 export type ProgressState = 'held' | 'sent' | 'failed';
 
@@ -88,8 +110,15 @@ export type OwnDeviceBodies = {
 };
 
 function checkSync(sync: DeviceSync): void {
-  const { reads = [], hidden = [], chats = [], progress = [] } = sync;
-  for (const entries of [reads, hidden, chats, progress]) need(entries.length <= limits.maxSyncEntries, 'deviceSync');
+  const { reads = [], hidden = [], chats = [], progress = [], notApplied = [] } = sync;
+  for (const entries of [reads, hidden, chats, progress, notApplied]) {
+    need(entries.length <= limits.maxSyncEntries, 'deviceSync');
+  }
+  for (const { what, message, chat } of notApplied) {
+    need(isInteropId(chat), 'deviceSync.chat');
+    need((message === undefined) === (what === 'expiry-timer' || what === 'profile'), 'deviceSync.message');
+    if (message !== undefined) checkRef(message, 'deviceSync.message');
+  }
   for (const { reason = '' } of progress) need(isText(reason, limits.maxReasonBytes), 'deviceSync.reason');
   for (const { message, chat } of [...reads, ...hidden, ...progress]) {
     checkRef(message, 'deviceSync.message');
@@ -102,7 +131,8 @@ function checkSync(sync: DeviceSync): void {
   }
 }
 
-function writeSync({ reads: read = [], hidden = [], chats = [], progress = [] }: DeviceSync): BodyInit {
+function writeSync(sync: DeviceSync): BodyInit {
+  const { reads: read = [], hidden = [], chats = [], progress = [], notApplied = [] } = sync;
   return {
     case: 'deviceSync',
     value: {
@@ -123,6 +153,11 @@ function writeSync({ reads: read = [], hidden = [], chats = [], progress = [] }:
         chat,
         state: stateCodes[state],
         reason,
+      })),
+      notApplied: notApplied.map(({ what, message, chat }) => ({
+        what: unappliedCodes[what],
+        ...(message === undefined ? {} : { message: refMessage(message) }),
+        chat,
       })),
     },
   };
@@ -155,11 +190,18 @@ function readSync(sync: BodyValue<'deviceSync'>): DeviceSync {
     const ref = readRef(message, 'deviceSync.message');
     return name === undefined ? [] : [{ message: ref, chat, state: name, ...(reason === '' ? {} : { reason }) }];
   });
+  // The same holds for what was said.
+  const notApplied = sync.notApplied.flatMap(({ what, message, chat }) => {
+    const kind = unappliedKinds.get(what);
+    const ref = message === undefined ? undefined : readRef(message, 'deviceSync.message');
+    return kind === undefined ? [] : [{ what: kind, chat, ...(ref === undefined ? {} : { message: ref }) }];
+  });
   return {
     ...(read.length === 0 ? {} : { reads: read }),
     ...(hidden.length === 0 ? {} : { hidden }),
     ...(chats.length === 0 ? {} : { chats }),
     ...(progress.length === 0 ? {} : { progress }),
+    ...(notApplied.length === 0 ? {} : { notApplied }),
   };
 }
 
