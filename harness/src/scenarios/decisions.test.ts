@@ -2,20 +2,49 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startSdkNetwork } from './sdk-network.ts';
+import { join } from 'node:path';
+import { writeFileSync } from 'node:fs';
+import type { Client, ClientEvent } from '@drawbridge/client';
+import { type SdkNetwork, startSdkNetwork } from './sdk-network.ts';
 
-test('a first message waits as a request; an answer accepts, and a block lets nothing through', async t => {
-  const network = await startSdkNetwork(undefined, 'across-providers');
-  t.after(() => network.close());
+const toBob = { provider: 'citadel.example', identifier: 'bob' };
+const toAnna = { provider: 'skylark.example', identifier: 'anna' };
+
+/** Anna of a provider and bob, who lets its people in; first contacts are requests. */
+async function people(network: SdkNetwork): Promise<{ anna: Client; bob: Client }> {
   const [anna, bob] = [await network.open('anna', 'skylark'), await network.open('bob', 'citadel')];
   for (const client of [anna, bob]) {
     await client.account.enlist();
     await client.connect();
   }
   await bob.account.optIn('skylark.example');
+  return { anna, bob };
+}
+
+async function until<T>(look: () => Promise<T | undefined> | T | undefined, what: string): Promise<T> {
+  for (let tries = 0; tries < 600; tries++) {
+    const found = await look();
+    if (found !== undefined) return found;
+    await sleep(25);
+  }
+  throw new Error(`did not happen: ${what}`);
+}
+
+/** What a client says of decisions, as it comes. */
+function heard(client: Client): string[] {
+  const states: string[] = [];
+  const events: AsyncIterable<ClientEvent> = client.events();
+  void (async () => {
+    for await (const event of events) if (event.kind === 'contact') states.push(event.state);
+  })();
+  return states;
+}
+
+test('a first message waits as a request; an answer accepts, and a block lets nothing through', async t => {
+  const network = await startSdkNetwork(undefined, 'across-providers');
+  t.after(() => network.close());
+  const { anna, bob } = await people(network);
   const received = bob.messages();
-  const toBob = { provider: 'citadel.example', identifier: 'bob' };
-  const toAnna = { provider: 'skylark.example', identifier: 'anna' };
   await anna.send(toBob, { text: 'hello' });
   assert.equal((await received.next()).value?.text, 'hello');
   assert.deepEqual(
@@ -41,4 +70,70 @@ test('a first message waits as a request; an answer accepts, and a block lets no
   await bob.contacts.unblock(toAnna);
   await anna.send(toBob, { text: 'again' });
   assert.equal((await received.next()).value?.text, 'again', 'what came during the block is gone');
+});
+
+test('a request is not answered by anything, and its files are not fetched, until it is accepted on any device', async t => {
+  const network = await startSdkNetwork(undefined, 'across-providers');
+  t.after(() => network.close());
+  const { anna, bob } = await people(network);
+  const second = await network.open('bob', 'citadel', { device: '-second' });
+  const { code } = await second.devices.beginLink();
+  const ticket = await (await bob.devices.readLink(code)).confirm({});
+  await (await second.devices.openLink(ticket)).confirm();
+  await second.connect();
+  const [onFirst, onSecond] = [heard(bob), heard(second)];
+  const path = join(network.folder, 'hello.txt');
+  writeFileSync(path, 'a file of a stranger');
+  const received = bob.messages();
+  const file = await anna.files.send(toBob, { path });
+  const arrived = (await received.next()).value!;
+  assert.equal(arrived.id, file.id);
+  await until(() => (onSecond.includes('request') ? true : undefined), 'the second device hears of the request');
+  const annaId = anna.me!.interopId;
+  assert.equal(second.contacts.decision(annaId), 'request');
+  const save = (at: Client): Promise<void> => at.files.save(arrived, 0, join(network.folder, 'saved'));
+  for (const device of [bob, second]) {
+    await assert.rejects(save(device), { code: 'not-accepted' });
+    await assert.rejects(device.files.open(arrived, 0), { code: 'not-accepted' });
+  }
+  await arrived.markRead();
+  await bob.chats.typing(toAnna);
+  // Beyond the bounds of a first contact a message waits; one that is too long says so.
+  for (let i = 0; i < 2; i++) await anna.send(toBob, { text: `more ${i}` });
+  const long = await anna.send(toBob, { text: 'x'.repeat(6_000) });
+  const stateOf = async (id: string): Promise<string | undefined> => {
+    const rows = await anna.chats.messages({ limit: 20 });
+    const message = rows.find(row => row.message.id === id)?.message;
+    return `${message?.state} ${message?.failure?.code ?? ''}`;
+  };
+  await until(
+    async () => ((await stateOf(long.id)) === 'failed first-contact' ? true : undefined),
+    'the long one fails',
+  );
+  const waiting = await anna.send(toBob, { text: 'a fourth' });
+  await sleep(500);
+  assert.equal(await stateOf(file.id), 'sent ', 'neither delivered nor read');
+  assert.equal(await stateOf(waiting.id), 'queued ');
+  // Without a stream the request is still known.
+  await second.disconnect();
+  assert.deepEqual(
+    (await second.contacts.requests()).map(each => each.interopId),
+    [annaId],
+  );
+  await second.connect();
+  await second.contacts.accept(annaId);
+  await until(
+    async () => ((await stateOf(file.id)) === 'delivered ' ? true : undefined),
+    'its author learns that it came',
+  );
+  await until(() => (onFirst.includes('accepted') ? true : undefined), 'the first device hears of it');
+  await save(bob);
+  // A device that was away learns of a block with its next session.
+  await second.disconnect();
+  await bob.contacts.block(annaId);
+  await second.connect();
+  await until(() => (second.contacts.decision(annaId) === 'blocked' ? true : undefined), 'the block is learnt');
+  await assert.rejects(second.files.open(arrived, 0), { code: 'not-accepted' });
+  await bob.contacts.unblock(annaId);
+  await until(() => (second.contacts.decision(annaId) === 'accepted' ? true : undefined), 'the block is over');
 });

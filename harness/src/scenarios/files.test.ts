@@ -186,13 +186,14 @@ test('what goes wrong has a name, and leaves nothing', async () => {
   const arrived = await arrival(bob, (await anna.files.send(toBob, { path })).id);
   const pointer = pointerOf(arrived);
   const as = (changes: Partial<AttachmentPointer>) => ({
+    author: arrived.author,
     body: { kind: 'attachment' as const, attachments: [{ ...pointer, ...changes }] },
   });
   const files = readdirSync(saved);
   const to = join(saved, 'nothing');
   const elsewhere = pointer.url.replace(/[^/]+$/, 'A'.repeat(43));
   await assert.rejects(bob.files.save(arrived, 1, to), { code: 'unknown-message' });
-  await assert.rejects(bob.files.save({}, 0, to), { code: 'unknown-message' });
+  await assert.rejects(bob.files.save({ author: arrived.author }, 0, to), { code: 'unknown-message' });
   await assert.rejects(bob.files.save(as({ url: elsewhere }), 0, to), { code: 'file-unavailable' });
   await assert.rejects(bob.files.save(as({ url: 'https://elsewhere.example/x' }), 0, to), { code: 'file-unavailable' });
   await assert.rejects(bob.files.save(as({ key: new Uint8Array(64) }), 0, to), { code: 'file-altered' });

@@ -50,7 +50,8 @@ export async function startSdkNetwork(
       domain: 'citadel.example',
       ports: { http: http!, xmpp: xmpp!, xmpps: xmpps!, websocket: websocket!, compact: compact! },
       providers: [{ number: 1, name: 'skylark.example', issuer: provider.issuer, wakeUpUrl: provider.wakeUpUrl }],
-      unlimited: true,
+      // Where first contacts are requests, their bounds hold, and so do all others.
+      unlimited: requests === 'none',
       requests,
       ...(storage === undefined ? {} : { storage }),
     });

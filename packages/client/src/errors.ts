@@ -28,6 +28,8 @@ export type ClientErrorCode =
   | 'not-found'
   | 'not-reachable'
   | 'not-delivered'
+  | 'first-contact'
+  | 'not-accepted'
   | 'rate-limited'
   | 'request-refused'
   | 'too-many-requests'
@@ -104,6 +106,14 @@ export const clientErrors: Readonly<Record<ClientErrorCode, { readonly retry: bo
   'not-delivered': {
     retry: true,
     text: 'The message was not delivered: it waited too long (`expired`), the recipient is not there any more (`gone`), or a device of theirs could not read it and it is not kept here to be repeated (`unreadable`). Send it again.',
+  },
+  'first-contact': {
+    retry: true,
+    text: 'This person has not accepted your request yet. Until then a few short messages reach them.',
+  },
+  'not-accepted': {
+    retry: true,
+    text: 'This person waits for your decision, or you refused them. Accept them first.',
   },
   'rate-limited': { retry: true, text: 'Too many requests. Wait for `retryAfterSeconds` and try again.' },
   'request-refused': { retry: false, text: 'The gatekeeper refused the request; `detail` has its condition.' },

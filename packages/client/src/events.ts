@@ -4,6 +4,7 @@ import type { Profile } from '@drawbridge/e2ee/content-kinds';
 import type { IdentityEvent } from '@drawbridge/e2ee/suite';
 import type { InteropId } from '@drawbridge/wire/jid';
 import type { ConnectionStatus } from './connection/connection.ts';
+import type { DecisionState } from './directory/contact-decisions.ts';
 import type { ClientError } from './errors.ts';
 import type { UnsentFile } from './files/unsent-file.ts';
 import type { MessageRecord } from './history/message-log.ts';
@@ -16,6 +17,8 @@ export type ClientEvent =
   | { readonly kind: 'message'; readonly change: MessageChange; readonly message: MessageRecord }
   /** Settings, timer or draft of a chat; without a chat: what holds for all. */
   | { readonly kind: 'chat'; readonly chat: ChatId | undefined }
+  /** What was decided about somebody, on whichever device; `request`: a first contact waits for a decision. */
+  | { readonly kind: 'contact'; readonly interopId: InteropId; readonly state: DecisionState | 'none' }
   | { readonly kind: 'profile'; readonly interopId: InteropId; readonly profile: Profile }
   /** A new device of this person asks for the history: `client.devices.sendHistory` gives it. */
   | { readonly kind: 'history-asked'; readonly deviceId: number }

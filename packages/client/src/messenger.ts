@@ -12,6 +12,7 @@ import { StoreCount } from './account/store-count.ts';
 import { Preferences } from './chats/preferences.ts';
 import { Receipts } from './chats/receipts.ts';
 import { Writing } from './chats/writing.ts';
+import { DecisionBook } from './contacts/decision-book.ts';
 import type { Clock, Random } from './clock.ts';
 import { Connection, type ConnectionStatus } from './connection/connection.ts';
 import type { ConnectTransport } from './connection/transport.ts';
@@ -64,6 +65,7 @@ export class Messenger {
   readonly #restored: RestoredStore;
   readonly #storeCount: StoreCount;
   readonly #lists: DeviceLists;
+  readonly #decisions: DecisionBook;
   readonly manifest: OwnManifest;
   readonly #own: InteropId;
   #cancelUpkeep: (() => void) | undefined;
@@ -74,7 +76,7 @@ export class Messenger {
 
   constructor(settings: MessengerSettings) {
     this.#settings = settings;
-    const { store, suite, account, clock, random, emit } = settings;
+    const { store, suite, account, clock, random, emit, deliveryReceipts } = settings;
     const { domain } = account;
     const { request } = this;
     const own = suite.local.interopId;
@@ -102,6 +104,7 @@ export class Messenger {
       send: (stanza, sending) => this.#connection.send(stanza, sending),
     });
     this.#outbox = outbox;
+    this.#decisions = new DecisionBook({ store, own, domain, request, outbox, deliveryReceipts, emit });
     const authoring = new Authoring({ store, own, clock, outbox, emit });
     this.people = new People({
       store,
@@ -137,7 +140,7 @@ export class Messenger {
       lists,
       isStamped: () => this.#connection.isStamped,
       transfer: this.#transfer,
-      deliveryReceipts: settings.deliveryReceipts,
+      deliveryReceipts,
       keysLow: counts => this.#keys.keep(counts),
       ownManifestChanged: () => this.manifest.look(),
     });
@@ -221,6 +224,7 @@ export class Messenger {
 
   #received(element: Element, resolve: () => void): void {
     this.#storeCount.note();
+    if (this.#decisions.hear(element)) return resolve();
     this.#inbox.receive(element, resolve);
   }
 
@@ -268,6 +272,7 @@ export class Messenger {
 
   #begin(status: Extract<ConnectionStatus, { kind: 'online' }>): void {
     this.#isReady = true;
+    if (!status.resumed) void this.#decisions.refresh();
     // What was in flight on a session that is gone is sent again, also when this one was cut before it began.
     this.#outbox.online(status.resumed && !this.#isFresh);
     this.#isFresh = false;

@@ -37,6 +37,11 @@ export async function remarkOn(event: ClientEvent, { me, nameOf, doubtsAbout }: 
     }
     case 'typing':
       return event.state === 'started' ? remark(`${await nameOf(event.from)} is writing …`) : undefined;
+    case 'contact':
+      if (event.state !== 'request') return undefined;
+      return warning(
+        `${await nameOf(event.interopId)} writes to you for the first time: to answer is to accept; /requests for more`,
+      );
     case 'expiry-timer': {
       const name = event.from === me ? 'you' : await nameOf(event.from);
       const rule = event.seconds === 0 ? 'messages stay' : `messages vanish ${event.seconds} s after they were read`;

@@ -6,6 +6,7 @@ import type { TextBody } from '@drawbridge/e2ee/content';
 import type { Profile } from '@drawbridge/e2ee/content-kinds';
 import type { LocalDevice } from '../account/local-device.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
+import type { DecisionState } from '../directory/contact-decisions.ts';
 import type { Contact, Recipient } from '../directory/people.ts';
 import { shownProfile } from '../display/shown-profile.ts';
 import { ClientError } from '../errors.ts';
@@ -44,6 +45,8 @@ export type Chat = {
   readonly muted: boolean;
   /** New messages disappear so long after they were read; 0: they stay. */
   readonly timerSeconds: number;
+  /** What this person has decided about the other; `request`: their first messages wait for a decision. */
+  readonly contact: DecisionState | undefined;
   /** What was set for this chat by itself. */
   readonly settings: ChatSettings;
 };
@@ -88,6 +91,7 @@ export class Chats {
         archived,
         muted: (chat.settings.mutedUntilMs?.value ?? 0) > nowMs,
         timerSeconds: chat.timer?.seconds ?? 0,
+        contact: chat.contact,
         settings: settingsOf(chat),
       })),
     );

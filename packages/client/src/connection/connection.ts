@@ -55,8 +55,9 @@ export class RequestRefused extends ClientError {
   }
 }
 
-function codeOf(error: StanzaError): 'not-found' | 'rate-limited' | 'request-refused' {
+function codeOf(error: StanzaError): 'not-found' | 'first-contact' | 'rate-limited' | 'request-refused' {
   if (error.condition === 'item-not-found') return 'not-found';
+  if (error.application?.name === 'first-contact') return 'first-contact';
   return error.type === 'wait' ? 'rate-limited' : 'request-refused';
 }
 

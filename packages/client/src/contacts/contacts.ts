@@ -5,9 +5,12 @@ import type { InteropId } from '@drawbridge/wire/jid';
 import type { LocalDevice } from '../account/local-device.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import type { Contact, Move, Recipient } from '../directory/people.ts';
-import { type Decision, fetchDecisions, sendDecision } from '../directory/contact-decisions.ts';
+import { type Decision, type DecisionState, fetchDecisions, sendDecision } from '../directory/contact-decisions.ts';
 import { shownProfile } from '../display/shown-profile.ts';
 import { listContacts, pendingMoves } from '../directory/contact-records.ts';
+import { allChats } from '../history/history.ts';
+import { chatWith, personOf } from '../history/message-names.ts';
+import { readChat } from '../store/message-records.ts';
 import { readProfile } from '../store/person-records.ts';
 
 export class Contacts {
@@ -33,10 +36,16 @@ export class Contacts {
     return fetchDecisions(this.#lifecycle.live().request);
   }
 
-  /** People whose first messages wait for a decision. To answer is to accept. */
+  /** People whose first messages wait for a decision, also without a stream. To answer is to accept. */
   async requests(): Promise<Contact[]> {
-    const waiting = (await this.decisions()).filter(({ state }) => state === 'request');
-    return Promise.all(waiting.map(({ interopId }) => this.get(interopId)));
+    const chats = this.#device.transaction(allChats);
+    const waiting = chats.filter(({ contact }) => contact === 'request');
+    return Promise.all(waiting.map(({ chat }) => this.get(personOf(chat))));
+  }
+
+  /** What this person has decided about somebody, as far as this device has heard; changes are events of kind `contact`. */
+  decision(interopId: InteropId): DecisionState | 'none' {
+    return this.#device.transaction(tx => readChat(tx, chatWith(interopId))).contact ?? 'none';
   }
 
   async accept(person: Recipient): Promise<void> {

@@ -14,6 +14,8 @@ import type { Request } from '../directory/directory.ts';
 import type { Recipient } from '../directory/people.ts';
 import { ClientError } from '../errors.ts';
 import type { MessageRecord } from '../history/message-log.ts';
+import { isHeldBack } from '../history/chat-state.ts';
+import { readChat } from '../store/message-records.ts';
 import { readSetting, writeSetting } from '../store/account-records.ts';
 import { listSaving, noteSaving } from './upload-records.ts';
 import { storeError } from '../store/transact.ts';
@@ -26,6 +28,9 @@ import { chatWith } from '../history/message-names.ts';
 
 /** What is sent: a file by its path, or what an app holds. */
 export type SentFile = SendFileOptions | (Omit<SendFileOptions, 'path'> & { readonly from: FileSource });
+
+/** A message with attachments. */
+type Attached = Pick<MessageRecord, 'body' | 'author'>;
 
 export type ClientFilesSettings = {
   readonly device: LocalDevice;
@@ -124,16 +129,18 @@ export class ClientFiles {
    * Fetches attachment `index` (from 0) of a message, and writes it to a path when all of it is right, otherwise nothing; or
    * to a stream, each piece as soon as it was checked: a stream that is aborted has got a part of the file.
    * Goes on with what came before, across restarts. Rejects with `unknown-message` when there is no such attachment,
-   * `not-connected` when something has to be fetched, and the codes of `Files.save`.
+   * `not-accepted` while its author is not, `not-connected` when something has to be fetched, and the codes of `Files.save`.
    */
   async save(
-    message: Pick<MessageRecord, 'body'>,
+    message: Attached,
     index: number,
     to: string | WritableStream<Uint8Array>,
     options: TransferOptions = {},
   ): Promise<void> {
     this.#device.enlisted();
-    if (typeof to === 'string') return this.#files.save(pointerOf(message, index), to, this.#request, options);
+    const pointer = pointerOf(message, index);
+    this.#needAccepted(message);
+    if (typeof to === 'string') return this.#files.save(pointer, to, this.#request, options);
     const file = await this.open(message, index);
     const writer = to.getWriter();
     try {
@@ -152,15 +159,23 @@ export class ClientFiles {
 
   /**
    * Opens attachment `index` (from 0) of a message to be read, or played, while it arrives. Close it when nothing more is
-   * read. Rejects with `unknown-message`, and the codes of `Files.open`; what is wrong later ends the reading.
+   * read. Rejects with `unknown-message`, `not-accepted`, and the codes of `Files.open`; what is wrong later ends the reading.
    */
-  async open(message: Pick<MessageRecord, 'body'>, index: number): Promise<OpenedFile> {
+  async open(message: Attached, index: number): Promise<OpenedFile> {
     this.#device.enlisted();
-    return this.#files.open(pointerOf(message, index), this.#request);
+    const pointer = pointerOf(message, index);
+    this.#needAccepted(message);
+    return this.#files.open(pointer, this.#request);
+  }
+
+  /** Whoever waits for a decision learns by no fetch that their message was looked at. */
+  #needAccepted({ author }: Attached): void {
+    const chat = this.#device.transaction(tx => readChat(tx, chatWith(author)));
+    if (isHeldBack(chat)) throw new ClientError('not-accepted');
   }
 
   /** Removes what this device keeps, encrypted, of an attachment that was opened, or not saved to its end. */
-  async forget(message: Pick<MessageRecord, 'body'>, index: number): Promise<void> {
+  async forget(message: Attached, index: number): Promise<void> {
     this.#device.needOpen();
     await this.#files.forget(pointerOf(message, index));
   }
@@ -189,7 +204,7 @@ export class ClientFiles {
   readonly #request: Request = async (type, payload) => this.#lifecycle.live().request(type, payload);
 }
 
-function pointerOf(message: Pick<MessageRecord, 'body'>, index: number): AttachmentPointer {
+function pointerOf(message: Pick<Attached, 'body'>, index: number): AttachmentPointer {
   const pointer = message.body?.kind === 'attachment' ? message.body.attachments[index] : undefined;
   if (pointer === undefined) throw new ClientError('unknown-message', { detail: 'attachment' });
   return pointer;

@@ -4,6 +4,7 @@
 import type { ChatSettingsChange, Profile } from '@drawbridge/e2ee/content-kinds';
 import type { InteropId } from '@drawbridge/wire/jid';
 import type { Heard } from './gaps.ts';
+import type { DecisionState } from '../directory/contact-decisions.ts';
 import { isLater, type Stamp } from './message-log.ts';
 import type { ChatId } from './message-names.ts';
 
@@ -45,6 +46,8 @@ export type ChatRecord = {
   readonly placed?: Heard;
   /** Not shared: of this device. */
   readonly draft?: string;
+  /** What this person has decided about the other, as far as the gatekeeper has said; absent: nothing. */
+  readonly contact?: DecisionState;
   /** The own profile that this person was sent last. */
   readonly profileSent?: Stamp;
 };
@@ -120,12 +123,21 @@ function isHigherTimer(timer: Timer, than: Timer): boolean {
   return timer.version === than.version ? isLater(timer, than) : timer.version > than.version;
 }
 
-/** Whether something is said in a chat: its own setting, then the one for all chats, then `fallback`. */
+/** Somebody who waits for an answer, or was refused: nothing of this person's reaches them, and nothing of theirs is fetched. */
+export function isHeldBack({ contact }: Pick<ChatRecord, 'contact'>): boolean {
+  return contact !== undefined && contact !== 'accepted';
+}
+
+/**
+ * Whether something is said in a chat: its own setting, then the one for all chats, then `fallback`; and nothing to whoever is
+ * held back.
+ */
 export function isOn(
   field: 'sendDelivered' | 'sendRead' | 'sendPlayed' | 'sendTyping',
   chat: ChatRecord | undefined,
   defaults: ChatRecord | undefined,
   fallback: boolean,
 ): boolean {
+  if (chat !== undefined && isHeldBack(chat)) return false;
   return chat?.settings[field]?.value ?? defaults?.settings[field]?.value ?? fallback;
 }

@@ -190,7 +190,7 @@ export function chatPage(
     .map(chat => ({ chat, lastMessage: lastMessage(tx, own, chat.chat) }));
 }
 
-function allChats(tx: Transaction): ChatRecord[] {
+export function allChats(tx: Transaction): ChatRecord[] {
   const chats: ChatRecord[] = [];
   for (let after = 0; chats.length < historyLimits.maxChats; ) {
     const rows = listChats(tx, { after, limit: MAX_LIST });

@@ -175,8 +175,13 @@ export class Outbox {
       this.#devices.forget(to);
       return this.#rows.correct(id);
     }
-    if (error.type === 'wait') return this.#rows.postpone(id, new RequestRefused(error));
+    if (error.type === 'wait') {
+      const refused = new RequestRefused(error);
+      if (refused.code === 'first-contact') this.#context.emit({ kind: 'problem', error: refused });
+      return this.#rows.postpone(id, refused);
+    }
     if (condition === 'service-unavailable') return this.#rows.fail(id, 'not-reachable');
+    if (application?.name === 'first-contact') return this.#rows.fail(id, 'first-contact', 'too long');
     const word = application === undefined ? condition : `${condition}: ${application.name.slice(0, 64)}`;
     return this.#rows.fail(id, 'request-refused', word);
   }
