@@ -25,7 +25,7 @@ export async function addAdmin(configFile: string, name: string, role: AdminRole
   }
   const token = newAdminToken();
   const tokenDigest = digestOfToken(token);
-  await withAdmins(configFile, async admins => {
+  await withAdmins(configFile, async ({ admins }) => {
     const result = await admins.add({ name, role, tokenDigest, actor, nowMs: Date.now() });
     if (result === 'name-taken') {
       throw new CommandError(`${name} is an admin already`, 'remove it first for another token or role');
@@ -36,7 +36,7 @@ export async function addAdmin(configFile: string, name: string, role: AdminRole
 }
 
 export async function listAdmins(configFile: string): Promise<void> {
-  await withAdmins(configFile, async admins => {
+  await withAdmins(configFile, async ({ admins }) => {
     for (const { name, role, addedAtMs } of await admins.list()) {
       process.stdout.write(`${name.padEnd(32)} ${role.padEnd(8)} since ${new Date(addedAtMs).toISOString()}\n`);
     }
@@ -44,14 +44,15 @@ export async function listAdmins(configFile: string): Promise<void> {
 }
 
 export async function removeAdmin(configFile: string, name: string): Promise<void> {
-  await withAdmins(configFile, async admins => {
+  await withAdmins(configFile, async ({ admins }) => {
     const result = await admins.remove({ name, actor, nowMs: Date.now() });
     if (result === 'unknown') throw new CommandError(`there is no admin ${name}`, 'drawbridge gatekeeper admin list');
   });
   process.stdout.write(`${name} is removed: its token opens nothing any more\n`);
 }
 
-async function withAdmins(configFile: string, use: (admins: OpenAdmins['admins']) => Promise<void>): Promise<void> {
+/** Throws a CommandError when the storage can't be used by this user and version. */
+export async function withAdmins(configFile: string, use: (open: OpenAdmins) => Promise<void>): Promise<void> {
   const config = readGatekeeperConfig(configFile);
   refuseOthers(config.dataFolder);
   let open: OpenAdmins;
@@ -62,7 +63,7 @@ async function withAdmins(configFile: string, use: (admins: OpenAdmins['admins']
     throw new CommandError(error.message, `drawbridge gatekeeper --config ${configFile}`);
   }
   try {
-    await use(open.admins);
+    await use(open);
   } finally {
     await open.close();
   }

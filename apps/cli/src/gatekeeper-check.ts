@@ -13,6 +13,7 @@ import { createEgress } from '@drawbridge/identity/egress';
 import { createKeySet } from '@drawbridge/identity/key-set';
 import { portFault } from './dev-config.ts';
 import { folderIsLocked } from './folder-lock.ts';
+import { clockFault } from './gatekeeper-clock.ts';
 
 /** `fault`: it can't start, or clients would refuse it. `warning`: it starts, and somebody should look. */
 export type Finding = { readonly kind: 'good' | 'warning' | 'fault'; readonly message: string };
@@ -28,6 +29,7 @@ export async function findings(config: Config, options: { readonly offline: bool
     ...checkCertificate(config),
     ...checkDataFolder(config.dataFolder),
     ...(await checkDataFiles(config)),
+    ...(await checkClock(config)),
     ...(await checkPorts(config, running)),
     ...(options.offline ? [] : await checkIssuers(config)),
     ...checkOpenFiles(config),
@@ -65,6 +67,11 @@ function checkDataFolder(folder: string): Finding[] {
 async function checkDataFiles(config: Config): Promise<Finding[]> {
   const faults = [await databaseFault(config), await busFault(config), ...dataFolderFaults(config)];
   return faults.filter(each => each !== undefined).map(fault);
+}
+
+async function checkClock(config: Config): Promise<Finding[]> {
+  const found = await clockFault(config);
+  return found === undefined ? [] : [found];
 }
 
 /** A folder that is not there is made at the start, if it can be. */

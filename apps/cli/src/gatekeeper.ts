@@ -60,6 +60,7 @@ Examples:
   registerBackup(gatekeeper);
   registerAdmins(gatekeeper);
   registerKeys(gatekeeper);
+  registerClock(gatekeeper);
 
   gatekeeper
     .command('check')
@@ -98,6 +99,23 @@ function registerKeys(gatekeeper: Command): void {
     .action(async (flags: { config: string; backupKey?: string }) => {
       const { rotateGatekeeperKey } = await import('./gatekeeper-keys.ts');
       rotateGatekeeperKey(flags.config, flags.backupKey);
+    });
+}
+
+function registerClock(gatekeeper: Command): void {
+  gatekeeper
+    .command('confirm-clock')
+    .summary("say that this machine's clock is right")
+    .description(
+      'A clock that leaps by more than a day while the gatekeeper is off is not believed: nothing expires by it, and a clock\n' +
+        'before the time that was believed last keeps it from starting. Look at the clock first (`date -u`): what expired by\n' +
+        'it is deleted from then on. The gatekeeper may run, and takes it within a minute.',
+    )
+    .requiredOption('--config <file>', 'configuration, JSON')
+    .addHelpText('after', '\nExample:\n  $ drawbridge gatekeeper confirm-clock --config citadel/gatekeeper.json')
+    .action(async (flags: { config: string }) => {
+      const { confirmClock } = await import('./gatekeeper-clock.ts');
+      await confirmClock(flags.config);
     });
 }
 

@@ -16,6 +16,9 @@ export type SweepDeps = {
   readonly reportDays: () => number;
   readonly seenTimes: SeenTimes;
   readonly nowMs: () => number;
+  /** By which what is kept grows old. */
+  readonly judgeMs: () => number;
+  readonly noteClock: () => Promise<void>;
   readonly monotonicMs: () => number;
   readonly log: ControlLog;
 };
@@ -39,15 +42,16 @@ export class Sweeps {
 
   /** Each round is a small transaction, so that messages need not wait for a long one. Idempotent. */
   async sweep(): Promise<void> {
-    const { stores, seenTimes, nowMs, monotonicMs, reportDays } = this.#deps;
+    const { stores, seenTimes, nowMs, judgeMs, noteClock, monotonicMs, reportDays } = this.#deps;
+    await noteClock();
     seenTimes.note(nowMs(), monotonicMs());
     const forgetBeforeMs = seenTimes.forgetBeforeMs(monotonicMs());
     if (forgetBeforeMs !== undefined) {
       while ((await stores.proofIds.sweep(forgetBeforeMs, sweepRows)) === sweepRows);
     }
-    while ((await stores.accounts.sweepAuthorisations(nowMs(), sweepRows)) === sweepRows);
+    while ((await stores.accounts.sweepAuthorisations(judgeMs(), sweepRows)) === sweepRows);
     await this.#deps.lifecycle.sweep();
-    const reportsBeforeMs = nowMs() - reportDays() * 86_400_000;
+    const reportsBeforeMs = judgeMs() - reportDays() * 86_400_000;
     while ((await stores.reports.sweep(reportsBeforeMs, reportRows)) === reportRows);
     await this.#sayAuditHead();
   }

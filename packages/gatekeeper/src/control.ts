@@ -7,6 +7,7 @@ import type { Egress, EgressOptions } from '@drawbridge/identity/egress';
 import type { Provider as OwnUsers } from '@drawbridge/provider/provider';
 import type { Element } from '@drawbridge/wire/element';
 import { type Budgets, createBudgets } from './budgets.ts';
+import type { GatekeeperClock, GatekeeperClockState } from './clock/gatekeeper-clock.ts';
 import type { Config } from './config-schema.ts';
 import type { ControlLog } from './control-log.ts';
 import { Sweeps } from './control-sweeps.ts';
@@ -46,6 +47,8 @@ export type ControlDeps = {
   readonly nowMs: () => number;
   /** Only goes forward; `performance.now` when left out. */
   readonly monotonicMs?: () => number;
+  /** By which kept things grow old; `nowMs`, always believed, when left out. */
+  readonly clock?: GatekeeperClock;
   /** Sends an element to a device that is connected, in a message from the domain that is never stored. */
   readonly notifyDevice: (account: Account, device: Device, content: Element) => void;
 };
@@ -70,6 +73,7 @@ export type Control = {
   readonly ownUsers: OwnUsers | undefined;
   readonly mayReach: (from: Account, to: Account) => boolean;
   readonly contacts: People;
+  readonly clockState: () => GatekeeperClockState;
   readonly onEvent: (listener: (event: AccountEvent) => void) => () => void;
   /** Another node has changed this: what is in memory of it is out of date. */
   readonly hear: (event: AccountEvent) => void;
@@ -107,6 +111,8 @@ export function egressOptionsOf(config: Config): EgressOptions {
 export async function createControl(deps: ControlDeps): Promise<Control> {
   const { config, stores, log, nowMs } = deps;
   const monotonicMs = deps.monotonicMs ?? (() => performance.now());
+  const expiry = deps.clock ?? { stampMs: nowMs, judgeMs: nowMs };
+  const { judgeMs } = expiry;
   makeFolder(config.dataFolder);
   const signingKeys = openEventKeys(config.dataFolder);
   const stamps = new Stamps(openStampSecret(config.dataFolder));
@@ -114,8 +120,8 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
   const budgets = createBudgets(config.budgets, monotonicMs);
   const accounts = new CachedAccounts(stores.accounts, config.limits.accountCacheEntries, monotonicMs);
 
-  const ownUsers = await openOwnUsers(config, log, nowMs, egressOptionsOf(config));
-  const { registry, wakeUps } = await openProviders(deps, { ownUsers, events, signingKeys, monotonicMs });
+  const ownUsers = await openOwnUsers(config, log, { nowMs, expiry }, egressOptionsOf(config));
+  const { registry, wakeUps } = await openProviders(deps, { ownUsers, events, signingKeys, monotonicMs, judgeMs });
   events.onEvent(event => {
     if (event.kind === 'account-withdrawn') wakeUps.forget(event.interopId);
   });
@@ -203,6 +209,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     egressFetch: deps.egress.fetch,
     newId: () => randomBytes(12).toString('hex'),
     nowMs,
+    judgeMs,
     monotonicMs,
   });
   const sweeps = new Sweeps({
@@ -211,6 +218,8 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     stores,
     seenTimes,
     nowMs,
+    judgeMs,
+    noteClock: async () => await deps.clock?.note(),
     monotonicMs,
     log,
   });
@@ -235,6 +244,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     ownUsers,
     mayReach: reach,
     contacts,
+    clockState: () => deps.clock?.state() ?? { kind: 'believed' },
     onEvent: events.onEvent,
     hear(event) {
       if ('interopId' in event) accounts.invalidate(event.interopId);
@@ -271,9 +281,10 @@ async function openProviders(
     readonly events: AccountEvents;
     readonly signingKeys: EventKeys;
     readonly monotonicMs: () => number;
+    readonly judgeMs: () => number;
   },
 ): Promise<{ readonly registry: Registry; readonly wakeUps: WakeUps }> {
-  const { ownUsers, events, signingKeys, monotonicMs } = given;
+  const { ownUsers, events, signingKeys, monotonicMs, judgeMs } = given;
   try {
     const registry = await createRegistry({
       config,
@@ -304,6 +315,7 @@ async function openProviders(
         log(level, event, { provider, code });
       },
       nowMs,
+      judgeMs,
       monotonicMs,
     });
     return { registry, wakeUps };

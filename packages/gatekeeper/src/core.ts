@@ -2,6 +2,7 @@
 // side (accounts, keys, consent) answers its questions. Knows nothing of ports, certificates or HTTP.
 import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
+import type { ExpiryClock } from '@drawbridge/identity/believed-clock';
 import { attribute, childElement, type Element } from '@drawbridge/wire/element';
 import { parseJid } from '@drawbridge/wire/jid';
 import type { Bus } from './cluster/bus.ts';
@@ -61,6 +62,8 @@ export type CoreDeps = {
   readonly addressOf?: ListenerHost['addressOf'];
   readonly stamps: Pick<Stamps, 'stamp'>;
   readonly nowMs: () => number;
+  /** By which mail grows old; `nowMs` as it goes on by itself when left out. */
+  readonly expiry?: ExpiryClock | undefined;
   readonly log: ListenerLog;
   readonly tap?: Tap | undefined;
   readonly mailboxLimits: MailboxLimits;
@@ -123,6 +126,7 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     codec: deps.codec,
     nowMs: deps.nowMs,
     monotonicMs: () => performance.now(),
+    expiry: deps.expiry,
     limits: deps.mailboxLimits,
     events: {
       congested: congested => {

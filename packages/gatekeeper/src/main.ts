@@ -12,6 +12,7 @@ import { compactContext } from '@drawbridge/wire/compact-value';
 import { element } from '@drawbridge/wire/element';
 import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import type { Bus } from './cluster/bus.ts';
+import { type GatekeeperClock, openClock } from './clock/gatekeeper-clock.ts';
 import type { Config } from './config-schema.ts';
 import { type Control, type ControlLog, createControl, egressOptionsOf } from './control.ts';
 import { type Core, openCore } from './core.ts';
@@ -96,6 +97,8 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
     const storage = await openStorage(config);
     closers.push(() => storage.close());
     const { stores } = storage;
+    const monotonicMs = (): number => performance.now();
+    const clock = await openClock({ store: stores.clock, nowMs: Date.now, monotonicMs, log });
     const egress = createEgress(egressOptionsOf(config));
     const keySetEgress = createEgress({ ...egressOptionsOf(config), limits: { maxConcurrent: maxKeySetFetches } });
     closers.push(() => {
@@ -111,6 +114,8 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
       keySetEgress,
       log,
       nowMs: Date.now,
+      monotonicMs,
+      clock,
       notifyDevice: (account, device, content) => {
         const to = `${account.interopId}@${config.domain}/${device.id}`;
         core?.notify(device, element('message', NS_CLIENT, { from: config.domain, to, type: 'headline' }, [content]));
@@ -120,7 +125,7 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
     const limits = coreLimits(config);
     const bus = config.bus === undefined ? undefined : await openBus(config, config.bus, log);
     closers.push(async () => await bus?.close());
-    const running = await openGatekeeperCore(config, control, stores, log, development.tap, limits, bus);
+    const running = await openGatekeeperCore(config, control, { stores, clock }, log, development.tap, limits, bus);
     core = running;
     closers.push(control.onEvent(event => running.onAccountEvent(event)));
 
@@ -232,7 +237,7 @@ function openCertificate(config: Config, log: ControlLog): LiveCertificate | und
 async function openGatekeeperCore(
   config: Config,
   control: Control,
-  stores: Stores,
+  { stores, clock }: { readonly stores: Stores; readonly clock: GatekeeperClock },
   log: ControlLog,
   tap: Tap | undefined,
   limits: CoreLimits,
@@ -259,6 +264,7 @@ async function openGatekeeperCore(
       }),
     addressOf: clientAddress(config.trustedProxies),
     nowMs: Date.now,
+    expiry: clock,
     tap,
     log: (event, data, level = 'info') => log(level, event, data ?? {}),
     ...limits,

@@ -164,6 +164,9 @@ function addStorage(registry: Registry, deps: MetricsDeps): void {
     const atMs = deps.certificateExpiresAtMs();
     return atMs === undefined ? undefined : (atMs - deps.nowMs()) / 86_400_000;
   });
+  gauge('clock_believed', '1: what is kept grows old by the clock; 0: the clock is not believed', () =>
+    deps.control.clockState().kind === 'believed' ? 1 : 0,
+  );
   gauge('providers_without_keys', 'Live providers whose key set has not been fetched yet', () =>
     deps.control.registry.withoutKeys(),
   );

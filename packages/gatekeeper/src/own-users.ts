@@ -1,6 +1,7 @@
 // The embedded issuer of own users: a provider of this service's own, in this process.
 // Knows nothing of streams, or of other providers.
 import { join } from 'node:path';
+import type { ExpiryClock } from '@drawbridge/identity/believed-clock';
 import type { EgressOptions } from '@drawbridge/identity/egress';
 import { openMediaStorage } from '@drawbridge/provider/media-storage';
 import { createProvider, type Provider as OwnUsers } from '@drawbridge/provider/provider';
@@ -12,7 +13,7 @@ import { clientAddress } from './http/client-address.ts';
 export async function openOwnUsers(
   config: Config,
   log: ControlLog,
-  nowMs: () => number,
+  { nowMs, expiry }: { readonly nowMs: () => number; readonly expiry: ExpiryClock },
   egress: EgressOptions,
 ): Promise<OwnUsers | undefined> {
   const { ownUsers } = config;
@@ -38,5 +39,6 @@ export async function openOwnUsers(
     media: { reading: 'closed', ...(mediaStore === undefined ? {} : { store: mediaStore }) },
     log: ({ event, code }) => log('warn', `users-${event}`, { code }),
     nowMs,
+    expiry,
   });
 }

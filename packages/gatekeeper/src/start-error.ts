@@ -4,6 +4,7 @@
 export type StartErrorCode =
   | 'development-only'
   | 'certificate-unusable'
+  | 'clock-wrong'
   | 'port-unusable'
   | 'data-too-new'
   | 'database-unusable'

@@ -169,7 +169,7 @@ test('files that the storage would not remove are found again by the next call',
 
 test('a login that is judged while its account is closed begins no session', async () => {
   const database = openProviderDatabase(':memory:');
-  const sessions = createSessions(database, () => nowMs);
+  const sessions = createSessions(database, { stampMs: () => nowMs, judgeMs: () => nowMs });
   const directory = createSqliteDirectory(database, () => nowMs);
   const records = createPersonRecords(database);
   await directory.register('anna', 'correct horse');

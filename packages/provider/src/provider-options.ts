@@ -1,6 +1,7 @@
 // What a provider is given, and what is wrong with it, said by the option's name. Knows nothing of what options do.
 
 import type { IncomingMessage } from 'node:http';
+import type { ExpiryClock } from '@drawbridge/identity/believed-clock';
 import type { EgressOptions } from '@drawbridge/identity/egress';
 import type { SignatureAlgorithm } from '@drawbridge/identity/jwk';
 import type { UserDirectory } from './directory/user-directory.ts';
@@ -36,6 +37,8 @@ export type ProviderOptions = {
   readonly log?: (entry: ProviderLogEntry) => void;
   /** Wall clock, for tests. */
   readonly nowMs?: () => number;
+  /** By which what is kept grows old, where whoever embeds the provider has such a clock. */
+  readonly expiry?: ExpiryClock;
 };
 
 /** An option that is missing, unknown or wrong. The message names it and says what to give. */
@@ -111,6 +114,7 @@ export const optionChecks: Readonly<Record<keyof ProviderOptions, Check>> = {
   egress: object,
   log: hook,
   nowMs: hook,
+  expiry: object,
 };
 
 export const mediaOptionChecks: Readonly<Record<keyof MediaOptions, Check>> = {

@@ -3,6 +3,7 @@
 
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
+import type { ExpiryClock } from '@drawbridge/identity/believed-clock';
 import { makeFolder } from '@drawbridge/identity/make-folder';
 import { createSqliteDirectory } from './directory/sqlite-directory.ts';
 import type { UserDirectory } from './directory/user-directory.ts';
@@ -20,6 +21,8 @@ export type Parts = {
   readonly pathPrefix: string;
   readonly mediaUrl: string | undefined;
   readonly nowMs: () => number;
+  /** By which what is kept grows old. */
+  readonly expiry: ExpiryClock;
   readonly monotonicMs: () => number;
   readonly log: (event: string, code: string) => void;
   readonly issuer: Issuer;
@@ -45,6 +48,7 @@ export async function openParts(options: ProviderOptions): Promise<Parts> {
   const inMemory = options.dataFolder === ':memory:';
   const nowMs = options.nowMs ?? Date.now;
   const monotonicMs = (): number => performance.now();
+  const expiry = options.expiry ?? { stampMs: nowMs, judgeMs: nowMs };
   const issuer = await createIssuer({
     store: inMemory ? issuerKeyMemory() : issuerKeyFile(join(options.dataFolder, 'signing-keys.json')),
     nowMs,
@@ -58,12 +62,13 @@ export async function openParts(options: ProviderOptions): Promise<Parts> {
     pathPrefix: options.pathPrefix ?? (pathname === '/' ? '' : pathname),
     mediaUrl: options.media === undefined ? undefined : (options.media.url ?? `${options.issuer}/media`),
     nowMs,
+    expiry,
     monotonicMs,
     log: (event, code) => options.log?.({ event, code }),
     issuer,
     database,
     directory: options.directory ?? createSqliteDirectory(database, nowMs),
-    sessions: createSessions(database, nowMs),
+    sessions: createSessions(database, expiry),
     streams: createWakeUpStreams(monotonicMs),
   };
 }

@@ -272,13 +272,14 @@ function openMedia(parts: Parts): MediaOrigin | undefined {
       return identifier !== undefined && (await directory.exists(identifier)) ? identifier : undefined;
     },
     nowMs: parts.nowMs,
+    expiry: parts.expiry,
     log: parts.log,
   });
 }
 
-function startHousekeeping({ database, nowMs, issuer, log }: Parts, media: MediaOrigin | undefined): NodeJS.Timeout {
+function startHousekeeping({ database, expiry, issuer, log }: Parts, media: MediaOrigin | undefined): NodeJS.Timeout {
   const housekeeping = setInterval(() => {
-    removeExpired(database, nowMs()).catch(() => log('expired-not-removed', 'storage-failed'));
+    removeExpired(database, expiry.judgeMs()).catch(() => log('expired-not-removed', 'storage-failed'));
     void media?.collectGarbage();
     issuer.rotateIfDue().catch(() => log('keys-not-rotated', 'internal-error'));
   }, providerLimits.housekeepingMs);

@@ -66,14 +66,20 @@ export class GatekeeperFolder {
   }
 
   /** Starts the command and waits until it listens. */
-  async start(): Promise<RunningGatekeeper> {
-    const running = new RunningGatekeeper(
-      spawn(process.execPath, ['--conditions=drawbridge-source', commandFile, 'gatekeeper', '--config', this.file], {
-        stdio: ['ignore', 'pipe', 'pipe'],
-      }),
-    );
+  async start(clockAheadMs = 0): Promise<RunningGatekeeper> {
+    const running = this.launch(clockAheadMs);
     await running.line('listening');
     return running;
+  }
+
+  /** Starts the command, with a wall clock that is wrong by so much. */
+  launch(clockAheadMs = 0): RunningGatekeeper {
+    return new RunningGatekeeper(
+      spawn(process.execPath, ['--conditions=drawbridge-source', commandFile, 'gatekeeper', '--config', this.file], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: clockAheadMs === 0 ? process.env : { ...process.env, NODE_OPTIONS: shiftedClock(clockAheadMs) },
+      }),
+    );
   }
 
   /** A person of the gatekeeper's own, enlisted; not connected. */
@@ -138,6 +144,12 @@ export class RunningGatekeeper {
     this.signal('SIGTERM');
     return (await this.ended).code;
   }
+}
+
+/** Makes Node's wall clock wrong, in all threads; the one that only goes forward stays. */
+function shiftedClock(aheadMs: number): string {
+  const program = `const D=Date;const a=${aheadMs};const n=()=>D.now.call(D)+a;globalThis.Date=class extends D{constructor(...x){if(x.length)super(...x);else super(n())}static now(){return n()}}`;
+  return `--import=data:text/javascript,${encodeURIComponent(program)}`;
 }
 
 /** The serial number of the certificate that a port serves. */

@@ -27,10 +27,11 @@ export type AuditNote = {
     | 'own-user-deleted'
     | 'admin-added'
     | 'admin-removed'
+    | 'clock-confirmed'
     | 'report-looked-at'
     | 'report-upheld'
     | 'report-dismissed';
-  /** A provider number, the id of an application or a report, an InteropId or an admin's name; never a user-visible identifier. */
+  /** A provider number, the id of an application or a report, an InteropId, an admin's name or `clock`; never a user-visible identifier. */
   readonly subject: string;
   /** In the operator's words; for an admin who was added, the role. */
   readonly reason?: string | undefined;

@@ -44,6 +44,10 @@ export const Readiness = Type.Object(
     status: Type.Union([Type.Literal('ready'), Type.Literal('not-ready')]),
     storage: Type.Union([Type.Literal('works'), Type.Literal('full'), Type.Literal('late'), Type.Literal('failed')]),
     providersWithoutKeys: Count,
+    clock: Type.Union(
+      [Type.Literal('believed'), Type.Literal('ahead'), Type.Literal('behind'), Type.Literal('differs')],
+      { description: 'not believed: nothing expires by it, and the log says what to do' },
+    ),
   },
   closed,
 );

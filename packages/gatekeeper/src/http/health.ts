@@ -1,6 +1,7 @@
 // Whether the process answers, and whether it may be sent clients: for supervisors and load balancers, without a
 // credential. Knows nothing of who asks.
 import type { RequestListener } from 'node:http';
+import type { GatekeeperClockState } from '../clock/gatekeeper-clock.ts';
 import type { Registry } from '../providers/registry.ts';
 import type { Stores } from '../storage/stores.ts';
 import { createApp, problemResponses } from './app.ts';
@@ -8,7 +9,10 @@ import { Health, Readiness } from './admin-schemas.ts';
 
 export type HealthDeps = {
   readonly stores: Pick<Stores, 'health'>;
-  readonly control: { readonly registry: Pick<Registry, 'withoutKeys'> };
+  readonly control: {
+    readonly registry: Pick<Registry, 'withoutKeys'>;
+    readonly clockState: () => Pick<GatekeeperClockState, 'kind'>;
+  };
   /** False while starting and while shutting down. */
   readonly isReady: () => boolean;
 };
@@ -33,8 +37,10 @@ export function addHealthRoutes(app: ReturnType<typeof createApp>, deps: HealthD
       const ready = storage === 'works' && deps.isReady();
       // A provider that can't be reached is that provider's trouble: counted here, but no reason to be taken out of service.
       const providersWithoutKeys = deps.control.registry.withoutKeys();
-      if (ready) return reply.code(200).send({ status: 'ready', storage, providersWithoutKeys });
-      return reply.code(503).send({ status: 'not-ready', storage, providersWithoutKeys });
+      // Nor is a clock that is not believed: what it would delete is kept.
+      const details = { storage, providersWithoutKeys, clock: deps.control.clockState().kind };
+      if (ready) return reply.code(200).send({ status: 'ready', ...details });
+      return reply.code(503).send({ status: 'not-ready', ...details });
     },
   );
 }

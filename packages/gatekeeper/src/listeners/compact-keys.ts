@@ -59,7 +59,8 @@ export class CompactKeysError extends Error {
  */
 export function loadCompactKeys(file: string, domain: string, nowMs: number): CompactKeys {
   const stored = readStored(file) ?? newStored(file);
-  const valid = stored.staticKeys.filter(key => key.notAfter * 1_000 > nowMs);
+  // One that was made by a clock that was ahead would be refused by every client until its time has come.
+  const valid = stored.staticKeys.filter(key => key.notAfter * 1_000 > nowMs && key.notBefore * 1_000 <= nowMs);
   const current = valid[0];
   const isDue = current === undefined || current.notAfter * 1_000 - nowMs < staticKeyValidMs - staticKeyUseMs;
   if (stored.succession === undefined) {

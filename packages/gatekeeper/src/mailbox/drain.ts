@@ -1,8 +1,8 @@
 // What waits in storage is handed to a live stream, page by page, while it has room; then the stream turns to live.
 // Knows nothing of how entries come to storage.
+import type { ExpiryClock } from '@drawbridge/identity/believed-clock';
 import type { Element } from '@drawbridge/wire/element';
 import { type Damage, type DeviceMailbox, type Entry, epochOf, type Live, type Wanted } from './device-mailbox.ts';
-import type { ExpiryClock } from './expiry-clock.ts';
 import { type MailboxLimits, maxReadFailures, retryMs } from './mailbox-limits.ts';
 import type { MailboxStore, StoredEntry, UnreadableEntries } from './mailbox-store.ts';
 import type { Removals } from './removals.ts';

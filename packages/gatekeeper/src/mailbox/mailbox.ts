@@ -4,6 +4,7 @@
 // Joins the rooms that do it: claims, the volatile step, the writer, the drain, removals and the sweep. Knows nothing of encodings
 // on the wire, sockets, accounts or consent.
 // Source: docs/protocol/04-streams.md section 4.2, docs/decisions/0010, 0054, 0055.
+import { createBelievedClock, type ExpiryClock } from '@drawbridge/identity/believed-clock';
 import type { Element } from '@drawbridge/wire/element';
 import { detachMessage } from '@drawbridge/wire/envelope';
 import { Claims } from './claims.ts';
@@ -22,7 +23,6 @@ import {
 import type { Delivery } from './delivery.ts';
 import { Drain } from './drain.ts';
 import type { Elsewhere } from './elsewhere.ts';
-import { createExpiryClock } from './expiry-clock.ts';
 import type { MailboxLimits } from './mailbox-limits.ts';
 import type { BoundReached, MailboxStore } from './mailbox-store.ts';
 import { Refusals } from './refusals.ts';
@@ -49,6 +49,8 @@ export type MailboxDeps = {
   readonly codec: Codec;
   readonly nowMs: () => number;
   readonly monotonicMs: () => number;
+  /** By which mail grows old; from the two above when left out. */
+  readonly expiry?: ExpiryClock | undefined;
   readonly events: MailboxEvents;
   /** Has a message's sender told that it will not be delivered. */
   readonly tellSender: TellSender;
@@ -75,7 +77,7 @@ export class Mailboxes implements Delivery {
   constructor(deps: MailboxDeps) {
     this.#deps = deps;
     const { store, node, codec, limits, nowMs, monotonicMs, events, tellSender } = deps;
-    const expiry = createExpiryClock(nowMs, monotonicMs);
+    const expiry = deps.expiry ?? createBelievedClock(nowMs, monotonicMs);
     const damaged = (what: Damage): void => events.damaged(what);
     const track = (work: Promise<void>): void => this.#track(work);
     const isClosing = (): boolean => this.#closing;

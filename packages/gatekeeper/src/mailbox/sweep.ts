@@ -1,9 +1,9 @@
 // What is over leaves storage, in pieces between which others write: mail of devices that are gone, and what has expired.
 // Whoever sent it is told first. Knows nothing of how they are told.
+import type { ExpiryClock } from '@drawbridge/identity/believed-clock';
 import type { Element } from '@drawbridge/wire/element';
 import type { UndeliveredCause } from '@drawbridge/wire/envelope';
 import type { Damage } from './device-mailbox.ts';
-import type { ExpiryClock } from './expiry-clock.ts';
 import type { ExpiryPlace, MailboxStore, OrphanedPerson, StoredEntry } from './mailbox-store.ts';
 import type { Codec } from './stanza-codec.ts';
 

@@ -1,5 +1,6 @@
 // Entries go to storage: those of one turn together, in their order, and each sender hears what became of it.
 // Knows nothing of streams but their claims, or of when an entry has to be written.
+import type { ExpiryClock } from '@drawbridge/identity/believed-clock';
 import { attribute, type Element } from '@drawbridge/wire/element';
 import { isLoud } from '@drawbridge/wire/envelope';
 import {
@@ -15,7 +16,6 @@ import {
   settleEntry,
 } from './device-mailbox.ts';
 import type { Elsewhere } from './elsewhere.ts';
-import type { ExpiryClock } from './expiry-clock.ts';
 import type { AppendOutcome, BoundReached, MailboxBounds, MailboxRow, MailboxStore } from './mailbox-store.ts';
 import type { Removals } from './removals.ts';
 import type { Codec } from './stanza-codec.ts';

@@ -72,6 +72,8 @@ export type LifecycleDeps = {
   readonly egressFetch: EgressFetch;
   readonly newId: () => string;
   readonly nowMs: () => number;
+  /** By which an application grows old. */
+  readonly judgeMs: () => number;
   readonly monotonicMs: () => number;
 };
 
@@ -299,8 +301,8 @@ class ProviderLifecycle implements Lifecycle {
   }
 
   async sweep(): Promise<void> {
-    const { applications, nowMs } = this.#deps;
+    const { applications, nowMs, judgeMs } = this.#deps;
     const { waitingDays } = this.#deps.config().applications;
-    while ((await applications.expire(nowMs() - waitingDays * dayMs, nowMs())) > 0);
+    while ((await applications.expire(judgeMs() - waitingDays * dayMs, nowMs())) > 0);
   }
 }

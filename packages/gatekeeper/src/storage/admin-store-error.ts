@@ -1,5 +1,6 @@
-// What a command on the machine itself gets that opens the admins of a gatekeeper: them, or an error. Knows no store.
+// What a command on the machine itself gets that opens the admins and the clock of a gatekeeper: them, or an error. Knows no store.
 import type { AdminAccounts } from '../admin/admin-accounts.ts';
+import type { ClockStore } from '../clock/clock-store.ts';
 
 /** The storage can't be used; the message says what to do. Nothing was changed. */
 export class AdminStoreError extends Error {
@@ -10,4 +11,8 @@ export class AdminStoreError extends Error {
   }
 }
 
-export type OpenAdmins = { readonly admins: AdminAccounts; readonly close: () => Promise<void> };
+export type OpenAdmins = {
+  readonly admins: AdminAccounts;
+  readonly clock: ClockStore;
+  readonly close: () => Promise<void>;
+};

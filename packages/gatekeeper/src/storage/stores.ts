@@ -3,6 +3,7 @@
 import type { AdminAccounts } from '../admin/admin-accounts.ts';
 import type { PersonRecords } from '../admin/person-records.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
+import type { ClockStore } from '../clock/clock-store.ts';
 import type { ClusterStore } from '../cluster/cluster-store.ts';
 import type { ContactStore } from '../consent/contact-store.ts';
 import type { AccountStore } from '../enlistment/account-store.ts';
@@ -36,6 +37,7 @@ export type Stores = {
   readonly audit: AuditLog;
   readonly admins: AdminAccounts;
   readonly people: PersonRecords;
+  readonly clock: ClockStore;
   readonly mailboxes: MailboxStore;
   /** Undefined: one process has this storage for itself. */
   readonly cluster?: ClusterStore;

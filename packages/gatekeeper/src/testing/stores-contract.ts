@@ -712,6 +712,26 @@ export function testStores(name: string, open: OpenStores): void {
     assert.deepEqual(await stores.measureDepth(), { devices: 1, entries: 2, oldestAcceptedAtMs: 700 });
   });
 
+  contract(
+    'the time that was believed last is remembered, and only a person takes it back',
+    async ({ clock, audit }) => {
+      const { seenMs, storageMs } = await clock.read();
+      assert.equal(seenMs, undefined);
+      assert.equal((await clock.note(nowMs)).seenMs, nowMs);
+      assert.equal((await clock.note(nowMs - 1)).seenMs, nowMs);
+      assert.equal((await clock.read()).seenMs, nowMs);
+      await clock.confirm({ nowMs: nowMs - 1_000, actor: 'command' });
+      const confirmed = (await clock.read()).seenMs!;
+      if (storageMs === undefined) assert.equal(confirmed, nowMs - 1_000);
+      else assert(Math.abs(confirmed - Date.now()) < 60_000, 'the database goes by its own clock');
+      const last = (await audit.page(0, 100)).at(-1)!;
+      assert.deepEqual(
+        [last.action, last.actor, last.subject, last.atMs],
+        ['clock-confirmed', 'command', 'clock', confirmed],
+      );
+    },
+  );
+
   contract('it is readable, and nothing waits when everything was answered', async stores => {
     assert.equal(await stores.health(), 'works');
     assert.equal(stores.waiting(), 0);

@@ -50,6 +50,8 @@ export type WakeUpDeps = {
   /** Once when a provider's endpoint begins to fail, when it refuses (at most once a minute), and when it is back. */
   readonly log: (event: WakeUpLogEvent, provider: number, code: string) => void;
   readonly nowMs: () => number;
+  /** By which a wake-up grows old. */
+  readonly judgeMs: () => number;
   readonly monotonicMs: () => number;
 };
 
@@ -154,7 +156,7 @@ class WakeUpSender {
       interopId,
       identifier,
       tokenId: randomBytes(18).toString('base64url'),
-      requestedAtMs: this.#deps.nowMs(),
+      requestedAtMs: this.#deps.judgeMs(),
     };
     this.#count(queue, 1);
     this.#write({ account: row, tokenId: person.tokenId, requestedAtMs: person.requestedAtMs });
@@ -322,7 +324,7 @@ class WakeUpSender {
       if (this.#closed || this.#held || queue.underWay.size >= most || queue.pausedUntilMs > this.#deps.monotonicMs())
         break;
       queue.ready.delete(interopId);
-      if (this.#deps.nowMs() - person.requestedAtMs > this.#deps.limits.wakeUpLifetimeSeconds * 1000) {
+      if (this.#deps.judgeMs() - person.requestedAtMs > this.#deps.limits.wakeUpLifetimeSeconds * 1000) {
         this.counters.givenUp++;
         this.#finish(person);
         continue;

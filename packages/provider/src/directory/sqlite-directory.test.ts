@@ -110,7 +110,7 @@ test('sessions: only hashes are kept, they end, and there are at most 32', async
   const path = join(folder, 'provider.sqlite');
   try {
     const database = openProviderDatabase(path);
-    const sessions = createSessions(database, () => now);
+    const sessions = createSessions(database, { stampMs: () => now, judgeMs: () => now });
     const token = await sessions.begin('mia');
     assert.match(token, /^[A-Za-z0-9_-]{43}$/);
     assert.equal(sessions.find(token), 'mia');

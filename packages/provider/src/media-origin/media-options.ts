@@ -2,6 +2,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
+import type { ExpiryClock } from '@drawbridge/identity/believed-clock';
 import type { MeasureDisk } from './disk-room.ts';
 import type { MediaStore } from './media-store.ts';
 
@@ -63,6 +64,8 @@ export type MediaOriginOptions = MediaOptions & {
   /** Whose session token this is. */
   readonly authenticate: (token: string) => Promise<string | undefined>;
   readonly nowMs: () => number;
+  /** By which files grow old; `nowMs` when left out. */
+  readonly expiry?: ExpiryClock;
   /** The disk that files or their spool lie on; the one of `folder` when left out. */
   readonly disk?: MeasureDisk;
   readonly log: (event: string, code: string) => void;

@@ -40,12 +40,13 @@ const fileMethods = 'OPTIONS, GET, HEAD, PATCH, DELETE';
 /** Opens folder and database. Throws when they are unfit: nothing would work then. */
 export function createMediaOrigin(options: MediaOriginOptions): MediaOrigin {
   const { log, path, nowMs } = options;
+  const { stampMs, judgeMs } = options.expiry ?? { stampMs: nowMs, judgeMs: nowMs };
   const limits: MediaLimits = { ...defaultMediaLimits, ...options.limits };
   mkdirSync(options.folder, { recursive: true, mode: 0o700 });
-  const uploads = openUploads(join(options.folder, 'media.sqlite'), limits, nowMs);
+  const uploads = openUploads(join(options.folder, 'media.sqlite'), limits, judgeMs);
   const store = options.store ?? createDiskMediaStore(join(options.folder, 'files'));
   const transfers = createTransfers(limits);
-  const files = createUploadFiles({ uploads, store, transfers, limits, nowMs });
+  const files = createUploadFiles({ uploads, store, transfers, limits, stampMs });
   const room = createDiskRoom(options.disk ?? measureDisk(options.folder), limits);
   const downloads = createDownloads(limits);
   const context = { options, limits, uploads, files, transfers, store, room };

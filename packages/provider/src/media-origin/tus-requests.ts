@@ -46,7 +46,11 @@ async function create(context: TusContext, request: IncomingMessage, response: S
   const fits = await context.room.fits(onDisk ? sizeBytes : 0, onDisk ? uploads.promisedBytes() : 0);
   if (!fits) throw new Refusal('storage-full');
   // `Upload-Metadata` (names, types) is never looked at.
-  const created = await uploads.create(owner, sizeBytes, options.nowMs() + limits.unfinishedLifetimeMs);
+  const created = await uploads.create(
+    owner,
+    sizeBytes,
+    (options.expiry?.stampMs ?? options.nowMs)() + limits.unfinishedLifetimeMs,
+  );
   if (created.kind === 'quota-used-up') throw new Refusal('quota-used-up');
   await requireStillOwner(context, request, created.upload);
   const begun = isUploadBody(request) || sizeBytes === 0;

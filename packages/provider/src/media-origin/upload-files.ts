@@ -12,7 +12,8 @@ export type UploadFilesOptions = {
   readonly store: MediaStore;
   readonly transfers: Transfers;
   readonly limits: MediaLimits;
-  readonly nowMs: () => number;
+  /** Lives of uploads begin here. */
+  readonly stampMs: () => number;
 };
 
 export type UploadFiles = {
@@ -37,12 +38,12 @@ export type UploadFiles = {
 const garbagePerRound = 1_000;
 
 export function createUploadFiles(options: UploadFilesOptions): UploadFiles {
-  const { uploads, store, transfers, limits, nowMs } = options;
+  const { uploads, store, transfers, limits, stampMs } = options;
   // Rows are made before files: a file without a row was left behind by a crash, so looking once is enough.
   let lookedForStrays = false;
 
   async function note(upload: Upload, offsetBytes: number, whole: boolean): Promise<Upload> {
-    const expiresAtMs = nowMs() + (whole ? limits.retentionMs : limits.unfinishedLifetimeMs);
+    const expiresAtMs = stampMs() + (whole ? limits.retentionMs : limits.unfinishedLifetimeMs);
     const noted = await uploads.advance(upload.name, offsetBytes, whole, expiresAtMs);
     if (!noted) throw new Refusal('not-found');
     return { ...upload, offsetBytes, complete: whole, expiresAtMs };

@@ -3,6 +3,7 @@
 // Source: docs/protocol/03 (Provider HTTP).
 
 import { createHash, randomBytes } from 'node:crypto';
+import type { ExpiryClock } from '@drawbridge/identity/believed-clock';
 import { wakeUpTables } from '../wake-ups/push-store.ts';
 import { type LiveDatabase, openLiveDatabase } from './database-writer.ts';
 
@@ -43,7 +44,7 @@ export type Sessions = {
   readonly endAll: (identifier: string) => Promise<void>;
 };
 
-export function createSessions({ reads, write }: LiveDatabase, nowMs: () => number): Sessions {
+export function createSessions({ reads, write }: LiveDatabase, expiry: ExpiryClock): Sessions {
   const select = reads.prepare('SELECT identifier FROM sessions WHERE token_hash = ? AND expires_at_ms > ?');
   const trim = `DELETE FROM sessions WHERE token_hash IN (
     SELECT token_hash FROM sessions WHERE identifier = ? ORDER BY expires_at_ms DESC LIMIT -1 OFFSET ?)`;
@@ -54,13 +55,13 @@ export function createSessions({ reads, write }: LiveDatabase, nowMs: () => numb
         { sql: trim, values: [identifier, sessionLimits.maxPerUser - 1] },
         {
           sql: 'INSERT INTO sessions VALUES (?, ?, ?)',
-          values: [hashOf(token), identifier, nowMs() + sessionLimits.lifetimeMs],
+          values: [hashOf(token), identifier, expiry.stampMs() + sessionLimits.lifetimeMs],
         },
       );
       return token;
     },
     find: token => {
-      const identifier = select.get(hashOf(token), nowMs())?.['identifier'];
+      const identifier = select.get(hashOf(token), expiry.judgeMs())?.['identifier'];
       return typeof identifier === 'string' ? identifier : undefined;
     },
     end: async token =>

@@ -43,7 +43,10 @@ test('the provider database of 0.1.0 opens with its people, sessions and used ev
   copyFileSync(released('provider'), file);
   const database = openProviderDatabase(file);
   assert.equal((await createSqliteDirectory(database, now).authenticate('mia', 'correct horse')).kind, 'authenticated');
-  assert.equal(createSessions(database, now).find('0oDoQjdmum559jAC8OZkwJUcPkgT_VZUcy9h1FXeyDE'), 'mia');
+  assert.equal(
+    createSessions(database, { stampMs: now, judgeMs: now }).find('0oDoQjdmum559jAC8OZkwJUcPkgT_VZUcy9h1FXeyDE'),
+    'mia',
+  );
   const event = { issuer: 'https://citadel.example', jti: 'A'.repeat(16), expiresAtMs: nowMs + 1 };
   assert.equal(await createEventIds(database)(event), false);
   await database.close();

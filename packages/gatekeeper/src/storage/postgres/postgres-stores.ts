@@ -6,6 +6,7 @@ import { postgresAccounts } from './accounts.ts';
 import { postgresAdmins } from './admins.ts';
 import { postgresApplications } from './applications.ts';
 import { postgresAuditLog } from './audit.ts';
+import { postgresClock } from './clock.ts';
 import { postgresCluster } from './cluster.ts';
 import { postgresContacts } from './contacts.ts';
 import { Database, noLimit, type Sql } from './database.ts';
@@ -91,6 +92,7 @@ export async function openPostgresStores(url: string): Promise<PostgresStores> {
       audit: postgresAuditLog(database),
       admins: postgresAdmins(database),
       people: postgresPeople(database),
+      clock: postgresClock(database),
       mailboxes: createMailboxes(database, lane),
       cluster: postgresCluster(database),
       waiting: () => database.waiting + lane.waiting,

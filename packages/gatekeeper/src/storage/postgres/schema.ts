@@ -247,6 +247,7 @@ CREATE TABLE contact (
 );
 CREATE INDEX contact_order ON contact (account, sequence);`,
   },
+  { fitFrom: 1, text: 'CREATE TABLE clock (one boolean PRIMARY KEY CHECK (one), seen_at bigint NOT NULL);' },
 ];
 
 /** The version of the tables that this program writes. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { versionOf } from '@drawbridge/provider/database-file';
 import { AdminStoreError, type OpenAdmins } from '../admin-store-error.ts';
+import { clockReads, clockWrites } from './clock-commands.ts';
 import { adminReads, adminWrites } from './admin-commands.ts';
 import { schemaVersion } from './schema.ts';
 
@@ -40,6 +41,11 @@ export function openSqliteAdmins(dataFolder: string): OpenAdmins {
       remove: async removal => write(() => adminWrites.adminRemove(db, removal)),
       list: async () => adminReads.adminList(db),
       findByToken: async tokenDigest => adminReads.adminFind(db, { tokenDigest }),
+    },
+    clock: {
+      read: async () => clockReads.clockRead(db, undefined),
+      note: async seenMs => write(() => clockWrites.clockNote(db, { seenMs })),
+      confirm: async confirmation => write(() => clockWrites.clockConfirm(db, confirmation)),
     },
     close: async () => db.close(),
   };

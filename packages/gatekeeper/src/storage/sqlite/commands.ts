@@ -4,6 +4,7 @@ import { accountReads, accountWrites } from './account-commands.ts';
 import { adminReads, adminWrites } from './admin-commands.ts';
 import { applicationReads, applicationWrites } from './application-commands.ts';
 import { auditReads, auditWrites } from './audit-commands.ts';
+import { clockReads, clockWrites } from './clock-commands.ts';
 import { contactReads, contactWrites } from './contact-commands.ts';
 import { heartbeatReads, heartbeatWrites } from './heartbeat-commands.ts';
 import { keyReads, keyWrites } from './key-commands.ts';
@@ -30,6 +31,7 @@ export const writeCommands = {
   ...auditWrites,
   ...applicationWrites,
   ...adminWrites,
+  ...clockWrites,
 };
 export const readCommands = {
   ...mailboxReads,
@@ -45,6 +47,7 @@ export const readCommands = {
   ...applicationReads,
   ...adminReads,
   ...depthReads,
+  ...clockReads,
 };
 
 /** Commands that are done in parts when a page is damaged. */

@@ -262,6 +262,9 @@ const steps: readonly (string | ((db: DatabaseSync) => void))[] = [
      PRIMARY KEY (account, person)
    ) WITHOUT ROWID, STRICT;
    CREATE INDEX contact_order ON contact (account, sequence);`,
+
+  // The time that was believed last: what tells a clock that is wrong at a start.
+  'CREATE TABLE clock (one INTEGER PRIMARY KEY CHECK (one = 1), seen_at INTEGER NOT NULL) STRICT;',
 ];
 
 /** The version of the tables that this program writes. */

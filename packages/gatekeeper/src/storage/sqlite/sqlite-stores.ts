@@ -1,4 +1,5 @@
 // All storage ports on one embedded store. Knows no rules: each call is one named command.
+import type { ClockStore } from '../../clock/clock-store.ts';
 import type { ContactStore } from '../../consent/contact-store.ts';
 import type { ReportStore } from '../../reports/report-store.ts';
 import type { ProofIds } from '../../enlistment/proof-ids.ts';
@@ -90,6 +91,7 @@ export function sqliteStores(store: SqliteStore): Stores {
       mail: (device, afterSeq, maxCount, maxBytes) =>
         store.read('personMail', { device, afterSeq, maxCount, maxBytes }),
     },
+    clock: sqliteClock(store),
     mailboxes: createSqliteMailbox(store),
     waiting: () => store.waiting,
     measureDepth: () => measureDepth(store),
@@ -110,5 +112,13 @@ function sqliteProofIds(store: SqliteStore): ProofIds {
   return {
     take: (ids, expiresAtMs) => store.run('proofsTake', { ids, expiresAtMs }),
     sweep: (nowMs, limit) => store.run('proofSweep', { nowMs, limit }),
+  };
+}
+
+function sqliteClock(store: SqliteStore): ClockStore {
+  return {
+    read: () => store.read('clockRead', undefined),
+    note: seenMs => store.run('clockNote', { seenMs }),
+    confirm: confirmation => store.run('clockConfirm', confirmation),
   };
 }

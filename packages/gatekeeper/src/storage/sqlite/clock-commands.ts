@@ -1,0 +1,28 @@
+// The time that was believed last, in the embedded store. Runs in the storage workers. Knows no clock's rules.
+import type { DatabaseSync } from 'node:sqlite';
+import type { ClockReading } from '../../clock/clock-store.ts';
+import { writeAudit } from './audit-commands.ts';
+import { prepared } from './prepared.ts';
+
+const put = 'INSERT INTO clock (one, seen_at) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET';
+
+function read(db: DatabaseSync): ClockReading {
+  const row = prepared(db, 'SELECT seen_at AS seenMs FROM clock').get() as { seenMs: number } | undefined;
+  return { seenMs: row?.seenMs, storageMs: undefined };
+}
+
+export const clockWrites = {
+  clockNote(db: DatabaseSync, { seenMs }: { seenMs: number }): ClockReading {
+    prepared(db, `${put} seen_at = max(seen_at, excluded.seen_at)`).run(seenMs);
+    return read(db);
+  },
+
+  clockConfirm(db: DatabaseSync, { nowMs, actor }: { nowMs: number; actor: string }): void {
+    prepared(db, `${put} seen_at = excluded.seen_at`).run(nowMs);
+    writeAudit(db, { atMs: nowMs, actor, action: 'clock-confirmed', subject: 'clock' });
+  },
+};
+
+export const clockReads = {
+  clockRead: (db: DatabaseSync, _args: undefined): ClockReading => read(db),
+};
