@@ -77,6 +77,7 @@ export async function startDemoNetwork(folder: string, onStep: (step: string) =>
         pki,
         domain: `${name}.example`,
         ports: { http: httpPorts[i]! },
+        requests: 'across-providers',
         providers: [{ number: 1, name: providerName, issuer: provider.issuer, wakeUpUrl: provider.wakeUpUrl }],
         tap: received.tap,
       });

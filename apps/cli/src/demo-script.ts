@@ -92,6 +92,9 @@ async function converse(gatekeeper: DemoGatekeeper, messages: number, heard: () 
   const back: Direction = { name: `${own} to anna`, texts: textsOf(own), arrived: [], done: Promise.resolve() };
   there.done = listen(native, there);
   back.done = listen(anna, back);
+  // Both have said yes before, so that no bound of a first contact is met.
+  await native.contacts.accept(anna.me!.interopId);
+  await anna.contacts.accept(native.me!.interopId);
   for (let i = 0; i < messages; i++) {
     await anna.send({ provider: domain, identifier: own }, { text: there.texts[i]! });
     await native.send({ provider: providerName, identifier: 'anna' }, { text: back.texts[i]! });

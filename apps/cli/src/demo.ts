@@ -124,6 +124,9 @@ async function show(network: DemoNetwork, stopped: Promise<unknown>): Promise<vo
       const arrived = await inboxes[from].next();
       if (arrived.done === true) return;
       out(`    ${name.padEnd(18)} ${arrived.value.text}`);
+      const waiting = await gatekeeper.native.contacts.requests();
+      if (waiting.length > 0)
+        out(`    ${' '.repeat(18)} (a request: ${own} may accept, deny or block; the answer accepts)`);
     }
     answerByItself(gatekeeper);
   }

@@ -52,6 +52,8 @@ export type SandboxOptions = {
   /** An address of loopback, or `localhost`. */
   readonly host: string;
   readonly unlimited: boolean;
+  /** First messages across providers are requests. */
+  readonly requests?: boolean;
   readonly tls: boolean;
   readonly verbose: boolean;
   readonly keyLogFile?: string;
@@ -184,11 +186,12 @@ function gatekeeperConfig(
   issuers: Issuers,
   ownMediaOrigin: string,
 ): Config {
-  const { domain, host, unlimited, ownProvider } = options;
+  const { domain, host, unlimited, requests, ownProvider } = options;
   const { number, name } = sandboxThirdParty;
   const { issuer } = issuers.thirdParty;
   return devGatekeeperConfig({
     ...{ folder: join(folder, 'gatekeeper'), pki, domain, host, ports, unlimited },
+    requests: requests === true ? 'across-providers' : 'none',
     providers: [
       { number, name, issuer, wakeUpUrl: wakeUps(issuer) },
       ...(ownProvider === undefined ? [] : [{ number: ownProviderNumber, ...ownProvider.registration }]),

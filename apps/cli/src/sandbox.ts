@@ -11,6 +11,7 @@ type Flags = OwnProviderFlags & {
   host: string;
   json: boolean;
   unlimited: boolean;
+  requests: boolean;
   tls: boolean;
   verbose: boolean;
   keyLog?: string;
@@ -42,6 +43,7 @@ export function registerSandbox(program: Command): void {
     .addOption(new Option('--host <address>', 'an address of loopback').default('127.0.0.1'))
     .option('--json', 'first line of output: a JSON object that says what is where', false)
     .option('--unlimited', 'budgets off, for load tests', false)
+    .option('--requests', 'first messages between providers wait for an acceptance, as in production', false)
     .option('--no-tls', 'plaintext on the xmpp port, for measurements')
     .option('--key-log <file>', 'write the keys of compact sessions, so that captured traffic can be read')
     .option('--verbose', "show the gatekeeper's log on standard error", false);
@@ -53,6 +55,7 @@ Examples:
   $ drawbridge sandbox
   $ drawbridge sandbox --data /tmp/sandbox --base-port 15222 --accounts 1000 --json
   $ drawbridge sandbox --provider https://localhost:8443/interop --provider-ca my-ca.pem
+  $ drawbridge sandbox --requests
   $ curl 'http://127.0.0.1:5227/sandbox/proof?account=u0&transport=xmpp'
   $ curl 'http://127.0.0.1:5227/sandbox/proofs?from=0&count=10&transport=compact'
 
