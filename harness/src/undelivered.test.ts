@@ -1,6 +1,8 @@
 // A message that was acknowledged, and will not be delivered: its sender hears of it, over real streams; and mail that a
 // dead process was holding has its device woken.
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mailboxRow, unbounded } from '@drawbridge/gatekeeper/testing/mailbox-contract';
@@ -51,6 +53,30 @@ test('an expired message says so to its sender, who is there or comes later; its
   await to.ping();
   assert.equal(to.inbox.filter(el => el.name === 'message').length, 0);
   for (const client of [from, back, to]) client.cut();
+});
+
+test('mail that a version before took without its time is delivered without one, and expires as it said', async t => {
+  const network = await RawNetwork.open({ core: { sweepEveryMs: 50 } });
+  t.after(() => network.close());
+  const [anna, bob] = [await network.person('anna'), await network.person('bob')];
+  const from = await network.login(anna);
+  for (const id of ['m1', 'm2', 'm3']) from.send(envelope(anna, bob.bareJid, id));
+  assert.equal(await from.acknowledged(), 3);
+  const db = new DatabaseSync(join(network.fixture.folder, 'gatekeeper.sqlite'));
+  db.exec('UPDATE mailbox SET accepted_at = NULL WHERE seq < 3; UPDATE mailbox SET expires_at = 5000 WHERE seq = 2');
+  db.close();
+  assert.deepEqual(words(await from.expect(isError)), ['recipient-unavailable', 'expired', 'm2', bob.fullJid]);
+  const to = await network.login(bob);
+  const last = await to.expect(el => attribute(el, 'id') === 'm3');
+  const came = [...to.inbox.filter(el => el.name === 'message'), last];
+  assert.deepEqual(
+    came.map(el => [attribute(el, 'id'), childElement(el, 'delay', NS_DELAY) !== undefined]),
+    [
+      ['m1', false],
+      ['m3', true],
+    ],
+  );
+  for (const client of [from, to]) client.cut();
 });
 
 test('what waited too long when its device comes is not shown, and its sender hears of it', async t => {

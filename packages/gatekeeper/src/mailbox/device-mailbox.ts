@@ -61,8 +61,8 @@ export type Entry = {
   readonly sizeBytes: number;
   /** What counts as unwritten for it: `sizeBytes`, and from when it goes to the writer the stored form's length. */
   countedBytes: number;
-  /** When it came, wall clock (milliseconds since 1970). */
-  readonly sinceMs: number;
+  /** When it came, wall clock (milliseconds since 1970); undefined: a version before kept it without, and nothing is made up. */
+  readonly sinceMs: number | undefined;
   /** When it came, monotonic clock. */
   readonly queuedAtMs: number;
   state: EntryState;

@@ -125,7 +125,7 @@ export class Drain {
   /** Undefined: it is too old or damaged, and leaves storage. */
   #readable(box: DeviceMailbox, live: Live, stored: StoredEntry, nowMs: number): Element | undefined {
     const { codec, removals, damaged, expired, track } = this.#deps;
-    const element = codec.decode(stored.stanza, this.#acceptedAtMs(stored));
+    const element = codec.decode(stored.stanza, stored.acceptedAtMs);
     if (element !== undefined && stored.expiresAtMs > nowMs) return element;
     live.cursor = stored.seq;
     const leave = (): void => removals.schedule(box, stored.seq, epochOf(live));
@@ -135,10 +135,6 @@ export class Drain {
       // Who could not be told now is told by the sweep, or by the next stream.
     } else track(expired(element).then(leave, () => {}));
     return undefined;
-  }
-
-  #acceptedAtMs({ acceptedAtMs, expiresAtMs }: StoredEntry): number {
-    return acceptedAtMs ?? expiresAtMs - this.#deps.limits.ttlMs;
   }
 
   #handOver(box: DeviceMailbox, live: Live, stored: StoredEntry, element: Element, wanted: Wanted): void {
@@ -152,7 +148,7 @@ export class Drain {
       element: undefined,
       sizeBytes,
       countedBytes: sizeBytes,
-      sinceMs: this.#acceptedAtMs(stored),
+      sinceMs: stored.acceptedAtMs,
       queuedAtMs: 0,
       state: 'durable',
       receipt: undefined,

@@ -93,8 +93,8 @@ export class Sweep {
   async #tell(entries: readonly StoredEntry[], cause: UndeliveredCause, person?: OrphanedPerson): Promise<void> {
     const { codec, tell, damaged } = this.#deps;
     await Promise.all(
-      entries.map(async ({ stanza, acceptedAtMs, expiresAtMs }) => {
-        const element = codec.decode(stanza, acceptedAtMs ?? expiresAtMs);
+      entries.map(async ({ stanza, acceptedAtMs }) => {
+        const element = codec.decode(stanza, acceptedAtMs);
         if (element === undefined) damaged('entry');
         else await tell(element, cause, person);
       }),

@@ -116,7 +116,7 @@ export class Writer {
   #rowOf(entry: Entry, element: Element | MailboxRow): MailboxRow {
     entry.element = undefined;
     if ('stanza' in element) return element;
-    const { mailbox, sinceMs } = entry;
+    const { mailbox, sinceMs = this.#deps.expiry.stampMs() } = entry;
     const stanza = this.#deps.codec.encode(element);
     this.#deps.unwritten.add(stanza.length - entry.countedBytes);
     entry.countedBytes = stanza.length;

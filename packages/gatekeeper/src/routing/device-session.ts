@@ -324,7 +324,9 @@ export class DeviceSession implements LiveDevice {
   #marked({ sinceMs }: Entry, element: Element): Element {
     const message = stampableOf(element);
     if (message === undefined) return element;
-    const stamp = this.#takesStamps ? { atMs: sinceMs, mac: this.#host.stamp(message, sinceMs) } : undefined;
+    // When it came is part of a stamp: without it there is none.
+    const isStamped = this.#takesStamps && sinceMs !== undefined;
+    const stamp = isStamped ? { atMs: sinceMs, mac: this.#host.stamp(message, sinceMs) } : undefined;
     return stamped(element, stamp);
   }
 
