@@ -52,6 +52,7 @@ const accounts: readonly Account[] = [1, 0].map((provider, index) => ({
   provider,
   identifier: `u${index}`,
   status: 'active',
+  proofsFromMs: 0,
   devices: [{ row: index + 1, id: 1, registrationId: 1, thumbprint: `t${index}`, listed: true }],
   version: 1,
   optIns: [1],

@@ -415,6 +415,7 @@ export const configSchema = closed({
       mediaMebibytesPerAccount: budget(8_192, 0.02, 'MiB through the media proxy for one person; above it, slower'),
       enlistmentsPerProvider: budget(2_000, 0.05, 'enlistments of one provider'),
       enlistmentsPerAddress: budget(60, 10, 'enlistments from one address'),
+      eventsPerProvider: budget(1_000, 0.1, 'events that one provider tells of its people and keys'),
       statementsPerAddress: budget(10, 30, 'statements of providers from one address'),
       requestsPerAddress: budget(300, 0.1, 'HTTP requests from one address'),
     },

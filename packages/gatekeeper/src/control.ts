@@ -20,6 +20,7 @@ import { type BulkEnlistment, type BulkResult, bulkEnlist } from './enlistment/b
 import { createEnlistment, type Enlistment } from './enlistment/enlistment.ts';
 import { createLogin, createProofVerifier, type Login, type VerifyProof } from './enlistment/login.ts';
 import { SeenTimes } from './enlistment/seen-times.ts';
+import { createInboundEvents, type InboundEvents } from './events/inbound-events.ts';
 import { createIqHandlers } from './iq-handlers.ts';
 import { createSignatureChecks, type SignatureChecks } from './keys/signature-checks.ts';
 import { createMedia, type Media } from './media/media.ts';
@@ -64,6 +65,8 @@ export type Control = {
   readonly registry: Registry;
   readonly lifecycle: Lifecycle;
   readonly enlistment: Enlistment;
+  /** What providers tell of their people and keys. */
+  readonly inboundEvents: InboundEvents;
   readonly budgets: Budgets;
   readonly wakeUps: WakeUps;
   readonly signingKeys: EventKeys;
@@ -212,6 +215,17 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     judgeMs,
     monotonicMs,
   });
+  const inboundEvents = createInboundEvents({
+    audience: config.issuer,
+    registry,
+    subjects: stores.subjectEvents,
+    proofIds: stores.proofIds,
+    accounts,
+    events,
+    wakeUps,
+    budgets,
+    nowMs,
+  });
   const sweeps = new Sweeps({
     reportDays: () => configured.limits.reportDays,
     lifecycle,
@@ -236,6 +250,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     registry,
     lifecycle,
     enlistment,
+    inboundEvents,
     budgets,
     wakeUps,
     signingKeys,
@@ -248,6 +263,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     onEvent: events.onEvent,
     hear(event) {
       if ('interopId' in event) accounts.invalidate(event.interopId);
+      else if (event.kind === 'provider-keys') void registry.refetchKeys(event.provider, event.isRevoked);
       else registry.reconfigure(config).catch(() => log('warn', 'cluster-not-asked', { code: 'providers' }));
       events.emit(event);
     },

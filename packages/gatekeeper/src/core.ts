@@ -208,8 +208,9 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
   };
 
   /** An account that may not even reach itself is suspended, or its provider is. */
-  const isAdmitted = (account: Account, { device, keyThumbprint }: Admitted): boolean =>
+  const isAdmitted = (account: Account, { account: asChecked, device, keyThumbprint }: Admitted): boolean =>
     deps.mayReach(account, account) &&
+    account.proofsFromMs === asChecked.proofsFromMs &&
     deps.keyStands(account.provider, keyThumbprint) &&
     account.devices.some(each => each.row === device.row);
 
@@ -274,6 +275,7 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
       neighbours?.tellEvent(event);
       switch (event.kind) {
         case 'account-changed':
+        case 'provider-keys':
           return;
         case 'device-removed':
           sessions.ofDevice(event.device)?.end('not-authorized');
@@ -288,8 +290,10 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
           sweep();
           return;
         case 'account-suspended':
+        case 'account-compromised':
           for (const session of [...sessions.all()]) {
-            if (session.interopId === event.interopId) session.end('policy-violation');
+            if (session.interopId !== event.interopId) continue;
+            session.end(event.kind === 'account-suspended' ? 'policy-violation' : 'not-authorized');
           }
           return;
         case 'provider-suspended':

@@ -122,6 +122,12 @@ function addOutcomes(registry: Registry, { core, control }: MetricsDeps): void {
     'budget',
     () => control.budgets.refusals,
   );
+  counts(
+    'provider_events_total',
+    'Events that providers told, by what became of them',
+    'outcome',
+    () => control.inboundEvents.counts,
+  );
   counts('wake_ups_total', 'Wake-ups by outcome', 'outcome', () => {
     const { sent, givenUp, failed, dropped } = control.wakeUps.counters;
     return Object.entries({ sent, 'given-up': givenUp, failed, dropped });

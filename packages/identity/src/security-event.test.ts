@@ -6,7 +6,9 @@ import { generateSigningKey, verificationKey } from './jwk.ts';
 import { signJws } from './jws.ts';
 import { localKeySource } from './key-set.ts';
 import { issueOwnershipProof } from './issue-ownership-proof.ts';
+import { gatekeeperEvents, isAboutProvider, providerEvents, type SecurityEventKind } from './security-event-kinds.ts';
 import {
+  claimedIssuer,
   issueSecurityEvent,
   type SecurityEventContext,
   type SecurityEventErrorCode,
@@ -36,6 +38,7 @@ function context(change: Partial<SecurityEventContext> = {}): SecurityEventConte
     audience: skylark,
     keys: localKeySource(() => [verificationKey(key), verificationKey(other)]),
     nowMs: nowSeconds * 1000,
+    accepts: [wakeUp],
     takeEventId: async id => !taken.has(id.jti) && taken.add(id.jti).size > 0,
     ...change,
   };
@@ -59,7 +62,16 @@ test('an event is verified, once', async () => {
   });
   assert.deepEqual(await verifySecurityEvent(token, where), {
     kind: 'verified',
-    event: { issuer: citadel, jti: payload.jti, issuedAtMs: payload.iat * 1000, subject: 'mia', event: wakeUp },
+    event: {
+      issuer: citadel,
+      jti: payload.jti,
+      issuedAtMs: payload.iat * 1000,
+      occurredAtMs: payload.iat * 1000,
+      usableUntilMs: (payload.iat + 600) * 1000,
+      subject: 'mia',
+      event: wakeUp,
+      payload: {},
+    },
   });
   assert.equal(await codeOf(token, where), 'repeated');
 });
@@ -98,6 +110,7 @@ const refusals: readonly (readonly [string, SecurityEventErrorCode, string])[] =
   ['an unknown event', 'event-refused', signed({ ...payload, events: { 'urn:other': {} } })],
   ['two events', 'event-refused', signed({ ...payload, events: { [wakeUp]: {}, 'urn:other': {} } })],
   ['an event with content', 'event-refused', signed({ ...payload, events: { [wakeUp]: { from: 'otto' } } })],
+  ['a wake-up that says when it occurred', 'claim-set-refused', signed({ ...payload, toe: nowSeconds })],
   ['a list of events', 'event-refused', signed({ ...payload, events: [wakeUp] })],
   ['an unknown key', 'key-unknown', signJws({ ...key, kid: 'nobody' }, 'secevent+jwt', payload)],
   ['a key of the other kind', 'algorithm-key-mismatch', signJws({ ...key, kid: other.kid }, 'secevent+jwt', payload)],
@@ -139,6 +152,72 @@ test('keys or a store that cannot be had ask for a retry', async () => {
 test('edges of time', async () => {
   assert.equal(await codeOf(signed({ ...payload, iat: nowSeconds - 599 })), 'verified');
   assert.equal(await codeOf(signed({ ...payload, iat: nowSeconds + 60 })), 'verified');
+});
+
+const risc = 'https://schemas.openid.net/secevent/risc/event-type';
+const happened = { ...payload, iss: skylark, aud: citadel, toe: nowSeconds - 4_000 };
+const toGatekeeper = (change: Partial<SecurityEventContext> = {}): SecurityEventContext =>
+  context({ issuer: skylark, audience: citadel, accepts: providerEvents, provider: skylark, ...change });
+const ofProvider = { format: 'uri', uri: skylark };
+
+test('every event can be issued and is read as it was meant, with its time to the millisecond', async () => {
+  const payloads: Partial<Record<SecurityEventKind, object>> = {
+    [`${risc}/account-disabled`]: { reason: 'hijacking' },
+    [`${risc}/identifier-changed`]: { 'new-value': 'mia.new' },
+    [`${risc}/credential-compromise`]: { credential_type: 'password', reason_admin: 'found in a list' },
+    'urn:drawbridge:event:keys-compromised': { reason: 'a laptop was stolen' },
+    'urn:drawbridge:event:provider-step': { step: 'suspended', reason: 'spam' },
+    'urn:drawbridge:event:enlistment-ended': { by: 'operator' },
+    'urn:drawbridge:event:report-upheld': { report: 'r1', category: 'spam' },
+  };
+  for (const event of [...providerEvents, ...gatekeeperEvents]) {
+    const says = (payloads[event] ?? {}) as Record<string, unknown>;
+    const subject = isAboutProvider(event) ? skylark : 'mia';
+    const occurredAtMs = nowSeconds * 1000 - 86_400_000 + 123;
+    const token = await issueSecurityEvent(key, {
+      ...{ issuer: skylark, audience: citadel, jti: payload.jti, issuedAtSeconds: nowSeconds, subject, event },
+      payload: says,
+      ...(event === wakeUp ? {} : { occurredAtMs }),
+    });
+    const verdict = await verifySecurityEvent(token, toGatekeeper({ accepts: [event] }));
+    assert.ok(verdict.kind === 'verified', `${event}: ${JSON.stringify(verdict)}`);
+    assert.deepEqual([verdict.event.subject, verdict.event.payload], [subject, says]);
+    assert.equal(verdict.event.occurredAtMs, event === wakeUp ? nowSeconds * 1000 : occurredAtMs);
+    assert.equal(await codeOf(token, toGatekeeper({ accepts: [] })), 'event-refused');
+  }
+});
+
+const lies: readonly (readonly [string, SecurityEventErrorCode, object])[] = [
+  ['no time', 'claim-set-refused', { toe: undefined }],
+  ['a time that is ahead', 'times-refused', { toe: nowSeconds + 61 }],
+  ['a time as text', 'times-refused', { toe: '1' }],
+  ['a time that is none', 'times-refused', { toe: -1 }],
+  ["another provider's person", 'subject-refused', { sub_id: { format: 'iss_sub', iss: citadel, sub: 'mia' } }],
+  ['what the receiver does not take', 'event-refused', { events: { [wakeUp]: {} } }],
+  ['a new name that is none', 'event-refused', { events: { [`${risc}/identifier-changed`]: { 'new-value': '' } } }],
+  ['no new name', 'event-refused', { events: { [`${risc}/identifier-changed`]: {} } }],
+  ['an unknown reason', 'event-refused', { events: { [`${risc}/account-disabled`]: { reason: 'mood' } } }],
+  ['no credential', 'event-refused', { events: { [`${risc}/credential-compromise`]: {} } }],
+  ['keys of a person', 'subject-refused', { events: { 'urn:drawbridge:event:keys-rotated': {} } }],
+  [
+    "another provider's keys",
+    'subject-refused',
+    { events: { 'urn:drawbridge:event:keys-rotated': {} }, sub_id: { format: 'uri', uri: 'https://heron.example' } },
+  ],
+  ['a person that is a provider', 'subject-refused', { sub_id: ofProvider }],
+];
+
+for (const [what, code, change] of lies) {
+  test(`refused of a provider: ${what}`, async () => {
+    const body = { ...happened, events: { [`${risc}/account-purged`]: {} }, ...change };
+    const { toe, ...withoutTime } = body;
+    assert.equal(await codeOf(signed(toe === undefined ? withoutTime : body), toGatekeeper()), code);
+  });
+}
+
+test('the issuer that a token claims can be asked for before anything is proven', () => {
+  assert.equal(claimedIssuer(signed(happened)), skylark);
+  for (const none of ['', 'x.y.z', signed({ ...payload, iss: 7 })]) assert.equal(claimedIssuer(none), undefined);
 });
 
 test('every code of the table is met by a test', () => {

@@ -1,24 +1,27 @@
-// Security event tokens: how a gatekeeper tells a provider that one of its people should wake up, and nothing else.
-// Knows nothing of HTTP, queues or who the person is.
-// Source: docs/protocol/03 (Wake-up); RFC 8417 (SET), RFC 8935 section 2.4 (errors), RFC 9493 (subject identifiers).
+// Security event tokens: how gatekeeper and provider tell each other what happened to a person, or to the provider.
+// Knows nothing of HTTP, queues or who the person is; what events there are: security-event-kinds.ts.
+// Source: docs/protocol/03 (Wake-up), 10 section 10.5; RFC 8417 (SET), RFC 8935 section 2.4 (errors), RFC 9493 (subject
+// identifiers).
 
 import assert from 'node:assert/strict';
 import type { SigningKey } from './jwk.ts';
 import { isSignedBy, type JwsErrorCode, readJws, signJws } from './jws.ts';
 import { clockSkewSeconds, isNumericDate, isTokenId, isUserIdentifier } from './ownership-proof.ts';
-import { hasExactMembers, isJsonObject } from './strict-json.ts';
+import { isAboutProvider, isEventPayload, readSingleEvent, type SecurityEventKind } from './security-event-kinds.ts';
+import { hasExactMembers, isJsonObject, type JsonObject } from './strict-json.ts';
 import type { KeySource, ProofId } from './verify-ownership-proof.ts';
 
 /** The `typ` of every security event token. */
 export const securityEventType = 'secevent+jwt';
 
+export { maxTokenBytes as maxSecurityEventBytes } from './jws.ts';
+
 /** A token is taken for this long after it was issued: enough for retries, short enough to remember every id. */
 export const maxSecurityEventAgeSeconds = 600;
 
-/** The closed list of events. */
-export type SecurityEventKind = 'urn:drawbridge:event:wake-up';
+export type { SecurityEventKind } from './security-event-kinds.ts';
 
-const kinds: readonly string[] = ['urn:drawbridge:event:wake-up'] satisfies SecurityEventKind[];
+const wakeUp = 'urn:drawbridge:event:wake-up';
 
 export type SecurityEventClaims = {
   readonly issuer: string;
@@ -26,18 +29,27 @@ export type SecurityEventClaims = {
   /** 16..64 characters of base64url; the same for every retry of one event. */
   readonly jti: string;
   readonly issuedAtSeconds: number;
-  /** The user-visible identifier, `sub_id` in the `opaque` format. */
+  /** The user-visible identifier (`sub_id` in the `opaque` format), or the provider's issuer URL (`uri`), as the event needs. */
   readonly subject: string;
   readonly event: SecurityEventKind;
+  /** When it happened (`toe`): the same for every retry. Needed but for wake-ups, which have none. */
+  readonly occurredAtMs?: number;
+  /** What the event says; nothing when left out. */
+  readonly payload?: JsonObject;
 };
 
 export type SecurityEvent = {
   readonly issuer: string;
   readonly jti: string;
   readonly issuedAtMs: number;
-  /** Personal data: never logged. */
+  /** When it happened; of a wake-up, when its token was issued. */
+  readonly occurredAtMs: number;
+  /** No token of this id is taken after that. */
+  readonly usableUntilMs: number;
+  /** A person's identifier is personal data: never logged. */
   readonly subject: string;
   readonly event: SecurityEventKind;
+  readonly payload: JsonObject;
 };
 
 export type SecurityEventContext = {
@@ -47,8 +59,18 @@ export type SecurityEventContext = {
   readonly audience: string;
   readonly keys: KeySource;
   readonly nowMs: number;
-  /** True for the first caller with this id until `expiresAtMs`. Called last. */
-  readonly takeEventId: (id: ProofId, subject: string) => Promise<boolean>;
+  /** What the receiver takes; all others are refused. */
+  readonly accepts: readonly SecurityEventKind[];
+  /**
+   * The provider that events are about or come from: the only subject of events about a provider. Left out: none are
+   * taken.
+   */
+  readonly provider?: string;
+  /**
+   * True for the first caller with this id until `expiresAtMs`. Called last. Left out: the caller uses the event up itself,
+   * together with what it does.
+   */
+  readonly takeEventId?: (id: ProofId, event: SecurityEvent) => Promise<boolean>;
 };
 
 export type SecurityEventErrorCode =
@@ -84,7 +106,11 @@ export const securityEventErrors: Readonly<
   'claim-set-refused': { err: 'invalid_request', retry: false, text: 'The claims are not exactly the specified ones.' },
   'issuer-unknown': { err: 'invalid_issuer', retry: false, text: 'iss is not the registered gatekeeper.' },
   'audience-refused': { err: 'invalid_audience', retry: false, text: 'aud is not this provider.' },
-  'times-refused': { err: 'invalid_request', retry: false, text: 'iat is not within the last 10 minutes.' },
+  'times-refused': {
+    err: 'invalid_request',
+    retry: false,
+    text: 'iat is not within the last 10 minutes, or toe is ahead.',
+  },
   'token-id-refused': { err: 'invalid_request', retry: false, text: 'jti refused.' },
   'subject-refused': { err: 'invalid_request', retry: false, text: 'sub_id refused.' },
   'event-refused': { err: 'invalid_request', retry: false, text: 'Not exactly one known event.' },
@@ -96,69 +122,106 @@ export const securityEventErrors: Readonly<
   'replay-check-failed': { err: 'invalid_request', retry: true, text: 'Try again.' },
 };
 
+/** The issuer that a token names, before anything of it is proven: whose keys to ask for. */
+export function claimedIssuer(token: string): string | undefined {
+  const jws = readJws(token, securityEventType);
+  const issuer = jws.kind === 'refused' ? undefined : jws.claims['iss'];
+  return typeof issuer === 'string' ? issuer : undefined;
+}
+
 /** Signs one event. Claims that no receiver would take are a defect of the caller and throw. */
 export async function issueSecurityEvent(key: SigningKey, claims: SecurityEventClaims): Promise<string> {
-  assert(isUserIdentifier(claims.subject), 'the subject is a user-visible identifier');
+  const { subject, event, payload = {}, occurredAtMs } = claims;
+  const isOfProvider = isAboutProvider(event);
+  assert(isOfProvider || isUserIdentifier(subject), 'the subject is a user-visible identifier');
   assert(isTokenId(claims.jti), 'jti has 16 to 64 characters of base64url');
   assert(isNumericDate(claims.issuedAtSeconds), 'iat is whole seconds');
+  assert((occurredAtMs === undefined) === (event === wakeUp), 'all events but wake-ups say when they occurred');
+  assert(isEventPayload(event, payload), 'the event says what it may say');
   return signJws(key, securityEventType, {
     iss: claims.issuer,
     aud: claims.audience,
     jti: claims.jti,
     iat: claims.issuedAtSeconds,
-    sub_id: { format: 'opaque', id: claims.subject },
-    events: { [claims.event]: {} },
+    ...(occurredAtMs === undefined ? {} : { toe: Math.floor(occurredAtMs) / 1000 }),
+    sub_id: isOfProvider ? { format: 'uri', uri: subject } : { format: 'opaque', id: subject },
+    events: { [event]: payload },
   });
 }
+
+type Refused = { readonly kind: 'refused'; readonly code: SecurityEventErrorCode };
 
 /** Verifies one event as strictly as an ownership proof, and uses it up. Never rejects. */
 export async function verifySecurityEvent(
   token: string,
   context: SecurityEventContext,
-): Promise<
-  | { readonly kind: 'verified'; readonly event: SecurityEvent }
-  | { readonly kind: 'refused'; readonly code: SecurityEventErrorCode }
-> {
+): Promise<{ readonly kind: 'verified'; readonly event: SecurityEvent } | Refused> {
   const jws = readJws(token, securityEventType);
   if (jws.kind === 'refused') return jws;
-  const { iss, aud, jti, iat, sub_id: subjectId, events } = jws.claims;
-  if (!hasExactMembers(jws.claims, ['iss', 'aud', 'jti', 'iat', 'sub_id', 'events']))
-    return refused('claim-set-refused');
-  if (iss !== context.issuer) return refused('issuer-unknown');
-  if (aud !== context.audience) return refused('audience-refused');
-  if (!isNumericDate(iat)) return refused('times-refused');
-  const usableUntilMs = (iat + maxSecurityEventAgeSeconds) * 1000;
-  const startsAtMs = (iat - clockSkewSeconds) * 1000;
-  if (context.nowMs < startsAtMs || context.nowMs >= usableUntilMs) return refused('times-refused');
-  if (!isTokenId(jti)) return refused('token-id-refused');
-  if (!isJsonObject(subjectId) || !hasExactMembers(subjectId, ['format', 'id'])) return refused('subject-refused');
-  const { format, id: subject } = subjectId;
-  if (format !== 'opaque' || !isUserIdentifier(subject)) return refused('subject-refused');
-  const event = isJsonObject(events) ? singleEvent(events) : undefined;
-  if (event === undefined) return refused('event-refused');
-
+  const read = readClaims(jws.claims, context);
+  if (read.kind === 'refused') return read;
   const found = await context.keys.findKey(jws.kid);
   if (found.kind === 'unavailable') return refused('key-set-unavailable');
   if (found.kind === 'unknown') return refused('key-unknown');
   if (found.key.algorithm !== jws.algorithm) return refused('algorithm-key-mismatch');
   if (!isSignedBy(jws, found.key)) return refused('signature-refused');
+  const { event } = read;
   try {
-    const taken = await context.takeEventId({ issuer: context.issuer, jti, expiresAtMs: usableUntilMs }, subject);
-    if (!taken) return refused('repeated');
+    const id = { issuer: event.issuer, jti: event.jti, expiresAtMs: event.usableUntilMs };
+    if (context.takeEventId !== undefined && !(await context.takeEventId(id, event))) return refused('repeated');
   } catch {
     return refused('replay-check-failed');
   }
-  return { kind: 'verified', event: { issuer: context.issuer, jti, issuedAtMs: iat * 1000, subject, event } };
+  return { kind: 'verified', event };
 }
 
-/** Exactly one event of the list, with an empty payload. */
-function singleEvent(events: { readonly [name: string]: unknown }): SecurityEventKind | undefined {
-  const [name, ...more] = Object.keys(events);
-  if (name === undefined || more.length > 0 || !kinds.includes(name)) return undefined;
-  const payload = events[name];
-  return isJsonObject(payload) && Object.keys(payload).length === 0 ? (name as SecurityEventKind) : undefined;
+function readClaims(
+  claims: JsonObject,
+  context: SecurityEventContext,
+): { readonly kind: 'read'; readonly event: SecurityEvent } | Refused {
+  const { iss, aud, jti, iat, toe, sub_id: subjectId, events } = claims;
+  if (!hasExactMembers(claims, ['iss', 'aud', 'jti', 'iat', 'sub_id', 'events'], ['toe']))
+    return refused('claim-set-refused');
+  if (iss !== context.issuer) return refused('issuer-unknown');
+  if (aud !== context.audience) return refused('audience-refused');
+  if (!isNumericDate(iat)) return refused('times-refused');
+  const usableUntilMs = (iat + maxSecurityEventAgeSeconds) * 1000;
+  const latestMs = context.nowMs + clockSkewSeconds * 1000;
+  if (iat * 1000 > latestMs || context.nowMs >= usableUntilMs) return refused('times-refused');
+  const occurredAtMs = toe === undefined ? iat * 1000 : millisecondsOf(toe);
+  // One that was still to come would have every later event of its subject passed over.
+  if (occurredAtMs === undefined || occurredAtMs > latestMs) return refused('times-refused');
+  if (!isTokenId(jti)) return refused('token-id-refused');
+  const single = readSingleEvent(events, context.accepts);
+  if (single === undefined) return refused('event-refused');
+  const { kind: event, payload } = single;
+  const subject = readSubject(subjectId, isAboutProvider(event), context.provider);
+  if (subject === undefined) return refused('subject-refused');
+  if ((toe === undefined) !== (event === wakeUp)) return refused('claim-set-refused');
+  const issuedAtMs = iat * 1000;
+  return {
+    kind: 'read',
+    event: { issuer: context.issuer, jti, issuedAtMs, occurredAtMs, usableUntilMs, subject, event, payload },
+  };
 }
 
-function refused(code: SecurityEventErrorCode): { readonly kind: 'refused'; readonly code: SecurityEventErrorCode } {
+/** A NumericDate of RFC 7519, which may have a fraction. */
+function millisecondsOf(value: unknown): number | undefined {
+  return typeof value === 'number' && isNumericDate(Math.floor(value)) ? Math.round(value * 1000) : undefined;
+}
+
+function readSubject(subjectId: unknown, isOfProvider: boolean, provider: string | undefined): string | undefined {
+  if (!isJsonObject(subjectId)) return undefined;
+  if (isOfProvider) {
+    const { format, uri } = subjectId;
+    const isThisOne = hasExactMembers(subjectId, ['format', 'uri']) && format === 'uri' && uri === provider;
+    return isThisOne ? provider : undefined;
+  }
+  const { format, id } = subjectId;
+  if (!hasExactMembers(subjectId, ['format', 'id']) || format !== 'opaque') return undefined;
+  return isUserIdentifier(id) ? id : undefined;
+}
+
+function refused(code: SecurityEventErrorCode): Refused {
   return { kind: 'refused', code };
 }

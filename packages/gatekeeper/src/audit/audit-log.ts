@@ -4,7 +4,7 @@ export type AuditNote = {
   readonly atMs: number;
   /**
    * Who did it: the name of an admin; `admin` (the token file), `configuration`, `command` (on the machine itself),
-   * or `provider` (by a statement that it signed).
+   * or `provider` (by a statement or an event that it signed).
    */
   readonly actor: string;
   readonly action:
@@ -21,6 +21,10 @@ export type AuditNote = {
     | 'provider-agreement-accepted'
     | 'enlistment-suspended'
     | 'enlistment-resumed'
+    | 'enlistment-disabled'
+    | 'enlistment-enabled'
+    | 'enlistment-renamed'
+    | 'enlistment-credentials-compromised'
     | 'enlistment-looked-up'
     | 'enlistment-exported'
     | 'enlistment-deleted'

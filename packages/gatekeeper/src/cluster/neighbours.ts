@@ -41,10 +41,11 @@ const eventSubject = 'events';
 const subjectOf = (device: number): string => `device.${device}`;
 
 type ToldEvent =
-  | { readonly kind: 'account-changed' | 'account-suspended'; readonly interopId: InteropId }
+  | { readonly kind: 'account-changed' | 'account-suspended' | 'account-compromised'; readonly interopId: InteropId }
   | { readonly kind: 'device-removed'; readonly interopId: InteropId; readonly device: Device }
   | { readonly kind: 'account-withdrawn'; readonly interopId: InteropId; readonly devices: readonly Device[] }
-  | { readonly kind: 'provider-suspended'; readonly provider: number };
+  | { readonly kind: 'provider-suspended'; readonly provider: number }
+  | { readonly kind: 'provider-keys'; readonly provider: number; readonly isRevoked: boolean };
 
 export class Neighbours implements Elsewhere {
   readonly #deps: NeighbourDeps;

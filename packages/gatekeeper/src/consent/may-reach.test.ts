@@ -12,6 +12,7 @@ function person(row: number, provider: number, optIns: readonly number[] = [], s
     provider,
     identifier: '',
     status,
+    proofsFromMs: 0,
     devices: [],
     optIns,
     contacts: noContacts,

@@ -27,6 +27,8 @@ export type EnlistArgs = {
   /** This device of that enlistment, which is there, takes fresh keys and stays alone. */
   readonly renews?: InteropId;
   readonly maxDevices: number;
+  /** When the proof was issued; left out where none was asked for. */
+  readonly proofIssuedAtMs?: number;
   /** Enlistments that the provider may have. */
   readonly maxEnlistments: number;
   readonly nowMs: number;
@@ -44,6 +46,8 @@ export type EnlistRefusal =
   | 'enlistment-suspended'
   | 'enlistment-unknown'
   | 'provider-quota'
+  /** The provider has said since that the person's credentials were in wrong hands. */
+  | 'proof-outdated'
   | 'provider-unknown';
 
 export type EnlistResult =

@@ -21,7 +21,10 @@ export type Account = {
   readonly provider: number;
   /** User-visible identifier, unique within the provider. Never logged. */
   readonly identifier: string;
+  /** Suspended by an operator, or disabled by its provider. */
   readonly status: 'active' | 'suspended';
+  /** Proofs that were issued before then are not good: the provider has said so. */
+  readonly proofsFromMs: number;
   /** Active devices in ascending id. */
   readonly devices: readonly Device[];
   /** Providers whose users this person (an own user) lets in. */
@@ -51,7 +54,11 @@ export type AccountEvent =
   | { readonly kind: 'account-changed'; readonly interopId: InteropId }
   | { readonly kind: 'device-removed'; readonly interopId: InteropId; readonly device: Device }
   | { readonly kind: 'account-suspended'; readonly interopId: InteropId }
+  /** Whoever has a stream logs in again, with a proof that was issued since. */
+  | { readonly kind: 'account-compromised'; readonly interopId: InteropId }
   | { readonly kind: 'account-withdrawn'; readonly interopId: InteropId; readonly devices: readonly Device[] }
   | { readonly kind: 'provider-suspended'; readonly provider: number }
+  /** Its key set has to be fetched now; with `isRevoked` streams end that other keys vouched for than those in it. */
+  | { readonly kind: 'provider-keys'; readonly provider: number; readonly isRevoked: boolean }
   /** What was vouched for by other keys than these stands no longer. */
   | { readonly kind: 'keys-replaced'; readonly provider: number; readonly stands: (keyThumbprint: string) => boolean };

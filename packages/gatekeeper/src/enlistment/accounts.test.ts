@@ -12,6 +12,7 @@ const account = (version: number): Account => ({
   provider: 0,
   identifier: 'anna@own',
   status: 'active',
+  proofsFromMs: 0,
   devices: [],
   optIns: [],
   contacts: noContacts,

@@ -49,7 +49,7 @@ export class CachedAccounts implements Accounts {
     const name = `${provider} ${identifier}`;
     const interopId = this.#names.get(name);
     const named = interopId === undefined ? undefined : await this.find(interopId);
-    if (named !== undefined) return named;
+    if (named?.provider === provider && named.identifier === identifier) return named;
     const account = await this.#store.findByIdentifier(provider, identifier);
     if (account === undefined) {
       this.#names.delete(name);

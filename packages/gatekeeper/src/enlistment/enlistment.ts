@@ -14,6 +14,7 @@ export type EnlistRequest = {
   readonly identifier: string;
   readonly device: NewDevice;
   readonly replace: boolean;
+  readonly proofIssuedAtMs?: number;
   /** Only as a further device of this enlistment. */
   readonly joins?: string;
   /** Only as the device that it is, of this enlistment: with a fresh identity key, and without the others. */

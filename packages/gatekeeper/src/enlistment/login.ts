@@ -19,6 +19,8 @@ export type LoginErrorCode =
   /** Storage could not be read: nothing is known of the account. */
   | 'account-unread'
   | 'account-suspended'
+  /** The provider has said since that the person's credentials were in wrong hands. */
+  | 'proof-outdated'
   | 'device-unknown';
 
 export type LoginContext = {
@@ -107,6 +109,7 @@ export function createLogin(deps: {
     if (!registry.isLive(proof.providerNumber)) return refused('provider-suspended');
     if (account === undefined) return refused('account-unknown');
     if (account.status !== 'active') return refused('account-suspended');
+    if (proof.issuedAtMs < account.proofsFromMs) return refused('proof-outdated');
     const device = account.devices.find(known => known.thumbprint === proof.jkt);
     if (device === undefined) return refused('device-unknown');
     return {

@@ -113,7 +113,10 @@ function addSuspensions({ app, deps, gate, about }: AdminRoutes): void {
         const { name } = gate.callerOf(request);
         const { enlistment } = deps.control;
         const result = await enlistment.setStatus(interopId, status, name, deps.nowMs(), request.body?.reason);
-        return result === 'unknown' ? problem(reply, 'enlistment-unknown') : reply.send({ interopId, status });
+        if (result === 'unknown') return problem(reply, 'enlistment-unknown');
+        // Whom their provider has disabled stays out when the operator lets them in.
+        const now = await deps.control.accounts.find(interopId);
+        return reply.send({ interopId, status: now?.status ?? status });
       },
     );
   }

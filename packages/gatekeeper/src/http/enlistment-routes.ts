@@ -232,11 +232,12 @@ async function enlist(
       identifier: proof.subject,
       device,
       replace: body.replace === true,
+      proofIssuedAtMs: proof.issuedAtMs,
       ...named,
     },
     nowMs(),
   );
-  if (result.kind === 'refused') return refused(result.code);
+  if (result.kind === 'refused') return refused(result.code === 'proof-outdated' ? 'proof-refused' : result.code);
   const { interopId, deviceId, change } = result;
   const jid = `${interopId}@${domain}`;
   return {

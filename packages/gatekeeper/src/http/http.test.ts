@@ -411,6 +411,7 @@ test('the well-known documents and OpenAPI say what is there', async () => {
     '/v1/enlistments/{interopId}/devices',
     '/v1/enlistments/{interopId}/devices/{deviceId}',
     '/v1/enlistments/{interopId}/identity',
+    '/v1/events',
     '/v1/provider-statements',
   ]);
 });
@@ -569,7 +570,7 @@ test('addresses: one key for an IPv4 address and for an IPv6 /64; forwarded ones
   assert.equal(behind(request('10.0.0.1', 'nonsense')), '10.0.0.1');
 });
 
-test('every operation of the OpenAPI has answered as it says, in one of these tests or, for media and applications, in their own', () => {
+test('every operation of the OpenAPI has answered as it says, in one of these tests or, for media, applications and events, in their own', () => {
   const unseen = checks.map(check => new Set(check.unseen()));
   const [first = new Set()] = unseen;
   assert.deepEqual(
@@ -580,6 +581,7 @@ test('every operation of the OpenAPI has answered as it says, in one of these te
       'get /v1/agreement',
       'get /v1/agreements/{version}',
       'post /v1/provider-statements',
+      'post /v1/events',
     ],
   );
 });

@@ -42,6 +42,7 @@ export class ProofGate {
     if (typeof proof === 'string') return proof;
     const account = await this.#control.accounts.findByIdentifier(proof.providerNumber, proof.subject);
     if (account?.interopId !== interopId) return 'enlistment-unknown';
+    if (proof.issuedAtMs < account.proofsFromMs) return 'proof-refused';
     const device = account.devices.find(known => known.thumbprint === proof.jkt);
     return device === undefined ? 'proof-refused' : { account, device, proof };
   }

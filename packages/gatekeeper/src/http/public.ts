@@ -8,6 +8,7 @@ import { BodyBudget } from './body-budget.ts';
 import { clientAddress } from './client-address.ts';
 import { addDiscoveryRoutes } from './discovery-routes.ts';
 import { addEnlistedRoutes, addEnlistRoutes, addRenewalRoute } from './enlistment-routes.ts';
+import { addEventRoutes } from './event-routes.ts';
 import { addMediaRoutes } from './media-routes.ts';
 import { writeProblem } from './problems.ts';
 import { addProviderStatementRoutes } from './provider-routes.ts';
@@ -61,6 +62,7 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
   addEnlistedRoutes(app, deps, gate);
   addMediaRoutes(app, deps);
   addProviderStatementRoutes(app, deps);
+  addEventRoutes(app, deps);
 
   await app.ready();
   const users = control.ownUsers;

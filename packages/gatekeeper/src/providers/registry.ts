@@ -64,6 +64,11 @@ export type Registry = ReachPolicy & {
     reason?: string,
   ) => Promise<'revoked' | 'unknown' | 'not-fetched'>;
   /**
+   * Fetches the provider's key set now, in this process; with `isRevoked` streams end that another key vouched for than
+   * those in it. False: it could not be fetched, or there is none to fetch.
+   */
+  readonly refetchKeys: (number: number, isRevoked: boolean) => Promise<boolean>;
+  /**
    * Takes the providers of another configuration; those that stay keep their keys and streams, streams of those that are
    * gone or suspended now end. Gives the words of what is wrong when a number or name was another's: nothing changed then.
    */
@@ -326,12 +331,17 @@ async function revokeKeys(
   }
   if (entry?.set === undefined) return 'unknown';
   const { set } = entry;
-  const before = deps.monotonicMs();
-  await set.refresh(true);
-  if ((set.fetchedAtMs() ?? Number.NEGATIVE_INFINITY) < before) return 'not-fetched';
+  if (!(await isFetchedNow(set, deps.monotonicMs))) return 'not-fetched';
   await states.noteKeysRevoked(note);
   events.emit({ kind: 'keys-replaced', provider: number, stands: keyThumbprint => set.holds(keyThumbprint) });
+  events.emit({ kind: 'provider-keys', provider: number, isRevoked: true });
   return 'revoked';
+}
+
+async function isFetchedNow(set: KeySet, monotonicMs: () => number): Promise<boolean> {
+  const before = monotonicMs();
+  await set.refresh(true);
+  return (set.fetchedAtMs() ?? Number.NEGATIVE_INFINITY) >= before;
 }
 
 /** Registers the configured providers and starts fetching their keys. Rejects with RegistryError or StoreError. */
@@ -395,6 +405,14 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
     },
     revokeKeys: (number, actor, nowMs, reason) =>
       revokeKeys(deps, known.byNumber.get(number), { number, actor, nowMs, reason }),
+    refetchKeys: async (number, isRevoked) => {
+      const set = known.byNumber.get(number)?.set;
+      if (set === undefined || !(await isFetchedNow(set, deps.monotonicMs))) return false;
+      if (isRevoked) {
+        deps.events.emit({ kind: 'keys-replaced', provider: number, stands: thumbprint => set.holds(thumbprint) });
+      }
+      return true;
+    },
     withoutKeys: () => {
       const waiting = (entry: Entry): boolean =>
         isLive(entry.provider.number) && entry.set !== undefined && entry.set.fetchedAtMs() === undefined;

@@ -26,6 +26,7 @@ const anna: Account = {
   provider: 0,
   identifier: 'anna',
   status: 'active',
+  proofsFromMs: 0,
   devices: [device],
   optIns: [],
   contacts: noContacts,

@@ -19,6 +19,7 @@ const bert: Account = {
   provider: 1,
   identifier: 'bert',
   status: 'active',
+  proofsFromMs: 0,
   devices: [{ row: 70, id: 2, registrationId: 1, thumbprint: 't', listed: true }],
   optIns: [],
   contacts: noContacts,

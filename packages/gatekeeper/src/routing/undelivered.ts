@@ -64,6 +64,7 @@ function asAccount({ provider, optIns }: OrphanedPerson): Account {
     provider,
     identifier: '',
     status: 'active',
+    proofsFromMs: 0,
     version: 0,
     devices: [],
     optIns,

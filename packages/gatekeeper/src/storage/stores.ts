@@ -8,6 +8,7 @@ import type { ClusterStore } from '../cluster/cluster-store.ts';
 import type { ContactStore } from '../consent/contact-store.ts';
 import type { AccountStore } from '../enlistment/account-store.ts';
 import type { ProofIds } from '../enlistment/proof-ids.ts';
+import type { SubjectEvents } from '../events/subject-event-store.ts';
 import type { KeyDirectory } from '../keys/key-directory.ts';
 import type { MailboxStore } from '../mailbox/mailbox-store.ts';
 import type { ProviderApplications } from '../providers/applications.ts';
@@ -34,6 +35,7 @@ export type Stores = {
   readonly applications: ProviderApplications;
   readonly wakeUps: WakeUpQueue;
   readonly reports: ReportStore;
+  readonly subjectEvents: SubjectEvents;
   readonly audit: AuditLog;
   readonly admins: AdminAccounts;
   readonly people: PersonRecords;

@@ -1,10 +1,13 @@
 // What every adapter of the storage ports must do, as tests (mailboxes have their own: mailbox-contract.ts). Knows no
 // store.
 import assert from 'node:assert/strict';
+import { hash } from 'node:crypto';
 import { test } from 'node:test';
+import { contactKeys } from '../consent/contact.ts';
 import type { Admitted, AdmitArgs, DecideArgs } from '../consent/contact-store.ts';
 import type { Account } from '../enlistment/account.ts';
 import type { EnlistArgs, PublishManifest } from '../enlistment/account-store.ts';
+import type { SubjectChange, SubjectEvent } from '../events/subject-event-store.ts';
 import type { Stores } from '../storage/stores.ts';
 import { mailboxRow, unbounded } from './mailbox-contract.ts';
 
@@ -129,6 +132,7 @@ export function testStores(name: string, open: OpenStores): void {
         provider: 1,
         identifier: 'a',
         status: 'active',
+        proofsFromMs: 0,
         devices: [{ row: device, id: 1, registrationId: 97, thumbprint: 'a'.repeat(43), listed: true }],
         optIns: [],
       };
@@ -657,6 +661,172 @@ export function testStores(name: string, open: OpenStores): void {
         ['enlistment-deleted', 'asked'],
       ],
     );
+  });
+
+  const tell = (
+    stores: Stores,
+    identifier: string,
+    change: SubjectChange,
+    occurredAtMs: number,
+    more: Partial<SubjectEvent> = {},
+  ) =>
+    stores.subjectEvents.apply({
+      provider: 1,
+      identifier,
+      change,
+      occurredAtMs,
+      nowMs: occurredAtMs,
+      id: hash('sha256', `${identifier} ${change.kind} ${occurredAtMs}`, 'buffer'),
+      idExpiresAtMs: occurredAtMs + 600_000,
+      ...more,
+    });
+
+  contract(
+    'a provider disables and enables its people: each event once, none after a later one, none of others',
+    async stores => {
+      const { accounts, audit, people } = stores;
+      const { id, row } = await enlisted(stores, 'a');
+      const disable = { kind: 'disable', reason: 'hijacking' } as const;
+      const enable = { kind: 'enable' } as const;
+      const at = nowMs + 10;
+      assert.deepEqual(await tell(stores, 'a', disable, at), {
+        kind: 'applied',
+        interopId: id,
+        removed: undefined,
+        deciders: [],
+      });
+      assert.deepEqual(await tell(stores, 'a', disable, at), { kind: 'repeated' });
+      assert.deepEqual(await tell(stores, 'a', disable, at + 1), { kind: 'same' });
+      assert.deepEqual(await tell(stores, 'a', enable, at), { kind: 'older' });
+      assert.deepEqual(await tell(stores, 'nobody', enable, at), { kind: 'unknown' });
+      await stores.providers.register([{ number: 2, name: 'heron.example' }], nowMs);
+      assert.deepEqual(await tell(stores, 'a', enable, at + 5, { provider: 2 }), { kind: 'unknown' });
+      const found = (await accounts.findByIdentifier(1, 'a'))!;
+      assert.equal(found.status, 'suspended');
+      assert.equal((await accounts.find(found.interopId))?.status, 'suspended');
+      assert.deepEqual((await people.view(id))?.suspension, { atMs: at, actor: 'provider', reason: 'hijacking' });
+      assert.deepEqual(await accounts.withdraw(row), { kind: 'refused', code: 'enlistment-suspended' });
+      const again = await accounts.enlist(person('a', { interopId: `1-${'z'.repeat(26)}` }));
+      assert.deepEqual(again, { kind: 'refused', code: 'enlistment-suspended' });
+      // Neither side takes back what the other has done.
+      const suspension = { interopId: found.interopId, actor: 'rosa', nowMs } as const;
+      assert.equal(await accounts.setStatus({ ...suspension, status: 'suspended' }), 'changed');
+      assert.equal((await tell(stores, 'a', enable, at + 2)).kind, 'applied');
+      assert.equal((await accounts.find(found.interopId))?.status, 'suspended');
+      assert.equal(await accounts.setStatus({ ...suspension, status: 'active' }), 'changed');
+      assert.equal((await accounts.find(found.interopId))?.status, 'active');
+      assert.deepEqual(await tell(stores, 'a', enable, at + 3), { kind: 'same' });
+      const entries = await audit.page(0, 10, id);
+      assert.deepEqual(
+        entries.map(({ actor, action }) => [actor, action]),
+        [
+          ['provider', 'enlistment-disabled'],
+          ['rosa', 'enlistment-suspended'],
+          ['provider', 'enlistment-enabled'],
+          ['rosa', 'enlistment-resumed'],
+        ],
+      );
+    },
+  );
+
+  contract(
+    'a closed account is deleted, unless an operator has suspended it; what happened before somebody came is not theirs',
+    async stores => {
+      const { accounts } = stores;
+      const { id, device } = await enlisted(stores, 'a');
+      const purge = { kind: 'purge' } as const;
+      const done = await tell(stores, 'a', purge, nowMs + 1);
+      assert(done.kind === 'applied');
+      assert.deepEqual(
+        done.removed?.map(each => each.row),
+        [device],
+      );
+      assert.equal(await accounts.findByIdentifier(1, 'a'), undefined);
+      // Somebody else has the name now, or the same person again.
+      const later = nowMs + 200_000;
+      await accounts.enlist(person('a', { interopId: `1-${'y'.repeat(26)}`, nowMs: later }));
+      assert.deepEqual(await tell(stores, 'a', purge, nowMs + 2), { kind: 'older' });
+      assert.equal((await accounts.findByIdentifier(1, 'a'))?.interopId, `1-${'y'.repeat(26)}`);
+      const { id: held } = await enlisted(stores, 'b');
+      await accounts.setStatus({ interopId: held, status: 'suspended', actor: 'rosa', nowMs });
+      const kept = await tell(stores, 'b', purge, nowMs + 3);
+      assert.deepEqual([kept.kind, kept.kind === 'applied' && kept.removed], ['applied', undefined]);
+      await accounts.setStatus({ interopId: held, status: 'active', actor: 'rosa', nowMs });
+      assert.equal((await accounts.findByIdentifier(1, 'b'))?.status, 'suspended');
+      assert.notEqual(id, held);
+    },
+  );
+
+  contract(
+    'another name: the person stays, and what others decided goes along; a name that is taken changes nothing',
+    async stores => {
+      const { accounts, contacts } = stores;
+      const a = await enlisted(stores, 'a');
+      const b = await enlisted(stores, 'b');
+      const keyOf = (identifier: string): string => contactKeys({ provider: 1, identifier }).key;
+      const rename = (from: string, identifier: string) =>
+        ({ kind: 'rename', identifier, keys: { from: keyOf(from), to: keyOf(identifier) } }) as const;
+      const eve = (await accounts.findByIdentifier(1, 'a'))!;
+      const party = { interopId: eve.interopId, provider: 1, contacts: eve.contacts };
+      const decide = { account: b.row, about: party, isOpen: true, maxContacts: 10, nowMs } as const;
+      await contacts.decide({ ...decide, decision: 'block' });
+      assert.deepEqual(await tell(stores, 'a', rename('a', 'b'), nowMs + 1), { kind: 'identifier-taken' });
+      const before = (await accounts.find(b.id))!.version;
+      const done = await tell(stores, 'a', rename('a', 'new'), nowMs + 1);
+      assert.deepEqual(done, { kind: 'applied', interopId: a.id, removed: undefined, deciders: [b.id] });
+      assert.equal(await accounts.findByIdentifier(1, 'a'), undefined);
+      const renamed = (await accounts.findByIdentifier(1, 'new'))!;
+      assert.deepEqual([renamed.interopId, renamed.row, renamed.devices.length], [a.id, a.row, 1]);
+      const decider = (await accounts.find(b.id))!;
+      assert.ok(decider.version > before);
+      assert.equal(decider.contacts.decided.get(renamed.contacts.key)?.state, 'blocked');
+      assert.equal(decider.contacts.decided.size, 1);
+      assert.deepEqual(await tell(stores, 'new', rename('new', 'new'), nowMs + 2), { kind: 'same' });
+      assert.equal((await accounts.find(b.id))?.contacts.decided.size, 1);
+    },
+  );
+
+  contract(
+    'a block stands when the name of whoever was blocked goes to somebody whom one had accepted',
+    async stores => {
+      const { accounts, contacts } = stores;
+      await enlisted(stores, 'a');
+      const b = await enlisted(stores, 'b');
+      const named = (identifier: string) => contactKeys({ provider: 1, identifier });
+      const about = (identifier: string) => ({
+        interopId: undefined,
+        provider: 1,
+        contacts: { ...named(identifier), decided: new Map() },
+      });
+      const decide = { account: b.row, isOpen: true, maxContacts: 10, nowMs } as const;
+      await contacts.decide({ ...decide, about: about('a'), decision: 'accept' });
+      await contacts.decide({ ...decide, about: about('old'), decision: 'block' });
+      const keys = { from: named('a').key, to: named('old').key };
+      await tell(stores, 'a', { kind: 'rename', identifier: 'old', keys }, nowMs + 1);
+      const { decided } = (await accounts.find(b.id))!.contacts;
+      assert.deepEqual(
+        [...decided].map(([key, { state }]) => [key, state]),
+        [[keys.to, 'blocked']],
+      );
+    },
+  );
+
+  contract('after compromised credentials earlier proofs and authorisations are void', async stores => {
+    const { accounts } = stores;
+    const { id, row, device } = await enlisted(stores, 'a');
+    const authorisation = { account: row, by: device, thumbprint: 'n'.repeat(43), nowMs, max: 10 };
+    await accounts.authoriseDevice({ ...authorisation, expiresAtMs: nowMs + 600_000 });
+    const change = { kind: 'compromise', proofsFromMs: nowMs + 5_000, reason: 'found in a list' } as const;
+    assert.equal((await tell(stores, 'a', change, nowMs + 4_000)).kind, 'applied');
+    assert.equal((await accounts.find(id))?.proofsFromMs, nowMs + 5_000);
+    const earlier = { ...change, proofsFromMs: nowMs + 1_000 };
+    assert.equal((await tell(stores, 'a', earlier, nowMs + 4_001)).kind, 'applied');
+    assert.equal((await accounts.find(id))?.proofsFromMs, nowMs + 5_000, 'it only grows');
+    const further = person('a');
+    const joining = { ...further, device: { ...further.device, thumbprint: 'n'.repeat(43), registrationId: 7 } };
+    const join = (proofIssuedAtMs: number) => accounts.enlist({ ...joining, proofIssuedAtMs });
+    assert.deepEqual(await join(nowMs + 4_999), { kind: 'refused', code: 'proof-outdated' });
+    assert.deepEqual(await join(nowMs + 5_000), { kind: 'refused', code: 'device-authorisation-required' });
   });
 
   contract('a provider has one key set, the last that was kept', async stores => {

@@ -46,6 +46,7 @@ test('a wake-up is one signed token about one person, with nothing else in it', 
     audience: issuers.skylark,
     keys: localKeySource(() => keys),
     nowMs: fixture.clock.nowMs,
+    accepts: ['urn:drawbridge:event:wake-up'],
     takeEventId: async () => true,
   });
   assert(verdict.kind === 'verified' && verdict.event.subject === 'anna');
@@ -229,6 +230,22 @@ test("one dead provider fills its own share of the queue, not another's", async 
   wakeUps.requestWakeUp((await fixture.enlist(2, 'heron')).account);
   assert.deepEqual([wakeUps.waiting(), wakeUps.counters.dropped], [4, 7]);
   await until(() => wakeUps.counters.failed > 0);
+});
+
+test('whoever has another name by then is woken under that name', async () => {
+  const fixture = await open();
+  const { account } = await fixture.enlist(1, 'anna');
+  const { wakeUps } = fixture.control;
+  fixture.world.wakeUpAnswer = 'down';
+  wakeUps.requestWakeUp(account);
+  await until(() => wakeUps.counters.failed === 1);
+  wakeUps.rename(account.interopId, 'anna.new');
+  fixture.world.wakeUpAnswer = 202;
+  fixture.clock.nowMs += 2_000;
+  await until(() => fixture.world.posted.length === 1);
+  const [, claims = ''] = fixture.world.posted[0]!.body.split('.');
+  const { sub_id: subject } = JSON.parse(Buffer.from(claims, 'base64url').toString()) as { sub_id: { id: string } };
+  assert.equal(subject.id, 'anna.new');
 });
 
 test("the event key stays the same, is nobody else's to read, and a damaged file is not replaced in silence", async () => {

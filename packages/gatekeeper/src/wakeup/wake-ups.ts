@@ -29,6 +29,8 @@ export type WakeUps = {
   readonly requestWakeUp: (account: Account) => void;
   /** Forgets what waits for people that are gone. */
   readonly forget: (interopId: InteropId) => void;
+  /** Their provider knows them under another identifier from now on. */
+  readonly rename: (interopId: InteropId, identifier: string) => void;
   readonly counters: Readonly<WakeUpCounters>;
   readonly waiting: () => number;
   /** Begins to send none; what is asked for from now on is written, and goes out after a restart. */
@@ -93,6 +95,7 @@ export async function createWakeUps(deps: WakeUpDeps): Promise<WakeUps> {
     waiting: () => sender.waiting,
     requestWakeUp: account => sender.requestWakeUp(account),
     forget: interopId => sender.forget(interopId),
+    rename: (interopId, identifier) => sender.rename(interopId, identifier),
     hold: () => sender.hold(),
     close: () => sender.close(),
   };
@@ -178,6 +181,15 @@ class WakeUpSender {
     if (waits !== undefined) this.#count(waits.person.queue, -1);
     this.#later.delete(interopId);
     this.#lastSentMs.delete(interopId);
+  }
+
+  rename(interopId: InteropId, identifier: string): void {
+    for (const { ready } of this.#queues.values()) {
+      const person = ready.get(interopId);
+      if (person !== undefined) ready.set(interopId, { ...person, identifier });
+    }
+    const waits = this.#later.get(interopId);
+    if (waits !== undefined) this.#later.set(interopId, { ...waits, person: { ...waits.person, identifier } });
   }
 
   /** Begins to send none. */

@@ -62,7 +62,8 @@ export function createWakeUpReceiver(options: WakeUpReceiverOptions): (token: st
         audience: options.audience,
         keys,
         nowMs: options.nowMs(),
-        takeEventId: options.takeEventId,
+        accepts: ['urn:drawbridge:event:wake-up'],
+        takeEventId: (id, { subject }) => options.takeEventId(id, subject),
       });
       if (verdict.kind === 'verified') {
         options.onWakeUp(verdict.event.subject, issuer);

@@ -9,13 +9,18 @@ import { decisionsOf } from './contacts.ts';
 import type { Database, Sql } from './database.ts';
 import { devicesOf, orphanedPerson, raiseVersion, removeDevice } from './devices.ts';
 import { enlist, enlistMany } from './enlisting.ts';
-import { accountOf } from './rows.ts';
+import { accountOf, statusColumn } from './rows.ts';
 
-type Locked = { readonly row: number; readonly status: Account['status']; readonly provider: number };
+type Locked = {
+  readonly row: number;
+  readonly status: Account['status'];
+  readonly disabled: boolean;
+  readonly provider: number;
+};
 
 /** The account, locked until the transaction ends. */
 async function lockAccount(sql: Sql, where: 'row' | 'interop_id', value: number | string): Promise<Locked | undefined> {
-  const text = `SELECT row, status, provider FROM account WHERE ${where} = $1 FOR UPDATE`;
+  const text = `SELECT row, status, disabled, provider FROM account WHERE ${where} = $1 FOR UPDATE`;
   return (await sql.rows<Locked>(text, [value]))[0];
 }
 
@@ -31,7 +36,7 @@ const accountTables = [
 ] as const;
 
 /** Everything that is kept of a person; gives back the devices that were. */
-async function removeAccount(sql: Sql, row: number, provider: number): Promise<Device[]> {
+export async function removeAccount(sql: Sql, row: number, provider: number): Promise<Device[]> {
   const devices = await devicesOf(sql, row);
   const person = await orphanedPerson(sql, row, provider);
   for (const device of devices) await removeDevice(sql, device.row, person);
@@ -156,7 +161,8 @@ async function readAccount(
   part?: 'without-decisions',
 ): Promise<Account | undefined> {
   const found = await database.row<Omit<Account, 'devices' | 'optIns' | 'contacts'>>(
-    `SELECT row, interop_id AS "interopId", provider, identifier, status, version FROM account WHERE ${condition}`,
+    `SELECT row, interop_id AS "interopId", provider, identifier, ${statusColumn}, proofs_from AS "proofsFromMs", version
+     FROM account WHERE ${condition}`,
     values,
   );
   const row = found?.row ?? otherwise;
@@ -196,7 +202,7 @@ export function postgresAccounts(database: Database): AccountStore {
         const account = await lockAccount(sql, 'row', row);
         if (account === undefined) return { kind: 'refused', code: 'enlistment-unknown' };
         // Otherwise withdrawing and enlisting again would undo a suspension.
-        if (account.status !== 'active') return { kind: 'refused', code: 'enlistment-suspended' };
+        if (account.status !== 'active' || account.disabled) return { kind: 'refused', code: 'enlistment-suspended' };
         return { kind: 'withdrawn', devices: await removeAccount(sql, row, account.provider) };
       }),
     remove: ({ interopId: subject, actor, reason, nowMs: atMs }) =>

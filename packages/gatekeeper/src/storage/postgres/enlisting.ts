@@ -13,7 +13,7 @@ import {
 import type { Sql } from './database.ts';
 import { devicesOf, orphanedPerson, raiseVersion, removeDevice } from './devices.ts';
 import { addOneTimeKeys, removeKeys } from './keys.ts';
-import { deviceRow, maxDevicesMade } from './rows.ts';
+import { deviceRow, maxDevicesMade, statusColumn } from './rows.ts';
 
 type AccountRow = {
   readonly row: number;
@@ -22,6 +22,7 @@ type AccountRow = {
   readonly lastDeviceId: number;
   readonly devicesMade: number;
   readonly identityKey: Uint8Array;
+  readonly proofsFromMs: number;
 };
 
 const refused = (code: EnlistRefusal): EnlistResult => ({ kind: 'refused', code });
@@ -181,8 +182,8 @@ async function enlistNew(sql: Sql, args: EnlistArgs, keyIsUsed: boolean): Promis
 export async function enlist(sql: Sql, args: EnlistArgs): Promise<EnlistResult> {
   const { device, nowMs } = args;
   const [account] = await sql.rows<AccountRow>(
-    `SELECT row, interop_id AS "interopId", status, last_device_id AS "lastDeviceId", devices_made AS "devicesMade",
-       identity_key AS "identityKey" FROM account WHERE provider = $1 AND identifier = $2 FOR UPDATE`,
+    `SELECT row, interop_id AS "interopId", ${statusColumn}, last_device_id AS "lastDeviceId", devices_made AS "devicesMade",
+       identity_key AS "identityKey", proofs_from AS "proofsFromMs" FROM account WHERE provider = $1 AND identifier = $2 FOR UPDATE`,
     [args.provider, args.identifier],
   );
   const [keyUse] = await sql.rows<{ row: number }>('SELECT row FROM account WHERE identity_key = $1', [
@@ -193,6 +194,8 @@ export async function enlist(sql: Sql, args: EnlistArgs): Promise<EnlistResult> 
   const named = args.joins ?? args.renews;
   if (named !== undefined && named !== account.interopId) return refused('enlistment-unknown');
   if (account.status !== 'active') return refused('enlistment-suspended');
+  if (args.proofIssuedAtMs !== undefined && args.proofIssuedAtMs < account.proofsFromMs)
+    return refused('proof-outdated');
   const devices = await devicesOf(sql, account.row);
   const sameIdentity = sameBytes(account.identityKey, device.identityKey);
   const there = devices.find(known => known.thumbprint === device.thumbprint);

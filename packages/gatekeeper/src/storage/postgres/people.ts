@@ -11,13 +11,13 @@ import type { Account, Device } from '../../enlistment/account.ts';
 import type { Database } from './database.ts';
 import { devicesOf } from './devices.ts';
 import { countKeys } from './keys.ts';
-import { accountOf } from './rows.ts';
+import { accountOf, statusColumn } from './rows.ts';
 
 type Found = Omit<PersonView, 'devices' | 'optIns' | 'suspension'> & { readonly row: number };
 
 async function findPerson(database: Database, interopId: string): Promise<Found | undefined> {
   return await database.row<Found>(
-    `SELECT row, interop_id AS "interopId", provider, identifier, status, enlisted_at AS "enlistedAtMs"
+    `SELECT row, interop_id AS "interopId", provider, identifier, ${statusColumn}, enlisted_at AS "enlistedAtMs"
      FROM account WHERE interop_id = $1`,
     [interopId],
   );
@@ -43,7 +43,7 @@ async function suspensionOf(
 ): Promise<PersonView['suspension']> {
   if (status !== 'suspended') return undefined;
   const row = await database.row<{ atMs: number; actor: string; reason: string | null }>(
-    `SELECT at AS "atMs", actor, reason FROM audit WHERE subject = $1 AND action = 'enlistment-suspended'
+    `SELECT at AS "atMs", actor, reason FROM audit WHERE subject = $1 AND action IN ('enlistment-suspended', 'enlistment-disabled')
      ORDER BY seq DESC LIMIT 1`,
     [subject],
   );

@@ -20,6 +20,7 @@ import { postgresProofIds } from './proof-ids.ts';
 import { postgresProviders } from './providers.ts';
 import { postgresReports } from './reports.ts';
 import { migrate } from './schema.ts';
+import { postgresSubjectEvents } from './subject-events.ts';
 import { postgresWakeUps } from './wake-ups.ts';
 
 export type PostgresStores = { readonly stores: Stores; readonly close: () => Promise<void> };
@@ -89,6 +90,7 @@ export async function openPostgresStores(url: string): Promise<PostgresStores> {
       applications: postgresApplications(database),
       wakeUps: postgresWakeUps(database),
       reports: postgresReports(database),
+      subjectEvents: postgresSubjectEvents(database),
       audit: postgresAuditLog(database),
       admins: postgresAdmins(database),
       people: postgresPeople(database),

@@ -13,3 +13,6 @@ export function deviceRow(account: number, made: number): number {
 export function accountOf(device: number): number {
   return Math.floor(device / devicesPerAccount);
 }
+
+/** Suspended by an operator, or disabled by its provider. */
+export const statusColumn = "CASE WHEN disabled THEN 'suspended' ELSE status END AS status";

@@ -248,6 +248,14 @@ CREATE TABLE contact (
 CREATE INDEX contact_order ON contact (account, sequence);`,
   },
   { fitFrom: 1, text: 'CREATE TABLE clock (one boolean PRIMARY KEY CHECK (one), seen_at bigint NOT NULL);' },
+  {
+    fitFrom: 1,
+    text: `
+ALTER TABLE account ADD COLUMN disabled boolean NOT NULL DEFAULT false;
+ALTER TABLE account ADD COLUMN proofs_from bigint NOT NULL DEFAULT 0;
+ALTER TABLE account ADD COLUMN last_event_at bigint NOT NULL DEFAULT 0;
+CREATE INDEX contact_person ON contact (person);`,
+  },
 ];
 
 /** The version of the tables that this program writes. */

@@ -20,7 +20,17 @@ import { addOneTimeKeys, removeKeys } from './key-commands.ts';
 import { orphanMailbox } from './mailbox-orphans.ts';
 import { prepared } from './prepared.ts';
 
-type AccountRow = { row: number; interopId: InteropId; status: string; lastDeviceId: number; identityKey: Uint8Array };
+type AccountRow = {
+  row: number;
+  interopId: InteropId;
+  status: string;
+  lastDeviceId: number;
+  identityKey: Uint8Array;
+  proofsFromMs: number;
+};
+
+/** Suspended by an operator, or disabled by its provider. */
+export const statusColumn = "CASE WHEN disabled THEN 'suspended' ELSE status END AS status";
 
 const refused = (code: EnlistRefusal): EnlistResult => ({ kind: 'refused', code });
 
@@ -173,7 +183,8 @@ function enlist(db: DatabaseSync, args: EnlistArgs): EnlistResult {
   const { device, nowMs } = args;
   const account = prepared(
     db,
-    `SELECT row, interop_id AS interopId, status, last_device_id AS lastDeviceId, identity_key AS identityKey
+    `SELECT row, interop_id AS interopId, ${statusColumn}, last_device_id AS lastDeviceId, identity_key AS identityKey,
+       proofs_from AS proofsFromMs
      FROM account WHERE provider = ? AND identifier = ?`,
   ).get(args.provider, args.identifier) as AccountRow | undefined;
   const keyUse = prepared(db, 'SELECT row FROM account WHERE identity_key = ?').get(device.identityKey) as
@@ -201,6 +212,8 @@ function enlist(db: DatabaseSync, args: EnlistArgs): EnlistResult {
   const named = args.joins ?? args.renews;
   if (named !== undefined && named !== account.interopId) return refused('enlistment-unknown');
   if (account.status !== 'active') return refused('enlistment-suspended');
+  if (args.proofIssuedAtMs !== undefined && args.proofIssuedAtMs < account.proofsFromMs)
+    return refused('proof-outdated');
   const devices = devicesOf(db, account.row);
   const sameIdentity = sameBytes(account.identityKey, device.identityKey);
   const there = devices.find(known => known.thumbprint === device.thumbprint);
@@ -248,7 +261,7 @@ const accountTables = [
 ] as const;
 
 /** Everything that is kept of a person; gives back the devices that were. */
-function removeAccount(db: DatabaseSync, row: number, provider: number): Device[] {
+export function removeAccount(db: DatabaseSync, row: number, provider: number): Device[] {
   const devices = devicesOf(db, row);
   const person = orphanedPerson(db, row, provider);
   for (const device of devices) removeDevice(db, device.row, person);
@@ -315,7 +328,7 @@ export const accountWrites = {
 
   /** Deletes everything that is kept of a person; gives back the devices that were. Refuses a suspended one. */
   accountWithdraw(db: DatabaseSync, args: { account: number }): WithdrawnAccount {
-    const account = prepared(db, 'SELECT status, provider FROM account WHERE row = ?').get(args.account) as
+    const account = prepared(db, `SELECT ${statusColumn}, provider FROM account WHERE row = ?`).get(args.account) as
       | { status: string; provider: number }
       | undefined;
     if (account === undefined) return { kind: 'refused', code: 'enlistment-unknown' };
@@ -384,7 +397,8 @@ export const accountWrites = {
   },
 };
 
-const columns = 'row, interop_id AS interopId, provider, identifier, status, version FROM account WHERE';
+const columns = `row, interop_id AS interopId, provider, identifier, ${statusColumn}, proofs_from AS proofsFromMs, version
+  FROM account WHERE`;
 
 /** One account; with `otherwise`, an account that isn't there costs the same reads, of that row. */
 function readAccount(

@@ -11,7 +11,7 @@ import type {
 } from '../../admin/person-records.ts';
 import type { AuditEntry } from '../../audit/audit-log.ts';
 import type { Account } from '../../enlistment/account.ts';
-import { devicesOf } from './account-commands.ts';
+import { devicesOf, statusColumn } from './account-commands.ts';
 import { writeAudit } from './audit-commands.ts';
 import { countsOf } from './key-commands.ts';
 import { prepared } from './prepared.ts';
@@ -90,7 +90,7 @@ export const adminReads = {
 function viewOf(db: DatabaseSync, interopId: string): PersonView | undefined {
   const found = prepared(
     db,
-    `SELECT row, interop_id AS interopId, provider, identifier, status, enlisted_at AS enlistedAtMs
+    `SELECT row, interop_id AS interopId, provider, identifier, ${statusColumn}, enlisted_at AS enlistedAtMs
      FROM account WHERE interop_id = ?`,
   ).get(interopId) as (Omit<PersonView, 'devices' | 'optIns' | 'suspension'> & { row: number }) | undefined;
   if (found === undefined) return undefined;
@@ -121,7 +121,7 @@ function suspensionOf(db: DatabaseSync, subject: string, status: Account['status
   if (status !== 'suspended') return undefined;
   const row = prepared(
     db,
-    `SELECT at AS atMs, actor, reason FROM audit WHERE subject = ? AND action = 'enlistment-suspended'
+    `SELECT at AS atMs, actor, reason FROM audit WHERE subject = ? AND action IN ('enlistment-suspended', 'enlistment-disabled')
      ORDER BY seq DESC LIMIT 1`,
   ).get(subject) as Pick<AuditEntry, 'atMs' | 'actor'> & { reason: string | null };
   const { reason, ...rest } = row;

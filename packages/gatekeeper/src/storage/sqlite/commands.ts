@@ -16,6 +16,7 @@ import { manifestReads, manifestWrites } from './manifest-commands.ts';
 import { operationsReads, operationsWrites } from './operations-commands.ts';
 import { proofWrites } from './proof-commands.ts';
 import { reportReads, reportWrites } from './report-commands.ts';
+import { subjectEventWrites } from './subject-event-commands.ts';
 
 export const writeCommands = {
   ...mailboxWrites,
@@ -27,6 +28,7 @@ export const writeCommands = {
   ...proofWrites,
   ...operationsWrites,
   ...reportWrites,
+  ...subjectEventWrites,
   ...heartbeatWrites,
   ...auditWrites,
   ...applicationWrites,

@@ -265,6 +265,11 @@ const steps: readonly (string | ((db: DatabaseSync) => void))[] = [
 
   // The time that was believed last: what tells a clock that is wrong at a start.
   'CREATE TABLE clock (one INTEGER PRIMARY KEY CHECK (one = 1), seen_at INTEGER NOT NULL) STRICT;',
+  // What a provider tells of its people: who is disabled, from when on proofs are good, and when what was applied last occurred.
+  `ALTER TABLE account ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE account ADD COLUMN proofs_from INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE account ADD COLUMN last_event_at INTEGER NOT NULL DEFAULT 0;
+   CREATE INDEX contact_person ON contact (person);`,
 ];
 
 /** The version of the tables that this program writes. */

@@ -74,6 +74,7 @@ export function sqliteStores(store: SqliteStore): Stores {
       page: (afterAccount, limit) => store.read('wakeUpsPending', { afterAccount, limit }),
     },
     reports: reportsOf(store),
+    subjectEvents: { apply: event => store.run('subjectEventApply', event) },
     audit: {
       note: note => store.run('auditNote', note),
       page: (afterSeq, limit, subject) => store.read('auditPage', { afterSeq, limit, subject }),

@@ -1,0 +1,182 @@
+// What a provider tells of its own people and keys: verified, used up together with what it changes, then told to whoever
+// listens. Knows nothing of HTTP, streams or storage.
+// Source: docs/protocol/10 section 10.5; RFC 8417, RFC 8935, OpenID RISC Profile 1.0.
+import { hash } from 'node:crypto';
+import {
+  claimedIssuer,
+  type SecurityEvent,
+  type SecurityEventErrorCode,
+  verifySecurityEvent,
+} from '@drawbridge/identity/security-event';
+import { type ProviderEvent, providerEvents } from '@drawbridge/identity/security-event-kinds';
+import type { KeySource } from '@drawbridge/identity/verify-ownership-proof';
+import type { Budgets } from '../budgets.ts';
+import { contactKeys } from '../consent/contact.ts';
+import type { AccountEvents } from '../enlistment/account-events.ts';
+import type { CachedAccounts } from '../enlistment/accounts.ts';
+import type { ProofIds } from '../enlistment/proof-ids.ts';
+import type { Provider, Registry } from '../providers/registry.ts';
+import type { WakeUps } from '../wakeup/wake-ups.ts';
+import type { SubjectChange, SubjectEventResult, SubjectEvents } from './subject-event-store.ts';
+
+export type EventReceipt =
+  /** Also for one that came before, is about nobody here, or was overtaken: `outcome` is for the log. */
+  | { readonly kind: 'accepted'; readonly provider: number; readonly event: string; readonly outcome: string }
+  | { readonly kind: 'refused'; readonly code: SecurityEventErrorCode | 'provider-suspended' | 'identifier-taken' }
+  | { readonly kind: 'budget-spent'; readonly retryAfterSeconds: number }
+  /** Nothing was used up: the provider's key set, which the event is about, could not be fetched. */
+  | { readonly kind: 'not-fetched' };
+
+export type InboundEvents = {
+  /** Rejects with StoreError alone: nothing was used up then. */
+  readonly receive: (token: string) => Promise<EventReceipt>;
+  /** Events since the start, by what became of them. */
+  readonly counts: ReadonlyMap<string, number>;
+};
+
+export type InboundEventDeps = {
+  /** This gatekeeper's issuer URL. */
+  readonly audience: string;
+  readonly registry: Registry;
+  readonly subjects: SubjectEvents;
+  readonly proofIds: Pick<ProofIds, 'take'>;
+  readonly accounts: CachedAccounts;
+  readonly events: AccountEvents;
+  readonly wakeUps: Pick<WakeUps, 'rename'>;
+  readonly budgets: Budgets;
+  readonly nowMs: () => number;
+};
+
+export function createInboundEvents(deps: InboundEventDeps): InboundEvents {
+  const counts = new Map<string, number>();
+  return {
+    counts,
+    async receive(token) {
+      const receipt = await receive(deps, token);
+      const outcome = receipt.kind === 'accepted' ? receipt.outcome : receipt.kind;
+      counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+      return receipt;
+    },
+  };
+}
+
+/** For tokens that name no issuer: what is wrong with their form is said. */
+const nobodysKeys: KeySource = { findKey: async () => ({ kind: 'unknown' }) };
+
+async function receive(deps: InboundEventDeps, token: string): Promise<EventReceipt> {
+  const { registry, budgets, audience } = deps;
+  const issuer = claimedIssuer(token) ?? '';
+  const trusted = registry.issuers(issuer);
+  if (trusted === undefined && issuer !== '') {
+    const isKnown = registry.list().some(each => each.issuer === issuer);
+    return { kind: 'refused', code: isKnown ? 'provider-suspended' : 'issuer-unknown' };
+  }
+  const verdict = await verifySecurityEvent(token, {
+    issuer,
+    audience,
+    keys: trusted?.keys ?? nobodysKeys,
+    nowMs: deps.nowMs(),
+    accepts: providerEvents,
+    provider: issuer,
+  });
+  const provider = trusted === undefined ? undefined : registry.find(trusted.providerNumber);
+  if (verdict.kind === 'refused') return { kind: 'refused', code: verdict.code };
+  // Suspended while its keys were asked for.
+  if (provider === undefined || !registry.isLive(provider.number))
+    return { kind: 'refused', code: 'provider-suspended' };
+  // What is forged costs its provider nothing.
+  const cost = provider.trustClass === 'trial' ? 10 : 1;
+  const retryAfterSeconds = budgets.take([{ budget: 'eventsPerProvider', key: String(provider.number), cost }]);
+  if (retryAfterSeconds > 0) return { kind: 'budget-spent', retryAfterSeconds };
+  return await apply(deps, provider, verdict.event);
+}
+
+async function apply(deps: InboundEventDeps, provider: Provider, event: SecurityEvent): Promise<EventReceipt> {
+  const kind = event.event as ProviderEvent;
+  const isRevoked = kind === 'urn:drawbridge:event:keys-compromised';
+  if (isRevoked || kind === 'urn:drawbridge:event:keys-rotated') {
+    return await applyToKeys(deps, provider, event, isRevoked);
+  }
+  const { number } = provider;
+  const change = subjectChangeOf(deps, number, event);
+  const result = await deps.subjects.apply({
+    provider: number,
+    identifier: event.subject,
+    change,
+    occurredAtMs: event.occurredAtMs,
+    nowMs: deps.nowMs(),
+    id: idOf(event),
+    idExpiresAtMs: event.usableUntilMs,
+  });
+  if (result.kind === 'identifier-taken') return { kind: 'refused', code: 'identifier-taken' };
+  if (result.kind === 'applied') tell(deps, change, result);
+  return { kind: 'accepted', provider: number, event: shortName(kind), outcome: result.kind };
+}
+
+/** Their ids are in a space of their own: no proof's id is used up by an event. An issuer holds no line break. */
+function idOf({ issuer, jti }: SecurityEvent): Uint8Array {
+  return hash('sha256', `event ${issuer}\n${jti}`, 'buffer');
+}
+
+export function shortName(kind: string): string {
+  return kind.slice(Math.max(kind.lastIndexOf('/'), kind.lastIndexOf(':')) + 1);
+}
+
+/** Harmless to do twice, so it is done first and the id used up after that: a fetch that fails is tried again. */
+async function applyToKeys(
+  deps: InboundEventDeps,
+  { number }: Provider,
+  event: SecurityEvent,
+  isRevoked: boolean,
+): Promise<EventReceipt> {
+  const reason = textOf(event, 'reason');
+  const isDone = isRevoked
+    ? (await deps.registry.revokeKeys(number, 'provider', deps.nowMs(), reason)) === 'revoked'
+    : await deps.registry.refetchKeys(number, false);
+  if (!isDone) return { kind: 'not-fetched' };
+  if (!isRevoked) deps.events.emit({ kind: 'provider-keys', provider: number, isRevoked });
+  const [isFirst] = await deps.proofIds.take([idOf(event)], [event.usableUntilMs]);
+  const outcome = isFirst === true ? 'applied' : 'repeated';
+  return { kind: 'accepted', provider: number, event: shortName(event.event), outcome };
+}
+
+function textOf({ payload }: SecurityEvent, member: string): string | undefined {
+  const value = payload[member];
+  return typeof value === 'string' ? value : undefined;
+}
+
+function subjectChangeOf(deps: InboundEventDeps, provider: number, event: SecurityEvent): SubjectChange {
+  switch (shortName(event.event)) {
+    case 'account-disabled':
+      return { kind: 'disable', reason: textOf(event, 'reason') };
+    case 'account-enabled':
+      return { kind: 'enable' };
+    case 'account-purged':
+      return { kind: 'purge' };
+    case 'identifier-changed': {
+      const identifier = textOf(event, 'new-value') ?? '';
+      const keyOf = (name: string): string => contactKeys({ provider, identifier: name }).key;
+      return { kind: 'rename', identifier, keys: { from: keyOf(event.subject), to: keyOf(identifier) } };
+    }
+    default: {
+      // A proof has whole seconds: none of the second in which it happened is good. A clock that is ahead locks nobody out.
+      const seconds = Math.floor(Math.min(event.occurredAtMs, deps.nowMs()) / 1000);
+      return { kind: 'compromise', proofsFromMs: (seconds + 1) * 1000, reason: textOf(event, 'reason_admin') };
+    }
+  }
+}
+
+/** The cache first, so that every listener reads what is durable now. */
+function tell(
+  { accounts, events, wakeUps }: InboundEventDeps,
+  change: SubjectChange,
+  { interopId, removed, deciders }: Extract<SubjectEventResult, { kind: 'applied' }>,
+): void {
+  if (change.kind === 'rename') wakeUps.rename(interopId, change.identifier);
+  for (const each of [interopId, ...deciders]) accounts.invalidate(each);
+  for (const each of deciders) events.emit({ kind: 'account-changed', interopId: each });
+  if (removed !== undefined) events.emit({ kind: 'account-withdrawn', interopId, devices: removed });
+  else if (change.kind === 'disable' || change.kind === 'purge') events.emit({ kind: 'account-suspended', interopId });
+  else if (change.kind === 'compromise') events.emit({ kind: 'account-compromised', interopId });
+  else events.emit({ kind: 'account-changed', interopId });
+}
