@@ -159,8 +159,13 @@ test('keys that share memory are each their own, whatever becomes of others', ()
 
 test('a closed key is wiped in the memory that libsodium read, and does nothing any more', () => {
   const used: Uint8Array[] = [];
+  const wiped: string[] = [];
   const watched: Sodium = {
     ...sodium,
+    sodium_memzero: secret => {
+      wiped.push(Buffer.from(secret).toString('hex'));
+      sodium.sodium_memzero(secret);
+    },
     crypto_aead_chacha20poly1305_ietf_encrypt: (...args) => {
       used.push(args[5]);
       return sodium.crypto_aead_chacha20poly1305_ietf_encrypt(...args);
@@ -185,6 +190,8 @@ test('a closed key is wiped in the memory that libsodium read, and does nothing 
   state.close();
   pair.close();
   assert.ok(used.every(key => key.every(byte => byte === 0)));
+  // Where it stood beside others, and where libsodium has read it last.
+  assert.equal(wiped.filter(key => key === '07'.repeat(32)).length, 2);
   assert.equal(state.encrypt(Buffer.from('text')), noiseError('closed'));
   assert.equal(state.decrypt(sealed), noiseError('closed'));
   state.rekey();

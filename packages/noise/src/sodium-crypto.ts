@@ -11,6 +11,7 @@ import {
   tagBytes,
   wipe,
 } from './crypto.ts';
+import { KeyPlaces } from './key-places.ts';
 
 /** What we use of sodium-native: no more than this is called. Each throws when libsodium refuses. */
 export type Sodium = {
@@ -62,36 +63,23 @@ function setNonce(high: number, low: number): void {
   nonce.writeUInt32LE(high, 8);
 }
 
-/** Keys share memory: 32 bytes that libsodium reads cost several times as much when they stand alone, and sessions are many. */
-const keysTogether = 32;
-/** Places of keys that were wiped, for others: a handshake uses some for a moment. More are left to the garbage collector. */
-const maxFreeKeys = 1_024;
-const freeKeys: Uint8Array[] = [];
-
-/** A copy of a key. */
-function keepKey(key: Uint8Array): Uint8Array {
-  if (freeKeys.length === 0) {
-    const memory = new Uint8Array(keysTogether * symmetricKeyBytes);
-    for (let at = 0; at < memory.length; at += symmetricKeyBytes) {
-      freeKeys.push(memory.subarray(at, at + symmetricKeyBytes));
-    }
-  }
-  const kept = freeKeys.pop()!;
-  kept.set(key);
-  return kept;
-}
+const places = new KeyPlaces();
+/** The key of the call that is under way: 32 bytes that libsodium reads cost several times as much when they stand alone. */
+const keyAtWork = new Uint8Array(symmetricKeyBytes);
+const keyAtWorkWords = new Uint32Array(keyAtWork.buffer);
+/** Of a closed cipher. */
+const noPlace = -1;
 
 /** A class, not closures: two of these stand in every connection. */
 class SodiumAead implements Aead {
   private readonly sodium: Sodium;
-  /** Undefined once closed. */
-  private key: Uint8Array | undefined;
+  private place: number;
 
   constructor(sodium: Sodium, key: Uint8Array) {
     // The binding looks at lengths as well; that it does is not a reason to let a view of another length come so far.
     if (key.length !== symmetricKeyBytes) throw new Error('a key has 32 bytes');
     this.sodium = sodium;
-    this.key = keepKey(key);
+    this.place = places.take(key);
   }
 
   seal(high: number, low: number, ad: Uint8Array, plaintext: Uint8Array, out: Uint8Array, offset: number): void {
@@ -124,15 +112,19 @@ class SodiumAead implements Aead {
   }
 
   close(): void {
-    if (this.key === undefined) return;
-    this.sodium.sodium_memzero(this.key);
-    if (freeKeys.length < maxFreeKeys) freeKeys.push(this.key);
-    this.key = undefined;
+    if (this.place === noPlace) return;
+    const wipe = this.sodium.sodium_memzero;
+    places.giveBack(this.place, wipe);
+    this.place = noPlace;
+    // It may be this one.
+    wipe(keyAtWork);
   }
 
+  /** Its bytes are this key's until the next call. */
   private opened(): Uint8Array {
-    if (this.key === undefined) throw new Error('the key is closed');
-    return this.key;
+    if (this.place === noPlace) throw new Error('the key is closed');
+    places.read(this.place, keyAtWorkWords);
+    return keyAtWork;
   }
 }
 
