@@ -1,6 +1,6 @@
 // Opens the configured ports and closes them. Knows nothing of what is said on them.
 import type { RequestListener } from 'node:http';
-import type { Server, Socket } from 'node:net';
+import type { Server } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import type { Config } from './config-schema.ts';
 import type { Control, ControlLog } from './control.ts';
@@ -83,11 +83,7 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
   const servers: Server[] = [];
   const httpPorts: HttpPort[] = [];
   const applications: { close(): Promise<void> }[] = [];
-  const sockets = new Set<Socket>();
-  // One for all: connections are many, and most are idle.
-  function forget(this: Socket): void {
-    sockets.delete(this);
-  }
+  const { sockets } = host.gate;
   const isProxy = proxyCheck(config.trustedProxies);
   const cutUnnamed: (() => void)[] = [];
   let ready = false;
@@ -102,10 +98,6 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
   const open = async (server: Server, at: At, name: string): Promise<number> => {
     servers.push(server);
     front(server, at);
-    server.on('connection', (socket: Socket) => {
-      sockets.add(socket);
-      socket.on('close', forget);
-    });
     return await listenOn(server, at, name);
   };
   const openHttp = (

@@ -63,18 +63,33 @@ export class ServerSession<T> {
   /** Stanzas that wait until some time after `<enabled/>`. */
   #held: Element[] | undefined;
   #managementFailures = 0;
-  #quietUntilMs = Number.NEGATIVE_INFINITY;
+  /** Undefined, as the time below, until it matters: a number with a fraction is an object of its own. */
+  #quietUntilMs: number | undefined;
   /** Stanzas acknowledged by pings so far. */
   #pinged = 0;
-  #askedAtMs = Number.NEGATIVE_INFINITY;
+  #askedAtMs: number | undefined;
   /** `<r/>` not yet answered: how much was received before each, and when it came. */
   #requests: { sequence: number; sinceMs: number }[] = none;
-  outgoing: Element[] = [];
-  delivered: T[] = [];
+  outgoing: Element[] = none;
+  delivered: T[] = none;
 
   constructor(domain: string, fullJid: string) {
     this.#domain = domain;
     this.#jid = fullJid;
+  }
+
+  /** What is to be written now. */
+  takeOutgoing(): readonly Element[] {
+    const { outgoing } = this;
+    this.outgoing = none;
+    return outgoing;
+  }
+
+  /** The notes of what was acknowledged since the last call. */
+  takeDelivered(): readonly T[] {
+    const { delivered } = this;
+    this.delivered = none;
+    return delivered;
   }
 
   get resumptionId(): string | undefined {
@@ -123,7 +138,7 @@ export class ServerSession<T> {
     this.#enabled = { id, resumable };
     this.#justEnabled = true;
     const resume = resumable ? { resume: 'true', max: String(maxSeconds) } : {};
-    this.outgoing.push(element('enabled', NS_SM, { id, ...resume }, stamps ? [stampsElement] : []));
+    this.#put(element('enabled', NS_SM, { id, ...resume }, stamps ? [stampsElement] : []));
     if (holdBack) this.#held = [];
     if (this.#earlier.length > 0) this.send(this.#ping(), undefined);
   }
@@ -143,7 +158,8 @@ export class ServerSession<T> {
 
   /** Sends a stanza. `note` comes back in `delivered` when the peer has acknowledged it. */
   send(el: Element, note: T | undefined): void {
-    (this.#held ?? this.outgoing).push(el);
+    if (this.#held !== undefined) this.#held.push(el);
+    else this.#put(el);
     this.#management.sent({ element: el, note });
     this.#sentCount++;
   }
@@ -159,15 +175,17 @@ export class ServerSession<T> {
       this.#quietUntilMs = nowMs + askIntervalMs;
     }
     if (this.#held !== undefined) {
-      if (nowMs < this.#quietUntilMs) return this.#quietUntilMs;
-      for (const el of this.#held) this.outgoing.push(el);
+      if (this.#isQuiet(nowMs)) return this.#quietUntilMs;
+      for (const el of this.#held) this.#put(el);
       this.#held = undefined;
     }
-    if (nowMs < this.#quietUntilMs && this.#management.unacknowledgedCount > 0) return this.#quietUntilMs;
+    if (this.#isQuiet(nowMs) && this.#management.unacknowledgedCount > 0) return this.#quietUntilMs;
     if (this.#askedAt >= 0 || this.#management.unacknowledgedCount === 0) return undefined;
     const hasNews = this.#enabled !== undefined && this.#sentCount > this.#lastAskedAt;
-    if (!hasNews && nowMs < this.#askedAtMs + askIntervalMs) return this.#askedAtMs + askIntervalMs;
-    this.outgoing.push(this.#enabled === undefined ? this.#ping() : request);
+    if (!hasNews && this.#askedAtMs !== undefined && nowMs < this.#askedAtMs + askIntervalMs) {
+      return this.#askedAtMs + askIntervalMs;
+    }
+    this.#put(this.#enabled === undefined ? this.#ping() : request);
     this.#askedAt = this.#sentCount;
     this.#lastAskedAt = this.#sentCount;
     this.#askedAtMs = nowMs;
@@ -258,7 +276,7 @@ export class ServerSession<T> {
   /** The stream stays as it is (XEP-0198 section 3); who does not learn is closed. */
   #managementFailure(): Received {
     if (++this.#managementFailures >= maxManagementFailures) return { kind: 'close', condition: 'policy-violation' };
-    this.outgoing.push(element('failed', NS_SM, {}, [element('unexpected-request', NS_STANZAS)]));
+    this.#put(element('failed', NS_SM, {}, [element('unexpected-request', NS_STANZAS)]));
     return consumed;
   }
 
@@ -292,14 +310,28 @@ export class ServerSession<T> {
   }
 
   #acknowledge(): void {
-    this.outgoing.push(element('a', NS_SM, { h: String(this.#management.handled) }));
+    this.#put(element('a', NS_SM, { h: String(this.#management.handled) }));
   }
 
   #noteDelivered(delivered: readonly Outbound<T>[]): void {
     if (delivered.length === 0) return;
     // Streams keep order: who has the first counted stanza has all that went before it.
-    for (const { note } of this.#earlier) if (note !== undefined) this.delivered.push(note);
+    for (const { note } of this.#earlier) if (note !== undefined) this.#putDelivered(note);
     this.#earlier = none;
-    for (const { note } of delivered) if (note !== undefined) this.delivered.push(note);
+    for (const { note } of delivered) if (note !== undefined) this.#putDelivered(note);
+  }
+
+  #isQuiet(nowMs: number): boolean {
+    return this.#quietUntilMs !== undefined && nowMs < this.#quietUntilMs;
+  }
+
+  #put(el: Element): void {
+    if (this.outgoing === none) this.outgoing = [el];
+    else this.outgoing.push(el);
+  }
+
+  #putDelivered(note: T): void {
+    if (this.delivered === none) this.delivered = [note];
+    else this.delivered.push(note);
   }
 }

@@ -5,6 +5,9 @@
 /** Counts are modulo 2^32 on the wire (XEP-0198 section 4). */
 const modulus = 0x1_0000_0000;
 
+/** Shared: streams are many, and most are silent. */
+const none = Object.freeze([]) as unknown as never[];
+
 /** The peer claims to have handled stanzas that were never sent: it is broken, close the stream (`handled-count-too-high`). */
 export type HandledCountAhead = 'handled-count-ahead';
 
@@ -24,7 +27,7 @@ export class StreamManagement<T> {
   #resolvedAhead: Set<number> | undefined;
   #acknowledged = 0;
   /** What is acknowledged is let go of at once, although its place in the array stays for a while. */
-  #unacknowledged: (T | undefined)[] = [];
+  #unacknowledged: (T | undefined)[] = none;
   #head = 0;
 
   /** Counts start at 0 (XEP-0198 section 4), or, to see what long streams come to, where `startsAt` (below 2^32) says. */
@@ -103,7 +106,8 @@ export class StreamManagement<T> {
 
   /** Notes an outbound stanza that the peer must acknowledge. */
   sent(item: T): void {
-    this.#unacknowledged.push(item);
+    if (this.#unacknowledged === none) this.#unacknowledged = [item];
+    else this.#unacknowledged.push(item);
   }
 
   /** The count that an acknowledgement of everything sent would have. */

@@ -1,5 +1,6 @@
 // What every listener needs to let a device in and hand its elements to a session. Knows nothing of encodings.
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { LogData } from '../control-log.ts';
 import type { Account, Device } from '../enlistment/account.ts';
@@ -110,6 +111,11 @@ export class ConnectionGate {
   readonly #limits: ListenerLimits;
   readonly #byPrefix: PrefixCounts;
   readonly turns: LoginTurns;
+  /**
+   * Open sockets of the listeners for streams, which add and remove them: what is left of them at the end is cut. No
+   * listener on each socket does that, for one that is the second of its kind makes Node keep a list.
+   */
+  readonly sockets = new Set<Socket>();
   #unauthenticated = 0;
   #connections = 0;
   #refusals = 0;

@@ -31,6 +31,7 @@ export function createCompactListener(host: ListenerHost, options: CompactOption
       keyLog: options.keyLog,
       place,
     });
+    host.gate.sockets.add(socket);
     (socket as CarryingSocket).carried = stream;
     socket.on('data', onData);
     socket.on('drain', onDrain);
@@ -93,7 +94,9 @@ function onError(this: Socket): void {
   this.destroy();
 }
 function onClose(this: Socket): void {
-  (this as CarryingSocket).carried.linkLost();
+  const { carried } = this as CarryingSocket;
+  carried.host.gate.sockets.delete(this);
+  carried.linkLost();
 }
 
 class SocketLink implements ByteLink {

@@ -40,6 +40,7 @@ export function createTcpListener(
     }
     const carrier: Carrier = mode === 'starttls' ? 'starttls' : 'secured';
     const link = new TcpLink(host, tcp, place, secureContext);
+    host.gate.sockets.add(tcp);
     (tcp as CarryingSocket).link = link;
     tcp.on('error', onError);
     tcp.on('close', onClose);
@@ -149,6 +150,7 @@ class TcpLink implements XmppLink {
   }
 
   closed(): void {
+    this.#host.gate.sockets.delete(this.#tcp);
     clearTimeout(this.#deadline);
     this.#place.leave();
     this.#stream?.linkLost();

@@ -120,6 +120,9 @@ export type DeviceMailbox = {
   discarded: boolean;
 };
 
+/** Shared, where there are no entries in memory: most streams are silent. */
+export const noEntries = Object.freeze([]) as unknown as never[];
+
 /** One device fewer to wait for; settles the sender's stanza at the last. */
 export function settle(receipt: Receipt): void {
   if (--receipt.remaining === 0) receipt.settled();

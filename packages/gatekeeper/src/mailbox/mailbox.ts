@@ -16,6 +16,7 @@ import {
   type Live,
   type LiveDevice,
   loseEntry,
+  noEntries,
   type Receipt,
   settle,
   settleEntry,
@@ -353,7 +354,7 @@ export class Mailboxes implements Delivery {
       this.#unwritten.remove(entry.countedBytes);
       loseEntry(entry);
     }
-    box.volatile = [];
+    box.volatile = noEntries;
     this.#unwritten.check();
   }
 
@@ -487,7 +488,7 @@ function newBox(device: number): DeviceMailbox {
     inFlight: 0,
     inFlightEpoch: undefined,
     held: undefined,
-    volatile: [],
+    volatile: noEntries,
     watched: false,
     removed: undefined,
     discarded: false,

@@ -1,6 +1,6 @@
 // The short volatile step: entries that a live stream has wait a moment in memory, and are written when their time is up.
 // Knows nothing of storage: the writer takes them over. Source: docs/decisions/0010, 0020.
-import type { DeviceMailbox, Entry } from './device-mailbox.ts';
+import { type DeviceMailbox, type Entry, noEntries } from './device-mailbox.ts';
 
 export type VolatileStepDeps = {
   readonly writeAfterMs: number;
@@ -20,7 +20,8 @@ export class VolatileStep {
 
   add(entry: Entry): void {
     const box = entry.mailbox;
-    box.volatile.push(entry);
+    if (box.volatile === noEntries) box.volatile = [entry];
+    else box.volatile.push(entry);
     if (box.watched) return;
     box.watched = true;
     this.#watched.push(box);
@@ -35,7 +36,7 @@ export class VolatileStep {
   /** What this mailbox has in memory only goes to the writer now. */
   write(box: DeviceMailbox): void {
     for (const entry of box.volatile) if (entry.state === 'volatile') this.#deps.write(entry);
-    box.volatile = [];
+    box.volatile = noEntries;
   }
 
   close(): void {

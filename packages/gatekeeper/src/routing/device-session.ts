@@ -104,6 +104,9 @@ export type SessionHost = {
 
 export type HeldStanza = { readonly el: Element; readonly sequence: number };
 
+/** Shared, for most streams are silent. */
+const noneHeld = Object.freeze([]) as unknown as never[];
+
 export class DeviceSession implements LiveDevice {
   readonly interopId: InteropId;
   readonly provider: number;
@@ -111,7 +114,6 @@ export class DeviceSession implements LiveDevice {
   /** The provider's key that vouched for it last. */
   keyThumbprint: string;
   readonly fullJid: string;
-  readonly bareJid: string;
   /** A note is the mailbox's entry, or an answer's size. */
   readonly core: ServerSession<Entry | number>;
   readonly #host: SessionHost;
@@ -136,7 +138,7 @@ export class DeviceSession implements LiveDevice {
   #openRequests = 0;
   #openRequestBytes = 0;
   /** Stanzas of this device that wait for an account to be read, in their order; nothing more is read meanwhile. */
-  readonly held: HeldStanza[] = [];
+  held: HeldStanza[] = noneHeld;
   /** In the list of sessions to flush at the end of this turn. */
   flushPending = false;
 
@@ -151,10 +153,13 @@ export class DeviceSession implements LiveDevice {
     this.provider = account.provider;
     this.device = device;
     this.keyThumbprint = keyThumbprint;
-    this.bareJid = `${account.interopId}@${host.domain}`;
-    this.fullJid = `${this.bareJid}/${device.id}`;
+    this.fullJid = `${account.interopId}@${host.domain}/${device.id}`;
     this.core = new ServerSession<Entry | number>(host.domain, this.fullJid);
     this.#shaper = host.shapers.take(device.row);
+  }
+
+  get bareJid(): string {
+    return `${this.interopId}@${this.#host.domain}`;
   }
 
   get domain(): string {
@@ -262,6 +267,12 @@ export class DeviceSession implements LiveDevice {
     this.#readOrWait();
   }
 
+  /** Keeps a stanza, behind those that are held. */
+  hold(stanza: HeldStanza): void {
+    if (this.held === noneHeld) this.held = [stanza];
+    else this.held.push(stanza);
+  }
+
   congestionOver(): void {
     this.#readOrWait();
   }
@@ -340,9 +351,8 @@ export class DeviceSession implements LiveDevice {
     if (carrier === undefined) return;
     this.#endTurn();
     if (this.#delivering && this.core.ask(this.#host.monotonicMs()) !== undefined) this.#host.flushLater(this);
-    const elements = this.core.outgoing;
+    const elements = this.core.takeOutgoing();
     if (elements.length === 0) return;
-    this.core.outgoing = [];
     carrier.write(elements);
     if (carrier.congested) carrier.pause();
   }
@@ -445,9 +455,8 @@ export class DeviceSession implements LiveDevice {
   }
 
   #takeDelivered(): void {
-    const delivered = this.core.delivered;
+    const delivered = this.core.takeDelivered();
     if (delivered.length > 0) {
-      this.core.delivered = [];
       for (const note of delivered) {
         if (typeof note === 'number') {
           this.#answerBytes -= note;

@@ -205,8 +205,8 @@ export class Router {
       session.resolve(sequence);
       return;
     }
-    held.push({ el, sequence });
-    if (held.length === 1) void this.#routeHeld(session);
+    session.hold({ el, sequence });
+    if (session.held.length === 1) void this.#routeHeld(session);
   }
 
   async #routeHeld(session: DeviceSession): Promise<void> {

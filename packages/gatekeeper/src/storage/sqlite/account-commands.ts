@@ -45,7 +45,14 @@ export function devicesOf(db: DatabaseSync, account: number): Device[] {
     'SELECT row, id, registration_id AS registrationId, thumbprint, listed FROM device WHERE account = ? ORDER BY id',
   );
   const rows = select.all(account) as unknown as (Omit<Device, 'listed'> & { listed: number })[];
-  return rows.map(row => ({ ...row, listed: row.listed === 1 }));
+  // Named one by one: a copy of a row would grow by a list of its own, and each stream keeps its device.
+  return rows.map(({ row, id, registrationId, thumbprint, listed }) => ({
+    row,
+    id,
+    registrationId,
+    thumbprint,
+    listed: listed === 1,
+  }));
 }
 
 /** The lowest id never used in the enlistment; after 127, the lowest that is free. */
