@@ -1,8 +1,11 @@
 // Question: how much memory does a logged-in, silent stream hold in the server?
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { type Collected, collectedFile } from '../collect-hook.ts';
 import { memoryOf, resetMemoryPeak } from '../machine.ts';
 import type { ClientSink } from './client.ts';
 import { logInAll } from './logins.ts';
 import { sleep } from './meter.ts';
+import { median } from '../results.ts';
 import { readPeople, type Target } from './target.ts';
 
 export type IdleJob = {
@@ -10,33 +13,48 @@ export type IdleJob = {
   readonly target: Target;
   /** Ascending. */
   readonly steps: readonly number[];
-  /** How long to wait before each look: garbage goes away when there is time. */
+  /** How long to wait before the first of these looks: what ends by itself, as cached accounts do, has ended. */
   readonly settleMs: number;
+  /** Looks at each step, of which the median counts. */
+  readonly looks: number;
+};
+
+/** Medians of the looks. */
+type Seen = {
+  readonly residentKiB: number;
+  /** Of servers that have collect-hook.ts: what objects of the main thread take, and what they hold outside the heap. */
+  readonly heapKiB: number | undefined;
+  readonly externalKiB: number | undefined;
 };
 
 export type IdleResult = {
-  readonly baseKiB: number;
-  readonly steps: readonly {
+  readonly base: Seen;
+  readonly steps: readonly (Seen & {
     readonly streams: number;
-    readonly kibPerStream: number;
-    /** From the highest that was resident since the reset after logging in, not lower than what is there now. */
-    readonly peakKibPerStream: number;
-    readonly residentKiB: number;
+    /** The highest that was resident since the reset after logging in, before anything was collected. */
+    readonly peakKiB: number;
     readonly lost: number;
-  }[];
+  })[];
 };
+
+const atOnce = 20;
+const betweenLooksMs = 1_000;
+const collectionMs = 60_000;
 
 export async function idle(job: IdleJob): Promise<IdleResult> {
   const { target } = job;
   let lost = 0;
   const sink: ClientSink = { message() {}, acknowledged() {}, refused() {}, lost: () => void lost++ };
-  const options = { target, payload: 'equal-bytes', managed: false, available: true, sink, atOnce: 20 } as const;
+  const options = { target, payload: 'equal-bytes', managed: false, available: true, sink, atOnce } as const;
   const people = readPeople(target, job.steps.at(-1)!);
-  // A server that has served nobody yet has not loaded what it needs for the first.
-  const first = await logInAll(options, people.slice(0, 50));
-  for (const client of first) client.close('in-order');
+  // Everybody has been there before, few at a time: the server has loaded what it needs, and caches of its database, which
+  // are bounded and no part of a stream, are full.
+  for (let at = 0; at < people.length; at += atOnce) {
+    const passing = await logInAll(options, people.slice(at, at + atOnce));
+    for (const client of passing) client.close('in-order');
+  }
   await sleep(job.settleMs);
-  const baseKiB = memoryOf(target.pid).residentKiB;
+  const base = await look(target, job.looks);
   const steps: IdleResult['steps'][number][] = [];
   let streams = 0;
   for (const step of job.steps) {
@@ -45,14 +63,35 @@ export async function idle(job: IdleJob): Promise<IdleResult> {
     resetMemoryPeak(target.pid);
     await sleep(job.settleMs);
     const { residentKiB, peakKiB } = memoryOf(target.pid);
-    const peak = Math.max(peakKiB, residentKiB);
-    steps.push({
-      streams,
-      kibPerStream: (residentKiB - baseKiB) / streams,
-      peakKibPerStream: (peak - baseKiB) / streams,
-      residentKiB,
-      lost,
-    });
+    steps.push({ ...(await look(target, job.looks)), streams, peakKiB: Math.max(peakKiB, residentKiB), lost });
   }
-  return { baseKiB, steps };
+  return { base, steps };
+}
+
+async function look(target: Target, times: number): Promise<Seen> {
+  const resident: number[] = [];
+  const heap: number[] = [];
+  const external: number[] = [];
+  for (let i = 0; i < times; i++) {
+    const collected = await collect(target);
+    await sleep(betweenLooksMs);
+    resident.push(memoryOf(target.pid).residentKiB);
+    if (collected === undefined) continue;
+    heap.push(collected.heapBytes / 1_024);
+    external.push(collected.externalBytes / 1_024);
+  }
+  const middle = (values: number[]): number | undefined => (values.length === 0 ? undefined : median(values));
+  return { residentKiB: median(resident), heapKiB: middle(heap), externalKiB: middle(external) };
+}
+
+/** Has the server collect its garbage, where it can be told to. */
+async function collect({ pid, collectFolder }: Target): Promise<Collected | undefined> {
+  if (collectFolder === undefined) return undefined;
+  const file = collectedFile(collectFolder, pid);
+  rmSync(file, { force: true });
+  process.kill(pid, 'SIGUSR2');
+  for (const startMs = Date.now(); !existsSync(file); await sleep(50)) {
+    if (Date.now() - startMs > collectionMs) throw new Error('the server did not collect its garbage');
+  }
+  return JSON.parse(readFileSync(file, 'utf8')) as Collected;
 }

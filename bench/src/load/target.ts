@@ -21,6 +21,8 @@ export type Target = {
   readonly caFile: string | undefined;
   /** The server has been started with profile-hook.ts. */
   readonly profiled?: boolean;
+  /** The server has been started with collect-hook.ts, and says here that it has collected. */
+  readonly collectFolder?: string;
   readonly accounts:
     | {
         readonly kind: 'sandbox';

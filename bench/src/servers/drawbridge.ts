@@ -18,6 +18,8 @@ export type DrawbridgeOptions = {
   readonly environment?: Readonly<Record<string, string>>;
   /** A port base of an earlier start on the same folder; 0 takes free ones. */
   readonly basePort?: number;
+  /** With collect-hook.ts: memory is going to be read. */
+  readonly collects?: boolean;
 };
 
 export async function startDrawbridge(
@@ -27,9 +29,13 @@ export async function startDrawbridge(
   const basePort = String(options.basePort ?? 0);
   const args = [script, 'sandbox', '--data', join(options.folder, 'drawbridge'), '--base-port', basePort];
   args.push('--accounts', String(options.accounts), '--json', '--unlimited', '--no-tls');
+  const collecting = {
+    NODE_OPTIONS: `--import=${new URL('../collect-hook.ts', import.meta.url).href}`,
+    DRAWBRIDGE_COLLECT_FOLDER: options.folder,
+  };
   const child = startChild(undefined, process.execPath, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, ...options.environment },
+    env: { ...process.env, ...(options.collects === true ? collecting : {}), ...options.environment },
   });
   const ready = await new Promise<Ready>((resolve, reject) => {
     child.once('error', reject);
@@ -51,7 +57,8 @@ export async function startDrawbridge(
     pid,
     basePort: ports.xmpp,
     target(endpoint: Endpoint) {
-      const common = { name: 'drawbridge', pid, caFile: ready.ca, accounts };
+      const collectFolder = options.collects === true ? { collectFolder: options.folder } : {};
+      const common = { name: 'drawbridge', pid, caFile: ready.ca, accounts, ...collectFolder };
       if (endpoint === 'compact') return { ...common, port: ports.compact, carrier: 'compact', tls: false };
       const tls = endpoint === 'xml-tls';
       return { ...common, port: tls ? ports.xmpps : ports.xmpp, carrier: 'xml', tls };

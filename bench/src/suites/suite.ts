@@ -22,6 +22,8 @@ export type SubjectOptions = {
   readonly accounts: number;
   readonly offline: boolean;
   readonly sasl: 'plain' | 'scram';
+  /** Memory is going to be read: ours collects its garbage when told to. */
+  readonly collects?: boolean;
 };
 
 export async function startSubject(
@@ -31,11 +33,11 @@ export async function startSubject(
 ): Promise<RunningServer> {
   context.say(`starting ${subject}`);
   const { folder } = context;
-  const { accounts, offline, sasl } = options;
+  const { accounts, offline, sasl, collects = false } = options;
   const variant = subject.endsWith('-minimal') ? 'minimal' : 'default';
   switch (subject) {
     case 'drawbridge':
-      return await startDrawbridge({ folder, accounts });
+      return await startDrawbridge({ folder, accounts, collects });
     case 'copier':
       return await startCopier();
     case 'ejabberd':
