@@ -113,11 +113,10 @@ class SodiumAead implements Aead {
 
   close(): void {
     if (this.place === noPlace) return;
-    const wipe = this.sodium.sodium_memzero;
-    places.giveBack(this.place, wipe);
+    places.giveBack(this.place, secret => this.sodium.sodium_memzero(secret));
     this.place = noPlace;
     // It may be this one.
-    wipe(keyAtWork);
+    this.sodium.sodium_memzero(keyAtWork);
   }
 
   /** Its bytes are this key's until the next call. */
