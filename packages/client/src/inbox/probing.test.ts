@@ -20,7 +20,8 @@ import { listOutbox } from '../store/outbox-records.ts';
 import { readChat } from '../store/message-records.ts';
 import { domain, meet, type PlayedDevice, playedDevice, stanzaFrom } from '../testing/played-device.ts';
 import { idleLimits } from './idle-budget.ts';
-import { Inbox, inboxLimits } from './inbox.ts';
+import { Inbox } from './inbox.ts';
+import { inboxLimits } from './inbox-context.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-probing-'));
 after(() => rmSync(folder, { recursive: true }));

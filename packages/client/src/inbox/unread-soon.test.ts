@@ -16,7 +16,8 @@ import { isShown, listMessages } from '../history/history.ts';
 import { HistoryTransfer } from '../history/history-transfer.ts';
 import { Outbox } from '../outbox/outbox.ts';
 import { domain, meet, type PlayedDevice, playedDevice, stanzaFrom } from '../testing/played-device.ts';
-import { Inbox, inboxLimits } from './inbox.ts';
+import { Inbox } from './inbox.ts';
+import { inboxLimits } from './inbox-context.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-unread-'));
 after(() => rmSync(folder, { recursive: true }));

@@ -1,0 +1,218 @@
+// What a decrypted content does: it is checked against what it came as, becomes part of the history, is answered by a
+// receipt, kept to be reported, or is for the outbox or a transfer of history. Knows nothing of ciphertexts and sessions.
+// Source: docs/protocol/09-content.md.
+import { type DecodedContent, decodeContent } from '@drawbridge/e2ee/content';
+import { verifyBinding } from '@drawbridge/e2ee/binding';
+import { verifyCommitment } from '@drawbridge/e2ee/commitment';
+import { heardStamp } from '@drawbridge/e2ee/hybrid-clock';
+import type { DecryptOutcome, DeviceAddress, Misbound } from '@drawbridge/e2ee/suite';
+import type { InteropId } from '@drawbridge/wire/jid';
+import { defaultsKey, isOn } from '../history/chat-state.ts';
+import { addSaid } from '../history/conversation.ts';
+import { hearNumber } from '../history/hearing.ts';
+import { isShown } from '../history/history.ts';
+import { type MessageRecord, isShownBody } from '../history/message-log.ts';
+import { readChat, readEntry } from '../store/message-records.ts';
+import { readCapabilities, writeCapabilities } from '../store/person-records.ts';
+import { readStamp, writeStamp } from '../store/account-records.ts';
+import { addNotice } from '../notices/notice-records.ts';
+import { keepEvidence } from '../reports/evidence.ts';
+import type { Transaction } from '../store/store.ts';
+import { type ChatId, chatWith, messageIdOf } from '../history/message-names.ts';
+import { IdleBudget } from './idle-budget.ts';
+import { type InboxContext, inboxLimits } from './inbox-context.ts';
+import { type Followup, type Incoming, fullAddress } from './incoming.ts';
+import { sendAgain } from './send-again.ts';
+import type { Unread } from './unread.ts';
+
+export class Contents {
+  readonly #context: InboxContext;
+  readonly #unread: Unread;
+  /** By the bytes themselves, as long as somebody holds them. */
+  readonly #decoded = new WeakMap<Uint8Array, ReturnType<typeof decodeContent>>();
+  readonly #idle: IdleBudget;
+
+  constructor(context: InboxContext, unread: Unread) {
+    this.#context = context;
+    this.#unread = unread;
+    this.#idle = new IdleBudget(context.clock);
+  }
+
+  /** Whether a content is what it came as; one that can't be read is judged later. `commits`: its device did before. */
+  misbound({ ciphertext, frank }: Incoming, commits: boolean, bytes: Uint8Array): Misbound | undefined {
+    const { suite, domain, isStamped } = this.#context;
+    const author = ciphertext.from;
+    const own = suite.local.interopId;
+    const content = this.#decode(bytes);
+    if (!content.ok) return undefined;
+    const misbound = verifyBinding(content.value, { author, recipient: own, domain });
+    if (misbound !== undefined) return misbound;
+    const { body, binding } = content.value;
+    if (author.interopId !== own) {
+      // What can't be reported by whoever reads it, though it could be, is not read.
+      if (frank.commitment === undefined) return commits && isStamped() ? 'uncommitted' : undefined;
+      return verifyCommitment(binding!, bytes, Buffer.from(frank.commitment, 'base64')) ? undefined : 'commitment';
+    }
+    if (body.kind !== 'sent-transcript') return undefined;
+    // A transcript holds what was sent, as it was: bound to the one it was sent to.
+    const sent = this.#decode(body.content);
+    return sent.ok ? verifyBinding(sent.value, { author, recipient: body.to, domain }) : undefined;
+  }
+
+  /** Gives where a message of it stands, when that is not at the end. */
+  keep(
+    tx: Transaction,
+    incoming: Incoming,
+    outcome: Extract<DecryptOutcome, { kind: 'content' }>,
+    followup: Followup,
+  ): number | undefined {
+    const { suite, clock, outbox, transfer } = this.#context;
+    const { interopId: author, deviceId } = incoming.ciphertext.from;
+    const own = suite.local.interopId;
+    outbox.noteDevice(author, deviceId);
+    const decoded = this.#decode(outcome.content);
+    if (!decoded.ok) {
+      this.#unread.lose(tx, fullAddress(incoming), chatWith(author), incoming.stanzaId, followup);
+      return undefined;
+    }
+    const content = decoded.value;
+    this.#noteCapabilities(tx, incoming, content.capabilities ?? 0);
+    const receivedAtMs = clock.nowMs();
+    writeStamp(tx, heardStamp(receivedAtMs, readStamp(tx), content.stampMs ?? content.sentAtMs));
+    if (content.body.kind === 'retry-request') {
+      sendAgain(this.#context, tx, incoming, { ...content.body, identity: outcome.identity }, followup);
+      return undefined;
+    }
+    const from = { address: incoming.ciphertext.from, identity: outcome.identity };
+    if (author !== own) {
+      const at = this.#hear(tx, chatWith(author), from, content, followup);
+      this.#said(tx, author, content, followup);
+      this.#keepEvidence(tx, incoming, content, outcome.content);
+      return at;
+    }
+    // From one's own other devices: copies of what they sent, what was done there, and history.
+    switch (content.body.kind) {
+      case 'sent-transcript': {
+        const { to, content: raw } = content.body;
+        const transcribed = this.#decode(raw);
+        if (!transcribed.ok || to === own) return undefined;
+        const chat = chatWith(to);
+        const at = this.#hear(tx, chat, from, transcribed.value, followup);
+        const said = { author, chat, content: transcribed.value, receivedAtMs };
+        followup.events.push(...addSaid(tx, own, said, receivedAtMs));
+        return at;
+      }
+      case 'history-piece':
+      case 'history-request': {
+        const { events, wake } = transfer.receive(tx, deviceId, content.body);
+        followup.events.push(...events);
+        if (wake) followup.wake.add(own);
+        return undefined;
+      }
+      default:
+        followup.events.push(...addSaid(tx, own, { author, chat: chatWith(own), content, receivedAtMs }, receivedAtMs));
+        return undefined;
+    }
+  }
+
+  #said(tx: Transaction, author: InteropId, content: DecodedContent, followup: Followup): void {
+    const { suite, clock, outbox, deliveryReceipts } = this.#context;
+    const { body } = content;
+    if (body.kind === 'typing') {
+      followup.events.push({ kind: 'typing', from: author, state: body.state });
+      return;
+    }
+    const own = suite.local.interopId;
+    const receivedAtMs = clock.nowMs();
+    const chat = chatWith(author);
+    if (isIdle(tx, author, content) && !this.#idle.take(author)) return;
+    const events = addSaid(tx, own, { author, chat, content, receivedAtMs }, receivedAtMs);
+    followup.events.push(...events);
+    // Once for each message that this person is shown. Whatever else comes, also under the id of one that was shown, is
+    // answered by nothing: it would tell its sender, unseen, when this device is there.
+    const id = messageIdOf(content.messageId);
+    const message = events.flatMap(each => (each.kind === 'message' && each.change === 'new' ? [each.message] : []))[0];
+    if (message?.id !== id || message.chat !== chat || !isSeen(message) || !outbox.hasRoom(tx)) return;
+    if (!isOn('sendDelivered', readChat(tx, chat), readChat(tx, defaultsKey), deliveryReceipts)) return;
+    const payload = { kind: 'receipt', receipt: 'delivered', messageIds: [message.id] } as const;
+    outbox.add(tx, { to: author, payload, silent: true });
+    followup.wake.add(author);
+  }
+
+  /** Notes the number of what a device says in a chat, and gives the place that was kept free for it. */
+  #hear(
+    tx: Transaction,
+    chat: ChatId,
+    from: { readonly address: DeviceAddress; readonly identity: string },
+    content: DecodedContent,
+    followup: Followup,
+  ): number | undefined {
+    const number = content.binding?.number ?? 0;
+    if (number === 0) return undefined;
+    const hearing = hearNumber(tx, chat, from, number);
+    if (hearing?.missing !== undefined) followup.events.push({ kind: 'missing', chat, count: hearing.missing });
+    return hearing?.place;
+  }
+
+  /** Of what is shown, and may stay: for the person to report. */
+  #keepEvidence(
+    tx: Transaction,
+    { ciphertext, stanzaId, frank }: Incoming,
+    content: DecodedContent,
+    bytes: Uint8Array,
+  ): void {
+    const { body, binding, messageId, viewOnce } = content;
+    const { commitment, stamp } = frank;
+    if (commitment === undefined || stamp === undefined || binding === undefined || viewOnce === true) return;
+    if (!isShownBody(body) && body.kind !== 'edit') return;
+    const about = body.kind === 'edit' ? body.targetMessageId : messageId;
+    const evidence = {
+      stanzaId,
+      acceptedAtMs: stamp.atMs,
+      content: Buffer.from(bytes).toString('base64'),
+      salt: Buffer.from(binding.salt).toString('base64'),
+      commitment,
+      stamp: stamp.mac,
+    };
+    keepEvidence(tx, ciphertext.from.interopId, messageIdOf(about), evidence, this.#context.clock.nowMs());
+  }
+
+  #noteCapabilities(tx: Transaction, { ciphertext, frank }: Incoming, capabilities: number): void {
+    const { interopId: person, deviceId } = ciphertext.from;
+    const nowMs = this.#context.clock.nowMs();
+    const before = readCapabilities(tx, person, deviceId);
+    const { local } = this.#context.suite;
+    if (before === undefined && person === local.interopId) {
+      addNotice(tx, { kind: 'own-device-appeared', deviceId }, nowMs);
+    }
+    const isFresh = before !== undefined && nowMs - before.seenAtMs < inboxLimits.capabilitiesAgeMs;
+    const commits = before?.commits === true || frank.commitment !== undefined;
+    if (isFresh && before.capabilities === capabilities && (before.commits ?? false) === commits) return;
+    writeCapabilities(tx, person, deviceId, { capabilities, seenAtMs: nowMs, ...(commits ? { commits } : {}) });
+  }
+
+  /** A content is looked at before its session counts and after, and decoded once. */
+  #decode(bytes: Uint8Array): ReturnType<typeof decodeContent> {
+    const known = this.#decoded.get(bytes);
+    if (known !== undefined) return known;
+    const decoded = decodeContent(bytes);
+    this.#decoded.set(bytes, decoded);
+    return decoded;
+  }
+}
+
+/** Whether a content puts nothing before a person: it is empty, or comes under the id of something that is here. */
+function isIdle(
+  tx: Transaction,
+  author: InteropId,
+  { body, chatId, fallbackText = '', messageId }: DecodedContent,
+): boolean {
+  if (chatId !== undefined || (body.kind === 'unsupported' && fallbackText === '')) return true;
+  return readEntry(tx, author, messageIdOf(messageId))?.posted !== undefined;
+}
+
+/** Whether a message puts anything before a person. */
+function isSeen(message: MessageRecord): boolean {
+  const isEmpty = message.kind === 'unsupported' && message.text === '';
+  return !isEmpty && message.kind !== 'deleted' && message.kind !== 'opened' && isShown(message);
+}
