@@ -48,6 +48,24 @@ async function person(identifier: string, node: number): Promise<Client> {
   return client;
 }
 
+async function streamsAt(node: number): Promise<number> {
+  return (await network.admin(node, 'GET', '/streams'))['connected'] as number;
+}
+
+async function statusAt(node: number): Promise<string> {
+  const { providers } = await network.admin(node, 'GET', '/providers');
+  return (providers as { number: number; status: string }[]).find(each => each.number === 0)!.status;
+}
+
+/** Within two seconds, and what the machine takes to answer. */
+async function soon(isDone: () => Promise<boolean>, what: string): Promise<void> {
+  const end = Date.now() + 2_500;
+  while (!(await isDone())) {
+    assert(Date.now() < end, what);
+    await sleep(50);
+  }
+}
+
 const nameOf = (identifier: string) => ({ provider: 'citadel.example', identifier });
 const numbers = (from: number, count: number): string[] => Array.from({ length: count }, (_, i) => String(from + i));
 
@@ -108,6 +126,27 @@ if (absence === undefined) {
     await Promise.all([emil.close(), frida.close()]);
   });
 
+  test('a node that was taken for dead and comes back: its streams hear of mail as before', async () => {
+    const kurt = await person('kurt', 0);
+    const lisa = await person('lisa', 1);
+    const toLisa = gathered(lisa);
+    await kurt.send(nameOf('lisa'), { text: 'before' });
+    await cameOnce(toLisa, ['before']);
+    await network.nodes[1]!.kill('SIGSTOP');
+    await sleep(13_000);
+    await network.nodes[1]!.kill('SIGCONT');
+    await sleep(5_000);
+    assert.deepEqual(network.streams(), [1, 1], 'her stream has outlived it');
+    await kurt.send(nameOf('lisa'), { text: 'after' });
+    const end = Date.now() + 5_000;
+    while (toLisa.length < 2) {
+      assert(Date.now() < end, 'she was not told');
+      await sleep(20);
+    }
+    assert.deepEqual(toLisa, ['before', 'after']);
+    await Promise.all([kurt.close(), lisa.close()]);
+  });
+
   test('without the bus messages between nodes come all the same, and with it again', async () => {
     const gina = await person('gina', 0);
     const hugo = await person('hugo', 1);
@@ -122,6 +161,25 @@ if (absence === undefined) {
     await cameOnce(toHugo, [...sent, 'again']);
     await Promise.all([gina.close(), hugo.close()]);
   });
+
+  for (const bus of ['with', 'without'] as const) {
+    test(`${bus} the bus: who is suspended at one node loses their stream at another one within two seconds`, async () => {
+      const olaf = await person(`olaf-${bus}`, 1);
+      const paul = await person(`paul-${bus}`, 1);
+      if (bus === 'without') await network.nats.kill();
+      const found = await network.admin(0, 'GET', `/enlistments?provider=0&identifier=olaf-${bus}`);
+      const { interopId } = found as { readonly interopId: string };
+      assert.deepEqual(await streamsAt(1), 2);
+      await network.admin(0, 'POST', `/enlistments/${interopId}/suspend`);
+      await soon(async () => (await streamsAt(1)) === 1, 'the person’s stream goes on');
+      await network.admin(0, 'POST', '/providers/0/suspend');
+      await soon(async () => (await streamsAt(1)) === 0, 'the provider’s stream goes on');
+      await network.admin(0, 'POST', '/providers/0/resume');
+      await soon(async () => (await statusAt(1)) === 'live', 'the other node does not know of the end of a suspension');
+      if (bus === 'without') await network.nats.start();
+      await Promise.all([olaf.close(), paul.close()]);
+    });
+  }
 
   test('a database that crashes and comes back: what was acknowledged is there, the rest is sent again', async () => {
     const ida = await person('ida', 0);

@@ -2,7 +2,7 @@
 // Knows nothing of what the tests do with it.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -41,6 +41,8 @@ export type ClusterNetwork = {
   prefer(node: number): void;
   /** Streams of the compact transport, by node. */
   streams(): number[];
+  /** Asks a node's admin API, by its owner. Rejects unless it says that it is done. */
+  admin(node: number, method: 'GET' | 'POST' | 'DELETE', path: string): Promise<Record<string, unknown>>;
   /** A person's client in their own folder, enlisted and connected. */
   open(identifier: string): Promise<Client>;
   close(): Promise<void>;
@@ -102,6 +104,14 @@ export async function startClusterNetwork(count: number, withBus = true): Promis
       preferred = node;
     },
     streams: () => nodes.map(({ host }) => compact.connections(host)),
+    async admin(node, method, path) {
+      const authorization = `Bearer ${readFileSync(join(folder, 'node-0', 'admin-token'), 'utf8').trim()}`;
+      const url = `http://${nodes[node]!.host}:${free[portNames.length]}/admin/v1${path}`;
+      const answer = await fetch(url, { method, headers: { authorization } });
+      const body = await answer.text();
+      if (!answer.ok) throw new Error(`${answer.status} ${body}`);
+      return body === '' ? {} : (JSON.parse(body) as Record<string, unknown>);
+    },
     async open(identifier) {
       const client = await openClient({
         folder: join(folder, 'people', identifier),

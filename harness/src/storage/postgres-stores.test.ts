@@ -55,7 +55,7 @@ function testContracts(name: string, createDatabase: (devices: number) => Promis
     await mailboxes.claim(rowOf(1), 'dead');
     await mailboxes.claim(rowOf(3), 'dead');
     await mailboxes.append([mailboxRow(rowOf(1), 1), mailboxRow(rowOf(3), 2, 10, { silent: true })], unbounded);
-    assert.deepEqual(await cluster.waitingHere('dead'), [
+    assert.deepEqual(await cluster.waitingHere('dead', 0, 10), [
       { device: rowOf(1), lastSeq: 1 },
       { device: rowOf(3), lastSeq: 1 },
     ]);
@@ -63,9 +63,80 @@ function testContracts(name: string, createDatabase: (devices: number) => Promis
     assert.deepEqual(await cluster.endDeadClaims('here', 60_000), [], 'it was heard of a moment ago');
     const both = await Promise.all([cluster.endDeadClaims('here', 0), cluster.endDeadClaims('here', 0)]);
     assert.deepEqual(both.flat(), ['person 1']);
-    assert.deepEqual(await cluster.waitingHere('dead'), []);
+    assert.deepEqual(await cluster.waitingHere('dead', 0, 10), []);
     const [outcome] = await mailboxes.append([mailboxRow(rowOf(1), 5, 10, { epoch: 1 })], unbounded);
     assert.deepEqual(outcome, { kind: 'stored', seq: 2 }, 'it goes on under a claim that nobody has taken');
+  });
+  void test(`${name}: a node that was taken for dead has the claims again that nobody has taken since`, async t => {
+    const { stores, close } = await openPostgresStores(await createDatabase(2_500));
+    t.after(close);
+    const { cluster, mailboxes } = stores;
+    assert(cluster !== undefined);
+    assert.equal(await cluster.beat('paused'), 'new');
+    assert.equal(await cluster.beat('paused'), 'known');
+    await cluster.beat('here');
+    for (const device of [1, 3, 4, 5]) await mailboxes.claim(rowOf(device), 'paused');
+    await cluster.endDeadClaims('here', 0);
+    await mailboxes.claim(rowOf(3), 'here');
+    await stores.accounts.withdraw(4);
+    assert.equal(await cluster.beat('paused'), 'new');
+    const claims = [1, 3, 4, 5].map(device => ({ device: rowOf(device), epoch: 1 }));
+    const [first] = await mailboxes.append([mailboxRow(rowOf(1), 1)], unbounded);
+    assert.deepEqual(first, { kind: 'stored', seq: 1 }, 'nobody is told');
+    // A stream that ends in this moment stays ended.
+    const renewing = cluster.renewClaims('paused', claims);
+    const releasing = mailboxes.release(rowOf(5), 1);
+    await Promise.all([renewing, releasing]);
+    const outcomes = await mailboxes.append(
+      [1, 3, 5].map(device => mailboxRow(rowOf(device), 2)),
+      unbounded,
+    );
+    assert.deepEqual(outcomes, [
+      { kind: 'stored', seq: 2, owner: 'paused' },
+      { kind: 'stored', seq: 1, owner: 'here' },
+      { kind: 'stored', seq: 1 },
+    ]);
+    const over = await cluster.claimsOver(claims);
+    assert.deepEqual(
+      over.map(claim => claim.device).toSorted((a, b) => a - b),
+      [rowOf(3), rowOf(4)],
+    );
+    assert.deepEqual(await cluster.claimsOver([]), []);
+  });
+  void test(`${name}: what waits for a node’s streams is read in pages`, async t => {
+    const { stores, close } = await openPostgresStores(await createDatabase(2_500));
+    t.after(close);
+    const { cluster, mailboxes } = stores;
+    const rows = [1, 3, 4].map(rowOf);
+    for (const row of rows) await mailboxes.claim(row, 'here');
+    await mailboxes.append(
+      rows.map(row => mailboxRow(row, 1)),
+      unbounded,
+    );
+    const pages = [await cluster!.waitingHere('here', 0, 2), await cluster!.waitingHere('here', rows[1]!, 2)];
+    assert.deepEqual(
+      pages.map(page => page.map(head => head.device)),
+      [rows.slice(0, 2), rows.slice(2)],
+    );
+  });
+  void test(`${name}: a node that claims and dies before it says that it lives keeps nobody from being woken`, async t => {
+    const { stores, close } = await openPostgresStores(await createDatabase(2_500));
+    t.after(close);
+    const { cluster, mailboxes } = stores;
+    await mailboxes.claim(rowOf(1), 'nameless');
+    await mailboxes.claim(rowOf(3), 'also nameless');
+    await mailboxes.append([mailboxRow(rowOf(1), 1)], unbounded);
+    await cluster!.beat('here');
+    await mailboxes.claim(rowOf(4), 'here');
+    assert.deepEqual(await cluster!.endDeadClaims('here', 60_000), ['person 1']);
+    const outcomes = await mailboxes.append(
+      [1, 3, 4].map(device => mailboxRow(rowOf(device), 2)),
+      unbounded,
+    );
+    assert.deepEqual(
+      outcomes.map(outcome => 'owner' in outcome && outcome.owner),
+      [false, false, 'here'],
+    );
   });
   testMailboxStore(name, async () => {
     const { stores, close } = await openPostgresStores(await createDatabase(2_500));

@@ -264,7 +264,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     hear(event) {
       if ('interopId' in event) accounts.invalidate(event.interopId);
       else if (event.kind === 'provider-keys') void registry.refetchKeys(event.provider, event.isRevoked);
-      else registry.reconfigure(config).catch(() => log('warn', 'cluster-not-asked', { code: 'providers' }));
+      else registry.readAgain().catch(() => log('warn', 'cluster-not-asked', { code: 'providers' }));
       events.emit(event);
     },
     sweep: () => sweeps.sweep(),

@@ -7,7 +7,7 @@ import { attribute, childElement, type Element } from '@drawbridge/wire/element'
 import { parseJid } from '@drawbridge/wire/jid';
 import type { Bus } from './cluster/bus.ts';
 import type { ClusterStore } from './cluster/cluster-store.ts';
-import { Neighbours } from './cluster/neighbours.ts';
+import { type NeighbourDeps, Neighbours } from './cluster/neighbours.ts';
 import { errorPlace } from './error-place.ts';
 import { decisionAbout, isShut } from './consent/contact.ts';
 import type { Account, AccountEvent, Accounts, Device } from './enlistment/account.ts';
@@ -72,8 +72,11 @@ export type CoreDeps = {
     | {
         readonly store: ClusterStore;
         readonly bus: Bus | undefined;
+        readonly audit: NeighbourDeps['audit'];
         /** Another node has changed this. */
-        readonly hear: (event: AccountEvent) => void;
+        readonly hear: NeighbourDeps['hear'];
+        readonly providersChanged: NeighbourDeps['providersChanged'];
+        readonly keysRevoked: NeighbourDeps['keysRevoked'];
       }
     | undefined;
   /** What all streams together may have handed out and not acknowledged. */
@@ -87,7 +90,7 @@ export type CoreDeps = {
 export type Core = {
   readonly listenerHost: ListenerHost;
   readonly sessions: Sessions;
-  readonly counters: RouterCounters & { damaged: number };
+  readonly counters: RouterCounters & { damaged: number; notUnderstood: number };
   /** Sends an element to a device that has a stream, here or at another node; never kept. */
   notify(device: Device, content: Element): void;
   /** Closes streams and forgets mailboxes as accounts change. */
@@ -105,6 +108,7 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     storageRefused: 0,
     dropped: 0,
     damaged: 0,
+    notUnderstood: 0,
     refusedBy: new Map<string, number>(),
   };
   const node = randomUUID();
@@ -117,7 +121,9 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
           ...cluster,
           mail: () => mailboxes,
           deserted: people => void wakeAll(people).catch(() => deps.log('wake-up-not-asked')),
+          recheck: interopId => recheck(interopId),
           failed: what => deps.log('cluster-not-asked', { code: what }, 'error'),
+          notUnderstood: () => void counters.notUnderstood++,
         });
   const mailboxes = new Mailboxes({
     elsewhere: neighbours,
@@ -208,11 +214,15 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
   };
 
   /** An account that may not even reach itself is suspended, or its provider is. */
-  const isAdmitted = (account: Account, { account: asChecked, device, keyThumbprint }: Admitted): boolean =>
+  const isAdmitted = (
+    account: Account,
+    admitted: Pick<Admitted, 'device' | 'keyThumbprint'>,
+    proofsFromMs: number,
+  ): boolean =>
     deps.mayReach(account, account) &&
-    account.proofsFromMs === asChecked.proofsFromMs &&
-    deps.keyStands(account.provider, keyThumbprint) &&
-    account.devices.some(each => each.row === device.row);
+    account.proofsFromMs === proofsFromMs &&
+    deps.keyStands(account.provider, admitted.keyThumbprint) &&
+    account.devices.some(each => each.row === admitted.device.row);
 
   const listenerHost: ListenerHost = {
     domain: deps.domain,
@@ -224,19 +234,30 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     stillAdmitted: admitted => {
       const { interopId } = admitted.account;
       const now = deps.accounts.peek(interopId);
-      if (now !== undefined) return isAdmitted(now, admitted);
+      const { proofsFromMs } = admitted.account;
+      if (now !== undefined) return isAdmitted(now, admitted, proofsFromMs);
       // Not in memory any more: admitted as it was when the proof was checked, and the session ends if that has changed.
       const end = (): void => sessions.ofDevice(admitted.device)?.end('not-authorized');
       deps.accounts.find(interopId).then(found => {
-        if (found === undefined || !isAdmitted(found, admitted)) end();
+        if (found === undefined || !isAdmitted(found, admitted, proofsFromMs)) end();
       }, end);
-      return isAdmitted(admitted.account, admitted);
+      return isAdmitted(admitted.account, admitted, proofsFromMs);
     },
     authenticate: deps.authenticate,
     gate: new ConnectionGate(deps.listenerLimits),
     streamErrors: new Map(),
     addressOf: deps.addressOf ?? (request => addressKey(peerAddress(request.socket))),
   };
+
+  async function recheck(interopId: string): Promise<void> {
+    const its = [...sessions.all()].filter(session => session.interopId === interopId);
+    if (its.length === 0) return;
+    const account = await deps.accounts.find(interopId);
+    for (const session of its) {
+      if (account === undefined || account.proofsFromMs !== session.proofsFromMs) session.end('not-authorized');
+      else if (!isAdmitted(account, session, session.proofsFromMs)) session.end('policy-violation');
+    }
+  }
 
   let sweeping: Promise<unknown> = Promise.resolve();
   const sweep = (): void => {

@@ -217,6 +217,20 @@ async function openBus(config: Config, options: NonNullable<Config['bus']>, log:
   });
 }
 
+function clusterOf(
+  store: NonNullable<Stores['cluster']>,
+  { audit }: Stores,
+  { hear, registry }: Control,
+  bus: Bus | undefined,
+): NonNullable<Parameters<typeof openCore>[0]['cluster']> {
+  // A provider that is gone, or whose keys lie here, has nothing to fetch.
+  const keysRevoked = async (number: number): Promise<boolean> =>
+    registry.find(number) === undefined ||
+    registry.find(number)?.status === 'suspended' ||
+    (await registry.refetchKeys(number, true));
+  return { store, bus, audit, hear, providersChanged: registry.readAgain, keysRevoked };
+}
+
 /** Rejects with a sentence that names the file and what to do. */
 function openCertificate(config: Config, log: ControlLog): LiveCertificate | undefined {
   if (config.tls === undefined) return undefined;
@@ -247,7 +261,7 @@ async function openGatekeeperCore(
     domain: config.domain,
     accounts: control.accounts,
     mailboxStore: stores.mailboxes,
-    cluster: stores.cluster === undefined ? undefined : { store: stores.cluster, bus, hear: control.hear },
+    cluster: stores.cluster === undefined ? undefined : clusterOf(stores.cluster, stores, control, bus),
     codec: createStanzaCodec(config.domain),
     iqHandlers: control.iqHandlers,
     stamps: control.stamps,

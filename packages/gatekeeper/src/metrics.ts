@@ -76,6 +76,11 @@ export function createMetrics(deps: MetricsDeps): Registry {
     'Stanzas dropped without an answer (errors, answers nobody asked for)',
     () => core.counters.dropped,
   );
+  counter(
+    'bus_not_understood_total',
+    'Messages on the bus that are none of a node’s words: of a newer version, or of a stranger',
+    () => core.counters.notUnderstood,
+  );
   counter('mailbox_damaged_total', 'Stored entries that could not be read', () => core.counters.damaged);
   addOutcomes(registry, deps);
   addStorage(registry, deps);

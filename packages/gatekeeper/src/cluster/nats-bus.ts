@@ -15,6 +15,19 @@ const maxPingsOut = 2;
 
 export type NatsOptions = NonNullable<Config['bus']>;
 
+/** Each time it connects, so that credentials can be replaced while it runs; without a readable file as before. */
+function credentialsOf(file: string): () => Uint8Array {
+  let known: Uint8Array = readFileSync(file);
+  return () => {
+    try {
+      known = readFileSync(file);
+    } catch {
+      // It is being replaced.
+    }
+    return known;
+  };
+}
+
 /** `onState` hears when the connection is lost and when it is back. Rejects with a StartError when there is no server. */
 export async function openNatsBus(
   { servers, credentialsFile, caFile }: NatsOptions,
@@ -31,7 +44,9 @@ export async function openNatsBus(
       reconnectTimeWait: reconnectMs,
       pingInterval: pingEveryMs,
       maxPingOut: maxPingsOut,
-      ...(credentialsFile === undefined ? {} : { authenticator: credsAuthenticator(readFileSync(credentialsFile)) }),
+      // Credentials may be put right: nothing but the end of the process ends its tries.
+      ignoreAuthErrorAbort: true,
+      ...(credentialsFile === undefined ? {} : { authenticator: credsAuthenticator(credentialsOf(credentialsFile)) }),
       ...(caFile === undefined ? {} : { tls: { caFile } }),
     });
   } catch (error) {
@@ -42,16 +57,23 @@ export async function openNatsBus(
     );
   }
   let isConnected = true;
+  let isClosed = false;
   const watching = watch(connection, state => {
-    isConnected = state === 'back';
-    onState(state);
+    isConnected = state === 'back' && !isClosed;
+    if (!isClosed) onState(state);
   });
   return {
     publish(subject, message) {
       // What is said while nobody hears is not kept for later: storage knows it.
-      if (isConnected) connection.publish(prefix + subject, message);
+      if (!isConnected) return;
+      try {
+        connection.publish(prefix + subject, message);
+      } catch {
+        // Too large for this server, or closed in this moment: lost, as anything may be.
+      }
     },
     subscribe(subject, hear) {
+      if (isClosed) return () => undefined;
       const subscription = connection.subscribe(prefix + subject, {
         callback: (error, message) => {
           if (error === null) hear(message.data);
@@ -63,6 +85,8 @@ export async function openNatsBus(
       return isConnected;
     },
     async close() {
+      isClosed = true;
+      isConnected = false;
       await connection.close();
       await watching;
     },
@@ -73,6 +97,7 @@ async function watch(connection: NatsConnection, onState: (state: 'lost' | 'back
   for await (const { type } of connection.status()) {
     if (type === 'disconnect') onState('lost');
     else if (type === 'reconnect') onState('back');
+    else if (type === 'close') onState('lost');
   }
 }
 

@@ -71,14 +71,18 @@ export class People {
     const isOpen = requests() === 'none' || about.provider === by.provider;
     const state = await store.decide({ account: by.row, about, decision, isOpen, maxContacts, nowMs: nowMs() });
     accounts.invalidate(by.interopId);
-    if (about.interopId !== undefined && state !== 'full') this.#changed(by, about.interopId, state);
+    if (state !== 'full') this.#changed(by, about.interopId, state);
     return state;
   }
 
-  /** The person's devices that are connected hear of it; those that are not ask when they come. */
-  #changed(whose: Account, about: InteropId, state: ContactState | undefined): void {
+  /**
+   * Other nodes hear of it, and the person's devices that are connected, when the one it is about has an address; those that
+   * are not connected ask when they come.
+   */
+  #changed(whose: Account, about: InteropId | undefined, state: ContactState | undefined): void {
     const { domain, events, notifyDevice } = this.#deps;
     events.emit({ kind: 'account-changed', interopId: whose.interopId });
+    if (about === undefined) return;
     const notice = element('contact', NS_CONSENT, { jid: `${about}@${domain}`, state: state ?? 'none' });
     for (const device of whose.devices) notifyDevice(whose, device, notice);
   }

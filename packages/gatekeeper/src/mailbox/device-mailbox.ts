@@ -118,6 +118,8 @@ export type DeviceMailbox = {
   removed: Set<number> | undefined;
   /** The device is gone. */
   discarded: boolean;
+  /** Of one entry that nobody is to have: no stream and no other node hears of it. */
+  readonly isApart: boolean;
 };
 
 /** Shared, where there are no entries in memory: most streams are silent. */

@@ -84,6 +84,23 @@ function deliver({ mailboxes }: Node, id: string, keep = true): string[] {
   return outcomes;
 }
 
+/** As `deliver`, of somebody whom the recipient has blocked. */
+function drop({ mailboxes }: Node, id: string): string[] {
+  const outcomes: string[] = [];
+  const envelope = element('envelope', NS_E2EE, { suite: 'signal-1', 'from-device': '1' });
+  const el = element('message', NS_CLIENT, { id, from: 'eve@citadel.example/1', to: 'bob@citadel.example/1' }, [
+    envelope,
+  ]);
+  mailboxes.drop(device, el, 100, true, {
+    remaining: 1,
+    failed: false,
+    settled: () => void outcomes.push('settled'),
+    refused: because => void outcomes.push(because),
+    unclaimed: () => void outcomes.push('unclaimed'),
+  });
+  return outcomes;
+}
+
 const soon = (): Promise<void> => sleep(120);
 
 test('a message for a stream elsewhere is written and told, and the stream there reads it', async () => {
@@ -169,6 +186,35 @@ test('what is not kept is passed on to the node with the stream, and comes witho
   assert.deepEqual(its.ids, ['t1']);
   assert.equal(y.passedOn.length, 1, 'and goes nowhere from there');
   await Promise.all([x.mailboxes.close(), y.mailboxes.close()]);
+});
+
+test('what a blocked person sends is told to nobody: no other node reads on for it, and nobody is woken', async () => {
+  const store = new MemoryMailboxStore();
+  const [x, y] = [node('x', store), node('y', store)];
+  assert.deepEqual(drop(y, 'd1'), []);
+  await soon();
+  const its = stream();
+  x.mailboxes.attach(device, its);
+  await soon();
+  const outcomes = drop(y, 'd2');
+  await soon();
+  assert.deepEqual([outcomes, y.told], [['settled'], []]);
+  assert.deepEqual(its.ids, []);
+  assert.deepEqual(await store.devices(), [], 'and nothing of it is left');
+  await Promise.all([x.mailboxes.close(), y.mailboxes.close()]);
+});
+
+test('claims are those of streams that are here now', async () => {
+  const store = new MemoryMailboxStore();
+  const x = node('x', store);
+  const its = stream();
+  x.mailboxes.attach(device, its);
+  assert.deepEqual(x.mailboxes.claims(), [], 'storage has not granted it yet');
+  await soon();
+  assert.deepEqual(x.mailboxes.claims(), [{ device, epoch: 1 }]);
+  x.mailboxes.detach(device, its);
+  assert.deepEqual(x.mailboxes.claims(), []);
+  await x.mailboxes.close();
 });
 
 test('a claim elsewhere ends an earlier stream here, not a later one', async () => {

@@ -222,7 +222,7 @@ export class Mailboxes implements Delivery {
       return;
     }
     // By itself: what the device's stream has, or has claimed, must change nothing for the sender.
-    const entry = this.#entry(newBox(device), undefined, element, sizeBytes, {
+    const entry = this.#entry({ ...newBox(device), isApart: true }, undefined, element, sizeBytes, {
       remaining: 1,
       failed: false,
       refused: because => {
@@ -288,6 +288,15 @@ export class Mailboxes implements Delivery {
   roomAgain(device: number): void {
     const box = this.#boxes.get(device);
     if (box !== undefined) this.#drain.run(box);
+  }
+
+  /** What streams here have claimed just now. */
+  claims(): readonly { readonly device: number; readonly epoch: number }[] {
+    const claims: { device: number; epoch: number }[] = [];
+    for (const { row: device, live } of this.#boxes.values()) {
+      if (live?.epoch !== undefined) claims.push({ device, epoch: live.epoch });
+    }
+    return claims;
   }
 
   /** Another node has written into this mailbox: the stream that has it here, if there is one, reads on. */
@@ -492,5 +501,6 @@ function newBox(device: number): DeviceMailbox {
     watched: false,
     removed: undefined,
     discarded: false,
+    isApart: false,
   };
 }

@@ -166,7 +166,7 @@ export class Writer {
 
   #stored(entry: Entry, seq: number, owner: string | undefined): void {
     const box = entry.mailbox;
-    if (box.live === undefined && this.#deps.elsewhere !== undefined) {
+    if (box.live === undefined && !box.isApart && this.#deps.elsewhere !== undefined) {
       // The stream that was here has just ended, and storage doesn't know yet.
       if (owner === undefined || owner === this.#deps.node) entry.receipt?.unclaimed?.();
       else this.#deps.elsewhere.written(box.row);

@@ -68,7 +68,7 @@ export type LifecycleDeps = {
   readonly applications: ProviderApplications;
   readonly audit: Pick<AuditLog, 'page'>;
   readonly proofIds: Pick<ProofIds, 'take'>;
-  readonly registry: Pick<Registry, 'applicationsChanged' | 'end'>;
+  readonly registry: Pick<Registry, 'readAgain' | 'end'>;
   readonly egressFetch: EgressFetch;
   readonly newId: () => string;
   readonly nowMs: () => number;
@@ -271,7 +271,7 @@ class ProviderLifecycle implements Lifecycle {
 
   async changeGrant(step: Step, grant: Grant): Promise<StepResult> {
     const result = await this.#deps.applications.changeGrant(step, grant);
-    if (result.kind === 'done') await this.#deps.registry.applicationsChanged();
+    if (result.kind === 'done') await this.#deps.registry.readAgain();
     return result;
   }
 
@@ -281,7 +281,7 @@ class ProviderLifecycle implements Lifecycle {
     if (result.kind === 'refused') return result;
     // At once, whatever becomes of the reading.
     if (to.stage === 'withdrawn' && result.number !== undefined) registry.end(result.number);
-    if (to.stage !== 'refused') await registry.applicationsChanged();
+    if (to.stage !== 'refused') await registry.readAgain();
     return result;
   }
 

@@ -73,8 +73,11 @@ export type Registry = ReachPolicy & {
    * gone or suspended now end. Gives the words of what is wrong when a number or name was another's: nothing changed then.
    */
   readonly reconfigure: (config: Config) => Promise<string | undefined>;
-  /** Reads the applied providers again, after a step of their lifecycle; streams of those that left end. */
-  readonly applicationsChanged: () => Promise<void>;
+  /**
+   * Reads from storage what is kept of providers: those that applied, and who is suspended. After a step that was taken
+   * outside of this registry, here or at another node; streams of those that left or are suspended end.
+   */
+  readonly readAgain: () => Promise<void>;
   /** Live providers whose key set has not been fetched yet. */
   readonly withoutKeys: () => number;
   readonly close: () => void;
@@ -419,7 +422,7 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
       return [...known.byNumber.values()].filter(waiting).length;
     },
     reconfigure: async next => (await take(next))?.refused,
-    applicationsChanged: async () => {
+    readAgain: async () => {
       await take();
     },
     close: () => known.close(),

@@ -111,6 +111,8 @@ export class DeviceSession implements LiveDevice {
   readonly interopId: InteropId;
   readonly provider: number;
   readonly device: Device;
+  /** As the account was when its proof was checked last. */
+  proofsFromMs: number;
   /** The provider's key that vouched for it last. */
   keyThumbprint: string;
   readonly fullJid: string;
@@ -144,7 +146,7 @@ export class DeviceSession implements LiveDevice {
 
   constructor(
     host: SessionHost,
-    account: { interopId: InteropId; provider: number },
+    account: { interopId: InteropId; provider: number; proofsFromMs: number },
     device: Device,
     keyThumbprint: string,
   ) {
@@ -153,6 +155,7 @@ export class DeviceSession implements LiveDevice {
     this.provider = account.provider;
     this.device = device;
     this.keyThumbprint = keyThumbprint;
+    this.proofsFromMs = account.proofsFromMs;
     this.fullJid = `${account.interopId}@${host.domain}/${device.id}`;
     this.core = new ServerSession<Entry | number>(host.domain, this.fullJid);
     this.#shaper = host.shapers.take(device.row);

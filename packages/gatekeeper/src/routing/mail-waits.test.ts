@@ -59,7 +59,12 @@ async function scene() {
     resume: () => {},
     close: () => {},
   };
-  const session = new DeviceSession(host, { interopId: `0-${'a'.repeat(26)}`, provider: 0 }, device, 'k');
+  const session = new DeviceSession(
+    host,
+    { interopId: `0-${'a'.repeat(26)}`, provider: 0, proofsFromMs: 0 },
+    device,
+    'k',
+  );
   session.carryOn(carrier);
   session.receive(element('enable', NS_SM, { resume: 'true' }));
   const at = (ms: number): void => {

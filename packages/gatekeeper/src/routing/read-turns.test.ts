@@ -53,7 +53,12 @@ function scene() {
       resume: () => (state.reads = true),
       close: () => {},
     };
-    const session = new DeviceSession(host, { interopId: `0-${'a'.repeat(26)}`, provider: 0 }, device, 'k');
+    const session = new DeviceSession(
+      host,
+      { interopId: `0-${'a'.repeat(26)}`, provider: 0, proofsFromMs: 0 },
+      device,
+      'k',
+    );
     session.carryOn(carrier);
     return { session, state };
   };

@@ -90,7 +90,11 @@ export class Sessions {
    * proof of it. Undefined when there is none with that id, or the count is impossible.
    */
   resume(
-    by: { readonly device: Device; readonly keyThumbprint: string },
+    by: {
+      readonly account: Pick<Account, 'proofsFromMs'>;
+      readonly device: Device;
+      readonly keyThumbprint: string;
+    },
     previousId: string,
     handled: number,
     carrier: Carrier,
@@ -103,6 +107,7 @@ export class Sessions {
       return undefined;
     }
     session.keyThumbprint = by.keyThumbprint;
+    session.proofsFromMs = by.account.proofsFromMs;
     session.carryOn(carrier);
     return session;
   }

@@ -2,6 +2,7 @@
 // locked first, in one order for everybody; what is judged is judged in memory; all that changed is written at the end.
 // Knows nothing of streams or stanzas.
 import { hash } from 'node:crypto';
+import type { OwnClaim } from '../../cluster/cluster-store.ts';
 import { boundReached, type Counted } from '../../mailbox/bounds.ts';
 import type { AppendOutcome, Claim, MailboxBounds, MailboxRow, RemovedRange } from '../../mailbox/mailbox-store.ts';
 import { hexOf, type Sql } from './database.ts';
@@ -13,6 +14,7 @@ const digestBytes = 16;
 
 export type MailboxCommand =
   | { readonly kind: 'claim'; readonly device: number; readonly node: string }
+  | { readonly kind: 'renew'; readonly node: string; readonly claims: readonly OwnClaim[] }
   | { readonly kind: 'release'; readonly device: number; readonly epoch: number }
   | { readonly kind: 'append'; readonly rows: readonly MailboxRow[]; readonly bounds: MailboxBounds }
   | { readonly kind: 'remove'; readonly ranges: readonly RemovedRange[] }
@@ -45,6 +47,7 @@ const inOrder = (numbers: Iterable<number>): number[] => [...new Set(numbers)].t
 function devicesOf(command: MailboxCommand): number[] {
   if (command.kind === 'append') return command.rows.map(row => row.device);
   if (command.kind === 'remove') return command.ranges.map(range => range.device);
+  if (command.kind === 'renew') return command.claims.map(claim => claim.device);
   return [command.device];
 }
 
@@ -57,6 +60,10 @@ export async function runMailboxCommands(sql: Sql, commands: readonly MailboxCom
     switch (command.kind) {
       case 'claim':
         answers.push(batch.claim(command.device, command.node));
+        break;
+      case 'renew':
+        batch.renew(command.node, command.claims);
+        answers.push(undefined);
         break;
       case 'release':
         batch.release(command.device, command.epoch);
@@ -142,6 +149,15 @@ class MailboxBatch {
     head.isChanged = true;
     const { epoch, lastSeq, count, bytes } = head;
     return { kind: 'claimed', epoch, lastSeq, count, bytes };
+  }
+
+  renew(node: string, claims: readonly OwnClaim[]): void {
+    for (const { device, epoch } of claims) {
+      const head = this.#heads.get(device);
+      if (head?.epoch !== epoch || head.node !== null) continue;
+      head.node = node;
+      head.isChanged = true;
+    }
   }
 
   release(device: number, epoch: number): void {

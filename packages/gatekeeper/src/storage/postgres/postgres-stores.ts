@@ -96,7 +96,7 @@ export async function openPostgresStores(url: string): Promise<PostgresStores> {
       people: postgresPeople(database),
       clock: postgresClock(database),
       mailboxes: createMailboxes(database, lane),
-      cluster: postgresCluster(database),
+      cluster: postgresCluster(database, lane),
       waiting: () => database.waiting + lane.waiting,
       measureDepth: () => measureDepth(database),
       health: createHeartbeat(beat, () => performance.now()),

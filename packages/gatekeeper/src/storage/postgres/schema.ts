@@ -256,6 +256,13 @@ ALTER TABLE account ADD COLUMN proofs_from bigint NOT NULL DEFAULT 0;
 ALTER TABLE account ADD COLUMN last_event_at bigint NOT NULL DEFAULT 0;
 CREATE INDEX contact_person ON contact (person);`,
   },
+  {
+    // What waits for a node's streams is read by device.
+    fitFrom: 1,
+    text: `
+DROP INDEX mailbox_head_node;
+CREATE INDEX mailbox_head_node ON mailbox_head (node, device) WHERE node IS NOT NULL;`,
+  },
 ];
 
 /** The version of the tables that this program writes. */
