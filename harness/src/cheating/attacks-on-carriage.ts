@@ -1,10 +1,10 @@
 // Attacks of a gatekeeper that carries messages otherwise than they were sent. It has no keys of its own.
 import assert from 'node:assert/strict';
 import { attribute, childElement, childElements, type Element, element } from '@drawbridge/wire/element';
-import { NS_CLIENT, NS_E2EE, NS_STANZAS } from '@drawbridge/wire/namespaces';
+import { NS_CLIENT, NS_E2EE } from '@drawbridge/wire/namespaces';
 import type { Attack } from './attack.ts';
 import { type CheatingNetwork, type Person, until } from './network.ts';
-import { flipped, withAttributes } from './stanzas.ts';
+import { flipped, withAttributes, returned } from './stanzas.ts';
 
 /** Anna and Clara who both write to Bob, and have. */
 async function three(network: CheatingNetwork): Promise<[Person, Person, Person]> {
@@ -129,11 +129,7 @@ export const carriedElsewhere: readonly Attack[] = [
       const [anna, bob] = await three(network);
       network.gatekeeper.lies.accept = (el, who) => {
         if (who !== anna.jid || network.gatekeeper.lies.accept === undefined) return [el];
-        const gone = element('service-unavailable', NS_STANZAS);
-        const error = element('error', NS_CLIENT, { type: 'cancel' }, [gone]);
-        const id = attribute(el, 'id')!;
-        const from = `${bob.id}@citadel.example`;
-        network.gatekeeper.give(who, element('message', NS_CLIENT, { type: 'error', id, from, to: who }, [error]));
+        network.gatekeeper.give(who, returned(el, `${bob.id}@citadel.example`, who));
         return [];
       };
       const { id } = await anna.say(bob, 'are you there?');

@@ -93,14 +93,8 @@ async function refuseAsked({ client }: Person): Promise<void> {
       const { pending } = await client.identities.get({ interopId: change.interopId });
       if (pending !== undefined) await client.identities.reject({ interopId: change.interopId }, pending.identityKey);
     }
-    if (change.kind === 'contact-moved' && change.needsAcceptance) {
-      try {
-        client.contacts.rejectMove(change);
-      } catch {
-        // It was refused before.
-      }
-    }
   }
+  for (const move of client.contacts.moves()) client.contacts.rejectMove(move);
 }
 
 async function lastWords(people: readonly Person[], random: Random): Promise<void> {

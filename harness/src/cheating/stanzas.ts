@@ -1,5 +1,5 @@
 // Changes elements as a cheat does. Knows nothing of what they mean.
-import { type Element, element } from '@drawbridge/wire/element';
+import { attribute, type Element, element } from '@drawbridge/wire/element';
 import { NS_CLIENT, NS_STANZAS } from '@drawbridge/wire/namespaces';
 
 /** The text in an element; empty when there is none. */
@@ -27,6 +27,12 @@ export function withPayload(answer: Element, payload: Element): Element {
 export function notFound(answer: Element): Element {
   const error = element('error', NS_CLIENT, { type: 'cancel' }, [element('item-not-found', NS_STANZAS)]);
   return { ...withAttributes(answer, { type: 'error' }), children: [error] };
+}
+
+/** A message comes back: nobody is there. */
+export function returned(message: Element, from: string, to: string): Element {
+  const error = element('error', NS_CLIENT, { type: 'cancel' }, [element('service-unavailable', NS_STANZAS)]);
+  return element('message', NS_CLIENT, { type: 'error', id: attribute(message, 'id') ?? '', from, to }, [error]);
 }
 
 /** The last byte of every base64 text in it is another. */

@@ -19,6 +19,7 @@ import type { ConnectTransport } from './connection/transport.ts';
 import { OwnManifest } from './devices/own-manifest.ts';
 import { DeviceLists } from './directory/device-lists.ts';
 import type { Request } from './directory/directory.ts';
+import { refuseWhileMoved } from './directory/moved-names.ts';
 import { People } from './directory/people.ts';
 import { ClientError } from './errors.ts';
 import type { ClientEvent } from './events.ts';
@@ -113,10 +114,6 @@ export class Messenger {
       request,
       clock,
       status: () => this.status,
-      async isVerified(interopId) {
-        const identity = await suite.readIdentity(interopId);
-        return identity.ok && identity.value.verified;
-      },
       show: message => emit({ kind: 'message', change: 'new', message }),
     });
     const { people } = this;
@@ -200,7 +197,10 @@ export class Messenger {
   /** A person has decided that a device gets what was not sent to it. Throws `unknown-message` when it is not there any more. */
   sendAgain(asked: AskedAgain): void {
     const { store, clock } = this.#settings;
-    transact(store, tx => releaseAsked(tx, this.#outbox, asked, clock.nowMs()));
+    transact(store, tx => {
+      refuseWhileMoved(tx, asked.interopId);
+      releaseAsked(tx, this.#outbox, asked, clock.nowMs());
+    });
     this.#outbox.wake(asked.interopId);
   }
 

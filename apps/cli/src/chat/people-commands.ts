@@ -12,8 +12,9 @@ async function writeTo(chat: Conversation, rest: string): Promise<void> {
   }
   chat.meant = provider;
   const found = await chat.client.contacts.find(provider, name.join(' '));
-  chat.peer = { provider, identifier: name.join(' ') };
-  chat.say(`writing to ${shownLine(found.identifier ?? '')} of ${shownLine(provider)}: ${disclosure(provider)}`);
+  const { provider: known = provider, identifier = name.join(' ') } = found;
+  chat.peer = { provider: known, identifier };
+  chat.say(`writing to ${shownLine(identifier)} of ${shownLine(known)}: ${disclosure(known)}`);
 }
 
 /** Honest words about who takes part, for whoever is written to. */
@@ -95,9 +96,11 @@ async function moved(chat: Conversation, rest: string): Promise<void> {
   const [number, word] = wordsOf(rest);
   const move = moves[Number(number) - 1];
   if (move === undefined || (word !== 'yes' && word !== 'no')) {
-    if (moves.length === 0) chat.say('no name of a contact whom you verified leads to somebody else');
+    if (moves.length === 0) chat.say('no name waits for your decision');
     for (const [at, { provider, identifier }] of moves.entries()) {
-      chat.say(`  ${at + 1}: ${shownLine(identifier)} of ${shownLine(provider)} is said to be somebody else now`);
+      chat.say(
+        `  ${at + 1}: ${shownLine(identifier)} of ${shownLine(provider)} is said to be another person than you know by this name`,
+      );
     }
     if (moves.length > 0) chat.say('ask them by another way, then: /moved NUMBER yes, or /moved NUMBER no');
     return;
@@ -105,7 +108,7 @@ async function moved(chat: Conversation, rest: string): Promise<void> {
   if (word === 'yes') contacts.acceptMove(move);
   else contacts.rejectMove(move);
   const name = `${shownLine(move.identifier)} of ${shownLine(move.provider)}`;
-  chat.say(word === 'yes' ? `${name} is somebody else from now on` : `${name} stays who they were`);
+  chat.say(word === 'yes' ? `${name} is who the gatekeeper says` : `${name} stays who they were`);
 }
 
 async function again(chat: Conversation, rest: string): Promise<void> {
@@ -172,7 +175,7 @@ export const peopleCommands: readonly ChatCommand[] = [
   {
     name: '/moved',
     takes: '[NUMBER yes|no]',
-    does: 'names of verified contacts that lead to somebody else: accept or refuse',
+    does: 'names that a verified contact would lose or get: accept or refuse',
     run: moved,
   },
   {

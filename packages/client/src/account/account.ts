@@ -5,6 +5,7 @@
 import type { Profile } from '@drawbridge/e2ee/content-kinds';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import { fetchConsent, type ProviderConsent, setConsent } from '../directory/directory.ts';
+import { readProviderName } from '../directory/user-name.ts';
 import { ClientError } from '../errors.ts';
 import type { AccountRecord } from '../store/account-records.ts';
 import { enlistDevice, type EnlistmentStatus, fetchStatus, withdrawEnlistment } from './enlist.ts';
@@ -82,7 +83,8 @@ export class Account {
     const { request } = this.#lifecycle.live();
     let number = provider;
     if (typeof number === 'string') {
-      const named = (await fetchConsent(request)).find(each => each.name === provider);
+      const name = readProviderName(provider);
+      const named = (await fetchConsent(request)).find(each => each.name === name);
       if (named === undefined) throw new ClientError('not-found', { detail: 'provider' });
       number = named.number;
     }

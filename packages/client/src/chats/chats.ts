@@ -141,7 +141,7 @@ export class Chats {
   /** Says that one is (no longer) writing. Lost when there is no stream, or nothing was sent to that person before. */
   async typing(to: Recipient, state: 'started' | 'stopped' = 'started'): Promise<void> {
     const { people, preferences } = this.#lifecycle.worker();
-    await preferences.typing(await people.resolve(to), state);
+    await preferences.typing(await people.addressee(to), state);
   }
 
   // The history

@@ -3,6 +3,7 @@
 // Knows nothing of how a receipt travels.
 // Source: docs/protocol/09-content.md section 9.9.
 import { contentKindLimits } from '@drawbridge/e2ee/content-kinds';
+import { isMoving } from '../directory/moved-names.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { type Authoring, refOf } from '../history/authoring.ts';
@@ -106,10 +107,10 @@ export class Receipts {
     return [message];
   }
 
-  /** A receipt, when that is switched on. */
+  /** A receipt, when that is switched on, and nobody else is said to be this person. */
   #tell(tx: Transaction, chat: ChatId, receipt: ReceiptKind, messageIds: readonly string[]): void {
     const field = receipt === 'played' ? 'sendPlayed' : 'sendRead';
-    if (!isOn(field, readChat(tx, chat), readChat(tx, defaultsKey), true)) return;
+    if (isMoving(tx, personOf(chat)) || !isOn(field, readChat(tx, chat), readChat(tx, defaultsKey), true)) return;
     for (let at = 0; at < messageIds.length; at += outboxLimits.maxReceipts) {
       const ids = messageIds.slice(at, at + outboxLimits.maxReceipts);
       this.#outbox.add(tx, { to: chat, payload: { kind: 'receipt', receipt, messageIds: ids }, silent: true });

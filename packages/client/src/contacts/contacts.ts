@@ -4,10 +4,12 @@ import type { Profile } from '@drawbridge/e2ee/content-kinds';
 import type { InteropId } from '@drawbridge/wire/jid';
 import type { LocalDevice } from '../account/local-device.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
-import type { Contact, Move, Recipient } from '../directory/people.ts';
+import { listWaiting, type Move } from '../directory/moved-names.ts';
+import type { Contact, Recipient } from '../directory/people.ts';
+import { needUserName } from '../directory/user-name.ts';
 import { type Decision, type DecisionState, fetchDecisions, sendDecision } from '../directory/contact-decisions.ts';
 import { shownProfile } from '../display/shown-profile.ts';
-import { listContacts, pendingMoves } from '../directory/contact-records.ts';
+import { listContacts } from '../directory/contact-records.ts';
 import { allChats } from '../history/history.ts';
 import { chatWith, personOf } from '../history/message-names.ts';
 import { readChat } from '../store/message-records.ts';
@@ -23,12 +25,11 @@ export class Contacts {
   }
 
   /**
-   * Looks a name up in the directory. Rejects with `not-found`, the same for unknown and unreachable, and with
-   * `untrusted-identity` when the name was a verified contact's and leads to somebody else now.
+   * Looks a name up in the directory. Rejects with `invalid-argument` for what no provider can call anybody, `not-found`,
+   * the same for unknown and unreachable, and `untrusted-identity` when a verified contact would lose or get the name.
    */
   async find(provider: string, identifier: string): Promise<Contact> {
-    const interopId = await this.#lifecycle.live().people.find(provider, identifier);
-    return { interopId, provider, identifier };
+    return this.#lifecycle.live().people.find(provider, identifier);
   }
 
   /** What this person has decided about others, on whichever device; the latest last. */
@@ -70,23 +71,25 @@ export class Contacts {
   async #decide(decision: Parameters<typeof sendDecision>[1], person: Recipient): Promise<void> {
     const { request, people } = this.#lifecycle.live();
     if (typeof person === 'object' && 'provider' in person) {
-      const { provider, identifier } = person;
+      const { provider, identifier } = needUserName(person.provider, person.identifier);
       return sendDecision(request, decision, { provider, identifier });
     }
     await sendDecision(request, decision, { jid: `${await people.other(person)}@${this.#device.account!.domain}` });
   }
 
-  /** Names of verified contacts that lead to somebody else and wait for a decision. */
+  /** Names that are said to lead to somebody, and wait for a decision: a verified contact would lose or get them. */
   moves(): Move[] {
-    return this.#device.transaction(pendingMoves);
+    return this.#device
+      .transaction(listWaiting)
+      .map(({ name: { provider, identifier }, interopId }) => ({ provider, identifier, interopId }));
   }
 
-  /** A verified contact's name leads to somebody else (notice `contact-moved`): it is theirs from now on. */
+  /** As the notices `contact-moved` and `contact-renamed` tell: the name is theirs from now on. */
   acceptMove(move: Move): void {
     this.#lifecycle.worker().people.acceptMove(move);
   }
 
-  /** It stays with the contact who had it. What is sent to them goes on. */
+  /** It stays with the contact who had it, or nobody's. What is sent to them goes on; this answer is not asked about again. */
   rejectMove(move: Move): void {
     this.#lifecycle.worker().people.rejectMove(move);
   }
@@ -99,7 +102,10 @@ export class Contacts {
   /** Everybody whose name is known here, also those who were only looked up; not oneself. */
   list(): { readonly provider: string; readonly identifier: string; readonly interopId: InteropId }[] {
     const own = this.#device.account?.interopId;
-    return this.#device.transaction(listContacts).filter(contact => contact.interopId !== own);
+    return this.#device
+      .transaction(listContacts)
+      .filter(({ interopId }) => interopId !== own)
+      .map(({ interopId, name: { provider, identifier } }) => ({ provider, identifier, interopId }));
   }
 
   /** What somebody said of themselves; of oneself without an argument. Never proof of who they are. */

@@ -3,7 +3,9 @@
 // Knows nothing of tickets, nor of how they travel.
 // Source: docs/protocol/09-content.md section 9.5.
 import { readTrust, trustChanges, type TrustedIdentity } from '@drawbridge/e2ee/inherited-trust';
+import { providerNumberOf } from '@drawbridge/wire/jid';
 import { readContact, writeContact } from '../directory/contact-records.ts';
+import { readUserName } from '../directory/user-name.ts';
 import type { Transaction } from '../store/store.ts';
 
 export type InheritedPerson = TrustedIdentity & {
@@ -22,8 +24,8 @@ export function knownPeople(tx: Transaction): InheritedPerson[] {
     for (const { key, value } of rows) {
       const trust = readTrust(key, value);
       if (trust === undefined) continue;
-      const name = readContact(tx, trust.interopId) ?? { provider: '', providerNumber: 0, identifier: '' };
-      people.push({ ...trust, ...name });
+      const { provider, identifier } = readContact(tx, trust.interopId) ?? { provider: '', identifier: '' };
+      people.push({ ...trust, provider, providerNumber: providerNumberOf(trust.interopId) ?? 0, identifier });
     }
     after = rows.at(-1)!.sequence;
   }
@@ -31,7 +33,8 @@ export function knownPeople(tx: Transaction): InheritedPerson[] {
 
 export function inherit(tx: Transaction, people: readonly InheritedPerson[]): void {
   tx.apply(trustChanges(people));
-  for (const { interopId, provider, providerNumber, identifier } of people) {
-    if (identifier !== '') writeContact(tx, interopId, { provider, providerNumber, identifier });
+  for (const { interopId, provider, identifier } of people) {
+    const name = readUserName(provider, identifier);
+    if (name !== undefined) writeContact(tx, interopId, name);
   }
 }

@@ -1,47 +1,76 @@
-// Who is known by which name: people, names that lead to them, and names that moved. Rows of the store, in a transaction of the
-// caller.
-// Knows nothing of the directory, nor of who decides about a move.
-import type { InteropId } from '@drawbridge/wire/jid';
+// Who is known by which name: people, and names that lead to them. Rows of the store, in a transaction of the caller.
+// Knows nothing of the directory, nor of names that wait for a decision (`moved-names.ts`).
+// Source: docs/protocol/09-content.md section 9.4.
+import { type InteropId, providerNumberOf } from '@drawbridge/wire/jid';
 import { decodeJson } from '../store/json-bytes.ts';
 import { getJson, putJson } from '../store/json-rows.ts';
 import type { Transaction } from '../store/store.ts';
+import { isSameName, nameText, readUserName, type UserName } from './user-name.ts';
 
-/** What people see of somebody. */
-export type ContactRecord = { readonly provider: string; readonly providerNumber: number; readonly identifier: string };
+type ContactRow = {
+  readonly provider: string;
+  readonly providerNumber: number;
+  readonly identifier: string;
+  /** The name leads to somebody else since: nobody is shown under it but them. */
+  readonly isGone?: true;
+};
 
-export function readContact(tx: Transaction, interopId: InteropId): ContactRecord | undefined {
-  return getJson(tx, 'contact', interopId);
+/** The provider of a person, also when their name is gone. */
+export function providerOf(tx: Transaction, interopId: InteropId): string | undefined {
+  return readRow(tx, interopId)?.name.provider;
 }
 
-/** Who a name leads to; undefined when that is not known, or nobody was found by it when it was asked for last. */
-export function findContact(tx: Transaction, provider: string, identifier: string): InteropId | undefined {
-  const found = getJson<NameRecord>(tx, 'contact', nameKey(provider, identifier));
-  return typeof found === 'string' ? found : undefined;
+/** What people see of somebody; undefined when it is not known, or leads to somebody else by now. */
+export function readContact(tx: Transaction, interopId: InteropId): UserName | undefined {
+  const row = readRow(tx, interopId);
+  return row?.isGone === true ? undefined : row?.name;
+}
+
+/** The name that somebody had until it led to somebody else. */
+export function readGoneName(tx: Transaction, interopId: InteropId): UserName | undefined {
+  const row = readRow(tx, interopId);
+  return row?.isGone === true ? row.name : undefined;
+}
+
+/**
+ * Who a name leads to; undefined when that is not known, nobody was found by it when it was asked for last, or they are
+ * shown under another by now: a person has one name.
+ */
+export function findContact(tx: Transaction, name: UserName): InteropId | undefined {
+  const found = getJson<NameRow>(tx, 'contact', nameKey(name));
+  if (typeof found !== 'string') return undefined;
+  const shown = readContact(tx, found);
+  return shown !== undefined && isSameName(shown, name) ? found : undefined;
 }
 
 /** Who a name led to last, also when nobody is found by it any more. */
-export function lastKnownAs(tx: Transaction, provider: string, identifier: string): InteropId | undefined {
-  const found = getJson<NameRecord>(tx, 'contact', nameKey(provider, identifier));
+export function lastKnownAs(tx: Transaction, name: UserName): InteropId | undefined {
+  const found = getJson<NameRow>(tx, 'contact', nameKey(name));
   return typeof found === 'object' ? found.goneSince : found;
 }
 
 /** An InteropId, or the last one of a name by which nobody was found. */
-type NameRecord = InteropId | { readonly goneSince: InteropId };
+type NameRow = InteropId | { readonly goneSince: InteropId };
 
-/** Also under its name, so that it is found by it. */
-export function writeContact(tx: Transaction, interopId: InteropId, contact: ContactRecord): void {
-  putJson(tx, 'contact', interopId, contact);
-  putJson(tx, 'contact', nameKey(contact.provider, contact.identifier), interopId);
+/** They are shown under the name and found by it; whoever had it is shown under it no more. */
+export function writeContact(tx: Transaction, interopId: InteropId, name: UserName): void {
+  const before = lastKnownAs(tx, name);
+  const shown = before === undefined || before === interopId ? undefined : readContact(tx, before);
+  if (shown !== undefined && isSameName(shown, name)) putRow(tx, before!, { ...shown, isGone: true });
+  putRow(tx, interopId, name);
+  putJson(tx, 'contact', nameKey(name), interopId);
 }
 
 /** Everybody whose name is known, in the order in which they became known. */
-export function listContacts(tx: Transaction): (ContactRecord & { readonly interopId: InteropId })[] {
-  const found: (ContactRecord & { readonly interopId: InteropId })[] = [];
+export function listContacts(tx: Transaction): { readonly interopId: InteropId; readonly name: UserName }[] {
+  const found: { readonly interopId: InteropId; readonly name: UserName }[] = [];
   for (let after: number | undefined; ; ) {
     const rows = tx.list('contact', after === undefined ? {} : { after });
-    for (const { key, value } of rows) {
+    for (const { key: interopId, value } of rows) {
       // The other rows lead from a name to an InteropId.
-      if (!key.startsWith('@')) found.push({ ...(decodeJson(value) as ContactRecord), interopId: key });
+      if (interopId.startsWith('@')) continue;
+      const row = readRowOf(decodeJson(value) as ContactRow);
+      if (row?.isGone === false) found.push({ interopId, name: row.name });
     }
     if (rows.length === 0) return found;
     after = rows.at(-1)!.sequence;
@@ -49,52 +78,30 @@ export function listContacts(tx: Transaction): (ContactRecord & { readonly inter
 }
 
 /** Nobody is found by a name. Who it led to stays known, so that nobody else takes it unseen. */
-export function forgetContact(tx: Transaction, provider: string, identifier: string): void {
-  const last = lastKnownAs(tx, provider, identifier);
-  if (last !== undefined) putJson(tx, 'contact', nameKey(provider, identifier), { goneSince: last });
+export function forgetContact(tx: Transaction, name: UserName): void {
+  const last = lastKnownAs(tx, name);
+  if (last !== undefined) putJson(tx, 'contact', nameKey(name), { goneSince: last });
 }
 
-/** A name of somebody who was verified leads to somebody else, and a person has to say, or has said no. */
-export type MoveRecord = {
-  readonly provider: string;
-  readonly identifier: string;
-  readonly before: InteropId;
-  readonly interopId: InteropId;
-  readonly state: 'pending' | 'refused';
-};
-
-/** The last move of a name. */
-export function readMove(tx: Transaction, provider: string, identifier: string): MoveRecord | undefined {
-  return getJson(tx, 'contact', moveKey(provider, identifier));
+function readRow(tx: Transaction, interopId: InteropId): ReturnType<typeof readRowOf> {
+  const row = getJson<ContactRow>(tx, 'contact', interopId);
+  return row === undefined ? undefined : readRowOf(row);
 }
 
-/** Those that wait for a decision. */
-export function pendingMoves(tx: Transaction): MoveRecord[] {
-  const moves = tx.list('contact', { scope: moveScope }).map(({ value }) => decodeJson(value) as MoveRecord);
-  return moves.filter(each => each.state === 'pending');
+/** A store of an earlier version may hold a name in another form: that is nobody's. */
+function readRowOf(row: ContactRow): { readonly name: UserName; readonly isGone: boolean } | undefined {
+  const name = readUserName(row.provider, row.identifier);
+  if (name === undefined || name.provider !== row.provider || name.identifier !== row.identifier) return undefined;
+  return { name, isGone: row.isGone === true };
 }
 
-/** A move that waits for a decision about this person: they had the name, or are said to have it. */
-export function pendingMoveOf(tx: Transaction, interopId: InteropId): MoveRecord | undefined {
-  return pendingMoves(tx).find(each => each.before === interopId || each.interopId === interopId);
+function putRow(tx: Transaction, interopId: InteropId, row: UserName & { readonly isGone?: true }): void {
+  const { provider, identifier, isGone } = row;
+  const gone = isGone === true ? { isGone } : {};
+  const providerNumber = providerNumberOf(interopId);
+  putJson(tx, 'contact', interopId, { provider, providerNumber, identifier, ...gone });
 }
 
-/** One for each name: the latest. */
-export function writeMove(tx: Transaction, move: MoveRecord): void {
-  putJson(tx, 'contact', moveKey(move.provider, move.identifier), move, moveScope);
-}
-
-export function deleteMove(tx: Transaction, move: MoveRecord): void {
-  tx.delete('contact', moveKey(move.provider, move.identifier));
-}
-
-const moveScope = 'moves';
-
-/** Begins as no name does: a provider is called by its DNS name. */
-function moveKey(provider: string, identifier: string): string {
-  return `@${nameKey(provider, identifier)}`;
-}
-
-function nameKey(provider: string, identifier: string): string {
-  return `@${provider}\n${identifier}`;
+function nameKey(name: UserName): string {
+  return `@${nameText(name)}`;
 }

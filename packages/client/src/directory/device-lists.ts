@@ -12,7 +12,7 @@ import type { MessageRecord } from '../history/message-log.ts';
 import type { DevicesChange, DevicesEvent } from '../notices/notice-change.ts';
 import { forgetDevices } from '../history/hearing.ts';
 import { addNotice } from '../notices/notice-records.ts';
-import { readContact } from './contact-records.ts';
+import { providerOf } from './contact-records.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
 import { type DeviceList, fetchDeviceList, type ListedDevice, type Request } from './directory.ts';
@@ -211,7 +211,7 @@ export class DeviceLists {
     const { domain, clock } = this.#context;
     const record = readManifest(tx, interopId);
     const known = record?.identity === identityFingerprint(identityKey) ? record : undefined;
-    const provider = readContact(tx, interopId)?.provider;
+    const provider = providerOf(tx, interopId);
     return judgeManifest(list.manifest, { domain, interopId, provider, identityKey }, known, clock.nowMs());
   }
 

@@ -19,9 +19,11 @@ import {
 } from './directory.ts';
 import { RequestRefused } from '../connection/connection.ts';
 import { ClientError } from '../errors.ts';
+import { needUserName } from './user-name.ts';
 
 const interopId = `1-${'a'.repeat(26)}`;
 const jid = `${interopId}@citadel.example`;
+const anna = needUserName('skylark.example', 'anna');
 const answers =
   (answer: Element | undefined): Request =>
   () =>
@@ -116,17 +118,17 @@ test('a gatekeeper of 0.1.0 is asked for the devices alone', async () => {
 
 test('an address of another gatekeeper does not pass as found', async () => {
   const found = element('lookup', NS_DIRECTORY, { jid: `${interopId}@bastion.example` });
-  await assert.rejects(lookUp(answers(found), 'skylark.example', 'anna', 'citadel.example'), {
+  await assert.rejects(lookUp(answers(found), anna, 'citadel.example'), {
     code: 'protocol-error',
   });
   const here = element('lookup', NS_DIRECTORY, { jid });
-  assert.equal(await lookUp(answers(here), 'skylark.example', 'anna', 'citadel.example'), jid);
+  assert.equal(await lookUp(answers(here), anna, 'citadel.example'), interopId);
 });
 
 test('a name that no provider may give is no name', async () => {
   const named = (provider: string, identifier: string) =>
     identify(answers(element('identify', NS_DIRECTORY, { provider, number: '1', identifier })), jid);
-  assert.equal((await named('skylark.example', 'Дарья')).identifier, 'Дарья');
+  assert.equal((await named('skylark.example', 'Дарья')).name.identifier, 'Дарья');
   for (const identifier of ['an\u200bna', 'anna\u202e', 'anna\ufdd0', ' anna', 'anna\n', '', 'a'.repeat(129)]) {
     await assert.rejects(named('skylark.example', identifier), { code: 'protocol-error' }, JSON.stringify(identifier));
   }
@@ -173,7 +175,7 @@ test('any answer gives a value or a protocol error', async () => {
         fetchDeviceList(request, jid),
         countKeys(request),
         identify(request, jid),
-        lookUp(request, 'a', 'b', 'citadel.example'),
+        lookUp(request, anna, 'citadel.example'),
         fetchConsent(request),
       ];
       for (const result of await Promise.allSettled(calls)) {

@@ -2,21 +2,21 @@
 // Knows nothing of sessions, messages or stores.
 // Source: docs/protocol/06-stanzas.md sections 6.2-6.4; 11-media.md section 11.6.
 import type { KeyPublication, RemoteBundle } from '@drawbridge/e2ee/suite';
-import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import { attribute, type Child, childElement, childElements, type Element, element } from '@drawbridge/wire/element';
 import type { SignedManifest } from '@drawbridge/wire/device-manifest';
-import { isInteropId, parseDeviceId, parseJid, parseRegistrationId } from '@drawbridge/wire/jid';
+import { type InteropId, isInteropId, parseDeviceId, parseJid, parseRegistrationId } from '@drawbridge/wire/jid';
 import { NS_CONSENT, NS_DEVICES, NS_DIRECTORY, NS_KEYS, NS_MEDIA } from '@drawbridge/wire/namespaces';
 import { parseStoreCount } from '@drawbridge/wire/store-count';
 import { RequestRefused } from '../connection/connection.ts';
 import { ClientError } from '../errors.ts';
 import { isHttpsUrl } from '../connection/http.ts';
+import { readProviderName, readUserName, type UserName } from './user-name.ts';
 
 /** Sends an IQ to the gatekeeper's domain; see `Connection.request`. */
 export type Request = (type: 'get' | 'set', payload: Element) => Promise<Element | undefined>;
 
 /** A user-visible identity: who somebody is to people. */
-export type Person = { readonly provider: string; readonly providerNumber: number; readonly identifier: string };
+export type Person = { readonly name: UserName; readonly providerNumber: number };
 
 export type ProviderConsent = { readonly number: number; readonly name: string; readonly optedIn: boolean };
 
@@ -25,11 +25,6 @@ export type KeyCounts = { readonly prekeys: number; readonly kemPrekeys: number 
 /** Longest base64 text of a key or signature: the KEM public key of 1,569 bytes. */
 const maxKeyText = 2_096;
 const maxPrekeyId = 0xff_ffff;
-
-/** Visible ASCII: providers are called by their DNS names. */
-function isProviderName(name: string): boolean {
-  return /^[\x21-\x7e]{1,253}$/.test(name);
-}
 
 function malformed(): ClientError {
   return new ClientError('protocol-error', { detail: 'an answer of the directory is malformed' });
@@ -152,24 +147,22 @@ export async function fetchBundle(request: Request, bareJid: string, deviceId: n
   };
 }
 
-/** The bare JID of a user-visible identifier. Rejects with `not-found` when nobody by that name can be reached. */
-export async function lookUp(request: Request, provider: string, identifier: string, domain: string): Promise<string> {
+/** Whom a name leads to. Rejects with `not-found` when nobody by that name can be reached. */
+export async function lookUp(request: Request, name: UserName, domain: string): Promise<InteropId> {
+  const { provider, identifier } = name;
   const answer = await request('get', element('lookup', NS_DIRECTORY, { provider, identifier }));
   const jid = parseJid(answer === undefined ? '' : (attribute(answer, 'jid') ?? ''));
   if (jid === undefined || jid.domain !== domain || !isInteropId(jid.local)) throw malformed();
-  return `${jid.local}@${jid.domain}`;
+  return jid.local;
 }
 
 /** Who an address is. Rejects with `not-found` when they can't be reached. */
 export async function identify(request: Request, bareJid: string): Promise<Person> {
   const answer = await request('get', element('identify', NS_DIRECTORY, { jid: bareJid }));
-  const provider = answer === undefined ? undefined : attribute(answer, 'provider');
-  const identifier = answer === undefined ? undefined : attribute(answer, 'identifier');
-  const providerNumber = answer === undefined ? undefined : readNumber(attribute(answer, 'number'), 65_535);
-  if (provider === undefined || identifier === undefined || providerNumber === undefined) throw malformed();
+  if (answer === undefined) throw malformed();
   // What no provider may give nobody is shown: a name that hides something would pass for another.
-  if (!isProviderName(provider) || !isUserIdentifier(identifier)) throw malformed();
-  return { provider, providerNumber, identifier };
+  const name = need(readUserName(attribute(answer, 'provider'), attribute(answer, 'identifier')));
+  return { name, providerNumber: need(readNumber(attribute(answer, 'number'), 65_535)) };
 }
 
 /** Which providers' users one lets in. */
@@ -178,7 +171,7 @@ export async function fetchConsent(request: Request): Promise<ProviderConsent[]>
   if (answer === undefined || answer.name !== 'consent' || answer.ns !== NS_CONSENT) throw malformed();
   return childElements(answer).map(el => ({
     number: need(readNumber(attribute(el, 'number'), 65_535)),
-    name: (attribute(el, 'name') ?? '').slice(0, 253),
+    name: need(readProviderName(attribute(el, 'name'))),
     optedIn: attribute(el, 'opted-in') === 'true',
   }));
 }

@@ -96,7 +96,7 @@ export class ClientFiles {
    * `cancelled`, …
    */
   async send(to: Recipient, file: SentFile): Promise<Message> {
-    const chat = await this.#lifecycle.worker().people.resolve(to);
+    const chat = await this.#lifecycle.worker().people.addressee(to);
     if ('path' in file) return presentMessage(this.#lifecycle, await this.#outbox.send(chat, file));
     const { from, ...options } = file;
     const path = await this.#spool.add(from, options.signal);

@@ -15,6 +15,7 @@ import type { DeviceSync } from '@drawbridge/e2ee/content-kinds';
 import { nextStamp } from '@drawbridge/e2ee/hybrid-clock';
 import type { InteropId } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
+import { refuseWhileMoved } from '../directory/moved-names.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { actOf } from '../outbox/acts.ts';
@@ -87,10 +88,13 @@ export class Authoring {
 
   /**
    * A content for somebody, a copy for one's own other devices, and what it changes here. `about` is the own message that
-   * it is, or is about: the copies on their way are wiped with it.
+   * it is, or is about: the copies on their way are wiped with it. Throws `untrusted-identity` while a name of theirs waits
+   * for a person's decision.
    */
   say(tx: Transaction, chat: ChatId, content: Content, about?: MessageId): ClientEvent[] {
     const { outbox } = this.#context;
+    // What was said can be taken back whoever has it.
+    if (content.body.kind !== 'delete') refuseWhileMoved(tx, personOf(chat));
     for (const unsaid of outbox.unsaid(tx, chat)) this.#post(tx, chat, unsaid, false);
     const bytes = outbox.bound(tx, chat, encoded(stamped(tx, content)));
     const id = messageIdOf(content.messageId);

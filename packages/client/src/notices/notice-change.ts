@@ -50,8 +50,8 @@ export type NoticeChange =
   /** A device of this person that was never heard of here has spoken. */
   | { readonly kind: 'own-device-appeared'; readonly deviceId: number }
   /**
-   * A name that was known leads to somebody else now. With `needsAcceptance` the old one was verified: nothing is sent to
-   * either until `contacts.acceptMove` or `rejectMove`.
+   * A name that was known leads to somebody else now. With `needsAcceptance` one of them was verified, or had the name
+   * before: nothing is sent to either until `contacts.acceptMove` or `rejectMove`.
    */
   | {
       readonly kind: 'contact-moved';
@@ -59,6 +59,19 @@ export type NoticeChange =
       readonly provider: string;
       readonly identifier: string;
       readonly before: string;
+      readonly interopId: InteropId;
+    }
+  /**
+   * Somebody who is known is called otherwise now. With `needsAcceptance` they were verified, and are not shown, written to
+   * or found under the name until `contacts.acceptMove`; under the one they have, all goes on.
+   */
+  | {
+      readonly kind: 'contact-renamed';
+      readonly needsAcceptance: boolean;
+      readonly provider: string;
+      readonly identifier: string;
+      /** Absent: no name was known. */
+      readonly before?: { readonly provider: string; readonly identifier: string };
       readonly interopId: InteropId;
     };
 
@@ -69,6 +82,7 @@ export function chatOf(change: NoticeChange): InteropId | undefined {
     case 'two-identities':
     case 'asked-again':
     case 'not-applied':
+    case 'contact-renamed':
       return change.interopId;
     case 'devices-changed':
     case 'unlisted-device':
@@ -118,6 +132,10 @@ export function noticeWords(change: NoticeChange): string {
       return 'This folder has an identity key from before you renewed it: contacts are asked about what it says. Stop here, and go on in the folder that renewed it; if that is lost, enlist again in a new folder (--replace). If you did not renew it, somebody else did, or the gatekeeper lies: tell your contacts by another way.';
     case 'contact-moved':
       return `${change.identifier} at ${change.provider} leads to somebody else now.`;
+    case 'contact-renamed':
+      return change.needsAcceptance
+        ? `The gatekeeper says that this person, whom you verified, is ${change.identifier} at ${change.provider}. Ask them by another way before you accept it.`
+        : `This person is ${change.identifier} at ${change.provider} now${change.before === undefined ? '' : `, and was ${change.before.identifier} at ${change.before.provider}`}.`;
     case 'store-restored':
       return 'This folder is older than it was: it was restored from a backup, or another copy of it is at work. What was said there since is missing here. Sessions and keys are renewed. Use one copy only; for a second place, link a device.';
     case 'gatekeeper-not-certified':

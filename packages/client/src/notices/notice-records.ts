@@ -54,6 +54,8 @@ function keyOf(change: NoticeChange): string {
     case 'unlisted-device':
     case 'left-out-device':
       return `${change.kind} ${change.interopId}/${change.deviceId}`;
+    case 'contact-renamed':
+      return `renamed ${change.interopId} ${change.provider}\n${change.identifier}`;
     case 'contact-moved':
       return `name ${change.provider}\n${change.identifier}`;
   }

@@ -45,7 +45,7 @@ export class Resends {
 
   /**
    * A person wants that device to have it: it is sent again, to it alone, under exactly the key that it was asked for under.
-   * Throws `untrusted-identity` when that is not the key in force (any more), `unknown-message` when it is not there any more.
+   * Throws `untrusted-identity` when that is not the key in force (any more) or a name of theirs waits (`contacts.moves`), `unknown-message` when it is not there any more.
    */
   async release(request: ResendRequest): Promise<void> {
     const { suite } = this.#device.enlisted();
