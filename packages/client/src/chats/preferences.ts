@@ -6,7 +6,7 @@ import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { type Authoring, bytesOf, encoded } from '../history/authoring.ts';
 import { type Capability, lackingOf } from '../history/capabilities.ts';
-import { type ChatSettings, defaultsKey, isOn, type Timer, timerLimits } from '../history/chat-state.ts';
+import { type ChatSettings, defaultsKey, isOn, type Timer } from '../history/chat-state.ts';
 import { forgetMissing } from '../history/hearing.ts';
 import { historyLimits } from '../history/history.ts';
 import type { Outbox } from '../outbox/outbox.ts';
@@ -28,16 +28,11 @@ export class Preferences {
   /** Messages of this chat from now on disappear so long after they were read; 0: they stay. For both sides. */
   setTimer(chat: ChatId, seconds: number): void {
     const events = this.#authoring.transaction(tx => {
-      const said: ClientEvent[] = [];
-      // Of several that were set at once each has to be replaced by name.
-      for (let open = 0; open <= timerLimits.maxOpen; open++) {
-        const { timer } = readChat(tx, chat);
-        const version = Math.min((timer?.version ?? 0) + 1, MAX_TIMER_VERSION);
-        const content = this.#authoring.content({ kind: 'expiry-timer', seconds, version });
-        said.push(...this.#authoring.say(tx, chat, timer === undefined ? content : replacing(content, timer, chat)));
-        if (readChat(tx, chat).timer?.id === Buffer.from(content.messageId).toString('hex')) break;
-      }
-      return said.slice(-1);
+      const known = [readChat(tx, chat)].flatMap(({ timer, otherTimer }) => [timer, otherTimer]);
+      const version = Math.min(Math.max(...known.map(each => each?.version ?? 0)) + 1, MAX_TIMER_VERSION);
+      const content = this.#authoring.content({ kind: 'expiry-timer', seconds, version });
+      const theirs = known.find(each => each?.by === personOf(chat));
+      return this.#authoring.say(tx, chat, theirs === undefined ? content : replacing(content, theirs));
     });
     this.#authoring.announce(events, chat);
   }
@@ -80,10 +75,7 @@ export class Preferences {
   }
 }
 
-/** A setting names the one that it replaces as what it answers. */
-function replacing(content: Content, { id, by, atMs }: Timer, chat: ChatId): Content {
-  return {
-    ...content,
-    replyTo: { target: { messageId: bytesOf(id), author: by ?? personOf(chat), sentAtMs: atMs }, excerpt: '' },
-  };
+/** A setting names the last one of the other person as what it answers. */
+function replacing(content: Content, { id, by, atMs }: Timer): Content {
+  return { ...content, replyTo: { target: { messageId: bytesOf(id), author: by, sentAtMs: atMs }, excerpt: '' } };
 }

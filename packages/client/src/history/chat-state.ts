@@ -16,18 +16,11 @@ type Stamped<T> = Stamp & { readonly value: T };
 export type Timer = Stamp & {
   readonly seconds: number;
   readonly version: number;
-  /** Who set it; absent in what was kept before this was noted. */
-  readonly by?: InteropId;
-  /** Id of the setting that was in force where this one was made. */
+  /** Who set it. */
+  readonly by: InteropId;
+  /** Id of the other person's setting that was the last one known where this one was made. */
   readonly replaces?: string;
 };
-
-export const timerLimits = {
-  /** Settings that none other names as replaced: one for each device that sets at once, and some more. */
-  maxOpen: 16,
-  /** Settings that were replaced, so that they don't come back when they are heard of late. */
-  maxReplaced: 64,
-} as const;
 
 export type ChatRecord = {
   /** InteropId of the other person; `defaults` for what holds for all chats. */
@@ -38,8 +31,8 @@ export type ChatRecord = {
   readonly settings: { readonly [Field in SettingField]?: Stamped<NonNullable<ChatSettings[Field]>> };
   /** The setting in force. */
   readonly timer?: Timer;
-  /** What else was set and not replaced, and ids of what was. */
-  readonly otherTimers?: { readonly open: readonly Timer[]; readonly replaced: readonly string[] };
+  /** The last one of whoever did not set the one in force. */
+  readonly otherTimer?: Timer;
   /** What was heard of each device that says something here, by its full address and identity. */
   readonly heard?: Readonly<Record<string, Heard>>;
   /** The same of what this device says itself, as the gatekeeper places it among what its person's devices receive. */
@@ -91,36 +84,38 @@ export function settingsOf(record: ChatRecord | undefined): ChatSettings {
 }
 
 /**
- * Of the settings that none other replaces the one with the highest version holds, then the later one: the same in whatever
- * order they come. Whatever somebody writes into version and time, who replaces it by name is heard. Gives the very same
+ * Of each of the two who talk the latest setting is kept, so that nothing is ever cut. Of these two holds the one that names
+ * the other; when neither does, or both, the one of the higher version, then the later one. So the record is a function of
+ * the settings that were heard, in whatever order, and no version or time withstands whoever names it. Gives the very same
  * record when nothing is new.
  */
 export function applyTimer(record: ChatRecord, timer: Timer): ChatRecord {
-  const {
-    timer: inForce,
-    otherTimers: { open: others, replaced: before } = { open: [], replaced: [] },
-    ...rest
-  } = record;
-  const known = inForce === undefined ? others : [inForce, ...others];
-  const isKnown = before.includes(timer.id) || known.some(each => isSameTimer(each, timer));
-  const isNews = timer.replaces !== undefined && !before.includes(timer.replaces);
-  if (isKnown && !isNews) return record;
-  const named = isNews ? [...before, timer.replaces].slice(-timerLimits.maxReplaced) : before;
-  const open = (isKnown ? known : [...known, timer])
-    .filter(each => !named.includes(each.id))
-    .sort((a, b) => (isHigherTimer(a, b) ? -1 : 1))
-    .slice(0, timerLimits.maxOpen);
-  // Those that replace one another leave none: then no timer is set.
-  const [first, ...further] = open;
-  return { ...rest, ...(first === undefined ? {} : { timer: first }), otherTimers: { open: further, replaced: named } };
+  const { timer: inForce, otherTimer, ...rest } = record;
+  const known = [inForce, otherTimer].filter(each => each !== undefined);
+  const before = known.find(({ by }) => by === timer.by);
+  if (before !== undefined && compared(ownOrder(timer), ownOrder(before)) <= 0) return record;
+  const other = known.find(({ by }) => by !== timer.by);
+  if (other === undefined) return { ...rest, timer };
+  return prevails(timer, other) ? { ...rest, timer, otherTimer: other } : { ...rest, timer: other, otherTimer: timer };
 }
 
-function isSameTimer(one: Timer, other: Timer): boolean {
-  return one.id === other.id && one.version === other.version && one.atMs === other.atMs;
+function prevails(one: Timer, other: Timer): boolean {
+  const [isNaming, isNamed] = [one.replaces === other.id, other.replaces === one.id];
+  if (isNaming !== isNamed) return isNaming;
+  return compared([one.version, one.atMs, one.id, one.by], [other.version, other.atMs, other.id, other.by]) > 0;
 }
 
-function isHigherTimer(timer: Timer, than: Timer): boolean {
-  return timer.version === than.version ? isLater(timer, than) : timer.version > than.version;
+/** What one person says: by the stamp; the rest tells two contents under one id apart, which only who cheats makes. */
+function ownOrder({ atMs, id, version, seconds, replaces = '' }: Timer): readonly (number | string)[] {
+  return [atMs, id, version, seconds, replaces];
+}
+
+/** Below 0: `one` comes first. Both hold values of the same types. */
+function compared(one: readonly (number | string)[], other: readonly (number | string)[]): number {
+  for (const [at, value] of one.entries()) {
+    if (value !== other[at]) return value < other[at]! ? -1 : 1;
+  }
+  return 0;
 }
 
 /** Somebody who waits for an answer, or was refused: nothing of this person's reaches them, and nothing of theirs is fetched. */

@@ -450,7 +450,7 @@ test('two timers set at once end the same on both sides, and the one whose setti
     anna,
     3,
     { kind: 'expiry-timer', seconds: 5, version: 2 },
-    { replyTo: { target: ref(2, anna), excerpt: '' } },
+    { sentAtMs: 502, replyTo: { target: ref(1, bob), excerpt: '' } },
   );
   assert.deepEqual(events(bobs, knowing), [{ ...from, from: anna, seconds: 5 }]);
 });

@@ -7,7 +7,7 @@ import { isQuietCase } from '@drawbridge/e2ee/content-kinds';
 import { heardOwnStamp } from '@drawbridge/e2ee/hybrid-clock';
 import type { InteropId } from '@drawbridge/wire/jid';
 import { shownProfile } from '../display/shown-profile.ts';
-import { applySettings, applyTimer, defaultsKey, type Timer } from './chat-state.ts';
+import { applySettings, applyTimer, type ChatRecord, defaultsKey, type Timer } from './chat-state.ts';
 import { isErrorCode } from '../errors.ts';
 import type { ClientEvent, MessageChange } from '../events.ts';
 import { isShown, record, wipeSent } from './history.ts';
@@ -143,7 +143,7 @@ export function addSaid(tx: Transaction, own: InteropId, said: Said, nowMs: numb
       const after = applyTimer(before, { ...stamp, seconds, version, by: author, ...replaces });
       if (after === before) return [];
       writeChat(tx, after);
-      return timerEvents(before.timer, after.timer, own, { author, chat });
+      return timerEvents(before.timer, after, own);
     }
     case 'profile': {
       const before = readProfile(tx, author);
@@ -166,14 +166,13 @@ export function addSaid(tx: Transaction, own: InteropId, said: Said, nowMs: numb
 /** What holds now, when that is another setting; with `lost` when this person's own was overruled without being known. */
 function timerEvents(
   before: Timer | undefined,
-  after: Timer | undefined,
+  { chat, timer, otherTimer }: ChatRecord,
   own: InteropId,
-  { author, chat }: { readonly author: InteropId; readonly chat: ChatId },
 ): ClientEvent[] {
-  if (after?.id === before?.id) return [];
-  const isLost = before?.by === own && after?.by !== own && after?.replaces !== before.id;
-  const lost = isLost ? { lost: before.seconds } : {};
-  return [{ kind: 'expiry-timer', from: after?.by ?? author, chat, seconds: after?.seconds ?? 0, ...lost }];
+  if (timer === undefined || timer.id === before?.id) return [];
+  const isLost = before?.by === own && timer.by !== own && timer.replaces !== otherTimer?.id;
+  const lost = isLost ? { lost: (otherTimer ?? before).seconds } : {};
+  return [{ kind: 'expiry-timer', from: timer.by, chat, seconds: timer.seconds, ...lost }];
 }
 
 function wipeSeenOnce(tx: Transaction, own: InteropId, id: MessageId, events: readonly ClientEvent[]): void {

@@ -345,7 +345,7 @@ function said(stamp: Stamp, body: ContentBody): Content {
   return { messageId: bytesOf(stamp.id), sentAtMs: stamp.atMs, body };
 }
 
-function chatItems({ chat, settings, timer, otherTimers }: ChatRecord, own: InteropId): HistoryItem[] {
+function chatItems({ chat, settings, timer, otherTimer }: ChatRecord, own: InteropId): HistoryItem[] {
   const isDefaults = chat === defaultsKey;
   const byStamp = new Map<string, { stamp: Stamp; change: ChatSettings }>();
   for (const [field, { atMs, id, value }] of Object.entries(settings)) {
@@ -357,12 +357,13 @@ function chatItems({ chat, settings, timer, otherTimers }: ChatRecord, own: Inte
   const items = [...byStamp.values()].flatMap(({ stamp, change }) =>
     itemOf(own, chatWith(own), stamp.atMs, said(stamp, { kind: 'device-sync', chats: [{ ...named, ...change }] })),
   );
-  if (timer === undefined || isDefaults) return items;
-  const timers = [timer, ...(otherTimers?.open ?? [])].flatMap(each => {
+  if (isDefaults) return items;
+  const timers = [timer, otherTimer].flatMap(each => {
+    if (each === undefined) return [];
     const { seconds, version, by, replaces, atMs } = each;
     const target = { messageId: bytesOf(replaces ?? ''), author: personOf(chat), sentAtMs: 0 };
     const replyTo = replaces === undefined ? {} : { replyTo: { target, excerpt: '' } };
-    return itemOf(by ?? own, chat, atMs, { ...said(each, { kind: 'expiry-timer', seconds, version }), ...replyTo });
+    return itemOf(by, chat, atMs, { ...said(each, { kind: 'expiry-timer', seconds, version }), ...replyTo });
   });
   return [...items, ...timers];
 }

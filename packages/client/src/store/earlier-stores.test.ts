@@ -1,6 +1,6 @@
 // Folders that earlier code made, on disk in `testing/stores`: today's code opens them and shows everything.
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -9,13 +9,15 @@ import { openClient } from '../client.ts';
 import { openEncryptedStore } from './encrypted-store.ts';
 import { SCHEMA_VERSION } from './migrations.ts';
 import { forgetSent, sentKeptMs } from './outbox-records.ts';
-import { listExpiries } from './message-records.ts';
-import { readStamp } from './account-records.ts';
+import { listChats, listExpiries } from './message-records.ts';
+import { readAccount, readStamp } from './account-records.ts';
 
 const stores = [
   { file: '0.1.0-flat-messages.db', gatekeeper: 'https://localhost:45191', version: 1, digits: '346560307599983956' },
   { file: '0.1.0-log-entries.db', gatekeeper: 'https://localhost:36045', version: 1, digits: '256041880823697091' },
+  { file: '0.1.0-version-2.db', gatekeeper: 'https://localhost:45191', version: 2, digits: '346560307599983956' },
   { file: '0.1.0-version-4.db', gatekeeper: 'https://localhost:36045', version: 4, digits: '256041880823697091' },
+  { file: '0.1.0-version-5.db', gatekeeper: 'https://localhost:35697', version: 5, digits: '180190410920775797' },
 ];
 
 function versionOf(path: string): number {
@@ -104,4 +106,47 @@ test('timers that went by the clock go by elapsed time, and no longer than they 
   assert.deepEqual(found, { ok: true, value: { runMs: [7_200_000], stamp: Date.parse('2036-01-01T00:00:00Z') } });
   store.value.close();
   rmSync(folder, { recursive: true });
+});
+
+test('of the settings of a timer that were kept the last of each person is left, and the one in force stays', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-earlier-'));
+  const path = join(folder, 'drawbridge.db');
+  copyFileSync(join(import.meta.dirname, '../testing/stores/0.1.0-version-5.db'), path);
+  const store = await openEncryptedStore({ path, key: { kind: 'passphrase', passphrase: 'a long passphrase' } });
+  assert(store.ok);
+  const found = store.value.transaction(tx => {
+    const own = readAccount(tx)!.interopId;
+    return listChats(tx, { limit: 10 }).map(({ chat: { timer, otherTimer, draft, settings, ...rest } }) => ({
+      timers: [timer, otherTimer].map(each => each && [each.seconds, each.version, each.by === own]),
+      kept: [draft, settings.mutedUntilMs?.value],
+      isOfVersion5: 'otherTimers' in rest,
+    }));
+  });
+  assert.deepEqual(found, {
+    ok: true,
+    value: [
+      // Anna set a day, and bob has switched it off by name.
+      { timers: [[0, 2, true], undefined], kept: ['a draft', undefined], isOfVersion5: false },
+      // Bob and carla set one at once; his is later.
+      {
+        timers: [
+          [1_800, 2, true],
+          [1_200, 2, false],
+        ],
+        kept: [undefined, 4_102_444_800_000],
+        isOfVersion5: false,
+      },
+    ],
+  });
+  store.value.close();
+  rmSync(folder, { recursive: true });
+});
+
+test('every earlier version has a folder here that its code made', () => {
+  const files = readdirSync(join(import.meta.dirname, '../testing/stores')).filter(name => name.endsWith('.db'));
+  const versions = new Set(files.map(name => versionOf(join(import.meta.dirname, '../testing/stores', name))));
+  assert.deepEqual(
+    [...versions].toSorted((a, b) => a - b),
+    Array.from({ length: SCHEMA_VERSION - 1 }, (_, at) => at + 1),
+  );
 });

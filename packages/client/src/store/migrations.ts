@@ -5,6 +5,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { addSentTimes } from './outbox-records.ts';
 import { toElapsedTime } from './to-elapsed-time.ts';
 import { toLogEntries } from './to-log-entries.ts';
+import { toTwoTimers } from './to-two-timers.ts';
 import type { Transaction } from './store.ts';
 
 /** `rows` reads and writes the tables of version 1. */
@@ -32,6 +33,7 @@ const migrations: readonly Migration[] = [
       CREATE INDEX row_place ON row (coalesce(place, sequence)) WHERE kind = 14;
       CREATE INDEX row_place_scope ON row (scope, coalesce(place, sequence)) WHERE kind = 14;
     `),
+  (_, rows) => toTwoTimers(rows()),
 ];
 
 export const SCHEMA_VERSION: number = migrations.length;
