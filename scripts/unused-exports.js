@@ -7,7 +7,9 @@ import { ownFiles } from './own-files.js';
 
 /** As `{ file, name }`, of packages and apps. */
 export function unusedExports() {
-  const files = ownFiles('*.ts', '*.js').filter(file => !file.includes('/gen/') && existsSync(join(root, file)));
+  const files = ownFiles('*.ts', '*.tsx', '*.js').filter(
+    file => !file.includes('/gen/') && existsSync(join(root, file)),
+  );
   const texts = new Map(files.map(file => [file, readFileSync(join(root, file), 'utf8')]));
   const imported = new Set();
   for (const text of texts.values()) {

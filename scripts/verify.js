@@ -14,6 +14,8 @@ const node = ownNode();
 const steps = [
   ['format', 'biome', ['format', ...ownTops().filter(top => /^\w+$|\.json$/.test(top) && !/^[A-Z]+$/.test(top))]],
   ['types', 'tsc', ['-p', 'tsconfig.json']],
+  ['types of the page', 'tsc', ['-p', 'apps/web/src/tsconfig.json']],
+  ['types of its tests', 'tsc', ['-p', 'harness/src/pages/tsconfig.json']],
   ['lint', 'oxlint', ['--type-aware', '--quiet']],
   ['habits', node, ['scripts/check-habits.js']],
   ['generated files', node, ['scripts/generate.js', '--check']],

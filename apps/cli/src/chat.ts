@@ -16,6 +16,8 @@ type Flags = {
   native: boolean;
   replace: boolean;
   link: boolean;
+  page: boolean;
+  port: string;
 };
 
 type NetworkFile = {
@@ -32,9 +34,9 @@ type NetworkFile = {
 export function registerChat(program: Command): void {
   program
     .command('chat')
-    .summary('chat from the terminal')
+    .summary('chat from the terminal, or in a page')
     .description(
-      'Signs in at a provider, enlists this device with a gatekeeper, and chats. Keys and history are kept encrypted in one folder per person and gatekeeper. Type /help inside for what can be done.',
+      'Signs in at a provider, enlists this device with a gatekeeper, and chats. Keys and history are kept encrypted in one folder per person and gatekeeper. Type /help inside for what can be done. With --page the chats are shown by a browser on this machine; keys and history stay in this process.',
     )
     .option('--network <file>', 'join a demo: the network.json that it names')
     .option('--as <name>', 'who you are at the provider: your user-visible identifier')
@@ -46,6 +48,8 @@ export function registerChat(program: Command): void {
     .option('--folder <folder>', 'where keys and history are kept (otherwise below ~/.drawbridge)')
     .option('--replace', 'enlist again and remove your other devices (when they are lost)', false)
     .option('--link', 'link this device to one that you have, with /link there', false)
+    .option('--page', 'show the chats in a browser on this machine instead', false)
+    .option('--port <port>', 'with --page: the port of 127.0.0.1; 0 takes any that is free', '0')
     .addHelpText(
       'after',
       `
@@ -55,9 +59,11 @@ An account that the provider doesn't know is made, if it lets people register.
 Examples:
   $ drawbridge chat --network /tmp/drawbridge-demo-x/network.json --as dora
   $ drawbridge chat --gatekeeper https://citadel.example --provider https://skylark.example --as anna
+  $ drawbridge chat --page
   $ printf '/to citadel.example bob\\nhello\\n/quit\\n' | drawbridge chat --network FILE --as dora`,
     )
     .action(async (flags: Flags) => {
+      if (flags.page) return showPage(flags);
       const person = personOf(flags);
       const { runChat } = await import('./chat-run.ts');
       const [password = '', passphrase = ''] = await secretsOf(person);
@@ -75,10 +81,50 @@ export type ChatPerson = {
   readonly demo: boolean;
 };
 
+/** A part of a path, whatever a person is called. */
+const nameOf = (name: string): string => name.replaceAll(/[^\p{L}\p{N}@._-]/gu, '_');
+
+function defaultFolder(identifier: string, gatekeeper: string): string {
+  return join(homedir(), '.drawbridge', nameOf(`${identifier}@${new URL(gatekeeper).host}`));
+}
+
+/** What the flags leave open, the page asks for. */
+async function showPage(flags: Flags): Promise<void> {
+  const port = Number(flags.port);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    throw usageError(`${flags.port} is no port`, 'name 0 to 65535');
+  if (flags.link)
+    throw usageError('--link works in the terminal only so far', 'leave out --page, link, and start again');
+  const isWhole = flags.as !== undefined && flags.gatekeeper !== undefined && flags.provider !== undefined;
+  const known = flags.network !== undefined || isWhole ? personOf(flags) : undefined;
+  if (flags.ca !== undefined) readFileSync(flags.ca);
+  const ca = known?.ca ?? flags.ca;
+  const demoSecret = known?.demo === true ? 'nothing worth hiding in a demo' : '';
+  const [password = '', passphrase = ''] = ['PASSWORD', 'PASSPHRASE'].map(
+    name => process.env[`DRAWBRIDGE_${name}`] || demoSecret,
+  );
+  const { runPage } = await import('./page/page-run.ts');
+  await runPage({
+    port,
+    ca,
+    replace: flags.replace,
+    secrets: known === undefined || password === '' || passphrase === '' ? undefined : { password, passphrase },
+    prefill: {
+      gatekeeper: known?.gatekeeper ?? flags.gatekeeper ?? '',
+      provider: known?.provider ?? flags.provider ?? '',
+      identifier: known?.identifier ?? flags.as ?? '',
+      demo: known?.demo ?? false,
+    },
+    folderOf: (identifier, gatekeeper) => {
+      const isKnown = identifier === known?.identifier && gatekeeper === known.gatekeeper;
+      return flags.folder ?? (isKnown ? known.folder : defaultFolder(identifier, gatekeeper));
+    },
+  });
+}
+
 function personOf(flags: Flags): ChatPerson {
   const { as: identifier } = flags;
   if (identifier === undefined) throw usageError('--as is missing', 'say who you are at your provider: --as anna');
-  const nameOf = (name: string): string => name.replaceAll(/[^\p{L}\p{N}@._-]/gu, '_');
   if (flags.network !== undefined) {
     const network = readNetwork(flags.network);
     const gatekeeper = network.gatekeepers.find(({ name, domain }) => name === flags.over || domain === flags.over);
@@ -109,7 +155,7 @@ function personOf(flags: Flags): ChatPerson {
     identifier,
     gatekeeper: flags.gatekeeper,
     provider: flags.provider,
-    folder: flags.folder ?? join(homedir(), '.drawbridge', nameOf(`${identifier}@${new URL(flags.gatekeeper).host}`)),
+    folder: flags.folder ?? defaultFolder(identifier, flags.gatekeeper),
     ...(flags.ca === undefined ? {} : { ca: flags.ca }),
     demo: false,
   };

@@ -1,0 +1,179 @@
+// What each command of a page does: calls of the SDK. Arguments have been checked against their schema.
+// Knows nothing of frames, tabs and screens.
+import { type Client, ClientError } from '@drawbridge/client';
+import { isInteropId } from '@drawbridge/wire/jid';
+import type { CommandArguments, CommandName, CommandResult, PageEvent, PlacedMessage } from './protocol.ts';
+import { chatView, messageView, noticeView, personView, type RequestView, type SafetyView } from './views.ts';
+
+export type CommandContext = {
+  readonly client: Client;
+  /** The InteropId of the person. */
+  readonly me: string;
+  readonly emit: (event: PageEvent) => void;
+};
+
+type Command<N extends CommandName> = (
+  context: CommandContext,
+  given: CommandArguments<N>,
+) => Promise<CommandResult<N>>;
+
+/** `session.signIn` is for whoever has no client yet. */
+type PersonCommands = { readonly [N in Exclude<CommandName, 'session.signIn'>]: Command<N> };
+
+const foundMost = 50;
+/** For as long as anybody says otherwise. */
+const mutedForEver = Number.MAX_SAFE_INTEGER;
+
+type Id = Parameters<Client['contacts']['get']>[0];
+
+function personOf(id: string): Id {
+  if (!isInteropId(id)) throw new ClientError('invalid-argument', { detail: 'chat' });
+  return id;
+}
+
+const withPerson = (id: string): { readonly interopId: Id } => ({ interopId: personOf(id) });
+const nameOf = ({ author, id }: { readonly author: string; readonly id: string }): { author: Id; id: string } => ({
+  author: personOf(author),
+  id,
+});
+
+function placed(
+  { me }: CommandContext,
+  rows: readonly Awaited<ReturnType<Client['chats']['messages']>>[number][],
+): PlacedMessage[] {
+  return rows.map(({ sequence, message }) => ({ sequence, message: messageView(message, me) }));
+}
+
+export const personCommands: PersonCommands = {
+  'chats.list': async ({ client, me }, options) => (await client.chats.list(options)).map(chat => chatView(chat, me)),
+  'chats.messages': async (context, { chat, limit, before }) =>
+    placed(
+      context,
+      await context.client.chats.messages({
+        chat: withPerson(chat),
+        limit,
+        ...(before === undefined ? {} : { before }),
+      }),
+    ),
+  // The draft goes with what was sent: whatever dies in between, the words are in one of the two.
+  'chats.send': async ({ client, me, emit }, { chat, text, replyTo }) => {
+    const quoted = replyTo === undefined ? undefined : await quotedMessage(client, chat, replyTo);
+    const message = await client.send(withPerson(chat), { text, ...(quoted === undefined ? {} : { replyTo: quoted }) });
+    await client.chats.setDraft(withPerson(chat), '');
+    emit({ kind: 'draft', chat, text: '' });
+    return messageView(message, me);
+  },
+  'chats.edit': async ({ client }, { id, text }) => client.chats.edit(id, { text }),
+  'chats.delete': async ({ client }, { id }) => client.chats.delete(id),
+  'chats.hide': async ({ client }, message) => client.chats.hide(nameOf(message)),
+  'chats.react': async ({ client }, { emoji, ...message }) => client.chats.react(nameOf(message), emoji),
+  'chats.versions': async ({ client }, message) =>
+    (await client.chats.versions(nameOf(message))).map(({ text, atMs }) => ({ text: text.text, atMs })),
+  'chats.resend': async ({ client, me }, { id }) => messageView(await client.chats.resend(id), me),
+  'chats.drop': async ({ client }, { id }) => client.chats.drop(id),
+  'chats.markRead': async ({ client }, { chat }) => client.chats.markRead(withPerson(chat)),
+  'chats.setDraft': async ({ client, emit }, { chat, text }) => {
+    await client.chats.setDraft(withPerson(chat), text);
+    emit({ kind: 'draft', chat, text });
+  },
+  'chats.typing': async ({ client }, { chat, state }) => client.chats.typing(withPerson(chat), state),
+  'chats.setTimer': async ({ client }, { chat, seconds }) => client.chats.setTimer(withPerson(chat), seconds),
+  'chats.set': async ({ client }, { chat, muted, ...flags }) =>
+    client.chats.set(withPerson(chat), {
+      ...flags,
+      ...(muted === undefined ? {} : { mutedUntilMs: muted ? mutedForEver : 0 }),
+    }),
+  'chats.search': async (context, { query, chat }) => {
+    const found: Awaited<ReturnType<Client['chats']['messages']>> = [];
+    const within = chat === undefined ? {} : { chat: withPerson(chat) };
+    for await (const row of context.client.chats.search(query, within)) {
+      if (found.push(row) === foundMost) break;
+    }
+    return placed(context, found);
+  },
+  'chats.dismissMissing': async ({ client }, { chat }) => client.chats.dismissMissing(withPerson(chat)),
+  'people.find': async ({ client }, { provider, identifier }) =>
+    personView(await client.contacts.find(provider, identifier)),
+  'people.get': async ({ client }, { chat }) => personView(await client.contacts.get(personOf(chat))),
+  'people.requests': async ({ client }) => {
+    const decisions = (await client.contacts.decisions()).filter(({ state }) => state !== 'accepted');
+    return Promise.all(
+      decisions.map(async ({ interopId, state }): Promise<RequestView> => {
+        if (state === 'accepted') throw new Error('left out above');
+        return { person: personView(await client.contacts.get(interopId)), state };
+      }),
+    );
+  },
+  'people.decide': async ({ client, emit }, { chat, decision }) => {
+    await client.contacts[decision](withPerson(chat));
+    emit({ kind: 'people' });
+  },
+  'people.report': async ({ client }, { category, comment, context, ...message }) => {
+    const words = comment.trim();
+    const { contents } = await client.reports.send({
+      message: nameOf(message),
+      category,
+      context,
+      ...(words === '' ? {} : { comment: words }),
+    });
+    return { contents };
+  },
+  'people.safety': async ({ client }, { chat }) => safetyOf(client, chat),
+  'people.judgeKey': async ({ client, emit }, { chat, key, judgement }) => {
+    const person = withPerson(chat);
+    const bytes = Buffer.from(key, 'base64');
+    const { identities } = client;
+    if (judgement === 'accept') await identities.accept(person, bytes);
+    else if (judgement === 'reject') await identities.reject(person, bytes);
+    else await identities.setVerified(person, bytes, judgement === 'verified');
+    emit({ kind: 'chats', chat });
+  },
+  'account.consent': async ({ client }) => client.account.consent(),
+  'account.setConsent': async ({ client, emit }, { provider, optedIn }) => {
+    await client.account[optedIn ? 'optIn' : 'optOut'](provider);
+    emit({ kind: 'people' });
+  },
+  'account.setName': async ({ client }, { displayName }) => client.account.setProfile({ displayName }),
+  'notices.list': async ({ client }) => client.notices.list().map(noticeView),
+  'notices.acknowledge': async ({ client, emit }, { sequence }) => {
+    const notice = client.notices.list().find(each => each.sequence === sequence);
+    if (notice !== undefined) client.notices.acknowledge(notice);
+    emit({ kind: 'notices' });
+  },
+};
+
+/** The message that is answered, as this device has it: a page can't say what others said. */
+async function quotedMessage(
+  client: Client,
+  chat: string,
+  { author, id }: { readonly author: string; readonly id: string },
+): Promise<Awaited<ReturnType<Client['send']>>> {
+  let before: number | undefined;
+  for (let pages = 0; pages < 10; pages++) {
+    const rows = await client.chats.messages({
+      chat: withPerson(chat),
+      limit: 1_000,
+      ...(before === undefined ? {} : { before }),
+    });
+    const found = rows.find(({ message }) => message.id === id && message.author === author);
+    if (found !== undefined) return found.message;
+    if (rows.length === 0) break;
+    before = rows.at(-1)!.sequence;
+  }
+  throw new ClientError('unknown-message');
+}
+
+async function safetyOf(client: Client, chat: string): Promise<SafetyView> {
+  const person = withPerson(chat);
+  const { identityKey, verified, pending } = await client.identities.get(person);
+  const numbers = await client.identities.safetyNumbers(person);
+  const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
+  return {
+    digits: numbers.inForce.digits,
+    key: base64(identityKey),
+    verified,
+    ...(pending === undefined || numbers.pending === undefined
+      ? {}
+      : { pending: { digits: numbers.pending.digits, key: base64(pending.identityKey) } }),
+  };
+}

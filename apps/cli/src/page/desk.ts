@@ -1,0 +1,89 @@
+// Takes the commands of all tabs: checks each, does each deed once, and turns failures into words.
+// Knows nothing of sockets.
+import { Compile, type Validator } from 'typebox/schema';
+import { personCommands } from './commands.ts';
+import { KeptResults } from './kept-results.ts';
+import { explained, pageError } from './page-error.ts';
+import {
+  type CommandArguments,
+  type CommandName,
+  commandSchemas,
+  frameLimits,
+  type PageError,
+  type PageEvent,
+  readingCommands,
+} from './protocol.ts';
+import type { Session } from './session.ts';
+
+export type Outcome =
+  | { readonly ok: true; readonly value?: unknown }
+  | { readonly ok: false; readonly error: PageError };
+
+export type DeskCommand = { readonly key: string; readonly name: string; readonly arguments: Record<string, unknown> };
+
+type Deed = (given: unknown) => Promise<unknown>;
+
+const checks = new Map<string, Validator>(
+  Object.entries(commandSchemas).map(([name, schema]) => [name, Compile(schema)]),
+);
+
+export class Desk {
+  readonly #session: Session;
+  readonly #emit: (event: PageEvent) => void;
+  readonly #onDefect: (error: unknown) => void;
+  readonly #results = new KeptResults<Outcome>(frameLimits.maxKeptResults);
+
+  constructor(session: Session, emit: (event: PageEvent) => void, onDefect: (error: unknown) => void) {
+    this.#session = session;
+    this.#emit = emit;
+    this.#onDefect = onDefect;
+  }
+
+  /** Never rejects. */
+  async obey({ key, name, arguments: given }: DeskCommand): Promise<Outcome> {
+    const check = checks.get(name);
+    if (check === undefined || !check.Check(given)) return refused(pageError('bad-command', name));
+    const command = name as CommandName;
+    const run = (): Promise<Outcome> => this.#run(command, given);
+    if (readingCommands.has(command)) return run();
+    const what = JSON.stringify([name, given]);
+    return (await this.#results.once(key, what, run)) ?? refused(pageError('key-reused'));
+  }
+
+  async #run(name: CommandName, given: unknown): Promise<Outcome> {
+    try {
+      const value = await this.#deed(name)(given);
+      return value === undefined ? { ok: true } : { ok: true, value };
+    } catch (error) {
+      if (error instanceof DeskFault) return refused(error.told);
+      const told = explained(error);
+      if (told === undefined) this.#onDefect(error);
+      return refused(told ?? pageError('internal'));
+    }
+  }
+
+  #deed(name: CommandName): Deed {
+    const { client, state } = this.#session;
+    if (name === 'session.signIn') {
+      if (state.kind !== 'signed-out') throw new DeskFault(pageError('signed-in'));
+      return async given => this.#session.signIn(given as CommandArguments<'session.signIn'>);
+    }
+    const me = client?.me?.interopId;
+    if (client === undefined || me === undefined) throw new DeskFault(pageError('signed-out'));
+    const run = personCommands[name] as (context: unknown, given: unknown) => Promise<unknown>;
+    return given => run({ client, me, emit: this.#emit }, given);
+  }
+}
+
+class DeskFault extends Error {
+  readonly told: PageError;
+
+  constructor(told: PageError) {
+    super(told.text);
+    this.told = told;
+  }
+}
+
+function refused(error: PageError): Outcome {
+  return { ok: false, error };
+}

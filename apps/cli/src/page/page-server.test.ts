@@ -1,0 +1,230 @@
+// Attacks on the page's server: other web pages, other users of the machine, secrets that are wrong, used, old or leaked.
+import assert from 'node:assert/strict';
+import { request } from 'node:http';
+import { connect } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { test, type TestContext } from 'node:test';
+import { WebSocket } from 'ws';
+import { type PageServer, securityHeaders, startPageServer } from './page-server.ts';
+
+type Server = PageServer & { readonly tabs: number[]; nowMs: number };
+
+async function start(t: TestContext, isFull = false): Promise<Server> {
+  const tabs: number[] = [];
+  const clock = { nowMs: 0 };
+  const server = await startPageServer({
+    port: 0,
+    assets: new Map([['/', { type: 'text/html; charset=utf-8', body: Buffer.from('<!doctype html>') }]]),
+    onTab: socket => {
+      tabs.push(1);
+      socket.close();
+    },
+    isFull: () => isFull,
+    nowMs: () => clock.nowMs,
+  });
+  t.after(() => server.close());
+  return Object.assign(clock, server, { tabs });
+}
+
+type Answer = { readonly status: number; readonly headers: NodeJS.Dict<string | string[]>; readonly body: string };
+
+/** Headers as given, also those that `fetch` sets by itself. */
+function ask(
+  port: number,
+  method: string,
+  path: string,
+  headers: Record<string, string>,
+  body?: string,
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const sent = request({ host: '127.0.0.1', port, method, path, headers }, response => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (piece: string) => {
+        text += piece;
+      });
+      response.on('end', () => resolve({ status: response.statusCode!, headers: response.headers, body: text }));
+    });
+    sent.on('error', reject);
+    sent.end(body);
+  });
+}
+
+const host = ({ port }: PageServer): string => `127.0.0.1:${port}`;
+const origin = (server: PageServer): string => `http://${host(server)}`;
+const secretOf = (url: string): string => new URL(url).hash.slice(1);
+
+function exchange(server: PageServer, secret: unknown, more: Record<string, string> = {}): Promise<Answer> {
+  const headers = { host: host(server), origin: origin(server), 'content-type': 'application/json', ...more };
+  return ask(server.port, 'POST', '/session', headers, JSON.stringify({ secret }));
+}
+
+async function session(server: PageServer): Promise<{ cookie: string; token: string }> {
+  const answer = await exchange(server, secretOf(server.launchUrl()));
+  assert.equal(answer.status, 200);
+  const cookie = String(answer.headers['set-cookie']?.[0]).split(';')[0]!;
+  return { cookie, token: (JSON.parse(answer.body) as { token: string }).token };
+}
+
+/** What a handshake comes to: 101, or the status that refuses it. */
+function handshake(
+  server: PageServer,
+  given: {
+    readonly cookie?: string;
+    readonly token?: string;
+    readonly headers?: Record<string, string>;
+    readonly path?: string;
+  },
+): Promise<number> {
+  const { cookie, token, headers = {}, path = '/tab' } = given;
+  return new Promise((resolve, reject) => {
+    const protocols = ['drawbridge-page-1', ...(token === undefined ? [] : [`token.${token}`])];
+    const socket = new WebSocket(`ws://127.0.0.1:${server.port}${path}`, protocols, {
+      headers: { origin: origin(server), ...(cookie === undefined ? {} : { cookie }), ...headers },
+    });
+    socket.on('open', () => {
+      socket.close();
+      resolve(101);
+    });
+    socket.on('unexpected-response', (_, response) => {
+      response.resume();
+      resolve(response.statusCode!);
+    });
+    socket.on('error', error => reject(error));
+  });
+}
+
+test('the page comes with headers that let it load, run and send nothing else', async t => {
+  const server = await start(t);
+  const { status, headers } = await ask(server.port, 'GET', '/', { host: host(server) });
+  assert.equal(status, 200);
+  for (const [name, value] of Object.entries(securityHeaders)) assert.equal(headers[name], value);
+  const policy = String(headers['content-security-policy']);
+  assert.match(policy, /default-src 'none'/);
+  assert.match(policy, /require-trusted-types-for 'script'; trusted-types 'none'/);
+  assert.doesNotMatch(policy, /unsafe|\*|https?:|data:/);
+  // Refusals have them, too.
+  const lost = await ask(server.port, 'GET', '/nothing', { host: host(server) });
+  assert.equal(lost.status, 404);
+  assert.equal(lost.headers['x-content-type-options'], 'nosniff');
+});
+
+test('a name that leads here is not this page: DNS rebinding gets nothing, not even the page', async t => {
+  const server = await start(t);
+  const { cookie, token } = await session(server);
+  const names = [
+    'attacker.example',
+    `attacker.example:${server.port}`,
+    `localhost:${server.port}`,
+    '127.0.0.1',
+    '127.0.0.1:1',
+    `[::1]:${server.port}`,
+    `127.0.0.1.:${server.port}`,
+  ];
+  for (const name of names) {
+    assert.equal((await ask(server.port, 'GET', '/', { host: name })).status, 421, name);
+    assert.equal((await exchange(server, secretOf(server.launchUrl()), { host: name })).status, 421, name);
+    assert.equal(await handshake(server, { cookie, token, headers: { host: name } }), 421, name);
+  }
+  assert.equal(server.tabs.length, 0);
+});
+
+test('another web page can neither exchange a secret nor open a socket', async t => {
+  const server = await start(t);
+  const { cookie, token } = await session(server);
+  const others = [
+    'https://attacker.example',
+    'null',
+    `http://127.0.0.1:${server.port + 1}`,
+    `http://localhost:${server.port}`,
+    `https://127.0.0.1:${server.port}`,
+    `http://127.0.0.1:${server.port}.attacker.example`,
+  ];
+  for (const other of others) {
+    assert.equal((await exchange(server, secretOf(server.launchUrl()), { origin: other })).status, 403, other);
+    assert.equal(await handshake(server, { cookie, token, headers: { origin: other } }), 403, other);
+  }
+  const withoutOrigin = { host: host(server), 'content-type': 'application/json' };
+  const body = JSON.stringify({ secret: secretOf(server.launchUrl()) });
+  assert.equal((await ask(server.port, 'POST', '/session', withoutOrigin, body)).status, 403);
+  // A form can be sent by any page; its type is none of ours.
+  const form = await exchange(server, secretOf(server.launchUrl()), { 'content-type': 'text/plain' });
+  assert.equal(form.status, 415);
+  assert.equal(server.tabs.length, 0);
+});
+
+test('a secret opens one session, once, within its time, and the next one ends it', async t => {
+  const server = await start(t);
+  const secret = secretOf(server.launchUrl());
+  assert.match(secret, /^[A-Za-z0-9_-]{43}$/);
+  for (const wrong of ['', 'x', `${secret}x`, secret.toLowerCase(), undefined, 7, {}, null, 'x'.repeat(5_000)]) {
+    assert.equal((await exchange(server, wrong)).status, 403, JSON.stringify(wrong)?.slice(0, 20));
+  }
+  assert.equal((await exchange(server, secret)).status, 200, 'wrong ones cost the right one nothing');
+  assert.equal((await exchange(server, secret)).status, 403, 'used');
+  const old = secretOf(server.launchUrl());
+  const fresh = secretOf(server.launchUrl());
+  assert.equal((await exchange(server, old)).status, 403, 'another one was printed since');
+  server.nowMs += 600_000;
+  assert.equal((await exchange(server, fresh)).status, 403, 'too old');
+});
+
+test('the cookie is no script’s and no other site’s, and neither half of a session opens anything alone', async t => {
+  const server = await start(t);
+  const answer = await exchange(server, secretOf(server.launchUrl()));
+  const set = String(answer.headers['set-cookie']?.[0]);
+  assert.match(set, /^drawbridge-[0-9a-f]{16}=[A-Za-z0-9_-]{43}; Path=\/; HttpOnly; SameSite=Strict$/);
+  const { cookie, token } = await session(server);
+  const other = await session(server);
+  assert.equal(await handshake(server, { cookie, token }), 101);
+  const [, value] = cookie.split('=');
+  const halves = [
+    {},
+    { cookie },
+    { token },
+    { cookie, token: value! },
+    { cookie: other.cookie, token },
+    { cookie: cookie.replace(/.$/, end => (end === 'A' ? 'B' : 'A')), token },
+    { cookie: `drawbridge=${value}`, token },
+  ];
+  for (const half of halves) assert.equal(await handshake(server, half), 401, JSON.stringify(half));
+  // A cookie and a token of one process open nothing of another.
+  const elsewhere = await start(t);
+  assert.equal(await handshake(elsewhere, { cookie, token }), 401);
+  assert.equal(elsewhere.tabs.length, 0);
+  assert.equal(await handshake(server, { cookie, token, path: '/other' }), 404);
+});
+
+test('only so many browsers hold a session; the oldest goes', async t => {
+  const server = await start(t);
+  const first = await session(server);
+  for (let count = 0; count < 8; count++) await session(server);
+  assert.equal(await handshake(server, first), 401);
+});
+
+test('so many tabs and no more', async t => {
+  const server = await start(t, true);
+  assert.equal(await handshake(server, await session(server)), 503);
+});
+
+test('nobody reaches the port but over loopback', async t => {
+  const server = await start(t);
+  const addresses = Object.values(networkInterfaces()).flatMap(each => each ?? []);
+  const outside = addresses
+    .filter(({ internal }) => !internal)
+    .map(({ address, family, scopeid }) => (family === 'IPv6' && scopeid ? `${address}%${scopeid}` : address));
+  for (const address of [...outside, '::1']) {
+    const outcome = await new Promise<string>(resolve => {
+      const socket = connect({ host: address, port: server.port, timeout: 2_000 });
+      socket.on('connect', () => {
+        socket.destroy();
+        resolve('connected');
+      });
+      socket.on('timeout', () => {
+        socket.destroy();
+        resolve('silent');
+      });
+      socket.on('error', () => resolve('refused'));
+    });
+    assert.notEqual(outcome, 'connected', address);
+  }
+});

@@ -1,0 +1,206 @@
+// What a page and the local process say to each other: frames, commands with their arguments and results, events.
+// The schemas check what a page sends; the types are for both. Knows nothing of sockets, the SDK or screens.
+// Source: docs/decisions/0070-the-chat-page-is-shown-by-the-process-that-holds-the-keys.md.
+import { type Static, type TSchema, Type } from 'typebox';
+import type { ChatView, ConsentView, MessageView, NoticeView, PersonView, RequestView, SafetyView } from './views.ts';
+
+export const frameLimits = {
+  /** One frame of a page. */
+  maxFrameBytes: 262_144,
+  /** Commands of one tab that are under way. */
+  maxUnderWay: 64,
+  maxTabs: 16,
+  /** Events that are kept for tabs that come back. */
+  maxKeptEvents: 2_000,
+  /** Results of commands that are kept for their repeats. */
+  maxKeptResults: 1_000,
+  /** What a tab that does not read makes this process hold. */
+  maxWaitingBytes: 8_388_608,
+  maxTextBytes: 65_536,
+  maxNameLength: 512,
+} as const;
+
+const name = Type.String({ minLength: 1, maxLength: frameLimits.maxNameLength });
+const text = Type.String({ minLength: 1, maxLength: frameLimits.maxTextBytes });
+const chat = { chat: name };
+const message = { author: name, id: Type.String({ pattern: '^[0-9a-f]{32}$' }) };
+const own = { id: message.id };
+const page = { limit: Type.Integer({ minimum: 1, maximum: 200 }) };
+
+const object = <T extends Record<string, TSchema>>(properties: T) =>
+  Type.Object(properties, { additionalProperties: false });
+
+/** Each command by its name. */
+export const commandSchemas = {
+  'session.signIn': object({
+    gatekeeper: name,
+    provider: name,
+    identifier: name,
+    password: Type.String({ minLength: 1, maxLength: 1_024 }),
+    passphrase: Type.String({ minLength: 1, maxLength: 1_024 }),
+    /** The person's other devices are lost: they are removed. */
+    replace: Type.Boolean(),
+  }),
+  'chats.list': object({ ...page, skip: Type.Integer({ minimum: 0 }), archived: Type.Boolean() }),
+  'chats.messages': object({ ...chat, ...page, before: Type.Optional(Type.Integer()) }),
+  'chats.send': object({ ...chat, text, replyTo: Type.Optional(object(message)) }),
+  'chats.edit': object({ ...own, text }),
+  'chats.delete': object(own),
+  'chats.hide': object(message),
+  'chats.react': object({ ...message, emoji: Type.String({ maxLength: 64 }) }),
+  'chats.versions': object(message),
+  'chats.resend': object(own),
+  'chats.drop': object(own),
+  'chats.markRead': object(chat),
+  'chats.setDraft': object({ ...chat, text: Type.String({ maxLength: frameLimits.maxTextBytes }) }),
+  'chats.typing': object({ ...chat, state: Type.Enum(['started', 'stopped']) }),
+  'chats.setTimer': object({ ...chat, seconds: Type.Integer({ minimum: 0, maximum: 31_536_000 }) }),
+  'chats.set': object({
+    ...chat,
+    pinned: Type.Optional(Type.Boolean()),
+    archived: Type.Optional(Type.Boolean()),
+    muted: Type.Optional(Type.Boolean()),
+  }),
+  'chats.search': object({ query: text, chat: Type.Optional(name) }),
+  'chats.dismissMissing': object(chat),
+  'people.find': object({ provider: name, identifier: name }),
+  'people.get': object(chat),
+  'people.requests': object({}),
+  'people.decide': object({ ...chat, decision: Type.Enum(['accept', 'deny', 'block', 'unblock']) }),
+  'people.report': object({
+    ...message,
+    category: Type.Enum(['spam', 'fraud', 'abuse', 'illegal', 'other']),
+    comment: Type.String({ maxLength: 1_000 }),
+    context: Type.Integer({ minimum: 0, maximum: 20 }),
+  }),
+  'people.safety': object(chat),
+  'people.judgeKey': object({
+    ...chat,
+    /** Base64: the key that the person was shown, and no other. */
+    key: Type.String({ minLength: 1, maxLength: 128 }),
+    judgement: Type.Enum(['verified', 'not-verified', 'accept', 'reject']),
+  }),
+  'account.consent': object({}),
+  'account.setConsent': object({ provider: Type.Integer({ minimum: 0 }), optedIn: Type.Boolean() }),
+  'account.setName': object({ displayName: Type.String({ maxLength: 128 }) }),
+  'notices.list': object({}),
+  'notices.acknowledge': object({ sequence: Type.Integer() }),
+} as const;
+
+export type CommandName = keyof typeof commandSchemas;
+export type CommandArguments<N extends CommandName> = Static<(typeof commandSchemas)[N]>;
+
+/** What each command gives back; those that are not named give back nothing. */
+type NamedResults = {
+  'chats.list': readonly ChatView[];
+  'chats.messages': readonly PlacedMessage[];
+  'chats.send': MessageView;
+  'chats.resend': MessageView;
+  'chats.versions': readonly { readonly text: string; readonly atMs: number }[];
+  'chats.search': readonly PlacedMessage[];
+  'people.find': PersonView;
+  'people.get': PersonView;
+  'people.requests': readonly RequestView[];
+  'people.report': { readonly contents: number };
+  'people.safety': SafetyView;
+  'account.consent': readonly ConsentView[];
+  'notices.list': readonly NoticeView[];
+};
+export type CommandResult<N extends CommandName> = N extends keyof NamedResults ? NamedResults[N] : void;
+
+/** `sequence`: where the next page begins. */
+export type PlacedMessage = { readonly sequence: number; readonly message: MessageView };
+
+/** Those that only read: a repeat is no second deed, and nothing of them is kept. */
+export const readingCommands: ReadonlySet<CommandName> = new Set<CommandName>([
+  'chats.list',
+  'chats.messages',
+  'chats.versions',
+  'chats.search',
+  'people.get',
+  'people.requests',
+  'people.safety',
+  'account.consent',
+  'notices.list',
+]);
+
+/** The first frame of a tab: which events it has, of which process. */
+export const helloSchema = object({
+  kind: Type.Literal('hello'),
+  epoch: Type.Optional(Type.String({ maxLength: 64 })),
+  after: Type.Optional(Type.Integer({ minimum: 0 })),
+});
+
+export const commandFrameSchema = object({
+  kind: Type.Literal('command'),
+  /** Of this connection: the result has the same. */
+  id: Type.Integer({ minimum: 0 }),
+  /** Of the deed: the same key again, on whichever connection, is the same deed and gets the same result. */
+  key: Type.String({ minLength: 16, maxLength: 64 }),
+  name: Type.String({ maxLength: 64 }),
+  arguments: Type.Record(Type.String({ maxLength: 64 }), Type.Unknown()),
+});
+
+export type PageFrame = Static<typeof helloSchema> | Static<typeof commandFrameSchema>;
+
+/** `code`: of the SDK, or one of these. `detail` is for looking up, never the whole story. */
+export type PageErrorCode =
+  | 'bad-command'
+  | 'signed-out'
+  | 'signed-in'
+  | 'too-many-commands'
+  | 'key-reused'
+  | 'internal';
+export type PageError = {
+  readonly code: string;
+  readonly text: string;
+  readonly detail?: string;
+  readonly retry: boolean;
+};
+
+export type Prefill = {
+  readonly gatekeeper: string;
+  readonly provider: string;
+  readonly identifier: string;
+  /** In a demo nothing is worth a secret of one's own: no password is asked for. */
+  readonly demo: boolean;
+};
+
+export type SessionState =
+  | { readonly kind: 'signed-out'; readonly prefill: Prefill; readonly fault?: PageError }
+  | { readonly kind: 'opening' }
+  | { readonly kind: 'open'; readonly me: PersonView & { readonly gatekeeper: string; readonly deviceId: number } };
+
+export type LinkState = {
+  readonly kind: 'online' | 'connecting' | 'waiting' | 'stopped';
+  readonly error?: PageError;
+};
+
+export type PageEvent =
+  | { readonly kind: 'session'; readonly session: SessionState }
+  | { readonly kind: 'link'; readonly link: LinkState }
+  | {
+      readonly kind: 'message';
+      readonly change: 'new' | 'state' | 'content' | 'removed';
+      readonly message: MessageView;
+    }
+  /** Something about the list of chats, or about one of them, is another now. */
+  | { readonly kind: 'chats'; readonly chat?: string }
+  | { readonly kind: 'draft'; readonly chat: string; readonly text: string }
+  | { readonly kind: 'typing'; readonly chat: string; readonly state: 'started' | 'stopped' }
+  | { readonly kind: 'people' }
+  | { readonly kind: 'notices' };
+
+export type ProcessFrame =
+  /** `reset`: what the tab has may have gaps, and it asks for everything anew. */
+  | {
+      readonly kind: 'welcome';
+      readonly epoch: string;
+      readonly last: number;
+      readonly mode: 'resumed' | 'reset';
+      readonly session: SessionState;
+      readonly link: LinkState;
+    }
+  | { readonly kind: 'event'; readonly number: number; readonly event: PageEvent }
+  | { readonly kind: 'result'; readonly id: number; readonly ok: true; readonly value?: unknown }
+  | { readonly kind: 'result'; readonly id: number; readonly ok: false; readonly error: PageError };

@@ -1,0 +1,184 @@
+// The person whose chats the page shows: signs them in, keeps their client connected, and tells what happens to it.
+// Knows nothing of tabs and commands.
+import { type Client, type ClientError, type ClientEvent, type ConnectionStatus, openClient } from '@drawbridge/client';
+import { explained, pageError } from './page-error.ts';
+import type { CommandArguments, LinkState, PageError, PageEvent, Prefill, SessionState } from './protocol.ts';
+import { messageView, personView } from './views.ts';
+
+export type SessionSettings = {
+  readonly prefill: Prefill;
+  readonly ca: string | undefined;
+  /** Where keys and history of a person at a gatekeeper lie. */
+  readonly folderOf: (identifier: string, gatekeeper: string) => string;
+  readonly emit: (event: PageEvent) => void;
+  /** What nobody expected: for whoever runs this process. */
+  readonly onDefect: (error: unknown) => void;
+};
+
+/** How long to wait before the next attempt where the SDK does not try by itself (it has never been connected). */
+const retryMs = 5_000;
+
+type SignIn = CommandArguments<'session.signIn'>;
+
+export class Session {
+  readonly #settings: SessionSettings;
+  #state: SessionState;
+  #link: LinkState = { kind: 'connecting' };
+  #client: Client | undefined;
+  #closed = false;
+  #retry: NodeJS.Timeout | undefined;
+
+  constructor(settings: SessionSettings) {
+    this.#settings = settings;
+    this.#state = { kind: 'signed-out', prefill: settings.prefill };
+  }
+
+  get state(): SessionState {
+    return this.#state;
+  }
+
+  get link(): LinkState {
+    return this.#link;
+  }
+
+  /** Undefined while nobody is signed in. */
+  get client(): Client | undefined {
+    return this.#state.kind === 'open' ? this.#client : undefined;
+  }
+
+  /** Rejects with `ClientError`; then nobody is signed in, and the page is told why. */
+  async signIn(account: SignIn): Promise<void> {
+    const { prefill, ca, folderOf, emit } = this.#settings;
+    this.#become({ kind: 'opening' });
+    const { gatekeeper, provider, identifier, password, passphrase, replace } = account;
+    let client: Client | undefined;
+    try {
+      client = await openClient({
+        folder: folderOf(identifier, gatekeeper),
+        passphrase,
+        gatekeeper,
+        provider: { url: provider, identifier, password, signUp: true },
+        ...(ca === undefined ? {} : { ca }),
+      });
+      const me = await client.account.enlist({ replace });
+      this.#client = client;
+      void this.#follow(client, me.interopId);
+      const person = personView({ interopId: me.interopId, provider: new URL(provider).host, identifier });
+      this.#become({ kind: 'open', me: { ...person, gatekeeper: me.domain, deviceId: me.deviceId } });
+      emit({ kind: 'chats' });
+      void this.#connect(client);
+    } catch (error) {
+      await client?.close();
+      const fault = explained(error) ?? pageError('internal');
+      const given = { ...prefill, gatekeeper, provider, identifier };
+      this.#become({ kind: 'signed-out', prefill: given, fault });
+      throw error;
+    }
+  }
+
+  /** Ends the stream in order; what waits stays in the outbox. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    await this.#client?.close();
+  }
+
+  #become(state: SessionState): void {
+    this.#state = state;
+    this.#settings.emit({ kind: 'session', session: state });
+  }
+
+  #linkIs(link: LinkState): void {
+    this.#link = link;
+    this.#settings.emit({ kind: 'link', link });
+  }
+
+  /** The SDK stays connected by itself once it was; before that, somebody has to ask again. */
+  async #connect(client: Client): Promise<void> {
+    try {
+      await client.connect();
+    } catch (error) {
+      if (this.#closed) return;
+      const told = explained(error);
+      if (told === undefined) return this.#settings.onDefect(error);
+      if (client.status.kind === 'online') return;
+      if (!told.retry) return this.#linkIs({ kind: 'stopped', error: told });
+      this.#linkIs({ kind: 'waiting', error: told });
+      this.#retry = setTimeout(() => void this.#connect(client), retryMs);
+    }
+  }
+
+  async #follow(client: Client, me: string): Promise<void> {
+    try {
+      for await (const event of client.events()) {
+        for (const told of this.#told(event, me)) this.#settings.emit(told);
+      }
+    } catch (error) {
+      if (!this.#closed) this.#settings.onDefect(error);
+    }
+  }
+
+  #told(event: ClientEvent, me: string): PageEvent[] {
+    switch (event.kind) {
+      case 'status':
+        this.#link = linkOf(event.status);
+        return [
+          { kind: 'link', link: this.#link },
+          ...(event.status.kind === 'online' ? [{ kind: 'people' as const }] : []),
+        ];
+      case 'message': {
+        const message = messageView(event.message, me);
+        const told: PageEvent[] = [
+          { kind: 'message', change: event.change, message },
+          { kind: 'chats', chat: message.chat },
+        ];
+        // A first message may be a request, an answer of one's own accepts it.
+        if (event.change === 'new') told.push({ kind: 'people' });
+        return told;
+      }
+      case 'chat':
+        return [{ kind: 'chats', ...(event.chat === undefined ? {} : { chat: event.chat }) }];
+      case 'contact':
+        return [{ kind: 'people' }, { kind: 'chats', chat: event.interopId }];
+      case 'typing':
+        return [{ kind: 'typing', chat: event.from, state: event.state }];
+      case 'expiry-timer':
+      case 'missing':
+        return [{ kind: 'chats', chat: event.chat }];
+      case 'profile':
+        return [{ kind: 'chats', chat: event.interopId }];
+      case 'identity':
+        return [{ kind: 'notices' }, { kind: 'chats', chat: event.identity.interopId }];
+      case 'devices':
+        return [{ kind: 'notices' }];
+      // Too much at once: everything is asked for anew.
+      case 'missed':
+        return [{ kind: 'chats' }, { kind: 'people' }, { kind: 'notices' }];
+      case 'history':
+        return event.finished ? [{ kind: 'chats' }] : [];
+      case 'file':
+      case 'history-asked':
+      case 'problem':
+        return [];
+    }
+  }
+}
+
+function linkOf(status: ConnectionStatus): LinkState {
+  switch (status.kind) {
+    case 'online':
+      return { kind: 'online' };
+    case 'waiting':
+      return { kind: 'waiting', ...errorOf(status.error) };
+    case 'stopped':
+      return { kind: 'stopped', ...errorOf(status.error) };
+    case 'idle':
+    case 'connecting':
+      return { kind: 'connecting' };
+  }
+}
+
+function errorOf(error: ClientError | undefined): { readonly error?: PageError } {
+  const told = explained(error);
+  return told === undefined ? {} : { error: told };
+}

@@ -1,0 +1,224 @@
+// What a page is shown of people, chats and messages: plain data. Everything that others wrote has gone through the SDK's
+// display rules here, once, so that no screen can forget it. Knows nothing of screens and transports.
+import {
+  type Chat,
+  type Contact,
+  type MessageRecord,
+  type Notice,
+  type NoticeChange,
+  nameWarnings,
+  type NameWarning,
+  shownName,
+  shownText,
+} from '@drawbridge/client';
+
+export type PersonView = {
+  readonly id: string;
+  readonly provider?: string;
+  readonly identifier?: string;
+  readonly doubts: readonly NameWarning[];
+};
+
+export type QuoteView = {
+  readonly author: string;
+  readonly id: string;
+  readonly excerpt: string;
+  readonly original: string;
+};
+
+export type AttachmentView = {
+  readonly kind: string;
+  readonly name?: string;
+  readonly sizeBytes?: number;
+  readonly width?: number;
+  readonly height?: number;
+  readonly durationMs?: number;
+};
+
+export type ReactionView = { readonly emoji: string; readonly count: number; readonly mine: boolean };
+
+export type MessageView = {
+  readonly id: string;
+  readonly author: string;
+  readonly chat: string;
+  readonly mine: boolean;
+  readonly kind: MessageRecord['kind'];
+  readonly text: string;
+  readonly sentAtMs: number;
+  readonly replyTo?: QuoteView;
+  readonly edited: boolean;
+  readonly reactions: readonly ReactionView[];
+  readonly state?: string;
+  readonly failure?: string;
+  readonly notice?: NoticeLine;
+  readonly attachments: readonly AttachmentView[];
+  readonly poll?: { readonly question: string; readonly options: readonly PollOption[]; readonly closed: boolean };
+  readonly expiresAfterSeconds?: number;
+  readonly unread: boolean;
+};
+
+export type PollOption = { readonly text: string; readonly count: number; readonly mine: boolean };
+
+/** A change that nobody may miss; the words are the page's, in its language. */
+export type NoticeLine = {
+  readonly kind: NoticeChange['kind'];
+  readonly needsAcceptance: boolean;
+  readonly isOwn: boolean;
+  readonly devices: string;
+  readonly names: string;
+};
+
+export type ChatView = {
+  readonly id: string;
+  readonly person: PersonView;
+  /** What they call themselves; nobody has checked it. */
+  readonly profileName?: string;
+  readonly unread: number;
+  readonly missing: number;
+  readonly lastAtMs: number;
+  readonly last?: MessageView;
+  readonly draft: string;
+  readonly pinned: boolean;
+  readonly archived: boolean;
+  readonly muted: boolean;
+  readonly timerSeconds: number;
+  readonly isSelf: boolean;
+};
+
+export type RequestView = { readonly person: PersonView; readonly state: 'request' | 'denied' | 'blocked' };
+
+export type SafetyView = {
+  readonly digits: string;
+  /** Base64 of the key that these digits are of. */
+  readonly key: string;
+  readonly verified: boolean;
+  readonly pending?: { readonly digits: string; readonly key: string };
+};
+
+export type ConsentView = { readonly number: number; readonly name: string; readonly optedIn: boolean };
+
+export type NoticeView = {
+  readonly sequence: number;
+  readonly atMs: number;
+  readonly times: number;
+  readonly line: NoticeLine;
+};
+
+export function personView({ interopId, provider, identifier }: Contact): PersonView {
+  return {
+    id: interopId,
+    ...(provider === undefined ? {} : { provider: shownName(provider) }),
+    ...(identifier === undefined ? {} : { identifier: shownName(identifier) }),
+    doubts: identifier === undefined ? [] : nameWarnings(identifier),
+  };
+}
+
+export function chatView(chat: Chat, me: string): ChatView {
+  const { profile, lastMessage } = chat;
+  return {
+    id: chat.with.interopId,
+    person: personView(chat.with),
+    ...(profile === undefined || profile.displayName === '' ? {} : { profileName: shownName(profile.displayName) }),
+    unread: chat.unread,
+    missing: chat.missing,
+    lastAtMs: chat.lastAtMs,
+    ...(lastMessage === undefined ? {} : { last: messageView(lastMessage, me) }),
+    draft: chat.draft ?? '',
+    pinned: chat.pinned,
+    archived: chat.archived,
+    muted: chat.muted,
+    timerSeconds: chat.timerSeconds,
+    isSelf: chat.with.interopId === me,
+  };
+}
+
+export function messageView(message: MessageRecord, me: string): MessageView {
+  const { replyTo, notice, failure, body, expiresAfterSeconds } = message;
+  const mine = message.author === me;
+  return {
+    id: message.id,
+    author: message.author,
+    chat: message.chat,
+    mine,
+    kind: message.kind,
+    // What may be seen once is not for a list.
+    text: message.kind === 'view-once' ? '' : shownText(message.text),
+    sentAtMs: message.sentAtMs,
+    ...(replyTo === undefined
+      ? {}
+      : {
+          replyTo: {
+            author: replyTo.author,
+            id: replyTo.id,
+            excerpt: shownName(replyTo.excerpt),
+            original: replyTo.original,
+          },
+        }),
+    edited: message.edited === true,
+    reactions: reactionViews(message.reactions ?? {}, me),
+    ...(message.state === undefined ? {} : { state: message.state }),
+    ...(failure === undefined ? {} : { failure: failure.code }),
+    ...(notice === undefined ? {} : { notice: noticeLine(notice) }),
+    attachments: body?.kind === 'attachment' ? body.attachments.map(attachmentView) : [],
+    ...(body?.kind === 'poll' ? { poll: pollView(body, message, me) } : {}),
+    ...(expiresAfterSeconds === undefined ? {} : { expiresAfterSeconds }),
+    unread: !mine && message.read !== true,
+  };
+}
+
+/** 👍 with and without the variation selector is one reaction. */
+function reactionViews(reactions: Readonly<Record<string, string>>, me: string): ReactionView[] {
+  const groups = new Map<string, ReactionView>();
+  for (const [person, given] of Object.entries(reactions)) {
+    const emoji = shownName(given);
+    const plain = emoji.replaceAll('\ufe0f', '');
+    if (plain === '') continue;
+    const { count = 0, mine = false, emoji: first = emoji } = groups.get(plain) ?? {};
+    groups.set(plain, { emoji: first, count: count + 1, mine: mine || person === me });
+  }
+  return [...groups.values()];
+}
+
+type Attachment = Extract<NonNullable<MessageRecord['body']>, { kind: 'attachment' }>['attachments'][number];
+type Poll = Extract<NonNullable<MessageRecord['body']>, { kind: 'poll' }>;
+
+function attachmentView({ kind, fileName, width, height, durationMs }: Attachment): AttachmentView {
+  return {
+    kind,
+    ...(fileName === undefined ? {} : { name: shownName(fileName) }),
+    ...(width === undefined ? {} : { width }),
+    ...(height === undefined ? {} : { height }),
+    ...(durationMs === undefined ? {} : { durationMs }),
+  };
+}
+
+function pollView({ question, options }: Poll, { poll }: MessageRecord, me: string): NonNullable<MessageView['poll']> {
+  const votes = Object.entries(poll?.votes ?? {});
+  return {
+    question: shownText(question),
+    options: options.map((option, at) => ({
+      text: shownText(option),
+      count: votes.filter(([, chosen]) => chosen.includes(at)).length,
+      mine: votes.some(([person, chosen]) => person === me && chosen.includes(at)),
+    })),
+    closed: poll?.closed === true,
+  };
+}
+
+export function noticeView({ sequence, atMs, times, change }: Notice): NoticeView {
+  return { sequence, atMs, times, line: noticeLine(change) };
+}
+
+function noticeLine(change: NoticeChange): NoticeLine {
+  const numbers: number[] = [];
+  if ('added' in change) numbers.push(...change.added, ...change.removed);
+  if ('linkAgain' in change) numbers.push(...change.linkAgain);
+  if ('deviceId' in change) numbers.push(change.deviceId);
+  return {
+    kind: change.kind,
+    needsAcceptance: 'needsAcceptance' in change && change.needsAcceptance,
+    isOwn: 'isOwn' in change && change.isOwn,
+    devices: numbers.join(', '),
+    names: change.kind === 'contact-moved' ? shownName(`${change.identifier} (${change.provider})`) : '',
+  };
+}

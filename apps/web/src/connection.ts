@@ -1,0 +1,152 @@
+// The line to the process that holds the keys: opens it with the launch secret or the session, opens it again when it breaks,
+// sends commands once however often it breaks, and hands events on in order. Knows nothing of what is said on it.
+import type {
+  CommandArguments,
+  CommandName,
+  CommandResult,
+  PageError,
+  PageEvent,
+  ProcessFrame,
+} from '@drawbridge/cli/page/protocol';
+
+type Welcome = Extract<ProcessFrame, { kind: 'welcome' }>;
+
+/** `locked`: this browser has no session. `lost`: nobody answers there. */
+export type Line = 'opening' | 'open' | 'broken' | 'locked' | 'lost';
+
+export type ConnectionHandlers = {
+  readonly onLine: (line: Line) => void;
+  readonly onWelcome: (welcome: Welcome) => void;
+  readonly onEvent: (event: PageEvent) => void;
+};
+
+const tokenKey = 'token';
+const firstWaitMs = 200;
+const longestWaitMs = 4_000;
+/** So long a broken line is only mentioned; then the page says that the chat has ended. */
+const lostAfterMs = 6_000;
+
+export class CommandFailed extends Error {
+  readonly error: PageError;
+
+  constructor(error: PageError) {
+    super(error.text);
+    this.error = error;
+  }
+}
+
+type Waiting = {
+  readonly text: string;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+};
+
+export class Connection {
+  readonly #handlers: ConnectionHandlers;
+  readonly #waiting = new Map<number, Waiting>();
+  #socket: WebSocket | undefined;
+  #greeted = false;
+  #epoch: string | undefined;
+  #after = 0;
+  #nextId = 1;
+  #waitMs = firstWaitMs;
+  #brokenSinceMs: number | undefined;
+  #again: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(handlers: ConnectionHandlers) {
+    this.#handlers = handlers;
+    // Another tab of this browser was opened with a fresh address.
+    addEventListener('storage', ({ key }) => {
+      if (key === tokenKey && !this.#greeted) this.retry();
+    });
+  }
+
+  /** The secret stands in the address once: it is exchanged, and taken out of the address and the history. */
+  async start(): Promise<void> {
+    const secret = location.hash.slice(1);
+    if (/^[A-Za-z0-9_-]{43}$/.test(secret)) {
+      history.replaceState(undefined, '', '/');
+      await exchange(secret);
+    }
+    this.#open();
+  }
+
+  /** Resolves with the result of the deed, which is done once, also when the line breaks meanwhile. */
+  call<N extends CommandName>(name: N, given: CommandArguments<N>): Promise<CommandResult<N>> {
+    const id = this.#nextId++;
+    const text = JSON.stringify({ kind: 'command', id, key: crypto.randomUUID(), name, arguments: given });
+    return new Promise<CommandResult<N>>((resolve, reject) => {
+      this.#waiting.set(id, { text, resolve: value => resolve(value as CommandResult<N>), reject });
+      if (this.#greeted) this.#socket?.send(text);
+    });
+  }
+
+  retry(): void {
+    this.#brokenSinceMs = undefined;
+    this.#waitMs = firstWaitMs;
+    this.#open();
+  }
+
+  #open(): void {
+    clearTimeout(this.#again);
+    const token = localStorage.getItem(tokenKey);
+    if (token === null) return this.#handlers.onLine('locked');
+    if (this.#brokenSinceMs === undefined) this.#handlers.onLine('opening');
+    const socket = new WebSocket(`ws://${location.host}/tab`, ['drawbridge-page-1', `token.${token}`]);
+    this.#socket = socket;
+    socket.addEventListener('open', () => {
+      const place = this.#epoch === undefined ? {} : { epoch: this.#epoch, after: this.#after };
+      socket.send(JSON.stringify({ kind: 'hello', ...place }));
+    });
+    socket.addEventListener('message', ({ data }) => this.#take(JSON.parse(String(data)) as ProcessFrame));
+    socket.addEventListener('close', () => void this.#broken());
+  }
+
+  #take(frame: ProcessFrame): void {
+    if (frame.kind === 'welcome') {
+      this.#epoch = frame.epoch;
+      if (frame.mode === 'reset') this.#after = frame.last;
+      this.#greeted = true;
+      this.#brokenSinceMs = undefined;
+      this.#waitMs = firstWaitMs;
+      for (const { text } of this.#waiting.values()) this.#socket?.send(text);
+      this.#handlers.onWelcome(frame);
+      this.#handlers.onLine('open');
+    } else if (frame.kind === 'event') {
+      this.#after = frame.number;
+      this.#handlers.onEvent(frame.event);
+    } else {
+      const waiting = this.#waiting.get(frame.id);
+      this.#waiting.delete(frame.id);
+      if (frame.ok) waiting?.resolve(frame.value);
+      else waiting?.reject(new CommandFailed(frame.error));
+    }
+  }
+
+  async #broken(): Promise<void> {
+    this.#greeted = false;
+    this.#brokenSinceMs ??= performance.now();
+    this.#handlers.onLine('broken');
+    // A refused handshake and a silent port look alike to a WebSocket; a request tells them apart.
+    const answers = await fetch('/', { method: 'HEAD' }).then(
+      () => true,
+      () => false,
+    );
+    const isLong = performance.now() - (this.#brokenSinceMs ?? performance.now()) > lostAfterMs;
+    if (answers && (isLong || this.#epoch === undefined)) return this.#handlers.onLine('locked');
+    if (isLong) this.#handlers.onLine('lost');
+    this.#again = setTimeout(() => this.#open(), this.#waitMs);
+    this.#waitMs = Math.min(this.#waitMs * 2, longestWaitMs);
+  }
+}
+
+async function exchange(secret: string): Promise<void> {
+  const response = await fetch('/session', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ secret }),
+  });
+  if (!response.ok) return;
+  const { token } = (await response.json()) as { readonly token: string };
+  localStorage.setItem(tokenKey, token);
+}

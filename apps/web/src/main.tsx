@@ -1,0 +1,11 @@
+// The page begins: styles, the line to the process, the first screen. Knows nothing of any of them.
+import { render } from 'preact';
+import { App } from './app.tsx';
+import { start } from './store.ts';
+import './style/tokens.css';
+import './style/base.css';
+import './style/frame.css';
+import './style/conversation.css';
+
+render(<App />, document.getElementById('page')!);
+void start();

@@ -1,0 +1,144 @@
+// What a person can do with one message. Knows nothing of the list that it stands in.
+import type { MessageView, PersonView } from '@drawbridge/cli/page/views';
+import { useState } from 'preact/hooks';
+import { dayName, summary, timeOf } from '../format.ts';
+import { Confirm, Dialog } from '../parts/dialog.tsx';
+import { me, say, tried } from '../store.ts';
+import { t } from '../strings.ts';
+import { Report } from './report.tsx';
+
+type Props = {
+  readonly message: MessageView;
+  readonly person: PersonView;
+  readonly onReply: (message: MessageView) => void;
+  readonly onEdit: (message: MessageView) => void;
+  readonly onClose: () => void;
+};
+
+const quickReactions = ['👍', '❤️', '😂', '😮', '😢', '🙏'] as const;
+type Asked = 'delete' | 'hide' | 'versions' | 'report';
+
+export function MessageActions(props: Props) {
+  const { message, person, onClose } = props;
+  const [asked, setAsked] = useState<Asked>();
+  const { author, id } = message;
+  if (asked === 'delete') {
+    return (
+      <Confirm
+        {...{ title: t('deleteAll'), text: t('deleteAllText'), act: t('deleteAll'), isDanger: true, onClose }}
+        onConfirm={() => void tried('chats.delete', { id })}
+      />
+    );
+  }
+  if (asked === 'hide') {
+    return (
+      <Confirm
+        {...{ title: t('deleteMine'), text: t('deleteMineText'), act: t('deleteMine'), isDanger: true, onClose }}
+        onConfirm={() => void tried('chats.hide', { author, id })}
+      />
+    );
+  }
+  if (asked === 'versions') return <Versions message={message} onClose={onClose} />;
+  if (asked === 'report') return <Report {...{ person, message, onClose }} />;
+  return <Choice {...props} onAsk={setAsked} />;
+}
+
+function Choice({ message, onReply, onEdit, onClose, onAsk }: Props & { readonly onAsk: (asked: Asked) => void }) {
+  const { author, id, mine, text, kind } = message;
+  const own = me.value?.id;
+  const isLive = kind !== 'deleted' && kind !== 'lost' && message.state !== 'failed';
+  const canAnswer = isLive && own !== message.chat;
+  const reacted = message.reactions.find(each => each.mine)?.emoji;
+  const react = (emoji: string): void => {
+    void tried('chats.react', { author, id, emoji: emoji === reacted ? '' : emoji });
+    onClose();
+  };
+  const act = (run: () => void) => (): void => {
+    onClose();
+    run();
+  };
+  return (
+    <Dialog title={t('messageActions')} onClose={onClose} class="sheet">
+      <blockquote dir="auto">{summary(message)}</blockquote>
+      {canAnswer && (
+        <div class="quick" role="group" aria-label={t('react')}>
+          {quickReactions.map(emoji => (
+            <button
+              key={emoji}
+              type="button"
+              class="quiet"
+              aria-pressed={emoji === reacted}
+              aria-label={emoji === reacted ? t('reactTake', { emoji }) : emoji}
+              onClick={() => react(emoji)}
+            >
+              {emoji}
+            </button>
+          ))}
+        </div>
+      )}
+      <div class="choices">
+        {canAnswer && (
+          <button type="button" onClick={act(() => onReply(message))}>
+            {t('reply')}
+          </button>
+        )}
+        {mine && kind === 'text' && isLive && (
+          <button type="button" onClick={act(() => onEdit(message))}>
+            {t('edit')}
+          </button>
+        )}
+        {text !== '' && (
+          <button type="button" onClick={act(() => void copy(text))}>
+            {t('copy')}
+          </button>
+        )}
+        {message.edited && (
+          <button type="button" onClick={() => onAsk('versions')}>
+            {t('versions')}
+          </button>
+        )}
+        {!mine && (
+          <button type="button" onClick={() => onAsk('report')}>
+            {t('report')}
+          </button>
+        )}
+        <button type="button" onClick={() => onAsk('hide')}>
+          {t('deleteMine')}
+        </button>
+        {mine && isLive && (
+          <button type="button" onClick={() => onAsk('delete')}>
+            {t('deleteAll')}
+          </button>
+        )}
+      </div>
+    </Dialog>
+  );
+}
+
+async function copy(text: string): Promise<void> {
+  await navigator.clipboard.writeText(text);
+  say(t('copied'));
+}
+
+function Versions({ message: { author, id }, onClose }: Pick<Props, 'message' | 'onClose'>) {
+  const [versions, setVersions] = useState<readonly { readonly text: string; readonly atMs: number }[]>([]);
+  const [isAsked, setAsked] = useState(false);
+  if (!isAsked) {
+    setAsked(true);
+    void tried('chats.versions', { author, id }).then(found => setVersions(found?.value ?? []));
+  }
+  return (
+    <Dialog title={t('versions')} onClose={onClose}>
+      <ul class="plain">
+        {versions.map(({ text, atMs }) => (
+          <li key={atMs}>
+            <span dir="auto">{text}</span>
+            <small>
+              {dayName(atMs)} {timeOf(atMs)}
+            </small>
+          </li>
+        ))}
+      </ul>
+    </Dialog>
+  );
+}

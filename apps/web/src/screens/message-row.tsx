@@ -1,0 +1,188 @@
+// One message, or a line of the chat that is nobody's. What others wrote becomes text, never markup.
+// Knows nothing of its neighbours.
+import type { MessageView } from '@drawbridge/cli/page/views';
+import { duration, kindWords, noticeWords, timeOf } from '../format.ts';
+import { Icon } from '../parts/icon.tsx';
+import { faultWords, tried } from '../store.ts';
+import { type StringName, t, tn } from '../strings.ts';
+
+type Props = {
+  readonly message: MessageView;
+  readonly name: string;
+  readonly day: string | undefined;
+  readonly isJoined: boolean;
+  readonly isCurrent: boolean;
+  readonly onCurrent: () => void;
+  readonly onActions: () => void;
+  readonly onDetails: () => void;
+};
+
+export function MessageRow(props: Props) {
+  const { message, day, isJoined, isCurrent, onCurrent, onActions } = props;
+  const isNotice = message.kind === 'notice';
+  const side = message.mine ? 'mine' : 'theirs';
+  return (
+    <li
+      class={isNotice ? 'line' : `message ${side} ${isJoined ? 'joined' : ''}`}
+      data-key={`${message.author} ${message.id}`}
+      tabIndex={isCurrent ? 0 : -1}
+      onFocus={onCurrent}
+      onKeyDown={event => {
+        if (event.key !== 'Enter' || event.target !== event.currentTarget || isNotice) return;
+        event.preventDefault();
+        onActions();
+      }}
+    >
+      {day !== undefined && <p class="day">{day}</p>}
+      {isNotice ? <NoticeLine {...props} /> : <Bubble {...props} />}
+    </li>
+  );
+}
+
+function NoticeLine({ message, isCurrent, onDetails }: Props) {
+  return (
+    <p class="notice">
+      <Icon name="warning" /> <span>{noticeWords(message)}</span>{' '}
+      {message.notice?.kind === 'identity-changed' && (
+        <button type="button" class="text" tabIndex={isCurrent ? 0 : -1} onClick={onDetails}>
+          {t('noticeCheck')}
+        </button>
+      )}
+    </p>
+  );
+}
+
+function Bubble({ message, name, isCurrent, onActions }: Props) {
+  const tabIndex = isCurrent ? 0 : -1;
+  return (
+    <>
+      <div class="bubble">
+        <span class="unseen">{message.mine ? t('you') : name}</span>
+        <Quote message={message} name={name} />
+        <Body message={message} />
+        <p class="meta">
+          {message.expiresAfterSeconds !== undefined && (
+            <span title={t('disappears', { time: duration(message.expiresAfterSeconds) })}>
+              <Icon name="clock" class="small" />
+              <span class="unseen">{t('disappears', { time: duration(message.expiresAfterSeconds) })}</span>
+            </span>
+          )}
+          {message.edited && <span>{t('edited')}</span>}
+          <time>{timeOf(message.sentAtMs)}</time>
+          {message.mine && <State message={message} />}
+        </p>
+        <button type="button" class="quiet act" aria-label={t('messageActions')} {...{ tabIndex }} onClick={onActions}>
+          <Icon name="more" />
+        </button>
+      </div>
+      <Reactions message={message} tabIndex={tabIndex} />
+      {message.state === 'failed' && <Failed message={message} />}
+    </>
+  );
+}
+
+function Quote({ message: { replyTo }, name }: Pick<Props, 'message' | 'name'>) {
+  if (replyTo === undefined) return null;
+  const excerpt = replyTo.original === 'gone' ? t('quoteGone') : replyTo.excerpt;
+  return (
+    <blockquote dir="auto">
+      <span class="unseen">{t('replyingTo', { name })} </span>
+      {excerpt === '' ? t('quoteNotHere') : excerpt}
+    </blockquote>
+  );
+}
+
+function Body({ message }: { readonly message: MessageView }) {
+  const { poll } = message;
+  if (poll !== undefined) return <Poll poll={poll} />;
+  const kind = kindWords(message);
+  return (
+    <>
+      {kind !== '' && (
+        <p class="kind" dir="auto">
+          {kind}
+          {message.kind === 'attachment' && <small>{t('notHereYet')}</small>}
+        </p>
+      )}
+      {message.text !== '' && (
+        <p class="text" dir="auto">
+          {message.text}
+        </p>
+      )}
+    </>
+  );
+}
+
+function Poll({ poll }: { readonly poll: NonNullable<MessageView['poll']> }) {
+  return (
+    <div class="poll">
+      <p class="kind">{t(poll.closed ? 'pollClosed' : 'poll')}</p>
+      <p dir="auto">{poll.question}</p>
+      <ul>
+        {poll.options.map((option, at) => (
+          <li key={at}>
+            <span dir="auto">{option.text}</span> <small>{tn('votes', option.count)}</small>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
+const states: Readonly<Record<string, readonly [StringName, 'clock' | 'tick' | 'ticks' | 'warning']>> = {
+  queued: ['stateQueued', 'clock'],
+  held: ['stateHeld', 'warning'],
+  sent: ['stateSent', 'tick'],
+  delivered: ['stateDelivered', 'ticks'],
+  read: ['stateRead', 'ticks'],
+  played: ['statePlayed', 'ticks'],
+  failed: ['stateFailed', 'warning'],
+};
+
+function State({ message: { state } }: { readonly message: MessageView }) {
+  const [words, icon] = states[state ?? ''] ?? [];
+  if (words === undefined || icon === undefined) return null;
+  return (
+    <span class="state" data-state={state} title={t(words)}>
+      <Icon name={icon} class="small" />
+      <span class="unseen">{t(words)}</span>
+    </span>
+  );
+}
+
+function Reactions({ message, tabIndex }: { readonly message: MessageView; readonly tabIndex: number }) {
+  if (message.reactions.length === 0) return null;
+  const { author, id } = message;
+  return (
+    <ul class="reactions">
+      {message.reactions.map(({ emoji, count, mine }) => (
+        <li key={emoji}>
+          <button
+            type="button"
+            aria-pressed={mine}
+            aria-label={t('reactionsWith', { emoji, count })}
+            tabIndex={tabIndex}
+            onClick={() => void tried('chats.react', { author, id, emoji: mine ? '' : emoji })}
+          >
+            {emoji} {count > 1 ? count : ''}
+          </button>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Failed({ message: { id, failure } }: { readonly message: MessageView }) {
+  const why = failure === undefined ? '' : faultWords({ code: failure, text: '', retry: false });
+  return (
+    <div class="failed">
+      <p>{[t('stateFailed'), why].filter(each => each !== '').join('. ')}</p>
+      <button type="button" onClick={() => void tried('chats.resend', { id })}>
+        {t('resend')}
+      </button>
+      <button type="button" onClick={() => void tried('chats.drop', { id })}>
+        {t('drop')}
+      </button>
+    </div>
+  );
+}

@@ -1,0 +1,39 @@
+// The catalogue is whole in each language: every name, every value to be filled in, and no word twice or for nobody.
+// (That names are complete the types demand as well; this also sees what types can't.)
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { de } from './strings/de.ts';
+import { en } from './strings/en.ts';
+import { fr } from './strings/fr.ts';
+
+const placeholders = (text: string): string[] => [...text.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!).sort();
+const names = Object.keys(en) as (keyof typeof en)[];
+
+for (const [tag, strings] of Object.entries({ de, fr })) {
+  test(`${tag} has every sentence, with the values that English has`, () => {
+    assert.deepEqual(Object.keys(strings).sort(), Object.keys(en).sort());
+    for (const name of names) {
+      assert.ok(strings[name].trim() !== '', name);
+      // Forms of a number may leave the number to its words.
+      assert.deepEqual(placeholders(strings[name]), placeholders(en[name]), name);
+    }
+  });
+
+  test(`${tag} is translated: no sentence of three words is the English one`, () => {
+    for (const name of names) if (en[name].split(' ').length >= 3) assert.notEqual(strings[name], en[name], name);
+  });
+}
+
+test('every sentence is used by some screen, and every form of a number has its other', () => {
+  const sources = globSync('**/*.{ts,tsx}', { cwd: import.meta.dirname, exclude: ['strings/**', '*.test.ts'] })
+    .map(file => readFileSync(join(import.meta.dirname, file), 'utf8'))
+    .join('\n');
+  for (const name of names) {
+    if (/^(?:failed|notice|category)_/.test(name)) continue;
+    const stem = name.replace(/_(?:one|other)$/, '');
+    if (stem !== name) assert.ok(`${stem}_one` in en && `${stem}_other` in en, name);
+    assert.ok(sources.includes(`'${name}'`) || sources.includes(`'${stem}'`), `${name} is shown nowhere`);
+  }
+});
