@@ -271,6 +271,9 @@ export const de: Strings = {
   notice_unreadable: 'Es kamen Nachrichten, die nicht gelesen werden konnten.',
   'notice_own-device-appeared': 'Ein Gerät von dir, das hier nicht bekannt war, hat gesprochen: {devices}.',
   'notice_contact-moved': 'Der Name {names} führt jetzt zu jemand anderem.',
+  'notice_contact-renamed': 'Diese Person ist jetzt {names}.',
+  'notice_contact-renamed_held':
+    'Der Gatekeeper sagt, dass diese Person, die du geprüft hast, {names} ist. Frag sie auf anderem Weg, bevor du es glaubst.',
   noticeCheck: 'Die Sicherheitsnummer ansehen',
 
   failed: 'Das ging nicht ({code}).',
@@ -289,6 +292,8 @@ export const de: Strings = {
   'failed_not-found': 'Unter diesem Namen ist niemand zu erreichen.',
   'failed_not-reachable': 'Diese Person ist nicht (mehr) zu erreichen.',
   'failed_not-delivered': 'Nicht zugestellt: zu lange gewartet, oder dort nicht lesbar.',
+  'failed_first-contact': 'Deine ersten Nachrichten warten, bis du angenommen wirst. Danach kannst du weiterschreiben.',
+  'failed_not-accepted': 'Du bist noch nicht angenommen.',
   'failed_rate-limited': 'Zu viele Anfragen. Warte ein wenig und versuch es noch einmal.',
   'failed_request-refused': 'Der Gatekeeper hat das abgelehnt.',
   'failed_untrusted-identity':

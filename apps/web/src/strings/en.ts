@@ -275,6 +275,9 @@ export const en = {
   notice_unreadable: 'Messages came that could not be read.',
   'notice_own-device-appeared': 'A device of yours that was not known here has spoken: {devices}.',
   'notice_contact-moved': 'The name {names} leads to somebody else now.',
+  'notice_contact-renamed': 'This person is {names} now.',
+  'notice_contact-renamed_held':
+    'The gatekeeper says that this person, whom you verified, is {names}. Ask them by another way before you believe it.',
   noticeCheck: 'Look at the safety number',
 
   // Failures: by code where there is more to say than that it failed
@@ -293,6 +296,8 @@ export const en = {
   'failed_not-found': 'Nobody by that name can be reached.',
   'failed_not-reachable': 'This person can’t be reached (any more).',
   'failed_not-delivered': 'It was not delivered: it waited too long, or could not be read there.',
+  'failed_first-contact': 'Your first messages wait until they let you in. You can write on when they did.',
+  'failed_not-accepted': 'They have not let you in yet.',
   'failed_rate-limited': 'Too many requests. Wait a little and try again.',
   'failed_request-refused': 'The gatekeeper refused that.',
   'failed_untrusted-identity': 'Their key has changed after you compared it. Compare the safety number first.',

@@ -269,6 +269,9 @@ export const fr: Strings = {
   notice_unreadable: 'Des messages sont arrivés qui n’ont pas pu être lus.',
   'notice_own-device-appeared': 'Un appareil à vous, inconnu ici, a parlé : {devices}.',
   'notice_contact-moved': 'Le nom {names} mène maintenant à quelqu’un d’autre.',
+  'notice_contact-renamed': 'Cette personne est maintenant {names}.',
+  'notice_contact-renamed_held':
+    'Le contrôleur d’accès dit que cette personne, que vous aviez vérifiée, est {names}. Demandez-lui par une autre voie avant de le croire.',
   noticeCheck: 'Voir le numéro de sécurité',
 
   failed: 'Cela n’a pas marché ({code}).',
@@ -287,6 +290,8 @@ export const fr: Strings = {
   'failed_not-found': 'Personne n’est joignable sous ce nom.',
   'failed_not-reachable': 'Cette personne n’est pas (ou plus) joignable.',
   'failed_not-delivered': 'Non remis : trop d’attente, ou illisible là-bas.',
+  'failed_first-contact': 'Vos premiers messages attendent que l’on vous admette. Vous pourrez continuer ensuite.',
+  'failed_not-accepted': 'On ne vous a pas encore admis.',
   'failed_rate-limited': 'Trop de demandes. Attendez un peu et réessayez.',
   'failed_request-refused': 'Le contrôleur d’accès l’a refusé.',
   'failed_untrusted-identity':
