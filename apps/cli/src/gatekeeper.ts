@@ -58,6 +58,7 @@ Examples:
     );
 
   registerBackup(gatekeeper);
+  registerMove(gatekeeper);
   registerAdmins(gatekeeper);
   registerKeys(gatekeeper);
   registerClock(gatekeeper);
@@ -116,6 +117,22 @@ function registerClock(gatekeeper: Command): void {
     .action(async (flags: { config: string }) => {
       const { confirmClock } = await import('./gatekeeper-clock.ts');
       await confirmClock(flags.config);
+    });
+}
+
+function registerMove(gatekeeper: Command): void {
+  gatekeeper
+    .command('migrate-store')
+    .summary('move the embedded store to PostgreSQL')
+    .description(
+      'Moves everything in the embedded store of the data folder to the PostgreSQL database that the configuration names\n' +
+        '(`storage`), which must be empty, and compares every row. All of it moves, or nothing. Stop the gatekeeper first.',
+    )
+    .requiredOption('--config <file>', 'configuration, JSON')
+    .addHelpText('after', '\nExample:\n  $ drawbridge gatekeeper migrate-store --config citadel/gatekeeper.json')
+    .action(async (flags: { config: string }) => {
+      const { migrateStore } = await import('./gatekeeper-move.ts');
+      await migrateStore(flags.config);
     });
 }
 

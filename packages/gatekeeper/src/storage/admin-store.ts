@@ -2,7 +2,7 @@
 // with the next request. Knows nothing of roles.
 import type { Config } from '../config-schema.ts';
 import type { OpenAdmins } from './admin-store-error.ts';
-import { postgresUrl } from './open-storage.ts';
+import { postgresUrl } from './postgres-url.ts';
 import { openSqliteAdmins } from './sqlite/admin-store.ts';
 
 export { AdminStoreError, type OpenAdmins } from './admin-store-error.ts';

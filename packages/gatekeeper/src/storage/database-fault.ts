@@ -1,7 +1,7 @@
 // Whether the database of a configuration can be used by this version. Changes nothing. Knows nothing of what is in it.
 import type { Config } from '../config-schema.ts';
 import { StartError } from '../start-error.ts';
-import { postgresUrl } from './open-storage.ts';
+import { postgresUrl } from './postgres-url.ts';
 import { sqliteFault } from './sqlite/database-fault.ts';
 
 /** A sentence with the next step; undefined when it is good, or there is none yet. Never rejects. */

@@ -1,14 +1,12 @@
 // Opens the storage that the configuration names: the embedded store, or PostgreSQL. Knows nothing of what is kept.
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config-schema.ts';
 import { StartError } from '../start-error.ts';
+import { postgresUrl } from './postgres-url.ts';
 import { sqliteStores } from './sqlite/sqlite-stores.ts';
 import { openSqliteStore } from './sqlite/store.ts';
 import { StoreError } from './store-error.ts';
 import type { Stores } from './stores.ts';
-
-type PostgresStorage = Extract<Config['storage'], { readonly kind: 'postgres' }>;
 
 export type OpenStorage = {
   readonly stores: Stores;
@@ -39,18 +37,4 @@ export async function openStorage(config: Pick<Config, 'storage' | 'dataFolder'>
       `storage.url: ${error.message}: see that the server runs and the address, user and password are right`,
     );
   }
-}
-
-/** With the password from its file. Throws a StartError. */
-export function postgresUrl({ url, passwordFile }: PostgresStorage): string {
-  if (passwordFile === undefined) return url;
-  let password: string;
-  try {
-    password = readFileSync(passwordFile, 'utf8').trim();
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new StartError('database-unusable', `storage.passwordFile: ${passwordFile} can't be read (${code})`);
-  }
-  // URL doesn't take addresses without a host, which those of sockets are.
-  return url.replace(/^(postgres(?:ql)?:\/\/[^:@/]+)@/, `$1:${encodeURIComponent(password)}@`);
 }

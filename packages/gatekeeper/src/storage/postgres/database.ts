@@ -37,7 +37,7 @@ const goodbyeMs = 2_000;
 /** How often a transaction is tried that another one was in the way of. */
 const maxTries = 8;
 const firstPauseMs = 5;
-/** For steps of the tables, which may take as long as they have to: of `Database`. */
+/** For steps of the tables and moves, which may take as long as they have to. */
 export const noLimit = 0;
 
 /** Another transaction was in the way: serialisation, a deadlock, or a row that has come meanwhile. */
@@ -76,7 +76,8 @@ function settingsOf(url: string, statementMs: number): pg.ClientConfig {
 
 /** Limits hold for the transaction alone, whoever has the server's session after it. */
 function beginOf(statementMs: number): string {
-  return `BEGIN; SET LOCAL statement_timeout = ${statementMs}; SET LOCAL idle_in_transaction_session_timeout = ${idleInTransactionMs}`;
+  const idleMs = statementMs === noLimit ? noLimit : idleInTransactionMs;
+  return `BEGIN; SET LOCAL statement_timeout = ${statementMs}; SET LOCAL idle_in_transaction_session_timeout = ${idleMs}`;
 }
 
 /** A transaction that failed half-way is rolled back by COMMIT, and the answer says so without an error. */
@@ -124,17 +125,19 @@ function sqlOf(client: pg.ClientBase): Sql {
 /** One connection that is made again when it was lost; for whoever keeps an order. */
 export class Lane {
   readonly #url: string;
+  readonly #statementMs: number;
   #client: pg.Client | undefined;
 
-  constructor(url: string) {
+  constructor(url: string, statementMs = defaultStatementMs) {
     this.#url = url;
+    this.#statementMs = statementMs;
   }
 
   /** Runs one transaction; everything is asked without waiting for answers, in order. Rejects with what the database said. */
   async transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
     const client = (this.#client ??= await this.#connect());
     try {
-      const begun = client.query(beginOf(defaultStatementMs));
+      const begun = client.query(beginOf(this.#statementMs));
       begun.catch(() => undefined);
       const result = await work(sqlOf(client));
       await begun;
@@ -151,7 +154,7 @@ export class Lane {
   }
 
   async #connect(): Promise<pg.Client> {
-    const client = new pg.Client({ ...settingsOf(this.#url, defaultStatementMs), pipeline: true });
+    const client = new pg.Client({ ...settingsOf(this.#url, this.#statementMs), pipeline: true });
     client.on('error', () => {
       if (this.#client === client) this.#client = undefined;
     });

@@ -2,7 +2,7 @@
 // person adds to: nodes that write for different people of one provider rarely wait for one another. Knows no entries.
 import type { Sql } from './database.ts';
 
-const slices = 64;
+export const slices = 64;
 
 /** `bytes` is what came, or with a minus what went. */
 export type AddedBytes = { readonly account: number; readonly provider: number; readonly bytes: number };
