@@ -1,6 +1,5 @@
-// What the client asks of the media process, and what it answers. Knows nothing of either.
-
-import { attachmentPointerLimits } from '@drawbridge/e2ee/content-attachment';
+// What the client asks of the media process, and what it answers. Knows nothing of either, and loads nothing: each picture
+// has a process that begins with it.
 
 /** How much of a picture is kept. `original` keeps all pixels; metadata goes in every case. */
 export const mediaQualities = ['standard', 'high', 'original'] as const;
@@ -40,54 +39,14 @@ export function refused(detail: string, code: MediaRefusal['code'] = 'media-unre
   return { kind: 'refused', code, detail };
 }
 
-/** Why a kind of picture can't be rewritten here, and what its owner can do. */
+/** Why a kind of picture can't be rewritten here, and what its owner can do beside what `media-unreadable` says. */
 export function pictureAdvice(what: string): string {
-  return `${what} can’t be cleaned here: send it as JPEG or PNG, or as a file with all that it says of maker, place and time`;
+  return `${what} can’t be read here: JPEG and PNG can`;
 }
 
-/**
- * Reads what the media process said. It may be anybody's by then: what isn't exactly an answer is a refusal, and a field
- * that is not of a pointer's limits is none.
- */
-export function parseAnswer(value: unknown): MediaAnswer {
-  if (!isRecord(value)) return refused('its decoder gave no answer');
-  if (value['kind'] === 'refused') {
-    const code = codes.find(each => each === value['code']);
-    const { detail } = value;
-    return refused(typeof detail === 'string' ? detail.slice(0, maxDetailCharacters) : '', code);
-  }
-  if (value['kind'] === 'sound-only') return { kind: 'sound-only' };
-  const { kind, facts } = value;
-  if (kind !== 'prepared' || !isRecord(facts) || typeof facts['mediaType'] !== 'string') {
-    return refused('its decoder gave no answer');
-  }
-  const { maxMediaTypeBytes, maxBlurhashBytes, maxThumbnailBytes, maxWaveformBytes } = attachmentPointerLimits;
-  const { mediaType, width, height, durationMs, blurhash, thumbnail, waveform, animated } = facts;
-  return {
-    kind,
-    facts: {
-      mediaType: mediaType.slice(0, maxMediaTypeBytes),
-      ...(isCount(width) && isCount(height) ? { width, height } : {}),
-      ...(isCount(durationMs) ? { durationMs } : {}),
-      ...(typeof blurhash === 'string' && blurhash.length <= maxBlurhashBytes ? { blurhash } : {}),
-      ...(isBytes(thumbnail, maxThumbnailBytes) ? { thumbnail } : {}),
-      ...(isBytes(waveform, maxWaveformBytes) ? { waveform } : {}),
-      ...(animated === true ? { animated } : {}),
-    },
-  };
+export function movingAdvice(what: string): string {
+  return `${what} would stand still: as GIF or WebP it moves on`;
 }
 
-const codes = ['media-unreadable', 'media-too-large', 'file-not-written'] as const;
-const maxDetailCharacters = 200;
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0xff_ff_ff_ff;
-}
-
-function isBytes(value: unknown, maxBytes: number): value is Uint8Array {
-  return value instanceof Uint8Array && value.length <= maxBytes;
-}
+export const pagesAdvice =
+  'a TIFF of several pages would lose all but the first: send each as a picture, or a PDF as a file';

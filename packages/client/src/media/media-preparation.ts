@@ -9,13 +9,14 @@ import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ClientError } from '../errors.ts';
+import { parseAnswer } from './answer.ts';
 import {
   type MediaAnswer,
   type MediaFacts,
   type MediaJob,
   type MediaQuality,
   type MediaRefusal,
-  parseAnswer,
+  movingAdvice,
   pictureAdvice,
   refused,
 } from './job.ts';
@@ -198,7 +199,6 @@ const unreadable: Readonly<Partial<Record<RecognisedFormat['format'], string>>> 
   heif: 'HEIC',
   jxl: 'JPEG XL',
   raw: 'a raw photograph',
-  'avif-sequence': 'a moving AVIF',
 };
 
 /** What is asked of the media process, or why nothing is. */
@@ -213,6 +213,7 @@ function jobFor(
   switch (kind) {
     case 'image':
       if (format?.family !== 'picture') return refused('it is not a picture of a form that is known here');
+      if (format.format === 'avif-sequence') return refused(movingAdvice('a moving AVIF'));
       if (unreadable[format.format] !== undefined) return refused(pictureAdvice(unreadable[format.format]!));
       return sizeBytes > pictureLimits.maxInputBytes
         ? tooLarge(pictureLimits.maxInputBytes)

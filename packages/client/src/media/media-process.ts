@@ -28,12 +28,13 @@ async function carryOut(job: MediaJob): Promise<MediaAnswer> {
 process.once('disconnect', () => process.exit(1));
 process.once('message', (job: MediaJob) => {
   void carryOut(job)
-    .catch((error: unknown) => failure(error))
+    .catch((error: unknown) => failure(job, error))
     .then(answer => process.send!(answer, () => process.exit(0)));
 });
 
-function failure(error: unknown): MediaAnswer {
+function failure(job: MediaJob, error: unknown): MediaAnswer {
   if (!(error instanceof Error)) return refused('it is broken');
   if ('syscall' in error && error.syscall === 'write') return refused('the copy', 'file-not-written');
-  return refused('it is broken, or of a form that can’t be read here');
+  const others = job.kind === 'picture' ? ': other programs may make a JPEG or PNG of it' : '';
+  return refused(`it is broken, or of a form that can’t be read here${others}`);
 }

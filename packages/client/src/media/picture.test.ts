@@ -285,43 +285,75 @@ function tiffIndex(at: number, entries: readonly (readonly [tag: number, value: 
   return index;
 }
 
-/** What a camera's DNG is: a small picture in front, and the photograph behind `SubIFDs`. */
-function rawPhotograph(): Buffer {
-  const entries = (width: number, stripAt: number, more: readonly (readonly [number, number])[]) =>
-    [
-      [254, 1],
-      [256, width],
-      [257, width],
-      [258, 8],
-      [259, 1],
-      [262, 1],
-      [273, stripAt],
-      [277, 1],
-      [278, width],
-      [279, width * width],
-      ...more,
-    ] as const;
-  const firstAt = 8;
-  const subAt = firstAt + 2 + 12 * 11 + 4;
-  const stripAt = subAt + 2 + 12 * 10 + 4;
+type TiffPart = { readonly edge: number; readonly subfile?: number };
+
+/** Grey squares: the first, one behind its `SubIFDs`, one that follows as a page. `subfile` 1 says: a smaller copy. */
+function tiff(first: TiffPart, { sub, next }: { readonly sub?: TiffPart; readonly next?: TiffPart }): Buffer {
+  const parts = [first, sub ?? { edge: 1 }, next ?? { edge: 1 }];
+  const sizes = parts.map(({ subfile }, at) => 2 + 12 * (9 + Number(subfile !== undefined) + Number(at === 0)) + 4);
+  const places = sizes.map((_, at) => 8 + sizes.slice(0, at).reduce((sum, size) => sum + size, 0));
+  const stripAt = 8 + sizes.reduce((sum, size) => sum + size, 0);
+  const indexes = parts.map(({ edge, subfile }, at) =>
+    tiffIndex(
+      places[at]!,
+      [
+        ...(subfile === undefined ? [] : [[254, subfile] as const]),
+        [256, edge],
+        [257, edge],
+        [258, 8],
+        [259, 1],
+        [262, 1],
+        [273, stripAt],
+        [277, 1],
+        [278, edge],
+        [279, edge ** 2],
+        // Where there is none: a tag that nobody knows.
+        ...(at === 0 ? [[sub === undefined ? 60_000 : 330, places[1]!] as const] : []),
+      ],
+      at === 0 && next !== undefined ? places[2] : 0,
+    ),
+  );
   const head = Buffer.from('II*\0\x08\0\0\0', 'latin1');
-  const first = tiffIndex(firstAt, entries(16, stripAt, [[330, subAt]]));
-  const sub = tiffIndex(subAt, entries(64, stripAt + 256, []));
-  return Buffer.concat([head, first, sub, Buffer.alloc(256 + 64 * 64, 0x80)]);
+  return Buffer.concat([head, ...indexes, Buffer.alloc(64 * 64, 0x80)]);
 }
+
+test('a TIFF with smaller copies of itself is one picture, wherever they stand and whatever they measure', async () => {
+  for (const [name, bytes] of [
+    ['sub.tif', tiff({ edge: 32, subfile: 0 }, { sub: { edge: 64, subfile: 1 } })],
+    ['unmarked.tif', tiff({ edge: 32 }, { sub: { edge: 16 } })],
+    ['page.tif', tiff({ edge: 32, subfile: 0 }, { next: { edge: 16, subfile: 1 } })],
+    ['both.tif', tiff({ edge: 32 }, { sub: { edge: 16, subfile: 1 }, next: { edge: 8, subfile: 1 } })],
+  ] as const) {
+    await using made = await prepare(write(name, bytes));
+    assert.deepEqual([made.kind, made.facts.mediaType, made.facts.width], ['image', 'image/jpeg', 32], name);
+  }
+  // One that runs in a circle ends.
+  const circle = tiff({ edge: 32 }, { next: { edge: 16, subfile: 1 } });
+  circle.writeUInt32LE(8, circle.length - 64 * 64 - 4);
+  await using made = await prepare(write('circle.tif', circle));
+  assert.equal(made.facts.width, 32);
+});
 
 test('what would lose its pixels or its movement is refused in words, and can go as a file', async () => {
   const head = (text: string): Buffer => Buffer.concat([Buffer.from(text, 'latin1'), Buffer.alloc(64)]);
   const moving = Buffer.from('\0\0\0\x02\0\0\0\0', 'latin1');
   const still = await halves(16, 16).png().toBuffer();
   const cases = [
-    ['moving.png', Buffer.concat([still.subarray(0, 33), pngChunk('acTL', moving), still.subarray(33)]), /moving PNG/],
-    ['camera.dng', rawPhotograph(), /raw photograph/],
+    [
+      'moving.png',
+      Buffer.concat([still.subarray(0, 33), pngChunk('acTL', moving), still.subarray(33)]),
+      /moving PNG.*as GIF or WebP/,
+    ],
+    ['camera.dng', tiff({ edge: 16, subfile: 1 }, { sub: { edge: 64 } }), /raw photograph/],
+    ['phone.dng', tiff({ edge: 32, subfile: 1 }, { sub: { edge: 32, subfile: 0 } }), /raw photograph/],
+    ['unmarked.dng', tiff({ edge: 16 }, { sub: { edge: 64 } }), /raw photograph/],
+    ['scan.tif', tiff({ edge: 32 }, { next: { edge: 16 } }), /several pages/],
+    ['broken.tif', tiff({ edge: 64 }, {}).subarray(0, 600), /broken.*JPEG or PNG/],
     ['camera.cr2', head('II*\0\x10\0\0\0CR\x02\0'), /raw photograph/],
     ['camera.cr3', head('\0\0\0\x18ftypcrx \0\0\0\x01crx isom'), /raw photograph/],
-    ['phone.heic', head('\0\0\0\x18ftypheic\0\0\0\0mif1heic'), /HEIC/],
-    ['phone.heif', head('\0\0\0\x18ftypmif1\0\0\0\0mif1heic'), /HEIC/],
-    ['moving.avif', head('\0\0\0\x18ftypavif\0\0\0\0avisavif'), /moving AVIF/],
+    ['phone.heic', head('\0\0\0\x18ftypheic\0\0\0\0mif1heic'), /HEIC.*JPEG and PNG can/],
+    ['phone.heif', head('\0\0\0\x18ftypmif1\0\0\0\0mif1heic'), /HEIC.*JPEG and PNG can/],
+    ['moving.avif', head('\0\0\0\x18ftypavif\0\0\0\0avisavif'), /moving AVIF.*as GIF or WebP/],
     ['new.jxl', head('\0\0\0\x0cJXL \r\n\x87\n'), /JPEG XL/],
   ] as const;
   for (const [name, bytes, words] of cases) {

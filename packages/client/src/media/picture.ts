@@ -4,8 +4,17 @@
 import { open as openFile, writeFile } from 'node:fs/promises';
 import { encode as encodeBlurhash } from 'blurhash';
 import sharp, { type Metadata, type Sharp } from 'sharp';
-import { type MediaAnswer, type MediaFacts, type MediaQuality, pictureAdvice, refused } from './job.ts';
+import {
+  type MediaAnswer,
+  type MediaFacts,
+  type MediaQuality,
+  movingAdvice,
+  pagesAdvice,
+  pictureAdvice,
+  refused,
+} from './job.ts';
 import { pictureLimits } from './media-limits.ts';
+import { readTiffContents } from './tiff-index.ts';
 
 const lossyQuality: Readonly<Record<MediaQuality, number>> = { standard: 80, high: 85, original: 92 };
 
@@ -24,8 +33,11 @@ export async function preparePicture(from: string, to: string, quality: MediaQua
   // Looked at without the decoder's own limit, so that the refusal below says which it is.
   const found = await sharp(from, { limitInputPixels: false, failOn: 'error' }).metadata();
   const { width, height, format, pages = 1 } = found;
-  if (format === 'png' && (await isAnimatedPng(from))) return refused(pictureAdvice('a moving PNG'));
-  if ((found.subifds ?? 0) > 0) return refused(pictureAdvice('a raw photograph'));
+  if (format === 'png' && (await isAnimatedPng(from))) return refused(movingAdvice('a moving PNG'));
+  const contents = format === 'tiff' ? await readTiffContents(from) : undefined;
+  if (contents === 'raw' || (contents === undefined && (found.subifds ?? 0) > 0)) {
+    return refused(pictureAdvice('a raw photograph'));
+  }
   const animated = pages > 1 && (format === 'gif' || format === 'webp');
   if (width * height * (animated ? pages : 1) > pictureLimits.maxPixels || pages > pictureLimits.maxFrames) {
     return refused(`more than ${pictureLimits.maxPixels / 1e6} megapixels`, 'media-too-large');
@@ -33,7 +45,7 @@ export async function preparePicture(from: string, to: string, quality: MediaQua
   if (animated && width * (found.pageHeight ?? height) * pages > pictureLimits.maxMovingPixels) {
     return refused(`more than ${pictureLimits.maxMovingPixels / 1e6} megapixels in all its frames`, 'media-too-large');
   }
-  if (format === 'tiff' && pages > 1) return refused('a TIFF of several pages');
+  if (format === 'tiff' && pages > 1 && contents !== 'one') return refused(pagesAdvice);
   const edge = pictureLimits.maxEdgePixels[quality];
   let pixels = open(from, animated ? -1 : 1);
   // Frames are not turned: cameras, which hold themselves askew, make no moving pictures of these kinds.

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { parseAnswer } from './job.ts';
+import { parseAnswer } from './answer.ts';
 
 test('a whole answer is read; what doesn’t belong is left out', () => {
   const facts = {
