@@ -62,7 +62,7 @@ test('mail that a version before took without its time is delivered without one,
   const from = await network.login(anna);
   for (const id of ['m1', 'm2', 'm3']) from.send(envelope(anna, bob.bareJid, id));
   assert.equal(await from.acknowledged(), 3);
-  const db = new DatabaseSync(join(network.fixture.folder, 'gatekeeper.sqlite'));
+  const db = new DatabaseSync(join(network.fixture.folder, 'gatekeeper.sqlite'), { timeout: 5_000 });
   db.exec('UPDATE mailbox SET accepted_at = NULL WHERE seq < 3; UPDATE mailbox SET expires_at = 5000 WHERE seq = 2');
   db.close();
   assert.deepEqual(words(await from.expect(isError)), ['recipient-unavailable', 'expired', 'm2', bob.fullJid]);
