@@ -26,6 +26,7 @@ Examples:
   registerLooks(admin);
   registerAudit(admin);
   registerPeople(admin);
+  registerOwnUsers(admin);
   registerReports(admin);
   registerProviders(admin);
   registerApplications(admin);
@@ -166,6 +167,59 @@ function registerPeople(admin: Command): void {
       if (flags.yes) return await change(flags, 'DELETE', path, 'deleted');
       const { show } = await import('./admin/admin-run.ts');
       await show(flags, `/admin/v1/${path}`);
+      throw usageError('nothing is deleted yet', 'add --yes when this is the person');
+    });
+}
+
+/** Own users by their identifier: also those who never enlisted. */
+function registerOwnUsers(admin: Command): void {
+  const identifierText = "the own user's user-visible identifier, exactly";
+  const path = 'own-users';
+  command(
+    admin,
+    'own-user',
+    'look at an own user, enlisted or not',
+    'Shows login, sessions, files and wake-ups of an own user of the embedded issuer, and the InteropId of one who is enlisted.',
+    'own-user anna',
+  )
+    .argument('<identifier>', identifierText)
+    .action(async (identifier: string, flags: Flags) => {
+      const { query, show } = await import('./admin/admin-run.ts');
+      await show(flags, `/admin/v1/${path}?${query({ identifier })}`);
+    });
+  for (const action of ['suspend', 'resume'] as const) {
+    command(
+      admin,
+      `${action}-own-user`,
+      action === 'suspend' ? "suspend an own user's login" : "end the suspension of an own user's login",
+      action === 'suspend'
+        ? 'No login and no proof until it is taken back; sessions end. An enlistment is suspended with `suspend`.'
+        : 'Lets an own user log in again.',
+      `${action}-own-user anna`,
+    )
+      .argument('<identifier>', identifierText)
+      .option('--reason <text>', reasonText)
+      .action(async (identifier: string, flags: Told) => {
+        const { act } = await import('./admin/admin-run.ts');
+        const { reason } = flags;
+        const body = { identifier, ...(reason === undefined ? {} : { reason }) };
+        await act(flags, 'POST', `/admin/v1/${path}/${action}`, body, 'done');
+      });
+  }
+  command(
+    admin,
+    'delete-own-user',
+    'delete an own user who is not enlisted',
+    'Deletes login, sessions, files and wake-ups of an own user who never enlisted, or has withdrawn.',
+    "delete-own-user anna --reason 'their request' --yes",
+  )
+    .argument('<identifier>', identifierText)
+    .requiredOption('--reason <text>', reasonText)
+    .option('--yes', 'really; without it the person is only shown', false)
+    .action(async (identifier: string, flags: Told & { yes: boolean }) => {
+      const { query, remove, show } = await import('./admin/admin-run.ts');
+      if (flags.yes) return await remove(flags, `/admin/v1/${path}?${query({ identifier, reason: flags.reason })}`);
+      await show(flags, `/admin/v1/${path}?${query({ identifier })}`);
       throw usageError('nothing is deleted yet', 'add --yes when this is the person');
     });
 }

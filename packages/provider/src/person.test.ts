@@ -111,7 +111,7 @@ test('what is kept of a person is shown without hashes, and goes with the accoun
   const day = 86_400_000;
   const shown = await provider.exportPerson('anna');
   assert.deepEqual(shown, {
-    login: { registeredAtMs: nowMs },
+    login: { registeredAtMs: nowMs, suspended: false },
     sessions: [{ expiresAtMs: nowMs + 30 * day }],
     wakeUps: [{ gatekeeper: 'https://citadel.example', attempts: 0, nextAtMs: nowMs }],
     givenUpWakeUps: [],

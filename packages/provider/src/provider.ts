@@ -93,6 +93,11 @@ export type Provider = {
    * first. Idempotent: when it rejects (a DatabaseWriteError, or what the media storage says) call it again.
    */
   readonly removePerson: (identifier: string) => Promise<PersonRemoval>;
+  /**
+   * Suspends a person of the embedded directory, or lets them in again: no login and no proof meanwhile, and what is kept stays.
+   * False: there is no such login here.
+   */
+  readonly suspendPerson: (identifier: string, suspended: boolean) => Promise<boolean>;
   /** After a theft of the signing keys: every earlier proof ends as soon as gatekeepers fetch again. */
   readonly replaceAllKeys: () => Promise<void>;
   /** Ends event streams, lets running requests finish for 5 s, then closes everything. */
@@ -184,6 +189,11 @@ async function assemble(parts: Parts, unlock: () => void): Promise<Provider> {
     },
     exportPerson: async identifier => exportPerson(person, identifier),
     removePerson: identifier => removePerson(person, identifier),
+    async suspendPerson(identifier, suspended) {
+      const found = await person.records.setSuspended(identifier, suspended);
+      if (suspended) streams.end(identifier);
+      return found;
+    },
     replaceAllKeys: issuer.replaceAllKeys,
     close: () => (closing ??= close()),
   };

@@ -30,6 +30,11 @@ export async function act(
   else sayAnswer(flags, answer);
 }
 
+/** Deletes, and says what went. */
+export async function remove(flags: Shown, path: string): Promise<void> {
+  sayAnswer(flags, await openAdminApi(flags).ask('DELETE', path));
+}
+
 /** To a new file of mode 0600, or to standard output. What breaks off leaves no file. */
 export async function save(flags: AdminFlags, path: string, file: string | undefined): Promise<void> {
   const source = await openAdminApi(flags).open(path);

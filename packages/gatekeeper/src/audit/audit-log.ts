@@ -29,13 +29,16 @@ export type AuditNote = {
     | 'enlistment-exported'
     | 'enlistment-deleted'
     | 'own-user-deleted'
+    | 'own-user-looked-up'
+    | 'own-user-suspended'
+    | 'own-user-resumed'
     | 'admin-added'
     | 'admin-removed'
     | 'clock-confirmed'
     | 'report-looked-at'
     | 'report-upheld'
     | 'report-dismissed';
-  /** A provider number, the id of an application or a report, an InteropId, an admin's name or `clock`; never a user-visible identifier. */
+  /** A provider number (of an own user who is not enlisted: 0), the id of an application or a report, an InteropId, an admin's name or `clock`; never a user-visible identifier. */
   readonly subject: string;
   /** In the operator's words; for an admin who was added, the role. */
   readonly reason?: string | undefined;

@@ -5,6 +5,8 @@ import type { AdminHttpDeps } from './admin-routes.ts';
 
 export type OwnUserPart = {
   readonly export: () => Promise<PersonExport>;
+  /** No login and no proof until it is taken back. False: there is no login. */
+  readonly suspend: (suspended: boolean) => Promise<boolean>;
   /** Undefined when not all of it went, which is logged; what is left goes with another call. */
   readonly remove: () => Promise<PersonRemoval | undefined>;
 };
@@ -14,12 +16,13 @@ const ownProvider = 0;
 /** Undefined for people of other providers, and where own users have another issuer. */
 export function ownUserOf(
   { control, log }: AdminHttpDeps,
-  { provider, identifier }: PersonView,
+  { provider, identifier }: Pick<PersonView, 'provider' | 'identifier'>,
 ): OwnUserPart | undefined {
   const { ownUsers } = control;
   if (provider !== ownProvider || ownUsers === undefined) return undefined;
   return {
     export: () => ownUsers.exportPerson(identifier),
+    suspend: suspended => ownUsers.suspendPerson(identifier, suspended),
     async remove() {
       try {
         return await ownUsers.removePerson(identifier);

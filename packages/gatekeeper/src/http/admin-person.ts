@@ -43,7 +43,9 @@ export function showPerson(deps: AdminHttpDeps, person: PersonView): ShownPerson
 export function showOwnUser(kept: OwnUserExport): NonNullable<Static<typeof Exported>['ownUser']> {
   const { login, sessions, files, wakeUps, givenUpWakeUps } = kept;
   return {
-    ...(login === undefined ? {} : { login: { registeredAt: isoTime(login.registeredAtMs) } }),
+    ...(login === undefined
+      ? {}
+      : { login: { registeredAt: isoTime(login.registeredAtMs), suspended: login.suspended } }),
     sessions: sessions.map(({ expiresAtMs }) => ({ expiresAt: isoTime(expiresAtMs) })),
     files: files.map(({ expiresAtMs, ...file }) => ({ ...file, expiresAt: isoTime(expiresAtMs) })),
     wakeUps: wakeUps.map(({ nextAtMs, ...wakeUp }) => ({ ...wakeUp, nextAt: isoTime(nextAtMs) })),

@@ -29,6 +29,9 @@ export const findQuery = Type.Object(
   },
   closed,
 );
+const identifier = Type.String({ minLength: 1, maxLength: 1_024, description: 'user-visible identifier, exactly' });
+export const ownUserQuery = Type.Object({ identifier }, closed);
+export const ownUserReasonQuery = Type.Object({ identifier, reason: Type.Optional(Reason) }, closed);
 export const auditQuery = Type.Object(
   {
     after: Type.Optional(Type.String({ pattern: '^[0-9]{1,15}$', description: 'entries behind this `seq`' })),
@@ -106,7 +109,7 @@ const personMembers = {
 };
 const OwnUser = Type.Object(
   {
-    login: Type.Optional(Type.Object({ registeredAt: Time }, closed)),
+    login: Type.Optional(Type.Object({ registeredAt: Time, suspended: Type.Boolean() }, closed)),
     sessions: Type.Array(Type.Object({ expiresAt: Time }, closed)),
     files: Type.Array(
       Type.Object({ sizeBytes: Count, keptBytes: Count, complete: Type.Boolean(), expiresAt: Time }, closed),
@@ -119,21 +122,29 @@ const OwnUser = Type.Object(
   },
   { ...closed, description: 'what the embedded issuer keeps of an own user' },
 );
+export const OwnUserFound = Type.Object(
+  {
+    identifier,
+    interopId: Type.Optional(Type.String({ description: 'the person is enlisted: delete them by this' })),
+    ...OwnUser.properties,
+  },
+  closed,
+);
+export const OwnUserChanged = Type.Object({ identifier, suspended: Type.Boolean() }, closed);
+export const OwnUserDeleted = Type.Object(
+  {
+    login: Type.Boolean({ description: 'whether there was one' }),
+    sessions: Count,
+    files: Type.Object({ count: Count, bytes: Count }, closed),
+    wakeUps: Count,
+  },
+  { ...closed, description: 'what went at the embedded issuer' },
+);
 export const PersonDeleted = Type.Object(
   {
     interopId: InteropId,
     devices: Type.Integer({ minimum: 0, description: 'with their keys and waiting mail' }),
-    ownUser: Type.Optional(
-      Type.Object(
-        {
-          login: Type.Boolean({ description: 'whether there was one' }),
-          sessions: Count,
-          files: Type.Object({ count: Count, bytes: Count }, closed),
-          wakeUps: Count,
-        },
-        { ...closed, description: 'what went at the embedded issuer' },
-      ),
-    ),
+    ownUser: Type.Optional(OwnUserDeleted),
   },
   closed,
 );

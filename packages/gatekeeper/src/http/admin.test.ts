@@ -271,7 +271,7 @@ test("an own user's login, sessions and files are in the export, and go with the
   const at = (ms: number): string => new Date(clock.nowMs + ms).toISOString();
   const exported = await ask(rosa, 'GET', `${path}/export`);
   assert.deepEqual(exported.json?.['ownUser'], {
-    login: { registeredAt: at(0) },
+    login: { suspended: false, registeredAt: at(0) },
     sessions: [{ expiresAt: at(30 * day) }],
     files: [{ sizeBytes: 5, keptBytes: 5, complete: true, expiresAt: at(45 * day) }],
     wakeUps: [],
@@ -341,8 +341,9 @@ async function keepReport(world: World, account: { readonly row: number; readonl
 }
 
 test('each role may do what it may and nothing above it; a removed admin may do nothing', async () => {
-  const world = await open();
+  const world = await open({ ownUsers: { kind: 'embedded', registration: 'open' } });
   const { ask, admin, folder, clock, logLines } = world;
+  await world.control.ownUsers!.directory.register!('mia', 'correct horse');
   const { account } = await world.enlist(1, 'anna');
   const person = `/admin/v1/enlistments/${account.interopId}`;
   const report = `/admin/v1/reports/${(await keepReport(world, account)).id}`;
@@ -366,6 +367,10 @@ test('each role may do what it may and nothing above it; a removed admin may do 
     ['operator', 'POST', `${report}/decide`, { decision: 'dismissed' }],
     ['operator', 'POST', `${person}/suspend`],
     ['operator', 'POST', `${person}/resume`],
+    ['operator', 'GET', '/admin/v1/own-users?identifier=mia'],
+    ['operator', 'POST', '/admin/v1/own-users/suspend', { identifier: 'mia' }],
+    ['operator', 'POST', '/admin/v1/own-users/resume', { identifier: 'mia' }],
+    ['owner', 'DELETE', '/admin/v1/own-users?identifier=mia'],
     ['operator', 'POST', '/admin/v1/providers/1/suspend'],
     ['operator', 'POST', '/admin/v1/providers/1/resume'],
     ['operator', 'POST', '/admin/v1/providers/1/revoke-keys'],
@@ -469,4 +474,50 @@ test('reports are listed to viewers, read and decided by operators, once; who lo
     ['otto', 'report-looked-at', undefined],
     ['otto', 'report-upheld', 'ticket 7'],
   ]);
+});
+
+test('an own user who never enlisted is found, kept out, let in again and deleted; the log names nobody', async () => {
+  const world = await open({ ownUsers: { kind: 'embedded', registration: 'open' } });
+  const { ask, admin, control, stores } = world;
+  const rosa = await admin('rosa', 'owner');
+  const { directory } = control.ownUsers!;
+  const logsIn = async (): Promise<boolean> =>
+    (await directory.authenticate('mia+1@mail', 'correct horse')).kind === 'authenticated';
+  assert.equal((await directory.register!('mia+1@mail', 'correct horse')).kind, 'registered');
+  const begun = await control.ownUsers!.beginSession('mia+1@mail');
+  assert.equal(begun.kind, 'begun');
+  const path = `/admin/v1/own-users?identifier=${encodeURIComponent('mia+1@mail')}`;
+  const found = await ask(rosa, 'GET', path);
+  assert.equal(found.json?.['interopId'], undefined);
+  assert.match(JSON.stringify(found.json), /"sessions":\[\{"expiresAt":"[^"]+"\}\]/);
+  assert.equal((await ask(rosa, 'GET', '/admin/v1/own-users?identifier=nobody')).json?.['code'], 'own-user-unknown');
+
+  const told = { identifier: 'mia+1@mail', reason: 'spam' };
+  assert.deepEqual((await ask(rosa, 'POST', '/admin/v1/own-users/suspend', told)).json, {
+    identifier: 'mia+1@mail',
+    suspended: true,
+  });
+  assert.equal(await logsIn(), false);
+  assert.equal(await directory.exists('mia+1@mail'), false, 'no proof is made');
+  assert.equal((await control.ownUsers!.exportPerson('mia+1@mail')).sessions.length, 0);
+  assert.deepEqual(await directory.register!('mia+1@mail', 'another horse'), {
+    kind: 'refused',
+    code: 'identifier-taken',
+  });
+  await ask(rosa, 'POST', '/admin/v1/own-users/resume', told);
+  assert.equal(await logsIn(), true);
+
+  const gone = await ask(rosa, 'DELETE', `${path}&reason=asked`);
+  assert.deepEqual(gone.json, { login: true, sessions: 0, files: { count: 0, bytes: 0 }, wakeUps: 0 });
+  assert.equal((await ask(rosa, 'GET', path)).status, 404);
+  const entries = (await stores.audit.page(0, 100)).filter(({ action }) => action.startsWith('own-user'));
+  assert.deepEqual(
+    entries.map(({ action, actor, subject, reason }) => [action, actor, subject, reason]),
+    [
+      ['own-user-looked-up', 'rosa', '0', undefined],
+      ['own-user-suspended', 'rosa', '0', 'spam'],
+      ['own-user-resumed', 'rosa', '0', 'spam'],
+      ['own-user-deleted', 'rosa', '0', 'asked'],
+    ],
+  );
 });

@@ -8,6 +8,7 @@ import { addExportRoute } from './admin-export.ts';
 import { createAdminGate } from './admin-gate.ts';
 import { addApplicationRoutes } from './admin-applications.ts';
 import { addStreamAndAuditRoutes } from './admin-operations.ts';
+import { addOwnUserRoutes } from './admin-own-users.ts';
 import { addPeopleRoutes } from './admin-people.ts';
 import { addProviderRoutes } from './admin-providers.ts';
 import { addReportRoutes } from './admin-reports.ts';
@@ -75,6 +76,7 @@ export async function buildAdminHttp(deps: AdminHttpDeps): Promise<AdminHttp> {
     async (_request, reply) => reply.type(deps.metrics.contentType).send(await deps.metrics.metrics()),
   );
   addPeopleRoutes(routes);
+  addOwnUserRoutes(routes);
   addExportRoute(routes);
   addReportRoutes(routes);
   addProviderRoutes(routes);

@@ -13,6 +13,8 @@ export type ProblemCode =
   | 'provider-quota'
   | 'not-found'
   | 'enlistment-unknown'
+  | 'own-user-unknown'
+  | 'own-user-enlisted'
   | 'device-unknown'
   | 'provider-unknown'
   | 'report-unknown'
@@ -85,6 +87,12 @@ export const problems: Readonly<
   },
   'not-found': { status: 404, title: 'Not found', detail: 'Check the method and the path (see /openapi.json).' },
   'enlistment-unknown': { status: 404, title: 'No such enlistment', detail: 'Check the InteropId, or enlist.' },
+  'own-user-unknown': { status: 404, title: 'No such own user', detail: 'Check the identifier, letter by letter.' },
+  'own-user-enlisted': {
+    status: 409,
+    title: 'This own user is enlisted',
+    detail: 'Find the person and delete the enlistment: login and files go with it.',
+  },
   'device-unknown': { status: 404, title: 'No such device', detail: 'Ask for the list of devices.' },
   'provider-unknown': { status: 404, title: 'No such provider', detail: 'Ask for the list of providers.' },
   'report-unknown': { status: 404, title: 'No such report', detail: 'Ask for the list of reports.' },

@@ -14,21 +14,23 @@ export type SqliteDirectory = UserDirectory &
 
 export function createSqliteDirectory({ reads, write }: LiveDatabase, nowMs: () => number): SqliteDirectory {
   const hasher = createPasswordHasher();
-  const select = reads.prepare('SELECT password_hash FROM users WHERE identifier = ?');
+  const select = reads.prepare('SELECT password_hash, suspended FROM users WHERE identifier = ?');
   return {
     authenticate: async (identifier, password) => {
-      const stored = select.get(identifier)?.['password_hash'];
+      const row = select.get(identifier);
+      const stored = row?.['password_hash'];
       const verified = await hasher.verify(password, typeof stored === 'string' ? stored : undefined);
-      return { kind: verified.kind === 'matches' ? 'authenticated' : verified.kind };
+      if (verified.kind !== 'matches') return { kind: verified.kind };
+      return { kind: row?.['suspended'] === 0 ? 'authenticated' : 'refused' };
     },
-    exists: async identifier => select.get(identifier) !== undefined,
+    exists: async identifier => select.get(identifier)?.['suspended'] === 0,
     register: async (identifier, password) => {
       if (!isUserIdentifier(identifier)) return { kind: 'refused', code: 'identifier-refused' };
       if (!isPassword(password)) return { kind: 'refused', code: 'password-refused' };
       const hashed = await hasher.hash(password);
       if (hashed.kind === 'busy') return hashed;
       const [written] = await write({
-        sql: 'INSERT INTO users VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+        sql: 'INSERT INTO users (identifier, password_hash, created_at_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
         values: [identifier, hashed.phc, nowMs()],
       });
       return written?.changes === 1 ? { kind: 'registered' } : { kind: 'refused', code: 'identifier-taken' };

@@ -6,7 +6,7 @@ import type { LiveDatabase } from './database-writer.ts';
 /** Times are milliseconds since 1970. Neither the password's hash nor a token's is in it. */
 export type KeptOfPerson = {
   /** Undefined when the person logs in elsewhere, or is unknown. */
-  readonly login: { readonly registeredAtMs: number } | undefined;
+  readonly login: { readonly registeredAtMs: number; readonly suspended: boolean } | undefined;
   readonly sessions: readonly { readonly expiresAtMs: number }[];
   readonly wakeUps: readonly { readonly gatekeeper: string; readonly attempts: number; readonly nextAtMs: number }[];
   readonly givenUpWakeUps: readonly {
@@ -29,10 +29,12 @@ export type PersonRecords = {
   readonly read: (identifier: string) => KeptOfPerson;
   /** All or nothing, on the disk when it resolves; rejects with a DatabaseWriteError. Idempotent. */
   readonly remove: (identifier: string) => Promise<DeletedOfPerson>;
+  /** No login and no proof until it is taken back; sessions end. False: there is no such login here. Idempotent. */
+  readonly setSuspended: (identifier: string, suspended: boolean) => Promise<boolean>;
 };
 
 export function createPersonRecords({ reads, write }: LiveDatabase): PersonRecords {
-  const login = reads.prepare('SELECT created_at_ms FROM users WHERE identifier = ?');
+  const login = reads.prepare('SELECT created_at_ms, suspended FROM users WHERE identifier = ?');
   const sessions = reads.prepare('SELECT expires_at_ms FROM sessions WHERE identifier = ? ORDER BY expires_at_ms');
   const wakeUps = reads.prepare(
     'SELECT gatekeeper, attempts, next_at_ms FROM wake_ups WHERE identifier = ? ORDER BY gatekeeper',
@@ -44,7 +46,10 @@ export function createPersonRecords({ reads, write }: LiveDatabase): PersonRecor
     read(identifier) {
       const user = login.get(identifier);
       return {
-        login: user === undefined ? undefined : { registeredAtMs: Number(user['created_at_ms']) },
+        login:
+          user === undefined
+            ? undefined
+            : { registeredAtMs: Number(user['created_at_ms']), suspended: user['suspended'] !== 0 },
         sessions: sessions.all(identifier).map(row => ({ expiresAtMs: Number(row['expires_at_ms']) })),
         wakeUps: wakeUps.all(identifier).map(row => ({
           gatekeeper: String(row['gatekeeper']),
@@ -58,6 +63,15 @@ export function createPersonRecords({ reads, write }: LiveDatabase): PersonRecor
           gaveUpAtMs: Number(row['gave_up_at_ms']),
         })),
       };
+    },
+    async setSuspended(identifier, suspended) {
+      const change = {
+        sql: 'UPDATE users SET suspended = ? WHERE identifier = ?',
+        values: [suspended ? 1 : 0, identifier],
+      };
+      const ending = { sql: 'DELETE FROM sessions WHERE identifier = ?', values: [identifier] };
+      const [changed] = await write(change, ...(suspended ? [ending] : []));
+      return changed?.changes === 1;
     },
     async remove(identifier) {
       const values = [identifier];

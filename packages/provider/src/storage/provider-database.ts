@@ -24,6 +24,8 @@ const versions = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX event_ids_end ON event_ids (expires_at_ms)`,
   wakeUpTables,
+  // Whom the operator has suspended: no login, no proof.
+  'ALTER TABLE users ADD COLUMN suspended INTEGER NOT NULL DEFAULT 0',
 ];
 
 export const providerDatabaseVersion = versions.length;

@@ -184,7 +184,7 @@ test('a backup overwrites nothing, and says when there is nothing to copy or the
   const file = join(broken, 'provider.sqlite');
   await openProviderDatabase(file).close();
   const database = new DatabaseSync(file);
-  database.exec("INSERT INTO users VALUES ('mia', 'x', 0)");
+  database.exec("INSERT INTO users (identifier, password_hash, created_at_ms) VALUES ('mia', 'x', 0)");
   // An index that no longer agrees with its table.
   database.enableDefensive(false);
   database.exec("PRAGMA writable_schema = ON; DELETE FROM sqlite_schema WHERE name = 'sessions_end';");
