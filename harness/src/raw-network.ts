@@ -49,7 +49,7 @@ export type RawNetworkOptions = {
   readonly mailbox?: Partial<MailboxLimits>;
   /** Whose a WebSocket is; the socket's peer when left out. */
   readonly addressOf?: ListenerHost['addressOf'];
-  readonly core?: Pick<CoreDeps, 'sweepEveryMs' | 'desertedAfterMs'>;
+  readonly core?: Pick<CoreDeps, 'sweepEveryMs' | 'desertedAfterMs' | 'maxHeldBytes'>;
 };
 
 export class RawNetwork {
