@@ -359,7 +359,7 @@ export const configSchema = closed({
       httpBodyMebibytes: count(
         256,
         1_048_576,
-        'MiB of request bodies under way on the public HTTP port; when it is full, the address or /48 that holds most loses its oldest half-sent body to one that holds less',
+        'MiB of request bodies under way on the public HTTP port; when it is full, the address or /48 that holds most loses its oldest half-sent body to one that holds less, and a body that hardly moves gives way to one that does',
       ),
       httpBodyMebibytesPerAddress: count(
         16,

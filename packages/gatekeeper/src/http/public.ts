@@ -70,19 +70,18 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
   const bodies = new BodyBudget(config.limits, maxBodyBytes);
   return {
     handler(request, response) {
-      if (!isUpload(request)) {
-        const place = bodies.take(request, config.budgets.unlimited ? '' : addressOf(request));
-        if (place.kind !== 'taken') {
-          // The connection stays: what is still on its way is read and thrown away, so that the answer arrives.
-          const code = place.kind === 'full' ? 'busy' : 'budget-spent';
-          writeProblem(response, code, bodyRetrySeconds);
-          return;
-        }
-        response.once('close', place.release);
-      }
-      const isUsers = users !== undefined && /^\/users(?:[/?]|$)/.test(request.url ?? '');
-      if (isUsers) users.handler(request, response);
-      else app.routing(request, response);
+      const route = (): void => {
+        const isUsers = users !== undefined && /^\/users(?:[/?]|$)/.test(request.url ?? '');
+        if (isUsers) users.handler(request, response);
+        else app.routing(request, response);
+      };
+      if (isUpload(request)) return route();
+      const release = bodies.admit(request, config.budgets.unlimited ? '' : addressOf(request), place => {
+        if (place === 'taken') return route();
+        // The connection stays: what is still on its way is read and thrown away, so that the answer arrives.
+        return writeProblem(response, place === 'full' ? 'busy' : 'budget-spent', bodyRetrySeconds);
+      });
+      response.once('close', release);
     },
     isUpload,
     close: async () => {
