@@ -158,7 +158,7 @@ export class DeviceSession implements LiveDevice {
     this.proofsFromMs = account.proofsFromMs;
     this.fullJid = `${account.interopId}@${host.domain}/${device.id}`;
     this.core = new ServerSession<Entry | number>(host.domain, this.fullJid);
-    this.#shaper = host.shapers.take(device.row);
+    this.#shaper = host.shapers.take(this.provider, device.row);
   }
 
   get bareJid(): string {
@@ -427,7 +427,9 @@ export class DeviceSession implements LiveDevice {
     // After `conflict` the device's new stream gets its mail; a lost carrier has asked already.
     if (this.#carrier !== undefined && condition !== 'conflict') this.#wakeForMail();
     this.#over = true;
-    if (this.#shaper !== undefined) this.#host.shapers.keep(this.device.row, this.#shaper, this.#host.monotonicMs());
+    if (this.#shaper !== undefined) {
+      this.#host.shapers.keep(this.provider, this.device.row, this.#shaper, this.#host.monotonicMs());
+    }
     this.#host.memory.addOutstanding(-this.#unacknowledgedBytes - this.#answerBytes);
     clearTimeout(this.#resumeTimer);
     this.releaseCarrier(condition, application);

@@ -7,7 +7,13 @@ import { compactContext } from '@drawbridge/wire/compact-value';
 import { CompactWriter } from '@drawbridge/wire/compact-encoder';
 import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import { HeldMemory, sizeOfElement } from './held-memory.ts';
-import { acknowledgementCost, defaultShaperLimits, KeptShapers, StreamShaper } from './stream-shaper.ts';
+import {
+  acknowledgementCost,
+  defaultShaperLimits,
+  KeptShapers,
+  maxKeptShapers,
+  StreamShaper,
+} from './stream-shaper.ts';
 
 test('a stream above its rate waits in proportion, in stanzas and in bytes; a slow one never', () => {
   const limits = { stanzaBurst: 10, stanzasPerSecond: 100, byteBurst: 1_000, bytesPerSecond: 10_000 };
@@ -56,23 +62,27 @@ test('33,000 cheap IQs a second end in 100 a second; acknowledgements cost a ten
 test('who comes again finds the bucket that it left; a full one is not kept', () => {
   const limits = { stanzaBurst: 10, stanzasPerSecond: 10, byteBurst: 1_000, bytesPerSecond: 1_000 };
   const kept = new KeptShapers(limits);
-  assert.equal(kept.take(7), undefined);
+  assert.equal(kept.take(1, 7), undefined);
   const first = kept.fill(0);
   first.takeStanzas(20);
-  kept.keep(7, first, 0);
-  assert.equal(kept.take(8), undefined, "another device's is its own");
-  const again = kept.take(7)!;
+  kept.keep(1, 7, first, 0);
+  assert.equal(kept.take(1, 8), undefined, "another device's is its own");
+  const again = kept.take(1, 7)!;
   assert.equal(again.waitMs(500), 501);
-  assert.equal(kept.take(7), undefined, 'it is taken once');
-  kept.keep(7, again, 3_000);
-  assert.equal(kept.take(7), undefined, 'full again: like new');
-  for (let device = 0; device <= 10_000; device++) {
+  assert.equal(kept.take(1, 7), undefined, 'it is taken once');
+  kept.keep(1, 7, again, 3_000);
+  assert.equal(kept.take(1, 7), undefined, 'full again: like new');
+  const victim = kept.fill(3_000);
+  victim.takeStanzas(1_000);
+  kept.keep(2, 5, victim, 3_000);
+  for (let device = 0; device < maxKeptShapers; device++) {
     const shaper = kept.fill(3_000);
     shaper.takeStanzas(1_000);
-    kept.keep(device, shaper, 3_000);
+    kept.keep(1, device, shaper, 3_000);
   }
-  assert.equal(kept.take(0), undefined, 'the one that went longest ago is forgotten');
-  assert.equal(kept.take(1)?.overdrawn, true);
+  assert.equal(kept.take(1, 0), undefined, 'the one that went longest ago is forgotten, of the provider that has most');
+  assert.equal(kept.take(2, 5)?.overdrawn, true, 'and not another provider’s, which went before');
+  assert.equal(kept.take(1, 1)?.overdrawn, true);
 });
 
 test('the largest unsettled senders wait first; those with little go on', () => {

@@ -78,22 +78,26 @@ export class StreamShaper {
   }
 }
 
-/** Devices that are gone and whose buckets are remembered; the one that went longest ago is forgotten for another. */
-const maxKept = 10_000;
+/** Devices that are gone and whose buckets are remembered; more forget those of the provider that has most, oldest first. */
+export const maxKeptShapers = 10_000;
 
-/** The buckets of devices that have gone: who comes again finds its own as it left it, not a full one. */
+/**
+ * The buckets of devices that have gone: who comes again finds its own as it left it, not a full one. A provider with many
+ * devices that come and go makes its own be forgotten, not those of others.
+ */
 export class KeptShapers {
   readonly #limits: ShaperLimits;
-  readonly #byDevice = new Map<number, StreamShaper>();
+  readonly #byProvider = new Map<number, Map<number, StreamShaper>>();
+  #size = 0;
 
   constructor(limits: ShaperLimits) {
     this.#limits = limits;
   }
 
   /** For this device's session, which has it alone; undefined: nothing is used up. */
-  take(device: number): StreamShaper | undefined {
-    const kept = this.#byDevice.get(device);
-    this.#byDevice.delete(device);
+  take(provider: number, device: number): StreamShaper | undefined {
+    const kept = this.#byProvider.get(provider)?.get(device);
+    if (kept !== undefined) this.#forget(provider, device);
     return kept;
   }
 
@@ -103,12 +107,22 @@ export class KeptShapers {
   }
 
   /** Its session is over. */
-  keep(device: number, shaper: StreamShaper, nowMs: number): void {
+  keep(provider: number, device: number, shaper: StreamShaper, nowMs: number): void {
     if (shaper.isFull(nowMs)) return;
-    this.#byDevice.set(device, shaper);
-    for (const oldest of this.#byDevice.keys()) {
-      if (this.#byDevice.size <= maxKept) return;
-      this.#byDevice.delete(oldest);
-    }
+    this.take(provider, device);
+    const theirs = this.#byProvider.get(provider) ?? new Map<number, StreamShaper>();
+    this.#byProvider.set(provider, theirs.set(device, shaper));
+    if (++this.#size <= maxKeptShapers) return;
+    let [most] = this.#byProvider;
+    for (const each of this.#byProvider) if (each[1].size > most![1].size) most = each;
+    const [oldest] = most![1].keys();
+    this.#forget(most![0], oldest!);
+  }
+
+  #forget(provider: number, device: number): void {
+    const theirs = this.#byProvider.get(provider)!;
+    theirs.delete(device);
+    this.#size--;
+    if (theirs.size === 0) this.#byProvider.delete(provider);
   }
 }
