@@ -12,6 +12,7 @@ import { falseKeys } from './attacks-on-keys.ts';
 import { falseNames } from './attacks-on-names.ts';
 import { falsePins } from './attacks-on-pins.ts';
 import { falseProofs } from './attacks-on-proofs.ts';
+import { falseProviders } from './attacks-on-providers.ts';
 
 export const attacks: readonly Attack[] = [
   ...carriedElsewhere,
@@ -20,6 +21,7 @@ export const attacks: readonly Attack[] = [
   ...falseCopies,
   ...falseAnswers,
   ...falseNames,
+  ...falseProviders,
   ...falsePins,
   ...falseProofs,
   ...decisions,

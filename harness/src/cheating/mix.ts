@@ -298,9 +298,11 @@ class Liar {
       return this.#manifest(answer, impostor.as.interopId, impostor.registrationId);
     if (asked.ns === NS_DIRECTORY) {
       this.note('false names');
-      const other = this.#random.pick(this.#people);
+      const other = this.#random.pick(this.#people).id;
+      // Also somebody of another provider.
+      const id = this.#random.share() < 0.3 ? other.replace('0-', '1-') : other;
       return asked.name === 'lookup'
-        ? withPayload(answer, element('lookup', NS_DIRECTORY, { jid: `${other.id}@citadel.example` }))
+        ? withPayload(answer, element('lookup', NS_DIRECTORY, { jid: `${id}@citadel.example` }))
         : notFound(answer);
     }
     return answer;

@@ -7,6 +7,7 @@ export type ClientErrorCode =
   | 'not-enlisted'
   | 'enlisted-elsewhere'
   | 'issuer-differs'
+  | 'provider-differs'
   | 'not-connected'
   | 'replaced'
   | 'unreachable'
@@ -67,6 +68,10 @@ export const clientErrors: Readonly<Record<ClientErrorCode, { readonly retry: bo
   'issuer-differs': {
     retry: false,
     text: "The gatekeeper gives itself out for another one. Check its address; it must be the gatekeeper's issuer URL.",
+  },
+  'provider-differs': {
+    retry: false,
+    text: 'The gatekeeper names somebody of another provider than was meant, or calls a provider otherwise than before. Nothing is sent to them; tell its operator.',
   },
   'not-connected': { retry: true, text: 'There is no live stream. Call connect(), or wait until it is up again.' },
   replaced: { retry: false, text: 'Another stream of this device took over. Run one client per folder.' },

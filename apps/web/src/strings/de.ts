@@ -270,6 +270,8 @@ export const de: Strings = {
     'Etwas, das gesendet werden sollte, war auf der Platte nicht mehr lesbar und wird nicht gesendet.',
   notice_unreadable: 'Es kamen Nachrichten, die nicht gelesen werden konnten.',
   'notice_own-device-appeared': 'Ein Gerät von dir, das hier nicht bekannt war, hat gesprochen: {devices}.',
+  'notice_provider-differs':
+    'Der Gatekeeper nennt diese Person {names}, aber ihre Adresse gehört zu einem anderen Anbieter. Sie wird ohne Namen gezeigt.',
   'notice_contact-moved': 'Der Name {names} führt jetzt zu jemand anderem.',
   'notice_contact-renamed': 'Diese Person ist jetzt {names}.',
   'notice_contact-renamed_held':
@@ -305,4 +307,6 @@ export const de: Strings = {
   'failed_outbox-full': 'Zu viele Nachrichten warten darauf, gesendet zu werden.',
   'failed_invalid-argument': 'Das geht hier nicht.',
   'failed_issuer-differs': 'Das ist nicht die eigene Adresse des Gatekeepers. Prüf sie.',
+  'failed_provider-differs':
+    'Der Gatekeeper nennt jemanden von einem anderen Anbieter als gemeint. An diese Person wird nichts gesendet.',
 };

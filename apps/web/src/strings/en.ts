@@ -274,6 +274,8 @@ export const en = {
   'notice_unsent-damaged': 'Something that was to be sent could not be read from the disk, and is not sent.',
   notice_unreadable: 'Messages came that could not be read.',
   'notice_own-device-appeared': 'A device of yours that was not known here has spoken: {devices}.',
+  'notice_provider-differs':
+    'The gatekeeper calls this person {names}, but their address is another provider’s. They are shown without a name.',
   'notice_contact-moved': 'The name {names} leads to somebody else now.',
   'notice_contact-renamed': 'This person is {names} now.',
   'notice_contact-renamed_held':
@@ -308,6 +310,8 @@ export const en = {
   'failed_outbox-full': 'Too many messages wait to be sent.',
   'failed_invalid-argument': 'That is not possible here.',
   'failed_issuer-differs': 'That address is not the gatekeeper’s own. Check it.',
+  'failed_provider-differs':
+    'The gatekeeper names somebody of another provider than was meant. Nothing is sent to them.',
 } as const;
 
 export type StringName = keyof typeof en;

@@ -268,6 +268,8 @@ export const fr: Strings = {
   'notice_unsent-damaged': 'Quelque chose qui devait partir n’a pas pu être relu du disque, et n’est pas envoyé.',
   notice_unreadable: 'Des messages sont arrivés qui n’ont pas pu être lus.',
   'notice_own-device-appeared': 'Un appareil à vous, inconnu ici, a parlé : {devices}.',
+  'notice_provider-differs':
+    'Le contrôleur d’accès appelle cette personne {names}, mais son adresse est celle d’un autre fournisseur. Elle est affichée sans nom.',
   'notice_contact-moved': 'Le nom {names} mène maintenant à quelqu’un d’autre.',
   'notice_contact-renamed': 'Cette personne est maintenant {names}.',
   'notice_contact-renamed_held':
@@ -303,4 +305,6 @@ export const fr: Strings = {
   'failed_outbox-full': 'Trop de messages attendent d’être envoyés.',
   'failed_invalid-argument': 'Ce n’est pas possible ici.',
   'failed_issuer-differs': 'Ce n’est pas l’adresse propre du contrôleur d’accès. Vérifiez-la.',
+  'failed_provider-differs':
+    'Le contrôleur d’accès désigne quelqu’un d’un autre fournisseur que celui voulu. Rien ne lui est envoyé.',
 };

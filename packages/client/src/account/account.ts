@@ -5,6 +5,7 @@
 import type { Profile } from '@drawbridge/e2ee/content-kinds';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import { fetchConsent, type ProviderConsent, setConsent } from '../directory/directory.ts';
+import { otherProvider, ProviderNumbers } from '../directory/provider-numbers.ts';
 import { readProviderName } from '../directory/user-name.ts';
 import { ClientError } from '../errors.ts';
 import type { AccountRecord } from '../store/account-records.ts';
@@ -86,6 +87,9 @@ export class Account {
       const name = readProviderName(provider);
       const named = (await fetchConsent(request)).find(each => each.name === name);
       if (named === undefined) throw new ClientError('not-found', { detail: 'provider' });
+      const { account } = this.#device.enlisted();
+      if (!this.#device.transaction(tx => new ProviderNumbers(account.domain).take(tx, named)))
+        throw otherProvider(named.name);
       number = named.number;
     }
     await setConsent(request, number, optedIn);

@@ -3,6 +3,7 @@
 // Source: docs/protocol/03-http.md.
 import { type InteropId, isInteropId, parseJid } from '@drawbridge/wire/jid';
 import { readStatements, type SignedSigningKey } from '@drawbridge/identity/signing-key-succession';
+import { readProviderName } from '../directory/user-name.ts';
 import { ClientError, type ClientErrorCode } from '../errors.ts';
 import { callJson, type HttpAnswer, type HttpTrust, isHttpsUrl, isRecord, type Problem } from '../connection/http.ts';
 
@@ -230,8 +231,9 @@ function readOffer(body: unknown): ReferenceOffer | undefined {
     providers: Array.isArray(providers)
       ? providers.flatMap(provider => {
           if (!isRecord(provider)) return [];
-          const { number, name } = provider;
-          return typeof number === 'number' && typeof name === 'string' ? [{ number, name }] : [];
+          const { number } = provider;
+          const name = readProviderName(provider['name']);
+          return typeof number === 'number' && name !== undefined ? [{ number, name }] : [];
         })
       : [],
   };

@@ -7,6 +7,7 @@ import type { StoreChange } from '@drawbridge/e2ee/stores';
 import type { E2eeSuite, KeyPublication, Result } from '@drawbridge/e2ee/suite';
 import type { Clock } from '../clock.ts';
 import type { HttpTrust } from '../connection/http.ts';
+import { ProviderNumbers } from '../directory/provider-numbers.ts';
 import { ClientError, type ClientErrorCode } from '../errors.ts';
 import { committed } from '../store/transact.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
@@ -117,9 +118,10 @@ export class LocalDevice {
     return offer;
   }
 
-  #followKeys({ succession }: ReferenceOffer): void {
+  #followKeys({ succession, providers }: ReferenceOffer): void {
     const enlisted = this.#enlisted;
     if (enlisted === undefined) return;
+    this.transaction(tx => new ProviderNumbers(enlisted.account.domain).takeAll(tx, providers));
     const { signingKey, keysSince = 0, domain } = enlisted.account;
     const pins = pinsAfter(enlisted.account, domain, succession);
     if (pins.signingKey === undefined || pins.keysSince === keysSince) return;
@@ -184,6 +186,7 @@ export class LocalDevice {
     const account = { gatekeeper: this.gatekeeper, interopId, deviceId, domain, jid, ...pins };
     this.transaction(tx => {
       taken?.adopt(tx);
+      new ProviderNumbers(domain).takeAll(tx, this.#offer?.providers ?? []);
       writeAccount(tx, account);
       writeSetting(tx, 'publication', undefined);
       writeSetting(tx, 'link-aside', undefined);

@@ -5,6 +5,7 @@
 import { readTrust, trustChanges, type TrustedIdentity } from '@drawbridge/e2ee/inherited-trust';
 import { providerNumberOf } from '@drawbridge/wire/jid';
 import { readContact, writeContact } from '../directory/contact-records.ts';
+import { ProviderNumbers } from '../directory/provider-numbers.ts';
 import { readUserName } from '../directory/user-name.ts';
 import type { Transaction } from '../store/store.ts';
 
@@ -31,10 +32,15 @@ export function knownPeople(tx: Transaction): InheritedPerson[] {
   }
 }
 
-export function inherit(tx: Transaction, people: readonly InheritedPerson[]): void {
+/** `domain`: the gatekeeper's. */
+export function inherit(tx: Transaction, domain: string, people: readonly InheritedPerson[]): void {
   tx.apply(trustChanges(people));
+  const providers = new ProviderNumbers(domain);
   for (const { interopId, provider, identifier } of people) {
     const name = readUserName(provider, identifier);
-    if (name !== undefined) writeContact(tx, interopId, name);
+    // Also that a number is this provider's holds here from the beginning.
+    const isTheirs =
+      name !== undefined && providers.take(tx, { number: providerNumberOf(interopId)!, name: name.provider });
+    if (isTheirs) writeContact(tx, interopId, name);
   }
 }

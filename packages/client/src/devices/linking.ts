@@ -128,7 +128,7 @@ async function enlistAside(device: LocalDevice, aside: Aside): Promise<AccountRe
     pins: signingKey === '' ? {} : { signingKey },
     adopt: tx => {
       tx.apply(changes);
-      inherit(tx, people);
+      inherit(tx, enlistment.domain, people);
     },
   });
 }

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { DeviceAddress, E2eeSuite, KnownDevice, RemoteBundle } from '@drawbridge/e2ee/suite';
 import { isListed, parseManifest } from '@drawbridge/wire/device-manifest';
-import type { InteropId } from '@drawbridge/wire/jid';
+import { type InteropId, providerNumberOf } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
 import { ClientError } from '../errors.ts';
 import type { MessageRecord } from '../history/message-log.ts';
@@ -13,6 +13,7 @@ import type { DevicesChange, DevicesEvent } from '../notices/notice-change.ts';
 import { forgetDevices } from '../history/hearing.ts';
 import { addNotice } from '../notices/notice-records.ts';
 import { providerOf } from './contact-records.ts';
+import { ProviderNumbers } from './provider-numbers.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
 import { type DeviceList, fetchDeviceList, type ListedDevice, type Request } from './directory.ts';
@@ -61,8 +62,11 @@ export class DeviceLists {
   readonly #leftOut = new Map<string, true>();
   #expectedUntilMs = 0;
 
+  readonly #providers: ProviderNumbers;
+
   constructor(context: DeviceListsContext) {
     this.#context = context;
+    this.#providers = new ProviderNumbers(context.domain);
   }
 
   /** Another device of one's own is about to come. */
@@ -211,7 +215,7 @@ export class DeviceLists {
     const { domain, clock } = this.#context;
     const record = readManifest(tx, interopId);
     const known = record?.identity === identityFingerprint(identityKey) ? record : undefined;
-    const provider = providerOf(tx, interopId);
+    const provider = providerOf(tx, interopId) ?? this.#providers.nameOf(tx, providerNumberOf(interopId)!);
     return judgeManifest(list.manifest, { domain, interopId, provider, identityKey }, known, clock.nowMs());
   }
 

@@ -2,17 +2,19 @@
 // not known.
 // Knows nothing of messages, nor of identity keys.
 // Source: docs/protocol/06-stanzas.md section 6.3.
-import { isInteropId, parseJid, type InteropId } from '@drawbridge/wire/jid';
+import { isInteropId, parseJid, providerNumberOf, type InteropId } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
 import type { ConnectionStatus } from '../connection/connection.ts';
 import { ClientError } from '../errors.ts';
 import type { MessageRecord } from '../history/message-log.ts';
+import { addNotice, isNoticed } from '../notices/notice-records.ts';
 import type { EncryptedStore } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
 import { findContact, forgetContact, readContact, readGoneName } from './contact-records.ts';
 import { identify, lookUp, type Request } from './directory.ts';
 import { hearName } from './heard-names.ts';
 import { acceptName, type Move, refuseName, refuseWhileMoved, unbelieved } from './moved-names.ts';
+import { type NumberedProvider, otherProvider, ProviderNumbers } from './provider-numbers.ts';
 import { needUserName, type UserName } from './user-name.ts';
 
 /** The person that is meant: by the name that people know, by InteropId, or by bare JID. */
@@ -42,9 +44,11 @@ export type PeopleContext = {
 
 export class People {
   readonly #context: PeopleContext;
+  readonly #providers: ProviderNumbers;
 
   constructor(context: PeopleContext) {
     this.#context = context;
+    this.#providers = new ProviderNumbers(context.domain);
   }
 
   /** The InteropId of a recipient; asks the directory for names that are not known yet. */
@@ -60,7 +64,12 @@ export class People {
       return recipient.interopId;
     }
     const name = needUserName(recipient.provider, recipient.identifier);
-    return transact(this.#context.store, tx => findContact(tx, name)) ?? this.#find(name);
+    const known = transact(this.#context.store, tx => {
+      const found = findContact(tx, name);
+      return found === undefined || this.#providers.fits(tx, providerIn(name, found)) ? found : 'other-provider';
+    });
+    if (known === 'other-provider') throw otherProvider(name.provider);
+    return known ?? this.#find(name);
   }
 
   /** The other person of a chat: nobody writes to themselves. */
@@ -78,8 +87,8 @@ export class People {
   }
 
   /**
-   * Asks the directory, even when the name is known already: people move. Throws `untrusted-identity` when the answer is
-   * not believed.
+   * Asks the directory, even when the name is known already: people move. Throws `untrusted-identity` when the answer
+   * waits for a person, `provider-differs` when the one whom it names is of another provider.
    */
   async find(provider: string, identifier: string): Promise<Contact> {
     const name = needUserName(provider, identifier);
@@ -90,6 +99,7 @@ export class People {
     const { store, request, domain } = this.#context;
     try {
       const interopId = await lookUp(request, name, domain);
+      if (!this.#isOfProvider(interopId, name)) throw otherProvider(name.provider);
       if (!this.#isBelieved(interopId, name)) throw unbelieved(name);
       return interopId;
     } catch (error) {
@@ -108,6 +118,11 @@ export class People {
     transact(this.#context.store, tx => refuseName(tx, move));
   }
 
+  /** An InteropId holds its provider's number, whatever the directory says of a name. */
+  #isOfProvider(interopId: InteropId, name: UserName): boolean {
+    return transact(this.#context.store, tx => this.#providers.take(tx, providerIn(name, interopId)));
+  }
+
   #isBelieved(interopId: InteropId, name: UserName): boolean {
     const { store, own, clock, show } = this.#context;
     const heard = transact(store, tx => hearName(tx, own, { name, interopId }, clock.nowMs()));
@@ -124,15 +139,31 @@ export class People {
     return { interopId, provider: name?.provider, identifier: name?.identifier };
   }
 
+  #tellOtherProvider(interopId: InteropId, { provider, identifier }: UserName): void {
+    const { store, clock, show } = this.#context;
+    const change = { kind: 'provider-differs', interopId, provider, identifier } as const;
+    const lines = transact(store, tx => (isNoticed(tx, change) ? [] : addNotice(tx, change, clock.nowMs())));
+    for (const line of lines) show(line);
+  }
+
   /** Undefined also when the answer is not believed: nobody is shown under a name that waits for a person. */
   async #identify(interopId: InteropId): Promise<UserName | undefined> {
     const { request, domain } = this.#context;
     try {
-      const { name } = await identify(request, `${interopId}@${domain}`);
+      const { name, providerNumber } = await identify(request, `${interopId}@${domain}`);
+      if (providerNumber !== providerNumberOf(interopId) || !this.#isOfProvider(interopId, name)) {
+        this.#tellOtherProvider(interopId, name);
+        return undefined;
+      }
       return this.#isBelieved(interopId, name) ? name : undefined;
     } catch (error) {
       if (error instanceof ClientError) return undefined;
       throw error;
     }
   }
+}
+
+/** What a name and the InteropId that it leads to say together of a provider. */
+function providerIn({ provider }: UserName, interopId: InteropId): NumberedProvider {
+  return { number: providerNumberOf(interopId)!, name: provider };
 }

@@ -61,6 +61,13 @@ export type NoticeChange =
       readonly before: string;
       readonly interopId: InteropId;
     }
+  /** The gatekeeper gives somebody a name of another provider than the one that their InteropId is of. They are shown without. */
+  | {
+      readonly kind: 'provider-differs';
+      readonly interopId: InteropId;
+      readonly provider: string;
+      readonly identifier: string;
+    }
   /**
    * Somebody who is known is called otherwise now. With `needsAcceptance` they were verified, and are not shown, written to
    * or found under the name until `contacts.acceptMove`; under the one they have, all goes on.
@@ -83,6 +90,7 @@ export function chatOf(change: NoticeChange): InteropId | undefined {
     case 'asked-again':
     case 'not-applied':
     case 'contact-renamed':
+    case 'provider-differs':
       return change.interopId;
     case 'devices-changed':
     case 'unlisted-device':
@@ -136,6 +144,8 @@ export function noticeWords(change: NoticeChange): string {
       return change.needsAcceptance
         ? `The gatekeeper says that this person, whom you verified, is ${change.identifier} at ${change.provider}. Ask them by another way before you accept it.`
         : `This person is ${change.identifier} at ${change.provider} now${change.before === undefined ? '' : `, and was ${change.before.identifier} at ${change.before.provider}`}.`;
+    case 'provider-differs':
+      return `The gatekeeper says that this person is ${change.identifier} at ${change.provider}, but their address is another provider’s. They are shown without a name.`;
     case 'store-restored':
       return 'This folder is older than it was: it was restored from a backup, or another copy of it is at work. What was said there since is missing here. Sessions and keys are renewed. Use one copy only; for a second place, link a device.';
     case 'gatekeeper-not-certified':

@@ -51,6 +51,8 @@ function keyOf(change: NoticeChange): string {
     case 'identity-renewed':
     case 'earlier-identity':
       return `${change.kind} ${change.interopId}`;
+    case 'provider-differs':
+      return `provider ${change.interopId}`;
     case 'unlisted-device':
     case 'left-out-device':
       return `${change.kind} ${change.interopId}/${change.deviceId}`;
@@ -80,6 +82,12 @@ export function addNotice(tx: Transaction, change: NoticeChange, atMs: number): 
   // A history that can't be written now must not cost the notice.
   const line = tx.attempt(() => lineOf(tx, own, change, atMs));
   return line.ok ? line.value : [];
+}
+
+/** Whether exactly this waits to be acknowledged. */
+export function isNoticed(tx: Transaction, change: NoticeChange): boolean {
+  const before = getSound<NoticeRecord>(tx, 'notice', keyOf(change));
+  return before !== undefined && textOf(before.change) === textOf(change);
 }
 
 function textOf(change: NoticeChange): string {
