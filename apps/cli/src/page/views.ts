@@ -219,9 +219,6 @@ function noticeLine(change: NoticeChange): NoticeLine {
     needsAcceptance: 'needsAcceptance' in change && change.needsAcceptance,
     isOwn: 'isOwn' in change && change.isOwn,
     devices: numbers.join(', '),
-    names:
-      change.kind === 'contact-moved' || change.kind === 'contact-renamed'
-        ? shownName(`${change.identifier} (${change.provider})`)
-        : '',
+    names: 'identifier' in change ? shownName(`${change.identifier} (${change.provider})`) : '',
   };
 }
