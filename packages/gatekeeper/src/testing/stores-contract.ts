@@ -123,6 +123,36 @@ export function testStores(name: string, open: OpenStores): void {
   });
 
   contract(
+    'decisions: whatever they change of what is kept raises the version, and nothing else does',
+    async stores => {
+      const { row, id } = await enlisted(stores, 'a');
+      const versionOf = async (): Promise<number> => (await stores.accounts.find(id))!.version;
+      const number = { interopId: undefined, provider: 1, contacts: { key: 'of one provider', sharedKey: '*of all' } };
+      const other = { interopId: undefined, provider: 2, contacts: { key: 'of another', sharedKey: '*of all' } };
+      let version = await versionOf();
+      const isRaisedBy = async (about: DecideArgs['about'], decision: DecideArgs['decision']): Promise<boolean> => {
+        await stores.contacts.decide({ account: row, about, decision, isOpen: true, maxContacts: 10, nowMs });
+        const before = version;
+        version = await versionOf();
+        return version > before;
+      };
+      assert.equal(await isRaisedBy(other, 'accept'), true);
+      assert.equal(await isRaisedBy(other, 'accept'), false);
+      assert.equal(await isRaisedBy(number, 'block'), true);
+      assert.equal(
+        await isRaisedBy(other, 'accept'),
+        true,
+        'the block of the identifier is gone, the decision is as before',
+      );
+      assert.deepEqual([...(await stores.accounts.find(id))!.contacts.decided.keys()].toSorted(), [
+        'of another',
+        'of one provider',
+      ]);
+      assert.equal(await isRaisedBy(other, 'unblock'), false);
+    },
+  );
+
+  contract(
     'an account is found by both names, with its devices; an unknown one is not, also for an asker',
     async stores => {
       const { row, device, id } = await enlisted(stores, 'a');
