@@ -48,10 +48,18 @@ export type ClusterNetwork = {
   close(): Promise<void>;
 };
 
-export async function startClusterNetwork(count: number, withBus = true): Promise<ClusterNetwork> {
+/** Something else than the plain balancer in front of the nodes, which says whose a connection is (PROXY protocol). */
+export type Front = (places: {
+  readonly hosts: readonly string[];
+  /** Listened on at 127.0.0.1, and by each node. */
+  readonly ports: Readonly<Record<(typeof portNames)[number], number>>;
+  readonly healthPort: number;
+}) => Promise<{ close(): Promise<void> }>;
+
+export async function startClusterNetwork(count: number, front?: Front): Promise<ClusterNetwork> {
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-cluster-'));
   const pki = await ensureDevPki(join(folder, 'pki'), ['citadel.example']);
-  const free = await freePorts(portNames.length + 1);
+  const free = await freePorts(portNames.length + 2);
   const ports = Object.fromEntries(portNames.map((name, i) => [name, free[i]!])) as Record<
     (typeof portNames)[number],
     number
@@ -74,9 +82,9 @@ export async function startClusterNetwork(count: number, withBus = true): Promis
       ownUsers: { issuer: provider.issuer, wakeUpUrl },
       unlimited: true,
       storage: { kind: 'postgres', url },
-      ...(withBus ? { bus: { kind: 'nats', servers: [nats.address] } } : {}),
+      bus: { kind: 'nats', servers: [nats.address] },
     });
-    return clusterNode(host, config);
+    return clusterNode(host, front === undefined ? config : behindFront(config, free[portNames.length + 1]!));
   });
   const first = nodes[0]!;
   await first.start();
@@ -91,10 +99,16 @@ export async function startClusterNetwork(count: number, withBus = true): Promis
     await node.start();
   }
   let preferred = 0;
+  const fronts =
+    front === undefined
+      ? undefined
+      : await front({ hosts: nodes.map(node => node.host), ports, healthPort: free[portNames.length + 1]! });
   const balancers = await Promise.all(
-    portNames.map(name => startBalancer(ports[name], () => nodes.map((_, i) => nodes[(preferred + i) % count]!.host))),
+    (front === undefined ? portNames : []).map(name =>
+      startBalancer(ports[name], () => nodes.map((_, i) => nodes[(preferred + i) % count]!.host)),
+    ),
   );
-  const compact = balancers[portNames.indexOf('compact')]!;
+  const compact = balancers[portNames.indexOf('compact')];
   const clients: Client[] = [];
   return {
     nodes,
@@ -103,7 +117,7 @@ export async function startClusterNetwork(count: number, withBus = true): Promis
     prefer(node) {
       preferred = node;
     },
-    streams: () => nodes.map(({ host }) => compact.connections(host)),
+    streams: () => nodes.map(({ host }) => compact?.connections(host) ?? 0),
     async admin(node, method, path) {
       const authorization = `Bearer ${readFileSync(join(folder, 'node-0', 'admin-token'), 'utf8').trim()}`;
       const url = `http://${nodes[node]!.host}:${free[portNames.length]}/admin/v1${path}`;
@@ -127,12 +141,23 @@ export async function startClusterNetwork(count: number, withBus = true): Promis
       for (const client of clients) await client.close();
       for (const node of nodes) await node.kill('SIGKILL');
       for (const balancer of balancers) balancer.close();
+      await fronts?.close();
       await provider.close();
       await nats.close();
       postgres.close();
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+function behindFront(config: Config, healthPort: number): Config {
+  const { listeners } = config;
+  for (const name of ['xmpp', 'xmpps', 'websocket', 'compact', 'compactWebsocket', 'http'] as const) {
+    const listener = listeners[name];
+    if (listener !== undefined) listener.proxyProtocol = true;
+  }
+  const health = { host: listeners.admin!.host, port: healthPort };
+  return { ...config, listeners: { ...listeners, health }, trustedProxies: ['127.0.0.1/32'] };
 }
 
 function clusterNode(host: string, config: Config): ClusterNode {
