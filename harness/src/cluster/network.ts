@@ -156,7 +156,7 @@ function behindFront(config: Config, healthPort: number): Config {
     const listener = listeners[name];
     if (listener !== undefined) listener.proxyProtocol = true;
   }
-  const health = { host: listeners.admin!.host, port: healthPort };
+  const health = { host: listeners.admin.host, port: healthPort };
   return { ...config, listeners: { ...listeners, health }, trustedProxies: ['127.0.0.1/32'] };
 }
 
