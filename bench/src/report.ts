@@ -58,7 +58,9 @@ ${counts()}
 
 function readResults(): WrittenResult[] {
   if (!existsSync(resultsFolder)) return [];
-  const names = readdirSync(resultsFolder).filter(name => name.endsWith('.json') && name !== 'counts.json');
+  const names = readdirSync(resultsFolder).filter(
+    name => name.endsWith('.json') && name !== 'counts.json' && name !== 'capacity.json',
+  );
   return (
     names
       .map(name => JSON.parse(readFileSync(join(resultsFolder, name), 'utf8')) as WrittenResult)
