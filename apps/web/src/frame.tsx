@@ -14,12 +14,14 @@ export function Frame() {
   return (
     <div class="frame" data-screen={screen}>
       <Places />
-      <div class="list-side">
-        <LinkState />
-        <ChatList />
-      </div>
-      <main class="open-side">
-        <Open />
+      <main>
+        <div class="list-side">
+          <LinkState />
+          <ChatList />
+        </div>
+        <div class="open-side">
+          <Open />
+        </div>
       </main>
     </div>
   );
@@ -33,7 +35,7 @@ function Open() {
   return (
     <div class="nothing">
       <Icon name="bridge" class="mark" />
-      <h1>{t('chooseChat')}</h1>
+      <p>{t('chooseChat')}</p>
     </div>
   );
 }

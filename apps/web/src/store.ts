@@ -49,8 +49,15 @@ export const messages = signal<OpenMessages | undefined>(undefined);
 export const drafts = signal<Readonly<Record<string, string>>>({});
 
 export const me = computed(() => (session.value?.kind === 'open' ? session.value.me : undefined));
-export const requests = computed(() => (people.value ?? []).filter(({ state }) => state === 'request'));
-const requestIds = computed(() => new Set(requests.value.map(({ person }) => person.id)));
+/** Known from the chats, also without a connection, and from the gatekeeper. */
+export const requests = computed(() => {
+  const listed = chats.value.filter(({ contact }) => contact === 'request').map(({ person }) => person);
+  const told = (people.value ?? []).filter(
+    ({ person, state }) => state === 'request' && chatOf(person.id) === undefined,
+  );
+  return [...listed, ...told.map(({ person }) => person)];
+});
+const requestIds = computed(() => new Set(requests.value.map(({ id }) => id)));
 /** Chats of people who were let in. */
 export const openChats = computed(() => chats.value.filter(({ id }) => !requestIds.value.has(id)));
 
@@ -59,6 +66,8 @@ export function chatOf(id: string): ChatView | undefined {
 }
 
 export function standing(id: string): RequestView['state'] | undefined {
+  const contact = chatOf(id)?.contact;
+  if (contact !== undefined) return contact === 'accepted' ? undefined : contact;
   return people.value?.find(({ person }) => person.id === id)?.state;
 }
 

@@ -60,6 +60,6 @@ function filled(text: string, values: Values): string {
   return text.replaceAll(/\{(\w+)\}/g, (_, name: string) => {
     const value = values[name];
     if (value === undefined) return '';
-    return typeof value === 'number' ? String(value) : `\u2068${value}\u2069`;
+    return typeof value === 'number' || name === 'count' ? String(value) : `\u2068${value}\u2069`;
   });
 }

@@ -12,7 +12,7 @@ const folder = mkdtempSync(join(tmpdir(), 'drawbridge-supply-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 /** With these, everything works without the script; `scripts/check-repository.js` says so of each. */
-const withScript = ['node_modules/@bufbuild/buf', 'node_modules/@signalapp/libsignal-client'];
+const withScript = ['@bufbuild/buf', '@signalapp/libsignal-client', 'esbuild'].map(name => `node_modules/${name}`);
 
 type Lock = {
   readonly packages: Readonly<

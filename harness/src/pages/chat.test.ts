@@ -68,7 +68,7 @@ test('sign in by the page, with wrong and right secrets', { skip: noBrowser }, a
   await page.getByLabel('Password at the provider').fill('the password of carol');
   await page.getByLabel('Passphrase of this device').fill('a long passphrase');
   await page.getByRole('button', { name: 'Sign in' }).click();
-  await page.getByRole('heading', { name: 'No chats yet' }).waitFor();
+  await page.getByText('No chats yet').waitFor();
   await assertAccessible(page, 'no chats');
   await page.getByRole('button', { name: 'Settings' }).click();
   await page.getByText('You are ⁨carol⁩').waitFor();

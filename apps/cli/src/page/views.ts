@@ -83,6 +83,8 @@ export type ChatView = {
   readonly muted: boolean;
   readonly timerSeconds: number;
   readonly isSelf: boolean;
+  /** What this person has decided about the other, as far as it is known here. */
+  readonly contact?: Exclude<Chat['contact'], undefined>;
 };
 
 export type RequestView = { readonly person: PersonView; readonly state: 'request' | 'denied' | 'blocked' };
@@ -129,6 +131,7 @@ export function chatView(chat: Chat, me: string): ChatView {
     muted: chat.muted,
     timerSeconds: chat.timerSeconds,
     isSelf: chat.with.interopId === me,
+    ...(chat.contact === undefined ? {} : { contact: chat.contact }),
   };
 }
 

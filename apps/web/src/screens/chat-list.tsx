@@ -17,7 +17,8 @@ export function ChatList() {
   return (
     <section class="chats" aria-label={t('chatList')}>
       <header class="bar">
-        <h2>{t('chats')}</h2>
+        {/* What is open beside it has the first heading. */}
+        {route.value.screen === 'chats' ? <h1>{t('chats')}</h1> : <h2>{t('chats')}</h2>}
         <button type="button" class="quiet" onClick={() => setFinding(true)}>
           <Icon name="plus" />
           <span>{t('newChat')}</span>
@@ -53,7 +54,9 @@ export function ChatList() {
 function NoChats() {
   return (
     <div class="empty">
-      <h3>{t('noChats')}</h3>
+      <p>
+        <strong>{t('noChats')}</strong>
+      </p>
       <p>{t('noChatsText')}</p>
       <button type="button" onClick={() => go({ screen: 'settings' })}>
         {t('chooseReach')}

@@ -33,7 +33,7 @@ export function Composer({ id, name, draft, writing, onWriting }: Props) {
     else setText(keeper.latest() ?? draft);
     if (writing.kind !== 'new') field.current?.focus();
   }, [writing]);
-  useForeignDraft(id, draft, field, isEdit, setText);
+  useForeignDraft(id, draft, keeper, isEdit, setText);
   const input = (value: string): void => {
     setText(value);
     if (!isEdit) keeper.keep(value);
@@ -146,18 +146,17 @@ function useSending({ id, text, setText, writing, onWriting, field, keeper }: Se
   return { isSending, send };
 }
 
-/** Another tab has written in this chat: shown here unless somebody is writing here. */
+/** Another tab has written in this chat: shown here, unless something of this tab is on its way to the process. */
 function useForeignDraft(
   id: string,
   listed: string,
-  field: { readonly current: HTMLTextAreaElement | null },
+  keeper: DraftKeeper,
   isEdit: boolean,
   setText: (text: string) => void,
 ): void {
   const told = drafts.value[id];
   useEffect(() => {
-    const isWriting = document.hasFocus() && document.activeElement === field.current && field.current?.value !== '';
-    if (!isEdit && !isWriting) setText(told ?? listed);
+    if (!isEdit && !keeper.isBusy) setText(told ?? listed);
   }, [told, listed]);
 }
 
@@ -167,10 +166,16 @@ class DraftKeeper {
   #latest: string | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isHeld = false;
+  #underWay = 0;
   #toldTypingAtMs = -typingEveryMs;
 
   constructor(chat: string) {
     this.#chat = chat;
+  }
+
+  /** What the process says of the draft is older than what stands here. */
+  get isBusy(): boolean {
+    return this.#isHeld || this.#underWay > 0 || this.#due !== undefined;
   }
 
   latest(): string | undefined {
@@ -193,7 +198,10 @@ class DraftKeeper {
     if (this.#due === undefined || this.#isHeld) return;
     const text = this.#due;
     this.#due = undefined;
-    void tried('chats.setDraft', { chat: this.#chat, text });
+    this.#underWay++;
+    void tried('chats.setDraft', { chat: this.#chat, text }).finally(() => {
+      this.#underWay--;
+    });
   }
 
   /** While a message is under way its words stay the draft. */

@@ -72,7 +72,7 @@ function usePerson(id: string, chat: ChatView | undefined): PersonView {
 /** What is on a screen that somebody looks at is read; nothing is before they were let in. */
 function useReading(id: string, chat: ChatView | undefined): void {
   const unread = chat?.unread ?? 0;
-  const isLetIn = people.value !== undefined && standing(id) === undefined;
+  const isLetIn = (chat?.contact !== undefined || people.value !== undefined) && standing(id) === undefined;
   useEffect(() => {
     const read = (): void => {
       if (unread > 0 && isLetIn && document.visibilityState === 'visible') void tried('chats.markRead', { chat: id });

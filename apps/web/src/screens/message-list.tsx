@@ -40,7 +40,14 @@ export function MessageList({ id, name, person, onReply, onEdit, onDetails }: Pr
     <div class="list-box">
       <div class="messages" ref={box} onScroll={onScroll}>
         <p class="begin">{open?.isWhole === true ? t('startOfChat') : t('loadingEarlier')}</p>
-        <ol aria-label={t('messagesOf')} onKeyDown={moveInMessages}>
+        <ol
+          aria-label={t('messagesOf')}
+          onKeyDown={moveInMessages}
+          onFocusOut={({ currentTarget, relatedTarget }) => {
+            // Whoever comes back begins at the newest.
+            if (!(relatedTarget instanceof Node && currentTarget.contains(relatedTarget))) setCurrent(undefined);
+          }}
+        >
           {shown.map((row, at) => (
             <MessageRow
               key={keyOf(row.message)}

@@ -22,7 +22,7 @@ export function Requests() {
         <p>{t('requestsIntro')}</p>
         {link.value.kind !== 'online' && <p class="warning">{t('requestsOffline')}</p>}
         {requests.value.length === 0 && <p class="empty">{t('noRequests')}</p>}
-        {requests.value.map(({ person }) => (
+        {requests.value.map(person => (
           <Request key={person.id} person={person} />
         ))}
         {refused.length > 0 && (

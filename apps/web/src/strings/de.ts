@@ -295,7 +295,7 @@ export const de: Strings = {
   'failed_not-reachable': 'Diese Person ist nicht (mehr) zu erreichen.',
   'failed_not-delivered': 'Nicht zugestellt: zu lange gewartet, oder dort nicht lesbar.',
   'failed_first-contact': 'Deine ersten Nachrichten warten, bis du angenommen wirst. Danach kannst du weiterschreiben.',
-  'failed_not-accepted': 'Du bist noch nicht angenommen.',
+  'failed_not-accepted': 'Diese Person wartet auf deine Entscheidung, oder du hast sie abgelehnt. Nimm sie zuerst an.',
   'failed_rate-limited': 'Zu viele Anfragen. Warte ein wenig und versuch es noch einmal.',
   'failed_request-refused': 'Der Gatekeeper hat das abgelehnt.',
   'failed_untrusted-identity':

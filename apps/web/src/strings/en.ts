@@ -299,7 +299,7 @@ export const en = {
   'failed_not-reachable': 'This person can’t be reached (any more).',
   'failed_not-delivered': 'It was not delivered: it waited too long, or could not be read there.',
   'failed_first-contact': 'Your first messages wait until they let you in. You can write on when they did.',
-  'failed_not-accepted': 'They have not let you in yet.',
+  'failed_not-accepted': 'They wait for your decision, or you refused them. Accept them first.',
   'failed_rate-limited': 'Too many requests. Wait a little and try again.',
   'failed_request-refused': 'The gatekeeper refused that.',
   'failed_untrusted-identity': 'Their key has changed after you compared it. Compare the safety number first.',

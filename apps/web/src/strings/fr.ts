@@ -293,7 +293,7 @@ export const fr: Strings = {
   'failed_not-reachable': 'Cette personne n’est pas (ou plus) joignable.',
   'failed_not-delivered': 'Non remis : trop d’attente, ou illisible là-bas.',
   'failed_first-contact': 'Vos premiers messages attendent que l’on vous admette. Vous pourrez continuer ensuite.',
-  'failed_not-accepted': 'On ne vous a pas encore admis.',
+  'failed_not-accepted': 'Cette personne attend votre décision, ou vous l’avez refusée. Acceptez-la d’abord.',
   'failed_rate-limited': 'Trop de demandes. Attendez un peu et réessayez.',
   'failed_request-refused': 'Le contrôleur d’accès l’a refusé.',
   'failed_untrusted-identity':
