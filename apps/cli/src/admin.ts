@@ -29,6 +29,7 @@ Examples:
   registerOwnUsers(admin);
   registerReports(admin);
   registerProviders(admin);
+  registerEvents(admin);
   registerApplications(admin);
 }
 
@@ -276,11 +277,12 @@ function registerReports(admin: Command): void {
     .argument('<report>', 'its id')
     .argument('<decision>', 'upheld or dismissed')
     .option('--reason <text>', reasonText)
-    .action(async (id: string, decision: string, flags: Told) => {
+    .option('--tell-provider', 'upheld: tell the provider of whoever was reported; never who reported or what was said')
+    .action(async (id: string, decision: string, flags: Told & { tellProvider?: true }) => {
       if (decision !== 'upheld' && decision !== 'dismissed')
         throw usageError(`${decision} is no decision`, 'say upheld or dismissed');
       const { decideReport } = await import('./admin/report-run.ts');
-      await decideReport(flags, id, decision, flags.reason);
+      await decideReport(flags, id, decision, flags);
     });
 }
 
@@ -316,6 +318,46 @@ function registerProviders(admin: Command): void {
     .action(async (number: string, flags: Told) =>
       change(flags, 'POST', `providers/${encodeURIComponent(number)}/revoke-keys`),
     );
+}
+
+function registerEvents(admin: Command): void {
+  const events = command(
+    admin,
+    'events',
+    'list what providers are to be told, and tell it again',
+    'Lists events that wait to be told to providers, oldest first; with --dead those that were given up.',
+    'events --dead --provider 7',
+  )
+    .enablePositionalOptions()
+    .option('--dead', 'those that were given up')
+    .option('--provider <number>', 'of this provider alone')
+    .option('--after <id>', 'those after this one')
+    .action(async (flags: Flags & { dead?: true; provider?: string; after?: string }) => {
+      const { query, show } = await import('./admin/admin-run.ts');
+      const { dead, provider, after } = flags;
+      const state = dead === true ? 'dead' : undefined;
+      await show(flags, `/admin/v1/events?${query({ provider, state, after })}`);
+    });
+  command(
+    events,
+    'resend',
+    'tell dead events again',
+    'Tells one event again, or all dead ones of a provider. A receiver passes over what was overtaken.',
+    'events resend --provider 7',
+  )
+    .option('--id <id>', 'this event')
+    .option('--provider <number>', 'all dead events of this provider')
+    .action(async (flags: Flags & { id?: string; provider?: string }) => {
+      const { id, provider } = flags;
+      if ((id === undefined) === (provider === undefined)) {
+        throw usageError('nothing says which events', 'give --id or --provider, one of them');
+      }
+      const path =
+        id === undefined
+          ? `providers/${encodeURIComponent(provider ?? '')}/resend-events`
+          : `events/${encodeURIComponent(id)}/resend`;
+      await change(flags, 'POST', path);
+    });
 }
 
 async function change(flags: Told, method: 'POST' | 'DELETE', path: string, done = 'done'): Promise<void> {

@@ -130,6 +130,7 @@ function checkOwnUsers(config: Config, found: Findings): void {
   if (ownUsers.kind === 'issuer') {
     found.checkUrl('ownUsers.issuer', ownUsers.issuer, 'issuer');
     found.checkUrl('ownUsers.wakeUpUrl', ownUsers.wakeUpUrl, 'url');
+    found.checkUrl('ownUsers.eventsUrl', ownUsers.eventsUrl, 'url');
     for (const origin of ownUsers.keySetOrigins) found.checkUrl('ownUsers.keySetOrigins', origin, 'origin');
     for (const origin of ownUsers.mediaOrigins) found.checkMediaOrigin('ownUsers.mediaOrigins', origin);
   }
@@ -148,6 +149,7 @@ function checkProviders(config: Config, found: Findings): void {
     found.checkDomain(`${key}.name`, provider.name);
     found.checkUrl(`${key}.issuer`, provider.issuer, 'issuer');
     found.checkUrl(`${key}.wakeUpUrl`, provider.wakeUpUrl, 'url');
+    found.checkUrl(`${key}.eventsUrl`, provider.eventsUrl, 'url');
     for (const origin of provider.keySetOrigins) found.checkUrl(`${key}.keySetOrigins`, origin, 'origin');
     for (const origin of provider.mediaOrigins) found.checkMediaOrigin(`${key}.mediaOrigins`, origin);
     // One number, name and issuer each: otherwise one provider could speak for the people of another.

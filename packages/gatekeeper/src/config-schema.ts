@@ -64,7 +64,8 @@ const mediaOrigins = Type.Array(url('origin'), {
   default: [],
   description: 'origins where the encrypted files of its users lie; the media proxy fetches from nowhere else',
 });
-const wakeUpUrl = Type.Optional(url('where wake-ups are posted; none are sent without it'));
+const wakeUpUrl = Type.Optional(url('where wake-ups are posted; `eventsUrl` when absent'));
+const eventsUrl = Type.Optional(url('where events are posted (chapter 10.5); none are sent without it'));
 
 const providerSchema = closed({
   number: Type.Integer({ minimum: 1, maximum: 65535, description: 'its number for ever; never given to another' }),
@@ -73,6 +74,7 @@ const providerSchema = closed({
   keySetOrigins,
   mediaOrigins,
   wakeUpUrl,
+  eventsUrl,
   suites,
   status: Type.Union([Type.Literal('live'), Type.Literal('suspended')], {
     default: 'live',
@@ -104,6 +106,7 @@ export const issuedUsers = closed({
   keySetOrigins,
   mediaOrigins,
   wakeUpUrl,
+  eventsUrl,
   suites,
 });
 
@@ -375,6 +378,11 @@ export const configSchema = closed({
       accountCacheEntries: count(100_000, 10_000_000, 'accounts held in memory'),
       wakeUpIntervalSeconds: count(30, 3_600, 'at most one wake-up per person in this time'),
       wakeUpsWaiting: count(100_000, 10_000_000, 'wake-ups that may wait to be sent'),
+      eventsWaitingPerProvider: count(10_000, 1_000_000, 'events that wait to be told to one provider'),
+      deadEventsPerProvider: count(1_000, 100_000, 'events that one provider could not be told, kept to be told again'),
+      deadEventDays: count(30, 365, 'days until these are deleted'),
+      eventsAtOnce: count(4, 64, 'events that are told to one provider at once'),
+      eventLifetimeHours: count(72, 720, 'hours until an event that can not be told is given up'),
       wakeUpsWaitingPerProvider: count(25_000, 10_000_000, 'of these, wake-ups to one provider'),
       wakeUpLifetimeSeconds: count(3_600, 86_400, 'a wake-up that could not be sent for so long is given up'),
       wakeUpsAtOnce: count(8, 256, 'wake-ups under way to one provider'),

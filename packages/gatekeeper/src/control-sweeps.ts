@@ -11,9 +11,10 @@ const sweepRows = 5_000;
 const reportRows = 100;
 
 export type SweepDeps = {
-  readonly stores: Pick<Stores, 'proofIds' | 'accounts' | 'audit' | 'reports'>;
+  readonly stores: Pick<Stores, 'proofIds' | 'accounts' | 'audit' | 'reports' | 'outgoingEvents'>;
   readonly lifecycle: Pick<Lifecycle, 'sweep'>;
   readonly reportDays: () => number;
+  readonly deadEventDays: () => number;
   readonly seenTimes: SeenTimes;
   readonly nowMs: () => number;
   /** By which what is kept grows old. */
@@ -53,6 +54,8 @@ export class Sweeps {
     await this.#deps.lifecycle.sweep();
     const reportsBeforeMs = judgeMs() - reportDays() * 86_400_000;
     while ((await stores.reports.sweep(reportsBeforeMs, reportRows)) === reportRows);
+    const eventsBeforeMs = nowMs() - this.#deps.deadEventDays() * 86_400_000;
+    while ((await stores.outgoingEvents.sweep(eventsBeforeMs, sweepRows)) === sweepRows);
     await this.#sayAuditHead();
   }
 

@@ -8,7 +8,7 @@ import type { Provider as OwnUsers } from '@drawbridge/provider/provider';
 import type { Element } from '@drawbridge/wire/element';
 import { type Budgets, createBudgets } from './budgets.ts';
 import type { GatekeeperClock, GatekeeperClockState } from './clock/gatekeeper-clock.ts';
-import type { Config } from './config-schema.ts';
+import type { Config, Limits } from './config-schema.ts';
 import type { ControlLog } from './control-log.ts';
 import { Sweeps } from './control-sweeps.ts';
 import { People } from './consent/contacts.ts';
@@ -21,6 +21,7 @@ import { createEnlistment, type Enlistment } from './enlistment/enlistment.ts';
 import { createLogin, createProofVerifier, type Login, type VerifyProof } from './enlistment/login.ts';
 import { SeenTimes } from './enlistment/seen-times.ts';
 import { createInboundEvents, type InboundEvents } from './events/inbound-events.ts';
+import { createOutboundEvents, type OutboundEvents } from './events/outbound-events.ts';
 import { createIqHandlers } from './iq-handlers.ts';
 import { createSignatureChecks, type SignatureChecks } from './keys/signature-checks.ts';
 import { createMedia, type Media } from './media/media.ts';
@@ -67,7 +68,10 @@ export type Control = {
   readonly enlistment: Enlistment;
   /** What providers tell of their people and keys. */
   readonly inboundEvents: InboundEvents;
+  /** What providers are told, but for wake-ups. */
+  readonly outboundEvents: OutboundEvents;
   readonly budgets: Budgets;
+  readonly limits: () => Limits;
   readonly wakeUps: WakeUps;
   readonly signingKeys: EventKeys;
   readonly stamps: Stamps;
@@ -136,6 +140,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     limits: config.limits,
     events,
     randomBytes,
+    nowMs,
   });
   const seenTimes = new SeenTimes(monotonicMs());
   const verifyProof = createProofVerifier({
@@ -226,8 +231,21 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     budgets,
     nowMs,
   });
+  const outboundEvents = createOutboundEvents({
+    outbox: stores.outgoingEvents,
+    endpointOf: registry.find,
+    egressFetch: deps.egress.fetch,
+    signingKey: signingKeys.current,
+    issuer: config.issuer,
+    limits: config.limits,
+    random: Math.random,
+    nowMs,
+    monotonicMs,
+    log: (event, provider, code) => log(event === 'events-arrive-again' ? 'info' : 'warn', event, { provider, code }),
+  });
   const sweeps = new Sweeps({
     reportDays: () => configured.limits.reportDays,
+    deadEventDays: () => configured.limits.deadEventDays,
     lifecycle,
     stores,
     seenTimes,
@@ -251,6 +269,8 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     lifecycle,
     enlistment,
     inboundEvents,
+    outboundEvents,
+    limits: () => configured.limits,
     budgets,
     wakeUps,
     signingKeys,
@@ -284,6 +304,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
       registry.close();
       await signatures.close();
       await wakeUps.close();
+      await outboundEvents.close();
       await ownUsers?.close();
     },
   };

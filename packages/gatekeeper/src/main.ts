@@ -159,6 +159,7 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
     closers.push(async () => await listening?.destroy());
     closers.push(() => {
       control.wakeUps.hold();
+      control.outboundEvents.hold();
       return running.close();
     });
     listening = await listen({

@@ -133,6 +133,9 @@ function addOutcomes(registry: Registry, { core, control }: MetricsDeps): void {
     'outcome',
     () => control.inboundEvents.counts,
   );
+  counts('events_told_total', 'Tries to tell providers of events, by outcome', 'outcome', () =>
+    Object.entries(control.outboundEvents.counters),
+  );
   counts('wake_ups_total', 'Wake-ups by outcome', 'outcome', () => {
     const { sent, givenUp, failed, dropped } = control.wakeUps.counters;
     return Object.entries({ sent, 'given-up': givenUp, failed, dropped });
@@ -226,6 +229,24 @@ function addMailboxes(registry: Registry, deps: MetricsDeps): void {
     });
     registry.registerMetric(metric);
   };
+  for (const [name, of, help] of [
+    ['events_waiting', 'waiting', 'Events that wait to be told'],
+    ['events_dead', 'dead', 'Events that could not be told'],
+  ] as const) {
+    const metric = new Gauge({
+      name: `drawbridge_provider_${name}`,
+      help: `${help}, by the provider's number (0: own users)`,
+      labelNames: ['provider'],
+      registers: [],
+      async collect() {
+        const counts = await deps.stores.outgoingEvents.counts().catch(() => undefined);
+        if (counts === undefined) return;
+        this.reset();
+        for (const each of counts) this.set({ provider: String(each.provider) }, each[of]);
+      },
+    });
+    registry.registerMetric(metric);
+  }
   perProvider('enlistments', 'People who are enlisted', 'enlistments');
   perProvider('mailbox_bytes', 'Bytes that wait', 'mailboxBytes');
 }

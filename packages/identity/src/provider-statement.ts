@@ -33,6 +33,8 @@ export type ApplicationTerms = {
   readonly keySetOrigins: readonly string[];
   readonly mediaOrigins: readonly string[];
   readonly wakeUpUrl?: string;
+  /** Where events are posted (section 10.5), and wake-ups, when these have no place of their own. */
+  readonly eventsUrl?: string;
   readonly suites: readonly string[];
   /** Where its people are, in its own words of ISO 3166 or `EEA`; declared, never measured. */
   readonly regions: readonly string[];
@@ -147,15 +149,15 @@ function isAgreementRef(value: unknown): value is AgreementRef {
 
 function isTerms(value: unknown): value is ApplicationTerms {
   const needed = ['name', 'keySetOrigins', 'mediaOrigins', 'suites', 'regions', 'contact'];
-  if (!isJsonObject(value) || !hasExactMembers(value, needed, ['wakeUpUrl'])) return false;
-  const { name, keySetOrigins, mediaOrigins, wakeUpUrl, suites, regions, contact } = value;
+  if (!isJsonObject(value) || !hasExactMembers(value, needed, ['wakeUpUrl', 'eventsUrl'])) return false;
+  const { name, keySetOrigins, mediaOrigins, wakeUpUrl, eventsUrl, suites, regions, contact } = value;
   const { urlLength, contactLength } = applicationLimits;
   if (!isJsonObject(contact) || !hasExactMembers(contact, ['name', 'email'], ['security'])) return false;
   return (
     isLine(name, 253) &&
     isList(keySetOrigins, applicationLimits.keySetOrigins, urlLength) &&
     isList(mediaOrigins, applicationLimits.mediaOrigins, urlLength) &&
-    (wakeUpUrl === undefined || isLine(wakeUpUrl, urlLength)) &&
+    [wakeUpUrl, eventsUrl].every(each => each === undefined || isLine(each, urlLength)) &&
     isList(suites, applicationLimits.suites, 32) &&
     suites.length > 0 &&
     isList(regions, applicationLimits.regions, 16) &&

@@ -55,9 +55,9 @@ export async function decideReport(
   flags: Shown,
   id: string,
   decision: 'upheld' | 'dismissed',
-  reason: string | undefined,
+  { reason, tellProvider = false }: { readonly reason?: string; readonly tellProvider?: boolean },
 ): Promise<void> {
-  const body = { decision, ...(reason === undefined ? {} : { reason }) };
+  const body = { decision, ...(reason === undefined ? {} : { reason }), ...(tellProvider ? { tellProvider } : {}) };
   sayAnswer(flags, await openAdminApi(flags).ask('POST', `/admin/v1/reports/${encodeURIComponent(id)}/decide`, body));
 }
 

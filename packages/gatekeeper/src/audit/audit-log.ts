@@ -35,6 +35,7 @@ export type AuditNote = {
     | 'admin-added'
     | 'admin-removed'
     | 'clock-confirmed'
+    | 'events-told-again'
     | 'report-looked-at'
     | 'report-upheld'
     | 'report-dismissed';

@@ -2,6 +2,7 @@
 // streams; arguments were checked at the edge.
 import type { InteropId } from '@drawbridge/wire/jid';
 import type { OneTimeKeyRow, SignedKeyRow } from '../keys/key-directory.ts';
+import type { NewEvent } from '../events/event-outbox.ts';
 import type { Account, Device } from './account.ts';
 
 export type NewDevice = {
@@ -85,7 +86,7 @@ export type WithdrawnAccount =
   | { readonly kind: 'refused'; readonly code: 'enlistment-unknown' | 'enlistment-suspended' };
 
 /**
- * Every write is one transaction, durable when it resolves, and raises the version of the account that it changes; one
+ * Every write is one transaction, with the event for the provider if one is given, durable when it resolves, and raises the version of the account that it changes; one
  * that changes nothing leaves it. A device that is removed takes its keys and its mailbox along in the same transaction.
  * Reads see every write that had resolved when they began. Rejects with StoreError alone, and then nothing was changed.
  */
@@ -138,13 +139,14 @@ export interface AccountStore {
    */
   raiseStoreCount(device: number, count: number): Promise<number | undefined>;
   /** Deletes everything that is kept of a person; gives back the devices that were. Refuses a suspended one. */
-  withdraw(account: number): Promise<WithdrawnAccount>;
+  withdraw(account: number, event?: NewEvent): Promise<WithdrawnAccount>;
   /** The same by an operator, also of a suspended person, with the audit entry in the same transaction; undefined when unknown. */
   remove(removal: {
     readonly interopId: string;
     readonly actor: string;
     readonly reason?: string | undefined;
     readonly nowMs: number;
+    readonly event?: NewEvent | undefined;
   }): Promise<readonly Device[] | undefined>;
   /** With the audit entry in the same transaction; `same` writes none. */
   setStatus(change: {
@@ -153,6 +155,7 @@ export interface AccountStore {
     readonly actor: string;
     readonly reason?: string | undefined;
     readonly nowMs: number;
+    readonly event?: NewEvent | undefined;
   }): Promise<'changed' | 'same' | 'unknown'>;
   /** Opts a person in to a provider, or out. False: the account is gone. Idempotent. */
   setOptIn(account: number, provider: number, optedIn: boolean): Promise<boolean>;

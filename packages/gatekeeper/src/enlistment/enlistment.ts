@@ -4,6 +4,8 @@
 import { encodeInteropId, type InteropId } from '@drawbridge/wire/jid';
 import type { Limits } from '../config-schema.ts';
 import type { Registry } from '../providers/registry.ts';
+import type { NewEvent } from '../events/event-outbox.ts';
+import { composeEvent } from '../events/outbound-events.ts';
 import type { Account, Device } from './account.ts';
 import type { AccountEvents } from './account-events.ts';
 import type { AccountStore, EnlistArgs, EnlistResult, NewDevice, PublishManifest } from './account-store.ts';
@@ -67,6 +69,7 @@ export type EnlistmentDeps = {
   readonly events: AccountEvents;
   /** That many random bytes, of the best source there is. */
   readonly randomBytes: (size: number) => Uint8Array;
+  readonly nowMs: () => number;
 };
 
 export function createEnlistment(deps: EnlistmentDeps): Enlistment {
@@ -127,8 +130,23 @@ function enlisting(deps: EnlistmentDeps): Pick<Enlistment, 'enlist' | 'enlistMan
   };
 }
 
+/** What the person's provider is told; never why, which is between the operator and the person. */
+function tellProvider(
+  { registry, limits }: EnlistmentDeps,
+  account: Account | undefined,
+  step: 'suspended' | 'resumed' | 'ended',
+  nowMs: number,
+  by?: 'person' | 'operator',
+): NewEvent | undefined {
+  if (account === undefined) return undefined;
+  const { provider, identifier: subject } = account;
+  const event = `urn:drawbridge:event:enlistment-${step}` as const;
+  return composeEvent(registry.find(provider), limits, { event, subject, payload: { by }, nowMs });
+}
+
 /** What changes or ends an enlistment: storage first, then the cache, then everybody who listens. */
-function changing({ store, accounts, events }: EnlistmentDeps): Omit<Enlistment, keyof ReturnType<typeof enlisting>> {
+function changing(deps: EnlistmentDeps): Omit<Enlistment, keyof ReturnType<typeof enlisting>> {
+  const { store, accounts, events } = deps;
   return {
     async removeDevice({ row, interopId }, by, deviceId) {
       const device = await store.removeDevice({ account: row, deviceId, by: by.row });
@@ -146,8 +164,9 @@ function changing({ store, accounts, events }: EnlistmentDeps): Omit<Enlistment,
       return result;
     },
 
-    async withdraw({ row, interopId }) {
-      const result = await store.withdraw(row);
+    async withdraw(account) {
+      const { row, interopId } = account;
+      const result = await store.withdraw(row, tellProvider(deps, account, 'ended', deps.nowMs(), 'person'));
       if (result.kind === 'refused') return result.code;
       accounts.invalidate(interopId);
       events.emit({ kind: 'account-withdrawn', interopId, devices: result.devices });
@@ -155,7 +174,9 @@ function changing({ store, accounts, events }: EnlistmentDeps): Omit<Enlistment,
     },
 
     async remove(interopId, actor, nowMs, reason) {
-      const devices = await store.remove({ interopId, actor, reason, nowMs });
+      const account = await store.find(interopId);
+      const event = tellProvider(deps, account, 'ended', nowMs, 'operator');
+      const devices = await store.remove({ interopId, actor, reason, nowMs, event });
       if (devices === undefined) return 'unknown';
       accounts.invalidate(interopId);
       events.emit({ kind: 'account-withdrawn', interopId, devices });
@@ -163,7 +184,9 @@ function changing({ store, accounts, events }: EnlistmentDeps): Omit<Enlistment,
     },
 
     async setStatus(interopId, status, actor, nowMs, reason) {
-      const result = await store.setStatus({ interopId, status, actor, reason, nowMs });
+      const step = status === 'suspended' ? 'suspended' : 'resumed';
+      const event = tellProvider(deps, await store.find(interopId), step, nowMs);
+      const result = await store.setStatus({ interopId, status, actor, reason, nowMs, event });
       if (result !== 'changed') return result;
       accounts.invalidate(interopId);
       events.emit({ kind: status === 'suspended' ? 'account-suspended' : 'account-changed', interopId });

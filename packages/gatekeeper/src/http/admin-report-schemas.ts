@@ -14,7 +14,18 @@ export const reportsQuery = Type.Object(
   closed,
 );
 const Decision = Type.Union([Type.Literal('upheld'), Type.Literal('dismissed')]);
-export const decisionBody = Type.Object({ decision: Decision, reason: Type.Optional(Reason) }, closed);
+export const decisionBody = Type.Object(
+  {
+    decision: Decision,
+    reason: Type.Optional(Reason),
+    tellProvider: Type.Optional(
+      Type.Boolean({
+        description: 'upheld: the provider of whoever was reported is told, never who reported or what was said',
+      }),
+    ),
+  },
+  closed,
+);
 export const ReportDecided = Type.Object({ id: reportId, decision: Decision }, closed);
 
 const summaryMembers = {

@@ -2,6 +2,8 @@
 // Knows nothing of credentials, nor of what contents say.
 // Source: docs/protocol/03-http.md (Admin interface), 10-consent-and-reports.md section 10.4.
 import type { Report, ReportSummary } from '../reports/report-store.ts';
+import type { NewEvent } from '../events/event-outbox.ts';
+import { composeEvent } from '../events/outbound-events.ts';
 import { faultOf } from '../reports/verify-report.ts';
 import type { AdminRoutes } from './admin-routes.ts';
 import {
@@ -71,15 +73,32 @@ export function addReportRoutes({ app, deps, gate, about }: AdminRoutes): void {
     },
     async (request, reply) => {
       const { id } = request.params;
-      const { decision, reason } = request.body;
+      const { decision, reason, tellProvider = false } = request.body;
       const { name: actor } = gate.callerOf(request);
-      const result = await stores.reports.decide({ id, decision, actor, reason, nowMs: nowMs() });
+      if (tellProvider && decision !== 'upheld') {
+        return problem(reply, 'request-refused', {
+          detail: 'body/tellProvider: a report that is dismissed is not told.',
+        });
+      }
+      const event = tellProvider ? await toldOf(deps, id) : undefined;
+      const result = await stores.reports.decide({ id, decision, actor, reason, nowMs: nowMs(), event });
       if (result === 'unknown') return problem(reply, 'report-unknown');
       if (result === 'decided') return problem(reply, 'report-decided');
       log('info', `report-${decision}`, {});
       return reply.send({ id, decision });
     },
   );
+}
+
+/** To the provider of whoever was reported, never who did: undefined when they are gone, or it takes no events. */
+async function toldOf({ stores, control, nowMs }: AdminRoutes['deps'], id: string): Promise<NewEvent | undefined> {
+  const report = await stores.reports.find(id);
+  const account = report === undefined ? undefined : await stores.accounts.find(report.reported);
+  if (report === undefined || account === undefined) return undefined;
+  const payload = { report: id, category: report.category };
+  const event = 'urn:drawbridge:event:report-upheld';
+  const told = { event, subject: account.identifier, payload, nowMs: nowMs() } as const;
+  return composeEvent(control.registry.find(account.provider), control.limits(), told);
 }
 
 /** From whom to whom its messages went. */

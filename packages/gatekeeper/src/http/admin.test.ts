@@ -9,7 +9,7 @@ import { after, test } from 'node:test';
 import { Registry } from 'prom-client';
 import { adminRoles, digestOfToken, mayDo, newAdminToken } from '../admin/admin-accounts.ts';
 import { openAdmins } from '../storage/admin-store.ts';
-import { type Fixture, openFixture } from '../testing/control-fixture.ts';
+import { type Fixture, issuers, openFixture } from '../testing/control-fixture.ts';
 import { mailboxRow, unbounded } from '../testing/mailbox-contract.ts';
 import { createOpenApiCheck, type OpenApiCheck } from '../testing/openapi-check.ts';
 import { buildAdminHttp } from './admin.ts';
@@ -313,11 +313,14 @@ test("an own user's login, sessions and files are in the export, and go with the
 });
 
 /** A report by this person: one message that was said to them, and one that was not. */
-async function keepReport(world: World, account: { readonly row: number; readonly interopId: string }) {
+async function keepReport(
+  world: World,
+  account: { readonly row: number; readonly interopId: string },
+  reported = `1-${'z'.repeat(26)}`,
+) {
   const content = Buffer.from('a threat');
   const salt = Buffer.alloc(16, 1);
   const commitment = createHmac('sha256', salt).update(content).digest();
-  const reported = `1-${'z'.repeat(26)}`;
   const reporter = account.interopId;
   const atMs = world.clock.nowMs;
   const stamp = world.control.stamps.stamp({ from: reported, to: reporter, id: 'm1', commitment }, atMs);
@@ -363,6 +366,8 @@ test('each role may do what it may and nothing above it; a removed admin may do 
     ['viewer', 'GET', `${person}/devices`],
     ['operator', 'GET', `${person}/export`],
     ['viewer', 'GET', '/admin/v1/reports'],
+    ['viewer', 'GET', '/admin/v1/events'],
+    ['operator', 'POST', '/admin/v1/providers/1/resend-events'],
     ['operator', 'GET', report],
     ['operator', 'POST', `${report}/decide`, { decision: 'dismissed' }],
     ['operator', 'POST', `${person}/suspend`],
@@ -395,11 +400,11 @@ test('each role may do what it may and nothing above it; a removed admin may do 
   }
   await ask(undefined, 'GET', '/healthz');
   await ask(undefined, 'GET', '/readyz');
-  const elsewhere = /applications|go-live|providers\/\{number\}\/(terms|withdraw)/;
+  const elsewhere = /applications|events\/\{id\}|go-live|providers\/\{number\}\/(terms|withdraw)/;
   assert.deepEqual(
     world.check.unseen().filter(name => !elsewhere.test(name)),
     [],
-    'every operation of the OpenAPI was asked, and answered as it says; those of applications in their own test',
+    'every operation of the OpenAPI was asked, and answered as it says; those of applications and single events in their own test',
   );
   assert.equal((await ask('m'.repeat(43), 'GET', '/metrics')).status, 200);
   assert.equal((await ask('m'.repeat(43), 'GET', '/admin/v1/providers')).status, 403);
@@ -434,6 +439,52 @@ test('each role may do what it may and nothing above it; a removed admin may do 
   const kept = JSON.stringify(disk.prepare('SELECT * FROM admin').all()) + logLines.join('\n');
   disk.close();
   for (const token of tokens.values()) assert.ok(!kept.includes(token));
+});
+
+test('events that could not be told are listed without any person, and told again by operators', async () => {
+  const world = await open({
+    providers: [
+      {
+        ...{ number: 1, name: 'skylark.example', issuer: issuers.skylark },
+        ...{ wakeUpUrl: `${issuers.skylark}/wake`, eventsUrl: `${issuers.skylark}/events` },
+      },
+      { number: 2, name: 'heron.example', issuer: issuers.heron },
+    ],
+  });
+  const { ask, admin, stores, clock, enlist } = world;
+  world.control.outboundEvents.hold();
+  const [viewer, operator] = [await admin('vera', 'viewer'), await admin('otto', 'operator')];
+  const { account } = await enlist(1, 'anna');
+  await ask(operator, 'POST', `/admin/v1/enlistments/${account.interopId}/suspend`, { reason: 'ticket 7' });
+  const list = async (query: string) =>
+    (await ask(viewer, 'GET', `/admin/v1/events?${query}`)).json!['events'] as Record<string, unknown>[];
+  const [waiting] = await list('');
+  const id = Number(waiting?.['id']);
+  const shown = {
+    ...{ id, provider: 1, event: 'urn:drawbridge:event:enlistment-suspended', about: 'person', attempts: 0 },
+    occurredAt: new Date(clock.nowMs).toISOString(),
+  };
+  assert.deepEqual(waiting, shown);
+  await stores.outgoingEvents.bury(id, clock.nowMs, 'status-400', 9);
+  const dead = { ...shown, code: 'status-400', deadAt: shown.occurredAt };
+  assert.deepEqual(await list('state=dead&provider=1'), [dead]);
+  assert.deepEqual(await list('state=dead&provider=2'), []);
+  assert.equal((await ask(viewer, 'POST', `/admin/v1/events/${id}/resend`)).status, 403);
+  assert.deepEqual((await ask(operator, 'POST', `/admin/v1/events/${id}/resend`)).json, { resent: 1 });
+  assert.equal((await ask(operator, 'POST', `/admin/v1/events/${id}/resend`)).json!['code'], 'event-unknown');
+  assert.deepEqual((await ask(operator, 'POST', '/admin/v1/providers/1/resend-events')).json, { resent: 0 });
+  // A report that is upheld is told when the operator says so: whom it is about, and no more.
+  const reporter = await enlist(2, 'rita');
+  const { id: report } = await keepReport(world, reporter.account, account.interopId);
+  const decide = (decision: string, tellProvider: boolean) =>
+    ask(operator, 'POST', `/admin/v1/reports/${report}/decide`, { decision, tellProvider });
+  assert.equal((await decide('dismissed', true)).status, 400);
+  assert.equal((await decide('upheld', true)).status, 200);
+  const events = await stores.outgoingEvents.list({ isDead: false, afterSeq: id, limit: 9 });
+  assert.deepEqual(
+    events.map(({ event, subject, payload }) => [event, subject, payload]),
+    [['urn:drawbridge:event:report-upheld', 'anna', { report, category: 'abuse' }]],
+  );
 });
 
 test('reports are listed to viewers, read and decided by operators, once; who looked is written down', async () => {

@@ -4,6 +4,7 @@
 import type { RequestListener } from 'node:http';
 import swagger from '@fastify/swagger';
 import { Type } from 'typebox';
+import { addEventAdminRoutes } from './admin-events.ts';
 import { addExportRoute } from './admin-export.ts';
 import { createAdminGate } from './admin-gate.ts';
 import { addApplicationRoutes } from './admin-applications.ts';
@@ -81,6 +82,7 @@ export async function buildAdminHttp(deps: AdminHttpDeps): Promise<AdminHttp> {
   addReportRoutes(routes);
   addProviderRoutes(routes);
   addApplicationRoutes(routes);
+  addEventAdminRoutes(routes);
   addStreamAndAuditRoutes(routes);
 
   await app.ready();

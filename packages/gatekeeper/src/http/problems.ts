@@ -18,6 +18,7 @@ export type ProblemCode =
   | 'device-unknown'
   | 'provider-unknown'
   | 'report-unknown'
+  | 'event-unknown'
   | 'report-decided'
   | 'device-authorisation-required'
   | 'identity-key-in-use'
@@ -95,6 +96,11 @@ export const problems: Readonly<
   },
   'device-unknown': { status: 404, title: 'No such device', detail: 'Ask for the list of devices.' },
   'provider-unknown': { status: 404, title: 'No such provider', detail: 'Ask for the list of providers.' },
+  'event-unknown': {
+    status: 404,
+    title: 'Event unknown',
+    detail: 'Ask for the list of dead events.',
+  },
   'report-unknown': { status: 404, title: 'No such report', detail: 'Ask for the list of reports.' },
   'report-decided': { status: 409, title: 'Decided before', detail: 'A decision stands: look at the report.' },
   'device-authorisation-required': {

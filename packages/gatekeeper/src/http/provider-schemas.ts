@@ -26,6 +26,7 @@ const standing = {
   keySetOrigins: Type.Array(Type.String()),
   mediaOrigins: Type.Array(Type.String()),
   wakeUpUrl: Type.Optional(Type.String()),
+  eventsUrl: Type.Optional(Type.String()),
   suites: Type.Array(Type.String()),
   regions: Type.Array(Type.String()),
   contact: Type.Object({ name: Type.String(), email: Type.String(), security: Type.Optional(Type.String()) }, closed),

@@ -29,7 +29,7 @@ export function applicationFault(
   { issuer, application }: Extract<ProviderStatement, { act: 'apply' }>,
   policy: ApplicationPolicy,
 ): string | undefined {
-  const { name, keySetOrigins, mediaOrigins, wakeUpUrl, suites, regions } = application;
+  const { name, keySetOrigins, mediaOrigins, wakeUpUrl, eventsUrl, suites, regions } = application;
   const host = new URL(issuer).hostname;
   if (!isDomainName(name) || host !== name) {
     return `name is not the host of the issuer (${host}): a name is given to those who control it`;
@@ -41,7 +41,9 @@ export function applicationFault(
     if (!isBelow(origin, name, policy)) return elsewhere(origin, name);
   }
   if (new Set(mediaOrigins).size < mediaOrigins.length) return 'a media origin is named twice';
-  if (wakeUpUrl !== undefined && !isBelow(wakeUpUrl, name, policy)) return elsewhere(wakeUpUrl, name);
+  for (const place of [wakeUpUrl, eventsUrl]) {
+    if (place !== undefined && !isBelow(place, name, policy)) return elsewhere(place, name);
+  }
   const suite = suites.find(each => !policy.suites.includes(each));
   if (suite !== undefined) return `suite ${suite} is not admitted here: ${policy.suites.join(', ')}`;
   const region = regions.find(each => policy.regions.length > 0 && !policy.regions.includes(each));

@@ -1,6 +1,7 @@
 // The port for providers that applied: what they applied with, where they stand, and the versions of the agreement.
 // Knows no store, no keys and no rules.
 import type { AgreementRef, ApplicationTerms } from '@drawbridge/identity/provider-statement';
+import type { NewEvent } from '../events/event-outbox.ts';
 import type { AuditNote } from '../audit/audit-log.ts';
 import type { ProviderStatus } from './provider-states.ts';
 
@@ -35,6 +36,8 @@ export type Step = {
   readonly actor: string;
   readonly reason: string;
   readonly nowMs: number;
+  /** Tells the provider; its number is that of the step. */
+  readonly event?: NewEvent | undefined;
 };
 
 /** What a step makes of an application; a step that does not fit its stage changes nothing. */

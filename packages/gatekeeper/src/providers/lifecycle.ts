@@ -12,6 +12,8 @@ import {
 } from '@drawbridge/identity/provider-statement';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { Config } from '../config-schema.ts';
+import type { NewEvent } from '../events/event-outbox.ts';
+import { composeEvent } from '../events/outbound-events.ts';
 import type { ProofIds } from '../enlistment/proof-ids.ts';
 import { agreementDigest, agreementText, clausesIn, differences, type Differences } from './agreement.ts';
 import { applicationFault, mayAskIssuer, shareOf } from './application-rules.ts';
@@ -270,19 +272,31 @@ class ProviderLifecycle implements Lifecycle {
   }
 
   async changeGrant(step: Step, grant: Grant): Promise<StepResult> {
-    const result = await this.#deps.applications.changeGrant(step, grant);
+    const event = await this.#told(step, 'terms-changed');
+    const result = await this.#deps.applications.changeGrant({ ...step, event }, grant);
     if (result.kind === 'done') await this.#deps.registry.readAgain();
     return result;
   }
 
   async #step(step: Step, to: StepTo): Promise<StepResult> {
     const { applications, registry } = this.#deps;
-    const result = await applications.step(step, to);
+    const event = to.stage === 'refused' ? undefined : await this.#told(step, to.stage);
+    const result = await applications.step({ ...step, event }, to);
     if (result.kind === 'refused') return result;
     // At once, whatever becomes of the reading.
     if (to.stage === 'withdrawn' && result.number !== undefined) registry.end(result.number);
     if (to.stage !== 'refused') await registry.readAgain();
     return result;
+  }
+
+  /** To a provider that has a place for events; one that is not admitted yet is told when it has its number. */
+  async #told({ id, reason, nowMs }: Step, step: string): Promise<NewEvent | undefined> {
+    const found = await this.#deps.applications.find(id);
+    if (found === undefined) return undefined;
+    const { issuer, number = 0, terms } = found;
+    const provider = { number, issuer, eventsUrl: terms.eventsUrl };
+    const told = { event: 'urn:drawbridge:event:provider-step', payload: { step, reason }, nowMs } as const;
+    return composeEvent(provider, this.#deps.config().limits, told);
   }
 
   async agreement(): Promise<ShownAgreement> {

@@ -1,5 +1,7 @@
 // The port for what is kept of providers: number, name and status. Knows no store, no keys and no configuration.
 
+import type { NewEvent } from '../events/event-outbox.ts';
+
 export type ProviderStatus = 'live' | 'suspended';
 
 export type RegisterResult =
@@ -17,7 +19,7 @@ export type StoredKeySet = {
 /** People who are enlisted, and bytes that wait for them. */
 export type ProviderUse = { readonly number: number; readonly enlistments: number; readonly mailboxBytes: number };
 
-/** Each call is one transaction with its audit entry, durable when it resolves; rejects with StoreError alone. */
+/** Each call is one transaction with its audit entry and the event for the provider, if one is given, durable when it resolves; rejects with StoreError alone. */
 export interface ProviderStates {
   /**
    * Makes the configured providers known and gives back the stored status of each, in their order. A number or name that
@@ -33,6 +35,7 @@ export interface ProviderStates {
     readonly actor: string;
     readonly reason?: string | undefined;
     readonly nowMs: number;
+    readonly event?: NewEvent | undefined;
   }): Promise<'changed' | 'same' | 'unknown'>;
   /** Notes in the audit log that the provider's keys were revoked. Not idempotent: each call is an entry. */
   noteKeysRevoked(note: {
@@ -40,6 +43,7 @@ export interface ProviderStates {
     readonly actor: string;
     readonly reason?: string | undefined;
     readonly nowMs: number;
+    readonly event?: NewEvent | undefined;
   }): Promise<void>;
   /** Takes the place of the set that was kept before. A provider that is not registered is passed over. */
   keepKeySet(set: StoredKeySet): Promise<void>;

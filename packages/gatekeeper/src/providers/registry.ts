@@ -6,6 +6,7 @@ import { keepFresh } from '@drawbridge/identity/key-set-timer';
 import type { KeySource, TrustedIssuer } from '@drawbridge/identity/verify-ownership-proof';
 import type { Config } from '../config-schema.ts';
 import type { ReachPolicy } from '../consent/may-reach.ts';
+import { composeEvent } from '../events/outbound-events.ts';
 import type { AccountEvents } from '../enlistment/account-events.ts';
 import type { Application, ProviderApplications } from './applications.ts';
 import type { ProviderStates, ProviderStatus, StoredKeySet } from './provider-states.ts';
@@ -14,7 +15,9 @@ export type Provider = {
   readonly number: number;
   readonly name: string;
   readonly issuer: string;
+  /** `eventsUrl`, when wake-ups have no place of their own. */
   readonly wakeUpUrl: string | undefined;
+  readonly eventsUrl: string | undefined;
   readonly mediaOrigins: readonly string[];
   readonly suites: ReadonlySet<string>;
   readonly trustClass: 'standard' | 'trial';
@@ -133,7 +136,7 @@ function wantedProviders(config: Config): Wanted[] {
       issuer: own.kind === 'issuer' ? own.issuer : `${config.issuer}/users`,
       keySetOrigins: own.kind === 'issuer' ? own.keySetOrigins : [],
       mediaOrigins: own.kind === 'issuer' ? own.mediaOrigins : [],
-      ...wakeUpUrlOf(config),
+      ...placesOf(config),
       suites: own.suites,
       trustClass: 'standard',
       quotas: { enlistments: Number.MAX_SAFE_INTEGER },
@@ -144,7 +147,7 @@ function wantedProviders(config: Config): Wanted[] {
 }
 
 function wantedOf({ number, issuer, terms, stage, grant }: Application): Wanted {
-  const { name, keySetOrigins, mediaOrigins, wakeUpUrl } = terms;
+  const { name, keySetOrigins, mediaOrigins, wakeUpUrl, eventsUrl } = terms;
   return {
     number: number!,
     name,
@@ -152,6 +155,7 @@ function wantedOf({ number, issuer, terms, stage, grant }: Application): Wanted 
     keySetOrigins: [...keySetOrigins],
     mediaOrigins: [...mediaOrigins],
     ...(wakeUpUrl === undefined ? {} : { wakeUpUrl }),
+    ...(eventsUrl === undefined ? {} : { eventsUrl }),
     suites: [...(grant?.suites ?? [])],
     trustClass: grant?.trustClass ?? 'trial',
     quotas: { enlistments: grant?.enlistments ?? 0 },
@@ -179,9 +183,13 @@ function clashOf(configured: readonly Wanted[], applied: readonly Wanted[]): str
   return undefined;
 }
 
-function wakeUpUrlOf({ issuer, ownUsers }: Config): { readonly wakeUpUrl?: string } {
+function placesOf({ issuer, ownUsers }: Config): { readonly wakeUpUrl?: string; readonly eventsUrl?: string } {
   if (ownUsers.kind === 'embedded') return ownUsers.wakeUps ? { wakeUpUrl: `${issuer}/users/v1/wake-ups` } : {};
-  return ownUsers.wakeUpUrl === undefined ? {} : { wakeUpUrl: ownUsers.wakeUpUrl };
+  const { wakeUpUrl, eventsUrl } = ownUsers;
+  return {
+    ...(wakeUpUrl === undefined ? {} : { wakeUpUrl }),
+    ...(eventsUrl === undefined ? {} : { eventsUrl }),
+  };
 }
 
 /** What is known of each provider just now: its configuration, its status and its keys. */
@@ -256,14 +264,16 @@ class Entries {
     ownEmbedded: boolean,
     kept: readonly StoredKeySet[],
   ): Entry {
-    const { number, name, issuer, keySetOrigins, mediaOrigins, wakeUpUrl, suites, trustClass, quotas } = wanted;
+    const { number, name, issuer, keySetOrigins, mediaOrigins, wakeUpUrl, eventsUrl, suites, trustClass, quotas } =
+      wanted;
     const stage = wanted.stage ?? 'live';
     const heldByConfig = wanted.status === 'suspended';
     const provider: Provider = {
       number,
       name,
       issuer,
-      wakeUpUrl,
+      wakeUpUrl: wakeUpUrl ?? eventsUrl,
+      eventsUrl,
       mediaOrigins,
       suites: new Set(suites),
       trustClass,
@@ -347,6 +357,18 @@ async function isFetchedNow(set: KeySet, monotonicMs: () => number): Promise<boo
   return (set.fetchedAtMs() ?? Number.NEGATIVE_INFINITY) >= before;
 }
 
+async function refetchKeys(deps: RegistryDeps, entry: Entry | undefined, isRevoked: boolean): Promise<boolean> {
+  const set = entry?.set;
+  if (entry === undefined || set === undefined || !(await isFetchedNow(set, deps.monotonicMs))) return false;
+  const { number } = entry.provider;
+  if (isRevoked) {
+    deps.events.emit({ kind: 'keys-replaced', provider: number, stands: thumbprint => set.holds(thumbprint) });
+  }
+  return true;
+}
+
+const providerStep = 'urn:drawbridge:event:provider-step';
+
 /** Registers the configured providers and starts fetching their keys. Rejects with RegistryError or StoreError. */
 export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
   const { states } = deps;
@@ -393,7 +415,9 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
         const entry = known.byNumber.get(number);
         if (entry === undefined) return 'unknown';
         if (entry.heldByConfig && status === 'live') return 'suspended-by-configuration';
-        const result = await states.setStatus({ number, status, actor, reason, nowMs });
+        const payload = { step: status === 'live' ? 'resumed' : 'suspended', reason };
+        const event = composeEvent(entry.provider, config.limits, { event: providerStep, payload, nowMs });
+        const result = await states.setStatus({ number, status, actor, reason, nowMs, event });
         if (result === 'changed') known.setStatus(entry, status);
         return result;
       }),
@@ -406,16 +430,13 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
       if (set !== undefined) return set.holds(keyThumbprint);
       return number !== 0 || deps.ownIssuer === undefined || deps.ownIssuer.holdsKey(keyThumbprint);
     },
-    revokeKeys: (number, actor, nowMs, reason) =>
-      revokeKeys(deps, known.byNumber.get(number), { number, actor, nowMs, reason }),
-    refetchKeys: async (number, isRevoked) => {
-      const set = known.byNumber.get(number)?.set;
-      if (set === undefined || !(await isFetchedNow(set, deps.monotonicMs))) return false;
-      if (isRevoked) {
-        deps.events.emit({ kind: 'keys-replaced', provider: number, stands: thumbprint => set.holds(thumbprint) });
-      }
-      return true;
+    revokeKeys: (number, actor, nowMs, reason) => {
+      const entry = known.byNumber.get(number);
+      const payload = { step: 'keys-revoked', reason };
+      const event = composeEvent(entry?.provider, config.limits, { event: providerStep, payload, nowMs });
+      return revokeKeys(deps, entry, { number, actor, nowMs, reason, event });
     },
+    refetchKeys: (number, isRevoked) => refetchKeys(deps, known.byNumber.get(number), isRevoked),
     withoutKeys: () => {
       const waiting = (entry: Entry): boolean =>
         isLive(entry.provider.number) && entry.set !== undefined && entry.set.fetchedAtMs() === undefined;

@@ -1,4 +1,5 @@
 // The port for reports that people sent to the operator, with the messages that they opened. Knows no store and no rules.
+import type { NewEvent } from '../events/event-outbox.ts';
 import type { InteropId } from '@drawbridge/wire/jid';
 
 export const reportCategories = ['spam', 'fraud', 'abuse', 'illegal', 'other'] as const;
@@ -65,6 +66,8 @@ export interface ReportStore {
     readonly actor: string;
     readonly reason?: string | undefined;
     readonly nowMs: number;
+    /** Tells the provider of whoever was reported. */
+    readonly event?: NewEvent | undefined;
   }): Promise<'changed' | 'decided' | 'unknown'>;
   /** Removes at most `limit` that came before; gives how many. Idempotent. */
   sweep(beforeMs: number, limit: number): Promise<number>;

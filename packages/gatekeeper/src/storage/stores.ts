@@ -8,6 +8,7 @@ import type { ClusterStore } from '../cluster/cluster-store.ts';
 import type { ContactStore } from '../consent/contact-store.ts';
 import type { AccountStore } from '../enlistment/account-store.ts';
 import type { ProofIds } from '../enlistment/proof-ids.ts';
+import type { EventOutbox } from '../events/event-outbox.ts';
 import type { SubjectEvents } from '../events/subject-event-store.ts';
 import type { KeyDirectory } from '../keys/key-directory.ts';
 import type { MailboxStore } from '../mailbox/mailbox-store.ts';
@@ -36,6 +37,7 @@ export type Stores = {
   readonly wakeUps: WakeUpQueue;
   readonly reports: ReportStore;
   readonly subjectEvents: SubjectEvents;
+  readonly outgoingEvents: EventOutbox;
   readonly audit: AuditLog;
   readonly admins: AdminAccounts;
   readonly people: PersonRecords;

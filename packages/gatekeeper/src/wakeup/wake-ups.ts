@@ -1,12 +1,10 @@
 // Asks a person's provider to wake their app: coalesced, signed, without content, sender or count; kept until it is sent.
 // Knows nothing of messages or mailboxes. Source: docs/protocol/03 (Wake-up), RFC 8417, RFC 8935.
 import { randomBytes } from 'node:crypto';
-import type { EgressFetch } from '@drawbridge/identity/egress';
-import type { SigningKey } from '@drawbridge/identity/jwk';
-import { issueSecurityEvent } from '@drawbridge/identity/security-event';
 import type { InteropId } from '@drawbridge/wire/jid';
 import type { Limits } from '../config-schema.ts';
 import type { Account } from '../enlistment/account.ts';
+import { type Poster, postSecurityEvent, type PostOutcome } from '../events/post-event.ts';
 import type { Registry } from '../providers/registry.ts';
 import type { WakeUpQueue, WakeUpWrite } from './wake-up-queue.ts';
 
@@ -39,19 +37,14 @@ export type WakeUps = {
   readonly close: () => Promise<void>;
 };
 
-export type WakeUpDeps = {
+export type WakeUpDeps = Poster & {
   readonly kept: WakeUpQueue;
   readonly registry: Registry;
-  readonly egressFetch: EgressFetch;
-  readonly signingKey: SigningKey;
-  /** The gatekeeper's issuer URL. */
-  readonly issuer: string;
   readonly limits: Limits;
   /** Wakes one of the embedded issuer's own people, in this process; undefined when there is no such issuer. */
   readonly wakeOwn: ((identifier: string) => void) | undefined;
   /** Once when a provider's endpoint begins to fail, when it refuses (at most once a minute), and when it is back. */
   readonly log: (event: WakeUpLogEvent, provider: number, code: string) => void;
-  readonly nowMs: () => number;
   /** By which a wake-up grows old. */
   readonly judgeMs: () => number;
   readonly monotonicMs: () => number;
@@ -80,7 +73,7 @@ type Queue = {
   refusalLoggedAtMs: number;
 };
 
-type Outcome = { readonly kind: 'sent' | 'refused' | 'failed'; readonly code: string };
+const wakeUp = 'urn:drawbridge:event:wake-up';
 const refusalLogMs = 60_000;
 
 /** People whose interval has not passed are looked at this often. */
@@ -263,7 +256,7 @@ class WakeUpSender {
     this.#lastSentMs.set(interopId, now);
   }
 
-  async #post({ queue, identifier, tokenId }: Person): Promise<Outcome> {
+  async #post({ queue, identifier, tokenId }: Person): Promise<PostOutcome> {
     const provider = this.#deps.registry.find(queue.number);
     const url = provider?.wakeUpUrl;
     if (provider === undefined || url === undefined || provider.status === 'suspended')
@@ -273,32 +266,11 @@ class WakeUpSender {
       this.#deps.wakeOwn(identifier);
       return { kind: 'sent', code: '' };
     }
-    const token = await issueSecurityEvent(this.#deps.signingKey, {
-      issuer: this.#deps.issuer,
-      audience: provider.issuer,
-      jti: tokenId,
-      // Of this attempt: a receiver takes only young tokens, and tells a repeated one by its id.
-      issuedAtSeconds: Math.floor(this.#deps.nowMs() / 1000),
-      subject: identifier,
-      event: 'urn:drawbridge:event:wake-up',
-    });
-    const port = new URL(url).port;
-    const response = await this.#deps.egressFetch(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/secevent+jwt', accept: 'application/json' },
-      body: token,
-      maxBodyBytes: 4_096,
-      // The port stands in the registered URL.
-      ...(port === '' ? {} : { ports: [Number(port)] }),
-    });
-    if (response.kind === 'failed') return { kind: 'failed', code: response.code };
-    const { status } = response;
-    const code = `status-${status}`;
-    if (status >= 500 || status === 408 || status === 429) return { kind: 'failed', code };
-    return { kind: status >= 200 && status < 300 ? 'sent' : 'refused', code };
+    const claims = { audience: provider.issuer, jti: tokenId, subject: identifier, event: wakeUp } as const;
+    return await postSecurityEvent(this.#deps, url, claims);
   }
 
-  #note(queue: Queue, { kind, code }: Outcome): void {
+  #note(queue: Queue, { kind, code }: PostOutcome): void {
     if (kind === 'failed' && queue.failures === 0) this.#deps.log('wake-ups-failing', queue.number, code);
     if (kind === 'sent' && queue.failures > 0) this.#deps.log('wake-ups-arrive-again', queue.number, code);
     if (kind !== 'refused' || this.#deps.monotonicMs() - queue.refusalLoggedAtMs < refusalLogMs) return;
@@ -308,7 +280,7 @@ class WakeUpSender {
 
   async #send(person: Person): Promise<void> {
     const { queue, interopId } = person;
-    const outcome = await this.#post(person).catch((): Outcome => ({ kind: 'failed', code: 'internal-error' }));
+    const outcome = await this.#post(person).catch((): PostOutcome => ({ kind: 'failed', code: 'internal-error' }));
     queue.underWay.delete(interopId);
     this.#note(queue, outcome);
     if (outcome.kind === 'failed') {

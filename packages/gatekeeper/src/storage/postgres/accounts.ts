@@ -8,6 +8,7 @@ import { writeAudit } from './audit.ts';
 import { decisionsOf } from './contacts.ts';
 import type { Database, Sql } from './database.ts';
 import { devicesOf, orphanedPerson, raiseVersion, removeDevice } from './devices.ts';
+import { addEvent } from './events.ts';
 import { enlist, enlistMany } from './enlisting.ts';
 import { accountOf, statusColumn } from './rows.ts';
 
@@ -87,13 +88,14 @@ async function setStatus(
   sql: Sql,
   args: Parameters<AccountStore['setStatus']>[0],
 ): Promise<'changed' | 'same' | 'unknown'> {
-  const { interopId: subject, status, actor, reason, nowMs: atMs } = args;
+  const { interopId: subject, status, actor, reason, nowMs: atMs, event } = args;
   const account = await lockAccount(sql, 'interop_id', subject);
   if (account === undefined) return 'unknown';
   if (account.status === status) return 'same';
   await sql.change('UPDATE account SET status = $2, version = version + 1 WHERE row = $1', [account.row, status]);
   const action = status === 'active' ? 'enlistment-resumed' : 'enlistment-suspended';
   await writeAudit(sql, { atMs, actor, action, subject, reason });
+  await addEvent(sql, event);
   return 'changed';
 }
 
@@ -197,19 +199,21 @@ export function postgresAccounts(database: Database): AccountStore {
     readManifest: account => readManifest(database, account),
     publishManifest: manifest => database.transaction(sql => publishManifest(sql, manifest)),
     raiseStoreCount: (device, count) => database.transaction(sql => raiseStoreCount(sql, device, count)),
-    withdraw: row =>
+    withdraw: (row, event) =>
       database.transaction(async sql => {
         const account = await lockAccount(sql, 'row', row);
         if (account === undefined) return { kind: 'refused', code: 'enlistment-unknown' };
         // Otherwise withdrawing and enlisting again would undo a suspension.
         if (account.status !== 'active' || account.disabled) return { kind: 'refused', code: 'enlistment-suspended' };
+        await addEvent(sql, event);
         return { kind: 'withdrawn', devices: await removeAccount(sql, row, account.provider) };
       }),
-    remove: ({ interopId: subject, actor, reason, nowMs: atMs }) =>
+    remove: ({ interopId: subject, actor, reason, nowMs: atMs, event }) =>
       database.transaction(async sql => {
         const account = await lockAccount(sql, 'interop_id', subject);
         if (account === undefined) return undefined;
         await writeAudit(sql, { atMs, actor, action: 'enlistment-deleted', subject, reason });
+        await addEvent(sql, event);
         return await removeAccount(sql, account.row, account.provider);
       }),
     setStatus: change => database.transaction(sql => setStatus(sql, change)),

@@ -15,6 +15,7 @@ import {
 } from '../../providers/applications.ts';
 import type { ProviderStatus } from '../../providers/provider-states.ts';
 import { writeAudit } from './audit.ts';
+import { addEvent } from './events.ts';
 import type { Database, Sql } from './database.ts';
 
 const columns = `id, issuer, terms, agreement, stage, application.number AS number, grant_given AS "grantGiven",
@@ -142,6 +143,7 @@ async function step(sql: Sql, made: Step, to: StepTo): Promise<StepResult> {
   const note = { atMs: made.nowMs, actor: made.actor, action, reason: made.reason };
   if (to.stage === 'sandbox') await writeAudit(sql, { ...note, subject: made.id });
   await writeAudit(sql, { ...note, subject: subjectOf({ id: made.id, number }) });
+  if (number !== undefined && made.event !== undefined) await addEvent(sql, { ...made.event, provider: number });
   return { kind: 'done', number };
 }
 
@@ -153,6 +155,7 @@ async function changeGrant(sql: Sql, made: Step, grant: Grant): Promise<StepResu
   await sql.change('UPDATE provider_application SET grant_given = $2 WHERE id = $1', [made.id, JSON.stringify(grant)]);
   const { nowMs: atMs, actor, reason } = made;
   await writeAudit(sql, { atMs, actor, action: 'provider-terms-changed', subject: subjectOf(application), reason });
+  await addEvent(sql, made.event);
   return { kind: 'done', number: application.number };
 }
 

@@ -70,7 +70,7 @@ async function viewOf(database: Database, { row, ...person }: Found): Promise<Pe
  * All rows that name the account or the person; found by the columns of the tables, so that no table is forgotten. Mail
  * itself is read by pages.
  */
-async function keptOf(database: Database, { row, interopId }: Found): Promise<KeptRows> {
+async function keptOf(database: Database, { row, interopId, provider, identifier }: Found): Promise<KeptRows> {
   const tables = await database.rows<{ name: string }>(
     `SELECT table_name AS name FROM information_schema.columns
      WHERE table_schema = current_schema() AND column_name = 'account' AND table_name <> 'mailbox' ORDER BY table_name`,
@@ -87,6 +87,11 @@ async function keptOf(database: Database, { row, interopId }: Found): Promise<Ke
   for (const { name } of tables) await add(name, 'account', row);
   await add('mailbox_share', 'sender', interopId);
   await add('audit', 'subject', interopId);
+  const events = await database.rows<Record<string, string | number | null>>(
+    'SELECT * FROM outgoing_event WHERE provider = $1 AND subject = $2',
+    [provider, identifier],
+  );
+  if (events.length > 0) kept['outgoing_event'] = events;
   return kept;
 }
 

@@ -10,6 +10,7 @@ import { postgresClock } from './clock.ts';
 import { postgresCluster } from './cluster.ts';
 import { postgresContacts } from './contacts.ts';
 import { Database, noLimit, type Sql } from './database.ts';
+import { postgresEvents } from './events.ts';
 import { postgresKeyDirectory } from './keys.ts';
 import { runMailboxCommands } from './mailbox-batch.ts';
 import { MailboxLane } from './mailbox-lane.ts';
@@ -90,6 +91,7 @@ export async function openPostgresStores(url: string): Promise<PostgresStores> {
       applications: postgresApplications(database),
       wakeUps: postgresWakeUps(database),
       reports: postgresReports(database),
+      outgoingEvents: postgresEvents(database),
       subjectEvents: postgresSubjectEvents(database),
       audit: postgresAuditLog(database),
       admins: postgresAdmins(database),

@@ -3,6 +3,7 @@
 import type { ProviderStates, ProviderStatus, RegisterResult } from '../../providers/provider-states.ts';
 import { writeAudit } from './audit.ts';
 import type { Database, Sql } from './database.ts';
+import { addEvent } from './events.ts';
 
 async function register(
   sql: Sql,
@@ -41,7 +42,7 @@ async function register(
 
 async function setStatus(
   sql: Sql,
-  { number, status, actor, reason, nowMs: atMs }: Parameters<ProviderStates['setStatus']>[0],
+  { number, status, actor, reason, nowMs: atMs, event }: Parameters<ProviderStates['setStatus']>[0],
 ): Promise<'changed' | 'same' | 'unknown'> {
   const text = 'SELECT status FROM provider WHERE number = $1 FOR UPDATE';
   const [row] = await sql.rows<{ status: ProviderStatus }>(text, [number]);
@@ -50,6 +51,7 @@ async function setStatus(
   await sql.change('UPDATE provider SET status = $2, changed_at = $3 WHERE number = $1', [number, status, atMs]);
   const action = status === 'live' ? 'provider-resumed' : 'provider-suspended';
   await writeAudit(sql, { atMs, actor, action, subject: String(number), reason });
+  await addEvent(sql, event);
   return 'changed';
 }
 
@@ -57,10 +59,11 @@ export function postgresProviders(database: Database): ProviderStates {
   return {
     register: (providers, nowMs) => database.transaction(sql => register(sql, providers, nowMs)),
     setStatus: change => database.transaction(sql => setStatus(sql, change)),
-    noteKeysRevoked: ({ number, actor, reason, nowMs: atMs }) =>
-      database.transaction(sql =>
-        writeAudit(sql, { atMs, actor, action: 'provider-keys-revoked', subject: String(number), reason }),
-      ),
+    noteKeysRevoked: ({ number, actor, reason, nowMs: atMs, event }) =>
+      database.transaction(async sql => {
+        await writeAudit(sql, { atMs, actor, action: 'provider-keys-revoked', subject: String(number), reason });
+        await addEvent(sql, event);
+      }),
     async keepKeySet({ number, places, body, fetchedAtMs }) {
       await database.rows(
         `INSERT INTO key_set (provider, places, body, fetched_at) SELECT number, $2, $3, $4 FROM provider WHERE number = $1

@@ -11,6 +11,7 @@ import {
 } from '../../reports/report-store.ts';
 import { writeAudit } from './audit.ts';
 import type { Database, Sql } from './database.ts';
+import { addEvent } from './events.ts';
 
 type Row = Omit<ReportSummary, 'decided'> & {
   readonly decision: ReportDecision | null;
@@ -64,7 +65,7 @@ async function add(
 
 async function decide(
   sql: Sql,
-  { id, decision, actor, reason, nowMs: atMs }: Parameters<ReportStore['decide']>[0],
+  { id, decision, actor, reason, nowMs: atMs, event }: Parameters<ReportStore['decide']>[0],
 ): Promise<'changed' | 'decided' | 'unknown'> {
   const [row] = await sql.rows<{ decision: string | null }>('SELECT decision FROM report WHERE id = $1 FOR UPDATE', [
     id,
@@ -78,6 +79,7 @@ async function decide(
     atMs,
   ]);
   await writeAudit(sql, { atMs, actor, action: `report-${decision}`, subject: id, reason });
+  await addEvent(sql, event);
   return 'changed';
 }
 

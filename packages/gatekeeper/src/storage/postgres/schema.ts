@@ -263,6 +263,27 @@ CREATE INDEX contact_person ON contact (person);`,
 DROP INDEX mailbox_head_node;
 CREATE INDEX mailbox_head_node ON mailbox_head (node, device) WHERE node IS NOT NULL;`,
   },
+  {
+    fitFrom: 1,
+    text: `
+CREATE TABLE outgoing_event (
+  seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  provider integer NOT NULL,
+  url text NOT NULL,
+  audience text NOT NULL,
+  token_id text NOT NULL,
+  subject text NOT NULL,
+  event text NOT NULL,
+  payload text NOT NULL,
+  occurred_at bigint NOT NULL,
+  attempts integer NOT NULL DEFAULT 0,
+  next_at bigint NOT NULL,
+  dead_at bigint,
+  code text
+);
+CREATE INDEX outgoing_event_subject ON outgoing_event (provider, subject, seq);
+CREATE INDEX outgoing_event_dead ON outgoing_event (dead_at, provider);`,
+  },
 ];
 
 /** The version of the tables that this program writes. */

@@ -4,7 +4,9 @@ import { hash } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import type { InteropId } from '@drawbridge/wire/jid';
 import type { Account, Device } from '../../enlistment/account.ts';
+import type { NewEvent } from '../../events/event-outbox.ts';
 import {
+  type AccountStore,
   type EnlistArgs,
   type EnlistRefusal,
   type EnlistResult,
@@ -18,6 +20,7 @@ import { writeAudit } from './audit-commands.ts';
 import { decisionsOf } from './contact-decisions.ts';
 import { addOneTimeKeys, removeKeys } from './key-commands.ts';
 import { orphanMailbox } from './mailbox-orphans.ts';
+import { addEvent } from './event-commands.ts';
 import { prepared } from './prepared.ts';
 
 type AccountRow = {
@@ -334,41 +337,31 @@ export const accountWrites = {
   },
 
   /** Deletes everything that is kept of a person; gives back the devices that were. Refuses a suspended one. */
-  accountWithdraw(db: DatabaseSync, args: { account: number }): WithdrawnAccount {
+  accountWithdraw(db: DatabaseSync, args: { account: number; event?: NewEvent | undefined }): WithdrawnAccount {
     const account = prepared(db, `SELECT ${statusColumn}, provider FROM account WHERE row = ?`).get(args.account) as
       | { status: string; provider: number }
       | undefined;
     if (account === undefined) return { kind: 'refused', code: 'enlistment-unknown' };
     // Otherwise withdrawing and enlisting again would undo a suspension.
     if (account.status !== 'active') return { kind: 'refused', code: 'enlistment-suspended' };
+    addEvent(db, args.event);
     return { kind: 'withdrawn', devices: removeAccount(db, args.account, account.provider) };
   },
 
   /** Deletes a person by an operator's order, with the audit entry in the same step; gives back the devices that were. */
-  accountRemove(
-    db: DatabaseSync,
-    args: { interopId: string; actor: string; reason?: string | undefined; nowMs: number },
-  ): Device[] | undefined {
+  accountRemove(db: DatabaseSync, args: Parameters<AccountStore['remove']>[0]): Device[] | undefined {
     const { interopId: subject, actor, reason, nowMs: atMs } = args;
     const account = prepared(db, 'SELECT row, provider FROM account WHERE interop_id = ?').get(subject) as
       | { row: number; provider: number }
       | undefined;
     if (account === undefined) return undefined;
     writeAudit(db, { atMs, actor, action: 'enlistment-deleted', subject, reason });
+    addEvent(db, args.event);
     return removeAccount(db, account.row, account.provider);
   },
 
   /** Suspends or resumes a person, with the audit entry in the same step. */
-  accountSetStatus(
-    db: DatabaseSync,
-    args: {
-      interopId: InteropId;
-      status: 'active' | 'suspended';
-      actor: string;
-      reason?: string | undefined;
-      nowMs: number;
-    },
-  ): 'changed' | 'same' | 'unknown' {
+  accountSetStatus(db: DatabaseSync, args: Parameters<AccountStore['setStatus']>[0]): 'changed' | 'same' | 'unknown' {
     const account = prepared(db, 'SELECT row, status FROM account WHERE interop_id = ?').get(args.interopId) as
       | { row: number; status: string }
       | undefined;
@@ -378,6 +371,7 @@ export const accountWrites = {
     const { nowMs: atMs, actor, reason, interopId: subject } = args;
     const action = args.status === 'active' ? 'enlistment-resumed' : 'enlistment-suspended';
     writeAudit(db, { atMs, actor, action, subject, reason });
+    addEvent(db, args.event);
     return 'changed';
   },
 

@@ -146,7 +146,9 @@ function keptOf(db: DatabaseSync, person: PersonView): KeptRows {
   }
   add('mailbox_share', 'sender', person.interopId);
   add('audit', 'subject', person.interopId);
-  return kept;
+  const told = prepared(db, 'SELECT * FROM outgoing_event WHERE provider = ? AND subject = ?');
+  const events = told.all(person.provider, person.identifier);
+  return events.length === 0 ? kept : { ...kept, outgoing_event: events as never };
 }
 
 function tablesWith(db: DatabaseSync, column: string): string[] {

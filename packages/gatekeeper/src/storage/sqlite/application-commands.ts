@@ -15,6 +15,7 @@ import {
 } from '../../providers/applications.ts';
 import type { ProviderStatus } from '../../providers/provider-states.ts';
 import { writeAudit } from './audit-commands.ts';
+import { addEvent } from './event-commands.ts';
 import { prepared } from './prepared.ts';
 
 const columns = `id, issuer, terms, agreement, stage, provider_application.number AS number, grant_given AS grantGiven,
@@ -133,6 +134,7 @@ export const applicationWrites = {
     // Both, so that either leads to it.
     if (to.stage === 'sandbox') writeAudit(db, { ...note, subject: step.id });
     writeAudit(db, { ...note, subject: subjectOf({ id: step.id, number }) });
+    if (number !== undefined && step.event !== undefined) addEvent(db, { ...step.event, provider: number });
     return { kind: 'done', number };
   },
 
@@ -149,6 +151,7 @@ export const applicationWrites = {
       subject: subjectOf(application),
       reason: step.reason,
     });
+    addEvent(db, step.event);
     return { kind: 'done', number: application.number };
   },
 

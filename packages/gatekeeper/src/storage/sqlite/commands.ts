@@ -6,6 +6,7 @@ import { applicationReads, applicationWrites } from './application-commands.ts';
 import { auditReads, auditWrites } from './audit-commands.ts';
 import { clockReads, clockWrites } from './clock-commands.ts';
 import { contactReads, contactWrites } from './contact-commands.ts';
+import { eventReads, eventWrites } from './event-commands.ts';
 import { heartbeatReads, heartbeatWrites } from './heartbeat-commands.ts';
 import { keyReads, keyWrites } from './key-commands.ts';
 import { depthReads } from './depth-commands.ts';
@@ -29,6 +30,7 @@ export const writeCommands = {
   ...operationsWrites,
   ...reportWrites,
   ...subjectEventWrites,
+  ...eventWrites,
   ...heartbeatWrites,
   ...auditWrites,
   ...applicationWrites,
@@ -44,6 +46,7 @@ export const readCommands = {
   ...keyReads,
   ...operationsReads,
   ...reportReads,
+  ...eventReads,
   ...heartbeatReads,
   ...auditReads,
   ...applicationReads,

@@ -1,9 +1,16 @@
 // Provider states and wake-ups that wait. Runs in the storage workers.
 // Knows nothing of when they are asked for.
 import type { DatabaseSync } from 'node:sqlite';
-import type { ProviderStatus, ProviderUse, RegisterResult, StoredKeySet } from '../../providers/provider-states.ts';
+import type {
+  ProviderStates,
+  ProviderStatus,
+  ProviderUse,
+  RegisterResult,
+  StoredKeySet,
+} from '../../providers/provider-states.ts';
 import type { PendingWakeUp, WakeUpWrite } from '../../wakeup/wake-up-queue.ts';
 import { writeAudit } from './audit-commands.ts';
+import { addEvent } from './event-commands.ts';
 import { prepared } from './prepared.ts';
 
 export const operationsWrites = {
@@ -44,7 +51,7 @@ export const operationsWrites = {
 
   providerSetStatus(
     db: DatabaseSync,
-    args: { number: number; status: ProviderStatus; actor: string; reason?: string | undefined; nowMs: number },
+    args: Parameters<ProviderStates['setStatus']>[0],
   ): 'changed' | 'same' | 'unknown' {
     const row = prepared(db, 'SELECT status FROM provider WHERE number = ?').get(args.number) as
       | { status: ProviderStatus }
@@ -59,16 +66,15 @@ export const operationsWrites = {
     const action = args.status === 'live' ? 'provider-resumed' : 'provider-suspended';
     const { nowMs: atMs, actor, reason } = args;
     writeAudit(db, { atMs, actor, action, subject: String(args.number), reason });
+    addEvent(db, args.event);
     return 'changed';
   },
 
   /** For the audit log alone. */
-  providerKeysRevoked(
-    db: DatabaseSync,
-    args: { number: number; actor: string; reason?: string | undefined; nowMs: number },
-  ): void {
+  providerKeysRevoked(db: DatabaseSync, args: Parameters<ProviderStates['noteKeysRevoked']>[0]): void {
     const { nowMs: atMs, actor, number, reason } = args;
     writeAudit(db, { atMs, actor, action: 'provider-keys-revoked', subject: String(number), reason });
+    addEvent(db, args.event);
   },
 
   keySetKeep(db: DatabaseSync, set: StoredKeySet): void {

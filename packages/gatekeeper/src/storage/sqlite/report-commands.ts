@@ -12,6 +12,7 @@ import {
 } from '../../reports/report-store.ts';
 import { writeAudit } from './audit-commands.ts';
 import { takeRoom } from './disk-reserve.ts';
+import { addEvent } from './event-commands.ts';
 import { prepared } from './prepared.ts';
 
 type Row = Omit<ReportSummary, 'decided'> & {
@@ -73,7 +74,7 @@ export const reportWrites = {
 
   reportDecide(
     db: DatabaseSync,
-    { id, decision, actor, reason, nowMs: atMs }: Parameters<ReportStore['decide']>[0],
+    { id, decision, actor, reason, nowMs: atMs, event }: Parameters<ReportStore['decide']>[0],
   ): 'changed' | 'decided' | 'unknown' {
     const row = prepared(db, 'SELECT decision FROM report WHERE id = ?').get(id);
     if (row === undefined) return 'unknown';
@@ -85,6 +86,7 @@ export const reportWrites = {
       id,
     );
     writeAudit(db, { atMs, actor, action: `report-${decision}`, subject: id, reason });
+    addEvent(db, event);
     return 'changed';
   },
 

@@ -270,6 +270,25 @@ const steps: readonly (string | ((db: DatabaseSync) => void))[] = [
    ALTER TABLE account ADD COLUMN proofs_from INTEGER NOT NULL DEFAULT 0;
    ALTER TABLE account ADD COLUMN last_event_at INTEGER NOT NULL DEFAULT 0;
    CREATE INDEX contact_person ON contact (person);`,
+
+  // What providers are to be told, and what they could not be told.
+  `CREATE TABLE outgoing_event (
+     seq INTEGER PRIMARY KEY AUTOINCREMENT,
+     provider INTEGER NOT NULL,
+     url TEXT NOT NULL,
+     audience TEXT NOT NULL,
+     token_id TEXT NOT NULL,
+     subject TEXT NOT NULL,
+     event TEXT NOT NULL,
+     payload TEXT NOT NULL,
+     occurred_at INTEGER NOT NULL,
+     attempts INTEGER NOT NULL DEFAULT 0,
+     next_at INTEGER NOT NULL,
+     dead_at INTEGER,
+     code TEXT
+   ) STRICT;
+   CREATE INDEX outgoing_event_subject ON outgoing_event (provider, subject, seq);
+   CREATE INDEX outgoing_event_dead ON outgoing_event (dead_at, provider);`,
 ];
 
 /** The version of the tables that this program writes. */

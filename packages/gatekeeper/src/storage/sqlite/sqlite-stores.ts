@@ -3,6 +3,7 @@ import type { ClockStore } from '../../clock/clock-store.ts';
 import type { ContactStore } from '../../consent/contact-store.ts';
 import type { ReportStore } from '../../reports/report-store.ts';
 import type { ProofIds } from '../../enlistment/proof-ids.ts';
+import type { EventOutbox } from '../../events/event-outbox.ts';
 import type { Stores } from '../stores.ts';
 import { sqliteHeartbeat } from './heartbeat.ts';
 import { measureDepth } from './mailbox-depth.ts';
@@ -17,6 +18,21 @@ function reportsOf(store: SqliteStore): ReportStore {
     decide: decision => store.run('reportDecide', decision),
     sweep: (beforeMs, limit) => store.run('reportsSweep', { beforeMs, limit }),
   };
+}
+
+function eventsOf(store: SqliteStore): Pick<Stores, 'outgoingEvents' | 'subjectEvents'> {
+  const outgoingEvents: EventOutbox = {
+    due: (nowMs, farthestMs) => store.read('eventsDue', { nowMs, farthestMs }),
+    take: lease => store.run('eventsTake', lease),
+    remove: seq => store.run('eventRemove', { seq }),
+    postpone: (seq, nextAtMs, code) => store.run('eventPostpone', { seq, nextAtMs, code }),
+    bury: (seq, nowMs, code, maxDead) => store.run('eventBury', { seq, nowMs, code, maxDead }),
+    list: which => store.read('eventsList', which),
+    revive: which => store.run('eventsRevive', which),
+    counts: () => store.read('eventCounts', undefined),
+    sweep: (beforeMs, limit) => store.run('eventsSweep', { beforeMs, limit }),
+  };
+  return { outgoingEvents, subjectEvents: { apply: event => store.run('subjectEventApply', event) } };
 }
 
 export function sqliteStores(store: SqliteStore): Stores {
@@ -34,7 +50,7 @@ export function sqliteStores(store: SqliteStore): Stores {
       readManifest: account => store.read('manifestRead', { account }),
       publishManifest: manifest => store.run('manifestPublish', manifest),
       raiseStoreCount: (device, count) => store.run('storeCountRaise', { device, count }),
-      withdraw: account => store.run('accountWithdraw', { account }),
+      withdraw: (account, event) => store.run('accountWithdraw', { account, event }),
       remove: removal => store.run('accountRemove', removal),
       setStatus: change => store.run('accountSetStatus', change),
       setOptIn: (account, provider, optedIn) => store.run('optInSet', { account, provider, optedIn }),
@@ -74,7 +90,7 @@ export function sqliteStores(store: SqliteStore): Stores {
       page: (afterAccount, limit) => store.read('wakeUpsPending', { afterAccount, limit }),
     },
     reports: reportsOf(store),
-    subjectEvents: { apply: event => store.run('subjectEventApply', event) },
+    ...eventsOf(store),
     audit: {
       note: note => store.run('auditNote', note),
       page: (afterSeq, limit, subject) => store.read('auditPage', { afterSeq, limit, subject }),
