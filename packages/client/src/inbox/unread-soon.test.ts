@@ -34,6 +34,12 @@ const clock: Clock = {
   },
 };
 
+/** The clock is set: timers run on, as the system's do. */
+function setClock(byMs: number): void {
+  nowMs += byMs;
+  timers = timers.map(({ atMs, run }) => ({ atMs: atMs + byMs, run }));
+}
+
 function pass(ms: number): void {
   nowMs += ms;
   const due = timers.filter(({ atMs }) => atMs <= nowMs);
@@ -151,3 +157,68 @@ test('a message that can not be read is a line within seconds, and gives way to 
   anna.store.close();
   bob.store.close();
 });
+
+const dayMs = 86_400_000;
+for (const [clockIs, byMs] of [
+  ['right', 0],
+  ['set a day back', -dayMs],
+  ['set a day ahead', dayMs],
+] as const) {
+  test(`what could not be read is repaired soon, late, or came whole before: one message, in its place; the clock is ${clockIs}`, async () => {
+    const name = clockIs.replaceAll(' ', '-');
+    const anna = await playedDevice(folder, annasId, () => nowMs, `anna-${name}`);
+    const bob = await playedDevice(folder, bobsId, () => nowMs, `bob-${name}`);
+    await meet(anna, bob);
+    await hear(bob, anna, contentOf('hello'));
+    const { inbox, events } = open(anna);
+    const give = (stanza: Element): Promise<void> => new Promise(resolve => inbox.receive(stanza, resolve));
+    const shown = (): string[] => {
+      const rows = anna.store.transaction(tx => listMessages(tx, annasId, { chat: bobsId, limit: 100 }));
+      assert(rows.ok);
+      return rows.value.flatMap(({ message }) =>
+        isShown(message) ? [message.kind === 'text' ? message.text : message.kind] : [],
+      );
+    };
+    const lost = (): number =>
+      events.filter(event => event.kind === 'message' && event.change === 'new' && event.message.kind === 'lost')
+        .length;
+    const bytes = ['soon', 'late', 'whole before'].map(contentOf);
+    const [soon, late, whole] = [
+      await stanzaFrom(bob, anna, bytes[0]!),
+      await stanzaFrom(bob, anna, bytes[1]!),
+      await stanzaFrom(bob, anna, bytes[2]!),
+    ];
+    const again = (stanza: Element, at: number): Promise<Element> =>
+      stanzaFrom(bob, anna, bytes[at]!, attribute(stanza, 'id'));
+
+    // It came whole, and a broken copy after it.
+    await give(whole);
+    await give(withFlippedBit(whole));
+    await give(withFlippedBit(soon));
+    await give(withFlippedBit(late));
+    await give(await stanzaFrom(bob, anna, contentOf('behind')));
+    setClock(byMs);
+    await give(await again(soon, 0));
+    pass(inboxLimits.showUnreadMs);
+    assert.deepEqual(shown(), ['whole before', 'soon', 'lost', 'behind']);
+    assert.equal(lost(), 1);
+    setClock(-2 * byMs);
+    await give(await again(late, 1));
+    assert.deepEqual(shown(), ['whole before', 'soon', 'late', 'behind']);
+    // Broken copies after the repair, and repairs after it, change nothing.
+    const told = events.length;
+    for (const [at, stanza] of [whole, soon, late].entries()) {
+      await give(withFlippedBit(stanza));
+      await give(await again(stanza, at));
+    }
+    pass(dayMs + inboxLimits.showUnreadMs);
+    assert.deepEqual(shown(), ['whole before', 'soon', 'late', 'behind']);
+    assert.deepEqual(
+      events.slice(told).filter(event => event.kind === 'message'),
+      [],
+    );
+    await inbox.close();
+    anna.store.close();
+    bob.store.close();
+  });
+}
