@@ -151,6 +151,10 @@ export class Chats {
     options: { readonly chat?: Recipient; readonly before?: number; readonly limit?: number } = {},
   ): Promise<ShownMessage[]> {
     const { before, limit = 50 } = options;
+    for (const given of [before ?? 0, limit]) {
+      if (!Number.isSafeInteger(given))
+        throw new ClientError('invalid-argument', { detail: 'before and limit are whole numbers' });
+    }
     const scope = await this.#scope(options.chat);
     const { own } = this.#scan();
     const most = clamp(limit, chatLimits.maxMessagesPerPage);
@@ -175,8 +179,11 @@ export class Chats {
     query: string,
     options: { readonly chat?: Recipient; readonly before?: number } = {},
   ): AsyncGenerator<ShownMessage, void, void> {
-    const words = searchWords(query);
+    const words = typeof query === 'string' ? searchWords(query) : undefined;
     if (words === undefined) throw new ClientError('invalid-argument', { detail: 'words' });
+    const { before = Number.MAX_SAFE_INTEGER } = options;
+    if (!Number.isSafeInteger(before))
+      throw new ClientError('invalid-argument', { detail: 'before is a whole number' });
     const bound = options.before === undefined ? {} : { before: options.before };
     const within = { ...(await this.#scope(options.chat)), ...bound };
     for await (const row of searchMessages(this.#scan(), words, within)) yield await this.#present(row);

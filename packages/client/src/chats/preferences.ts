@@ -46,7 +46,7 @@ export class Preferences {
 
   /** Text that is not sent yet; of this device alone. Empty: none. */
   setDraft(chat: ChatId, text: string): void {
-    if (Buffer.byteLength(text) > historyLimits.maxDraftBytes) {
+    if (typeof text !== 'string' || Buffer.byteLength(text) > historyLimits.maxDraftBytes) {
       throw new ClientError('invalid-argument', { detail: 'draft' });
     }
     this.#authoring.transaction(tx => {

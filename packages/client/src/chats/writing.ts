@@ -9,7 +9,7 @@ import { excerptOf } from '../display/shown-text.ts';
 import { ClientError } from '../errors.ts';
 import { type Authoring, bytesOf, refOf } from '../history/authoring.ts';
 import { fallbackFor, lackingOf } from '../history/capabilities.ts';
-import { type MessageRecord, type ShownBody, textVersions } from '../history/message-log.ts';
+import { isShownBody, type MessageRecord, type ShownBody, textVersions } from '../history/message-log.ts';
 import type { Transaction } from '../store/store.ts';
 import { listCapabilities } from '../store/person-records.ts';
 import { readChat, readEntry } from '../store/message-records.ts';
@@ -39,6 +39,7 @@ export class Writing {
     const authoring = this.#authoring;
     const { replyTo, viewOnce, ...given } = outgoing;
     const body: ShownBody = given.kind === undefined ? { ...given, kind: 'text' } : given;
+    if (!isShownBody(body)) throw new ClientError('invalid-argument', { detail: 'kind' });
     const messageId = randomBytes(MESSAGE_ID_BYTES);
     const id = messageId.toString('hex');
     const events = authoring.transaction(tx => {
@@ -150,6 +151,9 @@ export class Writing {
 
 function quoteOf(replyTo: Outgoing['replyTo']) {
   if (replyTo === undefined) return {};
-  const { id, author, text, sentAtMs } = replyTo;
+  const { id, author, text, sentAtMs }: Partial<NonNullable<Outgoing['replyTo']>> = replyTo ?? {};
+  if (typeof id !== 'string' || author === undefined || sentAtMs === undefined || typeof text !== 'string') {
+    throw new ClientError('invalid-argument', { detail: 'replyTo is a message' });
+  }
   return { replyTo: { target: { messageId: bytesOf(id), author, sentAtMs }, excerpt: excerptOf(text) } };
 }

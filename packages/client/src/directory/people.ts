@@ -59,6 +59,8 @@ export class People {
         throw new ClientError('invalid-argument', { detail: 'recipient' });
       return local;
     }
+    // Applications without types give anything.
+    if (!isObject(recipient)) throw new ClientError('invalid-argument', { detail: 'recipient' });
     if ('interopId' in recipient) {
       if (!isInteropId(recipient.interopId)) throw new ClientError('invalid-argument', { detail: 'recipient' });
       return recipient.interopId;
@@ -166,4 +168,8 @@ export class People {
 /** What a name and the InteropId that it leads to say together of a provider. */
 function providerIn({ provider }: UserName, interopId: InteropId): NumberedProvider {
   return { number: providerNumberOf(interopId)!, name: provider };
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null;
 }

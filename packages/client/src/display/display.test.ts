@@ -113,6 +113,12 @@ test('odd names are told', () => {
   assert(!looksLike('anna', 'hanna'));
 });
 
+test('a name that can not be seen is none', () => {
+  for (const name of ['\u2800\u2800', '\u3164', '\u115f\u1160', '\u{1d159}', '\u2800 \u200b\u{e0041}'])
+    assert.equal(shownName(name), '');
+  assert.equal(shownName('\u2800anna\u2800\u2800b'), 'anna b');
+});
+
 test('no file name leads out of a folder, hides its ending or names a device', () => {
   for (const [name, safe] of [
     ['photo.jpg', 'photo.jpg'],

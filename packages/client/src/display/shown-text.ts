@@ -55,9 +55,12 @@ export function shownLine(text: string): string {
   return shownText(text).replaceAll(/[\n\t]/g, ' ');
 }
 
+/** White space, and what has no ink: the empty pattern of Braille, a musical head without a note. */
+const blank = /[\s\u2800\u{1d159}]+/gu;
+
 /** What somebody calls themselves or somebody else: one line without white space at its ends or in a row. */
 export function shownName(name: string): string {
-  return shownLine(name).replaceAll(/\s+/gu, ' ').trim();
+  return shownLine(name).replaceAll(blank, ' ').trim();
 }
 
 const segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' });

@@ -227,6 +227,13 @@ test('what is not a store, or a later one, is not opened and not changed', async
   newer.exec(`PRAGMA user_version = ${SCHEMA_VERSION + 1}`);
   newer.close();
   assert.equal(await refusal(later), 'schema-too-new');
+  // A version that no code gives: its steps are not taken from the end.
+  for (const version of [-1, -2, -2_147_483_648]) {
+    const odd = new DatabaseSync(later);
+    odd.exec(`PRAGMA user_version = ${version}`);
+    odd.close();
+    assert.equal(await refusal(later), 'not-a-store');
+  }
 });
 
 test('bounded tables forget the oldest', async () => {

@@ -107,8 +107,8 @@ function readHeader(db: DatabaseSync): { header: KeyHeader | undefined; version:
   const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version']);
   if (version > SCHEMA_VERSION) throw new StoreFault('schema-too-new');
   const count = Number(db.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.['n']);
-  if (version === 0) {
-    if (count > 0) throw new StoreFault('not-a-store');
+  if (version <= 0) {
+    if (count > 0 || version < 0) throw new StoreFault('not-a-store');
     return { header: undefined, version };
   }
   const row = db.prepare('SELECT kdf, salt, memory_kib, passes, wrapped FROM header WHERE id = 1').get();

@@ -30,8 +30,9 @@ export function need(condition: boolean, field: string): asserts condition {
   if (!condition) throw refusal(field);
 }
 
-export function isText(text: string, maxBytes: number): boolean {
-  return text.isWellFormed() && Buffer.byteLength(text) <= maxBytes;
+/** Applications without types give anything. */
+export function isText(text: unknown, maxBytes: number): text is string {
+  return typeof text === 'string' && text.isWellFormed() && Buffer.byteLength(text) <= maxBytes;
 }
 
 export function identifier(bytes: Uint8Array, field: string): void {
@@ -48,7 +49,7 @@ export function time(ms: number | bigint, field: string): number {
 }
 
 export function wholeNumber(given: number | bigint, field: string): number {
-  const value = Number(given);
+  const value = typeof given === 'bigint' ? Number(given) : given;
   need(Number.isSafeInteger(value) && value >= 0, field);
   return value;
 }

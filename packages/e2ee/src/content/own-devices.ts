@@ -125,9 +125,10 @@ function checkSync(sync: DeviceSync): void {
     need(isInteropId(chat), 'deviceSync.chat');
   }
   for (const { readAtMs } of reads) time(readAtMs, 'deviceSync.readAtMs');
-  for (const { chat, mutedUntilMs } of chats) {
+  for (const { chat, mutedUntilMs, ...flags } of chats) {
     if (chat !== undefined) need(isInteropId(chat), 'deviceSync.chat');
-    wholeNumber(mutedUntilMs ?? 0, 'deviceSync.mutedUntilMs');
+    if (mutedUntilMs !== undefined) wholeNumber(mutedUntilMs, 'deviceSync.mutedUntilMs');
+    for (const flag of Object.values(flags)) need(flag === undefined || typeof flag === 'boolean', 'deviceSync.chats');
   }
 }
 

@@ -50,7 +50,7 @@ const styleNames = new Map<number, TextStyle>(
 );
 
 export function checkText(body: TextBody): void {
-  need(body.text.length > 0 && isText(body.text, MAX_TEXT_BYTES), 'text');
+  need(isText(body.text, MAX_TEXT_BYTES) && body.text.length > 0, 'text');
   need((body.styles?.length ?? 0) <= MAX_STYLES, 'text.styles');
   need((body.mentions?.length ?? 0) <= MAX_MENTIONS, 'text.mentions');
   checkRanges(body.styles ?? [], body.text, 'text.styles');
