@@ -248,9 +248,15 @@ function sendFile(person: Person, name: string, folder: string, random: Random):
 async function showTo({ client, shown, shownFiles }: Person): Promise<void> {
   for await (const message of client.messages()) {
     const name = message.body?.kind === 'attachment' ? message.body.attachments[0]?.fileName : undefined;
-    if (name === undefined) shown.push(message.text);
+    if (name === undefined) shown.push(message.kind === 'text' ? message.text : wordOf(message));
     else shownFiles.set(name, [...(shownFiles.get(name) ?? []), message]);
   }
+}
+
+/** In place of a text: what stands there, such as a line for what could not be read. */
+function wordOf({ kind, sentAtMs, receivedAtMs, notice }: Message): string {
+  const said = notice === undefined ? '' : ` ${JSON.stringify(notice)}`;
+  return `[${kind}${said}, said ${new Date(sentAtMs).toISOString()}, here ${new Date(receivedAtMs).toISOString()}]`;
 }
 
 /** Partitions, restarts and resets of everything, now and then. */
