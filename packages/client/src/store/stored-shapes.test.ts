@@ -48,6 +48,9 @@ const types: Readonly<Record<string, readonly string[]>> = {
   'store/outbox-records.ts': ['OutboxCiphertext', 'OutboxRecord', 'SentRecord', 'Accepted', 'TranscriptRecord'],
 };
 
+/** Types that are one of several: what is added to them is another of these. */
+const unions = /^(?:NoticeChange|DevicesChange|PostedBody|SettingName): /;
+
 /** The lines of a type, as the formatter leaves them, without comments. */
 function linesOf(file: string, type: string): string[] {
   const text = readFileSync(join(source, file), 'utf8').replaceAll(/\/\*\*?[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
@@ -85,7 +88,7 @@ test('what is stored has the shape that is written down for its version', () => 
   const isNewVersion = shapes[0] !== now[0];
   assert.deepEqual(isNewVersion ? [] : gone, [], `this is stored differently now: it needs a version (${rule})`);
   const isAdditive = (line: string): boolean =>
-    line.startsWith('tables: ') || /: readonly \w+\?: /.test(line) || / \| /.test(line);
+    line.startsWith('tables: ') || /: readonly \w+\?: /.test(line) || / \| /.test(line) || unions.test(line);
   const needed = added.filter(line => !isAdditive(line));
   assert.deepEqual(isNewVersion ? [] : needed, [], `this is not optional: it needs a version (${rule})`);
   // Once the rule is followed: WRITE_STORED_SHAPES=1 with this test.
