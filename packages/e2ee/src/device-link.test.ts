@@ -6,6 +6,7 @@ import {
   createLinkRequest,
   LINK_LIFETIME_MS,
   MAX_LINK_PEOPLE,
+  verifiedLeftOut,
   openLinkTicket,
   readLinkRequest,
   sealLinkTicket,
@@ -84,6 +85,12 @@ test('people beyond what a ticket holds are left out, verified ones last', () =>
   const kept = opened.value.people;
   assert(kept.length > 200 && kept.length <= MAX_LINK_PEOPLE);
   assert.equal(kept.filter(({ verified }) => verified).length, 100);
+  assert.equal(verifiedLeftOut(people), 0);
+  // Of more verified people than fit the rest is counted, by their number and by their size.
+  const short = people.map(person => ({ ...person, verified: true, identifier: 'x' }));
+  assert.equal(verifiedLeftOut(short), 2_000 - MAX_LINK_PEOPLE);
+  const long = people.map(person => ({ ...person, verified: true }));
+  assert.equal(verifiedLeftOut(long), 2_000 - kept.length);
 });
 
 test('a changed ticket, a swapped request and an old code are refused', () => {

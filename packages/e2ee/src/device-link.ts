@@ -180,6 +180,12 @@ function shortCode(what: string, bytes: Uint8Array): string {
   return digits.replaceAll(/\d{3}(?=\d)/g, '$& ');
 }
 
+/** How many verified people don't fit into a ticket: the new device would believe the first key that it hears of them. */
+export function verifiedLeftOut(people: readonly KnownPerson[]): number {
+  const verified = people.filter(person => person.verified);
+  return verified.length - fitting(verified).length;
+}
+
 /** Verified people first; those who don't fit are left out. */
 function fitting(people: readonly KnownPerson[]): readonly KnownPerson[] {
   let sizeBytes = 0;

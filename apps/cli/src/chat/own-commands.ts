@@ -12,7 +12,9 @@ async function devices(chat: Conversation): Promise<void> {
 
 async function link(chat: Conversation, rest: string): Promise<void> {
   if (rest === '') return chat.say('/link CODE: the code that the new device shows');
-  const { requestCode, answerCode, confirm } = await chat.client.devices.readLink(rest);
+  const { requestCode, answerCode, verifiedLeftOut, confirm } = await chat.client.devices.readLink(rest);
+  if (verifiedLeftOut > 0)
+    chat.say(`${verifiedLeftOut} people whom you verified have no room in the ticket: compare with them again there`);
   chat.say(`Does the new device show ${requestCode}? Type yes, or anything else to stop.`);
   if ((await chat.screen.nextLine()) !== 'yes') return chat.say('not linked: nothing has left this device');
   const ticket = await confirm({ history: true });

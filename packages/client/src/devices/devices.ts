@@ -39,6 +39,11 @@ export type LinkToConfirm = {
   readonly identifier: string;
   readonly provider: string;
   /**
+   * Verified people whom the ticket has no room for: the new device believes the first key that it hears of them, so that their
+   * safety numbers have to be compared there again. 0 up to some hundreds of verified people.
+   */
+  readonly verifiedLeftOut: number;
+  /**
    * Lets the new device in; gives the ticket to show to it. With `history`, the new device gets the history when it asks
    * within ten minutes.
    */
@@ -79,7 +84,7 @@ export class Devices {
     const request = readLink(device, code);
     const me = await messenger.people.contact(device.own());
     const words = { identifier: me.identifier ?? identifier ?? '', provider: me.provider ?? '' };
-    const { answerCode, seal } = await prepareTicket(device, request, words);
+    const { answerCode, verifiedLeftOut, seal } = await prepareTicket(device, request, words);
     const confirm = async (options: { readonly history?: boolean } = {}): Promise<string> => {
       const live = lifecycle.live();
       const ticket = seal();
@@ -87,7 +92,7 @@ export class Devices {
       live.expectOwnDevice(options.history === true);
       return ticket;
     };
-    return { requestCode: request.requestCode, answerCode, ...words, confirm };
+    return { requestCode: request.requestCode, answerCode, verifiedLeftOut, ...words, confirm };
   }
 
   /**

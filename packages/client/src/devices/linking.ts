@@ -12,6 +12,7 @@ import {
   type ReadLinkRequest,
   readLinkRequest,
   sealLinkTicket,
+  verifiedLeftOut,
 } from '@drawbridge/e2ee/device-link';
 import type { StoreChange } from '@drawbridge/e2ee/stores';
 import type { KeyPublication, Result } from '@drawbridge/e2ee/suite';
@@ -61,7 +62,7 @@ export async function prepareTicket(
   device: LocalDevice,
   request: ReadLinkRequest,
   person: { readonly identifier: string; readonly provider: string },
-): Promise<{ readonly answerCode: string; readonly seal: () => string }> {
+): Promise<{ readonly answerCode: string; readonly verifiedLeftOut: number; readonly seal: () => string }> {
   const { interopId, domain, gatekeeper: issuer, signingKey = '' } = device.enlisted().account;
   const { identityKeyPair } = await device.keys();
   const words = { identityKeyPair, interopId, domain, issuer, signingKey, ...person };
@@ -69,7 +70,8 @@ export async function prepareTicket(
     const people = device.transaction(tx => knownPeople(tx));
     return orLinkFailed(sealLinkTicket(request, { ...words, people }, device.clock.nowMs()));
   };
-  return { answerCode: answerCode(request.bytes, words), seal };
+  const leftOut = verifiedLeftOut(device.transaction(tx => knownPeople(tx)));
+  return { answerCode: answerCode(request.bytes, words), verifiedLeftOut: leftOut, seal };
 }
 
 /** Third step, on the new device: reads the ticket, and keeps it aside until its person confirms. */
