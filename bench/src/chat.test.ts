@@ -1,15 +1,20 @@
 // The load generator, its process and the copier together: messages go round, are counted once, and are measured.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
 import { runJob } from './children.ts';
 import { unfitMachine } from './machine.ts';
 import { check, mediansOf } from './results.ts';
 import { startCopier } from './servers/copier.ts';
 
 const skip = unfitMachine();
+const folder = mkdtempSync(join(tmpdir(), 'drawbridge-copier-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
 
 test('closed and open loops through the copier', { skip }, async () => {
-  const server = await startCopier();
+  const server = await startCopier(folder);
   try {
     const target = server.target('xml')!;
     const job = {
@@ -34,7 +39,7 @@ test('closed and open loops through the copier', { skip }, async () => {
 });
 
 test('a generator that cannot log in says why', { skip }, async () => {
-  const server = await startCopier();
+  const server = await startCopier(folder);
   const target = { ...server.target('xml')!, port: 1 };
   await server.stop();
   const load = { loop: 'closed', window: 1 } as const;

@@ -4,6 +4,7 @@ import { chat, type ChatJob, type ChatResult } from './chat.ts';
 import { drain, type DrainJob, type DrainResult, store, type StoreJob, type StoreResult } from './flood.ts';
 import { herd, type HerdJob, type HerdResult, hold, type HoldJob, type HoldResult, pairs } from './herd.ts';
 import type { PairsJob, PairsResult } from './herd.ts';
+import { primitive, type PrimitiveJob, type PrimitiveResult } from './primitive.ts';
 import { idle, type IdleJob, type IdleResult } from './idle.ts';
 import { login, type LoginJob, type LoginResult } from './login.ts';
 import {
@@ -34,6 +35,7 @@ type Results = {
   readonly upload: TransferResult;
   readonly 'store-file': string;
   readonly seal: SealResult;
+  readonly primitive: PrimitiveResult;
 };
 export type Job =
   | ChatJob
@@ -48,7 +50,8 @@ export type Job =
   | DownloadJob
   | UploadJob
   | StoreFileJob
-  | SealJob;
+  | SealJob
+  | PrimitiveJob;
 export type JobResult<J extends Job> = Results[J['kind']];
 /** What a job that lasts has of whoever started it. */
 export type JobControl = {
@@ -90,6 +93,8 @@ async function perform(job: Job, control: JobControl): Promise<unknown> {
       return await storeFile(job);
     case 'seal':
       return await seal(job);
+    case 'primitive':
+      return primitive(job);
   }
 }
 

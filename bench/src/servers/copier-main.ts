@@ -1,7 +1,9 @@
 // The copier: about the least that a server in this runtime can do. Lets everybody in, finds the ends of stanzas, looks up
 // the recipient, stamps `from`, passes the bytes on. Checks nothing, keeps nothing, acknowledges nothing. The limit to
 // compare with, never a server.
+import { readFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
 import { StanzaScanner } from '../load/stanza-scanner.ts';
 
 const sessions = new Map<string, Session>();
@@ -72,6 +74,9 @@ function flushAll(): void {
   for (const session of dirty.splice(0)) session.flush();
 }
 
-const server = createServer({ noDelay: true }, socket => new Session(socket));
-server.listen(Number(process.argv[2]), '127.0.0.1');
+const [port, tlsPort, cert = '', key = ''] = process.argv.slice(2);
+createServer({ noDelay: true }, socket => new Session(socket)).listen(Number(port), '127.0.0.1');
+createTlsServer({ noDelay: true, cert: readFileSync(cert), key: readFileSync(key) }, socket => new Session(socket))
+  .on('tlsClientError', (_error, socket) => socket.destroy())
+  .listen(Number(tlsPort), '127.0.0.1');
 process.on('disconnect', () => process.exit(0));

@@ -1,33 +1,36 @@
 // Starts the copier. See copier-main.ts.
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { nodeArguments, startChild, stopChild } from '../children.ts';
 import { serverCore } from '../machine.ts';
+import { writeCertificate } from './certificate.ts';
 import { freePorts, type RunningServer, untilListening } from './server.ts';
 
 const file = fileURLToPath(new URL('./copier-main.ts', import.meta.url));
 
-export async function startCopier(): Promise<RunningServer> {
-  const [port = 0] = await freePorts(1);
-  const child = startChild(serverCore, process.execPath, [...nodeArguments, file, String(port)], {
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  });
+/** `folder`: where its certificate is put. */
+export async function startCopier(folder: string): Promise<RunningServer> {
+  const [port = 0, tlsPort = 0] = await freePorts(2);
+  const { ca, cert, key } = writeCertificate(join(folder, 'copier'));
+  const child = startChild(
+    serverCore,
+    process.execPath,
+    [...nodeArguments, file, String(port), String(tlsPort), cert, key],
+    {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    },
+  );
   await untilListening(port, () => child.exitCode === null);
   const pid = child.pid!;
   return {
     name: 'copier',
     pid,
-    target: endpoint =>
-      endpoint === 'xml'
-        ? {
-            name: 'copier',
-            pid,
-            port,
-            carrier: 'xml',
-            tls: false,
-            caFile: undefined,
-            accounts: { kind: 'named', sasl: 'plain' },
-          }
-        : undefined,
+    target(endpoint) {
+      if (endpoint === 'compact') return undefined;
+      const tls = endpoint === 'xml-tls';
+      const common = { name: 'copier', pid, carrier: 'xml', accounts: { kind: 'named', sasl: 'plain' } } as const;
+      return { ...common, tls, port: tls ? tlsPort : port, caFile: tls ? ca : undefined };
+    },
     stop: () => stopChild(child),
   };
 }

@@ -39,7 +39,7 @@ export async function startSubject(
     case 'drawbridge':
       return await startDrawbridge({ folder, accounts, collects });
     case 'copier':
-      return await startCopier();
+      return await startCopier(folder);
     case 'ejabberd':
     case 'ejabberd-minimal':
       return await startEjabberd({
