@@ -3,10 +3,10 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { type Collected, collectedFile } from '../collect-hook.ts';
 import { memoryOf, resetMemoryPeak } from '../machine.ts';
 import type { ClientSink } from './client.ts';
-import { logInAll } from './logins.ts';
+import { learn, logIn, logInAll, type LoginOptions } from './logins.ts';
 import { sleep } from './meter.ts';
 import { median } from '../results.ts';
-import { readPeople, type Target } from './target.ts';
+import { fetchProofs, type Person, readPeople, type Target } from './target.ts';
 
 export type IdleJob = {
   readonly kind: 'idle';
@@ -49,10 +49,7 @@ export async function idle(job: IdleJob): Promise<IdleResult> {
   const people = readPeople(target, job.steps.at(-1)!);
   // Everybody has been there before, few at a time: the server has loaded what it needs, and caches of its database, which
   // are bounded and no part of a stream, are full.
-  for (let at = 0; at < people.length; at += atOnce) {
-    const passing = await logInAll(options, people.slice(at, at + atOnce));
-    for (const client of passing) client.close('in-order');
-  }
+  await passBy(options, people);
   await sleep(job.settleMs);
   const base = await look(target, job.looks);
   const steps: IdleResult['steps'][number][] = [];
@@ -66,6 +63,22 @@ export async function idle(job: IdleJob): Promise<IdleResult> {
     steps.push({ ...(await look(target, job.looks)), streams, peakKiB: Math.max(peakKiB, residentKiB), lost });
   }
   return { base, steps };
+}
+
+/** Everybody logs in and goes, `atOnce` at a time. */
+async function passBy(options: LoginOptions, people: readonly Person[]): Promise<void> {
+  const known = await learn(options.target);
+  for (let first = 0; first < people.length; first += 1_000) {
+    const part = people.slice(first, first + 1_000);
+    const proofs = await fetchProofs(options.target, first, part.length);
+    let next = 0;
+    const lane = async (): Promise<void> => {
+      for (let at = next++; at < part.length; at = next++) {
+        (await logIn(options, known, part[at]!, proofs?.[at])).close('in-order');
+      }
+    };
+    await Promise.all(Array.from({ length: options.atOnce }, lane));
+  }
 }
 
 async function look(target: Target, times: number): Promise<Seen> {
