@@ -1,5 +1,6 @@
 // Habits that a tool finds: no import cycle (of types neither), no function over 80 lines, no nested ternary, no export that
-// nothing uses, and first lines of each file that say what it doesn't know. scripts/habits.json lists, with a reason, what offends today: the list only shrinks. An entry that no longer
+// nothing uses, first lines of each file that say what it doesn't know, and no decision on an error's words.
+// scripts/habits.json lists, with a reason, what offends today: the list only shrinks. An entry that no longer
 // offends is an error too. Tests, harness and benches may have long functions: a scenario reads from top to bottom.
 import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, readFileSync } from 'node:fs';
@@ -46,6 +47,18 @@ for (const file of sources) {
   found.set(`${file}: silent first lines`, [
     `${file}: its first lines don't say what it does and what it knows nothing of`,
   ]);
+}
+
+// An error's words are for people: what is decided on is a code, a class or a `kind`.
+const decidesOnWords =
+  /\/[^/\n]+\/[a-z]*\.(?:test|exec)\((?:\w+\.)*(?:message|detail|stack)\)|\b(?:error|cause|failure|fault|problem|reason)\w*\.(?:message|detail|stack)\??(?:\.(?:includes|startsWith|endsWith|match|search|indexOf)\(| [!=]==? ['"`])/i;
+for (const file of globSync('{packages,apps}/*/src/**/*.{ts,tsx}', { cwd: root })) {
+  if (/\.test\.tsx?$|\/(?:gen|testing)\//.test(file)) continue;
+  for (const [at, line] of readFileSync(join(root, file), 'utf8').split('\n').entries()) {
+    if (!decidesOnWords.test(line)) continue;
+    const entry = `${file}: decides on words`;
+    found.set(entry, [...(found.get(entry) ?? []), `${file}:${at + 1}: decides on an error's words; give it a code`]);
+  }
 }
 
 const listed = JSON.parse(readFileSync(join(root, 'scripts/habits.json'), 'utf8'));

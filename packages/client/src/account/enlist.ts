@@ -2,6 +2,7 @@
 // Knows nothing of streams, sessions or stores; proofs are arguments.
 // Source: docs/protocol/03-http.md.
 import { type InteropId, isInteropId, parseJid } from '@drawbridge/wire/jid';
+import type { ProblemCode } from '@drawbridge/wire/problem-codes';
 import { readStatements, type SignedSigningKey } from '@drawbridge/identity/signing-key-succession';
 import { readProviderName } from '../directory/user-name.ts';
 import { ClientError, type ClientErrorCode } from '../errors.ts';
@@ -151,14 +152,16 @@ export async function withdrawEnlistment(
   answerOf(await callJson({ method: 'DELETE', url: `${http}/v1/enlistments/${interopId}`, bearer: proof }, trust));
 }
 
-const knownProblems: ReadonlySet<string> = new Set<ClientErrorCode>([
-  'proof-refused',
-  'device-authorisation-required',
-  'identity-key-in-use',
-  'identity-key-differs',
-  'device-limit-reached',
-  'not-found',
-]);
+/** What the SDK calls a problem of the gatekeeper that it knows by name; `not-found` is a provider's, too. */
+const knownProblems: { readonly [K in ProblemCode]?: ClientErrorCode } = {
+  'proof-refused': 'proof-refused',
+  'device-authorisation-required': 'device-authorisation-required',
+  'identity-key-in-use': 'identity-key-in-use',
+  'identity-key-differs': 'identity-key-differs',
+  'device-limit': 'device-limit-reached',
+  'not-found': 'not-found',
+};
+const clientCodes: ReadonlyMap<string, ClientErrorCode> = new Map(Object.entries(knownProblems));
 
 /** The body of a good answer; problems become typed errors. */
 function answerOf(answer: HttpAnswer): unknown {
@@ -170,7 +173,7 @@ function answerOf(answer: HttpAnswer): unknown {
 /** `other` is the code for problems that the SDK does not know by name. */
 export function problemError(status: number, problem: Problem, other: ClientErrorCode): ClientError {
   const { code, detail, retryAfterSeconds } = problem;
-  const known = code !== undefined && knownProblems.has(code) ? (code as ClientErrorCode) : undefined;
+  const known = code === undefined ? undefined : clientCodes.get(code);
   const byStatus = status === 429 || status === 503 ? 'rate-limited' : other;
   const words = [code ?? `HTTP ${status}`, detail].filter(word => word !== undefined).join(': ');
   return new ClientError(known ?? byStatus, {

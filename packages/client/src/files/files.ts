@@ -17,6 +17,7 @@ import {
 import { type AttachmentPointer, attachmentPointerLimits } from '@drawbridge/e2ee/content-attachment';
 import { fetchMediaGrant, type Request } from '../directory/directory.ts';
 import { ClientError, type ClientErrorCode } from '../errors.ts';
+import { RequestRefused } from '../connection/connection.ts';
 import type { HttpTrust } from '../connection/http.ts';
 import { type MediaCopies, type MediaCopy, MediaCopyFailure } from './media-copies.ts';
 import { mediaQualities, type MediaQuality } from '../media/job.ts';
@@ -500,7 +501,8 @@ function attachmentError(code: AttachmentErrorCode): ClientError {
 function grantError(error: unknown): never {
   if (!(error instanceof ClientError)) throw error;
   if (error.code === 'not-found') throw new ClientError('file-unavailable', { cause: error });
-  if (error.code === 'request-refused' && error.detail?.includes('not-acceptable') === true) {
+  const isTooLarge = error instanceof RequestRefused && error.stanzaError.condition === 'not-acceptable';
+  if (isTooLarge && error.code === 'request-refused') {
     throw new ClientError('file-too-large', { cause: error });
   }
   throw error;

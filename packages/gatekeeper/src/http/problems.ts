@@ -1,54 +1,9 @@
 // Every error of the gatekeeper's HTTP interfaces, as problem details: one closed table. Knows nothing of routes.
 // Source: RFC 9457; docs/protocol/03.
 import type { ServerResponse } from 'node:http';
+import type { ProblemCode } from '@drawbridge/wire/problem-codes';
 
-export type ProblemCode =
-  | 'request-refused'
-  | 'device-keys-refused'
-  | 'possession-refused'
-  | 'proof-refused'
-  | 'admin-credential-required'
-  | 'admin-role-required'
-  | 'enlistment-suspended'
-  | 'provider-quota'
-  | 'not-found'
-  | 'enlistment-unknown'
-  | 'own-user-unknown'
-  | 'own-user-enlisted'
-  | 'device-unknown'
-  | 'provider-unknown'
-  | 'report-unknown'
-  | 'event-unknown'
-  | 'report-decided'
-  | 'device-authorisation-required'
-  | 'identity-key-in-use'
-  | 'identity-key-differs'
-  | 'identity-key-not-fresh'
-  | 'device-limit'
-  | 'suspended-by-configuration'
-  | 'key-set-not-fetched'
-  | 'statement-refused'
-  | 'statement-not-judged'
-  | 'application-refused'
-  | 'application-unknown'
-  | 'application-stage'
-  | 'applications-closed'
-  | 'applications-full'
-  | 'agreement-differs'
-  | 'number-taken'
-  | 'media-not-allowed'
-  | 'media-not-found'
-  | 'media-grant-expired'
-  | 'media-range-refused'
-  | 'media-origin-failed'
-  | 'media-origin-timed-out'
-  | 'busy'
-  | 'body-too-large'
-  | 'media-type-refused'
-  | 'budget-spent'
-  | 'proof-not-judged'
-  | 'storage-unavailable'
-  | 'internal-error';
+export type { ProblemCode } from '@drawbridge/wire/problem-codes';
 
 /** Status, title, and in `detail` what to do. */
 export const problems: Readonly<

@@ -17,13 +17,14 @@ const { file, mode, diskReserveBytes } = workerData as WorkerData;
 type Command = (db: DatabaseSync, args: unknown) => unknown;
 const commands = (mode === 'write' ? writeCommands : readCommands) as unknown as Record<string, Command>;
 
+/** SQLite's own number for a full disk (`SQLITE_FULL`). */
+const sqliteFull = 13;
+
 function storeErrorOf(error: unknown): { ok: false; code: StoreErrorCode; message: string } {
+  const { errcode, code } = error as { errcode?: number; code?: string };
+  const isFull = error instanceof DiskReserveReached || errcode === sqliteFull || code === 'ENOSPC';
   const message = error instanceof Error ? error.message : String(error);
-  const code: StoreErrorCode =
-    (error as { errcode?: number }).errcode === 13 || /disk is full|ENOSPC/.test(message)
-      ? 'disk-full'
-      : 'store-failed';
-  return { ok: false, code, message };
+  return { ok: false, code: isFull ? 'disk-full' : 'store-failed', message };
 }
 
 function runBatch(db: DatabaseSync, batch: readonly WorkerCommand[]): WorkerResult[] {
