@@ -15,6 +15,9 @@ import type { ProviderAct } from '@drawbridge/identity/provider-statement';
 import type { KeySource } from '@drawbridge/identity/verify-ownership-proof';
 import { beginSessionOf } from './directory/begin-session.ts';
 import type { UserDirectory } from './directory/user-directory.ts';
+import { createEventSender, type EventSender } from './events/event-sender.ts';
+import { createEventStore } from './events/event-store.ts';
+import type { ProviderNotice } from './events/provider-notice.ts';
 import { createAttemptBudget } from './http/attempt-budget.ts';
 import { createLoginAttempts } from './http/login-attempts.ts';
 import type { RouteContext } from './http/route-context.ts';
@@ -65,6 +68,14 @@ export type Provider = {
   readonly beginSession: (identifier: string) => Promise<SessionBeginning>;
   /** What the provider says about itself to a gatekeeper: it applies, asks, accepts, leaves (chapter 10). Good for 5 minutes, once. */
   readonly signStatement: (gatekeeper: string, act: ProviderAct) => string;
+  /**
+   * Tells gatekeepers what happened to a person or to the keys (chapter 10.5): all that this provider works with, or these.
+   * On the disk when it resolves, and told until it is taken, also after a restart; `events` says what could not be told.
+   * Rejects, and keeps nothing, when no gatekeeper would take it, or 10,000 wait for one.
+   */
+  readonly sendEvent: (notice: ProviderNotice, gatekeepers?: readonly string[]) => Promise<void>;
+  /** What waits to be told and what is dead, with the people it is about; dead events can be told again. Never for a log. */
+  readonly events: Pick<EventSender, 'report' | 'retryDead'>;
   /** What `/jwks.json` publishes now. */
   readonly keySet: () => { readonly keys: readonly PublicSigningJwk[] };
   /** The same for a gatekeeper in this process: no discovery, no fetch. */
@@ -139,6 +150,8 @@ async function assemble(parts: Parts, unlock: () => void): Promise<Provider> {
     nowMs: parts.nowMs,
   });
   const egress = createEgress(options.egress);
+  const gatekeepers = options.gatekeepers.map(each => each.issuer);
+  const events = openEvents(parts, gatekeepers, egress.fetch);
   const media = openMedia(parts);
   // After all that an option may make fail: from here on people are woken.
   const pushes = openPushes(parts);
@@ -157,6 +170,7 @@ async function assemble(parts: Parts, unlock: () => void): Promise<Provider> {
     await routes.close();
     // A push service that hangs doesn't keep the process.
     await Promise.race([pushes?.close(), sleep(providerLimits.closeTimeoutMs, undefined, { ref: false })]);
+    await Promise.race([events.close(), sleep(providerLimits.closeTimeoutMs, undefined, { ref: false })]);
     egress.close();
     await directory.close?.();
     await parts.database.close();
@@ -172,6 +186,8 @@ async function assemble(parts: Parts, unlock: () => void): Promise<Provider> {
     beginSession: identifier => beginSession(parts, identifier),
     signStatement: (gatekeeper, act) =>
       signStatement(issuer.signingKey(), { issuer: options.issuer, gatekeeper, nowMs: parts.nowMs() }, act),
+    sendEvent: (notice, to = gatekeepers) => events.send(notice, to),
+    events,
     keySet,
     keySource: localKeySource(issuer.verificationKeys),
     holdsKey: thumbprint => issuer.verificationKeys().some(key => key.thumbprint === thumbprint),
@@ -204,6 +220,16 @@ async function beginSession({ directory, sessions, mediaUrl }: Parts, identifier
   if (!(await directory.exists(identifier))) return { kind: 'refused', code: 'identifier-unknown' };
   const session = await beginSessionOf(sessions, directory, identifier);
   return session === undefined ? { kind: 'refused', code: 'identifier-unknown' } : { kind: 'begun', session, mediaUrl };
+}
+
+function openEvents(parts: Parts, gatekeepers: readonly string[], fetch: EgressFetch): EventSender {
+  const { options, database, issuer, nowMs, monotonicMs, log } = parts;
+  const store = createEventStore(database);
+  const { signingKey } = issuer;
+  return createEventSender({
+    ...{ issuer: options.issuer, gatekeepers, store, signingKey, fetch },
+    ...{ random: Math.random, nowMs, monotonicMs, log },
+  });
 }
 
 function openPushes({ options, database, log, nowMs }: Parts): PushQueue | undefined {

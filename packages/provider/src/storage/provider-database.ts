@@ -4,6 +4,7 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import type { ExpiryClock } from '@drawbridge/identity/believed-clock';
+import { eventTables } from '../events/event-store.ts';
 import { wakeUpTables } from '../wake-ups/push-store.ts';
 import { type LiveDatabase, openLiveDatabase } from './database-writer.ts';
 
@@ -26,6 +27,7 @@ const versions = [
   wakeUpTables,
   // Whom the operator has suspended: no login, no proof.
   'ALTER TABLE users ADD COLUMN suspended INTEGER NOT NULL DEFAULT 0',
+  eventTables,
 ];
 
 export const providerDatabaseVersion = versions.length;

@@ -1,0 +1,116 @@
+// A provider tells a gatekeeper over HTTP: signed, in order, again until it is taken, and what was refused is kept to be seen.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { verifySecurityEvent } from '@drawbridge/identity/security-event';
+import { providerEvents } from '@drawbridge/identity/security-event-kinds';
+import { createProvider, type Provider } from '../provider.ts';
+
+const issuer = 'https://skylark.example';
+
+async function open(t: TestContext) {
+  const tokens: string[] = [];
+  let answer = (response: ServerResponse): unknown => response.writeHead(202).end();
+  const server = createServer((request, response) => {
+    void request.toArray().then((chunks: Buffer[]) => {
+      tokens.push(Buffer.concat(chunks).toString());
+      answer(response);
+    });
+  });
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  const gatekeeper = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-events-'));
+  let provider: Provider | undefined;
+  const start = async (): Promise<Provider> => {
+    await provider?.close();
+    provider = await createProvider({
+      issuer,
+      gatekeepers: [{ issuer: gatekeeper }],
+      dataFolder: folder,
+      egress: { allow: { addresses: ['127.0.0.1'], plainHttpOrigins: [gatekeeper] } },
+    });
+    return provider;
+  };
+  t.after(async () => {
+    await provider?.close();
+    server.closeAllConnections();
+    server.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const read = async (token: string) => {
+    const verdict = await verifySecurityEvent(token, {
+      ...{ issuer, audience: gatekeeper, keys: provider!.keySource, nowMs: Date.now() },
+      accepts: providerEvents,
+      provider: issuer,
+    });
+    assert(verdict.kind === 'verified', JSON.stringify(verdict));
+    return verdict.event;
+  };
+  return { tokens, start, read, gatekeeper, answerWith: (next: typeof answer) => void (answer = next) };
+}
+
+async function until(done: () => boolean): Promise<void> {
+  for (let i = 0; i < 500 && !done(); i++) await new Promise(resolve => setTimeout(resolve, 20));
+  assert(done(), 'in time');
+}
+
+test('what happened is told in order, and says what it is', async t => {
+  const { tokens, start, read, gatekeeper } = await open(t);
+  const provider = await start();
+  await provider.sendEvent({ kind: 'account-disabled', identifier: 'mia', reason: 'hijacking' });
+  await provider.sendEvent({ kind: 'identifier-changed', identifier: 'mia', newIdentifier: 'mia.new' });
+  await provider.sendEvent({ kind: 'credential-compromise', identifier: 'mia', credential: 'password' });
+  await provider.sendEvent({ kind: 'keys-compromised', reason: 'a laptop' }, [gatekeeper]);
+  await until(() => tokens.length === 4 && provider.events.report().waiting.get(gatekeeper) === 0);
+  const events = await Promise.all(tokens.map(read));
+  assert.deepEqual(
+    events.filter(({ subject }) => subject === 'mia').map(({ payload }) => payload),
+    [{ reason: 'hijacking' }, { 'new-value': 'mia.new' }, { credential_type: 'password' }],
+  );
+  const [keys] = events.filter(({ subject }) => subject === issuer);
+  assert.deepEqual([keys?.event, keys?.payload], ['urn:drawbridge:event:keys-compromised', { reason: 'a laptop' }]);
+});
+
+test('what no gatekeeper would take is refused at once, and nothing is kept', async t => {
+  const { tokens, start, gatekeeper } = await open(t);
+  const provider = await start();
+  await assert.rejects(provider.sendEvent({ kind: 'account-purged', identifier: 'a\n' }));
+  await assert.rejects(provider.sendEvent({ kind: 'keys-rotated' }, ['https://fortress.example']), RangeError);
+  assert.equal(provider.events.report().waiting.get(gatekeeper), 0);
+  assert.deepEqual(tokens, []);
+});
+
+test('a gatekeeper that is down is told after a restart, under the same id', async t => {
+  const { tokens, start, read, gatekeeper, answerWith } = await open(t);
+  answerWith(response => response.writeHead(503).end());
+  const provider = await start();
+  await provider.sendEvent({ kind: 'account-purged', identifier: 'mia' });
+  await until(() => tokens.length === 1);
+  answerWith(response => response.writeHead(202).end());
+  const again = await start();
+  await until(() => tokens.length === 2 && again.events.report().waiting.get(gatekeeper) === 0);
+  const [first, second] = await Promise.all(tokens.map(read));
+  assert.deepEqual([second?.jti, second?.occurredAtMs], [first?.jti, first?.occurredAtMs]);
+});
+
+test('what is refused is kept to be seen and told again; a suspension is waited for', async t => {
+  const { tokens, start, gatekeeper, answerWith } = await open(t);
+  const refuse = (err: string) => (response: ServerResponse) =>
+    response.writeHead(400, { 'content-type': 'application/json' }).end(JSON.stringify({ err, description: 'no' }));
+  answerWith(refuse('invalid_request'));
+  const provider = await start();
+  await provider.sendEvent({ kind: 'account-purged', identifier: 'mia' });
+  await until(() => provider.events.report().dead.length === 1);
+  const [dead] = provider.events.report().dead;
+  assert.deepEqual([dead?.subject, dead?.reason], ['mia', 'invalid_request']);
+  answerWith(refuse('access_denied'));
+  assert.equal(await provider.events.retryDead(), 1);
+  await until(() => tokens.length === 2);
+  assert.deepEqual(provider.events.report().dead, []);
+  answerWith(response => response.writeHead(202).end());
+  await until(() => provider.events.report().waiting.get(gatekeeper) === 0);
+});
