@@ -21,6 +21,16 @@ async function people(network: SdkNetwork): Promise<{ anna: Client; bob: Client 
   return { anna, bob };
 }
 
+/** Another device of bob. */
+async function linked(network: SdkNetwork, bob: Client): Promise<Client> {
+  const second = await network.open('bob', 'citadel', { device: '-second' });
+  const { code } = await second.devices.beginLink();
+  const ticket = await (await bob.devices.readLink(code)).confirm({});
+  await (await second.devices.openLink(ticket)).confirm();
+  await second.connect();
+  return second;
+}
+
 async function until<T>(look: () => Promise<T | undefined> | T | undefined, what: string): Promise<T> {
   for (let tries = 0; tries < 600; tries++) {
     const found = await look();
@@ -76,11 +86,7 @@ test('a request is not answered by anything, and its files are not fetched, unti
   const network = await startSdkNetwork(undefined, 'across-providers');
   t.after(() => network.close());
   const { anna, bob } = await people(network);
-  const second = await network.open('bob', 'citadel', { device: '-second' });
-  const { code } = await second.devices.beginLink();
-  const ticket = await (await bob.devices.readLink(code)).confirm({});
-  await (await second.devices.openLink(ticket)).confirm();
-  await second.connect();
+  const second = await linked(network, bob);
   const [onFirst, onSecond] = [heard(bob), heard(second)];
   const path = join(network.folder, 'hello.txt');
   writeFileSync(path, 'a file of a stranger');
@@ -136,4 +142,52 @@ test('a request is not answered by anything, and its files are not fetched, unti
   await assert.rejects(second.files.open(arrived, 0), { code: 'not-accepted' });
   await bob.contacts.unblock(annaId);
   await until(() => (second.contacts.decision(annaId) === 'accepted' ? true : undefined), 'the block is over');
+});
+
+test('opting out makes chats with that provider read-only on all devices, and says so; opting in opens them again', async t => {
+  const network = await startSdkNetwork();
+  t.after(() => network.close());
+  const { anna, bob } = await people(network);
+  const second = await linked(network, bob);
+  const received = bob.messages();
+  await anna.send(toBob, { text: 'hello' });
+  await received.next();
+  const [there] = await until(async () => {
+    const chats = await second.chats.list({ of: 'third-parties' });
+    return chats.length === 1 ? chats : undefined;
+  }, 'the chat is on the second device');
+  assert.deepEqual([there!.thirdParty, there!.readOnly], [true, false]);
+  const own = await second.chats.list({ of: 'own-service' });
+  assert(
+    own.every(chat => chat.with.interopId === bob.me!.interopId),
+    'at most the chat with oneself',
+  );
+  await bob.chats.setDefaults({ separateInbox: true });
+  await until(() => (second.chats.defaults().separateInbox === true ? true : undefined), 'one choice on all devices');
+
+  await bob.account.optOut('skylark.example');
+  const isReadOnly = async (device: Client): Promise<boolean> =>
+    (await device.chats.list({ of: 'third-parties' }))[0]!.readOnly;
+  for (const device of [bob, second]) {
+    await until(async () => ((await isReadOnly(device)) ? true : undefined), 'the chat is read-only');
+    await assert.rejects(device.send(anna.me!.interopId, { text: 'anybody?' }), { code: 'opted-out' });
+    const [row] = await device.chats.messages({ chat: anna.me!.interopId, limit: 1 });
+    assert.equal(row!.message.text, 'hello', 'what was said stays');
+    await assert.rejects(device.chats.react(row!.message, '👍'), { code: 'opted-out' });
+  }
+  const refused = await anna.send(toBob, { text: 'are you there?' });
+  await until(async () => {
+    const [row] = await anna.chats.messages({ limit: 1 });
+    return row!.message.id === refused.id && row!.message.failure?.code === 'not-reachable' ? true : undefined;
+  }, 'the other side hears that nobody is reached');
+  // Also without a stream.
+  await second.disconnect();
+  assert.equal(await isReadOnly(second), true);
+  await bob.account.optIn('skylark.example');
+  await second.connect();
+  await until(async () => ((await isReadOnly(second)) ? undefined : true), 'it is open again');
+  await second.send(anna.me!.interopId, { text: 'back again' });
+  await anna.send(toBob, { text: 'good' });
+  const next = await received.next();
+  assert.equal(next.value?.text, 'good');
 });

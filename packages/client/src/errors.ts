@@ -30,6 +30,7 @@ export type ClientErrorCode =
   | 'not-reachable'
   | 'not-delivered'
   | 'first-contact'
+  | 'opted-out'
   | 'not-accepted'
   | 'rate-limited'
   | 'request-refused'
@@ -115,6 +116,10 @@ export const clientErrors: Readonly<Record<ClientErrorCode, { readonly retry: bo
   'first-contact': {
     retry: true,
     text: 'This person has not accepted your request yet. Until then a few short messages reach them.',
+  },
+  'opted-out': {
+    retry: true,
+    text: "You have not opted in to this person's provider: the chat can be read, and nothing can be sent. Opt in to go on.",
   },
   'not-accepted': {
     retry: true,

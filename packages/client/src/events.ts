@@ -5,6 +5,7 @@ import type { IdentityEvent } from '@drawbridge/e2ee/suite';
 import type { InteropId } from '@drawbridge/wire/jid';
 import type { ConnectionStatus } from './connection/connection.ts';
 import type { DecisionState } from './directory/contact-decisions.ts';
+import type { ProviderConsent } from './directory/directory.ts';
 import type { ClientError } from './errors.ts';
 import type { UnsentFile } from './files/unsent-file.ts';
 import type { MessageRecord } from './history/message-log.ts';
@@ -19,6 +20,8 @@ export type ClientEvent =
   | { readonly kind: 'chat'; readonly chat: ChatId | undefined }
   /** What was decided about somebody, on whichever device; `request`: a first contact waits for a decision. */
   | { readonly kind: 'contact'; readonly interopId: InteropId; readonly state: DecisionState | 'none' }
+  /** Which providers this person has opted in to, chosen on whichever device. */
+  | { readonly kind: 'consent'; readonly consents: readonly ProviderConsent[] }
   | { readonly kind: 'profile'; readonly interopId: InteropId; readonly profile: Profile }
   /** A new device of this person asks for the history: `client.devices.sendHistory` gives it. */
   | { readonly kind: 'history-asked'; readonly deviceId: number }

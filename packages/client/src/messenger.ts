@@ -20,6 +20,7 @@ import { OwnManifest } from './devices/own-manifest.ts';
 import { DeviceLists } from './directory/device-lists.ts';
 import type { Request } from './directory/directory.ts';
 import { refuseWhileMoved } from './directory/moved-names.ts';
+import { ProviderConsents } from './directory/provider-consents.ts';
 import { People } from './directory/people.ts';
 import { ClientError } from './errors.ts';
 import type { ClientEvent } from './events.ts';
@@ -67,6 +68,7 @@ export class Messenger {
   readonly #storeCount: StoreCount;
   readonly #lists: DeviceLists;
   readonly #decisions: DecisionBook;
+  readonly #consents: ProviderConsents;
   readonly manifest: OwnManifest;
   readonly #own: InteropId;
   #cancelUpkeep: (() => void) | undefined;
@@ -105,6 +107,7 @@ export class Messenger {
       send: (stanza, sending) => this.#connection.send(stanza, sending),
     });
     this.#outbox = outbox;
+    this.#consents = new ProviderConsents({ store, domain, request, emit });
     this.#decisions = new DecisionBook({ store, own, domain, request, outbox, deliveryReceipts, emit });
     const authoring = new Authoring({ store, own, clock, outbox, emit });
     this.people = new People({
@@ -224,7 +227,7 @@ export class Messenger {
 
   #received(element: Element, resolve: () => void): void {
     this.#storeCount.note();
-    if (this.#decisions.hear(element)) return resolve();
+    if (this.#decisions.hear(element) || this.#consents.hear(element)) return resolve();
     this.#inbox.receive(element, resolve);
   }
 
@@ -272,12 +275,18 @@ export class Messenger {
 
   #begin(status: Extract<ConnectionStatus, { kind: 'online' }>): void {
     this.#isReady = true;
-    if (!status.resumed) void this.#decisions.refresh();
+    if (!status.resumed) void this.#refresh();
     // What was in flight on a session that is gone is sent again, also when this one was cut before it began.
     this.#outbox.online(status.resumed && !this.#isFresh);
     this.#isFresh = false;
     this.#upkeep();
     this.#settings.emit({ kind: 'status', status });
+  }
+
+  /** What other devices may have decided while this one was away. */
+  async #refresh(): Promise<void> {
+    await this.#consents.refresh();
+    await this.#decisions.refresh();
   }
 
   #upkeep(): void {

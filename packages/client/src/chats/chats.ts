@@ -8,12 +8,14 @@ import type { LocalDevice } from '../account/local-device.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import type { DecisionState } from '../directory/contact-decisions.ts';
 import type { Contact, Recipient } from '../directory/people.ts';
+import { isOptedOut } from '../directory/provider-consents.ts';
 import { shownProfile } from '../display/shown-profile.ts';
 import { ClientError } from '../errors.ts';
 import type { Capability } from '../history/capabilities.ts';
 import { type ChatSettings, defaultsKey, settingsOf } from '../history/chat-state.ts';
 import { countMissing } from '../history/gaps.ts';
 import {
+  isThirdParty,
   chatPage,
   exportMessages,
   isShown,
@@ -45,6 +47,10 @@ export type Chat = {
   readonly muted: boolean;
   /** New messages disappear so long after they were read; 0: they stay. */
   readonly timerSeconds: number;
+  /** Of another service. */
+  readonly thirdParty: boolean;
+  /** This person has not opted in to the other's provider (any more): the chat can be read, and nothing can be sent. */
+  readonly readOnly: boolean;
   /** What this person has decided about the other; `request`: their first messages wait for a decision. */
   readonly contact: DecisionState | undefined;
   /** What was set for this chat by itself. */
@@ -69,17 +75,27 @@ export class Chats {
 
   /** Pinned ones first, then by when something was said last; `skip` and `limit` (at most 200) make pages. */
   async list(
-    options: { readonly skip?: number; readonly limit?: number; readonly archived?: boolean } = {},
+    options: {
+      readonly skip?: number;
+      readonly limit?: number;
+      readonly archived?: boolean;
+      /** Of this service alone, or of others alone; both when left out. */
+      readonly of?: 'own-service' | 'third-parties';
+    } = {},
   ): Promise<Chat[]> {
-    const { skip = 0, limit = 50, archived = false } = options;
+    const { skip = 0, limit = 50, archived = false, of } = options;
     const { own } = this.#scan();
     const nowMs = this.#device.clock.nowMs();
-    const page = { skip: Math.max(0, skip), limit: clamp(limit, chatLimits.maxChatsPerPage), archived };
+    const page = { skip: Math.max(0, skip), limit: clamp(limit, chatLimits.maxChatsPerPage), archived, of };
     const rows = this.#device.transaction(tx =>
-      chatPage(tx, own, page).map(row => ({ ...row, profile: readProfile(tx, personOf(row.chat.chat))?.profile })),
+      chatPage(tx, own, page).map(row => ({
+        ...row,
+        profile: readProfile(tx, personOf(row.chat.chat))?.profile,
+        readOnly: isOptedOut(tx, personOf(row.chat.chat)),
+      })),
     );
     return Promise.all(
-      rows.map(async ({ chat, lastMessage, profile }) => ({
+      rows.map(async ({ chat, lastMessage, profile, readOnly }) => ({
         with: await this.#lifecycle.worker().people.contact(personOf(chat.chat)),
         profile: profile === undefined ? undefined : shownProfile(profile),
         unread: chat.unread,
@@ -91,6 +107,8 @@ export class Chats {
         archived,
         muted: (chat.settings.mutedUntilMs?.value ?? 0) > nowMs,
         timerSeconds: chat.timer?.seconds ?? 0,
+        thirdParty: isThirdParty(chat.chat, own),
+        readOnly,
         contact: chat.contact,
         settings: settingsOf(chat),
       })),
@@ -103,9 +121,12 @@ export class Chats {
     this.#lifecycle.worker().preferences.set(other, settings);
   }
 
-  /** Switches receipts and typing for all chats that say nothing of their own. On all devices. */
+  /**
+   * Switches receipts and typing for all chats that say nothing of their own; and whether chats with people of other services
+   * stand in an inbox of their own (`list` with `of`). On all devices.
+   */
   async setDefaults(
-    settings: Pick<ChatSettings, 'sendDelivered' | 'sendRead' | 'sendPlayed' | 'sendTyping'>,
+    settings: Pick<ChatSettings, 'sendDelivered' | 'sendRead' | 'sendPlayed' | 'sendTyping' | 'separateInbox'>,
   ): Promise<void> {
     this.#lifecycle.worker().preferences.set(undefined, settings);
   }

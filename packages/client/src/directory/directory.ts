@@ -168,12 +168,20 @@ export async function identify(request: Request, bareJid: string): Promise<Perso
 /** Which providers' users one lets in. */
 export async function fetchConsent(request: Request): Promise<ProviderConsent[]> {
   const answer = await request('get', element('consent', NS_CONSENT));
-  if (answer === undefined || answer.name !== 'consent' || answer.ns !== NS_CONSENT) throw malformed();
-  return childElements(answer).map(el => ({
-    number: need(readNumber(attribute(el, 'number'), 65_535)),
-    name: need(readProviderName(attribute(el, 'name'))),
-    optedIn: attribute(el, 'opted-in') === 'true',
-  }));
+  return need(answer === undefined ? undefined : readConsent(answer));
+}
+
+/** A list of providers, asked for or told; undefined: it is none. */
+export function readConsent(el: Element): ProviderConsent[] | undefined {
+  if (el.name !== 'consent' || el.ns !== NS_CONSENT) return undefined;
+  const consents: ProviderConsent[] = [];
+  for (const each of childElements(el)) {
+    const number = readNumber(attribute(each, 'number'), 65_535);
+    const name = readProviderName(attribute(each, 'name'));
+    if (number === undefined || name === undefined) return undefined;
+    consents.push({ number, name, optedIn: attribute(each, 'opted-in') === 'true' });
+  }
+  return consents;
 }
 
 export async function setConsent(request: Request, providerNumber: number, optedIn: boolean): Promise<void> {

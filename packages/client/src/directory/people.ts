@@ -5,6 +5,7 @@
 import { isInteropId, parseJid, providerNumberOf, type InteropId } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
 import type { ConnectionStatus } from '../connection/connection.ts';
+import { refuseOptedOut } from './provider-consents.ts';
 import { ClientError } from '../errors.ts';
 import type { MessageRecord } from '../history/message-log.ts';
 import { addNotice, isNoticed } from '../notices/notice-records.ts';
@@ -84,7 +85,10 @@ export class People {
   /** Whom a message goes to. Throws `untrusted-identity` while a name of theirs waits for a person's decision. */
   async addressee(recipient: Recipient): Promise<InteropId> {
     const chat = await this.other(recipient);
-    transact(this.#context.store, tx => refuseWhileMoved(tx, chat));
+    transact(this.#context.store, tx => {
+      refuseWhileMoved(tx, chat);
+      refuseOptedOut(tx, chat);
+    });
     return chat;
   }
 

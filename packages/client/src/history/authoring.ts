@@ -16,6 +16,7 @@ import { nextStamp } from '@drawbridge/e2ee/hybrid-clock';
 import type { InteropId } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
 import { refuseWhileMoved } from '../directory/moved-names.ts';
+import { refuseOptedOut } from '../directory/provider-consents.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { actOf } from '../outbox/acts.ts';
@@ -95,6 +96,7 @@ export class Authoring {
     const { outbox } = this.#context;
     // What was said can be taken back whoever has it.
     if (content.body.kind !== 'delete') refuseWhileMoved(tx, personOf(chat));
+    refuseOptedOut(tx, personOf(chat));
     for (const unsaid of outbox.unsaid(tx, chat)) this.#post(tx, chat, unsaid, false);
     const bytes = outbox.bound(tx, chat, encoded(stamped(tx, content)));
     const id = messageIdOf(content.messageId);

@@ -75,6 +75,7 @@ const settingFields: readonly SettingField[] = [
   'sendRead',
   'sendPlayed',
   'sendTyping',
+  'separateInbox',
 ];
 
 /** The values that are set, without when. */

@@ -3,6 +3,7 @@
 // Knows nothing of streams, encryption or who may say what.
 // Source: docs/protocol/09-content.md section 9.9.
 import type { InteropId } from '@drawbridge/wire/jid';
+import { providerNumberOf } from '../directory/provider-consents.ts';
 import { type ChatRecord, defaultsKey } from './chat-state.ts';
 import {
   applyFact,
@@ -32,7 +33,7 @@ import { contentBytes, contentPayload, repeatId } from '../outbox/rows.ts';
 import { forgetEvidence } from '../reports/evidence.ts';
 import { unsaid } from '../outbox/unsaid.ts';
 import { MAX_LIST, type Transaction } from '../store/store.ts';
-import type { ChatId, MessageId, MessageName } from './message-names.ts';
+import { type ChatId, type MessageId, type MessageName, personOf } from './message-names.ts';
 
 export const historyLimits = {
   /** Messages of one chat that facts wait for. */
@@ -178,13 +179,19 @@ export type ChatRow = { readonly chat: ChatRecord; readonly lastMessage: Message
 export function chatPage(
   tx: Transaction,
   own: InteropId,
-  options: { readonly skip: number; readonly limit: number; readonly archived: boolean },
+  options: {
+    readonly skip: number;
+    readonly limit: number;
+    readonly archived: boolean;
+    readonly of?: 'own-service' | 'third-parties' | undefined;
+  },
 ): ChatRow[] {
   const isPinned = (chat: ChatRecord): number => Number(chat.settings.pinned?.value ?? false);
   return allChats(tx)
     .filter(({ chat }) => chat !== defaultsKey)
     .filter(({ lastAtMs, draft }) => lastAtMs > 0 || draft !== undefined)
     .filter(({ settings }) => (settings.archived?.value ?? false) === options.archived)
+    .filter(({ chat }) => options.of === undefined || isThirdParty(chat, own) === (options.of === 'third-parties'))
     .sort((a, b) => isPinned(b) - isPinned(a) || b.lastAtMs - a.lastAtMs)
     .slice(options.skip, options.skip + options.limit)
     .map(chat => ({ chat, lastMessage: lastMessage(tx, own, chat.chat) }));
@@ -199,6 +206,11 @@ export function allChats(tx: Transaction): ChatRecord[] {
     after = rows.at(-1)!.sequence;
   }
   return chats;
+}
+
+/** Of another provider than this person. */
+export function isThirdParty(chat: ChatId, own: InteropId): boolean {
+  return providerNumberOf(personOf(chat)) !== providerNumberOf(own);
 }
 
 /** The newest by place among the newest rows. */

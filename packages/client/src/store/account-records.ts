@@ -38,6 +38,7 @@ export type SettingName =
   | 'restored'
   | 'renewal'
   | 'compact-withheld'
+  | 'consents'
   | 'static-key'
   | 'store-count'
   | 'transport'

@@ -103,7 +103,7 @@ const bodies: ContentBody[] = [
     hidden: [{ message: target, chat: person }],
     chats: [
       { chat: person, pinned: true, mutedUntilMs: 0, archived: false },
-      { sendDelivered: true, sendRead: false, sendPlayed: false, sendTyping: true },
+      { sendDelivered: true, sendRead: false, sendPlayed: false, sendTyping: true, separateInbox: true },
     ],
     progress: [
       { message: target, chat: person, state: 'held' },

@@ -32,6 +32,8 @@ export type ChatSettingsChange = {
   readonly sendRead?: boolean;
   readonly sendPlayed?: boolean;
   readonly sendTyping?: boolean;
+  /** For all chats: those with people of other services stand in an inbox of their own. */
+  readonly separateInbox?: boolean;
 };
 
 export type DeviceSync = {
@@ -173,7 +175,7 @@ function readSync(sync: BodyValue<'deviceSync'>): DeviceSync {
   }));
   const hidden = sync.hidden.map(({ message, chat }) => ({ message: readRef(message, 'deviceSync.message'), chat }));
   const chats = sync.chats.map(({ chat, mutedUntilMs, ...each }): ChatSettingsChange => {
-    const { pinned, archived, sendDelivered, sendRead, sendPlayed, sendTyping } = each;
+    const { pinned, archived, sendDelivered, sendRead, sendPlayed, sendTyping, separateInbox } = each;
     return {
       ...(chat === '' ? {} : { chat }),
       ...(pinned === undefined ? {} : { pinned }),
@@ -183,6 +185,7 @@ function readSync(sync: BodyValue<'deviceSync'>): DeviceSync {
       ...(sendRead === undefined ? {} : { sendRead }),
       ...(sendPlayed === undefined ? {} : { sendPlayed }),
       ...(sendTyping === undefined ? {} : { sendTyping }),
+      ...(separateInbox === undefined ? {} : { separateInbox }),
     };
   });
   // A state of a later version says nothing to this one.

@@ -2,7 +2,7 @@
 // Knows nothing of streams. Source: docs/protocol/06 section 6.3; threat 7 (the unknown and the unreachable look alike).
 import { personKey } from '../budgets.ts';
 import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
-import { element } from '@drawbridge/wire/element';
+import { type Element, element } from '@drawbridge/wire/element';
 import { NS_CONSENT, NS_DIRECTORY } from '@drawbridge/wire/namespaces';
 import type { Account } from '../enlistment/account.ts';
 import type { IqDeps } from '../iq-deps.ts';
@@ -56,6 +56,10 @@ export function consentIqHandlers(deps: IqDeps): IqHandlers {
 
   function consent({ payload, account }: IqRequest): IqAnswer {
     if (readAttributes(payload, []) === undefined || payload.children.length > 0) return badRequest;
+    return { kind: 'result', payload: choicesOf(account) };
+  }
+
+  function choicesOf(account: Account): Element {
     // A third-party user's opt-in is the enlistment itself: there is nothing to choose here.
     const isChoice = (provider: Provider): boolean =>
       account.provider === 0 && provider.number !== 0 && registry.mayChoose(provider, account.identifier);
@@ -67,7 +71,7 @@ export function consentIqHandlers(deps: IqDeps): IqHandlers {
         'opted-in': String(account.optIns.includes(number)),
       }),
     );
-    return { kind: 'result', payload: element('consent', NS_CONSENT, undefined, list) };
+    return element('consent', NS_CONSENT, undefined, list);
   }
 
   async function choose({ payload, account }: IqRequest): Promise<IqAnswer> {
@@ -79,7 +83,16 @@ export function consentIqHandlers(deps: IqDeps): IqHandlers {
     if (optedIn && (provider === undefined || !registry.mayChoose(provider, account.identifier))) return notFound;
     const waitSeconds = budgets.take([{ budget: 'changesPerAccount', key: personKey(account) }]);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
-    return (await enlistment.setOptIn(account, Number(text), optedIn)) ? emptyResult : notFound;
+    if (!(await enlistment.setOptIn(account, Number(text), optedIn))) return notFound;
+    await tellDevices(account);
+    return emptyResult;
+  }
+
+  /** Those that are connected, also the one that chose; others ask when they come. */
+  async function tellDevices({ interopId }: Account): Promise<void> {
+    const account = await accounts.find(interopId);
+    if (account === undefined) return;
+    for (const device of account.devices) deps.notifyDevice(account, device, choicesOf(account));
   }
 
   return new Map<string, IqHandler>([
