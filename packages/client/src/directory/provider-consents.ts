@@ -3,7 +3,7 @@
 // Knows nothing of single people (`contacts/decision-book.ts`).
 // Source: docs/protocol/06-stanzas.md section 6.3.
 import { attribute, childElements, type Element } from '@drawbridge/wire/element';
-import type { InteropId } from '@drawbridge/wire/jid';
+import { type InteropId, providerNumberOf } from '@drawbridge/wire/jid';
 import { NS_CONSENT } from '@drawbridge/wire/namespaces';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
@@ -72,9 +72,4 @@ export function isOptedOut(tx: Transaction, person: InteropId): boolean {
 /** Throws `opted-out`. */
 export function refuseOptedOut(tx: Transaction, person: InteropId): void {
   if (isOptedOut(tx, person)) throw new ClientError('opted-out');
-}
-
-/** The provider's number that an InteropId begins with; 0: the gatekeeper's own users. */
-export function providerNumberOf(person: InteropId): number {
-  return Number(person.split('-')[0]);
 }

@@ -2,8 +2,7 @@
 // was kept. Lists, search and export read it.
 // Knows nothing of streams, encryption or who may say what.
 // Source: docs/protocol/09-content.md section 9.9.
-import type { InteropId } from '@drawbridge/wire/jid';
-import { providerNumberOf } from '../directory/provider-consents.ts';
+import { type InteropId, providerNumberOf } from '@drawbridge/wire/jid';
 import { type ChatRecord, defaultsKey } from './chat-state.ts';
 import {
   applyFact,
