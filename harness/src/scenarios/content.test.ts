@@ -19,7 +19,7 @@ before(async () => {
 });
 after(() => network.close());
 
-const patienceMs = 10_000;
+const patienceMs = 60_000;
 
 async function person(
   identifier: string,

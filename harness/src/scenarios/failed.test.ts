@@ -36,7 +36,7 @@ async function furtherDevice(of: Client, identifier: string, at: 'citadel' | 'sk
   return client;
 }
 
-const patienceMs = 20_000;
+const patienceMs = 60_000;
 
 /** The history of a device, oldest first, once it is as it should be; fails with what it is otherwise. */
 async function historyOf(client: Client, isRight: (messages: readonly Message[]) => boolean): Promise<Message[]> {

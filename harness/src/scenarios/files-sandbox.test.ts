@@ -11,7 +11,7 @@ import { noisePng, recordedWav } from '../media-files.ts';
 import { type RunningSandbox, startSandbox } from '../running-sandbox.ts';
 
 const command = fileURLToPath(new URL('../../../apps/cli/bin/drawbridge.js', import.meta.url));
-const patienceMs = 20_000;
+const patienceMs = 60_000;
 
 let sandbox: RunningSandbox;
 let folder: string;

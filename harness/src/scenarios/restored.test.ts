@@ -13,7 +13,7 @@ before(async () => {
 });
 after(() => network.close());
 
-const patienceMs = 20_000;
+const patienceMs = 60_000;
 
 async function until(isSo: () => boolean | Promise<boolean>, what: string): Promise<void> {
   const endMs = performance.now() + patienceMs;

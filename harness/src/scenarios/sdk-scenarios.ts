@@ -28,7 +28,7 @@ export function testSdk(start: () => Promise<SdkNetwork>): void {
 const scenarios: [string, () => Promise<void>][] = [];
 const scenario = (name: string, run: () => Promise<void>): void => void scenarios.push([name, run]);
 
-const patienceMs = 10_000;
+const patienceMs = 60_000;
 
 /** The first event that fits, from when this is called; fails when it does not come in time. */
 async function eventOf<T>(client: Client, read: (event: ClientEvent) => T | undefined): Promise<T> {
