@@ -138,6 +138,9 @@ export class Session {
       }
       case 'chat':
         return [{ kind: 'chats', ...(event.chat === undefined ? {} : { chat: event.chat }) }];
+      // Chats of a provider close and open with it.
+      case 'consent':
+        return [{ kind: 'people' }, { kind: 'chats' }];
       case 'contact':
         return [{ kind: 'people' }, { kind: 'chats', chat: event.interopId }];
       case 'typing':
