@@ -2,6 +2,7 @@
 import { type Charge, personKey } from './budgets.ts';
 import { contactIqHandlers } from './consent/contact-iq.ts';
 import { consentIqHandlers } from './consent/consent-iq.ts';
+import { directoryIqHandlers } from './consent/directory-iq.ts';
 import { deviceIqHandlers } from './enlistment/device-iq.ts';
 import type { IqDeps, IqHandlerDeps } from './iq-deps.ts';
 import { keyIqHandlers } from './keys/key-iq.ts';
@@ -27,6 +28,7 @@ export function createIqHandlers(given: IqHandlerDeps): IqHandlers {
   const domains = [
     keyIqHandlers(deps),
     manifestIqHandlers(deps),
+    directoryIqHandlers(deps),
     consentIqHandlers(deps),
     contactIqHandlers(deps),
     deviceIqHandlers(deps),
