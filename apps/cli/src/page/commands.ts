@@ -67,6 +67,7 @@ export const personCommands: PersonCommands = {
   'chats.delete': async ({ client }, { id }) => client.chats.delete(id),
   'chats.hide': async ({ client }, message) => client.chats.hide(nameOf(message)),
   'chats.react': async ({ client }, { emoji, ...message }) => client.chats.react(nameOf(message), emoji),
+  'chats.vote': async ({ client }, { options, ...message }) => client.chats.vote(nameOf(message), options),
   'chats.versions': async ({ client }, message) =>
     (await client.chats.versions(nameOf(message))).map(({ text, atMs }) => ({ text: text.text, atMs })),
   'chats.resend': async ({ client, me }, { id }) => messageView(await client.chats.resend(id), me),

@@ -48,6 +48,11 @@ export const commandSchemas = {
   'chats.delete': object(own),
   'chats.hide': object(message),
   'chats.react': object({ ...message, emoji: Type.String({ maxLength: 64 }) }),
+  'chats.vote': object({
+    ...message,
+    /** Places of what was chosen; none takes the vote back. */
+    options: Type.Array(Type.Integer({ minimum: 0, maximum: 99 }), { maxItems: 100 }),
+  }),
   'chats.versions': object(message),
   'chats.resend': object(own),
   'chats.drop': object(own),

@@ -52,9 +52,17 @@ export type MessageView = {
   readonly failure?: string;
   readonly notice?: NoticeLine;
   readonly attachments: readonly AttachmentView[];
-  readonly poll?: { readonly question: string; readonly options: readonly PollOption[]; readonly closed: boolean };
+  readonly poll?: PollView;
   readonly expiresAfterSeconds?: number;
   readonly unread: boolean;
+};
+
+export type PollView = {
+  readonly question: string;
+  readonly options: readonly PollOption[];
+  /** How many one person may choose; 0: all. */
+  readonly choices: number;
+  readonly closed: boolean;
 };
 
 export type PollOption = { readonly text: string; readonly count: number; readonly mine: boolean };
@@ -195,10 +203,15 @@ function attachmentView({ kind, fileName, width, height, durationMs }: Attachmen
   };
 }
 
-function pollView({ question, options }: Poll, { poll }: MessageRecord, me: string): NonNullable<MessageView['poll']> {
+function pollView(
+  { question, options, choices = 0 }: Poll,
+  { poll }: MessageRecord,
+  me: string,
+): NonNullable<MessageView['poll']> {
   const votes = Object.entries(poll?.votes ?? {});
   return {
     question: shownText(question),
+    choices,
     options: options.map((option, at) => ({
       text: shownText(option),
       count: votes.filter(([, chosen]) => chosen.includes(at)).length,

@@ -59,7 +59,7 @@ function Bubble({ message, name, isCurrent, onActions }: Props) {
       <div class="bubble">
         <span class="unseen">{message.mine ? t('you') : name}</span>
         <Quote message={message} name={name} />
-        <Body message={message} />
+        <Body {...{ message, tabIndex }} />
         <p class="meta">
           {message.expiresAfterSeconds !== undefined && (
             <span title={t('disappears', { time: duration(message.expiresAfterSeconds) })}>
@@ -92,9 +92,9 @@ function Quote({ message: { replyTo }, name }: Pick<Props, 'message' | 'name'>) 
   );
 }
 
-function Body({ message }: { readonly message: MessageView }) {
+function Body({ message, tabIndex }: { readonly message: MessageView; readonly tabIndex: number }) {
   const { poll } = message;
-  if (poll !== undefined) return <Poll poll={poll} />;
+  if (poll !== undefined) return <Poll {...{ message, poll, tabIndex }} />;
   const kind = kindWords(message);
   return (
     <>
@@ -113,15 +113,37 @@ function Body({ message }: { readonly message: MessageView }) {
   );
 }
 
-function Poll({ poll }: { readonly poll: NonNullable<MessageView['poll']> }) {
+type PollProps = {
+  readonly message: MessageView;
+  readonly poll: NonNullable<MessageView['poll']>;
+  readonly tabIndex: number;
+};
+
+function Poll({ message: { author, id }, poll, tabIndex }: PollProps) {
+  const chosen = poll.options.flatMap(({ mine }, at) => (mine ? [at] : []));
+  const vote = (at: number, isMine: boolean): void => {
+    const kept = chosen.filter(each => each !== at);
+    // The one that was chosen first makes room.
+    const others =
+      isMine || poll.choices === 0 ? kept : kept.slice(kept.length - Math.min(kept.length, poll.choices - 1));
+    void tried('chats.vote', { author, id, options: isMine ? others : [...others, at] });
+  };
   return (
     <div class="poll">
       <p class="kind">{t(poll.closed ? 'pollClosed' : 'poll')}</p>
       <p dir="auto">{poll.question}</p>
       <ul>
-        {poll.options.map((option, at) => (
+        {poll.options.map(({ text, count, mine }, at) => (
           <li key={at}>
-            <span dir="auto">{option.text}</span> <small>{tn('votes', option.count)}</small>
+            <button
+              type="button"
+              aria-pressed={mine}
+              disabled={poll.closed}
+              {...{ tabIndex }}
+              onClick={() => vote(at, mine)}
+            >
+              <span dir="auto">{text}</span> <small>{tn('votes', count)}</small>
+            </button>
           </li>
         ))}
       </ul>
