@@ -37,7 +37,7 @@ export const fr: Strings = {
   chats: 'Discussions',
   requests: 'Demandes',
   settings: 'Réglages',
-  newChat: 'Nouvelle discussion',
+  newChat: 'Nouvelle',
   back: 'Retour',
   close: 'Fermer',
   cancel: 'Annuler',
