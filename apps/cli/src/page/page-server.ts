@@ -1,7 +1,7 @@
 // Serves the page to browsers of this machine: on the loopback address alone, to requests that name it by its number, with
 // headers that let the page load nothing but itself. Exchanges the launch secret for a session, and opens sockets for tabs
 // that hold one. Knows nothing of what is said on them.
-// Source: docs/decisions/0070-the-chat-page-is-shown-by-the-process-that-holds-the-keys.md.
+// Source: docs/decisions/0071-the-chat-page-is-shown-by-the-process-that-holds-the-keys.md.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';

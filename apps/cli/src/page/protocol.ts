@@ -1,6 +1,6 @@
 // What a page and the local process say to each other: frames, commands with their arguments and results, events.
 // The schemas check what a page sends; the types are for both. Knows nothing of sockets, the SDK or screens.
-// Source: docs/decisions/0070-the-chat-page-is-shown-by-the-process-that-holds-the-keys.md.
+// Source: docs/decisions/0071-the-chat-page-is-shown-by-the-process-that-holds-the-keys.md.
 import { type Static, type TSchema, Type } from 'typebox';
 import type { ChatView, ConsentView, MessageView, NoticeView, PersonView, RequestView, SafetyView } from './views.ts';
 
