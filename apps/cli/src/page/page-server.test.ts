@@ -1,11 +1,11 @@
 // Attacks on the page's server: other web pages, other users of the machine, secrets that are wrong, used, old or leaked.
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { test, type TestContext } from 'node:test';
 import { WebSocket } from 'ws';
-import { type PageServer, securityHeaders, startPageServer } from './page-server.ts';
+import { type PageServer, pageServerLimits, securityHeaders, startPageServer } from './page-server.ts';
 
 type Server = PageServer & { readonly tabs: number[]; nowMs: number };
 
@@ -199,6 +199,36 @@ test('only so many browsers hold a session; the oldest goes', async t => {
   const first = await session(server);
   for (let count = 0; count < 8; count++) await session(server);
   assert.equal(await handshake(server, first), 401);
+});
+
+/** A socket of somebody who is refused: asks for an upgrade that no page asks for. */
+async function refusedUpgrade(server: PageServer): Promise<Socket> {
+  const socket = connect({ port: server.port, host: '127.0.0.1', allowHalfOpen: true });
+  socket.on('error', () => undefined);
+  await new Promise<void>(resolve => socket.once('connect', resolve));
+  const lines = ['GET /tab HTTP/1.1', `Host: ${host(server)}`, 'Connection: Upgrade', 'Upgrade: websocket', '', ''];
+  await new Promise<void>(resolve => socket.write(lines.join('\r\n'), () => resolve()));
+  return socket;
+}
+
+test('who is refused and resets the connection at once ends nothing but it', async t => {
+  const server = await start(t);
+  // An error that nobody hears ends the process, and this test.
+  for (let count = 0; count < 200; count++) (await refusedUpgrade(server)).resetAndDestroy();
+  assert.equal(await handshake(server, await session(server)), 101);
+});
+
+test('who is refused and never closes their side holds no place', async t => {
+  const server = await start(t);
+  const own = await session(server);
+  const held: Socket[] = [];
+  t.after(() => held.forEach(socket => socket.destroy()));
+  for (let count = 0; count < 2 * pageServerLimits.maxConnections; count++) {
+    const socket = await refusedUpgrade(server);
+    held.push(socket);
+    await new Promise(resolve => socket.resume().once('end', resolve));
+  }
+  assert.equal(await handshake(server, own), 101);
 });
 
 test('so many tabs and no more', async t => {

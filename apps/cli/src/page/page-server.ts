@@ -122,9 +122,11 @@ class FrontDesk {
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    // Nobody else watches it from here on: who is refused may reset it, or never close their side.
+    socket.on('error', () => socket.destroy());
     const fault = this.#judgeUpgrade(request);
     if (fault !== undefined) {
-      socket.end(`HTTP/1.1 ${fault}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+      socket.end(`HTTP/1.1 ${fault}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
       return;
     }
     this.#sockets.handleUpgrade(request, socket, head, tab => this.#settings.onTab(tab));
