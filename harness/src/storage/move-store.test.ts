@@ -25,6 +25,21 @@ let server: PostgresServer | undefined;
 after(() => server?.close());
 const createDatabase = (): string => (server ??= startPostgres({ isFast: true })).createDatabase();
 
+type NewEvent = NonNullable<Parameters<Stores['providers']['noteKeysRevoked']>[0]['event']>;
+
+const newEvent = (subject: string, occurredAtMs: number): NewEvent => ({
+  provider: 1,
+  url: 'https://skylark.example/events',
+  audience: 'https://skylark.example',
+  tokenId: `token ${subject}`,
+  subject,
+  event: 'urn:drawbridge:event:enlistment-suspended',
+  payload: { reason: 'Grüße' },
+  occurredAtMs,
+  maxWaiting: 9,
+  maxDead: 9,
+});
+
 /** Everything that there is: people with devices that came and went, mail, decisions, reports, admins, what operators did. */
 async function filled(
   t: TestContext,
@@ -70,6 +85,13 @@ async function filled(
   });
   await stores.proofIds.take([new Uint8Array(32).fill(3)], [nowMs + 60_000]);
   await stores.providers.keepKeySet({ number: 1, places: 'x', body: new Uint8Array([1, 0, 255]), fetchedAtMs: nowMs });
+  // One waits to be told, one could not be told, and the last number is given to nobody again.
+  for (const subject of ['waits', 'dead', 'told']) {
+    await stores.providers.noteKeysRevoked({ number: 1, actor: 'rosa', nowMs, event: newEvent(subject, nowMs) });
+  }
+  const told = await stores.outgoingEvents.list({ isDead: false, afterSeq: 0, limit: 9 });
+  await stores.outgoingEvents.bury(told[1]!.seq, nowMs, 'status-400', 9);
+  await stores.outgoingEvents.remove(told[2]!.seq);
   const reporter = (await control.accounts.find(people[1]!))!;
   const bytes = new Uint8Array(32).fill(9);
   const message = { stanzaId: 's', acceptedAtMs: 1, content: bytes, salt: bytes, commitment: bytes, stamp: bytes };
@@ -117,6 +139,8 @@ async function picture(stores: Stores, people: readonly string[]): Promise<unkno
       use: await stores.providers.listUse(),
       report: await stores.reports.find('r1'),
       wakeUps: await stores.wakeUps.page(0, 1_000),
+      toTell: await stores.outgoingEvents.list({ isDead: false, afterSeq: 0, limit: 9 }),
+      notTold: await stores.outgoingEvents.list({ isDead: true, afterSeq: 0, limit: 9 }),
       depth: await stores.measureDepth(),
       orphan: orphan === undefined ? undefined : { ...orphan, device: undefined },
     }),
@@ -149,6 +173,15 @@ test('everything is there afterwards, and goes on: ports give the same answers, 
   const [repeat] = await stores.mailboxes.append([mailboxRow(device.row, 6, 10 + 37 * 6)], unbounded);
   assert.equal(repeat!.kind, 'duplicate');
   await stores.audit.note({ atMs: 1, actor: 'rosa', action: 'enlistment-looked-up', subject: 'x' });
+  await stores.providers.noteKeysRevoked({ number: 1, actor: 'rosa', nowMs: 1, event: newEvent('later', 1) });
+  const toTell = await stores.outgoingEvents.list({ isDead: false, afterSeq: 0, limit: 9 });
+  assert.deepEqual(
+    toTell.map(({ seq, subject }) => [seq, subject]),
+    [
+      [1, 'waits'],
+      [4, 'later'],
+    ],
+  );
   const orphan = (await stores.mailboxes.orphaned(1_000, 10_000_000))!;
   await stores.mailboxes.removeOrphaned(orphan.device, orphan.entries.at(-1)!.seq, 100);
   await stores.mailboxes.removeOrphaned(orphan.device, 0, 100);

@@ -186,7 +186,7 @@ async function addSums(source: DatabaseSync, sql: Sql): Promise<void> {
   await sql.change('UPDATE audit_head SET last_seq = $1', [lastOf('audit')]);
   const moved = source.prepare('SELECT coalesce(max(account), 0) AS last FROM moved').get();
   await goOnAfter(sql, "'account_row'", Math.max(lastOf('account'), Number(moved?.['last'])));
-  for (const table of ['given_key', 'retired_identity', 'report']) {
+  for (const table of ['given_key', 'retired_identity', 'report', 'outgoing_event']) {
     await goOnAfter(sql, `pg_get_serial_sequence('${table}', 'seq')`, lastOf(table));
   }
 }

@@ -114,3 +114,30 @@ test('what is refused is kept to be seen and told again; a suspension is waited 
   answerWith(response => response.writeHead(202).end());
   await until(() => provider.events.report().waiting.get(gatekeeper) === 0);
 });
+
+test('what happens under a new name waits for the rename, and a name is free before it is given', async t => {
+  const { tokens, start, read, gatekeeper, answerWith } = await open(t);
+  const held: ServerResponse[] = [];
+  answerWith(response => held.push(response));
+  const provider = await start();
+  await provider.sendEvent({ kind: 'identifier-changed', identifier: 'mia', newIdentifier: 'mia.old' });
+  await provider.sendEvent({ kind: 'identifier-changed', identifier: 'noa', newIdentifier: 'mia' });
+  await provider.sendEvent({ kind: 'account-disabled', identifier: 'mia' });
+  await provider.sendEvent({ kind: 'credential-compromise', identifier: 'mia.old', credential: 'password' });
+  await provider.sendEvent({ kind: 'account-disabled', identifier: 'ben' });
+  const rounds: string[][] = [];
+  for (const count of [2, 4, 5]) {
+    await until(() => tokens.length === count);
+    // What would go ahead has had the time to.
+    await new Promise(resolve => setTimeout(resolve, 200));
+    const events = await Promise.all(tokens.slice(rounds.flat().length).map(read));
+    rounds.push(events.map(({ subject, payload }) => `${subject} ${JSON.stringify(payload)}`).toSorted());
+    for (const response of held.splice(0)) response.writeHead(202).end();
+  }
+  await until(() => provider.events.report().waiting.get(gatekeeper) === 0);
+  assert.deepEqual(rounds, [
+    ['ben {}', 'mia {"new-value":"mia.old"}'],
+    ['mia.old {"credential_type":"password"}', 'noa {"new-value":"mia"}'],
+    ['mia {}'],
+  ]);
+});

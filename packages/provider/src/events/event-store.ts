@@ -29,7 +29,10 @@ export type EventStore = {
   /** All or none. */
   readonly add: (events: readonly NewEvent[]) => Promise<void>;
   readonly waiting: (gatekeeper: string) => number;
-  /** Of each subject the oldest that waits, when it is due. A time too far ahead was noted before the clock was set back. */
+  /**
+   * Of each person the oldest that waits, when it is due; who is renamed is the same under both names. A time too far ahead was
+   * noted before the clock was set back.
+   */
   readonly due: (gatekeeper: string, nowMs: number, farthestMs: number, limit: number) => readonly WaitingEvent[];
   readonly remove: (id: number) => Promise<void>;
   readonly postpone: (id: number, atMs: number) => Promise<void>;
@@ -42,6 +45,11 @@ export type EventStore = {
 /** How many that could not be told are kept for the operator to look at. */
 export const maxDeadEvents = 1_000;
 
+const identifierChanged =
+  'https://schemas.openid.net/secevent/risc/event-type/identifier-changed' satisfies ProviderEvent;
+/** To which an event renames its subject; nothing for other events. */
+const newName = (row: string): string => `coalesce(json_extract(${row}.payload, '$.new-value'), '')`;
+
 const columns = `id, gatekeeper, token_id AS tokenId, subject, event, payload, occurred_at_ms AS occurredAtMs, attempts`;
 
 export function createEventStore({ reads, write }: LiveDatabase): EventStore {
@@ -51,7 +59,10 @@ export function createEventStore({ reads, write }: LiveDatabase): EventStore {
   const due = reads.prepare(`SELECT ${columns} FROM outgoing_events AS mine
     WHERE gatekeeper = ?1 AND dead_at_ms IS NULL AND (next_at_ms <= ?2 OR next_at_ms > ?3) AND NOT EXISTS (
       SELECT 1 FROM outgoing_events AS earlier WHERE earlier.gatekeeper = ?1 AND earlier.dead_at_ms IS NULL
-        AND earlier.subject = mine.subject AND earlier.id < mine.id) ORDER BY id LIMIT ?4`);
+        AND earlier.subject IN (mine.subject, ${newName('mine')}) AND earlier.id < mine.id)
+      AND NOT EXISTS (SELECT 1 FROM outgoing_events AS renamed WHERE renamed.gatekeeper = ?1 AND renamed.dead_at_ms IS NULL
+        AND renamed.event = '${identifierChanged}' AND ${newName('renamed')} IN (mine.subject, ${newName('mine')})
+        AND renamed.id < mine.id) ORDER BY id LIMIT ?4`);
   const dead = reads.prepare(`SELECT ${columns}, dead_at_ms AS deadAtMs, reason FROM outgoing_events
     WHERE dead_at_ms IS NOT NULL ORDER BY dead_at_ms DESC, id DESC`);
   return {
