@@ -54,7 +54,7 @@ export class Sweeps {
     await this.#deps.lifecycle.sweep();
     const reportsBeforeMs = judgeMs() - reportDays() * 86_400_000;
     while ((await stores.reports.sweep(reportsBeforeMs, reportRows)) === reportRows);
-    const eventsBeforeMs = nowMs() - this.#deps.deadEventDays() * 86_400_000;
+    const eventsBeforeMs = judgeMs() - this.#deps.deadEventDays() * 86_400_000;
     while ((await stores.outgoingEvents.sweep(eventsBeforeMs, sweepRows)) === sweepRows);
     await this.#sayAuditHead();
   }

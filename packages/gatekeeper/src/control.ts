@@ -240,6 +240,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     limits: config.limits,
     random: Math.random,
     nowMs,
+    judgeMs,
     monotonicMs,
     log: (event, provider, code) => log(event === 'events-arrive-again' ? 'info' : 'warn', event, { provider, code }),
   });

@@ -33,6 +33,8 @@ export type OutboundDeps = Poster & {
   readonly endpointOf: (provider: number) => EventPlace | undefined;
   readonly limits: Limits;
   readonly random: () => number;
+  /** By which what waits grows old. */
+  readonly judgeMs: () => number;
   readonly monotonicMs: () => number;
   readonly log: (event: OutboundLogEvent, provider: number, code: string) => void;
 };
@@ -160,7 +162,7 @@ class EventSender implements OutboundEvents {
   }
 
   async #send(queue: Queue, event: WaitingEvent): Promise<void> {
-    const { outbox, limits, nowMs } = this.#deps;
+    const { outbox, limits, nowMs, judgeMs } = this.#deps;
     const outcome = await this.#post(event);
     this.#note(queue, event.provider, outcome);
     if (outcome.kind === 'sent') {
@@ -168,7 +170,7 @@ class EventSender implements OutboundEvents {
       await outbox.remove(event.seq);
       return;
     }
-    const isOld = event.attempts > 0 && nowMs() - event.occurredAtMs > limits.eventLifetimeHours * hourMs;
+    const isOld = event.attempts > 0 && judgeMs() - event.occurredAtMs > limits.eventLifetimeHours * hourMs;
     if (outcome.kind === 'refused' || isOld) {
       this.counters.buried++;
       await outbox.bury(event.seq, nowMs(), outcome.code, limits.deadEventsPerProvider);

@@ -1,0 +1,90 @@
+// A clock that is far ahead and not believed: what waits to be told to providers, and what they could not be told, grows no older.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { generateSigningKey } from '@drawbridge/identity/jwk';
+import { Sweeps } from '../control-sweeps.ts';
+import { openFixture } from '../testing/control-fixture.ts';
+import type { WaitingEvent } from './event-outbox.ts';
+import { createOutboundEvents } from './outbound-events.ts';
+
+const dayMs = 86_400_000;
+const in2090Ms = 64 * 365 * dayMs;
+const event = {
+  provider: 1,
+  url: 'https://skylark.example/events',
+  audience: 'https://skylark.example',
+  tokenId: 'A'.repeat(24),
+  subject: 'mia',
+  event: 'urn:drawbridge:event:enlistment-suspended',
+  payload: {},
+} as const;
+
+/** What becomes of an event whose first try failed and whose second fails when so much time is believed to have gone by. */
+async function secondFailure(believedMs: number): Promise<string> {
+  const startMs = 1_790_000_000_000;
+  const waiting: WaitingEvent = { ...event, seq: 1, attempts: 1, occurredAtMs: startMs };
+  const { promise: done, resolve } = Promise.withResolvers<string>();
+  let isTaken = false;
+  const outbound = createOutboundEvents({
+    outbox: {
+      due: async () => [1],
+      take: async () => (isTaken ? [] : ((isTaken = true), [waiting])),
+      remove: async () => resolve('removed'),
+      postpone: async () => resolve('postponed'),
+      bury: async () => resolve('buried'),
+      list: async () => [],
+      revive: async () => 0,
+      counts: async () => [],
+      sweep: async () => 0,
+    },
+    endpointOf: () => undefined,
+    egressFetch: async () => ({ kind: 'failed', code: 'connect-failed' }),
+    signingKey: generateSigningKey('ES256'),
+    issuer: 'https://citadel.example',
+    limits: { eventsAtOnce: 4, eventLifetimeHours: 72, deadEventsPerProvider: 9 } as never,
+    random: () => 0.5,
+    nowMs: () => startMs + in2090Ms,
+    judgeMs: () => startMs + believedMs,
+    monotonicMs: () => performance.now(),
+    log: () => undefined,
+  });
+  // Its timers hold nobody.
+  const alive = setInterval(() => undefined, 1_000);
+  const outcome = await done;
+  clearInterval(alive);
+  await outbound.close();
+  return outcome;
+}
+
+test('an event that waits is given up when its time was believed to go by, not when the clock says so', async () => {
+  assert.equal(await secondFailure(3_600_000), 'postponed');
+  assert.equal(await secondFailure(3 * dayMs + 1), 'buried');
+});
+
+test('dead events are deleted when their days were believed to go by, not when the clock says so', async t => {
+  const fixture = await openFixture();
+  t.after(() => fixture.close());
+  const { stores, clock } = fixture;
+  const { nowMs } = clock;
+  const told = { ...event, occurredAtMs: nowMs, maxWaiting: 0, maxDead: 9 };
+  await stores.providers.noteKeysRevoked({ number: 1, actor: 'rosa', nowMs, event: told });
+  let believedMs = 0;
+  const sweeps = new Sweeps({
+    stores,
+    lifecycle: { sweep: async () => undefined },
+    reportDays: () => 180,
+    deadEventDays: () => 30,
+    seenTimes: { note: () => undefined, forgetBeforeMs: () => undefined } as never,
+    nowMs: () => nowMs + in2090Ms,
+    judgeMs: () => nowMs + believedMs,
+    noteClock: async () => undefined,
+    monotonicMs: () => 0,
+    log: () => undefined,
+  });
+  t.after(() => sweeps.close());
+  await sweeps.sweep();
+  assert.deepEqual(await stores.outgoingEvents.counts(), [{ provider: 1, waiting: 0, dead: 1 }]);
+  believedMs = 30 * dayMs + 1;
+  await sweeps.sweep();
+  assert.deepEqual(await stores.outgoingEvents.counts(), []);
+});
