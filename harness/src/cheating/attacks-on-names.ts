@@ -386,4 +386,27 @@ export const falseNames: readonly Attack[] = [
       return 'refused';
     },
   },
+  {
+    name: 'a name comes back to a contact who was called otherwise in between: it waits, and nobody is renamed in silence',
+    permitted: ['refused'],
+    async play(network) {
+      const [anna, bob, mallory] = await three(network, false);
+      const { provider, identifier } = bob.name;
+      const { contacts } = anna.client;
+      network.gatekeeper.lies.answer = misname(anna, bob, mallory);
+      assert.equal((await contacts.find(provider, identifier)).interopId, mallory.id);
+      const between = `boss of ${identifier}`;
+      network.gatekeeper.lies.answer = names(anna, between, bob);
+      assert.equal((await contacts.find(provider, between)).interopId, bob.id);
+      assert.deepEqual(
+        renamings(anna).map(({ before, needsAcceptance }) => [before, needsAcceptance]),
+        [[bob.name, false]],
+      );
+      network.gatekeeper.lies = {};
+      await assert.rejects(contacts.find(provider, identifier), isRefused);
+      assert.deepEqual(contacts.moves(), [{ ...bob.name, interopId: bob.id }]);
+      assert.equal((await contacts.get(bob.id)).identifier, between);
+      return 'refused';
+    },
+  },
 ];

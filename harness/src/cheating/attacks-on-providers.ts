@@ -1,7 +1,8 @@
 // Attacks of a gatekeeper that passes people of one provider for another's: the number in an InteropId says whose they are.
 import assert from 'node:assert/strict';
 import { attribute, childElement, type Element, element } from '@drawbridge/wire/element';
-import { NS_CONSENT, NS_DIRECTORY } from '@drawbridge/wire/namespaces';
+import type { ClientEvent } from '@drawbridge/client';
+import { NS_CLIENT, NS_CONSENT, NS_DIRECTORY } from '@drawbridge/wire/namespaces';
 import type { Attack } from './attack.ts';
 import type { CheatingNetwork, Person } from './network.ts';
 import { withPayload } from './stanzas.ts';
@@ -122,6 +123,49 @@ export const falseProviders: readonly Attack[] = [
       const consent = await anna.client.account.consent();
       assert.equal(consent.find(({ number }) => number === 2)?.optedIn, true);
       assert.deepEqual(optedIn, []);
+      return 'refused';
+    },
+  },
+  {
+    name: 'a list to choose from calls providers by one another’s numbers',
+    permitted: ['refused'],
+    async play(network) {
+      const anna = await network.person('anna');
+      const list = element(
+        'consent',
+        NS_CONSENT,
+        undefined,
+        others.map(({ number, name }) =>
+          element('provider', NS_CONSENT, { number: String(number), name, 'opted-in': 'false' }),
+        ),
+      );
+      const from = 'citadel.example';
+      network.gatekeeper.give(anna.jid, element('message', NS_CLIENT, { from, to: anna.jid }, [list]));
+      network.gatekeeper.lies.answer = (asked, answer) =>
+        asked.ns === NS_CONSENT && asked.name === 'consent' ? withPayload(answer, list) : answer;
+      await assert.rejects(anna.client.account.consent(), isRefused);
+      const isToldOf = (event: ClientEvent): boolean =>
+        event.kind === 'consent' && event.consents.some(({ number, name }) => number === 1 && name !== 'crow.example');
+      assert(!anna.events.some(isToldOf), 'nobody chooses by it');
+      network.gatekeeper.lies = {};
+      assert.equal((await anna.client.account.consent()).find(({ number }) => number === 1)?.name, 'crow.example');
+      return 'refused';
+    },
+  },
+  {
+    name: 'a client hears of more providers than it remembers: what it could not hold the gatekeeper to is refused',
+    permitted: ['refused'],
+    async play(network) {
+      const anna = await network.person('anna');
+      const invented = Array.from({ length: 2_100 }, (_, at) => ({ number: 100 + at, name: `p${at}.example` }));
+      network.gatekeeper.lies.offer = offer => ({ ...offer, providers: invented });
+      const again = await startedAgain(network, anna);
+      network.gatekeeper.lies.answer = (asked, answer) =>
+        asked.name === 'lookup'
+          ? withPayload(answer, element('lookup', NS_DIRECTORY, { jid: `3-${'a'.repeat(26)}@citadel.example` }))
+          : answer;
+      for (const provider of ['raven.example', 'rook.example'])
+        await assert.rejects(again.client.contacts.find(provider, 'dora'), isRefused);
       return 'refused';
     },
   },

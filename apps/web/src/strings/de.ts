@@ -275,7 +275,7 @@ export const de: Strings = {
   'notice_contact-moved': 'Der Name {names} führt jetzt zu jemand anderem.',
   'notice_contact-renamed': 'Diese Person ist jetzt {names}.',
   'notice_contact-renamed_held':
-    'Der Gatekeeper sagt, dass diese Person, die du geprüft hast, {names} ist. Frag sie auf anderem Weg, bevor du es glaubst.',
+    'Der Gatekeeper sagt, dass diese Person {names} ist. Frag sie auf anderem Weg, bevor du es glaubst.',
   noticeCheck: 'Die Sicherheitsnummer ansehen',
 
   failed: 'Das ging nicht ({code}).',

@@ -279,7 +279,7 @@ export const en = {
   'notice_contact-moved': 'The name {names} leads to somebody else now.',
   'notice_contact-renamed': 'This person is {names} now.',
   'notice_contact-renamed_held':
-    'The gatekeeper says that this person, whom you verified, is {names}. Ask them by another way before you believe it.',
+    'The gatekeeper says that this person is {names}. Ask them by another way before you believe it.',
   noticeCheck: 'Look at the safety number',
 
   // Failures: by code where there is more to say than that it failed

@@ -273,7 +273,7 @@ export const fr: Strings = {
   'notice_contact-moved': 'Le nom {names} mène maintenant à quelqu’un d’autre.',
   'notice_contact-renamed': 'Cette personne est maintenant {names}.',
   'notice_contact-renamed_held':
-    'Le contrôleur d’accès dit que cette personne, que vous aviez vérifiée, est {names}. Demandez-lui par une autre voie avant de le croire.',
+    'Le contrôleur d’accès dit que cette personne est {names}. Demandez-lui par une autre voie avant de le croire.',
   noticeCheck: 'Voir le numéro de sécurité',
 
   failed: 'Cela n’a pas marché ({code}).',

@@ -5,7 +5,7 @@
 import type { Profile } from '@drawbridge/e2ee/content-kinds';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import { fetchConsent, type ProviderConsent, setConsent } from '../directory/directory.ts';
-import { otherProvider, ProviderNumbers } from '../directory/provider-numbers.ts';
+import { needTheirNumbers } from '../directory/provider-consents.ts';
 import { readProviderName } from '../directory/user-name.ts';
 import { ClientError } from '../errors.ts';
 import type { AccountRecord } from '../store/account-records.ts';
@@ -61,9 +61,15 @@ export class Account {
     await this.#lifecycle.disconnect();
   }
 
-  /** The providers whose people may reach this person, and be reached. */
+  /**
+   * The providers whose people may reach this person, and be reached. Rejects with `provider-differs` when the gatekeeper calls
+   * one by another's number.
+   */
   async consent(): Promise<ProviderConsent[]> {
-    return fetchConsent(this.#lifecycle.live().request);
+    const consents = await fetchConsent(this.#lifecycle.live().request);
+    const { domain } = this.#device.enlisted().account;
+    this.#device.transaction(tx => needTheirNumbers(tx, domain, consents));
+    return consents;
   }
 
   /** By number, or by name as `consent` lists it. */
@@ -85,11 +91,8 @@ export class Account {
     let number = provider;
     if (typeof number === 'string') {
       const name = readProviderName(provider);
-      const named = (await fetchConsent(request)).find(each => each.name === name);
+      const named = (await this.consent()).find(each => each.name === name);
       if (named === undefined) throw new ClientError('not-found', { detail: 'provider' });
-      const { account } = this.#device.enlisted();
-      if (!this.#device.transaction(tx => new ProviderNumbers(account.domain).take(tx, named)))
-        throw otherProvider(named.name);
       number = named.number;
     }
     await setConsent(request, number, optedIn);

@@ -9,8 +9,8 @@ import { type Decision, type DecisionState, decisionStates, fetchDecisions } fro
 import type { Request } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
-import { defaultsKey, isHeldBack, isOn } from '../history/chat-state.ts';
-import { allChats, listMessages } from '../history/history.ts';
+import { defaultsKey, isOn } from '../history/chat-state.ts';
+import { allChats, historyLimits, listMessages } from '../history/history.ts';
 import { chatWith, personOf } from '../history/message-names.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import { readChat, writeChat } from '../store/message-records.ts';
@@ -31,6 +31,7 @@ export type DecisionBookContext = {
 
 export class DecisionBook {
   readonly #context: DecisionBookContext;
+  #rows: number | undefined;
 
   constructor(context: DecisionBookContext) {
     this.#context = context;
@@ -89,18 +90,31 @@ export class DecisionBook {
     const chat = chatWith(person);
     const { contact: before, ...rest } = readChat(tx, chat);
     if (before === state) return [];
-    writeChat(tx, state === undefined ? rest : { ...rest, contact: state });
-    if (before === 'request' && !isHeldBack(readChat(tx, chat))) this.#acknowledge(tx, person);
+    if (tx.get('chat', chat) === undefined && !this.#hasRoom(tx)) return [];
+    // What came until now was acknowledged when it came: no change back and forth has it said again.
+    const record = before === 'accepted' ? { ...rest, acknowledgedTo: tx.newPlace() } : rest;
+    writeChat(tx, state === undefined ? record : { ...record, contact: state });
+    if (before === 'request' && state === 'accepted') this.#acknowledge(tx, person);
     return [person];
+  }
+
+  /** A gatekeeper that invents people fills no disk. Counted once: each decision is one row more at most. */
+  #hasRoom(tx: Transaction): boolean {
+    this.#rows ??= tx.count('chat');
+    return this.#rows++ < historyLimits.maxChats;
   }
 
   /** Nothing was said of a request's messages before: now their author learns that they came. */
   #acknowledge(tx: Transaction, person: InteropId): void {
     const { own, outbox, deliveryReceipts } = this.#context;
     const chat = chatWith(person);
-    if (!isOn('sendDelivered', readChat(tx, chat), readChat(tx, defaultsKey), deliveryReceipts)) return;
+    const record = readChat(tx, chat);
+    if (!isOn('sendDelivered', record, readChat(tx, defaultsKey), deliveryReceipts)) return;
     const rows = listMessages(tx, own, { chat, newest: true, limit: maxRequestMessages });
-    const theirs = rows.filter(({ message }) => message.author === person && isAcknowledged(message.kind));
+    const theirs = rows.filter(
+      ({ sequence, message }) =>
+        sequence > (record.acknowledgedTo ?? 0) && message.author === person && isAcknowledged(message.kind),
+    );
     if (theirs.length === 0 || !outbox.hasRoom(tx)) return;
     const messageIds = theirs.map(({ message }) => message.id);
     outbox.add(tx, { to: person, payload: { kind: 'receipt', receipt: 'delivered', messageIds }, silent: true });

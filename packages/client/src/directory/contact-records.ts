@@ -52,9 +52,22 @@ export function lastKnownAs(tx: Transaction, name: UserName): InteropId | undefi
 /** An InteropId, or the last one of a name by which nobody was found. */
 type NameRow = InteropId | { readonly goneSince: InteropId };
 
+/** People who had a name until it led to somebody else; the oldest go, each by a move that was told. */
+export const maxFormerHolders = 100;
+
+/** Whether a name led to this person before it led to somebody else, whatever they were called since. */
+export function hadName(tx: Transaction, name: UserName, interopId: InteropId): boolean {
+  const gone = readGoneName(tx, interopId);
+  return readFormer(tx, name).includes(interopId) || (gone !== undefined && isSameName(gone, name));
+}
+
 /** They are shown under the name and found by it; whoever had it is shown under it no more. */
 export function writeContact(tx: Transaction, interopId: InteropId, name: UserName): void {
   const before = lastKnownAs(tx, name);
+  if (before !== undefined && before !== interopId) {
+    const former = [...readFormer(tx, name).filter(each => each !== before && each !== interopId), before];
+    putJson(tx, 'contact', formerKey(name), former.slice(-maxFormerHolders));
+  }
   const shown = before === undefined || before === interopId ? undefined : readContact(tx, before);
   if (shown !== undefined && isSameName(shown, name)) putRow(tx, before!, { ...shown, isGone: true });
   putRow(tx, interopId, name);
@@ -100,6 +113,15 @@ function putRow(tx: Transaction, interopId: InteropId, row: UserName & { readonl
   const gone = isGone === true ? { isGone } : {};
   const providerNumber = providerNumberOf(interopId);
   putJson(tx, 'contact', interopId, { provider, providerNumber, identifier, ...gone });
+}
+
+function readFormer(tx: Transaction, name: UserName): readonly InteropId[] {
+  return getJson<InteropId[]>(tx, 'contact', formerKey(name)) ?? [];
+}
+
+/** Beside the name's own row and those of `moved-names.ts`: no provider's name begins so. */
+function formerKey(name: UserName): string {
+  return `@@@@${nameText(name)}`;
 }
 
 function nameKey(name: UserName): string {

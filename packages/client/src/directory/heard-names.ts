@@ -6,7 +6,7 @@ import type { InteropId } from '@drawbridge/wire/jid';
 import type { MessageRecord } from '../history/message-log.ts';
 import { addNotice } from '../notices/notice-records.ts';
 import type { Transaction } from '../store/store.ts';
-import { lastKnownAs, readContact, readGoneName, writeContact } from './contact-records.ts';
+import { hadName, lastKnownAs, readContact, readGoneName, writeContact } from './contact-records.ts';
 import { addWaiting, isRefused, readWaiting } from './moved-names.ts';
 import { isSameName, type UserName } from './user-name.ts';
 
@@ -29,16 +29,17 @@ export function hearName(
   if (readWaiting(tx, name) !== undefined || isRefused(tx, name, interopId)) return { isBelieved: false, lines: [] };
   const before = holder === interopId ? undefined : holder;
   const isKnown = (person: InteropId): boolean => person === own || isVerified(tx, person);
-  // Who was compared without a name was not compared under this one.
-  const isFurther = shown !== undefined || isVerified(tx, interopId);
-  const gone = readGoneName(tx, interopId);
   // Nobody honest gets back a name that led to somebody else since.
-  const isBack = gone !== undefined && isSameName(gone, name);
+  const isBack = hadName(tx, name, interopId);
+  const called = shown ?? (isBack ? undefined : readGoneName(tx, interopId));
+  // Who was compared without a name was not compared under this one.
+  const isFurther = called !== undefined || isVerified(tx, interopId);
   const needsAcceptance = isBack || (before !== undefined && isKnown(before)) || (isFurther && isKnown(interopId));
   if (needsAcceptance && !addWaiting(tx, { name, before, interopId })) return { isBelieved: false, lines: [] };
   if (!needsAcceptance) writeContact(tx, interopId, name);
   const { provider, identifier } = name;
-  const shownBefore = shown === undefined ? {} : { before: { provider: shown.provider, identifier: shown.identifier } };
+  const shownBefore =
+    called === undefined ? {} : { before: { provider: called.provider, identifier: called.identifier } };
   const said = { needsAcceptance, provider, identifier, interopId };
   const lines = [
     ...(before === undefined ? [] : addNotice(tx, { ...said, kind: 'contact-moved', before }, nowMs)),

@@ -10,6 +10,7 @@ import type { ClientEvent } from '../events.ts';
 import { readSetting, writeSetting } from '../store/account-records.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 import { fetchConsent, type ProviderConsent, readConsent, type Request } from './directory.ts';
+import { otherProvider, ProviderNumbers } from './provider-numbers.ts';
 
 export type ProviderConsentsContext = {
   readonly store: EncryptedStore;
@@ -46,15 +47,31 @@ export class ProviderConsents {
 
   /** A store that fails now loses nothing: the list is asked for again. */
   #learn(consents: readonly ProviderConsent[]): void {
-    const { store, emit } = this.#context;
+    const { store, domain, emit } = this.#context;
     const news = JSON.stringify(consents);
     const noted = store.transaction(tx => {
+      if (contradiction(tx, domain, consents) !== undefined) return false;
       const before = readSetting(tx, 'consents');
       if (before !== news) writeSetting(tx, 'consents', news);
       return before !== news && (before !== undefined || consents.length > 0);
     });
     if (noted.ok && noted.value) emit({ kind: 'consent', consents });
   }
+}
+
+/** Throws `provider-differs` for a list that calls a provider by another's number: who chooses by it chooses the wrong one. */
+export function needTheirNumbers(tx: Transaction, domain: string, consents: readonly ProviderConsent[]): void {
+  const wrong = contradiction(tx, domain, consents);
+  if (wrong !== undefined) throw otherProvider(wrong.name);
+}
+
+function contradiction(
+  tx: Transaction,
+  domain: string,
+  consents: readonly ProviderConsent[],
+): ProviderConsent | undefined {
+  const numbers = new ProviderNumbers(domain);
+  return consents.find(each => !numbers.take(tx, each));
 }
 
 /** What was heard last; undefined: nothing yet. */

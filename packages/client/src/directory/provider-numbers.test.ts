@@ -52,9 +52,13 @@ test('a number and a name belong together from the first word on, up to a number
   );
 
   const many = Array.from({ length: maxKnownProviders }, (_, i) => ({ number: i + 10, name: `p${i}.example` }));
-  assert(inStore(tx => providers.takeAll(tx, many)));
+  assert.equal(
+    inStore(tx => providers.takeAll(tx, many)),
+    false,
+  );
   assert.equal(nameOf(maxKnownProviders + 7), `p${maxKnownProviders - 3}.example`);
-  assert.equal(nameOf(maxKnownProviders + 8), undefined, 'those beyond are not held to what was said');
+  assert.equal(nameOf(maxKnownProviders + 8), undefined, 'there is an end');
+  assert.equal(take(50_000, 'raven.example'), false, 'what could not be held to is not believed');
   assert.equal(take(1, 'skylark.example'), false);
   opened.value.close();
   rmSync(folder, { recursive: true });

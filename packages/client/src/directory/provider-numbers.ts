@@ -7,7 +7,7 @@ import { getJson, putJson } from '../store/json-rows.ts';
 import type { Transaction } from '../store/store.ts';
 import { readProviderName } from './user-name.ts';
 
-/** Providers that are remembered of one gatekeeper; what is said of others is believed, and not held to. */
+/** Providers that are remembered of one gatekeeper; what can't be held to is not believed. */
 export const maxKnownProviders = 2_000;
 
 export type NumberedProvider = { readonly number: number; readonly name: string };
@@ -43,8 +43,7 @@ export class ProviderNumbers {
     for (const each of said) {
       const verdict = this.#judge(known, each);
       if (verdict === 'differs') fit = false;
-      else if (verdict === 'new' && known.length < maxKnownProviders)
-        known.push({ number: each.number, name: each.name });
+      else if (verdict === 'new') known.push({ number: each.number, name: each.name });
     }
     if (known.length > before) putJson(tx, 'setting', 'provider-numbers', known);
     return fit;
@@ -54,7 +53,7 @@ export class ProviderNumbers {
     if (!Number.isInteger(number) || number < 0 || number > 65_535 || readProviderName(name) !== name) return 'differs';
     if (number === 0 || name === this.#domain) return number === 0 && name === this.#domain ? 'known' : 'differs';
     const other = known.find(each => each.number === number || each.name === name);
-    if (other === undefined) return 'new';
+    if (other === undefined) return known.length < maxKnownProviders ? 'new' : 'differs';
     return other.number === number && other.name === name ? 'known' : 'differs';
   }
 }

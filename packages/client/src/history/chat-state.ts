@@ -41,6 +41,8 @@ export type ChatRecord = {
   readonly draft?: string;
   /** What this person has decided about the other, as far as the gatekeeper has said; absent: nothing. */
   readonly contact?: DecisionState;
+  /** The place up to which nothing waits to be acknowledged: they were accepted until then. */
+  readonly acknowledgedTo?: number;
   /** The own profile that this person was sent last. */
   readonly profileSent?: Stamp;
 };

@@ -142,7 +142,7 @@ export function noticeWords(change: NoticeChange): string {
       return `${change.identifier} at ${change.provider} leads to somebody else now.`;
     case 'contact-renamed':
       return change.needsAcceptance
-        ? `The gatekeeper says that this person, whom you verified, is ${change.identifier} at ${change.provider}. Ask them by another way before you accept it.`
+        ? `The gatekeeper says that this person is ${change.identifier} at ${change.provider}. Ask them by another way before you accept it.`
         : `This person is ${change.identifier} at ${change.provider} now${change.before === undefined ? '' : `, and was ${change.before.identifier} at ${change.before.provider}`}.`;
     case 'provider-differs':
       return `The gatekeeper says that this person is ${change.identifier} at ${change.provider}, but their address is another provider’s. They are shown without a name.`;
