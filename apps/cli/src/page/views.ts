@@ -91,6 +91,8 @@ export type ChatView = {
   readonly muted: boolean;
   readonly timerSeconds: number;
   readonly isSelf: boolean;
+  /** Their provider was opted out of: the chat can be read alone. */
+  readonly readOnly: boolean;
   /** What this person has decided about the other, as far as it is known here. */
   readonly contact?: Exclude<Chat['contact'], undefined>;
 };
@@ -139,6 +141,7 @@ export function chatView(chat: Chat, me: string): ChatView {
     muted: chat.muted,
     timerSeconds: chat.timerSeconds,
     isSelf: chat.with.interopId === me,
+    readOnly: chat.readOnly,
     ...(chat.contact === undefined ? {} : { contact: chat.contact }),
   };
 }

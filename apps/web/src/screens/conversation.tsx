@@ -5,6 +5,7 @@ import { duration, nameOf, serviceOf, summary } from '../format.ts';
 import { ScreenBar } from '../parts/bar.tsx';
 import { Icon } from '../parts/icon.tsx';
 import { Avatar } from '../parts/person.tsx';
+import { go } from '../route.ts';
 import { announcement, messages, openMessages, people, standing, tried, typingUntil } from '../store.ts';
 import { t, tn } from '../strings.ts';
 import { Composer, type Writing } from './composer.tsx';
@@ -125,6 +126,16 @@ type FootProps = Props & {
 
 function Foot({ id, chat, name, state, writing, onWriting }: FootProps) {
   if (chat?.isSelf === true) return null;
+  if (chat?.readOnly === true) {
+    return (
+      <p class="banner">
+        <span>{t('readOnlyOptedOut')}</span>
+        <button type="button" onClick={() => go({ screen: 'settings' })}>
+          {t('chooseReach')}
+        </button>
+      </p>
+    );
+  }
   if (state === undefined) return <Composer {...{ id, name, writing, onWriting }} draft={chat?.draft ?? ''} />;
   const isBlocked = state === 'blocked';
   const decision = isBlocked ? 'unblock' : 'accept';

@@ -97,6 +97,8 @@ export const de: Strings = {
   dismiss: 'Ausblenden',
   readOnlyBlocked: 'Du hast diese Person blockiert. Nichts von ihr kommt an, und nichts wird gesendet.',
   readOnlyDenied: 'Du hast diese Person abgelehnt.',
+  readOnlyOptedOut:
+    'Du hast diesen Dienst nicht zugelassen: Hier kannst du lesen, und schreiben, sobald du ihn zulässt.',
   unblock: 'Nicht mehr blockieren',
   reactionsWith: '{emoji}, {count}',
   reactTake: '{emoji} zurücknehmen',
@@ -295,6 +297,7 @@ export const de: Strings = {
   'failed_not-reachable': 'Diese Person ist nicht (mehr) zu erreichen.',
   'failed_not-delivered': 'Nicht zugestellt: zu lange gewartet, oder dort nicht lesbar.',
   'failed_first-contact': 'Deine ersten Nachrichten warten, bis du angenommen wirst. Danach kannst du weiterschreiben.',
+  'failed_opted-out': 'Du hast diesen Dienst nicht zugelassen. Lass ihn zu und sende es dann noch einmal.',
   'failed_not-accepted': 'Diese Person wartet auf deine Entscheidung, oder du hast sie abgelehnt. Nimm sie zuerst an.',
   'failed_rate-limited': 'Zu viele Anfragen. Warte ein wenig und versuch es noch einmal.',
   'failed_request-refused': 'Der Gatekeeper hat das abgelehnt.',
