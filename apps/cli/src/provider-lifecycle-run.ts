@@ -34,6 +34,7 @@ export async function apply(flags: ApplyFlags): Promise<void> {
       keySetOrigins: [],
       mediaOrigins: flags.mediaOrigin ?? [new URL(place.issuer).origin],
       wakeUpUrl: flags.wakeUpUrl ?? `${place.issuer}/v1/wake-ups`,
+      eventsUrl: flags.eventsUrl ?? `${place.issuer}/v1/events`,
       suites: flags.suite ?? ['signal-1'],
       regions: flags.region ?? [],
       contact: {

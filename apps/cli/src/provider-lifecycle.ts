@@ -15,6 +15,7 @@ export type ApplyFlags = StatementFlags & {
   securityContact?: string;
   mediaOrigin?: string[];
   wakeUpUrl?: string;
+  eventsUrl?: string;
   suite?: string[];
   region?: string[];
   accept?: string;
@@ -48,6 +49,7 @@ export function registerProviderLifecycle(provider: Command): void {
     .option('--security-contact <address>', 'for security, when it is another')
     .option('--media-origin <origin...>', 'where the files of its people lie (otherwise the origin of the issuer)')
     .option('--wake-up-url <url>', 'where wake-ups are posted (otherwise /v1/wake-ups of the issuer)')
+    .option('--events-url <url>', 'where events are posted (otherwise /v1/events of the issuer)')
     .option('--suite <name...>', 'suites that its people may send (otherwise signal-1)')
     .option('--region <region...>', 'where its people are, such as EEA or CH')
     .option('--accept <version>', 'the version of the agreement that you have read')

@@ -11,7 +11,12 @@ import { createIssuer } from '@drawbridge/provider/issuer';
 import { issuerKeyFile } from '@drawbridge/provider/issuer-key-file';
 import { isPassword } from '@drawbridge/provider/password-hash';
 import { type MediaStorage, openMediaStorage, parseMediaStorage } from '@drawbridge/provider/media-storage';
-import { createProvider, type Provider, type ProviderOptions } from '@drawbridge/provider/provider';
+import {
+  createProvider,
+  type GatekeeperNotice,
+  type Provider,
+  type ProviderOptions,
+} from '@drawbridge/provider/provider';
 import { openProviderDatabase } from '@drawbridge/provider/provider-database';
 import { createSqliteDirectory } from '@drawbridge/provider/sqlite-directory';
 import { askSecret } from './secrets.ts';
@@ -23,6 +28,7 @@ import { createOperatorLog } from './operator-log.ts';
 import { needed, type ProviderFlags } from './provider.ts';
 
 const closeMs = 8_000;
+const loggedSteps = new Set(['sandbox', 'live', 'suspended', 'resumed', 'withdrawn', 'terms-changed', 'keys-revoked']);
 
 export type ProviderRun = {
   readonly provider: ProviderOptions;
@@ -183,6 +189,7 @@ export async function runProvider(flags: ProviderFlags): Promise<void> {
       media: store === undefined ? {} : { store },
       ...options,
       log: ({ event, code }) => warn(event, code),
+      onEvent: notice => log('info', 'gatekeeper-told', { code: wordOf(notice) }),
     });
   };
   const provider = await start().catch((error: unknown): never => {
@@ -198,6 +205,11 @@ export async function runProvider(flags: ProviderFlags): Promise<void> {
   }
   log('info', 'stopped', {});
   process.exit(exitCodes.ok);
+}
+
+/** Names nobody, and nothing that somebody else has written. */
+function wordOf(notice: GatekeeperNotice): string {
+  return notice.kind !== 'provider-step' || !loggedSteps.has(notice.step) ? notice.kind : `provider-${notice.step}`;
 }
 
 /** Takes the certificate again; whatever else changed in the options needs a restart. */

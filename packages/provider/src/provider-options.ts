@@ -5,9 +5,10 @@ import type { ExpiryClock } from '@drawbridge/identity/believed-clock';
 import type { EgressOptions } from '@drawbridge/identity/egress';
 import type { SignatureAlgorithm } from '@drawbridge/identity/jwk';
 import type { UserDirectory } from './directory/user-directory.ts';
+import type { EventHook } from './events/event-receiver.ts';
+import type { KnownGatekeeper } from './events/gatekeeper-tokens.ts';
 import { defaultMediaLimits, type MediaOptions } from './media-origin/media-options.ts';
 import type { WakeUpHook } from './wake-ups/push-queue.ts';
-import type { KnownGatekeeper } from './wake-ups/receiver.ts';
 
 /** One line for the operator. Never an identifier, token, key or address. */
 export type ProviderLogEntry = { readonly event: string; readonly code: string };
@@ -15,7 +16,7 @@ export type ProviderLogEntry = { readonly event: string; readonly code: string }
 export type ProviderOptions = {
   /** The issuer URL as registered with the gatekeepers: https, no slash at the end. Its path is where routes begin. */
   readonly issuer: string;
-  /** The gatekeepers that proofs may be for and wake-ups may come from. */
+  /** The gatekeepers that proofs may be for, and wake-ups and events may come from. */
   readonly gatekeepers: readonly KnownGatekeeper[];
   /** The folder for keys and database, made with mode 0700; `:memory:` keeps everything in memory. */
   readonly dataFolder: string;
@@ -34,6 +35,11 @@ export type ProviderOptions = {
   readonly clientAddress?: (request: IncomingMessage) => string;
   /** Called for each verified wake-up, and again after a pause when it rejects (`wake-ups/push-queue.ts`). */
   readonly onWakeUp?: WakeUpHook;
+  /**
+   * Called for each verified event that a gatekeeper posts to `<issuer>/v1/events` (chapter 10.5), at least once; told again when
+   * it rejects. Left out: events are refused, and stay with the gatekeeper.
+   */
+  readonly onEvent?: EventHook;
   readonly log?: (entry: ProviderLogEntry) => void;
   /** Wall clock, for tests. */
   readonly nowMs?: () => number;
@@ -107,6 +113,7 @@ export const optionChecks: Readonly<Record<keyof ProviderOptions, Check>> = {
   registration: oneOf('open', 'closed'),
   media: object,
   onWakeUp: hook,
+  onEvent: hook,
   clientAddress: hook,
   pathPrefix: value =>
     typeof value === 'string' && /^(?:\/[^/?#]+)*$/.test(value) ? undefined : "give '' or a path such as '/kit'",

@@ -1,4 +1,4 @@
-// The provider kit: puts issuer, users, sessions, proofs and wake-ups together, on a server of its own or in another's.
+// The provider kit: puts issuer, users, sessions, proofs, wake-ups and events together, on a server of its own or in another's.
 // Knows nothing of messages: they never pass through here.
 // Source: docs/protocol/02 and 03 (Provider HTTP).
 
@@ -15,8 +15,11 @@ import type { ProviderAct } from '@drawbridge/identity/provider-statement';
 import type { KeySource } from '@drawbridge/identity/verify-ownership-proof';
 import { beginSessionOf } from './directory/begin-session.ts';
 import type { UserDirectory } from './directory/user-directory.ts';
+import { createEventReceiver, eventReceiverLimits } from './events/event-receiver.ts';
 import { createEventSender, type EventSender } from './events/event-sender.ts';
 import { createEventStore } from './events/event-store.ts';
+import { createTokenVerifier } from './events/gatekeeper-tokens.ts';
+import { createHandledEvents } from './events/handled-events.ts';
 import type { ProviderNotice } from './events/provider-notice.ts';
 import { createAttemptBudget } from './http/attempt-budget.ts';
 import { createLoginAttempts } from './http/login-attempts.ts';
@@ -35,10 +38,11 @@ import { createPersonRecords } from './storage/person-records.ts';
 import { createEventIds, removeExpired } from './storage/provider-database.ts';
 import { createPushQueue, defaultPushQueueLimits, type PushQueue } from './wake-ups/push-queue.ts';
 import { createPushStore } from './wake-ups/push-store.ts';
-import { createWakeUpReceiver, type WakeUpReceipt } from './wake-ups/receiver.ts';
+import { receiveWakeUps, type WakeUpTaker } from './wake-ups/receiver.ts';
 
 export { providerLimits } from './provider-limits.ts';
 export type { ProviderLogEntry, ProviderOptions } from './provider-options.ts';
+export type { GatekeeperNotice } from './events/gatekeeper-notice.ts';
 export type { ListenOptions } from './http/server.ts';
 export type { ProofIssue } from './issuer/proofs.ts';
 export type { PersonExport, PersonRemoval } from './person.ts';
@@ -155,7 +159,9 @@ async function assemble(parts: Parts, unlock: () => void): Promise<Provider> {
   const media = openMedia(parts);
   // After all that an option may make fail: from here on people are woken.
   const pushes = openPushes(parts);
-  const routes = await createRoutes(routeContext(parts, keySet, issueProof, openWakeUps(parts, egress.fetch, pushes)));
+  const routes = await createRoutes(
+    routeContext(parts, keySet, issueProof, openReceivers(parts, egress.fetch, pushes)),
+  );
   void media?.collectGarbage();
   const servers = createServers(handlerOf(media, routes));
   const housekeeping = startHousekeeping(parts, media);
@@ -244,30 +250,31 @@ function openPushes({ options, database, log, nowMs }: Parts): PushQueue | undef
   });
 }
 
-function openWakeUps(
-  parts: Parts,
-  fetch: EgressFetch,
-  pushes: PushQueue | undefined,
-): (token: string) => Promise<WakeUpReceipt> {
-  const takeEventId = createEventIds(parts.database);
-  return createWakeUpReceiver({
-    audience: parts.options.issuer,
-    gatekeepers: parts.options.gatekeepers,
-    fetch,
-    nowMs: parts.nowMs,
-    monotonicMs: parts.monotonicMs,
+type Receivers = Pick<RouteContext, 'receiveWakeUp' | 'receiveEvent'>;
+
+function openReceivers(parts: Parts, fetch: EgressFetch, pushes: PushQueue | undefined): Receivers {
+  const { options, database, nowMs, monotonicMs, log } = parts;
+  const takeEventId = createEventIds(database);
+  const { issuer: audience, gatekeepers } = options;
+  const verify = createTokenVerifier({ audience, gatekeepers, fetch, nowMs, monotonicMs, log });
+  const wakeUps: WakeUpTaker = {
     // When there is no room the id isn't used up: the gatekeeper is told to come again, and keeps the wake-up until then.
     takeEventId: (id, identifier) => (pushes === undefined ? takeEventId(id) : pushes.add(identifier, id.issuer, id)),
     onWakeUp: parts.streams.wake,
-    log: parts.log,
+    log,
+  };
+  const receiveEvent = createEventReceiver({
+    ...{ verify, wakeUps, hook: options.onEvent, handled: createHandledEvents(database) },
+    ...{ limits: eventReceiverLimits, log },
   });
+  return { receiveWakeUp: receiveWakeUps(verify, wakeUps), receiveEvent };
 }
 
 function routeContext(
   parts: Parts,
   keySet: RouteContext['keySet'],
   issueProof: RouteContext['issueProof'],
-  receiveWakeUp: RouteContext['receiveWakeUp'],
+  receivers: Receivers,
 ): RouteContext {
   const { options, monotonicMs } = parts;
   const addresses = createAttemptBudget(providerLimits.addressAttempts, monotonicMs);
@@ -290,7 +297,7 @@ function routeContext(
     clientAddress: request => addressOf(options.clientAddress?.(request) ?? request.socket.remoteAddress ?? ''),
     keySet,
     issueProof,
-    receiveWakeUp,
+    ...receivers,
     log: parts.log,
   };
 }

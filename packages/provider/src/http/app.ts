@@ -63,7 +63,7 @@ export async function createApp(context: RouteContext) {
     }
     const code = codeOf(error);
     if (code === 'internal-error') context.log('request-failed', error.code ?? error.name);
-    if (request.routeOptions.url?.endsWith('/v1/wake-ups') === true && code !== 'internal-error') {
+    if (/\/v1\/(?:wake-ups|events)$/.test(request.routeOptions.url ?? '') && code !== 'internal-error') {
       return reply.code(400).send({ err: 'invalid_request', description: problems[code].title });
     }
     return problem(reply, code);

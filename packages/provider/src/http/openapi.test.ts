@@ -83,7 +83,8 @@ async function servedRoutes(): Promise<string[]> {
     streams: { open: never, wake: never, end: never, close: never },
     budgets: { addresses: budget, proofs: budget },
     attempts: { admit: never, succeeded: never },
-    ...{ clientAddress: never, keySet: never, issueProof: never, receiveWakeUp: never, log: never },
+    ...{ clientAddress: never, keySet: never, issueProof: never, receiveWakeUp: never },
+    ...{ receiveEvent: never, log: never },
   });
   const parents: string[] = [];
   const routes: string[] = [];
@@ -136,8 +137,10 @@ test('what is answered is what the document says', async () => {
   await ask('POST', '/v1/ownership-proofs', { body: wanted, headers });
   await ask('POST', '/v1/ownership-proofs', { body: { ...wanted, audience: 'https://heron.example' }, headers });
   await ask('POST', '/v1/ownership-proofs', { body: wanted });
-  await ask('POST', '/v1/wake-ups', { body: 'no token', headers: { 'content-type': 'application/secevent+jwt' } });
-  await ask('POST', '/v1/wake-ups', { body: {} });
+  for (const path of ['/v1/wake-ups', '/v1/events']) {
+    await ask('POST', path, { body: 'no token', headers: { 'content-type': 'application/secevent+jwt' } });
+    await ask('POST', path, { body: {} });
+  }
   await ask('GET', '/v1/wake-ups/stream');
   await ask('GET', '/v1/wake-ups/stream', { headers });
 
@@ -169,9 +172,6 @@ test('what is answered is what the document says', async () => {
       .map(method => `${method.toUpperCase()} ${path}`),
   );
   const well = new Set([...seen].filter(each => / 2\d\d$/.test(each)).map(each => each.slice(0, -4)));
-  // A wake-up that is taken needs a gatekeeper's key: `provider.test.ts`.
-  assert.deepEqual(
-    operations.filter(each => !well.has(each)),
-    ['POST /v1/wake-ups'],
-  );
+  // What is taken needs a gatekeeper's key: `provider.test.ts`, `events/event-receiver.test.ts`.
+  assert.deepEqual(operations.filter(each => !well.has(each)).toSorted(), ['POST /v1/events', 'POST /v1/wake-ups']);
 });

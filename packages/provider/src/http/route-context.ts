@@ -3,6 +3,7 @@
 import type { PublicSigningJwk } from '@drawbridge/identity/jwk';
 import type { FastifyRequest } from 'fastify';
 import type { UserDirectory } from '../directory/user-directory.ts';
+import type { EventReceipt } from '../events/event-receiver.ts';
 import type { ProofIssue, WantedProof } from '../issuer/proofs.ts';
 import type { Sessions } from '../storage/provider-database.ts';
 import type { WakeUpReceipt } from '../wake-ups/receiver.ts';
@@ -25,6 +26,7 @@ export type RouteContext = {
   readonly keySet: () => { readonly keys: readonly PublicSigningJwk[] };
   readonly issueProof: (identifier: string, wanted: WantedProof) => Promise<ProofIssue>;
   readonly receiveWakeUp: (token: string) => Promise<WakeUpReceipt>;
+  readonly receiveEvent: (token: string) => Promise<EventReceipt>;
   readonly log: (event: string, code: string) => void;
 };
 

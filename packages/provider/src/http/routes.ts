@@ -4,6 +4,7 @@
 
 import type { FastifyInstance } from 'fastify';
 import { createApp } from './app.ts';
+import { addEventRoutes } from './event-routes.ts';
 import { addIssuerRoutes } from './issuer-routes.ts';
 import { addPeopleRoutes } from './people-routes.ts';
 import type { RouteContext } from './route-context.ts';
@@ -14,6 +15,7 @@ export async function createRoutes(context: RouteContext): Promise<FastifyInstan
   const app = await createApp(context);
   addIssuerRoutes(app, context);
   addPeopleRoutes(app, context);
+  addEventRoutes(app, context);
   addWakeUpRoutes(app, context);
   await app.ready();
   return app;

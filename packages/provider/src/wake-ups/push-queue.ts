@@ -3,6 +3,7 @@
 // Knows nothing of push services, tokens or streams.
 // Source: docs/protocol/03 (Wake-up); docs/operations/running-a-provider.md.
 
+import { HookTooSlow, within } from '../within.ts';
 import type { GivenUpWakeUp, KeptWakeUp, PushStore, UsedEvent } from './push-store.ts';
 
 /** Called for each wake-up; a rejection means "try again". A wake-up may come twice, and says nothing but "connect". */
@@ -221,20 +222,8 @@ class Pushes implements PushQueue {
   }
 }
 
-class HookTooSlow extends Error {}
-
 /** A word of a closed set: a message may hold a device's token. */
 function reasonOf(failure: unknown): string {
   if (failure instanceof HookTooSlow) return 'timed-out';
   return failure instanceof PushLater ? 'asked-for-later' : 'failed';
-}
-
-async function within(ms: number, work: () => Promise<void>): Promise<void> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new HookTooSlow('the hook took too long')), ms);
-  try {
-    await Promise.race([work(), late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -2,34 +2,20 @@
 // Knows nothing of HTTP or apps.
 // Source: docs/protocol/03 (Wake-up); RFC 8935.
 
-import type { EgressFetch } from '@drawbridge/identity/egress';
-import { createKeySet, type KeySetEvent } from '@drawbridge/identity/key-set';
 import {
+  type SecurityEvent,
   type SecurityEventErrorCode,
   securityEventErrors,
-  verifySecurityEvent,
 } from '@drawbridge/identity/security-event';
-import type { KeySource, ProofId } from '@drawbridge/identity/verify-ownership-proof';
-
-/** A gatekeeper that this provider works with. */
-export type KnownGatekeeper = {
-  /** Its issuer URL: the audience of proofs for it and the `iss` of its events. */
-  readonly issuer: string;
-  /** Its published keys; `<issuer>/.well-known/jwks.json` when left out. */
-  readonly keySetUrl?: string;
-};
+import type { ProofId } from '@drawbridge/identity/verify-ownership-proof';
+import { createTokenVerifier, type TokenVerifier, type TokenVerifierOptions } from '../events/gatekeeper-tokens.ts';
 
 export type WakeUpReceipt =
   | { readonly kind: 'accepted' }
   | { readonly kind: 'refused'; readonly retry: boolean; readonly err: string; readonly description: string };
 
-export type WakeUpReceiverOptions = {
-  readonly audience: string;
-  readonly gatekeepers: readonly KnownGatekeeper[];
-  readonly fetch: EgressFetch;
-  readonly nowMs: () => number;
-  /** For key sets: only goes forward. */
-  readonly monotonicMs: () => number;
+/** What a verified wake-up does. */
+export type WakeUpTaker = {
   /**
    * True for the first caller with this id, until it expires. Who keeps wake-ups keeps this one, for `identifier`, in the
    * same transaction: a crash in between would lose it. When it rejects the gatekeeper comes again.
@@ -39,42 +25,36 @@ export type WakeUpReceiverOptions = {
   readonly log: (event: string, code: string) => void;
 };
 
-export function createWakeUpReceiver(options: WakeUpReceiverOptions): (token: string) => Promise<WakeUpReceipt> {
-  const keySets: (readonly [string, KeySource])[] = options.gatekeepers.map(({ issuer, keySetUrl }) => [
-    issuer,
-    createKeySet({
-      issuer,
-      keySetUrl: keySetUrl ?? `${issuer}/.well-known/jwks.json`,
-      fetch: options.fetch,
-      nowMs: options.monotonicMs,
-      onEvent: (event: KeySetEvent) => {
-        if (event.kind === 'failed') options.log('gatekeeper-keys-not-fetched', event.code);
-      },
-    }),
-  ]);
+export type WakeUpReceiverOptions = TokenVerifierOptions & WakeUpTaker;
 
+export function createWakeUpReceiver(options: WakeUpReceiverOptions): (token: string) => Promise<WakeUpReceipt> {
+  return receiveWakeUps(createTokenVerifier(options), options);
+}
+
+/** The same with a verifier that others use too. */
+export function receiveWakeUps(verify: TokenVerifier, taker: WakeUpTaker): (token: string) => Promise<WakeUpReceipt> {
   return async token => {
-    let code: SecurityEventErrorCode = 'issuer-unknown';
-    // `iss` is compared before anything costs: at most one gatekeeper gets beyond it.
-    for (const [issuer, keys] of keySets) {
-      const verdict = await verifySecurityEvent(token, {
-        issuer,
-        audience: options.audience,
-        keys,
-        nowMs: options.nowMs(),
-        accepts: ['urn:drawbridge:event:wake-up'],
-        takeEventId: (id, { subject }) => options.takeEventId(id, subject),
-      });
-      if (verdict.kind === 'verified') {
-        options.onWakeUp(verdict.event.subject, issuer);
-        return { kind: 'accepted' };
-      }
-      code = verdict.code;
-      if (code !== 'issuer-unknown') break;
-    }
-    if (code === 'repeated') return { kind: 'accepted' };
-    options.log('wake-up-refused', code);
-    const { err, retry, text } = securityEventErrors[code];
-    return { kind: 'refused', retry, err, description: text };
+    const verdict = await verify(token, ['urn:drawbridge:event:wake-up']);
+    if (verdict.kind === 'verified') return await takeWakeUp(taker, verdict.event);
+    taker.log('wake-up-refused', verdict.code);
+    return refusalOf(verdict.code);
   };
+}
+
+export async function takeWakeUp(taker: WakeUpTaker, event: SecurityEvent): Promise<WakeUpReceipt> {
+  const { issuer, jti, subject } = event;
+  try {
+    const isFirst = await taker.takeEventId({ issuer, jti, expiresAtMs: event.usableUntilMs }, subject);
+    if (isFirst) taker.onWakeUp(subject, issuer);
+    return { kind: 'accepted' };
+  } catch {
+    taker.log('wake-up-refused', 'replay-check-failed');
+    return refusalOf('replay-check-failed');
+  }
+}
+
+/** As RFC 8935 section 2.4 says it. */
+export function refusalOf(code: SecurityEventErrorCode): WakeUpReceipt {
+  const { err, retry, text } = securityEventErrors[code];
+  return { kind: 'refused', retry, err, description: text };
 }
