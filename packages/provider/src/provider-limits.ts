@@ -4,6 +4,8 @@
 export const providerLimits = {
   /** Logins and registrations from one address: 100, refilled in 15 minutes. */
   addressAttempts: { burst: 100, refillMs: 900_000, maxKeys: 50_000 },
+  /** The same from all addresses of one IPv6 /48. */
+  siteAttempts: { burst: 1_600, refillMs: 900_000, maxKeys: 50_000 },
   /** Logins from one address with one identifier since the last success: 20, refilled in 15 minutes. */
   pairAttempts: { burst: 20, refillMs: 900_000, maxKeys: 50_000 },
   /** Logins with one identifier from all addresses together: from the 101st within 15 minutes on each is slowed down. */

@@ -21,6 +21,7 @@ import { createEventStore } from './events/event-store.ts';
 import { createTokenVerifier } from './events/gatekeeper-tokens.ts';
 import { createHandledEvents } from './events/handled-events.ts';
 import type { ProviderNotice } from './events/provider-notice.ts';
+import { createAddressBudget } from './http/address-budget.ts';
 import { createAttemptBudget } from './http/attempt-budget.ts';
 import { createLoginAttempts } from './http/login-attempts.ts';
 import type { RouteContext } from './http/route-context.ts';
@@ -277,7 +278,8 @@ function routeContext(
   receivers: Receivers,
 ): RouteContext {
   const { options, monotonicMs } = parts;
-  const addresses = createAttemptBudget(providerLimits.addressAttempts, monotonicMs);
+  const { addressAttempts: address, siteAttempts: site } = providerLimits;
+  const addresses = createAddressBudget({ address, site }, monotonicMs);
   return {
     issuer: options.issuer,
     pathPrefix: parts.pathPrefix,
