@@ -35,8 +35,16 @@ export class CommandFailed extends Error {
   }
 }
 
+const notKnown: PageError = {
+  code: 'not-known',
+  text: 'The chat’s process ended before it said whether this was done.',
+  retry: false,
+};
+
 type Waiting = {
   readonly text: string;
+  /** To a process that may have done it. */
+  isSent: boolean;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
 };
@@ -71,13 +79,17 @@ export class Connection {
     this.#open();
   }
 
-  /** Resolves with the result of the deed, which is done once, also when the line breaks meanwhile. */
+  /**
+   * Resolves with the result of the deed, which is done once, also when the line breaks meanwhile. Rejects with `not-known`
+   * when its process ended: the next one knows nothing of its key, and would do it again.
+   */
   call<N extends CommandName>(name: N, given: CommandArguments<N>): Promise<CommandResult<N>> {
     const id = this.#nextId++;
     const text = JSON.stringify({ kind: 'command', id, key: crypto.randomUUID(), name, arguments: given });
     return new Promise<CommandResult<N>>((resolve, reject) => {
-      this.#waiting.set(id, { text, resolve: value => resolve(value as CommandResult<N>), reject });
-      if (this.#greeted) this.#socket?.send(text);
+      const waiting: Waiting = { text, isSent: false, resolve: value => resolve(value as CommandResult<N>), reject };
+      this.#waiting.set(id, waiting);
+      if (this.#greeted) this.#send(waiting);
     });
   }
 
@@ -104,12 +116,13 @@ export class Connection {
 
   #take(frame: ProcessFrame): void {
     if (frame.kind === 'welcome') {
+      if (frame.epoch !== this.#epoch) this.#giveUpSent();
       this.#epoch = frame.epoch;
       if (frame.mode === 'reset') this.#after = frame.last;
       this.#greeted = true;
       this.#brokenSinceMs = undefined;
       this.#waitMs = firstWaitMs;
-      for (const { text } of this.#waiting.values()) this.#socket?.send(text);
+      for (const waiting of this.#waiting.values()) this.#send(waiting);
       this.#handlers.onWelcome(frame);
       this.#handlers.onLine('open');
     } else if (frame.kind === 'event') {
@@ -120,6 +133,19 @@ export class Connection {
       this.#waiting.delete(frame.id);
       if (frame.ok) waiting?.resolve(frame.value);
       else waiting?.reject(new CommandFailed(frame.error));
+    }
+  }
+
+  #send(waiting: Waiting): void {
+    waiting.isSent = true;
+    this.#socket?.send(waiting.text);
+  }
+
+  #giveUpSent(): void {
+    for (const [id, { isSent, reject }] of this.#waiting) {
+      if (!isSent) continue;
+      this.#waiting.delete(id);
+      reject(new CommandFailed(notKnown));
     }
   }
 

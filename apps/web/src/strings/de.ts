@@ -283,6 +283,8 @@ export const de: Strings = {
   failed: 'Das ging nicht ({code}).',
   failed_unreachable: 'Der Server ist nicht zu erreichen. Sieh nach Adresse und Netz.',
   'failed_not-connected': 'Es gibt keine Verbindung. Versuch es, wenn sie wieder da ist.',
+  'failed_not-known':
+    'Der Chat endete, bevor feststand, ob das geschehen ist. Sieh nach, bevor du es noch einmal versuchst.',
   'failed_timed-out': 'Die Antwort kam nicht rechtzeitig. Versuch es noch einmal.',
   'failed_sign-in-refused': 'Der Anbieter nimmt diesen Namen mit diesem Passwort nicht an.',
   'failed_proof-refused': 'Der Gatekeeper hat das Wort deines Anbieters für dich nicht angenommen.',

@@ -287,6 +287,7 @@ export const en = {
   failed: 'That did not work ({code}).',
   failed_unreachable: 'The server can’t be reached. Check the address and the network.',
   'failed_not-connected': 'There is no connection. Try again when it is back.',
+  'failed_not-known': 'The chat ended before it was said whether this was done. Look before you try again.',
   'failed_timed-out': 'The answer did not come in time. Try again.',
   'failed_sign-in-refused': 'The provider does not accept this name and password.',
   'failed_proof-refused': 'The gatekeeper did not accept your provider’s word for you.',

@@ -280,6 +280,7 @@ export const fr: Strings = {
   failed: 'Cela n’a pas marché ({code}).',
   failed_unreachable: 'Le serveur est injoignable. Vérifiez l’adresse et le réseau.',
   'failed_not-connected': 'Il n’y a pas de connexion. Réessayez quand elle revient.',
+  'failed_not-known': 'Le chat s’est arrêté avant de dire si cela a été fait. Vérifiez avant de réessayer.',
   'failed_timed-out': 'La réponse n’est pas venue à temps. Réessayez.',
   'failed_sign-in-refused': 'Le fournisseur n’accepte pas ce nom et ce mot de passe.',
   'failed_proof-refused': 'Le contrôleur d’accès n’a pas accepté la parole de votre fournisseur.',

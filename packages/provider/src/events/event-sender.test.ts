@@ -25,9 +25,10 @@ async function open(t: TestContext) {
   const gatekeeper = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-events-'));
   let provider: Provider | undefined;
-  const start = async (): Promise<Provider> => {
+  const start = async (nowMs = Date.now): Promise<Provider> => {
     await provider?.close();
     provider = await createProvider({
+      nowMs,
       issuer,
       gatekeepers: [{ issuer: gatekeeper }],
       dataFolder: folder,
@@ -140,4 +141,21 @@ test('what happens under a new name waits for the rename, and a name is free bef
     ['mia.old {"credential_type":"password"}', 'noa {"new-value":"mia"}'],
     ['mia {}'],
   ]);
+});
+
+test('a clock that is set back by a minute makes nothing older than what was told before; by more, it is the clock', async t => {
+  const { tokens, start, read } = await open(t);
+  let wrongByMs = 0;
+  const provider = await start(() => Date.now() + wrongByMs);
+  const tell = async (kind: 'account-enabled' | 'account-disabled'): Promise<number> => {
+    const count = tokens.length;
+    await provider.sendEvent({ kind, identifier: 'mia' });
+    await until(() => tokens.length > count);
+    return (await read(tokens.at(-1)!)).occurredAtMs;
+  };
+  const enabledMs = await tell('account-enabled');
+  wrongByMs = -50_000;
+  assert.equal(await tell('account-disabled'), enabledMs);
+  wrongByMs = -500_000;
+  assert.ok((await tell('account-disabled')) < enabledMs - 400_000);
 });

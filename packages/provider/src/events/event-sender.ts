@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import type { EgressFetch } from '@drawbridge/identity/egress';
 import type { SigningKey } from '@drawbridge/identity/jwk';
+import { clockSkewSeconds } from '@drawbridge/identity/ownership-proof';
 import { issueSecurityEvent } from '@drawbridge/identity/security-event';
 import type { DeadEvent, EventStore, WaitingEvent } from './event-store.ts';
 import { type ProviderNotice, toldOf } from './provider-notice.ts';
@@ -57,6 +58,7 @@ class Sender implements EventSender {
   readonly #options: EventSenderOptions;
   readonly #queues: ReadonlyMap<string, Queue>;
   readonly #timer: NodeJS.Timeout;
+  #latestMs = Number.NEGATIVE_INFINITY;
   #isClosed = false;
 
   constructor(options: EventSenderOptions) {
@@ -70,7 +72,7 @@ class Sender implements EventSender {
     const { store, issuer, nowMs, signingKey } = this.#options;
     const { event, identifier, payload } = toldOf(notice);
     const subject = identifier ?? issuer;
-    const occurredAtMs = nowMs();
+    const occurredAtMs = this.#occurredAt(nowMs());
     const events = gatekeepers.map(gatekeeper => {
       if (!this.#queues.has(gatekeeper)) throw new RangeError(`${gatekeeper} is none of this provider's gatekeepers`);
       if (store.waiting(gatekeeper) >= eventSenderLimits.maxWaiting) {
@@ -85,6 +87,13 @@ class Sender implements EventSender {
     await store.add(events);
     this.#look();
   };
+
+  /** A clock that is put right by a little must not make what happens now older than what was told: it would be passed over. */
+  #occurredAt(nowMs: number): number {
+    const aheadMs = this.#latestMs - nowMs;
+    if (aheadMs <= 0 || aheadMs > clockSkewSeconds * 1000) this.#latestMs = nowMs;
+    return this.#latestMs;
+  }
 
   readonly report = (): EventReport => {
     const { store } = this.#options;

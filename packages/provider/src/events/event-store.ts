@@ -70,8 +70,8 @@ export function createEventStore({ reads, write }: LiveDatabase): EventStore {
       await write(
         ...events.map(({ gatekeeper, tokenId, subject, event, payload, occurredAtMs }) => ({
           sql: `INSERT INTO outgoing_events
-            (gatekeeper, token_id, subject, event, payload, occurred_at_ms, attempts, next_at_ms) VALUES (?, ?, ?, ?, ?, ?, 0, ?)`,
-          values: [gatekeeper, tokenId, subject, event, JSON.stringify(payload), occurredAtMs, occurredAtMs],
+            (gatekeeper, token_id, subject, event, payload, occurred_at_ms, attempts, next_at_ms) VALUES (?, ?, ?, ?, ?, ?, 0, 0)`,
+          values: [gatekeeper, tokenId, subject, event, JSON.stringify(payload), occurredAtMs],
         })),
       );
     },
