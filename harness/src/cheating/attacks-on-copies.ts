@@ -83,6 +83,8 @@ export const falseCopies: readonly Attack[] = [
       await renewed.client.devices.remove(2);
       await renewed.say(anna, 'with a fresh key');
       await anna.sees('with a fresh key');
+      // A device that Anna links now has never heard of the identity before.
+      const second = await network.furtherDevice(anna);
       const { fingerprint } = await anna.client.identities.get({ interopId: renewed.id });
       await renewed.client.close();
       rmSync(folder, { recursive: true });
@@ -97,8 +99,11 @@ export const falseCopies: readonly Attack[] = [
       assert.deepEqual(lines.find(({ message }) => message.notice?.kind === change.kind)?.message.notice, change);
       await restored.say(anna, 'with the key of yesterday');
       await anna.told(isAsked(restored), 'Anna is asked, though she never compared the key');
-      assert.equal((await anna.client.identities.get({ interopId: restored.id })).fingerprint, fingerprint);
-      assert(!anna.shown.some(({ text }) => text === 'with the key of yesterday'));
+      await second.told(isAsked(restored), 'and so is she at her new device');
+      for (const { client, shown } of [anna, second]) {
+        assert.equal((await client.identities.get({ interopId: restored.id })).fingerprint, fingerprint);
+        assert(!shown.some(({ text }) => text === 'with the key of yesterday'));
+      }
       return 'told';
     },
   },

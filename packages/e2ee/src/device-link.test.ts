@@ -91,6 +91,18 @@ test('people beyond what a ticket holds are left out, verified ones last', () =>
   assert.equal(verifiedLeftOut(short), 2_000 - MAX_LINK_PEOPLE);
   const long = people.map(person => ({ ...person, verified: true }));
   assert.equal(verifiedLeftOut(long), 2_000 - kept.length);
+  // So do the keys that they had before: the latest go along, and have their share of the room.
+  const formerIdentities = Array.from({ length: 20 }, (_, i) => Buffer.alloc(32, i));
+  const changing = long.map(person => ({ ...person, formerIdentities }));
+  const withFormer = sealLinkTicket(read.value, { ...ticket, people: changing }, nowMs);
+  assert(withFormer.ok);
+  const again = openLinkTicket(request.secret, withFormer.value, nowMs);
+  assert(again.ok);
+  assert.equal(verifiedLeftOut(changing), 2_000 - again.value.people.length);
+  assert.deepEqual(
+    again.value.people[0]!.formerIdentities?.map(([first]) => first),
+    [12, 13, 14, 15, 16, 17, 18, 19],
+  );
 });
 
 test('a changed ticket, a swapped request and an old code are refused', () => {

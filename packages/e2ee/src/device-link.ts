@@ -22,6 +22,8 @@ export const MAX_LINK_CODE_CHARACTERS = 512;
 /** Beyond these, people are left out of a ticket: verified ones come first. */
 export const MAX_LINK_PEOPLE = 500;
 export const MAX_LINK_PEOPLE_BYTES = 81_920;
+/** Of one person; the earliest are left out. */
+export const MAX_LINK_FORMER_IDENTITIES = 8;
 export const MAX_LINK_TICKET_CHARACTERS = 131_072;
 
 const VERSION = 2;
@@ -31,6 +33,7 @@ const THUMBPRINT_BYTES = 32;
 const NONCE_BYTES = 16;
 /** Of a person in a ticket, beside names: key, times, tags and lengths. */
 const PERSON_BYTES = 64;
+const FINGERPRINT_BYTES = 32;
 const INFO = 'drawbridge device link 2';
 
 export type LinkError =
@@ -80,6 +83,8 @@ export type KnownPerson = {
   readonly provider: string;
   readonly providerNumber: number;
   readonly identifier: string;
+  /** SHA-256 of the identity keys before this one, the latest last. */
+  readonly formerIdentities?: readonly Uint8Array[];
 };
 
 /** Starts linking on the new device. `deviceKeyThumbprint`: of its device key, as in `DeviceKey.thumbprint`. */
@@ -118,7 +123,11 @@ export function sealLinkTicket(request: ReadLinkRequest, ticket: LinkTicket, now
     LinkTicketSchema,
     create(LinkTicketSchema, {
       ...ticket,
-      people: fitting(ticket.people).map(person => ({ ...person, firstSeenAtMs: BigInt(person.firstSeenAtMs) })),
+      people: fitting(ticket.people).map(person => ({
+        ...person,
+        firstSeenAtMs: BigInt(person.firstSeenAtMs),
+        formerIdentities: [...formerOf(person)],
+      })),
       version: VERSION,
       createdAtMs: BigInt(nowMs),
     }),
@@ -155,6 +164,7 @@ export function openLinkTicket(
     provider: person.provider,
     providerNumber: person.providerNumber,
     identifier: person.identifier,
+    formerIdentities: formerOf(person).filter(each => each.length === FINGERPRINT_BYTES),
   }));
   const value = { identityKeyPair, interopId, domain, identifier, provider, issuer, signingKey, people };
   return { ok: true, value: { ...value, answerCode: answerCode(secret.subarray(SEAL_PRIVATE_KEY_BYTES), value) } };
@@ -192,10 +202,16 @@ function fitting(people: readonly KnownPerson[]): readonly KnownPerson[] {
   return [...people]
     .sort((a, b) => Number(b.verified) - Number(a.verified))
     .slice(0, MAX_LINK_PEOPLE)
-    .filter(({ interopId, provider, identifier }) => {
+    .filter(person => {
+      const { interopId, provider, identifier } = person;
       sizeBytes += PERSON_BYTES + Buffer.byteLength(interopId + provider + identifier);
+      sizeBytes += formerOf(person).length * (FINGERPRINT_BYTES + 2);
       return sizeBytes <= MAX_LINK_PEOPLE_BYTES;
     });
+}
+
+function formerOf({ formerIdentities = [] }: Pick<KnownPerson, 'formerIdentities'>): readonly Uint8Array[] {
+  return formerIdentities.slice(-MAX_LINK_FORMER_IDENTITIES);
 }
 
 function isFresh(createdAtMs: number, nowMs: number): boolean {

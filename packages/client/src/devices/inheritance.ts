@@ -2,8 +2,14 @@
 // device has asked anybody.
 // Knows nothing of tickets, nor of how they travel.
 // Source: docs/protocol/09-content.md section 9.5.
-import { readTrust, trustChanges, type TrustedIdentity } from '@drawbridge/e2ee/inherited-trust';
-import { providerNumberOf } from '@drawbridge/wire/jid';
+import {
+  formerIdentities,
+  readOwnedKey,
+  readTrust,
+  trustChanges,
+  type TrustedIdentity,
+} from '@drawbridge/e2ee/inherited-trust';
+import { type InteropId, providerNumberOf } from '@drawbridge/wire/jid';
 import { readContact, writeContact } from '../directory/contact-records.ts';
 import { ProviderNumbers } from '../directory/provider-numbers.ts';
 import { readUserName } from '../directory/user-name.ts';
@@ -19,10 +25,16 @@ export type InheritedPerson = TrustedIdentity & {
 /** Everybody whose identity key is known here, the newest first. */
 export function knownPeople(tx: Transaction): InheritedPerson[] {
   const people: InheritedPerson[] = [];
+  const keys = new Map<InteropId, Uint8Array[]>();
   for (let after: number | undefined; ; ) {
     const rows = tx.list('identity', after === undefined ? {} : { after });
-    if (rows.length === 0) return people.reverse();
+    if (rows.length === 0)
+      return people
+        .reverse()
+        .map(person => ({ ...person, formerIdentities: formerIdentities(person, keys.get(person.interopId)) }));
     for (const { key, value } of rows) {
+      const owned = readOwnedKey(key, value);
+      if (owned !== undefined) keys.set(owned.owner, [...(keys.get(owned.owner) ?? []), owned.fingerprint]);
       const trust = readTrust(key, value);
       if (trust === undefined) continue;
       const { provider, identifier } = readContact(tx, trust.interopId) ?? { provider: '', identifier: '' };
