@@ -10,8 +10,11 @@ import type { Result } from './suite.ts';
 
 /** Requests about one stanza, and answers to requests about one stanza, per device. */
 export const MAX_RETRIES_PER_STANZA = 3;
-/** Requests to, and answers for, one device within `RETRY_WINDOW_MS`, whatever they are about. */
-export const MAX_RETRIES_PER_DEVICE = 20;
+/**
+ * Requests to, and answers for, one device within `RETRY_WINDOW_MS`, whatever they are about: as many as a session that broke
+ * may take with it. A request costs whoever causes it a message, and an answer is one of at most three of what was said anyway.
+ */
+export const MAX_RETRIES_PER_DEVICE = 128;
 export const RETRY_WINDOW_MS = 3_600_000;
 
 /** 48 bits of the SHA-256 of a stanza id: stands in the `timestamp` of a decryption error, since stanzas show no time. */

@@ -134,7 +134,7 @@ function noticed({ anna }: Desk): number {
 function asked({ anna }: Desk): number {
   const rows = anna.store.transaction(tx => listOutbox(tx, { to: bobsId, limit: 1_000 }));
   assert(rows.ok);
-  return rows.value.filter(({ record }) => record.freshSession === true).length;
+  return rows.value.filter(({ record }) => record.freshSession !== undefined).length;
 }
 
 /** Another payload in the same envelope. */

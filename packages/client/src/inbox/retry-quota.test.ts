@@ -34,8 +34,11 @@ test('a device beyond its quota stays there, whatever its person’s other devic
   const { ask, inStore, close } = await openDesk();
   for (let i = 0; i < MAX_RETRIES_PER_DEVICE; i++) assert(ask(person(1), 1, 1));
   assert(!ask(person(1), 1, 1));
-  for (let device = 2; device <= 127; device++)
-    for (let i = 0; i < MAX_RETRIES_PER_DEVICE + 2; i++) ask(person(1), device, 2);
+  inStore(tx => {
+    for (let deviceId = 2; deviceId <= 127; deviceId++)
+      for (let i = 0; i < MAX_RETRIES_PER_DEVICE + 2; i++)
+        takeRetry(tx, 'request', { interopId: person(1), deviceId }, 1, 2);
+  });
   assert(!ask(person(1), 1, 3));
   // One row for each device, and none when its hour is over.
   assert.equal(

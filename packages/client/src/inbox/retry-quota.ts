@@ -13,6 +13,8 @@ export const retryQuotaLimits = {
   devices: 18_000,
   /** Stanzas that wait to be sent again: the oldest of whoever has the most give way, and are lines. */
   unread: { perPerson: 128, inAll: 900 },
+  /** A session that was begun to ask in serves so long for what else its device is asked for as often. */
+  sessionMs: 60_000,
 } as const;
 
 /** Counts one more attempt of this device. `attempt`: which one it is for this stanza, from 1. */
@@ -46,6 +48,20 @@ export function forgetRetries(tx: Transaction, nowMs: number): void {
     const isCount = key.startsWith('request ') || key.startsWith('resend ');
     if (isCount && isRetryRowOver(value, nowMs)) tx.delete('retry', key);
   }
+}
+
+/**
+ * Whether a session is begun for the `asked`th request about one stanza of `from`. One serves for all that broke with the session
+ * before: each costs the other device a one-time key, and pushes a session out of the few that libsignal keeps to read what is on
+ * its way. A repeat begins another, since what came in the last one could not be read.
+ */
+export function isSessionDue(tx: Transaction, from: string, asked: number, nowMs: number): boolean {
+  const isServing = (each: UnreadRecord): boolean => {
+    const { sessionAtMs = Number.NEGATIVE_INFINITY } = each;
+    const isRecent = sessionAtMs <= nowMs && nowMs - sessionAtMs < retryQuotaLimits.sessionMs;
+    return each.from === from && isRecent && (each.asked ?? 1) >= asked;
+  };
+  return !listUnread(tx, MAX_LIST).some(isServing);
 }
 
 /** Gives those that give way for it: the caller has them lost. */

@@ -21,6 +21,7 @@ import type { DecryptError } from '@drawbridge/e2ee/suite';
 import { type Element, attribute } from '@drawbridge/wire/element';
 import { type StanzaId, parseJid } from '@drawbridge/wire/jid';
 import { ClientError } from '../errors.ts';
+import type { ClientEvent } from '../events.ts';
 import { addFact } from '../history/conversation.ts';
 import { committed } from '../store/transact.ts';
 import { contentPayload } from '../outbox/rows.ts';
@@ -40,7 +41,7 @@ import type { Transaction } from '../store/store.ts';
 import { type ChatId, chatWith } from '../history/message-names.ts';
 import { isOfOneRow, storeFaultIn } from '../store/store-errors.ts';
 import { soundly } from './damaged-rows.ts';
-import { forgetRetries, keepUnread, takeRetry } from './retry-quota.ts';
+import { forgetRetries, isSessionDue, keepUnread, takeRetry } from './retry-quota.ts';
 import { Unreadable } from './unreadable.ts';
 import { hold } from './held.ts';
 import { type InboxContext, inboxLimits } from './inbox-context.ts';
@@ -66,15 +67,12 @@ export class Unread {
         for (const key of hold(tx, incoming)) this.#loseHeld(tx, key, followup);
         break;
       case 'retry':
-        return this.#askAgain(tx, incoming, followup) ? 'unread' : 'done';
+        return this.#askAgain(tx, incoming, followup, error) ? 'unread' : 'done';
       case 'lose':
         // Holds nothing that a person was to read.
         if (incoming.ciphertext.kind === 'plaintext-retry') break;
         this.lose(tx, from, chatWith(incoming.ciphertext.from.interopId), stanzaId, followup);
-        followup.events.push({
-          kind: 'problem',
-          error: new ClientError('protocol-error', { detail: decryptErrorTable[error.code].text }),
-        });
+        followup.events.push(problemOf(error));
         break;
       case 'drop':
         break;
@@ -138,10 +136,10 @@ export class Unread {
   }
 
   /**
-   * Asks the sending device, inside a fresh session, to send a stanza again. False when that was done often enough: then the
-   * message is lost here, and one last request lets its author know.
+   * Asks the sending device, inside a session that was begun since, to send a stanza again. False when that was done often
+   * enough: then the message is lost here, and one last request lets its author know.
    */
-  #askAgain(tx: Transaction, incoming: Incoming, followup: Followup): boolean {
+  #askAgain(tx: Transaction, incoming: Incoming, followup: Followup, error?: DecryptError): boolean {
     const { clock, outbox } = this.#context;
     const { ciphertext, stanzaId } = incoming;
     const { interopId, deviceId } = ciphertext.from;
@@ -154,9 +152,11 @@ export class Unread {
     const failed =
       kind === 'plaintext-retry' ? undefined : makeDecryptionError({ from: ciphertext.from, kind, bytes, stanzaId });
     const canAsk = (decision.allowed || decision.isBeyond) && failed?.ok === true && outbox.hasRoom(tx);
+    const freshSession = canAsk && !decision.isBeyond && isSessionDue(tx, from, asked, nowMs);
     if (!canAsk || decision.isBeyond) this.lose(tx, from, chatWith(interopId), stanzaId, followup);
     else {
-      const waits = { sinceMs: nowMs, place: tx.newPlace(), ...unread, from, stanzaId, asked };
+      const begun = freshSession ? { sessionAtMs: nowMs } : {};
+      const waits = { sinceMs: nowMs, place: tx.newPlace(), ...unread, from, stanzaId, asked, ...begun };
       for (const gone of keepUnread(tx, waits)) {
         this.lose(tx, gone.from, chatWith(gone.from.split('/')[0]!), gone.stanzaId, followup);
         writeReceived(tx, gone.from, gone.stanzaId, 'done');
@@ -170,9 +170,11 @@ export class Unread {
     });
     if (!content.ok) throw new TypeError('a retry request of our own is sound');
     const payload = contentPayload(content.value);
-    outbox.add(tx, { to: interopId, toDevice: deviceId, freshSession: true, payload, silent: true });
+    outbox.add(tx, { to: interopId, toDevice: deviceId, freshSession, payload, silent: true });
     followup.wake.add(interopId);
     this.watch();
+    // Once for all that broke with one session.
+    if (freshSession && error !== undefined) followup.events.push(problemOf(error));
     return decision.allowed;
   }
 
@@ -259,6 +261,11 @@ export class Unread {
     this.#closed = true;
     this.#cancelWatch?.();
   }
+}
+
+/** For whoever looks into why: what is asked for again is mostly there a moment later, and leaves no line. */
+function problemOf({ code }: DecryptError): ClientEvent {
+  return { kind: 'problem', error: new ClientError('protocol-error', { detail: decryptErrorTable[code].text }) };
 }
 
 /**

@@ -24,6 +24,8 @@ export type UnreadRecord = {
   readonly place?: number;
   /** How often its sender was asked. */
   readonly asked?: number;
+  /** A session was begun then to ask for it in. */
+  readonly sessionAtMs?: number;
   /** A line says that it could not be read; it goes when it is read after all. */
   readonly isShown?: true;
 };
