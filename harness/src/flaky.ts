@@ -28,7 +28,7 @@ for (let round = 0; performance.now() < endMs; round++) {
   const transport = defaultTransports[round % defaultTransports.length]!;
   const now = (seed + round) >>> 0;
   try {
-    const { sent, files, faults, healedMs } = await playFlaky({
+    const { sent, files, lines, faults, healedMs } = await playFlaky({
       seed: now,
       transport,
       badMs: seconds * 1_000,
@@ -39,6 +39,7 @@ for (let round = 0; performance.now() < endMs; round++) {
     process.stdout.write(
       `seed ${now}, ${transport}: ${sent} messages, ${files} files, there after ${after} s; ${faults}\n`,
     );
+    for (const line of lines) process.stdout.write(`  ${line}\n`);
   } catch (error) {
     const words = error instanceof Error ? error.message : String(error);
     process.stdout.write(`FAILED seed ${now}, ${transport}: ${words}\n`);

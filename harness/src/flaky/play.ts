@@ -1,6 +1,6 @@
 // Two people write to each other and send files over a line that is bad as a seed says, to a gatekeeper that is started
 // again in between; then the line heals. What each was shown is compared with what the other sent.
-// The comparison knows nothing of the SDK's own books: only what `send` took and what `messages` gave.
+// The comparison knows nothing of the SDK's own books: only what `send` took, what `messages` gave, and the history.
 import assert from 'node:assert/strict';
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -30,6 +30,8 @@ export type FlakyOptions = {
 export type FlakyOutcome = {
   readonly sent: number;
   readonly files: number;
+  /** That something could not be read: each gave way to what was sent again, and stays a thing to look into. */
+  readonly lines: readonly string[];
   readonly faults: string;
   readonly healedMs: number;
 };
@@ -47,6 +49,8 @@ type Person = {
   /** What `send` took, in order. */
   readonly sent: string[];
   readonly shown: string[];
+  /** What stood there for a while in place of what could not be read, and what the SDK said of it. */
+  readonly lines: string[];
   /** Files by name: the hash of what was sent, and the messages that showed it. */
   readonly files: Map<string, string>;
   readonly shownFiles: Map<string, Message[]>;
@@ -79,8 +83,8 @@ export async function playFlaky(options: FlakyOptions): Promise<FlakyOutcome> {
     const healedMs = performance.now() - healedAtMs;
     // Whatever comes twice comes now.
     await pause(300);
-    compare(anna, bob);
-    compare(bob, anna);
+    await compare(anna, bob);
+    await compare(bob, anna);
     await compareFiles(anna, bob, network.folder);
     await compareFiles(bob, anna, network.folder);
     people.forEach(person => (person.over = true));
@@ -92,17 +96,41 @@ export async function playFlaky(options: FlakyOptions): Promise<FlakyOutcome> {
     }, {});
     const sent = anna.sent.length + bob.sent.length;
     const files = anna.files.size + bob.files.size;
-    return { sent, files, faults: JSON.stringify(faults), healedMs };
+    const lines = people.flatMap(person => person.lines);
+    return { sent, files, lines, faults: JSON.stringify(faults), healedMs };
   } finally {
     people.forEach(person => (person.over = true));
     await network.close();
   }
 }
 
-function compare(from: Person, to: Person): void {
+/** Once, and in the order of the history: what had to be sent again comes later, and stands where it came first. */
+async function compare(from: Person, to: Person): Promise<void> {
   const status = `${from.name} is ${from.client.status.kind}, ${to.name} is ${to.client.status.kind}`;
-  assert.deepEqual(to.shown, from.sent, `what ${to.name} was shown is what ${from.name} sent (${status})`);
+  const lines = [status, ...to.lines].join('; ');
+  assert.deepEqual(await textsOf(to), from.sent, `what stands at ${to.name} is what ${from.name} sent (${lines})`);
+  const [shown, sent] = [to.shown, from.sent].map(texts => texts.toSorted());
+  assert.deepEqual(shown, sent, `what ${to.name} was shown is what ${from.name} sent (${lines})`);
   assert.deepEqual(from.refused, [], 'nothing of an account in order is refused');
+}
+
+/** What the other person said, as it stands in the history. */
+async function textsOf({ client, other }: Person): Promise<string[]> {
+  const texts: string[] = [];
+  for (let before: number | undefined; ; ) {
+    const page = await client.chats.messages({
+      chat: other,
+      limit: 1_000,
+      ...(before === undefined ? {} : { before }),
+    });
+    if (page.length === 0) return texts.toReversed();
+    before = page.at(-1)!.sequence;
+    for (const { message } of page) {
+      if (message.author === client.me?.interopId || message.kind === 'notice' || nameOf(message) !== undefined)
+        continue;
+      texts.push(message.kind === 'text' ? message.text : wordOf(message));
+    }
+  }
 }
 
 /** Every file once, with the bytes that were sent. */
@@ -171,6 +199,7 @@ async function startNetwork({ transport, mayLose }: FlakyOptions, random: Random
       other: { provider, identifier },
       sent: [],
       shown: [],
+      lines: [],
       files: new Map(),
       shownFiles: new Map(),
       refused: [],
@@ -206,9 +235,10 @@ async function startNetwork({ transport, mayLose }: FlakyOptions, random: Random
   };
 }
 
-/** Notes what the SDK gave up of what this person sent. */
-async function watch({ client, refused, name }: Person): Promise<void> {
+/** Notes what the SDK gave up of what this person sent, and what it says of what came. */
+async function watch({ client, refused, lines, name }: Person): Promise<void> {
   for await (const event of client.events()) {
+    if (event.kind === 'problem' && event.error.code === 'protocol-error') lines.push(`${name}: ${event.error.detail}`);
     if (event.kind !== 'message' || event.message.state !== 'failed') continue;
     refused.push(`${name}: ${event.message.text} ${event.message.failure?.code} ${event.message.failure?.detail}`);
   }
@@ -245,16 +275,22 @@ function sendFile(person: Person, name: string, folder: string, random: Random):
 }
 
 /** Shows a person their messages, as an application does. */
-async function showTo({ client, shown, shownFiles }: Person): Promise<void> {
+async function showTo({ client, shown, shownFiles, lines, name: person }: Person): Promise<void> {
   for await (const message of client.messages()) {
-    const name = message.body?.kind === 'attachment' ? message.body.attachments[0]?.fileName : undefined;
-    if (name === undefined) shown.push(message.kind === 'text' ? message.text : wordOf(message));
+    const name = nameOf(message);
+    if (message.kind === 'lost') lines.push(`${person}: ${wordOf(message)} behind ${shown.at(-1)}`);
+    else if (name === undefined) shown.push(message.kind === 'text' ? message.text : wordOf(message));
     else shownFiles.set(name, [...(shownFiles.get(name) ?? []), message]);
   }
 }
 
+/** Of the file that a message shows. */
+function nameOf({ body }: Pick<Message, 'body'>): string | undefined {
+  return body?.kind === 'attachment' ? body.attachments[0]?.fileName : undefined;
+}
+
 /** In place of a text: what stands there, such as a line for what could not be read. */
-function wordOf({ kind, sentAtMs, receivedAtMs, notice }: Message): string {
+function wordOf({ kind, sentAtMs, receivedAtMs, notice }: Omit<Message, 'from' | 'markRead'>): string {
   const said = notice === undefined ? '' : ` ${JSON.stringify(notice)}`;
   return `[${kind}${said}, said ${new Date(sentAtMs).toISOString()}, here ${new Date(receivedAtMs).toISOString()}]`;
 }
