@@ -155,8 +155,11 @@ function subjectChangeOf(deps: InboundEventDeps, provider: number, event: Securi
       return { kind: 'purge' };
     case 'identifier-changed': {
       const identifier = textOf(event, 'new-value') ?? '';
-      const keyOf = (name: string): string => contactKeys({ provider, identifier: name }).key;
-      return { kind: 'rename', identifier, keys: { from: keyOf(event.subject), to: keyOf(identifier) } };
+      const before = contactKeys({ provider, identifier: event.subject });
+      const { key: to } = contactKeys({ provider, identifier });
+      // Of own users no such block holds.
+      const sharedFrom = provider === 0 ? undefined : before.sharedKey;
+      return { kind: 'rename', identifier, keys: { from: before.key, to, sharedFrom } };
     }
     default: {
       // A proof has whole seconds: none of the second in which it happened is good. A clock that is ahead locks nobody out.

@@ -13,7 +13,12 @@ export type SubjectChange =
   | { readonly kind: 'compromise'; readonly proofsFromMs: number; readonly reason: string | undefined };
 
 /** Under which hashes others' decisions about the person stand, and are to stand from now on. */
-export type RenamedKeys = { readonly from: string; readonly to: string };
+export type RenamedKeys = {
+  readonly from: string;
+  readonly to: string;
+  /** Of a name that means the same person at any provider: a block of it holds for this person, and goes along. */
+  readonly sharedFrom?: string | undefined;
+};
 
 export type SubjectEvent = {
   readonly provider: number;

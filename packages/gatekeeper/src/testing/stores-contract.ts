@@ -842,6 +842,28 @@ export function testStores(name: string, open: OpenStores): void {
     },
   );
 
+  contract('a block of a mail address at any provider goes along when its holder is renamed', async stores => {
+    const { accounts, contacts } = stores;
+    const a = await enlisted(stores, 'a@x.example');
+    const [b, c] = [await enlisted(stores, 'b'), await enlisted(stores, 'c')];
+    const elsewhere = { interopId: undefined, provider: 2 };
+    const about = {
+      ...elsewhere,
+      contacts: { ...contactKeys({ provider: 2, identifier: 'a@x.example' }), decided: new Map() },
+    };
+    const decide = { isOpen: false, maxContacts: 10, nowMs, decision: 'block', about } as const;
+    await contacts.decide({ ...decide, account: b.row });
+    const before = contactKeys({ provider: 1, identifier: 'a@x.example' });
+    const { key: to } = contactKeys({ provider: 1, identifier: 'new' });
+    const keys = { from: before.key, to, sharedFrom: before.sharedKey };
+    const done = await tell(stores, 'a@x.example', { kind: 'rename', identifier: 'new', keys }, nowMs + 1);
+    assert.deepEqual(done, { kind: 'applied', interopId: a.id, removed: undefined, deciders: [b.id] });
+    const decided = (await accounts.find(b.id))!.contacts.decided.get(to);
+    assert.deepEqual(decided, { state: 'blocked', isOpen: false, interopId: a.id });
+    assert.equal((await accounts.find(b.id))!.contacts.decided.size, 3);
+    assert.equal((await accounts.find(c.id))!.contacts.decided.size, 0);
+  });
+
   contract('after compromised credentials earlier proofs and authorisations are void', async stores => {
     const { accounts } = stores;
     const { id, row, device } = await enlisted(stores, 'a');

@@ -24,14 +24,27 @@ type Row = {
 };
 type Done = Pick<Extract<SubjectEventResult, { kind: 'applied' }>, 'removed' | 'deciders'>;
 
+/** Who is renamed, and when. */
+type Renamed = { readonly provider: number; readonly interopId: InteropId; readonly nowMs: number };
+
 const nothing: Done = { removed: undefined, deciders: [] };
 
 /** Decisions follow the person; where there was one about whoever had the new name before, a block stands. */
-async function renameDecisions(sql: Sql, { from, to }: RenamedKeys): Promise<InteropId[]> {
+async function renameDecisions(sql: Sql, keys: RenamedKeys, by: Renamed): Promise<InteropId[]> {
+  const { from, to, sharedFrom = '' } = keys;
   const rows = await sql.rows<{ row: number; interopId: InteropId }>(
     `SELECT row, interop_id AS "interopId" FROM account
-     WHERE row IN (SELECT account FROM contact WHERE person = $1) ORDER BY row FOR UPDATE`,
-    [from],
+     WHERE row IN (SELECT account FROM contact WHERE person = $1 OR (person = $2 AND state = 'blocked'))
+     ORDER BY row FOR UPDATE`,
+    [from, sharedFrom],
+  );
+  await sql.change(
+    `INSERT INTO contact (account, person, provider, state, is_open, loud, silent, interop_id, changed_at, sequence)
+     SELECT account, $1, $2::integer, 'blocked', false, 0, 0, $3, $4::bigint,
+       (SELECT max(sequence) + 1 FROM contact AS its WHERE its.account = shared.account)
+     FROM contact AS shared WHERE person = $5 AND state = 'blocked'
+     ON CONFLICT (account, person) DO UPDATE SET state = 'blocked'`,
+    [from, by.provider, by.interopId, by.nowMs, sharedFrom],
   );
   for (const { row } of rows) {
     const keepsBlock = await sql.change(
@@ -79,7 +92,10 @@ async function change(sql: Sql, account: Row, event: SubjectEvent): Promise<Done
       if (what.identifier === event.identifier) return undefined;
       await sql.change('UPDATE account SET identifier = $2 WHERE row = $1', [row, what.identifier]);
       await audit('enlistment-renamed');
-      return { removed: undefined, deciders: await renameDecisions(sql, what.keys) };
+      return {
+        removed: undefined,
+        deciders: await renameDecisions(sql, what.keys, { provider, interopId: subject, nowMs: atMs }),
+      };
     case 'compromise':
       await sql.change('UPDATE account SET proofs_from = greatest(proofs_from, $2) WHERE row = $1', [
         row,

@@ -23,6 +23,9 @@ type Row = {
 };
 type Done = Pick<Extract<SubjectEventResult, { kind: 'applied' }>, 'removed' | 'deciders'>;
 
+/** Who is renamed, and when. */
+type Renamed = { readonly provider: number; readonly interopId: InteropId; readonly nowMs: number };
+
 const nothing: Done = { removed: undefined, deciders: [] };
 
 function find(db: DatabaseSync, provider: number, identifier: string): Row | undefined {
@@ -35,7 +38,17 @@ function find(db: DatabaseSync, provider: number, identifier: string): Row | und
 }
 
 /** Decisions follow the person; where there was one about whoever had the new name before, a block stands. */
-function renameDecisions(db: DatabaseSync, { from, to }: RenamedKeys): InteropId[] {
+function renameDecisions(db: DatabaseSync, { from, to, sharedFrom }: RenamedKeys, by: Renamed): InteropId[] {
+  if (sharedFrom !== undefined) {
+    prepared(
+      db,
+      `INSERT INTO contact (account, person, provider, state, is_open, loud, silent, interop_id, changed_at, sequence)
+       SELECT account, ?1, ?2, 'blocked', 0, 0, 0, ?3, ?4,
+         (SELECT max(sequence) + 1 FROM contact AS its WHERE its.account = shared.account)
+       FROM contact AS shared WHERE person = ?5 AND state = 'blocked'
+       ON CONFLICT (account, person) DO UPDATE SET state = 'blocked'`,
+    ).run(from, by.provider, by.interopId, by.nowMs, sharedFrom);
+  }
   const rows = prepared(
     db,
     `SELECT contact.account AS row, account.interop_id AS interopId FROM contact
@@ -88,7 +101,10 @@ function change(db: DatabaseSync, account: Row, event: SubjectEvent): Done | und
       if (what.identifier === event.identifier) return undefined;
       prepared(db, 'UPDATE account SET identifier = ? WHERE row = ?').run(what.identifier, row);
       audit('enlistment-renamed');
-      return { removed: undefined, deciders: renameDecisions(db, what.keys) };
+      return {
+        removed: undefined,
+        deciders: renameDecisions(db, what.keys, { provider, interopId: subject, nowMs: atMs }),
+      };
     case 'compromise':
       prepared(db, 'UPDATE account SET proofs_from = max(proofs_from, ?) WHERE row = ?').run(what.proofsFromMs, row);
       prepared(db, 'DELETE FROM device_authorisation WHERE account = ?').run(row);
