@@ -123,6 +123,8 @@ test('a suspension that comes while the proof is being used up is not missed', a
   const { account, sample } = await enlist(1, 'anna');
   const token = await proof(issuers.skylark, 'anna', sample.jkt);
   const suspended = control.enlistment.setStatus(account.interopId, 'suspended', 'admin', clock.nowMs);
+  // It reads before it writes: behind another read, the write is on its way.
+  await control.accounts.findAfresh(account.interopId, account.row);
   const result = await control.login.authenticate(token, { transport: 'xmpp', nowMs: clock.nowMs });
   await suspended;
   assert.deepEqual(result, { kind: 'refused', code: 'account-suspended' });
