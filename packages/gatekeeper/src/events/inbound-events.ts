@@ -47,12 +47,18 @@ export type InboundEventDeps = {
   readonly nowMs: () => number;
 };
 
+export const keyEventLimits = {
+  /** Events about keys that are done or under way here and are not done again; the oldest are forgotten. */
+  maxRemembered: 1_000,
+} as const;
+
 export function createInboundEvents(deps: InboundEventDeps): InboundEvents {
+  const keyEvents: KeyEvents = new Map();
   const counts = new Map<string, number>();
   return {
     counts,
     async receive(token) {
-      const receipt = await receive(deps, token);
+      const receipt = await receive(deps, keyEvents, token);
       const outcome = receipt.kind === 'accepted' ? receipt.outcome : receipt.kind;
       counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
       return receipt;
@@ -63,7 +69,10 @@ export function createInboundEvents(deps: InboundEventDeps): InboundEvents {
 /** For tokens that name no issuer: what is wrong with their form is said. */
 const nobodysKeys: KeySource = { findKey: async () => ({ kind: 'unknown' }) };
 
-async function receive(deps: InboundEventDeps, token: string): Promise<EventReceipt> {
+/** By id, with what became of each. */
+type KeyEvents = Map<string, Promise<EventReceipt>>;
+
+async function receive(deps: InboundEventDeps, keyEvents: KeyEvents, token: string): Promise<EventReceipt> {
   const { registry, budgets, audience } = deps;
   const issuer = claimedIssuer(token) ?? '';
   const trusted = registry.issuers(issuer);
@@ -88,14 +97,19 @@ async function receive(deps: InboundEventDeps, token: string): Promise<EventRece
   const cost = provider.trustClass === 'trial' ? 10 : 1;
   const retryAfterSeconds = budgets.take([{ budget: 'eventsPerProvider', key: String(provider.number), cost }]);
   if (retryAfterSeconds > 0) return { kind: 'budget-spent', retryAfterSeconds };
-  return await apply(deps, provider, verdict.event);
+  return await apply(deps, keyEvents, provider, verdict.event);
 }
 
-async function apply(deps: InboundEventDeps, provider: Provider, event: SecurityEvent): Promise<EventReceipt> {
+async function apply(
+  deps: InboundEventDeps,
+  keyEvents: KeyEvents,
+  provider: Provider,
+  event: SecurityEvent,
+): Promise<EventReceipt> {
   const kind = event.event as ProviderEvent;
   const isRevoked = kind === 'urn:drawbridge:event:keys-compromised';
   if (isRevoked || kind === 'urn:drawbridge:event:keys-rotated') {
-    return await applyToKeys(deps, provider, event, isRevoked);
+    return await once(keyEvents, event, () => applyToKeys(deps, provider, event, isRevoked));
   }
   const { number } = provider;
   const change = subjectChangeOf(deps, number, event);
@@ -122,7 +136,36 @@ export function shortName(kind: string): string {
   return kind.slice(Math.max(kind.lastIndexOf('/'), kind.lastIndexOf(':')) + 1);
 }
 
-/** Harmless to do twice, so it is done first and the id used up after that: a fetch that fails is tried again. */
+/** Whoever sends one again, also at the same time, has nothing done again; one that failed is tried again. */
+async function once(
+  keyEvents: KeyEvents,
+  event: SecurityEvent,
+  work: () => Promise<EventReceipt>,
+): Promise<EventReceipt> {
+  const id = Buffer.from(idOf(event)).toString('base64');
+  const known = keyEvents.get(id);
+  if (known !== undefined) {
+    const receipt = await known;
+    return receipt.kind === 'accepted' ? { ...receipt, outcome: 'repeated' } : receipt;
+  }
+  const [oldest] = keyEvents.keys();
+  if (oldest !== undefined && keyEvents.size >= keyEventLimits.maxRemembered) keyEvents.delete(oldest);
+  const done = work();
+  keyEvents.set(id, done);
+  try {
+    const receipt = await done;
+    if (receipt.kind !== 'accepted') keyEvents.delete(id);
+    return receipt;
+  } catch (error) {
+    keyEvents.delete(id);
+    throw error;
+  }
+}
+
+/**
+ * Harmless to do twice, so it is done first and the id used up after that: a fetch that fails is tried again, and so is one
+ * that a restart has forgotten.
+ */
 async function applyToKeys(
   deps: InboundEventDeps,
   { number }: Provider,
