@@ -11,7 +11,7 @@ export function registerAdmin(program: Command): void {
     .command('admin')
     .summary('find, suspend, export and delete people of a running gatekeeper')
     .description(
-      'Asks the admin API of a running gatekeeper. Each admin has a token and a role: `drawbridge gatekeeper admin add`.\n' +
+      'Asks the admin API of a running gatekeeper. Each admin has a token and a role: `drawbridge gatekeeper admin add`. ' +
         'What is done, and at whom one looked, stands in the audit log. Suspensions are in force on open streams at once.',
     )
     .addHelpText(

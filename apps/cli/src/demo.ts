@@ -16,7 +16,7 @@ export function registerDemo(program: Command): void {
     .command('demo')
     .summary('two gatekeepers, a provider and people who chat, on this machine')
     .description(
-      'Starts gatekeepers citadel and plaza, provider skylark, bob of citadel, chloe of plaza, and anna of skylark, who is\n' +
+      'Starts gatekeepers citadel and plaza, provider skylark, bob of citadel, chloe of plaza, and anna of skylark, who is ' +
         'enlisted with both. Shows a conversation as it happens, and what each server could see of it.',
     )
     .option('--script', 'no person needed: send messages each way, count, search the servers for their texts', false)

@@ -7,7 +7,7 @@ export function registerAdmins(gatekeeper: Command): void {
     .command('admin')
     .summary('make, list and remove named admins')
     .description(
-      'Named admins use the admin API and `drawbridge admin` with a token of their own; their name stands in the audit log.\n' +
+      'Named admins use the admin API and `drawbridge admin` with a token of their own; their name stands in the audit log. ' +
         'Works on the data folder, also while the gatekeeper runs: it sees the change with the next request.',
     )
     .addHelpText(

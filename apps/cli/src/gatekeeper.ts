@@ -67,7 +67,7 @@ Examples:
     .command('check')
     .summary('check a configuration')
     .description(
-      'Looks at the configuration and at what a start needs: certificate (key, names, days left), permissions, ports,\n' +
+      'Looks at the configuration and at what a start needs: certificate (key, names, days left), permissions, ports, ' +
         "providers' key sets, open files. Says everything that is wrong, starts nothing. Exit code 1 when a start would fail.",
     )
     .requiredOption('--config <file>', 'configuration, JSON')
@@ -84,8 +84,8 @@ function registerKeys(gatekeeper: Command): void {
     .command('rotate-signing-key')
     .summary("put the backup key in force as the compact transport's signing key")
     .description(
-      'Puts the backup key in force as the long-term key that clients pin, makes another backup key, and replaces the static\n' +
-        'keys. Clients follow by themselves. For a key that may have been stolen, or is lost. The gatekeeper may run: it takes\n' +
+      'Puts the backup key in force as the long-term key that clients pin, makes another backup key, and replaces the static ' +
+        'keys. Clients follow by themselves. For a key that may have been stolen, or is lost. The gatekeeper may run: it takes ' +
         'the keys with the next SIGHUP, or within an hour.',
     )
     .requiredOption('--config <file>', 'configuration, JSON')
@@ -108,8 +108,8 @@ function registerClock(gatekeeper: Command): void {
     .command('confirm-clock')
     .summary("say that this machine's clock is right")
     .description(
-      'A clock that leaps by more than a day while the gatekeeper is off is not believed: nothing expires by it, and a clock\n' +
-        'before the time that was believed last keeps it from starting. Look at the clock first (`date -u`): what expired by\n' +
+      'A clock that leaps by more than a day while the gatekeeper is off is not believed: nothing expires by it, and a clock ' +
+        'before the time that was believed last keeps it from starting. Look at the clock first (`date -u`): what expired by ' +
         'it is deleted from then on. The gatekeeper may run, and takes it within a minute.',
     )
     .requiredOption('--config <file>', 'configuration, JSON')
@@ -125,7 +125,7 @@ function registerMove(gatekeeper: Command): void {
     .command('migrate-store')
     .summary('move the embedded store to PostgreSQL')
     .description(
-      'Moves everything in the embedded store of the data folder to the PostgreSQL database that the configuration names\n' +
+      'Moves everything in the embedded store of the data folder to the PostgreSQL database that the configuration names ' +
         '(`storage`), which must be empty, and compares every row. All of it moves, or nothing. Stop the gatekeeper first.',
     )
     .requiredOption('--config <file>', 'configuration, JSON')
@@ -141,7 +141,7 @@ function registerBackup(gatekeeper: Command): void {
     .command('backup')
     .summary('copy databases and keys while it runs')
     .description(
-      'Copies the databases and keys of a gatekeeper, also of one that runs, to a new folder, and checks the copy.\n' +
+      'Copies the databases and keys of a gatekeeper, also of one that runs, to a new folder, and checks the copy. ' +
         'Files of own users are not in it: copy users/media/files (or the bucket) afterwards; they never change.',
     )
     .requiredOption('--config <file>', 'configuration, JSON')
@@ -159,7 +159,7 @@ function registerBackup(gatekeeper: Command): void {
     .command('restore')
     .summary('make the data folder from a backup')
     .description(
-      'Makes the data folder that the configuration names from a backup, after checking every file of it.\n' +
+      'Makes the data folder that the configuration names from a backup, after checking every file of it. ' +
         'Overwrites nothing: stop the gatekeeper and move its data folder away first.',
     )
     .requiredOption('--config <file>', 'configuration, JSON')

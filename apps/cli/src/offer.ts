@@ -6,7 +6,7 @@ export function registerOffer(program: Command): void {
     .command('offer')
     .summary("check and show a gatekeeper's reference offer")
     .description(
-      "Fetches a gatekeeper's reference offer and checks that it is signed with its long-term key, over the same text. Keep\n" +
+      "Fetches a gatekeeper's reference offer and checks that it is signed with its long-term key, over the same text. Keep " +
         'the signed form (--output): it shows later what was offered, and when.',
     )
     .argument('<url>', 'issuer URL of the gatekeeper')

@@ -71,7 +71,7 @@ people's files in an S3-compatible bucket: docs/operations/configuration.md.`,
     .command('add-user')
     .summary('add a person to the embedded directory')
     .description(
-      'Adds a person. The password is asked for at a terminal, or read from standard input: one line, 8\ncharacters to 512 bytes.',
+      'Adds a person. The password is asked for at a terminal, or read from standard input: one line, 8 characters to 512 bytes.',
     )
     .requiredOption('--data <folder>', "the provider's data folder")
     .argument('<identifier>', 'user-visible identifier')
@@ -85,7 +85,7 @@ people's files in an S3-compatible bucket: docs/operations/configuration.md.`,
     .command('rotate-keys')
     .summary('after a theft: replace all signing keys')
     .description(
-      'Throws away every signing key and makes a new one. Older proofs end when gatekeepers fetch the key set again,\n' +
+      'Throws away every signing key and makes a new one. Older proofs end when gatekeepers fetch the key set again, ' +
         'within minutes. Ordinary rotation needs no command: a running provider rotates by itself. Stop the provider first.',
     )
     .requiredOption('--data <folder>', "the provider's data folder")
@@ -101,7 +101,7 @@ function registerBackup(provider: Command): void {
     .command('backup')
     .summary('copy databases and keys while it runs')
     .description(
-      'Copies the databases and signing keys of a provider, also of one that runs, to a new folder, and checks the copy.\n' +
+      'Copies the databases and signing keys of a provider, also of one that runs, to a new folder, and checks the copy. ' +
         "People's files are not in it: copy media/files (or the bucket) afterwards; they never change.",
     )
     .requiredOption('--data <folder>', "the provider's data folder")
@@ -116,7 +116,7 @@ function registerBackup(provider: Command): void {
     .command('restore')
     .summary('make the data folder from a backup')
     .description(
-      'Makes a data folder from a backup, after checking every file of it. Overwrites nothing: stop the provider and move\n' +
+      'Makes a data folder from a backup, after checking every file of it. Overwrites nothing: stop the provider and move ' +
         'its data folder away first.',
     )
     .requiredOption('--data <folder>', 'the data folder to make')
@@ -131,7 +131,7 @@ function registerBackup(provider: Command): void {
     .command('wake-ups')
     .summary('whose wake-ups the push service never took')
     .description(
-      'Says how many wake-ups wait for the push service, and shows those that were given up after their last try, a JSON\n' +
+      'Says how many wake-ups wait for the push service, and shows those that were given up after their last try, a JSON ' +
         'line each. It names people: for your eyes, not for a log. The provider may run.',
     )
     .requiredOption('--data <folder>', "the provider's data folder")

@@ -28,7 +28,7 @@ export function registerSandbox(program: Command): void {
     .command('sandbox')
     .summary('a local gatekeeper and provider to develop against')
     .description(
-      'Runs a gatekeeper, a third-party provider and accounts u0, u1, … on this machine, so that any XMPP library in any\n' +
+      'Runs a gatekeeper, a third-party provider and accounts u0, u1, … on this machine, so that any XMPP library in any ' +
         'language can log in. Serves fresh ownership proofs on loopback, and never listens anywhere else.',
     )
     .option('--data <folder>', 'where everything is kept; a second start keeps the accounts', 'drawbridge-sandbox')

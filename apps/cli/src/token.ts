@@ -77,7 +77,7 @@ Example:
     .alias('verify')
     .summary('say what a gatekeeper would say about a proof')
     .description(
-      'Shows header, claims and times of a proof, and the first reason for which a gatekeeper would refuse it.\n' +
+      'Shows header, claims and times of a proof, and the first reason for which a gatekeeper would refuse it. ' +
         'Exit code 0: it would be accepted as far as could be checked; 1: refused. Never prints the token.',
     )
     .argument(
