@@ -187,3 +187,35 @@ test('what operators did elsewhere is acted on once, and again only when that fa
   world.audit = [...world.audit, entry(10, 'provider-admitted', '3')];
   assert.deepEqual(await acted(), ['providers']);
 });
+
+test('each step that other nodes keep something of is acted on', async t => {
+  const { world, pass } = await open(t);
+  const acted = async (action: AuditEntry['action'], subject: string): Promise<string[]> => {
+    world.audit = [...world.audit, entry(world.audit.length + 5, action, subject)];
+    return (await pass(lookEveryMs)).filter(each => /^(recheck|providers|keys)/.test(each));
+  };
+  await pass(lookEveryMs);
+  for (const step of [
+    'suspended',
+    'resumed',
+    'disabled',
+    'enabled',
+    'renamed',
+    'credentials-compromised',
+    'deleted',
+  ] as const)
+    assert.deepEqual(await acted(`enlistment-${step}`, interopId), [`recheck ${interopId}`], step);
+  for (const step of ['suspended', 'resumed', 'admitted', 'went-live', 'withdrawn', 'terms-changed'] as const)
+    assert.deepEqual(await acted(`provider-${step}`, '1'), ['providers'], step);
+  assert.deepEqual(await acted('report-upheld', 'r1'), []);
+  assert.deepEqual(await acted('of-a-newer-node' as AuditEntry['action'], '1'), []);
+});
+
+test('keys that can never be fetched are left to their own timer after a while', async t => {
+  const { world, pass } = await open(t);
+  world.areKeysFetched = false;
+  world.audit = [entry(5, 'provider-keys-revoked', '1')];
+  let asked = 0;
+  for (let look = 1; look <= 40; look++) asked += (await pass(lookEveryMs)).filter(each => each === 'keys 1').length;
+  assert.equal(asked, 30);
+});

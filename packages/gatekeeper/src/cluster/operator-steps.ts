@@ -1,11 +1,47 @@
-// What operators did at any node, and what providers told of their people, read on in the audit log, which is written with what it tells of: so a suspension reaches
-// every node without a message that may be lost. Acts on what is kept now, not on what an entry says; a repeat does nothing.
+// What operators did at any node, and what providers told of their people, read on in the audit log, which is written with
+// what it tells of: so a suspension reaches every node without a message that may be lost. Acts on what is kept now, not on
+// what an entry says; a repeat does nothing.
 // Knows no bus, no streams and no accounts. Source: docs/decisions/0067.
 import type { AuditEntry, AuditLog } from '../audit/audit-log.ts';
 
 const pageEntries = 500;
 /** A set of keys that can't be fetched is left to its own timer after so many looks. */
 const maxKeyTries = 30;
+
+/** What other nodes keep in memory of it. `nothing`: storage is asked about it each time. A newer node's actions are not here. */
+const concerns: Readonly<Record<AuditEntry['action'], 'person' | 'providers' | 'keys' | 'nothing'>> = {
+  'enlistment-suspended': 'person',
+  'enlistment-resumed': 'person',
+  'enlistment-disabled': 'person',
+  'enlistment-enabled': 'person',
+  'enlistment-renamed': 'person',
+  'enlistment-credentials-compromised': 'person',
+  'enlistment-deleted': 'person',
+  'provider-keys-revoked': 'keys',
+  'provider-suspended': 'providers',
+  'provider-resumed': 'providers',
+  'provider-admitted': 'providers',
+  'provider-went-live': 'providers',
+  'provider-withdrawn': 'providers',
+  'provider-terms-changed': 'providers',
+  'provider-registered': 'nothing',
+  'provider-applied': 'nothing',
+  'provider-refused': 'nothing',
+  'provider-agreement-accepted': 'nothing',
+  'enlistment-looked-up': 'nothing',
+  'enlistment-exported': 'nothing',
+  'own-user-deleted': 'nothing',
+  'own-user-looked-up': 'nothing',
+  'own-user-suspended': 'nothing',
+  'own-user-resumed': 'nothing',
+  'admin-added': 'nothing',
+  'admin-removed': 'nothing',
+  'clock-confirmed': 'nothing',
+  'events-told-again': 'nothing',
+  'report-looked-at': 'nothing',
+  'report-upheld': 'nothing',
+  'report-dismissed': 'nothing',
+};
 
 export type OperatorStepsDeps = {
   readonly audit: Pick<AuditLog, 'head' | 'page'>;
@@ -59,29 +95,18 @@ export class OperatorSteps {
   }
 
   #note({ action, subject }: AuditEntry): void {
-    switch (action) {
-      case 'enlistment-suspended':
-      case 'enlistment-resumed':
-      case 'enlistment-disabled':
-      case 'enlistment-enabled':
-      case 'enlistment-renamed':
-      case 'enlistment-credentials-compromised':
-      case 'enlistment-deleted':
+    switch (concerns[action]) {
+      case 'person':
         this.#people.add(subject);
         return;
-      case 'provider-keys-revoked':
+      case 'keys':
         this.#revoked.set(Number(subject), 1);
         return;
-      case 'provider-suspended':
-      case 'provider-resumed':
-      case 'provider-admitted':
-      case 'provider-went-live':
-      case 'provider-withdrawn':
-      case 'provider-terms-changed':
+      case 'providers':
         this.#areProvidersOld = true;
         return;
-      default:
-      // Looks, applications and admins: storage is asked about them each time.
+      case 'nothing':
+        return;
     }
   }
 }
