@@ -13,7 +13,7 @@ import { moveStore } from '@drawbridge/gatekeeper/move-store';
 import { contactKeys } from '@drawbridge/gatekeeper/consent/contact';
 import { mailboxRow, unbounded } from '@drawbridge/gatekeeper/testing/mailbox-contract';
 import { type Fixture, openFixture } from '@drawbridge/gatekeeper/testing/control-fixture';
-import { movedTables } from '@drawbridge/gatekeeper/storage/moved-tables';
+import { movedTables, numberedTables } from '@drawbridge/gatekeeper/storage/moved-tables';
 import { openPostgresStores } from '@drawbridge/gatekeeper/storage/postgres/postgres-stores';
 import { migrate, schemaVersion } from '@drawbridge/gatekeeper/storage/sqlite/schema';
 import type { Stores } from '@drawbridge/gatekeeper/storage/stores';
@@ -197,7 +197,16 @@ test('the move names every table and column of both stores', { skip }, async () 
     `SELECT table_name AS name, column_name AS column, data_type AS type FROM information_schema.columns
      WHERE table_schema = current_schema() ORDER BY table_name, column_name`,
   );
+  const { rows: sequences } = await client.query<{ name: string }>(
+    'SELECT sequencename AS name FROM pg_sequences WHERE schemaname = current_schema() ORDER BY sequencename',
+  );
   await client.end();
+  // A sequence that is not set gives numbers again that were given.
+  const set = ['account_row', ...numberedTables.map(table => `${table}_seq_seq`)];
+  assert.deepEqual(
+    sequences.map(({ name }) => name),
+    set.toSorted(),
+  );
   // Of nodes and of sums alone; a claim's node is over with the move.
   const own = new Set(['drawbridge_schema', 'audit_head', 'mailbox_provider', 'node', 'heartbeat']);
   const there = rows

@@ -8,7 +8,7 @@ import { slices } from './postgres/mailbox-sums.ts';
 import { migrate } from './postgres/schema.ts';
 import { StoreError } from './store-error.ts';
 import { schemaVersion } from './sqlite/schema.ts';
-import { type MovedTable, movedTables, numberDevices } from './moved-tables.ts';
+import { type MovedTable, movedTables, numberDevices, numberedTables } from './moved-tables.ts';
 
 /** What goes in one statement. */
 const maxBatchRows = 1_000;
@@ -186,7 +186,7 @@ async function addSums(source: DatabaseSync, sql: Sql): Promise<void> {
   await sql.change('UPDATE audit_head SET last_seq = $1', [lastOf('audit')]);
   const moved = source.prepare('SELECT coalesce(max(account), 0) AS last FROM moved').get();
   await goOnAfter(sql, "'account_row'", Math.max(lastOf('account'), Number(moved?.['last'])));
-  for (const table of ['given_key', 'retired_identity', 'report', 'outgoing_event']) {
+  for (const table of numberedTables) {
     await goOnAfter(sql, `pg_get_serial_sequence('${table}', 'seq')`, lastOf(table));
   }
 }

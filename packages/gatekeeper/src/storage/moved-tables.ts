@@ -27,6 +27,9 @@ INSERT INTO moved (old, account, made, device)
     WHERE device NOT IN (SELECT row FROM device)
   );`;
 
+/** Both stores number their rows by `seq`, which goes on after the last one that was ever given. */
+export const numberedTables = ['given_key', 'retired_identity', 'report', 'outgoing_event'] as const;
+
 /** In the order in which they refer to one another. */
 export const movedTables: readonly MovedTable[] = [
   {
