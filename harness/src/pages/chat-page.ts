@@ -13,7 +13,9 @@ const mainFile = fileURLToPath(new URL('../../../apps/cli/src/main.ts', import.m
 const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 
 /** Why there is no browser here; false when there is one. */
-export const noBrowser: string | false = executablePath === undefined ? 'there is no Chromium here' : false;
+export const noBrowser: string | false =
+  executablePath === undefined ? 'Chromium is not installed (apt-get install chromium)' : false;
+if (noBrowser !== false) console.warn(`SKIPPED: the chat page in a browser: ${noBrowser}`);
 
 export async function launchBrowser(): Promise<Browser> {
   // Chromium's own sandbox needs rights that test machines and root don't have; the pages are ours.
