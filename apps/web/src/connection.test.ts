@@ -24,8 +24,8 @@ class FakeSocket extends EventTarget {
     this.dispatchEvent(Object.assign(new Event('message'), { data: JSON.stringify(frame) }));
   }
 
-  breaks(): void {
-    this.dispatchEvent(new Event('close'));
+  breaks(code = 1006): void {
+    this.dispatchEvent(Object.assign(new Event('close'), { code }));
   }
 
   get commands(): string[] {
@@ -71,4 +71,24 @@ test('what a process may have done is never said to the next one, and what it wa
   assert.deepEqual(next.commands, ['notices.list']);
   next.says({ kind: 'result', id: next.sent[0]?.id, ok: true, value: [] });
   assert.deepEqual(await reading, []);
+});
+
+test('what the process ends the line for is not said again, and the rest goes on', async () => {
+  for (const code of [1008, 1009]) {
+    const connection = open();
+    await connection.start();
+    FakeSocket.latest.says(welcome('first'));
+    const refused = assert.rejects(
+      connection.call('chats.send', message),
+      (error: unknown) => (error as CommandFailed).error.code === 'not-known',
+    );
+    FakeSocket.latest.breaks(code);
+    await refused;
+    const reading = connection.call('notices.list', {});
+    connection.retry();
+    FakeSocket.latest.says(welcome('first'));
+    assert.deepEqual(FakeSocket.latest.commands, ['notices.list'], String(code));
+    FakeSocket.latest.says({ kind: 'result', id: 2, ok: true, value: [] });
+    assert.deepEqual(await reading, []);
+  }
 });

@@ -35,6 +35,9 @@ export class CommandFailed extends Error {
   }
 }
 
+/** RFC 6455: the process refuses a frame (1008), or its size (1009). It would refuse it again, for ever. */
+const refusedFrame: ReadonlySet<number> = new Set([1008, 1009]);
+
 const notKnown: PageError = {
   code: 'not-known',
   text: 'The chat’s process ended before it said whether this was done.',
@@ -81,7 +84,8 @@ export class Connection {
 
   /**
    * Resolves with the result of the deed, which is done once, also when the line breaks meanwhile. Rejects with `not-known`
-   * when its process ended: the next one knows nothing of its key, and would do it again.
+   * when its process ended: the next one knows nothing of its key, and would do it again; or when the line was ended for
+   * what was said on it.
    */
   call<N extends CommandName>(name: N, given: CommandArguments<N>): Promise<CommandResult<N>> {
     const id = this.#nextId++;
@@ -111,7 +115,10 @@ export class Connection {
       socket.send(JSON.stringify({ kind: 'hello', ...place }));
     });
     socket.addEventListener('message', ({ data }) => this.#take(JSON.parse(String(data)) as ProcessFrame));
-    socket.addEventListener('close', () => void this.#broken());
+    socket.addEventListener('close', ({ code }) => {
+      if (refusedFrame.has(code)) this.#giveUpSent();
+      void this.#broken();
+    });
   }
 
   #take(frame: ProcessFrame): void {

@@ -173,15 +173,16 @@ export const loadChats = gathered(async () => {
   let isMore = false;
   for (let page = 0; page < chatPages; page++) {
     const given = { skip: page * chatsPerPage, limit: chatsPerPage, archived: false };
-    const rows = (await quietly('chats.list', given)) ?? [];
+    const rows = await quietly('chats.list', given);
+    if (rows === undefined) return;
     found.push(...rows);
     isMore = rows.length === chatsPerPage;
     if (!isMore) break;
   }
-  const archived = (await quietly('chats.list', { skip: 0, limit: chatsPerPage, archived: true })) ?? [];
+  const archived = await quietly('chats.list', { skip: 0, limit: chatsPerPage, archived: true });
   batch(() => {
     chats.value = found;
-    archivedChats.value = archived;
+    archivedChats.value = archived ?? archivedChats.value;
     hasMoreChats.value = isMore;
   });
 });

@@ -4,6 +4,9 @@ import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { ClientErrorCode } from '@drawbridge/client';
+import type { CommandArguments, PageErrorCode } from '@drawbridge/cli/page/protocol';
+import type { NoticeLine } from '@drawbridge/cli/page/views';
 import { de } from './strings/de.ts';
 import { en } from './strings/en.ts';
 import { fr } from './strings/fr.ts';
@@ -25,6 +28,18 @@ for (const [tag, strings] of Object.entries({ de, fr })) {
     for (const name of names) if (en[name].split(' ').length >= 3) assert.notEqual(strings[name], en[name], name);
   });
 }
+
+type NamesOf<Group extends string> = keyof typeof en extends infer N
+  ? N extends `${Group}_${infer Name}`
+    ? Name
+    : never
+  : never;
+/** Those that are looked up by a code or kind: none is for one that does not exist. Types alone say so. */
+type Unknown =
+  | Exclude<NamesOf<'failed'>, ClientErrorCode | PageErrorCode | 'not-known'>
+  | Exclude<NamesOf<'notice'>, NoticeLine['kind'] | `${NoticeLine['kind']}_held`>
+  | Exclude<NamesOf<'category'>, CommandArguments<'people.report'>['category']>;
+({}) satisfies Record<Unknown, string>;
 
 test('every sentence is used by some screen, and every form of a number has its other', () => {
   const sources = globSync('**/*.{ts,tsx}', { cwd: import.meta.dirname, exclude: ['strings/**', '*.test.ts'] })

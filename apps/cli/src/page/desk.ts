@@ -1,5 +1,6 @@
 // Takes the commands of all tabs: checks each, does each deed once, and turns failures into words.
 // Knows nothing of sockets.
+import { createHash } from 'node:crypto';
 import { Compile, type Validator } from 'typebox/schema';
 import { personCommands } from './commands.ts';
 import { KeptResults } from './kept-results.ts';
@@ -46,7 +47,10 @@ export class Desk {
     const command = name as CommandName;
     const run = (): Promise<Outcome> => this.#run(command, given);
     if (readingCommands.has(command)) return run();
-    const what = JSON.stringify([name, given]);
+    // Not the words themselves: passwords and long texts would be kept with them.
+    const what = createHash('sha256')
+      .update(JSON.stringify([name, given]))
+      .digest('base64');
     return (await this.#results.once(key, what, run)) ?? refused(pageError('key-reused'));
   }
 

@@ -1,33 +1,41 @@
 // Numbers what happens, and keeps the latest, so that a tab that comes back gets what it has missed.
 // Pure. Knows nothing of tabs and of what events say.
 
-export type Numbered<E> = { readonly number: number; readonly event: E };
+type Kept = { readonly number: number; readonly frame: string };
 
-export class EventLog<E> {
+export class EventLog {
   readonly #most: number;
-  readonly #kept: Numbered<E>[] = [];
+  readonly #mostBytes: number;
+  readonly #kept: Kept[] = [];
+  #bytes = 0;
   #last = 0;
 
-  constructor(most: number) {
+  constructor(most: number, mostBytes: number) {
     this.#most = most;
+    this.#mostBytes = mostBytes;
   }
 
   get last(): number {
     return this.#last;
   }
 
-  add(event: E): Numbered<E> {
-    const numbered = { number: ++this.#last, event };
-    this.#kept.push(numbered);
-    if (this.#kept.length > this.#most) this.#kept.shift();
-    return numbered;
+  /** Gives back the frame that tells of it, as it is kept. */
+  add(event: unknown): string {
+    const number = ++this.#last;
+    const frame = JSON.stringify({ kind: 'event', number, event });
+    this.#kept.push({ number, frame });
+    this.#bytes += Buffer.byteLength(frame);
+    while (this.#kept.length > this.#most || this.#bytes > this.#mostBytes) {
+      this.#bytes -= Buffer.byteLength(this.#kept.shift()!.frame);
+    }
+    return frame;
   }
 
-  /** What came after; undefined when some of it is not kept any more, or the number is none of ours. */
-  after(number: number): readonly Numbered<E>[] | undefined {
+  /** Frames of what came after; undefined when some of it is not kept any more, or the number is none of ours. */
+  after(number: number): readonly string[] | undefined {
     if (number > this.#last) return undefined;
     const oldest = this.#kept[0]?.number ?? this.#last + 1;
     if (number < oldest - 1) return undefined;
-    return this.#kept.slice(number - oldest + 1);
+    return this.#kept.slice(number - oldest + 1).map(({ frame }) => frame);
   }
 }

@@ -9,7 +9,7 @@ export class KeptResults<R> {
     this.#most = most;
   }
 
-  /** `what` is the whole command: the same key for another one gives undefined. */
+  /** `what` tells the command from all others: the same key for another one gives undefined. */
   once(key: string, what: string, run: () => Promise<R>): Promise<R> | undefined {
     const known = this.#kept.get(key);
     if (known !== undefined) return known.what === what ? known.result : undefined;

@@ -3,13 +3,19 @@ import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
 import { WebSocket } from 'ws';
+import { frameLimits } from './protocol.ts';
 import { type PageServer, pageServerLimits, securityHeaders, startPageServer } from './page-server.ts';
 
 type Server = PageServer & { readonly tabs: number[]; nowMs: number };
 
-async function start(t: TestContext, isFull = false): Promise<Server> {
+async function start(
+  t: TestContext,
+  isFull = false,
+  onTab = (socket: WebSocket): void => socket.close(),
+): Promise<Server> {
   const tabs: number[] = [];
   const clock = { nowMs: 0 };
   const server = await startPageServer({
@@ -17,7 +23,7 @@ async function start(t: TestContext, isFull = false): Promise<Server> {
     assets: new Map([['/', { type: 'text/html; charset=utf-8', body: Buffer.from('<!doctype html>') }]]),
     onTab: socket => {
       tabs.push(1);
-      socket.close();
+      onTab(socket);
     },
     isFull: () => isFull,
     nowMs: () => clock.nowMs,
@@ -234,6 +240,38 @@ test('who is refused and never closes their side holds no place', async t => {
 test('so many tabs and no more', async t => {
   const server = await start(t, true);
   assert.equal(await handshake(server, await session(server)), 503);
+});
+
+test('a frame, a body and the connections have their limits', async t => {
+  const server = await start(t, false, socket => void socket.on('error', () => undefined));
+  const { cookie, token } = await session(server);
+  const tab = new WebSocket(`ws://${host(server)}/tab`, ['drawbridge-page-1', `token.${token}`], {
+    headers: { origin: origin(server), cookie },
+  });
+  tab.on('error', () => undefined);
+  await once(tab, 'open');
+  tab.send('x'.repeat(frameLimits.maxFrameBytes + 1));
+  assert.equal((await once(tab, 'close'))[0], 1009);
+  // A right secret in a body that is too long is not even looked at.
+  const secret = secretOf(server.launchUrl());
+  const headers = { host: host(server), origin: origin(server), 'content-type': 'application/json' };
+  const long = JSON.stringify({ secret, more: 'x'.repeat(pageServerLimits.maxBodyBytes) });
+  const status = await ask(server.port, 'POST', '/session', headers, long).then(
+    answer => answer.status,
+    () => 0,
+  );
+  assert.notEqual(status, 200);
+  assert.equal((await exchange(server, secret)).status, 200);
+  const held = Array.from({ length: pageServerLimits.maxConnections + 8 }, () =>
+    connect(server.port, '127.0.0.1').on('error', () => undefined),
+  );
+  t.after(() => held.forEach(socket => socket.destroy()));
+  const gone = (): number => held.filter(socket => socket.resume().destroyed).length;
+  for (let tries = 0; gone() < 8; tries++) {
+    assert.ok(tries < 400, 'none was turned away');
+    await new Promise(resolve => setTimeout(resolve, 5));
+  }
+  assert.ok(gone() < 16, 'the others stay');
 });
 
 test('nobody reaches the port but over loopback', async t => {

@@ -12,16 +12,18 @@ export const frameLimits = {
   maxTabs: 16,
   /** Events that are kept for tabs that come back. */
   maxKeptEvents: 2_000,
+  /** What these events are together: a text of somebody else is in each. */
+  maxKeptEventBytes: 8_388_608,
   /** Results of commands that are kept for their repeats. */
   maxKeptResults: 1_000,
   /** What a tab that does not read makes this process hold. */
   maxWaitingBytes: 8_388_608,
-  maxTextBytes: 65_536,
+  maxTextLength: 65_536,
   maxNameLength: 512,
 } as const;
 
 const name = Type.String({ minLength: 1, maxLength: frameLimits.maxNameLength });
-const text = Type.String({ minLength: 1, maxLength: frameLimits.maxTextBytes });
+const text = Type.String({ minLength: 1, maxLength: frameLimits.maxTextLength });
 const chat = { chat: name };
 const message = { author: name, id: Type.String({ pattern: '^[0-9a-f]{32}$' }) };
 const own = { id: message.id };
@@ -57,7 +59,7 @@ export const commandSchemas = {
   'chats.resend': object(own),
   'chats.drop': object(own),
   'chats.markRead': object(chat),
-  'chats.setDraft': object({ ...chat, text: Type.String({ maxLength: frameLimits.maxTextBytes }) }),
+  'chats.setDraft': object({ ...chat, text: Type.String({ maxLength: frameLimits.maxTextLength }) }),
   'chats.typing': object({ ...chat, state: Type.Enum(['started', 'stopped']) }),
   'chats.setTimer': object({ ...chat, seconds: Type.Integer({ minimum: 0, maximum: 31_536_000 }) }),
   'chats.set': object({

@@ -4,7 +4,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Session } from './launch.ts';
 
 /** `wrong-host`: a name that somebody made lead here (DNS rebinding). `wrong-origin`: another page asks. */
-export type GateFault = 'wrong-host' | 'wrong-origin' | 'no-session';
+export type GateFault = 'wrong-host' | 'wrong-origin';
 
 export const tokenPrefix = 'token.';
 export const pageProtocol = 'drawbridge-page-1';

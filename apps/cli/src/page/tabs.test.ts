@@ -61,7 +61,7 @@ test('a tab that comes back gets what it missed, and only that', async t => {
   // Numbers of another process, of the future, or too old to be kept.
   for (let count = 0; count < frameLimits.maxKeptEvents; count++) tabs.tell({ kind: 'people' });
   for (const place of [
-    { epoch: 'another', after: 2 },
+    { epoch: 'another', after: frameLimits.maxKeptEvents },
     { epoch: welcome.epoch, after: 1e9 },
     { epoch: welcome.epoch, after: 1 },
   ]) {
@@ -124,6 +124,49 @@ test('a tab has so much under way and no more; the others go on', async t => {
   );
   resolve({ ok: true });
   await until(() => results().length === most + 1);
+  for (let id = most + 1; id <= 2 * most; id++)
+    tab.send({ kind: 'command', id, key: `key-${id}`.padEnd(16), name: 'x', arguments: {} });
+  await until(() => results().length === 2 * most + 1);
+  assert.equal(results().filter(each => each.kind === 'result' && each.ok).length, 2 * most, 'and then as many again');
+});
+
+test('a tab counts while it is open, and hears nothing before its hello', async t => {
+  const { tabs, open } = await start(t, async () => ({ ok: true }));
+  const opened: Tab[] = [];
+  for (let count = 0; count < frameLimits.maxTabs; count++) opened.push(await open());
+  await until(() => tabs.isFull);
+  tabs.tell({ kind: 'people' });
+  opened[0]!.send({ kind: 'hello' });
+  await until(() => opened[0]!.frames.length === 1);
+  assert.equal(opened[0]!.frames[0]?.kind, 'welcome');
+  assert.deepEqual(opened[1]!.frames, []);
+  opened[1]!.socket.close();
+  await until(() => !tabs.isFull);
+});
+
+test('a tab that does not read is ended, and gets the rest when it comes back', async t => {
+  const { tabs, open } = await start(t, async () => ({ ok: true }));
+  const slow = await open();
+  slow.send({ kind: 'hello' });
+  await until(() => slow.frames.length === 1);
+  slow.socket.pause();
+  const text = 'x'.repeat(frameLimits.maxTextLength);
+  const most = (2 * frameLimits.maxWaitingBytes) / text.length + 100;
+  for (let count = 0; count < most; count++) tabs.tell({ kind: 'draft', chat: 'x', text });
+  slow.socket.resume();
+  assert.equal((await once(slow.socket, 'close'))[0], 1013);
+  const after = events(slow).at(-1)!;
+  assert.ok(after > 0 && after < most);
+  const [welcome] = slow.frames;
+  assert.ok(welcome?.kind === 'welcome');
+  const again = await open();
+  again.send({ kind: 'hello', epoch: welcome.epoch, after: most - 10 });
+  await until(() => events(again).length === 10);
+  // What it has is too old: all of it would be more than is kept.
+  const lost = await open();
+  lost.send({ kind: 'hello', epoch: welcome.epoch, after: 1 });
+  await until(() => lost.frames.length > 0);
+  assert.ok(lost.frames[0]?.kind === 'welcome' && lost.frames[0].mode === 'reset');
 });
 
 test('the log gives exactly what came after, whatever was kept', () => {
@@ -133,18 +176,38 @@ test('the log gives exactly what came after, whatever was kept', () => {
       fc.integer({ min: 0, max: 60 }),
       fc.integer({ min: 0, max: 70 }),
       (most, count, after) => {
-        const log = new EventLog<number>(most);
+        const log = new EventLog(most, 1_000_000);
         for (let each = 1; each <= count; each++) log.add(each);
         const found = log.after(after);
         if (after > count || after < count - most) assert.equal(found, undefined);
         else
           assert.deepEqual(
-            found?.map(({ event }) => event),
-            Array.from({ length: count - after }, (_, at) => after + 1 + at),
+            found?.map(frame => JSON.parse(frame)),
+            Array.from({ length: count - after }, (_, at) => {
+              const number = after + 1 + at;
+              return { kind: 'event', number, event: number };
+            }),
           );
       },
     ),
   );
+});
+
+test('what is kept has a size together, whoever writes how much', () => {
+  const log = new EventLog(1_000, 10_000);
+  for (let each = 1; each <= 100; each++) log.add('ä'.repeat(1_000));
+  const bytes = (frames: readonly string[]): number => frames.reduce((sum, frame) => sum + Buffer.byteLength(frame), 0);
+  assert.equal(log.after(95), undefined);
+  assert.equal(log.after(96)?.length, 4);
+  assert.ok(bytes(log.after(96)!) <= 10_000);
+  log.add('x'.repeat(20_000));
+  assert.deepEqual(
+    [log.last, log.after(100), log.after(101)],
+    [101, undefined, []],
+    'too large to be kept: asked for anew',
+  );
+  log.add('small');
+  assert.equal(log.after(101)?.length, 1);
 });
 
 test('one key is one deed: its repeats get its result, another command under it gets none', async () => {

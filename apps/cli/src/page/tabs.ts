@@ -20,7 +20,7 @@ import {
 const isHello = Compile(helloSchema);
 const isCommand = Compile(commandFrameSchema);
 
-/** Close codes of RFC 6455: `unfit` comes again only when the page was loaded anew, `behind` may come at once. */
+/** Close codes of RFC 6455: after `unfit` nothing that was said is said again, `behind` may come at once. */
 const closeCodes = { unfit: 1008, behind: 1013, ended: 1001 } as const;
 
 export type TabsSettings = {
@@ -34,7 +34,7 @@ export class Tabs {
   /** Of this process: numbers of another one say nothing here. */
   readonly epoch = randomBytes(12).toString('base64url');
   readonly #settings: TabsSettings;
-  readonly #log = new EventLog<PageEvent>(frameLimits.maxKeptEvents);
+  readonly #log = new EventLog(frameLimits.maxKeptEvents, frameLimits.maxKeptEventBytes);
   readonly #tabs = new Set<Tab>();
 
   constructor(settings: TabsSettings) {
@@ -58,8 +58,8 @@ export class Tabs {
   }
 
   tell(event: PageEvent): void {
-    const { number } = this.#log.add(event);
-    for (const tab of this.#tabs) if (tab.greeted) this.#send(tab, { kind: 'event', number, event });
+    const frame = this.#log.add(event);
+    for (const tab of this.#tabs) if (tab.greeted) this.#sendText(tab, frame);
   }
 
   close(): void {
@@ -79,7 +79,7 @@ export class Tabs {
     const mode = missed === undefined ? 'reset' : 'resumed';
     const { epoch } = this;
     this.#send(tab, { kind: 'welcome', epoch, last: this.#log.last, mode, ...this.#settings.now() });
-    for (const numbered of missed ?? []) this.#send(tab, { kind: 'event', ...numbered });
+    for (const frame of missed ?? []) this.#sendText(tab, frame);
   }
 
   async #obey(tab: Tab, { id, key, name, arguments: given }: Extract<PageFrame, { kind: 'command' }>): Promise<void> {
@@ -92,11 +92,15 @@ export class Tabs {
     this.#send(tab, { kind: 'result', id, ...outcome });
   }
 
-  #send({ socket }: Tab, frame: ProcessFrame): void {
+  #send(tab: Tab, frame: ProcessFrame): void {
+    this.#sendText(tab, JSON.stringify(frame));
+  }
+
+  #sendText({ socket }: Tab, frame: string): void {
     if (socket.readyState !== socket.OPEN) return;
     // It does not read: it comes back later and gets what it has missed.
     if (socket.bufferedAmount > frameLimits.maxWaitingBytes) return socket.close(closeCodes.behind, 'too far behind');
-    socket.send(JSON.stringify(frame));
+    socket.send(frame);
   }
 }
 
