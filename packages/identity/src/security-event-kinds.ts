@@ -39,9 +39,9 @@ type Shape = {
 
 const isEmpty = (payload: JsonObject): boolean => hasExactMembers(payload, []);
 
-/** What a person reads: a line without control characters. */
+/** What a person reads: a line of 1 to 500 characters (code points, as schemas count them) without control characters. */
 function isText(value: unknown): boolean {
-  return typeof value === 'string' && value.length > 0 && value.length <= 500 && !/\p{Cc}/u.test(value);
+  return typeof value === 'string' && /^\P{Cc}{1,500}$/u.test(value);
 }
 
 function isReason(payload: JsonObject): boolean {

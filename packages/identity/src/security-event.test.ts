@@ -6,7 +6,13 @@ import { generateSigningKey, verificationKey } from './jwk.ts';
 import { signJws } from './jws.ts';
 import { localKeySource } from './key-set.ts';
 import { issueOwnershipProof } from './issue-ownership-proof.ts';
-import { gatekeeperEvents, isAboutProvider, providerEvents, type SecurityEventKind } from './security-event-kinds.ts';
+import {
+  gatekeeperEvents,
+  isAboutProvider,
+  isEventPayload,
+  providerEvents,
+  type SecurityEventKind,
+} from './security-event-kinds.ts';
 import {
   claimedIssuer,
   issueSecurityEvent,
@@ -214,6 +220,15 @@ for (const [what, code, change] of lies) {
     assert.equal(await codeOf(signed(toe === undefined ? withoutTime : body), toGatekeeper()), code);
   });
 }
+
+test('a reason has 500 characters, also those that are two code units, as interfaces for operators count them', () => {
+  const kind = 'urn:drawbridge:event:keys-compromised';
+  for (const character of ['x', '\u{1f600}']) {
+    assert(isEventPayload(kind, { reason: character.repeat(500) }));
+    assert(!isEventPayload(kind, { reason: character.repeat(501) }));
+  }
+  for (const reason of ['', 'a\nb', 'a\u0085']) assert(!isEventPayload(kind, { reason }));
+});
 
 test('the issuer that a token claims can be asked for before anything is proven', () => {
   assert.equal(claimedIssuer(signed(happened)), skylark);
