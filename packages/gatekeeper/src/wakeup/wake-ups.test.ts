@@ -248,6 +248,27 @@ test('whoever has another name by then is woken under that name', async () => {
   assert.equal(subject.id, 'anna.new');
 });
 
+test('whoever gets another name while a wake-up under the old one is under way, and fails, is woken under the new one', async () => {
+  const fixture = await open();
+  const { account } = await fixture.enlist(1, 'anna');
+  const { wakeUps } = fixture.control;
+  const { posted } = fixture.world;
+  fixture.world.wakeUpAnswer = () => {
+    if (posted.length > 1) return 202;
+    wakeUps.rename(account.interopId, 'anna.new');
+    return 503;
+  };
+  wakeUps.requestWakeUp(account);
+  await until(() => wakeUps.counters.failed === 1);
+  fixture.clock.nowMs += 2_000;
+  await until(() => wakeUps.counters.sent === 1);
+  const names = posted.map(({ body }) => {
+    const claims = JSON.parse(Buffer.from(body.split('.')[1]!, 'base64url').toString()) as { sub_id: { id: string } };
+    return claims.sub_id.id;
+  });
+  assert.deepEqual(names, ['anna', 'anna.new']);
+});
+
 test("the event key stays the same, is nobody else's to read, and a damaged file is not replaced in silence", async () => {
   const fixture = await open();
   const file = join(fixture.folder, 'event-keys.json');

@@ -177,9 +177,12 @@ class WakeUpSender {
   }
 
   rename(interopId: InteropId, identifier: string): void {
-    for (const { ready } of this.#queues.values()) {
-      const person = ready.get(interopId);
-      if (person !== undefined) ready.set(interopId, { ...person, identifier });
+    for (const { ready, underWay } of this.#queues.values()) {
+      // What is under way under the old name may fail, and is sent again under the new one.
+      for (const people of [ready, underWay]) {
+        const person = people.get(interopId);
+        if (person !== undefined) people.set(interopId, { ...person, identifier });
+      }
     }
     const waits = this.#later.get(interopId);
     if (waits !== undefined) this.#later.set(interopId, { ...waits, person: { ...waits.person, identifier } });
@@ -281,6 +284,7 @@ class WakeUpSender {
   async #send(person: Person): Promise<void> {
     const { queue, interopId } = person;
     const outcome = await this.#post(person).catch((): PostOutcome => ({ kind: 'failed', code: 'internal-error' }));
+    const latest = queue.underWay.get(interopId) ?? person;
     queue.underWay.delete(interopId);
     this.#note(queue, outcome);
     if (outcome.kind === 'failed') {
@@ -291,7 +295,7 @@ class WakeUpSender {
       this.#lastSentMs.delete(interopId);
       // A newer one stands for both.
       if (this.#later.has(interopId)) this.#count(queue, -1);
-      else queue.ready.set(interopId, person);
+      else queue.ready.set(interopId, latest);
       return;
     }
     queue.failures = 0;
