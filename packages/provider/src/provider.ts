@@ -230,12 +230,13 @@ async function beginSession({ directory, sessions, mediaUrl }: Parts, identifier
 }
 
 function openEvents(parts: Parts, gatekeepers: readonly string[], fetch: EgressFetch): EventSender {
-  const { options, database, issuer, nowMs, monotonicMs, log } = parts;
+  const { options, database, issuer, nowMs, expiry, monotonicMs, log } = parts;
+  const { judgeMs } = expiry;
   const store = createEventStore(database);
   const { signingKey } = issuer;
   return createEventSender({
     ...{ issuer: options.issuer, gatekeepers, store, signingKey, fetch },
-    ...{ random: Math.random, nowMs, monotonicMs, log },
+    ...{ random: Math.random, nowMs, judgeMs, monotonicMs, log },
   });
 }
 

@@ -25,10 +25,11 @@ async function open(t: TestContext) {
   const gatekeeper = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-events-'));
   let provider: Provider | undefined;
-  const start = async (nowMs = Date.now): Promise<Provider> => {
+  const start = async (nowMs = Date.now, judgeMs = nowMs): Promise<Provider> => {
     await provider?.close();
     provider = await createProvider({
       nowMs,
+      expiry: { stampMs: nowMs, judgeMs },
       issuer,
       gatekeepers: [{ issuer: gatekeeper }],
       dataFolder: folder,
@@ -158,4 +159,28 @@ test('a clock that is set back by a minute makes nothing older than what was tol
   assert.equal(await tell('account-disabled'), enabledMs);
   wrongByMs = -500_000;
   assert.ok((await tell('account-disabled')) < enabledMs - 400_000);
+});
+
+test('what waits is given up when its time was believed to go by, not when the clock says so', async t => {
+  const { tokens, start, gatekeeper, answerWith } = await open(t);
+  answerWith(response => response.writeHead(503).end());
+  let aheadMs = 0;
+  let believedMs = 0;
+  const provider = await start(
+    () => Date.now() + aheadMs,
+    () => Date.now() + believedMs,
+  );
+  const standing = () => {
+    const { waiting, dead } = provider.events.report();
+    return [waiting.get(gatekeeper), dead.length];
+  };
+  await provider.sendEvent({ kind: 'account-disabled', identifier: 'mia' });
+  await until(() => tokens.length === 1);
+  aheadMs = 64 * 365 * 86_400_000;
+  await until(() => tokens.length === 2);
+  await new Promise(resolve => setTimeout(resolve, 200));
+  assert.deepEqual(standing(), [1, 0]);
+  believedMs = 72 * 3_600_000 + 1;
+  await until(() => standing()[1] === 1);
+  assert.deepEqual(standing(), [0, 1]);
 });

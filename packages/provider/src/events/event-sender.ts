@@ -43,6 +43,8 @@ export type EventSenderOptions = {
   readonly fetch: EgressFetch;
   readonly random: () => number;
   readonly nowMs: () => number;
+  /** By which what waits grows old. */
+  readonly judgeMs: () => number;
   readonly monotonicMs: () => number;
   readonly log: (event: string, code: string) => void;
 };
@@ -133,7 +135,7 @@ class Sender implements EventSender {
   }
 
   async #tell(queue: Queue, event: WaitingEvent): Promise<void> {
-    const { store, nowMs, monotonicMs, random, log } = this.#options;
+    const { store, nowMs, judgeMs, monotonicMs, random, log } = this.#options;
     const { backOffMs, lifetimeMs } = eventSenderLimits;
     const { kind, code } = await this.#post(event).catch((): Outcome => ({ kind: 'failed', code: 'internal-error' }));
     if (kind === 'failed' && queue.failures === 0) log('events-failing', code);
@@ -142,7 +144,7 @@ class Sender implements EventSender {
       queue.failures = 0;
       queue.pausedUntilMs = 0;
     }
-    const isOld = event.attempts > 0 && nowMs() - event.occurredAtMs > lifetimeMs;
+    const isOld = event.attempts > 0 && judgeMs() - event.occurredAtMs > lifetimeMs;
     if (kind === 'sent') return await store.remove(event.id);
     if (kind === 'refused' || isOld) return await store.bury(event.id, code, nowMs());
     // Those of one burst that fail together count once.
