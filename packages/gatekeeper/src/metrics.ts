@@ -214,39 +214,34 @@ function addMailboxes(registry: Registry, deps: MetricsDeps): void {
   gauge('mailbox_oldest_seconds', 'Age of the message that waits for longest', ({ oldestAcceptedAtMs }) =>
     oldestAcceptedAtMs === undefined ? 0 : (deps.nowMs() - oldestAcceptedAtMs) / 1_000,
   );
-  const perProvider = (name: string, help: string, of: 'enlistments' | 'mailboxBytes'): void => {
+  const { providers, outgoingEvents } = deps.stores;
+  const perProvider = <T>(
+    name: string,
+    help: string,
+    read: () => Promise<readonly T[]>,
+    value: (each: T) => readonly [provider: number, value: number],
+  ): void => {
     const metric = new Gauge({
       name: `drawbridge_provider_${name}`,
       help: `${help}, by the provider's number (0: own users)`,
       labelNames: ['provider'],
       registers: [],
       async collect() {
-        const use = await deps.stores.providers.listUse().catch(() => undefined);
-        if (use === undefined) return;
+        const list = await read().catch(() => undefined);
+        if (list === undefined) return;
         this.reset();
-        for (const each of use) this.set({ provider: String(each.number) }, each[of]);
+        for (const each of list) {
+          const [provider, now] = value(each);
+          this.set({ provider: String(provider) }, now);
+        }
       },
     });
     registry.registerMetric(metric);
   };
-  for (const [name, of, help] of [
-    ['events_waiting', 'waiting', 'Events that wait to be told'],
-    ['events_dead', 'dead', 'Events that could not be told'],
-  ] as const) {
-    const metric = new Gauge({
-      name: `drawbridge_provider_${name}`,
-      help: `${help}, by the provider's number (0: own users)`,
-      labelNames: ['provider'],
-      registers: [],
-      async collect() {
-        const counts = await deps.stores.outgoingEvents.counts().catch(() => undefined);
-        if (counts === undefined) return;
-        this.reset();
-        for (const each of counts) this.set({ provider: String(each.provider) }, each[of]);
-      },
-    });
-    registry.registerMetric(metric);
-  }
-  perProvider('enlistments', 'People who are enlisted', 'enlistments');
-  perProvider('mailbox_bytes', 'Bytes that wait', 'mailboxBytes');
+  const counts = () => outgoingEvents.counts();
+  perProvider('events_waiting', 'Events that wait to be told', counts, each => [each.provider, each.waiting]);
+  perProvider('events_dead', 'Events that could not be told', counts, each => [each.provider, each.dead]);
+  const use = () => providers.listUse();
+  perProvider('enlistments', 'People who are enlisted', use, each => [each.number, each.enlistments]);
+  perProvider('mailbox_bytes', 'Bytes that wait', use, each => [each.number, each.mailboxBytes]);
 }

@@ -4,7 +4,12 @@ import { attribute, type Element, element } from '@drawbridge/wire/element';
 import { parseJid } from '@drawbridge/wire/jid';
 import { xmlLimitsOfSession } from '@drawbridge/wire/limits';
 import { NS_ERRORS } from '@drawbridge/wire/namespaces';
-import { errorReply, stanzaErrorElement } from '@drawbridge/wire/stanza-error';
+import {
+  errorReply,
+  type StanzaErrorCondition,
+  stanzaErrorElement,
+  type StanzaErrorType,
+} from '@drawbridge/wire/stanza-error';
 import { firstContactLimits } from '../consent/first-contact.ts';
 import type { RefusedBecause } from '../mailbox/device-mailbox.ts';
 import type { DeviceSession } from './device-session.ts';
@@ -17,36 +22,33 @@ export const refusals: Readonly<Record<RefusedBecause, Element>> = {
   full: busy,
   'storage-failed': busy,
   damaged: busy,
-  'share-full': shareError('sender-share'),
-  'person-full': shareError('person-share'),
-  'provider-full': shareError('provider-share'),
+  'share-full': detailed('resource-constraint', 'wait', 'sender-share'),
+  'person-full': detailed('resource-constraint', 'wait', 'person-share'),
+  'provider-full': detailed('resource-constraint', 'wait', 'provider-share'),
 };
-export const notAdmitted = stanzaErrorElement('policy-violation', {
-  type: 'modify',
-  application: element('suite-not-admitted', NS_ERRORS),
-});
-export const tooLarge = stanzaErrorElement('policy-violation', {
-  type: 'modify',
-  application: element('too-large', NS_ERRORS, { max: String(xmlLimitsOfSession.elementBytes) }),
+export const notAdmitted = detailed('policy-violation', 'modify', 'suite-not-admitted');
+export const tooLarge = detailed('policy-violation', 'modify', 'too-large', {
+  max: String(xmlLimitsOfSession.elementBytes),
 });
 /** One doesn't write to whom one has blocked. */
-export const blockedBySender = stanzaErrorElement('not-acceptable', {
-  type: 'cancel',
-  application: element('blocked', NS_ERRORS),
-});
+export const blockedBySender = detailed('not-acceptable', 'cancel', 'blocked');
 /** Not yet: when the recipient has accepted, it goes through. */
-export const firstContactFull = stanzaErrorElement('resource-constraint', {
-  type: 'wait',
-  application: element('first-contact', NS_ERRORS, { messages: String(firstContactLimits.messages) }),
+export const firstContactFull = detailed('resource-constraint', 'wait', 'first-contact', {
+  messages: String(firstContactLimits.messages),
 });
-export const firstContactLarge = stanzaErrorElement('policy-violation', {
-  type: 'modify',
-  application: element('first-contact', NS_ERRORS, { bytes: String(firstContactLimits.ciphertextBytes) }),
+export const firstContactLarge = detailed('policy-violation', 'modify', 'first-contact', {
+  bytes: String(firstContactLimits.ciphertextBytes),
 });
 export const wrongFromDevice = stanzaErrorElement('policy-violation', { type: 'modify' });
 
-function shareError(name: string): Element {
-  return stanzaErrorElement('resource-constraint', { type: 'wait', application: element(name, NS_ERRORS) });
+/** With the condition of ours that says more (docs/protocol/06). */
+function detailed(
+  condition: StanzaErrorCondition,
+  type: StanzaErrorType,
+  name: string,
+  attributes?: Readonly<Record<string, string>>,
+): Element {
+  return stanzaErrorElement(condition, { type, application: element(name, NS_ERRORS, attributes) });
 }
 
 /** The condition inside an error element; a closed word of ours. */
