@@ -31,9 +31,9 @@ export class ClientSession<T> {
   /** The session to take up; gone once that has been answered. */
   #resumption: Resumption<T> | undefined;
   #live: Live<T> = { id: undefined, management: new StreamManagement() };
-  /** Where it is established; undefined before and afterwards. */
-  #jid: string | undefined;
-  #lastJid = '';
+  /** Stanzas may be sent on this stream. */
+  #isEstablished = false;
+  #jid = '';
 
   #heardMs: number;
   /** When the answer to our `<r/>` must be there; undefined when none is out. */
@@ -72,7 +72,7 @@ export class ClientSession<T> {
     const { id, management } = this.#live;
     const fruitless = this.#fruitless;
     if (Math.max(fruitless.out, fruitless.in) >= maxFruitlessResumptions) return undefined;
-    if (id !== undefined) return { id, jid: this.#lastJid, management, fruitless };
+    if (id !== undefined) return { id, jid: this.#jid, management, fruitless };
     return this.#resumption === undefined ? undefined : { ...this.#resumption, fruitless };
   }
 
@@ -141,8 +141,8 @@ export class ClientSession<T> {
   }
 
   #establish(jid: string): void {
+    this.#isEstablished = true;
     this.#jid = jid;
-    this.#lastJid = jid;
   }
 
   /** Something of the peer's while the session is established. */
@@ -239,7 +239,7 @@ export class ClientSession<T> {
     }
     const before = management.handledSequence;
     management.resolve(ticket.sequence);
-    if (this.#jid === undefined) return;
+    if (!this.#isEstablished) return;
     if (management.handledSequence > before) {
       this.#moved('in');
       this.#keepByMs = management.unresolvedCount > 0 ? nowMs + this.#limits.progressMs : undefined;
@@ -248,7 +248,7 @@ export class ClientSession<T> {
   }
 
   send(stanza: Element, handle: T | undefined, nowMs: number): void {
-    if (this.#jid === undefined) {
+    if (!this.#isEstablished) {
       this.#emit({ kind: 'not-sent', handle, code: 'not-established' });
       return;
     }
@@ -291,13 +291,13 @@ export class ClientSession<T> {
   /** The stream ends in order, or for ever: the last word about what was kept, and nothing to resume. */
   close(): void {
     // Without it the gatekeeper would deliver it again.
-    if (this.#jid !== undefined && this.#live.management.handled !== this.#told) this.#tell();
+    if (this.#isEstablished && this.#live.management.handled !== this.#told) this.#tell();
     this.forget();
   }
 
   /** Nothing is sent on this stream any more. */
   end(): void {
-    this.#jid = undefined;
+    this.#isEstablished = false;
   }
 
   /** There is nothing to resume. */
