@@ -26,7 +26,7 @@ export class KeyPlaces {
     for (let i = 0; i < keyWords; i++) into[i] = piece[start + i]!;
   }
 
-  /** For another key. `wipe` makes bytes zero for good. */
+  /** For another key, once: whoever gave a place back forgets it. `wipe` makes bytes zero for good. */
   giveBack(place: number, wipe: (secret: Uint8Array) => void): void {
     wipe(this.#bytesOf(place));
     this.#free.push(place);

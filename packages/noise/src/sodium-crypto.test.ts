@@ -199,6 +199,27 @@ test('a closed key is wiped in the memory that libsodium read, and does nothing 
   assert.throws(() => pair.agree(nodeCrypto.generateKeyPair().publicKey), /closed/);
 });
 
+test('a closed key does nothing, and closed twice it gives its place to one other key', () => {
+  const suite = fast.suite('ChaChaPoly', 'SHA256');
+  const none = new Uint8Array(0);
+  const closed = suite.aead(Buffer.alloc(32, 7));
+  closed.close();
+  closed.close();
+  const keys = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
+  const later = keys.map(key => suite.aead(key));
+  for (const [i, aead] of later.entries()) {
+    const [ours, expected] = [aead, nodeCrypto.suite('ChaChaPoly', 'SHA256').aead(keys[i]!)].map(each => {
+      const out = new Uint8Array(16);
+      each.seal(0, 0, none, none, out, 0);
+      return out;
+    });
+    assert.deepEqual(ours, expected);
+    assert.throws(() => closed.seal(0, 0, none, none, new Uint8Array(16), 0), /closed/);
+    assert.throws(() => closed.open(0, 0, none, expected!), /closed/);
+  }
+  for (const aead of later) aead.close();
+});
+
 test('a closed key of node:crypto is wiped too', () => {
   for (const cipher of ['AESGCM', 'ChaChaPoly'] as const) {
     const aead = nodeCrypto.suite(cipher, 'SHA256').aead(Buffer.alloc(32, 7));
