@@ -28,9 +28,9 @@ const hintSilent = 2;
 
 /**
  * Reads a message in the one spelling that clients give it (section 6.1), straight into its parsed form. Gives
- * undefined, with nothing read, for everything else, wrong or right: `element` reads and judges that.
+ * undefined, with nothing read, for everything else, wrong or right: `readElement` reads and judges that.
  *
- * What it takes, `element` and `parseEnvelopeMessage` take too, with the same outcome.
+ * What it takes, `readElement` and `parseEnvelopeMessage` take too, with the same outcome.
  */
 export function readEnvelope(reader: CompactReader): Element | undefined {
   const start = reader.offset;

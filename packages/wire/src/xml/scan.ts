@@ -21,7 +21,7 @@ const ampersand = 0x26;
 const colon = 0x3a;
 
 // Characters of names. Bytes above 0x7f pass here and are judged once decoded.
-export const nameStart = 1;
+const nameStart = 1;
 const nameRest = 2;
 export const nameColon = 4;
 export const nameWide = 8;
@@ -35,7 +35,7 @@ for (let c = 0; c < 256; c++) {
 }
 
 // Characters of attribute values and text: 0 stands as it is.
-export const needsWork = 1;
+const needsWork = 1;
 const endsValue = 2;
 const isRefused = 3;
 const valueClasses = new Uint8Array(256);
