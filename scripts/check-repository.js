@@ -49,9 +49,11 @@ for (const file of files) {
   }
   // Tests, the harness and benches reach everything through the source condition; what is published, named subpaths only.
   if (/^(packages|apps)\/[a-z0-9]+\/src\//.test(file) && !/\.test\.ts$|\/testing\//.test(file)) {
-    for (const [line, name, path] of text.matchAll(/.*'@drawbridge\/([a-z0-9]+)(?:\/([^']+))?'/g)) {
+    for (const [, types, name, path] of text.matchAll(
+      /(import type [^;']+)?'@drawbridge\/([a-z0-9]+)(?:\/([^']+))?'/g,
+    )) {
       // The page takes types alone from the process: nothing of them is in its script.
-      if (file.startsWith('apps/web/') && name === 'cli' && /^(import type .*|\} )from /.test(line)) continue;
+      if (file.startsWith('apps/web/') && name === 'cli' && types !== undefined) continue;
       if (exportsOf(name)[path === undefined ? '.' : `./${path}`] === undefined)
         problems.push(
           `${file}: ${name} exports no ./${path ?? ''}; name it in packages/${name}/package.json, or import else`,
