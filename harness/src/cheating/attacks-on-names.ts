@@ -41,6 +41,15 @@ const misname =
     return answer;
   };
 
+/** Bob was not verified: Anna takes his name to be Mallory's, as she was told. */
+async function takenFromBob(network: CheatingNetwork): Promise<[Person, Person, Person]> {
+  const [anna, bob, mallory] = await three(network, false);
+  network.gatekeeper.lies.answer = misname(anna, bob, mallory);
+  const { provider, identifier } = bob.name;
+  assert.equal((await anna.client.contacts.find(provider, identifier)).interopId, mallory.id);
+  return [anna, bob, mallory];
+}
+
 const moves = (person: Person) =>
   person.client.notices.list().flatMap(({ change }) => (change.kind === 'contact-moved' ? [change] : []));
 
@@ -359,11 +368,9 @@ export const falseNames: readonly Attack[] = [
     name: 'the name of a contact who was not verified goes to another and comes back: it waits for a person',
     permitted: ['refused'],
     async play(network) {
-      const [anna, bob, mallory] = await three(network, false);
+      const [anna, bob, mallory] = await takenFromBob(network);
       const { provider, identifier } = bob.name;
       const { contacts } = anna.client;
-      network.gatekeeper.lies.answer = misname(anna, bob, mallory);
-      assert.equal((await contacts.find(provider, identifier)).interopId, mallory.id);
       // Nobody but the one who has it now is shown under it, also not to be compared.
       assert.equal((await contacts.get(bob.id)).identifier, undefined);
       await anna.verify(bob);
@@ -390,11 +397,9 @@ export const falseNames: readonly Attack[] = [
     name: 'a name comes back to a contact who was called otherwise in between: it waits, and nobody is renamed in silence',
     permitted: ['refused'],
     async play(network) {
-      const [anna, bob, mallory] = await three(network, false);
+      const [anna, bob, mallory] = await takenFromBob(network);
       const { provider, identifier } = bob.name;
       const { contacts } = anna.client;
-      network.gatekeeper.lies.answer = misname(anna, bob, mallory);
-      assert.equal((await contacts.find(provider, identifier)).interopId, mallory.id);
       const between = `boss of ${identifier}`;
       network.gatekeeper.lies.answer = names(anna, between, bob);
       assert.equal((await contacts.find(provider, between)).interopId, bob.id);

@@ -1,19 +1,15 @@
-// What a gatekeeper's word about decisions does to a real store: how much of it is kept.
+// What a gatekeeper's word about decisions does to a real store: how much of it is kept, and which word holds.
 // Knows nothing of acknowledgements (`harness/src/cheating/attacks-on-decisions.ts`).
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { element } from '@drawbridge/wire/element';
+import { type Element, element } from '@drawbridge/wire/element';
 import type { InteropId } from '@drawbridge/wire/jid';
 import { NS_CLIENT, NS_CONSENT } from '@drawbridge/wire/namespaces';
 import { newChat } from '../history/chat-state.ts';
 import { historyLimits } from '../history/history.ts';
 import { chatWith } from '../history/message-names.ts';
-import { openEncryptedStore } from '../store/encrypted-store.ts';
 import { readChat, writeChat } from '../store/message-records.ts';
-import type { Transaction } from '../store/store.ts';
+import { testStore } from '../testing/test-store.ts';
 import { DecisionBook } from './decision-book.ts';
 
 const domain = 'citadel.example';
@@ -21,18 +17,7 @@ const person = (number: number): InteropId =>
   `1-${number.toString(2).replaceAll('0', 'a').replaceAll('1', 'b').padStart(26, 'a')}`;
 
 test('people whom a gatekeeper invents fill no disk; decisions about those with a chat are heard all the same', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-decisions-'));
-  const opened = await openEncryptedStore({
-    path: join(folder, 'store.db'),
-    key: { kind: 'key', key: new Uint8Array(32) },
-  });
-  assert(opened.ok);
-  const store = opened.value;
-  const inStore = <T>(work: (tx: Transaction) => T): T => {
-    const done = store.transaction(work);
-    assert(done.ok);
-    return done.value;
-  };
+  const { store, inStore, remove } = await testStore('decisions');
   const room = 3;
   inStore(tx => {
     for (let at = 0; at < historyLimits.maxChats - room; at++) writeChat(tx, newChat(chatWith(person(at))));
@@ -61,6 +46,41 @@ test('people whom a gatekeeper invents fill no disk; decisions about those with 
   assert.deepEqual([decision(10_002), decision(10_003)], ['blocked', undefined]);
   hear(5);
   assert.equal(decision(5), 'blocked');
-  store.close();
-  rmSync(folder, { recursive: true });
+  remove();
+});
+
+test('what is told while the list is on its way is later than the list', async () => {
+  const { store, inStore, remove } = await testStore('decisions');
+  const lists: ((answer: Element) => void)[] = [];
+  const book = new DecisionBook({
+    store,
+    own: person(1),
+    domain,
+    request: () => new Promise(resolve => lists.push(resolve)),
+    outbox: { add: () => '', wake: () => {}, hasRoom: () => true },
+    deliveryReceipts: true,
+    emit: () => {},
+  });
+  const contact = (number: number, state: string): Element =>
+    element('contact', NS_CONSENT, { jid: `${person(number)}@${domain}`, state });
+  const hear = (number: number, state: string): void =>
+    assert(book.hear(element('message', NS_CLIENT, { from: domain }, [contact(number, state)])));
+  const states = (): (string | undefined)[] =>
+    inStore(tx => [2, 3, 4, 5].map(number => readChat(tx, chatWith(person(number))).contact));
+  for (const number of [2, 3, 4, 5]) hear(number, 'accepted');
+  const first = book.refresh();
+  hear(2, 'blocked');
+  hear(3, 'request');
+  hear(4, 'none');
+  lists[0]!(element('contacts', NS_CONSENT, {}, [contact(2, 'accepted'), contact(4, 'accepted')]));
+  await first;
+  assert.deepEqual(states(), ['blocked', 'request', undefined, undefined], 'of the others the list holds');
+  // One that was asked for again meanwhile says nothing any more; and what was told before a list holds no longer than it.
+  const [earlier, later] = [book.refresh(), book.refresh()];
+  lists[2]!(element('contacts', NS_CONSENT, {}, [contact(2, 'accepted')]));
+  await later;
+  lists[1]!(element('contacts', NS_CONSENT, {}, [contact(3, 'accepted')]));
+  await earlier;
+  assert.deepEqual(states(), ['accepted', undefined, undefined, undefined]);
+  remove();
 });

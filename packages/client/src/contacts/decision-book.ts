@@ -32,6 +32,8 @@ export type DecisionBookContext = {
 export class DecisionBook {
   readonly #context: DecisionBookContext;
   #rows: number | undefined;
+  /** Whom the gatekeeper has told of since the list was asked for: that is later than what the list says of them. */
+  #told = new Set<InteropId>();
 
   constructor(context: DecisionBookContext) {
     this.#context = context;
@@ -39,8 +41,11 @@ export class DecisionBook {
 
   /** Asks for the whole list. A failure is told nowhere: the next session asks again. */
   async refresh(): Promise<void> {
+    const told = new Set<InteropId>();
+    this.#told = told;
     try {
-      this.#learn(await fetchDecisions(this.#context.request));
+      const decisions = await fetchDecisions(this.#context.request);
+      if (this.#told === told) this.#learn(decisions, told);
     } catch (error) {
       if (!(error instanceof ClientError)) throw error;
     }
@@ -54,20 +59,19 @@ export class DecisionBook {
     const interopId = parseJid(attribute(notice, 'jid') ?? '')?.local ?? '';
     const word = attribute(notice, 'state');
     const state = decisionStates.find(each => each === word);
-    if (isInteropId(interopId) && (state !== undefined || word === 'none'))
-      this.#note(tx => this.#set(tx, interopId, state));
+    if (!isInteropId(interopId) || (state === undefined && word !== 'none')) return true;
+    this.#told.add(interopId);
+    this.#note(tx => this.#set(tx, interopId, state));
     return true;
   }
 
-  #learn(decisions: readonly Decision[]): void {
+  #learn(decisions: readonly Decision[], told: ReadonlySet<InteropId>): void {
     const states = new Map(decisions.map(({ interopId, state }) => [interopId, state]));
     this.#note(tx => {
       const known = allChats(tx).filter(({ contact }) => contact !== undefined);
       const gone = known.map(({ chat }) => personOf(chat)).filter(person => !states.has(person));
-      return [
-        ...gone.flatMap(person => this.#set(tx, person, undefined)),
-        ...[...states].flatMap(([person, state]) => this.#set(tx, person, state)),
-      ];
+      const news = [...gone.map(person => [person, undefined] as const), ...states];
+      return news.flatMap(([person, state]) => (told.has(person) ? [] : this.#set(tx, person, state)));
     });
   }
 

@@ -1,40 +1,18 @@
 // What comes of a directory's word about names, in a real store: who is shown and found under which, what waits, what is told.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { trustChanges } from '@drawbridge/e2ee/inherited-trust';
 import type { InteropId } from '@drawbridge/wire/jid';
 import { putJson } from '../store/json-rows.ts';
-import { openEncryptedStore } from '../store/encrypted-store.ts';
-import type { EncryptedStore, Transaction } from '../store/store.ts';
+import { testStore } from '../testing/test-store.ts';
 import { findContact, forgetContact, listContacts, readContact } from './contact-records.ts';
 import { hearName } from './heard-names.ts';
 import { acceptName, isMoving, listWaiting, movedNameLimits, refuseName, refuseWhileMoved } from './moved-names.ts';
 import { needUserName, type UserName } from './user-name.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'drawbridge-names-'));
-let store: EncryptedStore;
+const { inStore, remove } = await testStore('names');
+after(remove);
 let people = 0;
-before(async () => {
-  const opened = await openEncryptedStore({
-    path: join(folder, 'store.db'),
-    key: { kind: 'key', key: new Uint8Array(32) },
-  });
-  assert(opened.ok);
-  store = opened.value;
-});
-after(() => {
-  store.close();
-  rmSync(folder, { recursive: true });
-});
-
-const inStore = <T>(work: (tx: Transaction) => T): T => {
-  const done = store.transaction(work);
-  assert(done.ok);
-  return done.value;
-};
 const person = (): InteropId =>
   `1-${(++people).toString(2).replaceAll('0', 'a').replaceAll('1', 'b').padStart(26, 'a')}`;
 const named = (identifier: string): UserName => needUserName('skylark.example', identifier);

@@ -21,6 +21,8 @@ export type ProviderConsentsContext = {
 
 export class ProviderConsents {
   readonly #context: ProviderConsentsContext;
+  /** Lists that the gatekeeper has told: one that was asked for before is older. */
+  #told = 0;
 
   constructor(context: ProviderConsentsContext) {
     this.#context = context;
@@ -28,8 +30,10 @@ export class ProviderConsents {
 
   /** Asks for the list. A failure is told nowhere: the next session asks again. */
   async refresh(): Promise<void> {
+    const told = this.#told;
     try {
-      this.#learn(await fetchConsent(this.#context.request));
+      const consents = await fetchConsent(this.#context.request);
+      if (this.#told === told) this.#learn(consents);
     } catch (error) {
       if (!(error instanceof ClientError)) throw error;
     }
@@ -41,7 +45,9 @@ export class ProviderConsents {
     const notice = childElements(stanza).find(({ name, ns }) => name === 'consent' && ns === NS_CONSENT);
     if (notice === undefined) return false;
     const consents = readConsent(notice);
-    if (consents !== undefined) this.#learn(consents);
+    if (consents === undefined) return true;
+    this.#told++;
+    this.#learn(consents);
     return true;
   }
 
@@ -71,7 +77,7 @@ function contradiction(
   consents: readonly ProviderConsent[],
 ): ProviderConsent | undefined {
   const numbers = new ProviderNumbers(domain);
-  return consents.find(each => !numbers.take(tx, each));
+  return numbers.takeAll(tx, consents) ? undefined : consents.find(each => !numbers.fits(tx, each));
 }
 
 /** What was heard last; undefined: nothing yet. */

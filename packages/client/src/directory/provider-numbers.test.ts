@@ -1,25 +1,11 @@
 // Numbers and names of providers: the first word holds, and nothing that contradicts it changes anything.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { openEncryptedStore } from '../store/encrypted-store.ts';
-import type { Transaction } from '../store/store.ts';
+import { testStore } from '../testing/test-store.ts';
 import { maxKnownProviders, ProviderNumbers } from './provider-numbers.ts';
 
 test('a number and a name belong together from the first word on, up to a number of providers', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-providers-'));
-  const opened = await openEncryptedStore({
-    path: join(folder, 'store.db'),
-    key: { kind: 'key', key: new Uint8Array(32) },
-  });
-  assert(opened.ok);
-  const inStore = <T>(work: (tx: Transaction) => T): T => {
-    const done = opened.value.transaction(work);
-    assert(done.ok);
-    return done.value;
-  };
+  const { inStore, remove } = await testStore('providers');
   const providers = new ProviderNumbers('citadel.example');
   const take = (number: number, name: string): boolean => inStore(tx => providers.take(tx, { number, name }));
   const nameOf = (number: number): string | undefined => inStore(tx => providers.nameOf(tx, number));
@@ -60,6 +46,5 @@ test('a number and a name belong together from the first word on, up to a number
   assert.equal(nameOf(maxKnownProviders + 8), undefined, 'there is an end');
   assert.equal(take(50_000, 'raven.example'), false, 'what could not be held to is not believed');
   assert.equal(take(1, 'skylark.example'), false);
-  opened.value.close();
-  rmSync(folder, { recursive: true });
+  remove();
 });

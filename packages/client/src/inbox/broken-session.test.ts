@@ -11,7 +11,6 @@ import { MAX_RETRIES_PER_DEVICE, RETRY_WINDOW_MS } from '@drawbridge/e2ee/retry'
 import type { StoreChange } from '@drawbridge/e2ee/stores';
 import { type Element, element } from '@drawbridge/wire/element';
 import { NS_KEYS } from '@drawbridge/wire/namespaces';
-import type { Clock } from '../clock.ts';
 import { DeviceLists } from '../directory/device-lists.ts';
 import type { Request } from '../directory/directory.ts';
 import type { ClientEvent } from '../events.ts';
@@ -22,6 +21,7 @@ import { Outbox, type Sending } from '../outbox/outbox.ts';
 import { listOutbox } from '../store/outbox-records.ts';
 import { listUnread } from '../store/inbox-records.ts';
 import type { Transaction } from '../store/store.ts';
+import { PlayedClock } from '../testing/played-clock.ts';
 import { domain, meet, type PlayedDevice, playedDevice, stanzaFrom } from '../testing/played-device.ts';
 import { Inbox } from './inbox.ts';
 import { inboxLimits } from './inbox-context.ts';
@@ -31,23 +31,7 @@ const folder = mkdtempSync(join(tmpdir(), 'drawbridge-broken-'));
 after(() => rmSync(folder, { recursive: true }));
 const annasId = `0-${'a'.repeat(26)}`;
 const bobsId = `1-${'b'.repeat(26)}`;
-let nowMs = 1_800_000_000_000;
-let timers: { readonly atMs: number; readonly run: () => void }[] = [];
-const clock: Clock = {
-  nowMs: () => nowMs,
-  after(ms, run) {
-    const timer = { atMs: nowMs + ms, run };
-    timers.push(timer);
-    return () => (timers = timers.filter(each => each !== timer));
-  },
-};
-
-function pass(ms: number): void {
-  nowMs += ms;
-  const due = timers.filter(({ atMs }) => atMs <= nowMs);
-  timers = timers.filter(each => !due.includes(each));
-  for (const { run } of due) run();
-}
+const clock = new PlayedClock();
 
 const bytes = (name: string, value: Uint8Array): Element => element(name, NS_KEYS, {}, [Uint8Array.from(value)]);
 
@@ -118,7 +102,7 @@ function done<T>({ store }: PlayedDevice, work: (tx: Transaction) => T): T {
 
 function contentOf(text: string): Uint8Array {
   const body = { kind: 'text', text } as const;
-  const encoded = encodeContent({ messageId: randomBytes(MESSAGE_ID_BYTES), sentAtMs: nowMs, body });
+  const encoded = encodeContent({ messageId: randomBytes(MESSAGE_ID_BYTES), sentAtMs: clock.nowMs(), body });
   assert(encoded.ok);
   return encoded.value;
 }
@@ -171,8 +155,8 @@ let plays = 0;
 /** Anna and Bob, who have talked. */
 async function talking(): Promise<{ anna: Person; bob: Person; close: () => Promise<void> }> {
   const name = String(plays++);
-  const annas = await playedDevice(folder, annasId, () => nowMs, `anna-${name}`);
-  const bobs = await playedDevice(folder, bobsId, () => nowMs, `bob-${name}`);
+  const annas = await playedDevice(folder, annasId, () => clock.nowMs(), `anna-${name}`);
+  const bobs = await playedDevice(folder, bobsId, () => clock.nowMs(), `bob-${name}`);
   const [anna, bob] = [open(annas, bobs), open(bobs, annas)];
   anna.outbox.online(false);
   bob.outbox.online(false);
@@ -196,7 +180,7 @@ async function talking(): Promise<{ anna: Person; bob: Person; close: () => Prom
         outbox.close();
         device.store.close();
       }
-      timers = [];
+      clock.forgetTimers();
     },
   };
 }
@@ -268,7 +252,7 @@ for (const { name, before, meanwhile } of breaks) {
       [],
     );
     assert.equal(bob.bundles, 1, 'one session for all of them');
-    pass(10 * inboxLimits.showUnreadMs);
+    clock.pass(10 * inboxLimits.showUnreadMs);
     assert.deepEqual(shown(bob), all);
     assert.equal(bob.events.filter(event => event.kind === 'message' && event.message.kind === 'lost').length, 0);
     await close();
@@ -282,7 +266,7 @@ test('what comes again only later is told meanwhile, and gives way line by line'
   await settle(anna, bobsId);
   await end(bob, annasId);
   await deliver(anna, bob);
-  pass(inboxLimits.showUnreadMs);
+  clock.pass(inboxLimits.showUnreadMs);
   assert.deepEqual(shown(bob), ['hello', 'hello', ...Array<string>(few).fill('lost')]);
   await talk(anna, bob);
   assert.deepEqual(shown(bob), ['hello', 'hello', ...texts('lost', few)]);
@@ -320,7 +304,7 @@ test('whoever sends what nobody can read is asked within the bound, in few sessi
   const waiting = done(bob.device, tx => listUnread(tx, 1_000));
   assert(waiting.length <= MAX_RETRIES_PER_DEVICE);
   // An hour later it is asked again about what comes then.
-  nowMs += RETRY_WINDOW_MS;
+  clock.set(RETRY_WINDOW_MS);
   await end(bob, annasId);
   await give(await stanzaFrom(anna.device, bob.device, contentOf('later')));
   await settle(bob, annasId);

@@ -9,12 +9,12 @@ import { after, test } from 'node:test';
 import { encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import { attribute, type Element } from '@drawbridge/wire/element';
 import { parseDeviceMessage } from '@drawbridge/wire/envelope';
-import type { Clock } from '../clock.ts';
 import { DeviceLists } from '../directory/device-lists.ts';
 import type { ClientEvent } from '../events.ts';
 import { isShown, listMessages } from '../history/history.ts';
 import { HistoryTransfer } from '../history/history-transfer.ts';
 import { Outbox } from '../outbox/outbox.ts';
+import { PlayedClock } from '../testing/played-clock.ts';
 import { domain, meet, type PlayedDevice, playedDevice, stanzaFrom } from '../testing/played-device.ts';
 import { Inbox } from './inbox.ts';
 import { inboxLimits } from './inbox-context.ts';
@@ -23,29 +23,7 @@ const folder = mkdtempSync(join(tmpdir(), 'drawbridge-unread-'));
 after(() => rmSync(folder, { recursive: true }));
 const annasId = `0-${'a'.repeat(26)}`;
 const bobsId = `1-${'b'.repeat(26)}`;
-let nowMs = 1_800_000_000_000;
-let timers: { readonly atMs: number; readonly run: () => void }[] = [];
-const clock: Clock = {
-  nowMs: () => nowMs,
-  after(ms, run) {
-    const timer = { atMs: nowMs + ms, run };
-    timers.push(timer);
-    return () => (timers = timers.filter(each => each !== timer));
-  },
-};
-
-/** The clock is set: timers run on, as the system's do. */
-function setClock(byMs: number): void {
-  nowMs += byMs;
-  timers = timers.map(({ atMs, run }) => ({ atMs: atMs + byMs, run }));
-}
-
-function pass(ms: number): void {
-  nowMs += ms;
-  const due = timers.filter(({ atMs }) => atMs <= nowMs);
-  timers = timers.filter(each => !due.includes(each));
-  for (const { run } of due) run();
-}
+const clock = new PlayedClock();
 
 function open(anna: PlayedDevice): { inbox: Inbox; events: ClientEvent[] } {
   const events: ClientEvent[] = [];
@@ -76,7 +54,7 @@ function open(anna: PlayedDevice): { inbox: Inbox; events: ClientEvent[] } {
 
 function contentOf(text: string): Uint8Array {
   const body = { kind: 'text', text } as const;
-  const encoded = encodeContent({ messageId: randomBytes(MESSAGE_ID_BYTES), sentAtMs: nowMs, body });
+  const encoded = encodeContent({ messageId: randomBytes(MESSAGE_ID_BYTES), sentAtMs: clock.nowMs(), body });
   assert(encoded.ok);
   return encoded.value;
 }
@@ -113,8 +91,8 @@ async function hear(bob: PlayedDevice, anna: PlayedDevice, content: Uint8Array):
 }
 
 test('a message that can not be read is a line within seconds, and gives way to what is read after all', async () => {
-  const anna = await playedDevice(folder, annasId, () => nowMs);
-  const bob = await playedDevice(folder, bobsId, () => nowMs);
+  const anna = await playedDevice(folder, annasId, () => clock.nowMs());
+  const bob = await playedDevice(folder, bobsId, () => clock.nowMs());
   await meet(anna, bob);
   await hear(bob, anna, contentOf('hello'));
   let { inbox, events } = open(anna);
@@ -133,10 +111,10 @@ test('a message that can not be read is a line within seconds, and gives way to 
   await give(withFlippedBit(first));
   await give(await stanzaFrom(bob, anna, contentOf('behind it')));
   assert.deepEqual(shown(), ['before', 'behind it'], 'not at once: it is most likely sent again');
-  pass(inboxLimits.showUnreadMs);
+  clock.pass(inboxLimits.showUnreadMs);
   assert.deepEqual(shown(), ['before', 'lost', 'behind it']);
   assert.equal(events.filter(event => event.kind === 'message' && event.message.kind === 'lost').length, 1);
-  pass(10 * inboxLimits.showUnreadMs);
+  clock.pass(10 * inboxLimits.showUnreadMs);
   assert.equal(shown().length, 3, 'once');
 
   await give(await stanzaFrom(bob, anna, bytes, id));
@@ -146,12 +124,12 @@ test('a message that can not be read is a line within seconds, and gives way to 
   // After a restart it is shown when a stream is up again.
   await give(withFlippedBit(await stanzaFrom(bob, anna, contentOf('never again'))));
   await inbox.close();
-  assert.deepEqual(timers, [], 'nothing is left running');
+  assert.equal(clock.timers, 0, 'nothing is left running');
   ({ inbox, events } = open(anna));
-  pass(60_000);
+  clock.pass(60_000);
   assert(!shown().includes('lost'));
   inbox.watch();
-  pass(inboxLimits.showUnreadMs);
+  clock.pass(inboxLimits.showUnreadMs);
   assert.equal(shown().at(-1), 'lost');
   await inbox.close();
   anna.store.close();
@@ -166,8 +144,8 @@ for (const [clockIs, byMs] of [
 ] as const) {
   test(`what could not be read is repaired soon, late, or came whole before: one message, in its place; the clock is ${clockIs}`, async () => {
     const name = clockIs.replaceAll(' ', '-');
-    const anna = await playedDevice(folder, annasId, () => nowMs, `anna-${name}`);
-    const bob = await playedDevice(folder, bobsId, () => nowMs, `bob-${name}`);
+    const anna = await playedDevice(folder, annasId, () => clock.nowMs(), `anna-${name}`);
+    const bob = await playedDevice(folder, bobsId, () => clock.nowMs(), `bob-${name}`);
     await meet(anna, bob);
     await hear(bob, anna, contentOf('hello'));
     const { inbox, events } = open(anna);
@@ -197,12 +175,12 @@ for (const [clockIs, byMs] of [
     await give(withFlippedBit(soon));
     await give(withFlippedBit(late));
     await give(await stanzaFrom(bob, anna, contentOf('behind')));
-    setClock(byMs);
+    clock.set(byMs);
     await give(await again(soon, 0));
-    pass(inboxLimits.showUnreadMs);
+    clock.pass(inboxLimits.showUnreadMs);
     assert.deepEqual(shown(), ['whole before', 'soon', 'lost', 'behind']);
     assert.equal(lost(), 1);
-    setClock(-2 * byMs);
+    clock.set(-2 * byMs);
     await give(await again(late, 1));
     assert.deepEqual(shown(), ['whole before', 'soon', 'late', 'behind']);
     // Broken copies after the repair, and repairs after it, change nothing.
@@ -211,7 +189,7 @@ for (const [clockIs, byMs] of [
       await give(withFlippedBit(stanza));
       await give(await again(stanza, at));
     }
-    pass(dayMs + inboxLimits.showUnreadMs);
+    clock.pass(dayMs + inboxLimits.showUnreadMs);
     assert.deepEqual(shown(), ['whole before', 'soon', 'late', 'behind']);
     assert.deepEqual(
       events.slice(told).filter(event => event.kind === 'message'),

@@ -2,10 +2,7 @@
 // Encryption is played (its sizes matter), the store is real. All the rest: harness/src/scenarios/sdk.test.ts.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { verifyBinding } from '@drawbridge/e2ee/binding';
 import { decodeContent, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import type { EncryptTarget, E2eeSuite } from '@drawbridge/e2ee/suite';
@@ -17,32 +14,18 @@ import { DeviceLists } from '../directory/device-lists.ts';
 import type { Request } from '../directory/directory.ts';
 import { addFact, addSaid } from '../history/conversation.ts';
 import { readMessage } from '../history/history.ts';
-import { openEncryptedStore } from '../store/encrypted-store.ts';
 import { readEntry } from '../store/message-records.ts';
 import { readOutbox, writeOutbox } from '../store/outbox-records.ts';
-import type { EncryptedStore } from '../store/store.ts';
+import { testStore } from '../testing/test-store.ts';
 import { outboxLimits } from './limits.ts';
 import { Outbox, type Sending } from './outbox.ts';
 import { contentPayload } from './rows.ts';
 import { numberOf } from './unsaid.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'drawbridge-outbox-'));
 const person = '1-aaaaaaaaaaaaaaaaaaaaaaaaaa';
 const own = { interopId: '0-bbbbbbbbbbbbbbbbbbbbbbbbbb', deviceId: 1 };
-let store: EncryptedStore;
-
-before(async () => {
-  const opened = await openEncryptedStore({
-    path: join(folder, 'store.db'),
-    key: { kind: 'key', key: new Uint8Array(32) },
-  });
-  assert(opened.ok);
-  store = opened.value;
-});
-after(() => {
-  store.close();
-  rmSync(folder, { recursive: true });
-});
+const { store, remove } = await testStore('outbox');
+after(remove);
 
 /** Ciphertexts are as long as their contents. */
 const suite: Pick<E2eeSuite, 'name' | 'local' | 'encryptFor' | 'startSession' | 'endSessions' | 'readIdentity'> = {

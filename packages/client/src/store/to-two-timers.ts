@@ -16,10 +16,11 @@ type ChatOfVersion5 = Omit<ChatRecord, 'timer' | 'otherTimer'> & {
 
 export function toTwoTimers(tx: Transaction): void {
   const own = readAccount(tx)?.interopId;
+  if (own === undefined) return;
   for (let after: number | undefined; ; ) {
     const rows = listChats(tx, { limit: MAX_LIST, ...(after === undefined ? {} : { after }) });
     if (rows.length === 0) return;
-    for (const { chat } of rows) if (own !== undefined) writeChat(tx, withTwoTimers(chat, own));
+    for (const { chat } of rows) writeChat(tx, withTwoTimers(chat, own));
     after = rows.at(-1)!.sequence;
   }
 }
