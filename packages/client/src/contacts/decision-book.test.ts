@@ -68,6 +68,9 @@ test('what is told while the list is on its way is later than the list', async (
   const states = (): (string | undefined)[] =>
     inStore(tx => [2, 3, 4, 5].map(number => readChat(tx, chatWith(person(number))).contact));
   for (const number of [2, 3, 4, 5]) hear(number, 'accepted');
+  const ofAPeer = element('message', NS_CLIENT, { from: `${person(2)}@${domain}` }, [contact(3, 'blocked')]);
+  assert.equal(book.hear(ofAPeer), false);
+  assert.deepEqual(states(), ['accepted', 'accepted', 'accepted', 'accepted'], 'nobody else tells of decisions');
   const first = book.refresh();
   hear(2, 'blocked');
   hear(3, 'request');

@@ -5,7 +5,7 @@ import { trustChanges } from '@drawbridge/e2ee/inherited-trust';
 import type { InteropId } from '@drawbridge/wire/jid';
 import { putJson } from '../store/json-rows.ts';
 import { testStore } from '../testing/test-store.ts';
-import { findContact, forgetContact, listContacts, readContact } from './contact-records.ts';
+import { findContact, forgetContact, hadName, listContacts, maxFormerHolders, readContact } from './contact-records.ts';
 import { hearName } from './heard-names.ts';
 import { acceptName, isMoving, listWaiting, movedNameLimits, refuseName, refuseWhileMoved } from './moved-names.ts';
 import { needUserName, type UserName } from './user-name.ts';
@@ -111,6 +111,33 @@ test('further names that wait have a bound, and hide no name that moves', () => 
   assert.deepEqual(hear(named('gustav the last'), gustav), [false], 'refused, and nobody is asked');
   assert.deepEqual(hear(name, thief), [false, 'contact-moved']);
   assert(inStore(tx => isMoving(tx, gustav)));
+});
+
+test('a name comes back to whoever had it only by a person; an answer that alternates is asked about once', () => {
+  const [ida, julia, name] = [person(), person(), named('ida')];
+  assert.deepEqual(hear(name, ida), [true]);
+  assert.deepEqual(hear(name, julia), [true, 'contact-moved']);
+  assert.deepEqual([shown(ida), found(name)], [undefined, julia]);
+  assert.deepEqual(hear(name, ida), [false, 'contact-moved']);
+  assert.deepEqual(hear(name, ida), [false], 'it waits already');
+  assert.deepEqual(hear(name, julia), [true]);
+  assert.deepEqual(hear(name, person()), [false], 'one answer waits at a time');
+  inStore(tx => refuseName(tx, move(name, ida)));
+  // Also when they were called otherwise in between, and in the chat stands what they were called.
+  assert.deepEqual(hear(named('ida the second'), ida), [true, 'contact-renamed']);
+  const kurt = person();
+  assert.deepEqual(hear(name, kurt), [true, 'contact-moved']);
+  assert.deepEqual(hear(name, julia), [false, 'contact-moved']);
+});
+
+test('whoever had a name last is remembered as one who had it, the oldest up to a number', () => {
+  const name = named('many');
+  const holders = Array.from({ length: maxFormerHolders + 2 }, person);
+  for (const each of holders) assert(hear(name, each)[0]);
+  // All of them called otherwise by now: what they were shown under says nothing.
+  for (const [at, each] of holders.entries()) hear(named(`not ${at}`), each);
+  const had = holders.map(each => inStore(tx => hadName(tx, name, each)));
+  assert.deepEqual([had[0], had[1], had.at(-2), had.filter(Boolean).length], [false, true, true, maxFormerHolders]);
 });
 
 test('rows of earlier versions: another form of a name is nobody’s, and what was refused stays refused', () => {

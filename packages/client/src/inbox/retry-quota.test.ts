@@ -7,7 +7,7 @@ import { after, test } from 'node:test';
 import { MAX_RETRIES_PER_DEVICE, RETRY_WINDOW_MS } from '@drawbridge/e2ee/retry';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
 import { deleteUnread, listUnread } from '../store/inbox-records.ts';
-import { keepUnread, retryQuotaLimits, takeRetry } from './retry-quota.ts';
+import { isSessionDue, keepUnread, retryQuotaLimits, takeRetry } from './retry-quota.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-retry-quota-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -87,5 +87,20 @@ test('what waits to be sent again has a share for each person', async () => {
   // The same stanza again is one row, with its own count.
   assert.deepEqual(wait(0, 'of a quiet one', 2), []);
   assert.equal(inStore(tx => listUnread(tx, 1))[0]?.asked, 2);
+  close();
+});
+
+test('a session serves for its own device, for a while, and never from a time that is ahead', async () => {
+  const { inStore, close } = await openDesk();
+  const [from, other] = [`${person(1)}/1`, `${person(1)}/2`];
+  const sessionAtMs = 100_000;
+  inStore(tx => keepUnread(tx, { from, stanzaId: 's', sinceMs: sessionAtMs, asked: 1, sessionAtMs }));
+  const isDue = (device: string, asked: number, nowMs: number): boolean =>
+    inStore(tx => isSessionDue(tx, device, asked, nowMs));
+  assert.equal(isDue(from, 1, sessionAtMs), false);
+  assert.equal(isDue(from, 2, sessionAtMs), true, 'what came in it could not be read');
+  assert.equal(isDue(other, 1, sessionAtMs), true);
+  assert.equal(isDue(from, 1, sessionAtMs + retryQuotaLimits.sessionMs), true);
+  assert.equal(isDue(from, 1, sessionAtMs - 1), true, 'the clock was set back');
   close();
 });
