@@ -397,7 +397,7 @@ export const falseNames: readonly Attack[] = [
     name: 'a name comes back to a contact who was called otherwise in between: it waits, and nobody is renamed in silence',
     permitted: ['refused'],
     async play(network) {
-      const [anna, bob, mallory] = await takenFromBob(network);
+      const [anna, bob] = await takenFromBob(network);
       const { provider, identifier } = bob.name;
       const { contacts } = anna.client;
       const between = `boss of ${identifier}`;
