@@ -99,3 +99,10 @@ test('a node with a wrong clock does not start beside a database, and goes by th
   assert.equal(at.seenMs, rightMs + 2 * dayMs);
   assert.deepEqual(lines, ['error clock-not-believed differs']);
 });
+
+test('what comes is counted from the later clock, also when that is this machine’s and not the database’s', async () => {
+  const { at, open } = scene({ hasClock: true });
+  const clock = await open();
+  at.wallMs += 300_000;
+  assert.deepEqual([clock.stampMs(), clock.judgeMs()], [rightMs + 300_000, rightMs]);
+});

@@ -61,11 +61,14 @@ test('an event that waits is given up when its time was believed to go by, not w
   assert.equal(await secondFailure(3 * dayMs + 1), 'buried');
 });
 
-test('dead events are deleted when their days were believed to go by, not when the clock says so', async t => {
+test('dead events and authorisations are deleted when their time was believed to go by, not when the clock says so', async t => {
   const fixture = await openFixture();
   t.after(() => fixture.close());
   const { stores, clock } = fixture;
   const { nowMs } = clock;
+  const { account, device } = await fixture.enlist(1, 'anna');
+  const authorisation = { account: account.row, by: device.row, nowMs, expiresAtMs: nowMs + dayMs, max: 1 };
+  await stores.accounts.authoriseDevice({ ...authorisation, thumbprint: 'a' });
   const told = { ...event, occurredAtMs: nowMs, maxWaiting: 0, maxDead: 9 };
   await stores.providers.noteKeysRevoked({ number: 1, actor: 'rosa', nowMs, event: told });
   let believedMs = 0;
@@ -84,7 +87,9 @@ test('dead events are deleted when their days were believed to go by, not when t
   t.after(() => sweeps.close());
   await sweeps.sweep();
   assert.deepEqual(await stores.outgoingEvents.counts(), [{ provider: 1, waiting: 0, dead: 1 }]);
+  assert.equal(await stores.accounts.authoriseDevice({ ...authorisation, thumbprint: 'b' }), 'full');
   believedMs = 30 * dayMs + 1;
   await sweeps.sweep();
   assert.deepEqual(await stores.outgoingEvents.counts(), []);
+  assert.equal(await stores.accounts.authoriseDevice({ ...authorisation, thumbprint: 'b' }), 'authorised');
 });
