@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import {
   appendFileSync,
+  createReadStream,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -20,8 +21,9 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { startDevProvider } from '@drawbridge/cli/dev-network';
 import { ensureDevPki } from '@drawbridge/cli/dev-pki';
-import type { Client, Message, UnsentFile } from '@drawbridge/client';
+import type { Client, FileSource, Message, SentFile, UnsentFile } from '@drawbridge/client';
 import { fileLimits, type FileProgress, Files } from '@drawbridge/client/files/files';
+import { spoolLimits } from '@drawbridge/client/files/spool';
 import { MediaCopies } from '@drawbridge/client/files/media-copies';
 import { ProviderSession } from '@drawbridge/client/account/provider-session';
 import { encryptedSizeBytes } from '@drawbridge/e2ee/attachments';
@@ -48,25 +50,92 @@ before(async () => {
 });
 after(() => network.close());
 
-test('a File and a stream go like a path and leave nothing; a stream takes what arrives', {
-  timeout: 60_000,
-}, async () => {
+const bytes = randomBytes(300_000);
+const spooled = (): string[] => {
   const spool = join(network.folder, 'people', 'anna', 'spool');
-  const bytes = randomBytes(300_000);
-  const hostile = new File([bytes], '../../..\\\u202Eevil/report.pdf');
-  const first = await arrival(bob, (await anna.files.send(toBob, { from: hostile })).id);
-  assert.equal(pointerOf(first).fileName, 'report.pdf');
-  const stream = new Blob([bytes]).stream();
-  const second = await arrival(bob, (await anna.files.send(toBob, { from: stream, name: 'made here' })).id);
-  assert.deepEqual([pointerOf(second).fileName, existsSync(spool) ? readdirSync(spool) : []], ['made here', []]);
+  return existsSync(spool) ? readdirSync(spool) : [];
+};
 
-  const parts: Uint8Array[] = [];
-  await bob.files.save(second, 0, new WritableStream({ write: part => void parts.push(Uint8Array.from(part)) }));
-  assert.ok(Buffer.concat(parts).equals(bytes));
+async function* inPieces(all: Buffer): AsyncGenerator<Buffer> {
+  for (let at = 0; at < all.length; at += 70_001) yield all.subarray(at, at + 70_001);
+}
 
+test('a File, a stream of the web, one of Node and a generator go like a path, and leave nothing', async () => {
+  const hostile = new File([bytes], '../../..\\u202Eevil/report.pdf');
+  const path = join(sent, 'stream of node');
+  writeFileSync(path, bytes);
+  const sources: readonly (SentFile & { readonly from: FileSource })[] = [
+    { from: hostile },
+    { from: new Blob([bytes]).stream(), name: 'of the web' },
+    { from: createReadStream(path), name: 'of Node', sizeBytes: bytes.length },
+    { from: inPieces(bytes), name: 'made as it goes' },
+  ];
+  for (const source of sources) {
+    const arrived = await arrival(bob, (await anna.files.send(toBob, source)).id);
+    assert.equal(pointerOf(arrived).fileName, source.name ?? 'report.pdf');
+    const file = await bob.files.open(arrived, 0);
+    assert.ok(Buffer.from(await (await file.blob()).arrayBuffer()).equals(bytes));
+    await file.close();
+    await bob.files.forget(arrived, 0);
+    assert.deepEqual(spooled(), []);
+  }
+});
+
+test('a source that breaks, lies about its size, hangs or is no source is refused, and leaves nothing', async () => {
   const broken = new ReadableStream<Uint8Array>({ pull: controller => controller.error(new Error('gone')) });
-  await assert.rejects(anna.files.send(toBob, { from: broken }), { code: 'file-unreadable' });
-  assert.deepEqual(readdirSync(spool), []);
+  const texts = new ReadableStream({ start: controller => controller.enqueue('text') });
+  let isCancelled = false;
+  const hangs = new ReadableStream<Uint8Array>({ cancel: () => void (isCancelled = true) });
+  const signal = AbortSignal.timeout(50);
+  for (const [source, code] of [
+    [{ from: broken }, 'file-unreadable'],
+    [{ from: inPieces(bytes), sizeBytes: bytes.length + 1 }, 'file-changed'],
+    [{ from: inPieces(bytes), sizeBytes: bytes.length - 1 }, 'file-changed'],
+    [{ from: inPieces(bytes), sizeBytes: spoolLimits.maxBytes + 1 }, 'file-too-large'],
+    [{ from: hangs, signal }, 'cancelled'],
+    [{ from: texts }, 'invalid-argument'],
+    [{ from: texts }, 'invalid-argument'],
+    [{ from: new Blob([bytes]), caption: 'x'.repeat(4_097) }, 'content-refused'],
+  ] as const) {
+    await assert.rejects(anna.files.send(toBob, source), { code });
+  }
+  assert.ok(isCancelled, 'its owner hears that nobody reads it any more');
+  assert.deepEqual(spooled(), []);
+  assert.deepEqual(anna.files.unsent(), []);
+});
+
+test('what came goes to a stream, in parts as they are asked for, or as a Blob', async () => {
+  const arrived = await arrival(bob, (await anna.files.send(toBob, { from: new Blob([bytes]), name: 'x' })).id);
+  const parts: Uint8Array[] = [];
+  const progress: FileProgress[] = [];
+  const to = (): WritableStream<Uint8Array> => new WritableStream({ write: part => void parts.push(part) });
+  await bob.files.save(arrived, 0, to(), { onProgress: each => void progress.push(each) });
+  assert.ok(Buffer.concat(parts).equals(bytes));
+  assert.deepEqual(progress.at(-1), { bytes: bytes.length, totalBytes: bytes.length });
+
+  const full = new WritableStream({ write: () => Promise.reject(new Error('no room')) });
+  await assert.rejects(bob.files.save(arrived, 0, full), { code: 'file-not-written' });
+  const slow = new WritableStream({ write: () => new Promise(resolve => setTimeout(resolve, 100)) });
+  await assert.rejects(bob.files.save(arrived, 0, slow, { signal: AbortSignal.timeout(20) }), { code: 'cancelled' });
+  await assert.rejects(bob.files.save(arrived, 0, full), { code: 'file-not-written' });
+  for (const none of [5, {}, undefined] as unknown[]) {
+    await assert.rejects(bob.files.save(arrived, 0, none as WritableStream), { code: 'invalid-argument' });
+  }
+
+  const file = await bob.files.open(arrived, 0);
+  const part = { startBytes: 100_001, endBytes: 200_000 };
+  assert.ok((await collected(file.stream(part))).equals(bytes.subarray(100_001, 200_000)));
+  const blob = await file.blob(part);
+  assert.deepEqual([blob.size, blob.type], [99_999, '']);
+  for (const startBytes of [-1, 0.5, NaN])
+    await assert.rejects(file.blob({ startBytes }), { code: 'invalid-argument' });
+  const reader = file.stream().getReader();
+  await reader.read();
+  await reader.cancel();
+  assert.equal(await file.blob({ endBytes: 1 }).then(one => one.size), 1, 'the file is still open');
+  await file.close();
+  await assert.rejects(file.blob(), { code: 'closed' });
+  await bob.files.forget(arrived, 0);
 });
 
 const toBob = { provider: 'citadel.example', identifier: 'bob' };

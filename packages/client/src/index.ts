@@ -33,7 +33,8 @@ export type { UnsentFile } from './files/unsent-file.ts';
 export { fileKinds } from './files/files.ts';
 export type { SentFile } from './files/client-files.ts';
 export type { FileSource } from './files/spool.ts';
-export type { FileProgress, OpenedFile, ReadOptions, SendFileOptions, TransferOptions } from './files/files.ts';
+export type { FileProgress, SendFileOptions, TransferOptions } from './files/files.ts';
+export type { OpenedFile, ReadOptions } from './files/opened-file.ts';
 export type { Capability } from './history/capabilities.ts';
 export type { ChatSettings } from './history/chat-state.ts';
 export type {

@@ -1,7 +1,7 @@
 // What an application without types may give: a refusal with a code, and nothing is changed, kept or sent. In a folder with a
 // history, without a stream.
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -51,6 +51,11 @@ function calls(message: { readonly author: string; readonly id: string }): Call[
     ...with_('a page before', [NaN, 'x', {}], (c, before) => c.chats.messages({ before })),
     ...with_('a search for', [5, null, '', 'a '.repeat(9)], (c, query) => c.chats.search(query).next()),
     ...with_('a draft', [5, null, `${big}y`], (c, draft) => c.chats.setDraft(anna, draft)),
+    ...with_('a file', [null, 5, 'x', {}, { path: 5 }, { path: '' }, { from: null }], (c, v) => c.files.send(anna, v)),
+    ...with_('a file from', ['x', 5, {}, [1], locked(), { size: 1 }], (c, from) => c.files.send(anna, { from })),
+    ...with_('a name of a file', [5, null, {}, '\ud800'], (c, name) =>
+      c.files.send(anna, { from: new Blob(['x']), name }),
+    ),
     ...with_('a kind', ['device-sync', 'expiry-timer', 'sent-transcript', 'nothing', '__proto__', 5], (c, kind) =>
       c.send(anna, { kind, seconds: 1, version: 1, to: message.author, content: new Uint8Array(9) }),
     ),
@@ -72,13 +77,19 @@ function calls(message: { readonly author: string; readonly id: string }): Call[
   ];
 }
 
+function locked(): ReadableStream<Uint8Array> {
+  const stream = new Blob(['x']).stream();
+  stream.getReader();
+  return stream;
+}
+
 /** Everything that is kept, but for measured time. */
 async function rowsOf(path: string): Promise<unknown> {
   const store = await openEncryptedStore({ path, key: { kind: 'passphrase', passphrase } });
   assert(store.ok);
   const rows = store.value.transaction(tx =>
-    (['outbox', 'message', 'chat', 'contact', 'transcript', 'notice', 'orphan', 'profile'] as const).flatMap(table =>
-      tx.list(table, { limit: 1_000 }).map(({ key, value }) => [table, key, value.toString('base64')]),
+    (['outbox', 'message', 'chat', 'contact', 'transcript', 'notice', 'orphan', 'profile', 'upload'] as const).flatMap(
+      table => tx.list(table, { limit: 1_000 }).map(({ key, value }) => [table, key, value.toString('base64')]),
     ),
   );
   assert(rows.ok);
@@ -104,6 +115,7 @@ test('whatever an application gives, it is told by a code, and nothing is change
   }
   await client.close();
   assert.deepEqual(wrong, []);
+  assert.deepEqual(existsSync(join(folder, 'spool')) ? readdirSync(join(folder, 'spool')) : [], []);
   assert.deepEqual(await rowsOf(path), before);
   rmSync(folder, { recursive: true });
 });

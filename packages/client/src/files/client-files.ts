@@ -21,13 +21,20 @@ import { listSaving, noteSaving } from './upload-records.ts';
 import { storeError } from '../store/transact.ts';
 import { FileOutbox } from './file-outbox.ts';
 import type { UnsentFile } from './unsent-file.ts';
-import { Files, type OpenedFile, type SendFileOptions, type TransferOptions } from './files.ts';
+import { Files, type SendFileOptions, type TransferOptions } from './files.ts';
+import type { OpenedFile } from './opened-file.ts';
 import { MediaCopies } from './media-copies.ts';
 import { type FileSource, Spool } from './spool.ts';
 import { chatWith } from '../history/message-names.ts';
 
 /** What is sent: a file by its path, or what an app holds. */
-export type SentFile = SendFileOptions | (Omit<SendFileOptions, 'path'> & { readonly from: FileSource });
+export type SentFile =
+  | SendFileOptions
+  | (Omit<SendFileOptions, 'path'> & {
+      readonly from: FileSource;
+      /** Of a stream, where it is known: one that gives less or more is refused with `file-changed`. */
+      readonly sizeBytes?: number;
+    });
 
 /** A message with attachments. */
 type Attached = Pick<MessageRecord, 'body' | 'author'>;
@@ -92,14 +99,16 @@ export class ClientFiles {
    * sent as it is. Fulfilled as `Client.send` is; needs the network until then. When the process ends or the client is
    * closed before, the next `connect` goes on with upload and message by itself, and events of kind `file` tell of it. After
    * another failure nothing is sent by itself; a file sent again goes on where its upload broke off.
-   * Rejects with the codes of `Client.send` and of `Files.send`: `no-media-origin`, `quota-used-up`, `file-changed`,
+   * What is given by `from` is written down first, and what was written down is sent like any other file.
+   * Rejects with the codes of `Client.send`, `Spool.add` and `Files.send`: `no-media-origin`, `quota-used-up`, `file-changed`,
    * `cancelled`, …
    */
   async send(to: Recipient, file: SentFile): Promise<Message> {
+    if (typeof file !== 'object' || file === null) throw new ClientError('invalid-argument', { detail: 'file' });
     const chat = await this.#lifecycle.worker().people.addressee(to);
     if ('path' in file) return presentMessage(this.#lifecycle, await this.#outbox.send(chat, file));
-    const { from, ...options } = file;
-    const path = await this.#spool.add(from, options.signal);
+    const { from, sizeBytes, ...options } = file;
+    const path = await this.#files.keep(options, signal => this.#spool.add(from, sizeBytes, signal));
     try {
       const sent = await this.#outbox.send(chat, { ...options, path });
       return presentMessage(this.#lifecycle, sent);
@@ -127,7 +136,8 @@ export class ClientFiles {
 
   /**
    * Fetches attachment `index` (from 0) of a message, and writes it to a path when all of it is right, otherwise nothing; or
-   * to a stream, each piece as soon as it was checked: a stream that is aborted has got a part of the file.
+   * to a stream, each piece as soon as it was checked: a stream that is aborted has got a part of the file, and one that
+   * fails ends it with `file-not-written`.
    * Goes on with what came before, across restarts. Rejects with `unknown-message` when there is no such attachment,
    * `not-accepted` while its author is not, `not-connected` when something has to be fetched, and the codes of `Files.save`.
    */
@@ -141,20 +151,7 @@ export class ClientFiles {
     const pointer = pointerOf(message, index);
     this.#needAccepted(message);
     if (typeof to === 'string') return this.#files.save(pointer, to, this.#request, options);
-    const file = await this.open(message, index);
-    const writer = to.getWriter();
-    try {
-      for await (const piece of file.read(options.signal === undefined ? {} : { signal: options.signal })) {
-        await writer.write(piece);
-      }
-      await writer.close();
-      await this.forget(message, index);
-    } catch (error) {
-      await writer.abort(error).catch(() => {});
-      throw error;
-    } finally {
-      await file.close();
-    }
+    return this.#saveTo(to, message, index, options);
   }
 
   /**
@@ -166,6 +163,35 @@ export class ClientFiles {
     const pointer = pointerOf(message, index);
     this.#needAccepted(message);
     return this.#files.open(pointer, this.#request);
+  }
+
+  async #saveTo(
+    to: WritableStream<Uint8Array>,
+    message: Attached,
+    index: number,
+    { signal, onProgress }: TransferOptions,
+  ): Promise<void> {
+    if (!(to instanceof WritableStream) || to.locked) throw new ClientError('invalid-argument', { detail: 'to' });
+    const file = await this.open(message, index);
+    const { sizeBytes } = file;
+    let bytes = 0;
+    const counted = new TransformStream<Uint8Array, Uint8Array>({
+      transform(piece, controller) {
+        bytes += piece.length;
+        onProgress?.({ bytes, totalBytes: sizeBytes });
+        controller.enqueue(piece);
+      },
+    });
+    const until = signal === undefined ? {} : { signal };
+    try {
+      await file.stream(until).pipeThrough(counted).pipeTo(to, until);
+      await this.forget(message, index);
+    } catch (cause) {
+      if (signal?.aborted === true) throw new ClientError('cancelled');
+      throw cause instanceof ClientError ? cause : new ClientError('file-not-written', { cause });
+    } finally {
+      await file.close();
+    }
   }
 
   /** Whoever waits for a decision learns by no fetch that their message was looked at. */

@@ -21,6 +21,7 @@ import { RequestRefused } from '../connection/connection.ts';
 import type { HttpTrust } from '../connection/http.ts';
 import { type MediaCopies, type MediaCopy, MediaCopyFailure } from './media-copies.ts';
 import { mediaQualities, type MediaQuality } from '../media/job.ts';
+import { blobOf, type OpenedFile, type ReadOptions, streamOf } from './opened-file.ts';
 import { MediaPreparation, type PreparedMedia } from '../media/media-preparation.ts';
 import {
   downloadEncrypted,
@@ -38,7 +39,10 @@ export const fileLimits = {
   openFiles: 8,
 } as const;
 
-/** In bytes of the encrypted file, which is up to a twentieth larger. An upload that broke may step back. */
+/**
+ * In bytes of the encrypted file, which is up to a twentieth larger; of `save` to a stream, of the file itself. An upload that
+ * broke may step back.
+ */
 export type FileProgress = { readonly bytes: number; readonly totalBytes: number };
 
 export type TransferOptions = {
@@ -66,21 +70,6 @@ export type SendFileOptions = TransferOptions & {
   /** Of a picture: `standard` when left out; `original` keeps all its pixels. */
   readonly quality?: MediaQuality;
 };
-
-/** A file that is read while it arrives. Every byte that it gives was checked. */
-export type OpenedFile = {
-  readonly sizeBytes: number;
-  /**
-   * The bytes from `startBytes` up to but not including `endBytes` (the end of the file when left out), in order. A piece
-   * is given as soon as its chunk, and everything before it, has arrived once; no more than a chunk or two are fetched
-   * ahead of what is asked for. Any number of them at once. Ends with the errors of `save`.
-   */
-  readonly read: (options?: ReadOptions) => AsyncGenerator<Uint8Array, void, void>;
-  /** Ends what is read; what came stays for a while. Repeats do nothing. */
-  readonly close: () => Promise<void>;
-};
-
-export type ReadOptions = { readonly startBytes?: number; readonly endBytes?: number; readonly signal?: AbortSignal };
 
 export type FilesSettings = {
   /** Whose media origin is uploaded to; undefined: there is none, and nothing can be sent. */
@@ -132,6 +121,17 @@ export class Files {
     const path = resolve(options.path);
     describe(options, path);
     return { path, looks: (await lookAt(path)).looks };
+  }
+
+  /**
+   * Takes over what an app holds, by `add`, which gives its path. Rejects with what `add` rejects with, and with
+   * `content-refused`, `invalid-argument`, `cancelled`, `closed`, `too-many-requests`.
+   */
+  keep(options: Omit<SendFileOptions, 'path'>, add: (signal: AbortSignal) => Promise<string>): Promise<string> {
+    return this.#transfer(options, signal => {
+      describe(options, '');
+      return add(signal);
+    });
   }
 
   /**
@@ -245,6 +245,9 @@ export class Files {
       endBytes = sizeBytes,
       signal,
     }: ReadOptions = {}): ReturnType<OpenedFile['read']> {
+      if (![startBytes, endBytes].every(at => at >= 0 && Number.isSafeInteger(at))) {
+        throw new ClientError('invalid-argument', { detail: 'startBytes and endBytes are counts of bytes' });
+      }
       const until = signal === undefined ? opened.signal : AbortSignal.any([opened.signal, signal]);
       for (let at = startBytes; at < Math.min(endBytes, sizeBytes); ) {
         if (until.aborted) throw opened.signal.aborted ? new ClientError('closed') : new ClientError('cancelled');
@@ -269,7 +272,13 @@ export class Files {
         }
       }
     }
-    return { sizeBytes, read, close };
+    return {
+      sizeBytes,
+      read,
+      stream: options => streamOf(read, options),
+      blob: options => blobOf(read, options),
+      close,
+    };
   }
 
   /** Removes copies that are too old or too many. */
@@ -386,7 +395,10 @@ function isPath(path: unknown): path is string {
 }
 
 /** What the pointer says of the file. Checked before anything is uploaded. */
-function describe(options: SendFileOptions, path: string): { readonly mediaType: string; readonly fileName: string } {
+function describe(
+  options: Omit<SendFileOptions, 'path'>,
+  path: string,
+): { readonly mediaType: string; readonly fileName: string } {
   const { name = basename(path), mimeType = '', caption = '', kind = 'file', quality = 'standard' } = options;
   const { maxNameBytes, maxMediaTypeBytes, maxCaptionBytes } = attachmentPointerLimits;
   const check = (text: string, maxBytes: number, detail: string): void => {

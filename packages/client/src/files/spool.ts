@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ClientError } from '../errors.ts';
+import { streamFrom } from './web-stream.ts';
 
 export const spoolLimits = {
   /** As many as an attachment may have. */
@@ -12,8 +13,11 @@ export const spoolLimits = {
   maxNameCharacters: 80,
 } as const;
 
-/** A `File` has its own name; it is used as the last part of a path would be. */
-export type FileSource = Blob | ReadableStream<Uint8Array>;
+/**
+ * What an app holds; a stream of Node is an `AsyncIterable`. A `File` has its own name; it is used as the last part of a path
+ * would be. A stream is read once, and cancelled when it is not read to its end.
+ */
+export type FileSource = Blob | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
 
 export class Spool {
   readonly #folder: string;
@@ -23,25 +27,31 @@ export class Spool {
   }
 
   /**
-   * Writes a source down and gives its path. Rejects with `file-too-large`, `file-unreadable` (the source broke off),
-   * `file-not-written`, `cancelled`; nothing is left behind then.
+   * Writes a source down and gives its path. `sizeBytes` is what its owner says of its size: less or more is another file.
+   *
+   * Rejects with `file-too-large`, `file-unreadable` (the source broke off), `file-changed` (of another size),
+   * `file-not-written`, `invalid-argument`, and with the signal's reason; nothing is left behind then.
    */
-  async add(source: FileSource, signal?: AbortSignal): Promise<string> {
+  async add(source: FileSource, sizeBytes: number | undefined, signal: AbortSignal): Promise<string> {
+    const expectedBytes = source instanceof Blob ? source.size : sizeBytes;
+    if (expectedBytes !== undefined && expectedBytes > spoolLimits.maxBytes) throw new ClientError('file-too-large');
     const path = join(this.#folder, randomUUID(), nameOf(source));
     try {
       await mkdir(dirname(path), { recursive: true, mode: 0o700 });
       await using file = await open(path, 'wx', 0o600);
       let bytes = 0;
-      for await (const chunk of chunksOf(source)) {
-        if (signal?.aborted === true) throw new ClientError('cancelled');
+      for await (const chunk of chunksOf(source, signal)) {
         bytes += chunk.length;
         if (bytes > spoolLimits.maxBytes) throw new ClientError('file-too-large');
+        if (bytes > (expectedBytes ?? bytes)) throw new ClientError('file-changed');
         await file.writeFile(chunk);
       }
+      if (bytes !== (expectedBytes ?? bytes)) throw new ClientError('file-changed');
       await file.sync();
       return path;
     } catch (cause) {
       await this.remove(path);
+      if (signal.aborted) throw signal.reason;
       throw cause instanceof ClientError ? cause : new ClientError('file-not-written', { cause });
     }
   }
@@ -62,16 +72,41 @@ export class Spool {
   }
 }
 
-async function* chunksOf(source: FileSource): AsyncGenerator<Uint8Array> {
+/** A source that gives nothing more does not hold up whoever ends it. */
+async function* chunksOf(source: FileSource, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const reader = readerOf(source);
+  const cancel = (): void => void reader.cancel().catch(() => {});
+  signal.addEventListener('abort', cancel);
   try {
-    for await (const chunk of source instanceof Blob ? source.stream() : source) {
-      if (!(chunk instanceof Uint8Array))
-        throw new ClientError('invalid-argument', { detail: 'a stream of Uint8Array' });
-      yield chunk;
+    for (;;) {
+      signal.throwIfAborted();
+      const { done, value } = await reader.read();
+      if (done) return signal.throwIfAborted();
+      if (!(value instanceof Uint8Array)) throw notASource();
+      yield value;
     }
   } catch (cause) {
     throw cause instanceof ClientError ? cause : new ClientError('file-unreadable', { cause });
+  } finally {
+    signal.removeEventListener('abort', cancel);
+    cancel();
   }
+}
+
+/** Throws `invalid-argument` for what is no source, or is read by somebody else. */
+function readerOf(source: FileSource): ReadableStreamDefaultReader<Uint8Array> {
+  try {
+    if (source instanceof Blob) return source.stream().getReader();
+    if (source instanceof ReadableStream) return source.getReader();
+    const pieces = source[Symbol.asyncIterator]();
+    return streamFrom(pieces, () => void pieces.return?.()).getReader();
+  } catch {
+    throw notASource();
+  }
+}
+
+function notASource(): ClientError {
+  return new ClientError('invalid-argument', { detail: 'from is a Blob, or a stream of Uint8Array' });
 }
 
 /** A name that is one part of a path on every system, and hides nothing. */
