@@ -84,22 +84,25 @@ test('a File, a stream of the web, one of Node and a generator go like a path, a
 test('a source that breaks, lies about its size, hangs or is no source is refused, and leaves nothing', async () => {
   const broken = new ReadableStream<Uint8Array>({ pull: controller => controller.error(new Error('gone')) });
   const texts = new ReadableStream({ start: controller => controller.enqueue('text') });
-  let isCancelled = false;
-  const hangs = new ReadableStream<Uint8Array>({ cancel: () => void (isCancelled = true) });
-  const signal = AbortSignal.timeout(50);
+  let cancelled = 0;
+  const hangs = (): ReadableStream<Uint8Array> => new ReadableStream({ cancel: () => void (cancelled += 1) });
+  const nobody = { provider: 'citadel.example', identifier: 'nobody' };
   for (const [source, code] of [
     [{ from: broken }, 'file-unreadable'],
     [{ from: inPieces(bytes), sizeBytes: bytes.length + 1 }, 'file-changed'],
     [{ from: inPieces(bytes), sizeBytes: bytes.length - 1 }, 'file-changed'],
     [{ from: inPieces(bytes), sizeBytes: spoolLimits.maxBytes + 1 }, 'file-too-large'],
-    [{ from: hangs, signal }, 'cancelled'],
+    [{ from: hangs(), signal: AbortSignal.timeout(500) }, 'cancelled'],
+    [{ from: hangs(), signal: AbortSignal.abort() }, 'cancelled'],
+    [{ from: hangs(), name: 'n'.repeat(513) }, 'content-refused'],
     [{ from: texts }, 'invalid-argument'],
     [{ from: texts }, 'invalid-argument'],
     [{ from: new Blob([bytes]), caption: 'x'.repeat(4_097) }, 'content-refused'],
   ] as const) {
     await assert.rejects(anna.files.send(toBob, source), { code });
   }
-  assert.ok(isCancelled, 'its owner hears that nobody reads it any more');
+  await assert.rejects(anna.files.send(nobody, { from: hangs() }), { code: 'not-found' });
+  assert.equal(cancelled, 4, 'its owner hears that nobody reads it any more');
   assert.deepEqual(spooled(), []);
   assert.deepEqual(anna.files.unsent(), []);
 });

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isTemporaryPath } from '@drawbridge/e2ee/attachments';
+import type { InteropId } from '@drawbridge/wire/jid';
 import type { AttachmentPointer } from '@drawbridge/e2ee/content-attachment';
 import type { LocalDevice } from '../account/local-device.ts';
 import type { MediaPlace } from '../account/media-session.ts';
@@ -24,7 +25,7 @@ import type { UnsentFile } from './unsent-file.ts';
 import { Files, type SendFileOptions, type TransferOptions } from './files.ts';
 import type { OpenedFile } from './opened-file.ts';
 import { MediaCopies } from './media-copies.ts';
-import { type FileSource, Spool } from './spool.ts';
+import { abandon, type FileSource, Spool } from './spool.ts';
 import { chatWith } from '../history/message-names.ts';
 
 /** What is sent: a file by its path, or what an app holds. */
@@ -105,10 +106,18 @@ export class ClientFiles {
    */
   async send(to: Recipient, file: SentFile): Promise<Message> {
     if (typeof file !== 'object' || file === null) throw new ClientError('invalid-argument', { detail: 'file' });
-    const chat = await this.#lifecycle.worker().people.addressee(to);
-    if ('path' in file) return presentMessage(this.#lifecycle, await this.#outbox.send(chat, file));
+    const addressee = (): Promise<InteropId> => this.#lifecycle.worker().people.addressee(to);
+    if ('path' in file) return presentMessage(this.#lifecycle, await this.#outbox.send(await addressee(), file));
     const { from, sizeBytes, ...options } = file;
-    const path = await this.#files.keep(options, signal => this.#spool.add(from, sizeBytes, signal));
+    let chat: InteropId;
+    let path: string;
+    try {
+      chat = await addressee();
+      path = await this.#files.keep(options, signal => this.#spool.add(from, sizeBytes, signal));
+    } catch (error) {
+      abandon(from);
+      throw error;
+    }
     try {
       const sent = await this.#outbox.send(chat, { ...options, path });
       return presentMessage(this.#lifecycle, sent);

@@ -105,6 +105,17 @@ function readerOf(source: FileSource): ReadableStreamDefaultReader<Uint8Array> {
   }
 }
 
+/** Nobody will read it: its owner hears of that. Does nothing to what is no source, or was read. */
+export function abandon(source: FileSource): void {
+  try {
+    void readerOf(source)
+      .cancel()
+      .catch(() => {});
+  } catch {
+    // It is somebody else's to read.
+  }
+}
+
 function notASource(): ClientError {
   return new ClientError('invalid-argument', { detail: 'from is a Blob, or a stream of Uint8Array' });
 }
