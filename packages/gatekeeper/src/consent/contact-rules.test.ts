@@ -18,6 +18,7 @@ const kept = (state: KeptContact['state'], more: Partial<KeptContact> = {}): Kep
   isOpen: false,
   loud: 0,
   silent: 0,
+  isCarried: false,
   ...more,
 });
 const first = (more: Partial<AdmitArgs> = {}): AdmitArgs => ({
@@ -99,4 +100,12 @@ test('decisions, from every state: what holds then, and what is kept beside it',
   assert.deepEqual([open.state, kinds(open.changes)], ['accepted', ['forget', 'put accepted', 'bound']]);
   assert.deepEqual(kinds(decide('block', undefined).changes), ['put blocked', 'bound', 'put blocked', 'bound']);
   assert.deepEqual(kinds(decide('deny', kept('denied')).changes), []);
+  const carried = kept('blocked', { isCarried: true });
+  assert.deepEqual(
+    kinds(decide('block', carried).changes),
+    ['put blocked', 'bound', 'put blocked', 'bound'],
+    'their own',
+  );
+  assert.equal(decide('block', carried, 5).state, 'full');
+  assert.deepEqual(decide('unblock', carried), decide('unblock', kept('blocked')));
 });

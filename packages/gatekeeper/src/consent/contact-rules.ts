@@ -10,6 +10,8 @@ export type KeptContact = {
   readonly isOpen: boolean;
   readonly loud: number;
   readonly silent: number;
+  /** A block that came along with a rename, and not by this person's word about this name. */
+  readonly isCarried: boolean;
 };
 
 /** To be made in their order, each raising the account's version when it changes a decision. */
@@ -25,6 +27,18 @@ export type ContactChange =
       readonly interopId: InteropId | undefined;
     }
   | { readonly kind: 'forget'; readonly account: number; readonly key: string }
+  /** What stands under one key stands under another, where nothing is: with its counts and its place in the list. */
+  | { readonly kind: 'move'; readonly account: number; readonly key: string; readonly to: string }
+  /** A block that a rename has brought; keeps what was counted. */
+  | {
+      readonly kind: 'carry';
+      readonly account: number;
+      readonly key: string;
+      readonly provider: number;
+      readonly interopId: InteropId;
+    }
+  /** Of blocks that renames by one provider have brought, the oldest beyond so many go. */
+  | { readonly kind: 'bound-carried'; readonly account: number; readonly provider: number; readonly max: number }
   /** One message more, and the latest address. Changes no decision. */
   | {
       readonly kind: 'count';
@@ -110,7 +124,10 @@ export function admitChanges(
   };
 }
 
-/** A person's decision about somebody of whom they have kept this; `blocked`: how many people they have blocked. */
+/**
+ * A person's decision about somebody of whom they have kept this. `blocked`: how many people they have blocked; blocks that
+ * renames have brought don't count, or a provider could leave no place for others.
+ */
 export function decideChanges(
   { account, about, decision, isOpen: isOpenAnyway, maxContacts }: DecideArgs,
   { kept, blocked }: { readonly kept: KeptContact | undefined; readonly blocked: number },
@@ -118,8 +135,8 @@ export function decideChanges(
   const { interopId, provider } = about;
   const { key, sharedKey } = about.contacts;
   if (decision === 'unblock' && kept?.state !== 'blocked') return { state: kept?.state, changes: [] };
-  if (decision === 'block' && kept?.state !== 'blocked' && blocked >= maxContacts)
-    return { state: 'full', changes: [] };
+  const isDecided = kept?.state === stateAfter[decision] && !kept.isCarried;
+  if (decision === 'block' && !isDecided && blocked >= maxContacts) return { state: 'full', changes: [] };
   const isOpen = decision === 'accept' || (kept === undefined ? isOpenAnyway : kept.isOpen);
   const changes: ContactChange[] = [];
   const put = (its: string, state: ContactState, of: InteropId | undefined): void => {
@@ -136,7 +153,6 @@ export function decideChanges(
     changes.push({ kind: 'forget', account, key });
     return { state: undefined, changes };
   }
-  const state = stateAfter[decision];
-  if (kept?.state !== state) put(key, state, interopId);
-  return { state, changes };
+  if (!isDecided) put(key, stateAfter[decision], interopId);
+  return { state: stateAfter[decision], changes };
 }

@@ -16,6 +16,11 @@ export const firstContactLimits = {
 } as const;
 /** Decisions that are kept of one person; the oldest that is no block is forgotten for another. */
 export const maxContacts = 2_000;
+/**
+ * Blocks that came along with renames by one provider are kept beside them; its oldest is forgotten for another. That lifts
+ * no block of another provider's people, and its own it can name anew whenever it likes.
+ */
+export const maxCarriedBlocks = 200;
 
 /**
  * `open`: it goes on. `shut`: it is taken and dropped, as for somebody who is away. `mute`: it would tell somebody who waits for

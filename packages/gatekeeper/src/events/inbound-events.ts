@@ -12,6 +12,7 @@ import { type ProviderEvent, providerEvents } from '@drawbridge/identity/securit
 import type { KeySource } from '@drawbridge/identity/verify-ownership-proof';
 import type { Budgets } from '../budgets.ts';
 import { contactKeys } from '../consent/contact.ts';
+import { maxCarriedBlocks } from '../consent/first-contact.ts';
 import type { AccountEvents } from '../enlistment/account-events.ts';
 import type { CachedAccounts } from '../enlistment/accounts.ts';
 import type { ProofIds } from '../enlistment/proof-ids.ts';
@@ -202,7 +203,7 @@ function subjectChangeOf(deps: InboundEventDeps, provider: number, event: Securi
       const { key: to } = contactKeys({ provider, identifier });
       // Of own users no such block holds.
       const sharedFrom = provider === 0 ? undefined : before.sharedKey;
-      return { kind: 'rename', identifier, keys: { from: before.key, to, sharedFrom } };
+      return { kind: 'rename', identifier, keys: { from: before.key, to, sharedFrom }, maxCarriedBlocks };
     }
     default: {
       // A proof has whole seconds: none of the second in which it happened is good. A clock that is ahead locks nobody out.

@@ -8,7 +8,12 @@ export type SubjectChange =
   | { readonly kind: 'disable'; readonly reason: string | undefined }
   | { readonly kind: 'enable' }
   | { readonly kind: 'purge' }
-  | { readonly kind: 'rename'; readonly identifier: string; readonly keys: RenamedKeys }
+  | {
+      readonly kind: 'rename';
+      readonly identifier: string;
+      readonly keys: RenamedKeys;
+      readonly maxCarriedBlocks: number;
+    }
   /** Proofs that were issued before then are good for nothing any more. */
   | { readonly kind: 'compromise'; readonly proofsFromMs: number; readonly reason: string | undefined };
 

@@ -217,6 +217,7 @@ export const movedTables: readonly MovedTable[] = [
       interop_id: 'text',
       changed_at: 'bigint',
       sequence: 'bigint',
+      carried: 'boolean',
     },
     source: 'SELECT * FROM contact',
   },

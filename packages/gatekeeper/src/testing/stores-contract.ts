@@ -796,7 +796,12 @@ export function testStores(name: string, open: OpenStores): void {
       const b = await enlisted(stores, 'b');
       const keyOf = (identifier: string): string => contactKeys({ provider: 1, identifier }).key;
       const rename = (from: string, identifier: string) =>
-        ({ kind: 'rename', identifier, keys: { from: keyOf(from), to: keyOf(identifier) } }) as const;
+        ({
+          kind: 'rename',
+          identifier,
+          keys: { from: keyOf(from), to: keyOf(identifier) },
+          maxCarriedBlocks: 5,
+        }) as const;
       const eve = (await accounts.findByIdentifier(1, 'a'))!;
       const party = { interopId: eve.interopId, provider: 1, contacts: eve.contacts };
       const decide = { account: b.row, about: party, isOpen: true, maxContacts: 10, nowMs } as const;
@@ -833,7 +838,7 @@ export function testStores(name: string, open: OpenStores): void {
       await contacts.decide({ ...decide, about: about('a'), decision: 'accept' });
       await contacts.decide({ ...decide, about: about('old'), decision: 'block' });
       const keys = { from: named('a').key, to: named('old').key };
-      await tell(stores, 'a', { kind: 'rename', identifier: 'old', keys }, nowMs + 1);
+      await tell(stores, 'a', { kind: 'rename', identifier: 'old', keys, maxCarriedBlocks: 5 }, nowMs + 1);
       const { decided } = (await accounts.find(b.id))!.contacts;
       assert.deepEqual(
         [...decided].map(([key, { state }]) => [key, state]),
@@ -856,12 +861,106 @@ export function testStores(name: string, open: OpenStores): void {
     const before = contactKeys({ provider: 1, identifier: 'a@x.example' });
     const { key: to } = contactKeys({ provider: 1, identifier: 'new' });
     const keys = { from: before.key, to, sharedFrom: before.sharedKey };
-    const done = await tell(stores, 'a@x.example', { kind: 'rename', identifier: 'new', keys }, nowMs + 1);
+    const done = await tell(
+      stores,
+      'a@x.example',
+      { kind: 'rename', identifier: 'new', keys, maxCarriedBlocks: 5 },
+      nowMs + 1,
+    );
     assert.deepEqual(done, { kind: 'applied', interopId: a.id, removed: undefined, deciders: [b.id] });
     const decided = (await accounts.find(b.id))!.contacts.decided.get(to);
     assert.deepEqual(decided, { state: 'blocked', isOpen: false, interopId: a.id });
     assert.equal((await accounts.find(b.id))!.contacts.decided.size, 3);
     assert.equal((await accounts.find(c.id))!.contacts.decided.size, 0);
+  });
+
+  contract(
+    'blocks that come with renames are bounded by provider, and take no place of blocks that a person makes',
+    async stores => {
+      const { accounts, contacts } = stores;
+      await stores.providers.register([{ number: 2, name: 'heron.example' }], nowMs);
+      const b = await enlisted(stores, 'b');
+      const shared = 'x@y.example';
+      const named = (identifier: string, provider = 1) => contactKeys({ provider, identifier });
+      const about = (identifier: string, provider = 1) => ({
+        interopId: undefined,
+        provider,
+        contacts: named(identifier, provider),
+      });
+      const decide = (identifier: string, decision: DecideArgs['decision'], provider = 1) => {
+        const args = { account: b.row, isOpen: false, maxContacts: 4, nowMs, decision };
+        return contacts.decide({ ...args, about: about(identifier, provider) });
+      };
+      // The person's own block of the address: of provider 3's holder, and of whoever has it at any other.
+      assert.equal(await decide(shared, 'block', 3), 'blocked');
+      let at = nowMs;
+      const rename = async (identifier: string, to: string, provider = 1): Promise<string> => {
+        const { key, sharedKey } = named(identifier, provider);
+        const keys = { from: key, to: named(to, provider).key, sharedFrom: sharedKey };
+        const change = { kind: 'rename', identifier: to, keys, maxCarriedBlocks: 2 } as const;
+        return (await tell(stores, identifier, change, ++at, { provider })).kind;
+      };
+      const states = async (): Promise<(string | undefined)[]> => {
+        const { decided } = (await accounts.find(b.id))!.contacts;
+        const names = [...['n1', 'n2', 'n3', 'n4'].map(name => named(name)), named('m1', 2)];
+        return names.map(({ key }) => decided.get(key)?.state);
+      };
+      // One after another has the address for a moment.
+      for (const [letter, provider, name] of [
+        ['m', 2, 'm1'],
+        ['c', 1, 'n1'],
+        ['d', 1, 'n2'],
+        ['e', 1, 'n3'],
+      ] as const) {
+        const one = { interopId: `${provider}-${letter.repeat(26)}`, identifier: shared, provider, maxEnlistments: 9 };
+        assert.equal((await accounts.enlist(person(letter, one))).kind, 'enlisted');
+        assert.equal(await rename(shared, name, provider), 'applied');
+      }
+      assert.deepEqual(
+        await states(),
+        [undefined, 'blocked', 'blocked', undefined, 'blocked'],
+        'the oldest of its provider goes',
+      );
+      assert.equal(await decide('p', 'block'), 'blocked', 'there is a place for an own block');
+      // An own decision about a name makes the block their own: it needs a place, and is not forgotten any more.
+      assert.equal(await decide('n2', 'block'), 'blocked');
+      assert.equal(await decide('q', 'block'), 'full');
+      assert.equal(await decide('n3', 'block'), 'full');
+      assert.deepEqual(
+        await states(),
+        [undefined, 'blocked', 'blocked', undefined, 'blocked'],
+        'and nothing was changed',
+      );
+      // It follows the person, as their own.
+      assert.equal(await rename('n2', 'n4'), 'applied');
+      assert.deepEqual(await states(), [undefined, undefined, 'blocked', 'blocked', 'blocked']);
+      assert.equal(await decide('q', 'block'), 'full');
+      assert.equal(await decide('n3', 'unblock'), undefined);
+      assert.deepEqual(await states(), [undefined, undefined, undefined, 'blocked', 'blocked']);
+    },
+  );
+
+  contract('two who are to have one name at once: one has it, and of the other nothing is changed', async stores => {
+    const { accounts, contacts } = stores;
+    const names = ['a', 'c'] as const;
+    for (const name of names) await enlisted(stores, name);
+    const b = await enlisted(stores, 'b');
+    const named = (identifier: string) => contactKeys({ provider: 1, identifier });
+    const about = { interopId: undefined, provider: 1, contacts: named('one') };
+    const decide = { account: b.row, isOpen: true, maxContacts: 9, nowMs, about } as const;
+    await contacts.decide({ ...decide, decision: 'deny' });
+    const results = await Promise.all(
+      names.map(name => {
+        const keys = { from: named(name).key, to: named('one').key };
+        return tell(stores, name, { kind: 'rename', identifier: 'one', keys, maxCarriedBlocks: 5 }, nowMs + 1);
+      }),
+    );
+    assert.deepEqual(results.map(({ kind }) => kind).toSorted(), ['applied', 'identifier-taken']);
+    const left = await Promise.all([...names, 'one'].map(name => accounts.findByIdentifier(1, name)));
+    assert.equal(left.filter(found => found !== undefined).length, 2);
+    assert.notEqual(left.at(-1), undefined);
+    // Nothing was decided about any of them: what was decided about the name before stands.
+    assert.equal((await accounts.find(b.id))!.contacts.decided.get(named('one').key)?.state, 'denied');
   });
 
   contract('after compromised credentials earlier proofs and authorisations are void', async stores => {

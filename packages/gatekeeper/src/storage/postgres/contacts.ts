@@ -13,10 +13,19 @@ import type { Admitted, AdmitArgs, ContactStore, DecideArgs } from '../../consen
 import type { Database, Sql } from './database.ts';
 import { raiseVersion } from './devices.ts';
 
-async function find(sql: Sql, account: number, key: string | undefined): Promise<KeptContact | undefined> {
+/** What one person has kept about whoever has this key. */
+export async function findContact(
+  sql: Sql,
+  account: number,
+  key: string | undefined,
+): Promise<KeptContact | undefined> {
   if (key === undefined) return undefined;
-  const text = 'SELECT state, is_open AS "isOpen", loud, silent FROM contact WHERE account = $1 AND person = $2';
-  return (await sql.rows<KeptContact>(text, [account, key]))[0];
+  const [found] = await sql.rows<KeptContact>(
+    `SELECT state, is_open AS "isOpen", loud, silent, carried AS "isCarried" FROM contact
+     WHERE account = $1 AND person = $2`,
+    [account, key],
+  );
+  return found;
 }
 
 /** Locks the accounts that are there until the transaction ends; the same order everywhere. */
@@ -25,6 +34,7 @@ async function lockAccounts(sql: Sql, rows: readonly number[]): Promise<number> 
   return (await sql.rows(text, [rows])).length;
 }
 
+const ownBlocks = "state = 'blocked' AND NOT carried";
 const whichOf = { requests: "state = 'request'", decisions: "state <> 'blocked'" } as const;
 
 async function countOf(sql: Sql, account: number, which: string): Promise<number> {
@@ -42,7 +52,15 @@ async function forgetOldest(sql: Sql, account: number, max: number, which: keyof
   );
 }
 
-async function make(sql: Sql, change: ContactChange, nowMs: number): Promise<void> {
+async function forgetOldestCarried(sql: Sql, account: number, provider: number, max: number): Promise<void> {
+  await sql.change(
+    `DELETE FROM contact WHERE account = $1 AND person IN
+       (SELECT person FROM contact WHERE account = $1 AND carried AND provider = $2 ORDER BY sequence DESC OFFSET $3)`,
+    [account, provider, max],
+  );
+}
+
+export async function makeContactChange(sql: Sql, change: ContactChange, nowMs: number): Promise<void> {
   const { account } = change;
   switch (change.kind) {
     case 'put': {
@@ -52,12 +70,35 @@ async function make(sql: Sql, change: ContactChange, nowMs: number): Promise<voi
          VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $7, (SELECT coalesce(max(sequence), 0) + 1 FROM contact WHERE account = $1))
          ON CONFLICT (account, person) DO UPDATE SET state = excluded.state, is_open = excluded.is_open,
            interop_id = coalesce(excluded.interop_id, contact.interop_id), changed_at = excluded.changed_at,
-           sequence = excluded.sequence`,
+           sequence = excluded.sequence, carried = false`,
         [account, key, provider, state, isOpen, interopId ?? null, nowMs],
       );
       await raiseVersion(sql, account);
       return;
     }
+    case 'carry': {
+      const { key, provider, interopId } = change;
+      await sql.change(
+        `INSERT INTO contact
+           (account, person, provider, state, is_open, loud, silent, interop_id, changed_at, sequence, carried)
+         VALUES ($1, $2, $3, 'blocked', false, 0, 0, $4, $5,
+           (SELECT coalesce(max(sequence), 0) + 1 FROM contact WHERE account = $1), true)
+         ON CONFLICT (account, person) DO UPDATE SET state = 'blocked', interop_id = excluded.interop_id,
+           changed_at = excluded.changed_at, sequence = excluded.sequence, carried = true`,
+        [account, key, provider, interopId, nowMs],
+      );
+      await raiseVersion(sql, account);
+      return;
+    }
+    case 'move': {
+      const values = [account, change.key, change.to];
+      await sql.change('UPDATE contact SET person = $3 WHERE account = $1 AND person = $2', values);
+      await raiseVersion(sql, account);
+      return;
+    }
+    case 'bound-carried':
+      await forgetOldestCarried(sql, account, change.provider, change.max);
+      return;
     case 'forget': {
       const values = [account, change.key];
       if ((await sql.change('DELETE FROM contact WHERE account = $1 AND person = $2', values)) > 0) {
@@ -83,20 +124,20 @@ async function admit(sql: Sql, args: AdmitArgs): Promise<Admitted> {
   // Whoever went meanwhile is told by the mailbox.
   if ((await lockAccounts(sql, [from.row, to.row])) < 2) return { kind: 'open', accepted: false, requested: false };
   const { admitted, changes } = admitChanges(args, {
-    theirs: await find(sql, to.row, from.contacts.key),
-    isBlockedByIdentifier: (await find(sql, to.row, sharedKeyOf(from))) !== undefined,
-    mine: await find(sql, from.row, to.contacts.key),
+    theirs: await findContact(sql, to.row, from.contacts.key),
+    isBlockedByIdentifier: (await findContact(sql, to.row, sharedKeyOf(from))) !== undefined,
+    mine: await findContact(sql, from.row, to.contacts.key),
   });
-  for (const change of changes) await make(sql, change, nowMs);
+  for (const change of changes) await makeContactChange(sql, change, nowMs);
   return admitted;
 }
 
 async function decide(sql: Sql, args: DecideArgs): Promise<ContactState | 'full' | undefined> {
   const { account, about, nowMs } = args;
   await lockAccounts(sql, [account]);
-  const kept = await find(sql, account, about.contacts.key);
-  const { state, changes } = decideChanges(args, { kept, blocked: await countOf(sql, account, "state = 'blocked'") });
-  for (const change of changes) await make(sql, change, nowMs);
+  const kept = await findContact(sql, account, about.contacts.key);
+  const { state, changes } = decideChanges(args, { kept, blocked: await countOf(sql, account, ownBlocks) });
+  for (const change of changes) await makeContactChange(sql, change, nowMs);
   return state;
 }
 

@@ -284,6 +284,7 @@ CREATE TABLE outgoing_event (
 CREATE INDEX outgoing_event_subject ON outgoing_event (provider, subject, seq);
 CREATE INDEX outgoing_event_dead ON outgoing_event (dead_at, provider);`,
   },
+  { fitFrom: 1, text: 'ALTER TABLE contact ADD COLUMN carried boolean NOT NULL DEFAULT false;' },
 ];
 
 /** The version of the tables that this program writes. */

@@ -1,16 +1,18 @@
-// What a provider's events change of its people, on PostgreSQL: the rules are those of sqlite/subject-event-commands.ts.
+// What a provider's events change of its people, on PostgreSQL; what a rename changes of others' decisions is said by
+// consent/rename-rules.ts.
 // Knows nothing of tokens or HTTP: its arguments were verified at the edge.
 import type { InteropId } from '@drawbridge/wire/jid';
 import type { AuditNote } from '../../audit/audit-log.ts';
+import { type Renamed, renameChanges } from '../../consent/rename-rules.ts';
 import {
   eventClockSkewMs,
-  type RenamedKeys,
   type SubjectEvent,
   type SubjectEventResult,
   type SubjectEvents,
 } from '../../events/subject-event-store.ts';
 import { removeAccount } from './accounts.ts';
 import { writeAudit } from './audit.ts';
+import { findContact, makeContactChange } from './contacts.ts';
 import type { Database, Sql } from './database.ts';
 import { raiseVersion } from './devices.ts';
 
@@ -24,41 +26,27 @@ type Row = {
 };
 type Done = Pick<Extract<SubjectEventResult, { kind: 'applied' }>, 'removed' | 'deciders'>;
 
-/** Who is renamed, and when. */
-type Renamed = { readonly provider: number; readonly interopId: InteropId; readonly nowMs: number };
-
 const nothing: Done = { removed: undefined, deciders: [] };
 
-/** Decisions follow the person; where there was one about whoever had the new name before, a block stands. */
-async function renameDecisions(sql: Sql, keys: RenamedKeys, by: Renamed): Promise<InteropId[]> {
-  const { from, to, sharedFrom = '' } = keys;
-  const rows = await sql.rows<{ row: number; interopId: InteropId }>(
+/** Of everybody who has decided about the person, or has blocked them wherever they come from. */
+async function renameDecisions(sql: Sql, renamed: Renamed, nowMs: number): Promise<InteropId[]> {
+  const { from, to, sharedFrom = '' } = renamed.keys;
+  // Locked first, and read after that: what somebody decides meanwhile is not lost.
+  const deciders = await sql.rows<{ row: number; interopId: InteropId }>(
     `SELECT row, interop_id AS "interopId" FROM account
      WHERE row IN (SELECT account FROM contact WHERE person = $1 OR (person = $2 AND state = 'blocked'))
      ORDER BY row FOR UPDATE`,
     [from, sharedFrom],
   );
-  await sql.change(
-    `INSERT INTO contact (account, person, provider, state, is_open, loud, silent, interop_id, changed_at, sequence)
-     SELECT account, $1, $2::integer, 'blocked', false, 0, 0, $3, $4::bigint,
-       (SELECT max(sequence) + 1 FROM contact AS its WHERE its.account = shared.account)
-     FROM contact AS shared WHERE person = $5 AND state = 'blocked'
-     ON CONFLICT (account, person) DO UPDATE SET state = 'blocked'`,
-    [from, by.provider, by.interopId, by.nowMs, sharedFrom],
-  );
-  for (const { row } of rows) {
-    const keepsBlock = await sql.change(
-      `DELETE FROM contact WHERE account = $1 AND person = $2 AND state <> 'blocked'
-       AND EXISTS (SELECT 1 FROM contact WHERE account = $1 AND person = $3 AND state = 'blocked')`,
-      [row, from, to],
-    );
-    if (keepsBlock === 0) {
-      await sql.change('DELETE FROM contact WHERE account = $1 AND person = $2', [row, to]);
-      await sql.change('UPDATE contact SET person = $3 WHERE account = $1 AND person = $2', [row, from, to]);
-    }
-    await raiseVersion(sql, row);
+  for (const { row } of deciders) {
+    const changes = renameChanges(row, renamed, {
+      from: await findContact(sql, row, from),
+      to: await findContact(sql, row, to),
+      isBlockedByIdentifier: (await findContact(sql, row, sharedFrom))?.state === 'blocked',
+    });
+    for (const each of changes) await makeContactChange(sql, each, nowMs);
   }
-  return rows.map(({ interopId }) => interopId);
+  return deciders.map(({ interopId }) => interopId);
 }
 
 /** Undefined: it stands like that already. */
@@ -94,7 +82,7 @@ async function change(sql: Sql, account: Row, event: SubjectEvent): Promise<Done
       await audit('enlistment-renamed');
       return {
         removed: undefined,
-        deciders: await renameDecisions(sql, what.keys, { provider, interopId: subject, nowMs: atMs }),
+        deciders: await renameDecisions(sql, { ...what, provider, interopId: subject }, atMs),
       };
     case 'compromise':
       await sql.change('UPDATE account SET proofs_from = greatest(proofs_from, $2) WHERE row = $1', [

@@ -14,19 +14,24 @@ import type { Admitted, AdmitArgs, DecideArgs, ListedContact } from '../../conse
 import { raiseVersion } from './account-commands.ts';
 import { prepared } from './prepared.ts';
 
-function find(db: DatabaseSync, account: number, key: string): KeptContact | undefined {
+type Row = Omit<KeptContact, 'isOpen' | 'isCarried'> & { readonly isOpen: number; readonly isCarried: number };
+
+/** What one person has kept about whoever has this key. */
+export function findContact(db: DatabaseSync, account: number, key: string): KeptContact | undefined {
   const select = prepared(
     db,
-    'SELECT state, is_open AS isOpen, loud, silent FROM contact WHERE account = ? AND person = ?',
+    `SELECT state, is_open AS isOpen, loud, silent, carried AS isCarried FROM contact
+     WHERE account = ? AND person = ?`,
   );
-  const row = select.get(account, key) as (Omit<KeptContact, 'isOpen'> & { isOpen: number }) | undefined;
-  return row === undefined ? undefined : { ...row, isOpen: row.isOpen === 1 };
+  const row = select.get(account, key) as Row | undefined;
+  return row === undefined ? undefined : { ...row, isOpen: row.isOpen === 1, isCarried: row.isCarried === 1 };
 }
 
 function isThere(db: DatabaseSync, account: number): boolean {
   return prepared(db, 'SELECT 1 FROM account WHERE row = ?').get(account) !== undefined;
 }
 
+const ownBlocks = "state = 'blocked' AND carried = 0";
 const whichOf = { requests: "state = 'request'", decisions: "state <> 'blocked'" } as const;
 
 function forgetOldest(db: DatabaseSync, account: number, max: number, which: keyof typeof whichOf): void {
@@ -44,7 +49,15 @@ function countOf(db: DatabaseSync, account: number, which: string): number {
   return (select.get(account) as { count: number }).count;
 }
 
-function make(db: DatabaseSync, change: ContactChange, nowMs: number): void {
+function forgetOldestCarried(db: DatabaseSync, account: number, provider: number, max: number): void {
+  prepared(
+    db,
+    `DELETE FROM contact WHERE account = ?1 AND person IN
+     (SELECT person FROM contact WHERE account = ?1 AND carried = 1 AND provider = ?2 ORDER BY sequence DESC LIMIT -1 OFFSET ?3)`,
+  ).run(account, provider, max);
+}
+
+export function makeContactChange(db: DatabaseSync, change: ContactChange, nowMs: number): void {
   const { account } = change;
   switch (change.kind) {
     case 'put': {
@@ -54,11 +67,36 @@ function make(db: DatabaseSync, change: ContactChange, nowMs: number): void {
         `INSERT INTO contact (account, person, provider, state, is_open, loud, silent, interop_id, changed_at, sequence)
          VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?6, ?7, (SELECT coalesce(max(sequence), 0) + 1 FROM contact WHERE account = ?1))
          ON CONFLICT (account, person) DO UPDATE SET state = ?4, is_open = ?5, interop_id = coalesce(?6, interop_id),
-           changed_at = ?7, sequence = excluded.sequence`,
+           changed_at = ?7, sequence = excluded.sequence, carried = 0`,
       ).run(account, key, provider, state, isOpen ? 1 : 0, interopId ?? null, nowMs);
       raiseVersion(db, account);
       return;
     }
+    case 'carry': {
+      const { key, provider, interopId } = change;
+      prepared(
+        db,
+        `INSERT INTO contact
+           (account, person, provider, state, is_open, loud, silent, interop_id, changed_at, sequence, carried)
+         VALUES (?1, ?2, ?3, 'blocked', 0, 0, 0, ?4, ?5,
+           (SELECT coalesce(max(sequence), 0) + 1 FROM contact WHERE account = ?1), 1)
+         ON CONFLICT (account, person) DO UPDATE SET state = 'blocked', interop_id = ?4, changed_at = ?5,
+           sequence = excluded.sequence, carried = 1`,
+      ).run(account, key, provider, interopId, nowMs);
+      raiseVersion(db, account);
+      return;
+    }
+    case 'move':
+      prepared(db, 'UPDATE contact SET person = ? WHERE account = ? AND person = ?').run(
+        change.to,
+        account,
+        change.key,
+      );
+      raiseVersion(db, account);
+      return;
+    case 'bound-carried':
+      forgetOldestCarried(db, account, change.provider, change.max);
+      return;
     case 'forget': {
       const { changes } = prepared(db, 'DELETE FROM contact WHERE account = ? AND person = ?').run(account, change.key);
       if (Number(changes) > 0) raiseVersion(db, account);
@@ -82,19 +120,19 @@ export const contactWrites = {
     if (!isThere(db, from.row) || !isThere(db, to.row)) return { kind: 'open', accepted: false, requested: false };
     const sharedKey = sharedKeyOf(from);
     const { admitted, changes } = admitChanges(args, {
-      theirs: find(db, to.row, from.contacts.key),
-      isBlockedByIdentifier: sharedKey !== undefined && find(db, to.row, sharedKey) !== undefined,
-      mine: find(db, from.row, to.contacts.key),
+      theirs: findContact(db, to.row, from.contacts.key),
+      isBlockedByIdentifier: sharedKey !== undefined && findContact(db, to.row, sharedKey) !== undefined,
+      mine: findContact(db, from.row, to.contacts.key),
     });
-    for (const change of changes) make(db, change, nowMs);
+    for (const change of changes) makeContactChange(db, change, nowMs);
     return admitted;
   },
 
   contactDecide(db: DatabaseSync, args: DecideArgs): ContactState | 'full' | undefined {
     const { account, about, nowMs } = args;
-    const kept = find(db, account, about.contacts.key);
-    const { state, changes } = decideChanges(args, { kept, blocked: countOf(db, account, "state = 'blocked'") });
-    for (const change of changes) make(db, change, nowMs);
+    const kept = findContact(db, account, about.contacts.key);
+    const { state, changes } = decideChanges(args, { kept, blocked: countOf(db, account, ownBlocks) });
+    for (const change of changes) makeContactChange(db, change, nowMs);
     return state;
   },
 };

@@ -289,6 +289,9 @@ const steps: readonly (string | ((db: DatabaseSync) => void))[] = [
    ) STRICT;
    CREATE INDEX outgoing_event_subject ON outgoing_event (provider, subject, seq);
    CREATE INDEX outgoing_event_dead ON outgoing_event (dead_at, provider);`,
+
+  // Blocks that came along with renames: they have a bound of their own.
+  'ALTER TABLE contact ADD COLUMN carried INTEGER NOT NULL DEFAULT 0;',
 ];
 
 /** The version of the tables that this program writes. */

@@ -3,14 +3,11 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { InteropId } from '@drawbridge/wire/jid';
 import type { AuditNote } from '../../audit/audit-log.ts';
-import {
-  eventClockSkewMs,
-  type RenamedKeys,
-  type SubjectEvent,
-  type SubjectEventResult,
-} from '../../events/subject-event-store.ts';
+import { type Renamed, renameChanges } from '../../consent/rename-rules.ts';
+import { eventClockSkewMs, type SubjectEvent, type SubjectEventResult } from '../../events/subject-event-store.ts';
 import { raiseVersion, removeAccount } from './account-commands.ts';
 import { writeAudit } from './audit-commands.ts';
+import { findContact, makeContactChange } from './contact-commands.ts';
 import { prepared } from './prepared.ts';
 
 type Row = {
@@ -23,9 +20,6 @@ type Row = {
 };
 type Done = Pick<Extract<SubjectEventResult, { kind: 'applied' }>, 'removed' | 'deciders'>;
 
-/** Who is renamed, and when. */
-type Renamed = { readonly provider: number; readonly interopId: InteropId; readonly nowMs: number };
-
 const nothing: Done = { removed: undefined, deciders: [] };
 
 function find(db: DatabaseSync, provider: number, identifier: string): Row | undefined {
@@ -37,36 +31,23 @@ function find(db: DatabaseSync, provider: number, identifier: string): Row | und
   return select.get(provider, identifier) as Row | undefined;
 }
 
-/** Decisions follow the person; where there was one about whoever had the new name before, a block stands. */
-function renameDecisions(db: DatabaseSync, { from, to, sharedFrom }: RenamedKeys, by: Renamed): InteropId[] {
-  if (sharedFrom !== undefined) {
-    prepared(
-      db,
-      `INSERT INTO contact (account, person, provider, state, is_open, loud, silent, interop_id, changed_at, sequence)
-       SELECT account, ?1, ?2, 'blocked', 0, 0, 0, ?3, ?4,
-         (SELECT max(sequence) + 1 FROM contact AS its WHERE its.account = shared.account)
-       FROM contact AS shared WHERE person = ?5 AND state = 'blocked'
-       ON CONFLICT (account, person) DO UPDATE SET state = 'blocked'`,
-    ).run(from, by.provider, by.interopId, by.nowMs, sharedFrom);
-  }
-  const rows = prepared(
+/** Of everybody who has decided about the person, or has blocked them wherever they come from. */
+function renameDecisions(db: DatabaseSync, renamed: Renamed, nowMs: number): InteropId[] {
+  const { from, to, sharedFrom = '' } = renamed.keys;
+  const deciders = prepared(
     db,
-    `SELECT contact.account AS row, account.interop_id AS interopId FROM contact
-     JOIN account ON account.row = contact.account WHERE person = ?`,
-  ).all(from) as unknown as { row: number; interopId: InteropId }[];
-  for (const { row } of rows) {
-    const keepsBlock = prepared(
-      db,
-      `DELETE FROM contact WHERE account = ?1 AND person = ?2 AND state <> 'blocked'
-       AND EXISTS (SELECT 1 FROM contact WHERE account = ?1 AND person = ?3 AND state = 'blocked')`,
-    ).run(row, from, to);
-    if (Number(keepsBlock.changes) === 0) {
-      prepared(db, 'DELETE FROM contact WHERE account = ? AND person = ?').run(row, to);
-      prepared(db, 'UPDATE contact SET person = ? WHERE account = ? AND person = ?').run(to, row, from);
-    }
-    raiseVersion(db, row);
+    `SELECT row, interop_id AS interopId FROM account
+     WHERE row IN (SELECT account FROM contact WHERE person = ?1 OR (person = ?2 AND state = 'blocked'))`,
+  ).all(from, sharedFrom) as unknown as { row: number; interopId: InteropId }[];
+  for (const { row } of deciders) {
+    const changes = renameChanges(row, renamed, {
+      from: findContact(db, row, from),
+      to: findContact(db, row, to),
+      isBlockedByIdentifier: findContact(db, row, sharedFrom)?.state === 'blocked',
+    });
+    for (const each of changes) makeContactChange(db, each, nowMs);
   }
-  return rows.map(({ interopId }) => interopId);
+  return deciders.map(({ interopId }) => interopId);
 }
 
 /** Undefined: it stands like that already. */
@@ -103,7 +84,7 @@ function change(db: DatabaseSync, account: Row, event: SubjectEvent): Done | und
       audit('enlistment-renamed');
       return {
         removed: undefined,
-        deciders: renameDecisions(db, what.keys, { provider, interopId: subject, nowMs: atMs }),
+        deciders: renameDecisions(db, { ...what, provider, interopId: subject }, atMs),
       };
     case 'compromise':
       prepared(db, 'UPDATE account SET proofs_from = max(proofs_from, ?) WHERE row = ?').run(what.proofsFromMs, row);
