@@ -37,7 +37,7 @@ export const decryptErrorTable: Readonly<
     logLevel: 'warn',
     text: 'The content is bound to another author, device, recipient or gatekeeper.',
   },
-  'session-too-large': { action: 'lose', logLevel: 'warn', text: 'The session grew too large and was ended.' },
+  'session-too-large': { action: 'retry', logLevel: 'warn', text: 'The session grew too large and was ended.' },
   'identity-of-another': {
     action: 'lose',
     logLevel: 'warn',

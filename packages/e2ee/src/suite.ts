@@ -126,7 +126,7 @@ export type DecryptError =
   | { readonly code: 'bad-padding' }
   /** Bound to another author, device, recipient or gatekeeper, or not bound. Nothing of it is kept, its identity key above all. */
   | { readonly code: 'misbound'; readonly part: Misbound }
-  /** The session grew beyond what is stored (`MAX_SESSION_BYTES`, libsignal-stores.ts): it is ended, this message is lost. */
+  /** The session grew beyond what is stored (`MAX_SESSION_BYTES`, libsignal-stores.ts): it is ended, this message is asked for in another. */
   | { readonly code: 'session-too-large' }
   /** This identity key is another person's. */
   | { readonly code: 'identity-of-another' }

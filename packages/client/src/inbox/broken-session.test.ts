@@ -16,8 +16,11 @@ import type { Request } from '../directory/directory.ts';
 import type { ClientEvent } from '../events.ts';
 import { isShown, listMessages } from '../history/history.ts';
 import { HistoryTransfer } from '../history/history-transfer.ts';
+import { chatWith } from '../history/message-names.ts';
+import { acknowledgeNotice, listNotices } from '../notices/notice-records.ts';
 import { contentPayload } from '../outbox/rows.ts';
 import { Outbox, type Sending } from '../outbox/outbox.ts';
+import { writeAccount } from '../store/account-records.ts';
 import { listOutbox } from '../store/outbox-records.ts';
 import { listUnread } from '../store/inbox-records.ts';
 import type { Transaction } from '../store/store.ts';
@@ -232,6 +235,28 @@ const breaks: readonly Break[] = [
 ];
 const count = 60;
 
+test('whoever is asked can not read the request either: it is made again in the session in which they say so', async () => {
+  const { anna, bob, close } = await talking();
+  say(anna, bobsId, texts('in the old one', count));
+  await settle(anna, bobsId);
+  await end(bob, annasId);
+  await end(anna, bobsId);
+  // The directory still gives out what a store that was set back has no private half of.
+  const { id } = anna.device.bundle.signedPrekey;
+  done(anna.device, tx => tx.apply([{ op: 'delete', table: 'signed-prekey', key: String(id) }]));
+  await deliver(anna, bob);
+  await talk(anna, bob);
+  await talk(anna, bob);
+  assert.deepEqual(shown(bob), ['hello', 'hello', ...texts('in the old one', count)]);
+  clock.pass(10 * inboxLimits.showUnreadMs);
+  assert.deepEqual(shown(anna), ['hello'], 'a request is no message: no line stands for it');
+  assert.deepEqual(
+    [anna, bob].flatMap(({ device }) => done(device, tx => listUnread(tx, 1_000))),
+    [],
+  );
+  await close();
+});
+
 for (const { name, before, meanwhile } of breaks) {
   test(`${name}, with ${count} stanzas on their way: all come again, once and in order, in one fresh session`, async () => {
     const { anna, bob, close } = await talking();
@@ -270,6 +295,87 @@ test('what comes again only later is told meanwhile, and gives way line by line'
   assert.deepEqual(shown(bob), ['hello', 'hello', ...Array<string>(few).fill('lost')]);
   await talk(anna, bob);
   assert.deepEqual(shown(bob), ['hello', 'hello', ...texts('lost', few)]);
+  await close();
+});
+
+const noticesOf = ({ device }: Person) =>
+  done(device, listNotices).filter(({ change }) => change.kind === 'unreadable');
+
+function wordsToOneself({ device }: Person): string[] {
+  const own = device.suite.local.interopId;
+  const rows = done(device, tx => listMessages(tx, own, { chat: chatWith(own), limit: 100 }));
+  return rows.flatMap(({ message }) => (isShown(message) ? [message.text] : []));
+}
+
+test('what is beyond the lines is counted, told once, and taken from the count as it comes; at none nothing is told', async () => {
+  const { anna, bob, close } = await talking();
+  done(bob.device, tx =>
+    writeAccount(tx, {
+      gatekeeper: 'https://citadel.example',
+      domain,
+      deviceId: 1,
+      interopId: bobsId,
+      jid: `${bobsId}@${domain}/1`,
+    }),
+  );
+  const beyond = 10;
+  const all = texts('lost', unreadableLimits.linesPerPerson + beyond);
+  say(anna, bobsId, all);
+  await settle(anna, bobsId);
+  await end(bob, annasId);
+  await deliver(anna, bob);
+  clock.pass(inboxLimits.showUnreadMs);
+  assert.equal(shown(bob).filter(text => text === 'lost').length, unreadableLimits.linesPerPerson);
+  assert.deepEqual(
+    noticesOf(bob).map(({ times }) => times),
+    [beyond],
+  );
+  assert.deepEqual(wordsToOneself(bob), ['Messages came that could not be read.']);
+  const isTold = ({ kind, ...event }: ClientEvent): boolean =>
+    kind === 'message' && 'message' in event && event.message.chat === chatWith(bobsId);
+  assert.equal(bob.events.filter(isTold).length, 1);
+  await talk(anna, bob);
+  assert.deepEqual(shown(bob), ['hello', 'hello', ...all]);
+  assert.deepEqual(noticesOf(bob), []);
+  assert.deepEqual(wordsToOneself(bob), []);
+  await close();
+});
+
+test('a count that was acknowledged is over: what it counted is not taken from the next one', async () => {
+  const { anna, bob, close } = await talking();
+  say(anna, bobsId, texts('lost', unreadableLimits.linesPerPerson + 10));
+  await settle(anna, bobsId);
+  await end(bob, annasId);
+  await deliver(anna, bob);
+  clock.pass(inboxLimits.showUnreadMs);
+  const [notice] = noticesOf(bob);
+  done(bob.device, tx => acknowledgeNotice(tx, notice!));
+  // What nobody can place is counted for ever.
+  for (let i = 0; i < 3; i++)
+    await new Promise<void>(resolve => bob.inbox.receive(element('message', 'jabber:client'), resolve));
+  await talk(anna, bob);
+  assert.deepEqual(
+    noticesOf(bob).map(({ times }) => times),
+    [3],
+  );
+  await close();
+});
+
+test('what was counted and is given up is counted once', async () => {
+  const { anna, bob, close } = await talking();
+  const beyond = 5;
+  say(anna, bobsId, texts('lost', unreadableLimits.linesPerPerson + beyond));
+  await settle(anna, bobsId);
+  await end(bob, annasId);
+  await deliver(anna, bob);
+  clock.pass(inboxLimits.showUnreadMs);
+  clock.set(inboxLimits.retryWaitMs);
+  bob.inbox.sweep();
+  assert.deepEqual(
+    noticesOf(bob).map(({ times }) => times),
+    [beyond],
+  );
+  assert.equal(shown(bob).filter(text => text === 'lost').length, unreadableLimits.linesPerPerson);
   await close();
 });
 

@@ -227,7 +227,7 @@ const poisons: readonly Poison[] = [
   {
     // That libsignal's sessions do: e2ee/src/sessions.test.ts.
     name: 'a message that makes its session too large',
-    becomes: 'lost',
+    becomes: 'asked',
     stanzas: async desk => {
       desk.faults.refusal = { code: 'session-too-large' };
       return [await said(desk, 'x')];

@@ -1,13 +1,16 @@
 // Another device could not read a stanza of this one and asks for it: it is encrypted again for that device, a person is
-// asked, or its author sees that it was not read. Knows nothing of how the request came.
+// asked, or its author sees that it was not read. A request of this device's own that was not read there is made again, too.
+// Knows nothing of how the request came.
 // Source: docs/protocol/09-content.md section 9.7.
 import { readDecryptionError, stanzaTag } from '@drawbridge/e2ee/retry';
+import type { DeviceAddress } from '@drawbridge/e2ee/suite';
 import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
 import { repeatId } from '../outbox/rows.ts';
+import { listUnread, type UnreadRecord, writeUnread } from '../store/inbox-records.ts';
 import { readSent, writeSent } from '../store/outbox-records.ts';
 import { addNotice } from '../notices/notice-records.ts';
 import { keepAsked } from '../outbox/asked-again.ts';
-import type { Transaction } from '../store/store.ts';
+import { MAX_LIST, type Transaction } from '../store/store.ts';
 import { takeRetry } from './retry-quota.ts';
 import type { InboxContext } from './inbox-context.ts';
 import type { Followup, Incoming } from './incoming.ts';
@@ -27,6 +30,7 @@ export function sendAgain(
   const failed = readDecryptionError(request.decryptionError);
   if (!failed.ok || failed.value.deviceId !== suite.local.deviceId || failed.value.tag !== stanzaTag(stanzaId)) return;
   const sent = readSent(tx, stanzaId, clock.nowMs());
+  if (sent === undefined && askOnceMore(context, tx, from, request, followup)) return;
   if (sent?.addressed === undefined) return cantSayAgain(context, tx, interopId, stanzaId, followup);
   if (sent.to !== interopId || !outbox.hasRoom(tx)) return;
   const { addressed } = sent;
@@ -46,6 +50,33 @@ export function sendAgain(
   const repeat = { to: interopId, toDevice: deviceId, onlyIdentity: request.identity, payload, silent: false };
   outbox.add(tx, repeat, repeatId(stanzaId, deviceId));
   followup.wake.add(interopId);
+}
+
+/**
+ * That device could not read what it was asked for, either: both had lost their sessions, or its keys are others by now. It is
+ * asked again, in the session in which it says so; otherwise what waits here would wait for ever. False: it was no such request.
+ */
+function askOnceMore(
+  { outbox, clock }: InboxContext,
+  tx: Transaction,
+  device: DeviceAddress,
+  { stanzaId, identity }: { readonly stanzaId: StanzaId; readonly identity: string },
+  followup: Followup,
+): boolean {
+  const { interopId, deviceId } = device;
+  const isMeant = (each: UnreadRecord): boolean =>
+    each.request === stanzaId && each.from === `${interopId}/${deviceId}`;
+  const unread = listUnread(tx, MAX_LIST).find(isMeant);
+  if (unread?.requestContent === undefined) return false;
+  const repeats = (unread.requestRepeats ?? 0) + 1;
+  const decision = takeRetry(tx, 'resend', device, repeats, clock.nowMs());
+  if (decision.hasQuota) writeUnread(tx, { ...unread, requestRepeats: repeats });
+  if (!decision.allowed || !outbox.hasRoom(tx)) return true;
+  const payload = { kind: 'content', content: unread.requestContent } as const;
+  const repeat = { to: interopId, toDevice: deviceId, onlyIdentity: identity, payload, silent: true };
+  outbox.add(tx, repeat, repeatId(stanzaId, deviceId));
+  followup.wake.add(interopId);
+  return true;
 }
 
 /** Its author sees that it was not read: it does not stand there as sent. */

@@ -30,6 +30,7 @@ import {
   listUnread,
   readReceived,
   readUnread,
+  type UnreadRecord,
   writeReceived,
   writeUnread,
 } from '../store/inbox-records.ts';
@@ -110,7 +111,8 @@ export class Unread {
     const from = fullAddress(incoming);
     const { interopId } = incoming.ciphertext.from;
     const { stanzaId } = incoming;
-    if (!tx.attempt(() => this.lose(tx, from, chatWith(interopId), stanzaId, followup)).ok) this.#unreadable.count(tx);
+    if (!tx.attempt(() => this.lose(tx, from, chatWith(interopId), stanzaId, followup)).ok)
+      followup.events.push(...this.#unreadable.count(tx));
     writeReceived(tx, from, stanzaId, 'done');
   }
 
@@ -125,7 +127,7 @@ export class Unread {
     const followup = newFollowup();
     const recorded = store.transaction(tx => {
       const isKnown = jid?.domain === domain && readChat(tx, jid.local).lastAtMs > 0;
-      if (!isKnown || stanzaId === '') return this.#unreadable.count(tx);
+      if (!isKnown || stanzaId === '') return void followup.events.push(...this.#unreadable.count(tx));
       const from = `${jid.local}/unparsed`;
       if (readReceived(tx, from, stanzaId) === 'done') return;
       this.lose(tx, from, chatWith(jid.local), stanzaId, followup);
@@ -151,18 +153,11 @@ export class Unread {
     const { kind, bytes } = ciphertext;
     const failed =
       kind === 'plaintext-retry' ? undefined : makeDecryptionError({ from: ciphertext.from, kind, bytes, stanzaId });
-    const canAsk = (decision.allowed || decision.isBeyond) && failed?.ok === true && outbox.hasRoom(tx);
-    const freshSession = canAsk && !decision.isBeyond && isSessionDue(tx, from, asked, nowMs);
-    if (!canAsk || decision.isBeyond) this.lose(tx, from, chatWith(interopId), stanzaId, followup);
-    else {
-      const begun = freshSession ? { sessionAtMs: nowMs } : {};
-      const waits = { sinceMs: nowMs, place: tx.newPlace(), ...unread, from, stanzaId, asked, ...begun };
-      for (const gone of keepUnread(tx, waits)) {
-        this.lose(tx, gone.from, chatWith(gone.from.split('/')[0]!), gone.stanzaId, followup);
-        writeReceived(tx, gone.from, gone.stanzaId, 'done');
-      }
+    if (!(decision.allowed || decision.isBeyond) || failed?.ok !== true || !outbox.hasRoom(tx)) {
+      this.lose(tx, from, chatWith(interopId), stanzaId, followup);
+      return false;
     }
-    if (!canAsk) return false;
+    const freshSession = !decision.isBeyond && isSessionDue(tx, from, asked, nowMs);
     const content = encodeContent({
       messageId: randomBytes(MESSAGE_ID_BYTES),
       sentAtMs: nowMs,
@@ -170,7 +165,13 @@ export class Unread {
     });
     if (!content.ok) throw new TypeError('a retry request of our own is sound');
     const payload = contentPayload(content.value);
-    outbox.add(tx, { to: interopId, toDevice: deviceId, freshSession, payload, silent: true });
+    const request = outbox.add(tx, { to: interopId, toDevice: deviceId, freshSession, payload, silent: true });
+    if (decision.isBeyond) this.lose(tx, from, chatWith(interopId), stanzaId, followup);
+    else {
+      const begun = freshSession ? { sessionAtMs: nowMs } : {};
+      const last = { asked, request, requestContent: payload.content, requestRepeats: 0, ...begun };
+      this.#wait(tx, { sinceMs: nowMs, place: tx.newPlace(), ...unread, from, stanzaId, ...last }, followup);
+    }
     followup.wake.add(interopId);
     this.watch();
     // Once for all that broke with one session.
@@ -178,11 +179,20 @@ export class Unread {
     return decision.allowed;
   }
 
+  /** What gives way for it is lost. */
+  #wait(tx: Transaction, unread: UnreadRecord, followup: Followup): void {
+    for (const gone of keepUnread(tx, unread)) {
+      this.lose(tx, gone.from, chatWith(gone.from.split('/')[0]!), gone.stanzaId, followup);
+      writeReceived(tx, gone.from, gone.stanzaId, 'done');
+    }
+  }
+
   /** A place in the history that says: something was here. */
   lose(tx: Transaction, from: string, chat: ChatId, stanzaId: StanzaId, followup: Followup): void {
-    const place = readUnread(tx, from, stanzaId)?.place;
+    const unread = readUnread(tx, from, stanzaId);
     deleteUnread(tx, from, stanzaId);
-    followup.events.push(...this.#unreadable.show(tx, { ...lostName(from, stanzaId), chat }, place));
+    if (unread?.isShown === true) return;
+    followup.events.push(...this.#unreadable.show(tx, { ...lostName(from, stanzaId), chat }, unread?.place).events);
   }
 
   /** It waited, and others of the same person pushed it out. */
@@ -192,12 +202,13 @@ export class Unread {
     this.lose(tx, from, chatWith(from.split('/')[0]!), stanzaId, followup);
   }
 
-  /** It came after all: its line goes. Gives where it came first, when it was asked for. */
+  /** It came after all: its line goes, or its count. Gives where it came first, when it was asked for. */
   came(tx: Transaction, incoming: Incoming, followup: Followup): number | undefined {
     const from = fullAddress(incoming);
     const unread = readUnread(tx, from, incoming.stanzaId);
     deleteUnread(tx, from, incoming.stanzaId);
-    if (unread?.isShown === true) {
+    if (unread?.isCounted === true) followup.events.push(...this.#unreadable.uncount(tx));
+    else if (unread?.isShown === true) {
       const line = lostName(from, incoming.stanzaId);
       followup.events.push(...addFact(tx, this.#context.suite.local.interopId, line, { kind: 'gone', why: 'hidden' }));
     }
@@ -247,8 +258,9 @@ export class Unread {
       );
       for (const unread of due) {
         const { from, stanzaId, place } = unread;
-        followup.events.push(...this.#unreadable.show(tx, lostName(from, stanzaId), place));
-        writeUnread(tx, { ...unread, isShown: true });
+        const { isCounted, events } = this.#unreadable.show(tx, lostName(from, stanzaId), place);
+        followup.events.push(...events);
+        writeUnread(tx, { ...unread, isShown: true, ...(isCounted ? { isCounted } : {}) });
       }
       return unseen.length > due.length;
     });

@@ -6,8 +6,8 @@ import type { InteropId } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
 import type { ClientEvent } from '../events.ts';
 import { addFact } from '../history/conversation.ts';
-import { type ChatId, type MessageName, personOf } from '../history/message-names.ts';
-import { addNotice } from '../notices/notice-records.ts';
+import { type ChatId, chatWith, type MessageName, personOf } from '../history/message-names.ts';
+import { addNotice, takeNotice } from '../notices/notice-records.ts';
 import { placeEntry } from '../store/message-records.ts';
 import type { Transaction } from '../store/store.ts';
 
@@ -17,6 +17,8 @@ export const unreadableLimits = {
   linesPerPerson: 30,
   linesInAll: 300,
 } as const;
+
+type Shown = { readonly isCounted: boolean; readonly events: readonly ClientEvent[] };
 
 export class Unreadable {
   readonly #own: InteropId;
@@ -31,22 +33,29 @@ export class Unreadable {
     this.#clock = clock;
   }
 
-  /** A line of that chat; between one's own devices there is none. */
-  show(tx: Transaction, target: MessageName & { readonly chat: ChatId }, place: number | undefined): ClientEvent[] {
+  /** A line of that chat; beyond the budget, and between one's own devices, it is counted. */
+  show(tx: Transaction, target: MessageName & { readonly chat: ChatId }, place: number | undefined): Shown {
     const nowMs = this.#clock.nowMs();
-    if (personOf(target.chat) === this.#own || !this.#hasRoom(target.chat, nowMs)) {
-      this.count(tx);
-      return [];
-    }
+    if (personOf(target.chat) === this.#own || !this.#hasRoom(target.chat, nowMs))
+      return { isCounted: true, events: this.count(tx) };
     const posted = { body: { kind: 'lost' }, sentAtMs: nowMs, receivedAtMs: nowMs } as const;
     const events = addFact(tx, this.#own, target, { kind: 'posted', posted });
     if (place !== undefined) placeEntry(tx, target.author, target.id, place);
-    return events;
+    return { isCounted: false, events };
   }
 
   /** In the notice alone. */
-  count(tx: Transaction): void {
-    addNotice(tx, { kind: 'unreadable' }, this.#clock.nowMs());
+  count(tx: Transaction): readonly ClientEvent[] {
+    const lines = addNotice(tx, { kind: 'unreadable' }, this.#clock.nowMs());
+    return lines.map(message => ({ kind: 'message', change: 'new', message }));
+  }
+
+  /** One that was counted has been read after all. When nothing is left to be told, the words in the chat with oneself go too. */
+  uncount(tx: Transaction): readonly ClientEvent[] {
+    const line = takeNotice(tx, { kind: 'unreadable' });
+    if (line === undefined) return [];
+    const target = { author: this.#own, id: line, chat: chatWith(this.#own) };
+    return addFact(tx, this.#own, target, { kind: 'gone', why: 'hidden' });
   }
 
   #hasRoom(chat: ChatId, nowMs: number): boolean {

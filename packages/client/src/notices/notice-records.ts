@@ -6,10 +6,11 @@ import { randomBytes } from 'node:crypto';
 import { MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import type { InteropId } from '@drawbridge/wire/jid';
 import { record } from '../history/history.ts';
-import { chatWith } from '../history/message-names.ts';
+import { chatWith, type MessageId } from '../history/message-names.ts';
 import type { MessageRecord } from '../history/message-log.ts';
 import { decodeJson, encodeJson, stringifyBytes } from '../store/json-bytes.ts';
 import { readAccount } from '../store/account-records.ts';
+import { forgetCounted } from '../store/inbox-records.ts';
 import { getSound, listSound } from '../store/sound-rows.ts';
 import type { Transaction } from '../store/store.ts';
 import { chatOf, type NoticeChange } from './notice-change.ts';
@@ -22,6 +23,8 @@ export type Notice = {
   /** How often this was changed since it was acknowledged last; `change` is the latest. */
   readonly times: number;
   readonly change: NoticeChange;
+  /** The message that says it in the chat with oneself, where one does. */
+  readonly line?: MessageId;
 };
 
 type NoticeRecord = Omit<Notice, 'sequence'>;
@@ -70,7 +73,12 @@ function keyOf(change: NoticeChange): string {
 export function addNotice(tx: Transaction, change: NoticeChange, atMs: number): MessageRecord[] {
   const key = keyOf(change);
   const before = getSound<NoticeRecord>(tx, 'notice', key);
-  const joinedRecord: NoticeRecord = { atMs, times: (before?.times ?? 0) + 1, change: joined(before?.change, change) };
+  const joinedRecord: NoticeRecord = {
+    ...(before?.line === undefined ? {} : { line: before.line }),
+    atMs,
+    times: (before?.times ?? 0) + 1,
+    change: joined(before?.change, change),
+  };
   // A new row, so that an acknowledgement of the earlier change does not take this one along.
   tx.delete('notice', key);
   tx.put('notice', key, encodeJson(joinedRecord));
@@ -81,7 +89,20 @@ export function addNotice(tx: Transaction, change: NoticeChange, atMs: number): 
   if (own === undefined || isSaid) return [];
   // A history that can't be written now must not cost the notice.
   const line = tx.attempt(() => lineOf(tx, own, change, atMs));
-  return line.ok ? line.value : [];
+  const [said] = line.ok ? line.value : [];
+  if (said === undefined) return [];
+  tx.put('notice', key, encodeJson({ ...joinedRecord, line: said.id }));
+  return [said];
+}
+
+/** Once less of what was said again and again. When that was all of it, the notice goes, and its line is given back to go too. */
+export function takeNotice(tx: Transaction, change: NoticeChange): MessageId | undefined {
+  const key = keyOf(change);
+  const before = getSound<NoticeRecord>(tx, 'notice', key);
+  if (before === undefined) return undefined;
+  if (before.times > 1) tx.put('notice', key, encodeJson({ ...before, times: before.times - 1 }));
+  else tx.delete('notice', key);
+  return before.times > 1 ? undefined : before.line;
 }
 
 /** Whether exactly this waits to be acknowledged. */
@@ -125,5 +146,8 @@ export function listNotices(tx: Transaction): Notice[] {
 export function acknowledgeNotice(tx: Transaction, { sequence, change }: Notice): void {
   const key = keyOf(change);
   const row = listSound(tx, 'notice', { after: sequence - 1, limit: 1 })[0];
-  if (row?.sequence === sequence && row.key === key) tx.delete('notice', key);
+  if (row?.sequence !== sequence || row.key !== key) return;
+  tx.delete('notice', key);
+  // What is damaged there must not keep a notice.
+  if (change.kind === 'unreadable') tx.attempt(() => forgetCounted(tx));
 }

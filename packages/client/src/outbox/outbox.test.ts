@@ -368,3 +368,37 @@ test('a row that was put off for longer than the limit by earlier code leaves at
   played.outbox.delivered(played.sent);
   played.outbox.close();
 });
+
+test('what is being encrypted while the session is replaced comes behind what has to be sent again', async () => {
+  const { outbox, sent } = play(1);
+  outbox.online(false);
+  const first = add(outbox, 100);
+  outbox.wake(person);
+  await settle();
+  assert.deepEqual(
+    sent.map(({ id }) => id),
+    [first],
+  );
+  const encryptFor = suite.encryptFor.bind(suite);
+  const { promise: isReplaced, resolve: replace } = Promise.withResolvers<void>();
+  suite.encryptFor = async (targets, commit) => {
+    await isReplaced;
+    return encryptFor(targets, commit);
+  };
+  const second = add(outbox, 100);
+  outbox.wake(person);
+  await settle();
+  suite.encryptFor = encryptFor;
+  outbox.offline();
+  outbox.online(false);
+  replace();
+  await settle();
+  assert.deepEqual(
+    sent.map(({ id }) => id),
+    [first, first, second],
+  );
+  outbox.delivered(sent.slice(1));
+  await settle();
+  assert.equal(waiting(), 0);
+  outbox.close();
+});

@@ -63,6 +63,8 @@ export class Outbox {
   readonly #lanes = new Map<string, Lane>();
   readonly #stalled = new Set<string>();
   #online = false;
+  /** Grows when what was in flight has to be sent again: what was being prepared then comes behind it. */
+  #session = 0;
   #sendings = 0;
 
   constructor(context: OutboxContext) {
@@ -112,7 +114,10 @@ export class Outbox {
   /** A stream is up. After a resumption what is in flight stays there; otherwise all of it is sent again. */
   online(resumed: boolean): void {
     this.#online = true;
-    if (!resumed) for (const lane of this.#lanes.values()) lane.inFlight.clear();
+    if (!resumed) {
+      this.#session++;
+      for (const lane of this.#lanes.values()) lane.inFlight.clear();
+    }
     this.wakeAll();
   }
 
@@ -290,6 +295,7 @@ export class Outbox {
       this.#wakeAfter(lane, waitMs);
       return false;
     }
+    const session = this.#session;
     const readiness =
       row.record.ciphertexts === undefined
         ? await this.#preparing.prepare(row, rows)
@@ -304,6 +310,7 @@ export class Outbox {
     }
     if (readiness.kind === 'store-failed') return this.#pause(lane);
     if (!this.#online) return false;
+    if (session !== this.#session) return true;
     const stanzas = stanzasOf(this.#context, row.id, readiness.record);
     const number = ++this.#sendings;
     lane.inFlight.set(row.id, { number, stanzas: stanzas.length });

@@ -3,7 +3,7 @@
 import type { CiphertextKind } from '@drawbridge/wire/envelope';
 import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
 import { getJson, putJson } from './json-rows.ts';
-import type { Transaction } from './store.ts';
+import { MAX_LIST, type Transaction } from './store.ts';
 
 export type HeldRecord = {
   readonly from: string;
@@ -26,8 +26,14 @@ export type UnreadRecord = {
   readonly asked?: number;
   /** A session was begun then to ask for it in. */
   readonly sessionAtMs?: number;
+  /** The stanza in which its sender was asked last, that stanza's content (base64), and how often it was said again. */
+  readonly request?: StanzaId;
+  readonly requestContent?: string;
+  readonly requestRepeats?: number;
   /** A line says that it could not be read; it goes when it is read after all. */
   readonly isShown?: true;
+  /** There is no line of its own: a notice counts it, and one fewer when it is read after all. */
+  readonly isCounted?: true;
 };
 
 /** `done`: never look at it again. `unread`: it could not be decrypted; the sender may send it once more. */
@@ -83,6 +89,11 @@ export function writeUnread(tx: Transaction, unread: UnreadRecord): void {
 
 export function deleteUnread(tx: Transaction, from: string, stanzaId: StanzaId): void {
   tx.delete('retry', unreadKey(from, stanzaId));
+}
+
+/** A person has seen the count: what it counted is not taken from the next one. */
+export function forgetCounted(tx: Transaction): void {
+  for (const { isCounted, ...unread } of listUnread(tx, MAX_LIST)) if (isCounted === true) writeUnread(tx, unread);
 }
 
 /** Oldest first. */
