@@ -3,17 +3,14 @@
 import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import type { ExpiryClock } from '@drawbridge/identity/believed-clock';
-import { attribute, childElement, type Element } from '@drawbridge/wire/element';
-import { parseJid } from '@drawbridge/wire/jid';
+import type { Element } from '@drawbridge/wire/element';
 import type { Bus } from './cluster/bus.ts';
 import type { ClusterStore } from './cluster/cluster-store.ts';
 import { type NeighbourDeps, Neighbours } from './cluster/neighbours.ts';
 import { errorPlace } from './error-place.ts';
-import { decisionAbout, isShut } from './consent/contact.ts';
 import type { Account, AccountEvent, Accounts, Device } from './enlistment/account.ts';
 import {
   type Admission,
-  type Admitted,
   ConnectionGate,
   type ListenerHost,
   type ListenerLimits,
@@ -25,16 +22,18 @@ import { peerAddress } from './listeners/peer-address.ts';
 import { Mailboxes } from './mailbox/mailbox.ts';
 import type { MailboxLimits } from './mailbox/mailbox-limits.ts';
 import type { Codec } from './mailbox/stanza-codec.ts';
-import type { Wanted } from './mailbox/device-mailbox.ts';
 import type { MailboxStore } from './mailbox/mailbox-store.ts';
+import type { TellSender } from './mailbox/sweep.ts';
 import type { Stamps } from './reports/stamps.ts';
-import type { SessionHost, SessionLimits } from './routing/device-session.ts';
+import type { DeviceSession, SessionHost, SessionLimits } from './routing/device-session.ts';
 import { HeldMemory } from './routing/held-memory.ts';
 import type { IqHandlers } from './routing/iq.ts';
 import { Router, type RouterCounters, type RouterDeps } from './routing/router.ts';
-import { createTellSender } from './routing/undelivered.ts';
+import { SessionStanding } from './routing/session-standing.ts';
 import { Sessions } from './routing/sessions.ts';
+import { stillWanted } from './routing/still-wanted.ts';
 import { KeptShapers } from './routing/stream-shaper.ts';
+import { createTellSender } from './routing/undelivered.ts';
 
 const defaultSweepEveryMs = 60_000;
 /** Devices whose stream a dead process had are woken for their mail after this, unless they are there again by themselves. */
@@ -100,9 +99,14 @@ export type Core = {
 };
 
 export async function openCore(deps: CoreDeps): Promise<Core> {
-  const defect = (error: unknown): void => deps.log('session-failed', errorPlace(error), 'error');
-  const sessions = new Sessions(defect);
-  const counters = {
+  const core = new OpenCore(deps);
+  await core.start();
+  return core;
+}
+
+class OpenCore implements Core {
+  readonly sessions: Sessions;
+  readonly counters: Core['counters'] = {
     routed: 0,
     refused: 0,
     storageRefused: 0,
@@ -111,232 +115,197 @@ export async function openCore(deps: CoreDeps): Promise<Core> {
     notUnderstood: 0,
     refusedBy: new Map<string, number>(),
   };
-  const node = randomUUID();
-  const { cluster } = deps;
-  const neighbours =
-    cluster === undefined
-      ? undefined
-      : new Neighbours({
-          node,
-          ...cluster,
-          mail: () => mailboxes,
-          deserted: people => void wakeAll(people).catch(() => deps.log('wake-up-not-asked')),
-          recheck: interopId => recheck(interopId),
-          failed: what => deps.log('cluster-not-asked', { code: what }, 'error'),
-          notUnderstood: () => void counters.notUnderstood++,
-        });
-  const mailboxes = new Mailboxes({
-    elsewhere: neighbours,
-    store: deps.mailboxStore,
-    node,
-    codec: deps.codec,
-    nowMs: deps.nowMs,
-    monotonicMs: () => performance.now(),
-    expiry: deps.expiry,
-    limits: deps.mailboxLimits,
-    events: {
-      congested: congested => {
-        deps.log(congested ? 'storage-congested' : 'storage-caught-up');
-        if (!congested) sessions.congestionOver();
-      },
-      damaged: what => {
-        counters.damaged++;
-        deps.log('mailbox-damaged', { code: what }, 'error');
-      },
-    },
-    tellSender: (element, cause, person) => tellSender(element, cause, person),
-  });
-  const tellSender = createTellSender({ accounts: deps.accounts, delivery: mailboxes, mayReach: deps.mayReach });
+  readonly listenerHost: ListenerHost;
+  readonly #deps: CoreDeps;
+  /** This node's name, another one each time it starts. */
+  readonly #node = randomUUID();
+  readonly #standing: SessionStanding;
+  readonly #neighbours: Neighbours | undefined;
+  readonly #mailboxes: Mailboxes;
+  readonly #tellSender: TellSender;
+  #sweeping: Promise<unknown> = Promise.resolve();
+  readonly #sweeper: NodeJS.Timeout;
+  readonly #deserted: NodeJS.Timeout;
 
-  const router = new Router({
-    domain: deps.domain,
-    accounts: deps.accounts,
-    delivery: mailboxes,
-    iqHandlers: deps.iqHandlers,
-    mayReach: deps.mayReach,
-    contacts: deps.contacts,
-    suiteAdmitted: deps.suiteAdmitted,
-    wakeUp: deps.wakeUp,
-    defect,
-    isReachable: device => sessions.isReachable(device),
-    mayBeElsewhere: device => neighbours !== undefined && sessions.ofDevice(device) === undefined,
-    sessionsOf: account => sessions.ofAccount(account),
-    nowMs: deps.nowMs,
-    counters,
-  });
-
-  const sessionHost: SessionHost = {
-    domain: deps.domain,
-    limits: deps.sessionLimits,
-    mailboxes,
-    monotonicMs: () => performance.now(),
-    newId: () => sessions.newId(),
-    route: (session, el, sequence) => router.route(session, el, sequence),
-    stillWanted: (session, el) => {
-      // Notices of the gatekeeper's own; nobody else has its domain as `from`.
-      if (attribute(el, 'from') === deps.domain || attribute(el, 'type') === 'error') return true;
-      const sender = parseJid(attribute(el, 'from') ?? '');
-      if (sender === undefined) return false;
-      const { accounts } = deps;
-      const suite = attribute(childElement(el, 'envelope', 'urn:drawbridge:e2ee:1') ?? el, 'suite') ?? '';
-      const decide = (from: Account | undefined, to: Account | undefined): Wanted => {
-        // The sender was told that it is kept. Suspensions, opt-outs and suites may be taken back; who withdrew is gone.
-        if (to === undefined) return 'later';
-        if (sender.local === session.interopId) return true;
-        if (from === undefined || isShut(decisionAbout(to, from))) return false;
-        if (from.status !== 'active' || !deps.mayReach(from, to)) return 'later';
-        return deps.suiteAdmitted(from.provider, suite) && deps.suiteAdmitted(to.provider, suite) ? true : 'later';
-      };
-      const from = accounts.peek(sender.local);
-      const to = accounts.peek(session.interopId);
-      if (from !== undefined && to !== undefined) return decide(from, to);
-      return Promise.all([accounts.find(sender.local), accounts.find(session.interopId)]).then(both => decide(...both));
-    },
-    stamp: (message, atMs) => deps.stamps.stamp(message, atMs),
-    shapers: new KeptShapers(deps.sessionLimits.shaper),
-    memory: new HeldMemory(deps.maxHeldBytes ?? defaultMaxHeldBytes),
-    flushSoon: session => sessions.flushSoon(session),
-    flushLater: session => sessions.flushLater(session),
-    mailWaits: session => {
-      const wake = (account: Account | undefined): void => {
-        const isThere = account?.devices.some(device => device.row === session.device.row) === true;
-        if (isThere && account.status === 'active') deps.wakeUp(account);
-      };
-      const known = deps.accounts.peek(session.interopId);
-      if (known !== undefined) wake(known);
-      else deps.accounts.find(session.interopId).then(wake, () => deps.log('wake-up-not-asked'));
-    },
-    ended: session => sessions.forget(session),
-    get congested() {
-      return mailboxes.isCongested;
-    },
-    pausedByCongestion: session => sessions.pausedByCongestion(session),
-  };
-
-  /** An account that may not even reach itself is suspended, or its provider is. */
-  const isAdmitted = (
-    account: Account,
-    admitted: Pick<Admitted, 'device' | 'keyThumbprint'>,
-    proofsFromMs: number,
-  ): boolean =>
-    deps.mayReach(account, account) &&
-    account.proofsFromMs === proofsFromMs &&
-    deps.keyStands(account.provider, admitted.keyThumbprint) &&
-    account.devices.some(each => each.row === admitted.device.row);
-
-  const listenerHost: ListenerHost = {
-    domain: deps.domain,
-    tap: deps.tap,
-    limits: deps.listenerLimits,
-    sessions,
-    sessionHost,
-    log: deps.log,
-    stillAdmitted: admitted => {
-      const { interopId } = admitted.account;
-      const now = deps.accounts.peek(interopId);
-      const { proofsFromMs } = admitted.account;
-      if (now !== undefined) return isAdmitted(now, admitted, proofsFromMs);
-      // Not in memory any more: admitted as it was when the proof was checked, and the session ends if that has changed.
-      const end = (): void => sessions.ofDevice(admitted.device)?.end('not-authorized');
-      deps.accounts.find(interopId).then(found => {
-        if (found === undefined || !isAdmitted(found, admitted, proofsFromMs)) end();
-      }, end);
-      return isAdmitted(admitted.account, admitted, proofsFromMs);
-    },
-    authenticate: deps.authenticate,
-    gate: new ConnectionGate(deps.listenerLimits),
-    streamErrors: new Map(),
-    addressOf: deps.addressOf ?? (request => addressKey(peerAddress(request.socket))),
-  };
-
-  async function recheck(interopId: string): Promise<void> {
-    const its = [...sessions.all()].filter(session => session.interopId === interopId);
-    if (its.length === 0) return;
-    const account = await deps.accounts.find(interopId);
-    for (const session of its) {
-      if (account === undefined || account.proofsFromMs !== session.proofsFromMs) session.end('not-authorized');
-      else if (!isAdmitted(account, session, session.proofsFromMs)) session.end('policy-violation');
-    }
+  constructor(deps: CoreDeps) {
+    this.#deps = deps;
+    const defect = (error: unknown): void => deps.log('session-failed', errorPlace(error), 'error');
+    this.sessions = new Sessions(defect);
+    const { accounts, mayReach, keyStands } = deps;
+    this.#standing = new SessionStanding({ accounts, sessions: this.sessions, mayReach, keyStands });
+    this.#neighbours = this.#newNeighbours();
+    this.#mailboxes = this.#newMailboxes();
+    this.#tellSender = createTellSender({ accounts, delivery: this.#mailboxes, mayReach });
+    this.listenerHost = this.#newListenerHost(this.#newSessionHost(this.#newRouter(defect)));
+    this.#sweeper = setInterval(() => this.#sweep(), deps.sweepEveryMs ?? defaultSweepEveryMs).unref();
+    this.#deserted = setTimeout(() => {
+      const woken = this.#wakeDeserted().catch(() => deps.log('wake-up-not-asked'));
+      this.#sweeping = Promise.all([this.#sweeping, woken]);
+    }, deps.desertedAfterMs ?? defaultDesertedAfterMs).unref();
   }
 
-  let sweeping: Promise<unknown> = Promise.resolve();
-  const sweep = (): void => {
-    sweeping = mailboxes.sweep().catch(() => deps.log('mailbox-sweep-failed'));
-  };
-  const sweeper = setInterval(sweep, deps.sweepEveryMs ?? defaultSweepEveryMs);
-  sweeper.unref();
-
-  async function wakeAll(people: readonly string[]): Promise<void> {
-    for (const interopId of people) {
-      const account = await deps.accounts.find(interopId);
-      if (account?.status === 'active') deps.wakeUp(account);
-    }
-  }
-  const wakeDeserted = async (): Promise<void> => wakeAll(await deps.mailboxStore.endOtherClaims(node));
-  const deserted = setTimeout(() => {
-    sweeping = Promise.all([sweeping, wakeDeserted().catch(() => deps.log('wake-up-not-asked'))]);
-  }, deps.desertedAfterMs ?? defaultDesertedAfterMs);
-  deserted.unref();
-  if (neighbours !== undefined) {
+  async start(): Promise<void> {
+    if (this.#neighbours === undefined) return;
     // They say of each other who is dead.
-    clearTimeout(deserted);
-    await neighbours.start();
+    clearTimeout(this.#deserted);
+    await this.#neighbours.start();
   }
 
-  return {
-    listenerHost,
-    sessions,
-    counters,
-    notify(device, content) {
-      const session = sessions.ofDevice(device);
-      if (session !== undefined) session.send(content);
-      else neighbours?.passOn(device.row, deps.codec.encode(content));
-    },
-    onAccountEvent(event) {
-      neighbours?.tellEvent(event);
-      switch (event.kind) {
-        case 'account-changed':
-        case 'provider-keys':
-          return;
-        case 'device-removed':
-          sessions.ofDevice(event.device)?.end('not-authorized');
-          mailboxes.discard(event.device.row);
-          sweep();
-          return;
-        case 'account-withdrawn':
-          for (const device of event.devices) {
-            sessions.ofDevice(device)?.end('not-authorized');
-            mailboxes.discard(device.row);
-          }
-          sweep();
-          return;
-        case 'account-suspended':
-        case 'account-compromised':
-          for (const session of [...sessions.all()]) {
-            if (session.interopId !== event.interopId) continue;
-            session.end(event.kind === 'account-suspended' ? 'policy-violation' : 'not-authorized');
-          }
-          return;
-        case 'provider-suspended':
-          for (const session of [...sessions.all()]) {
-            if (session.provider === event.provider) session.end('policy-violation');
-          }
-          return;
-        case 'keys-replaced':
-          for (const session of [...sessions.all()]) {
-            if (session.provider === event.provider && !event.stands(session.keyThumbprint))
-              session.end('not-authorized');
-          }
-      }
-    },
-    async close() {
-      clearInterval(sweeper);
-      clearTimeout(deserted);
-      mailboxes.stopSweeping();
-      sessions.close();
-      await sweeping;
-      await mailboxes.close();
-      neighbours?.stop();
-    },
-  };
+  notify(device: Device, content: Element): void {
+    const session = this.sessions.ofDevice(device);
+    if (session !== undefined) session.send(content);
+    else this.#neighbours?.passOn(device.row, this.#deps.codec.encode(content));
+  }
+
+  onAccountEvent(event: AccountEvent): void {
+    this.#neighbours?.tellEvent(event);
+    this.#standing.apply(event);
+    if (event.kind === 'device-removed') this.#mailboxes.discard(event.device.row);
+    else if (event.kind === 'account-withdrawn')
+      for (const device of event.devices) this.#mailboxes.discard(device.row);
+    else return;
+    this.#sweep();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#sweeper);
+    clearTimeout(this.#deserted);
+    this.#mailboxes.stopSweeping();
+    this.sessions.close();
+    await this.#sweeping;
+    await this.#mailboxes.close();
+    this.#neighbours?.stop();
+  }
+
+  #newNeighbours(): Neighbours | undefined {
+    const { cluster, log } = this.#deps;
+    if (cluster === undefined) return undefined;
+    return new Neighbours({
+      node: this.#node,
+      ...cluster,
+      mail: () => this.#mailboxes,
+      deserted: people => void this.#wakeAll(people).catch(() => log('wake-up-not-asked')),
+      recheck: interopId => this.#standing.recheck(interopId),
+      failed: what => log('cluster-not-asked', { code: what }, 'error'),
+      notUnderstood: () => void this.counters.notUnderstood++,
+    });
+  }
+
+  #newMailboxes(): Mailboxes {
+    const { mailboxStore, codec, nowMs, expiry, mailboxLimits, log } = this.#deps;
+    return new Mailboxes({
+      elsewhere: this.#neighbours,
+      store: mailboxStore,
+      node: this.#node,
+      codec,
+      nowMs,
+      monotonicMs: () => performance.now(),
+      expiry,
+      limits: mailboxLimits,
+      events: {
+        congested: congested => {
+          log(congested ? 'storage-congested' : 'storage-caught-up');
+          if (!congested) this.sessions.congestionOver();
+        },
+        damaged: what => {
+          this.counters.damaged++;
+          log('mailbox-damaged', { code: what }, 'error');
+        },
+      },
+      tellSender: (element, cause, person) => this.#tellSender(element, cause, person),
+    });
+  }
+
+  #newRouter(defect: (error: unknown) => void): Router {
+    const { domain, accounts, iqHandlers, mayReach, contacts, suiteAdmitted, wakeUp, nowMs } = this.#deps;
+    const { sessions, counters } = this;
+    const neighbours = this.#neighbours;
+    return new Router({
+      domain,
+      accounts,
+      delivery: this.#mailboxes,
+      iqHandlers,
+      mayReach,
+      contacts,
+      suiteAdmitted,
+      wakeUp,
+      defect,
+      isReachable: device => sessions.isReachable(device),
+      mayBeElsewhere: device => neighbours !== undefined && sessions.ofDevice(device) === undefined,
+      sessionsOf: account => sessions.ofAccount(account),
+      nowMs,
+      counters,
+    });
+  }
+
+  #newSessionHost(router: Router): SessionHost {
+    const deps = this.#deps;
+    const { sessions } = this;
+    const mailboxes = this.#mailboxes;
+    return {
+      domain: deps.domain,
+      limits: deps.sessionLimits,
+      mailboxes,
+      monotonicMs: () => performance.now(),
+      newId: () => sessions.newId(),
+      route: (session, el, sequence) => router.route(session, el, sequence),
+      stillWanted: (session, el) => stillWanted(deps, session.interopId, el),
+      stamp: (message, atMs) => deps.stamps.stamp(message, atMs),
+      shapers: new KeptShapers(deps.sessionLimits.shaper),
+      memory: new HeldMemory(deps.maxHeldBytes ?? defaultMaxHeldBytes),
+      flushSoon: session => sessions.flushSoon(session),
+      flushLater: session => sessions.flushLater(session),
+      mailWaits: session => this.#mailWaits(session),
+      ended: session => sessions.forget(session),
+      get congested() {
+        return mailboxes.isCongested;
+      },
+      pausedByCongestion: session => sessions.pausedByCongestion(session),
+    };
+  }
+
+  #newListenerHost(sessionHost: SessionHost): ListenerHost {
+    const { domain, tap, listenerLimits, log, authenticate, addressOf } = this.#deps;
+    return {
+      domain,
+      tap,
+      limits: listenerLimits,
+      sessions: this.sessions,
+      sessionHost,
+      log,
+      stillAdmitted: admitted => this.#standing.holds(admitted),
+      authenticate,
+      gate: new ConnectionGate(listenerLimits),
+      streamErrors: new Map(),
+      addressOf: addressOf ?? (request => addressKey(peerAddress(request.socket))),
+    };
+  }
+
+  /** Has the device of a stream that takes nothing any more woken, unless it or its account is gone. */
+  #mailWaits(session: DeviceSession): void {
+    const { accounts, wakeUp, log } = this.#deps;
+    const wake = (account: Account | undefined): void => {
+      const isThere = account?.devices.some(device => device.row === session.device.row) === true;
+      if (isThere && account.status === 'active') wakeUp(account);
+    };
+    const known = accounts.peek(session.interopId);
+    if (known !== undefined) wake(known);
+    else accounts.find(session.interopId).then(wake, () => log('wake-up-not-asked'));
+  }
+
+  async #wakeAll(people: readonly string[]): Promise<void> {
+    const { accounts, wakeUp } = this.#deps;
+    for (const interopId of people) {
+      const account = await accounts.find(interopId);
+      if (account?.status === 'active') wakeUp(account);
+    }
+  }
+
+  async #wakeDeserted(): Promise<void> {
+    await this.#wakeAll(await this.#deps.mailboxStore.endOtherClaims(this.#node));
+  }
+
+  #sweep(): void {
+    this.#sweeping = this.#mailboxes.sweep().catch(() => this.#deps.log('mailbox-sweep-failed'));
+  }
 }

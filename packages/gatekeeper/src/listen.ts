@@ -75,130 +75,115 @@ type At = { readonly host: string; readonly port: number; readonly proxyProtocol
 
 /** Opens all ports of the configuration. Rejects, with none open, when one can't be had. */
 export async function listen(deps: ListenDeps): Promise<Listening> {
-  const { config, control, core, stores, certificate, compact, development, log } = deps;
-  const tls = certificate?.material;
-  const secureContext = (): SecureContext | undefined => certificate?.secureContext;
-  const host = core.listenerHost;
-  const wanted = config.listeners;
-  const servers: Server[] = [];
-  const httpPorts: HttpPort[] = [];
-  const applications: { close(): Promise<void> }[] = [];
-  const { sockets } = host.gate;
-  const isProxy = proxyCheck(config.trustedProxies);
-  const cutUnnamed: (() => void)[] = [];
-  let ready = false;
-  host.gate.countOthers(() => httpPorts.reduce((sum, port) => sum + port.connections(), 0));
+  const open = new OpenPorts(deps);
+  try {
+    await open.openAll();
+    return open;
+  } catch (error) {
+    open.stop();
+    await open.destroy();
+    throw error;
+  }
+}
 
-  /** Before a server listens: what stands before its connections. */
-  const front = (server: Server, at: At): void => {
-    if (at.proxyProtocol !== true) return;
-    const onRefused = (code: string): void => log('warn', 'proxy-header-refused', { code });
-    cutUnnamed.push(expectProxyHeaders(server, { isProxy, onRefused }));
-  };
-  const open = async (server: Server, at: At, name: string): Promise<number> => {
-    servers.push(server);
-    front(server, at);
-    return await listenOn(server, at, name);
-  };
-  const openHttp = (
-    handler: RequestListener,
-    material: TlsMaterial | undefined,
-    isFull: () => boolean,
-    isUpload: HttpPortOptions['isUpload'] = () => false,
-  ): HttpPort => {
-    const port = createHttpPort(handler, {
-      tls: material,
-      isUpload,
-      alsoPlain: development.alsoPlain === true,
-      tap: development.tap,
-      isFull,
-      isProxy,
-      limits: {
-        ...httpPlaces(config),
-        headersTimeoutMs: 15_000,
-        requestTimeoutMs: 30_000,
-      },
+class OpenPorts implements Listening {
+  readonly ports: { -readonly [K in keyof Ports]: Ports[K] } = { http: 0, admin: 0 };
+  readonly #deps: ListenDeps;
+  readonly #isProxy: (address: string) => boolean;
+  readonly #servers: Server[] = [];
+  readonly #httpPorts: HttpPort[] = [];
+  readonly #applications: { close(): Promise<void> }[] = [];
+  readonly #cutUnnamed: (() => void)[] = [];
+  #ready = false;
+
+  constructor(deps: ListenDeps) {
+    this.#deps = deps;
+    this.#isProxy = proxyCheck(deps.config.trustedProxies);
+    deps.core.listenerHost.gate.countOthers(() => this.#httpPorts.reduce((sum, port) => sum + port.connections(), 0));
+    deps.certificate?.onReplaced(material => {
+      for (const port of this.#httpPorts) port.setCertificate(material);
     });
-    httpPorts.push(port);
-    return port;
-  };
-  certificate?.onReplaced(material => {
-    for (const port of httpPorts) port.setCertificate(material);
-  });
-  const limitsChanged = (): void => {
-    for (const port of httpPorts) port.setPlaces(httpPlaces(config));
-  };
-  const notReady = (): void => {
-    ready = false;
-  };
-  const stop = (): void => {
-    ready = false;
-    for (const server of servers) server.close();
-    for (const cut of cutUnnamed) cut();
-  };
-  const destroy = async (): Promise<void> => {
+  }
+
+  async openAll(): Promise<void> {
+    await this.#openStreams();
+    await this.#openPublic();
+    await this.#openAdmin();
+    await this.#openHealth();
+    this.#ready = true;
+  }
+
+  limitsChanged(): void {
+    for (const port of this.#httpPorts) port.setPlaces(httpPlaces(this.#deps.config));
+  }
+
+  notReady(): void {
+    this.#ready = false;
+  }
+
+  stop(): void {
+    this.#ready = false;
+    for (const server of this.#servers) server.close();
+    for (const cut of this.#cutUnnamed) cut();
+  }
+
+  async destroy(): Promise<void> {
+    const { sockets } = this.#deps.core.listenerHost.gate;
     const giveUpAtMs = performance.now() + goodbyeMs;
     while (sockets.size > 0 && performance.now() < giveUpAtMs) await new Promise(resolve => setTimeout(resolve, 10));
     for (const socket of sockets) socket.destroy();
-    await Promise.all(httpPorts.map(port => port.close()));
-    await Promise.all(applications.map(application => application.close()));
-  };
+    await Promise.all(this.#httpPorts.map(port => port.close()));
+    await Promise.all(this.#applications.map(application => application.close()));
+  }
 
-  try {
-    const ports: { -readonly [K in keyof Ports]: Ports[K] } = { http: 0, admin: 0 };
+  /** XMPP over TCP, and the compact transport. */
+  async #openStreams(): Promise<void> {
+    const { config, core, certificate, compact, development } = this.#deps;
+    const { xmpp, xmpps, compact: compactAt } = config.listeners;
+    const host = core.listenerHost;
+    const secureContext = (): SecureContext | undefined => certificate?.secureContext;
     const tcpMode = development.plaintextXmpp === true ? 'plaintext' : 'starttls';
-    if (wanted.xmpp !== undefined)
-      ports.xmpp = await open(createTcpListener(host, secureContext, tcpMode), wanted.xmpp, 'xmpp');
-    if (wanted.xmpps !== undefined) {
-      ports.xmpps = await open(createTcpListener(host, secureContext, 'direct'), wanted.xmpps, 'xmpps');
+    if (xmpp !== undefined) {
+      this.ports.xmpp = await this.#open(createTcpListener(host, secureContext, tcpMode), xmpp, 'xmpp');
     }
-    if (wanted.compact !== undefined) {
-      ports.compact = await open(createCompactListener(host, compact), wanted.compact, 'compact');
+    if (xmpps !== undefined) {
+      this.ports.xmpps = await this.#open(createTcpListener(host, secureContext, 'direct'), xmpps, 'xmpps');
     }
+    if (compactAt !== undefined) {
+      this.ports.compact = await this.#open(createCompactListener(host, compact), compactAt, 'compact');
+    }
+  }
 
+  /** HTTP and WebSockets: what has one port by configuration is opened once. */
+  async #openPublic(): Promise<void> {
+    const { config, control, core, stores, certificate, log, compactKeys } = this.#deps;
+    const host = core.listenerHost;
+    const isFull = (): boolean => host.gate.isFull;
     const publicApi = await buildPublicHttp({
       config,
       control,
       people: stores.accounts,
       log,
       nowMs: Date.now,
-      endpoints: () => endpointsOf(config, ports),
-      compactKeys: deps.compactKeys,
+      endpoints: () => endpointsOf(config, this.ports),
+      compactKeys,
     });
-    applications.push(publicApi);
-    // Ports that several services share by configuration are opened once.
-    const webSocketOnly: RequestListener = (_request, response) => {
-      const headers = { upgrade: 'websocket', connection: 'close', 'content-type': 'text/plain; charset=utf-8' };
-      response.writeHead(426, headers).end(upgradeNeeded);
-    };
-    const shared: { at: At; name: 'http' | 'websocket' | 'compactWebsocket'; services: WebSocketServices }[] = [];
-    for (const name of ['http', 'websocket', 'compactWebsocket'] as const) {
-      const at = wanted[name];
-      if (at === undefined) continue;
-      const services = { xmpp: name === 'websocket', compact: name === 'compactWebsocket' ? compact : undefined };
-      const same = shared.find(other => at.port !== 0 && other.at.port === at.port && other.at.host === at.host);
-      if (same === undefined) shared.push({ at, name, services });
-      else
-        same.services = {
-          xmpp: same.services.xmpp || services.xmpp,
-          compact: same.services.compact ?? services.compact,
-        };
-    }
-    for (const { at, name, services } of shared) {
-      const isFull = (): boolean => host.gate.isFull;
+    this.#applications.push(publicApi);
+    for (const { at, name, services } of sharedPorts(config.listeners, this.#deps.compact)) {
       const port =
         name === 'http'
-          ? openHttp(publicApi.handler, tls, isFull, publicApi.isUpload)
-          : openHttp(webSocketOnly, tls, isFull);
+          ? this.#openHttp(publicApi.handler, certificate?.material, isFull, publicApi.isUpload)
+          : this.#openHttp(webSocketOnly, certificate?.material, isFull);
       for (const server of port.servers) attachWebSocket(host, server, services);
-      servers.push(port.server);
-      front(port.server, at);
-      const number = await listenOn(port.server, at, name);
-      if (name === 'http') ports.http = number;
-      if (services.xmpp) ports.websocket = number;
-      if (services.compact !== undefined) ports.compactWebsocket = number;
+      const number = await this.#open(port.server, at, name);
+      if (name === 'http') this.ports.http = number;
+      if (services.xmpp) this.ports.websocket = number;
+      if (services.compact !== undefined) this.ports.compactWebsocket = number;
     }
+  }
 
+  async #openAdmin(): Promise<void> {
+    const { config, control, core, stores, certificate, databaseFile, log, adminToken, metricsToken } = this.#deps;
     const adminApi = await buildAdminHttp({
       control,
       stores,
@@ -207,36 +192,97 @@ export async function listen(deps: ListenDeps): Promise<Listening> {
         core,
         control,
         stores,
-        databaseFile: deps.databaseFile,
+        databaseFile,
         certificateExpiresAtMs: () => certificate?.expiresAtMs,
         nowMs: Date.now,
       }),
       log,
       nowMs: Date.now,
-      token: deps.adminToken,
-      metricsToken: deps.metricsToken,
-      isReady: () => ready,
+      token: adminToken,
+      metricsToken,
+      isReady: () => this.#ready,
     });
-    applications.push(adminApi);
+    this.#applications.push(adminApi);
     // The operator gets in however full it is.
-    const adminPort = openHttp(adminApi.handler, undefined, () => false);
-    ports.admin = await listenOn(adminPort.server, wanted.admin, 'admin');
-    if (wanted.health !== undefined) {
-      const healthApi = await buildHealthHttp({ control, stores, isReady: () => ready });
-      applications.push(healthApi);
-      ports.health = await listenOn(
-        openHttp(healthApi.handler, undefined, () => false).server,
-        wanted.health,
-        'health',
-      );
-    }
-    ready = true;
-    return { ports, limitsChanged, notReady, stop, destroy };
-  } catch (error) {
-    stop();
-    await destroy();
-    throw error;
+    const port = this.#openHttp(adminApi.handler, undefined, () => false);
+    this.ports.admin = await listenOn(port.server, config.listeners.admin, 'admin');
   }
+
+  async #openHealth(): Promise<void> {
+    const { config, control, stores } = this.#deps;
+    const at = config.listeners.health;
+    if (at === undefined) return;
+    const healthApi = await buildHealthHttp({ control, stores, isReady: () => this.#ready });
+    this.#applications.push(healthApi);
+    const port = this.#openHttp(healthApi.handler, undefined, () => false);
+    this.ports.health = await listenOn(port.server, at, 'health');
+  }
+
+  async #open(server: Server, at: At, name: string): Promise<number> {
+    this.#servers.push(server);
+    // Before it listens: what stands before its connections.
+    if (at.proxyProtocol === true) {
+      const onRefused = (code: string): void => this.#deps.log('warn', 'proxy-header-refused', { code });
+      this.#cutUnnamed.push(expectProxyHeaders(server, { isProxy: this.#isProxy, onRefused }));
+    }
+    return await listenOn(server, at, name);
+  }
+
+  #openHttp(
+    handler: RequestListener,
+    material: TlsMaterial | undefined,
+    isFull: () => boolean,
+    isUpload: HttpPortOptions['isUpload'] = () => false,
+  ): HttpPort {
+    const { config, development } = this.#deps;
+    const port = createHttpPort(handler, {
+      tls: material,
+      isUpload,
+      alsoPlain: development.alsoPlain === true,
+      tap: development.tap,
+      isFull,
+      isProxy: this.#isProxy,
+      limits: {
+        ...httpPlaces(config),
+        headersTimeoutMs: 15_000,
+        requestTimeoutMs: 30_000,
+      },
+    });
+    this.#httpPorts.push(port);
+    return port;
+  }
+}
+
+const webSocketOnly: RequestListener = (_request, response) => {
+  const headers = { upgrade: 'websocket', connection: 'close', 'content-type': 'text/plain; charset=utf-8' };
+  response.writeHead(426, headers).end(upgradeNeeded);
+};
+
+type SharedPort = {
+  readonly at: At;
+  readonly name: 'http' | 'websocket' | 'compactWebsocket';
+  readonly services: WebSocketServices;
+};
+
+/** The ports of HTTP and WebSockets, each once, with all that is served on it. */
+function sharedPorts(wanted: Config['listeners'], compact: CompactOptions): readonly SharedPort[] {
+  const shared: SharedPort[] = [];
+  for (const name of ['http', 'websocket', 'compactWebsocket'] as const) {
+    const at = wanted[name];
+    if (at === undefined) continue;
+    const services = { xmpp: name === 'websocket', compact: name === 'compactWebsocket' ? compact : undefined };
+    const index = shared.findIndex(other => at.port !== 0 && other.at.port === at.port && other.at.host === at.host);
+    const same = shared[index];
+    if (same === undefined) shared.push({ at, name, services });
+    else {
+      const both = {
+        xmpp: same.services.xmpp || services.xmpp,
+        compact: same.services.compact ?? services.compact,
+      };
+      shared[index] = { ...same, services: both };
+    }
+  }
+  return shared;
 }
 
 function httpPlaces({ limits }: Config): HttpPlaceLimits {

@@ -62,110 +62,137 @@ export type HttpPortOptions = {
 const tlsHandshakeRecord = 0x16;
 
 export function createHttpPort(handler: RequestListener, options: HttpPortOptions): HttpPort {
-  const { headersTimeoutMs, requestTimeoutMs } = options.limits;
-  const { isUpload } = options;
-  const common = {
-    headersTimeout: headersTimeoutMs,
-    // Node has one for all paths; see `timed`.
-    requestTimeout: 0,
-    connectionsCheckingInterval: Math.min(lookEveryMs, headersTimeoutMs),
-    keepAliveTimeout: 10_000,
-    noDelay: true,
-  };
-  const secure =
-    options.tls === undefined
-      ? undefined
-      : createHttpsServer({ ...common, ...options.tls, minVersion: minTlsVersion, handshakeTimeout: 10_000 }, timed);
-  const plain = secure === undefined || options.alsoPlain ? createHttpServer(common, timed) : undefined;
-  const servers = [secure, plain].filter(server => server !== undefined);
-  const { maxConnections, maxPerAddress = maxConnections, maxPerSite = maxConnections } = options.limits;
-  const places = new HttpPlaces({ maxConnections, maxPerAddress, maxPerSite });
+  return new Port(handler, options);
+}
+
+class Port implements HttpPort {
+  readonly server: Server;
+  readonly servers: readonly (HttpServer | HttpsServer)[];
+  readonly #handler: RequestListener;
+  readonly #options: HttpPortOptions;
+  readonly #secure: HttpsServer | undefined;
+  readonly #plain: HttpServer | undefined;
+  readonly #places: HttpPlaces;
   /** By the peer's address and port: TLS puts another socket object in front of the one that was counted. */
-  const placeOf = new Map<string, HttpPlace>();
-  const addressOf = new Map<string, string>();
-  secure?.on('secureConnection', socket => {
-    const address = addressOf.get(peerOf(socket));
-    if (address !== undefined) declareAddress(socket, address);
-  });
-  for (const server of servers) {
+  readonly #placeOf = new Map<string, HttpPlace>();
+  readonly #addressOf = new Map<string, string>();
+  readonly #sockets = new Set<Socket>();
+
+  constructor(handler: RequestListener, options: HttpPortOptions) {
+    this.#handler = handler;
+    this.#options = options;
+    const { tls, limits } = options;
+    const { maxConnections, maxPerAddress = maxConnections, maxPerSite = maxConnections } = limits;
+    this.#places = new HttpPlaces({ maxConnections, maxPerAddress, maxPerSite });
+    const common = {
+      headersTimeout: limits.headersTimeoutMs,
+      // Node has one for all paths; see `#timed`.
+      requestTimeout: 0,
+      connectionsCheckingInterval: Math.min(lookEveryMs, limits.headersTimeoutMs),
+      keepAliveTimeout: 10_000,
+      noDelay: true,
+    };
+    this.#secure =
+      tls === undefined
+        ? undefined
+        : createHttpsServer({ ...common, ...tls, minVersion: minTlsVersion, handshakeTimeout: 10_000 }, this.#timed);
+    this.#plain = tls === undefined || options.alsoPlain ? createHttpServer(common, this.#timed) : undefined;
+    this.servers = [this.#secure, this.#plain].filter(server => server !== undefined);
+    this.#secure?.on('secureConnection', socket => {
+      const address = this.#addressOf.get(peerOf(socket));
+      if (address !== undefined) declareAddress(socket, address);
+    });
+    for (const server of this.servers) this.#watch(server);
+    const isBoth = this.#secure !== undefined && this.#plain !== undefined;
+    this.server = isBoth ? createTcpServer({ noDelay: true }, socket => this.#tellApart(socket)) : this.servers[0]!;
+    this.server.prependListener('connection', (socket: Socket) => this.#connected(socket));
+  }
+
+  connections(): number {
+    return this.#places.count;
+  }
+
+  setCertificate(material: TlsMaterial): void {
+    this.#secure?.setSecureContext({ ...material, minVersion: minTlsVersion });
+  }
+
+  setPlaces(limits: HttpPlaceLimits): void {
+    this.#places.setLimits(limits);
+  }
+
+  async close(): Promise<void> {
+    await new Promise<void>(resolve => {
+      this.server.close(() => resolve());
+      for (const socket of this.#sockets) socket.destroy();
+    });
+  }
+
+  /** What happens to requests before they are served. */
+  #watch(server: HttpServer | HttpsServer): void {
     // Streams that have become WebSockets have rules of their own; media and event streams move at least twice a minute.
-    server.timeout = options.limits.idleMs ?? defaultIdleMs;
+    server.timeout = this.#options.limits.idleMs ?? defaultIdleMs;
     server.on('clientError', (_error, socket) => socket.destroy());
     server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-      const place = placeOf.get(peerOf(request.socket));
+      const place = this.#placeOf.get(peerOf(request.socket));
       if (place === undefined) return;
-      places.requestBegan(place);
-      response.once('close', () => places.requestEnded(place));
+      this.#places.requestBegan(place);
+      response.once('close', () => this.#places.requestEnded(place));
     });
     // From here it is bounded as a stream: before login by address, refused ones by time.
     server.on('upgrade', (request: IncomingMessage) => {
-      const place = placeOf.get(peerOf(request.socket));
-      if (place !== undefined) places.leave(place);
+      const place = this.#placeOf.get(peerOf(request.socket));
+      if (place !== undefined) this.#places.leave(place);
     });
+    const { tap } = this.#options;
+    if (tap !== undefined) server.on('request', request => tapRequest(request, tap));
   }
-  const { tap } = options;
-  if (tap !== undefined) for (const server of servers) server.on('request', request => tapRequest(request, tap));
-  const sockets = new Set<Socket>();
-  const server: Server =
-    secure !== undefined && plain !== undefined ? createTcpServer({ noDelay: true }, tellApart) : servers[0]!;
-  server.prependListener('connection', (socket: Socket) => {
+
+  readonly #timed = (request: IncomingMessage, response: ServerResponse): void => {
+    const { isUpload, limits } = this.#options;
+    if (isUpload?.(request) !== true) {
+      const slow = setTimeout(() => request.complete || request.destroy(), limits.requestTimeoutMs);
+      // Not at the end of the answer: that may go out while the body still drips.
+      request.once('close', () => clearTimeout(slow));
+    }
+    this.#handler(request, response);
+  };
+
+  #connected(socket: Socket): void {
     const address = peerAddress(socket);
-    const key = options.isProxy?.(address) === true ? '' : addressKey(address);
-    const place = places.take(key, () => socket.destroy(), options.isFull?.() === true);
+    const key = this.#options.isProxy?.(address) === true ? '' : addressKey(address);
+    const place = this.#places.take(key, () => socket.destroy(), this.#options.isFull?.() === true);
     if (place === undefined) {
       // Not at once: TLS would be put on a socket that is none any more.
       setImmediate(() => socket.destroy());
       return;
     }
     const peer = peerOf(socket);
-    placeOf.set(peer, place);
-    addressOf.set(peer, address);
-    sockets.add(socket);
+    this.#placeOf.set(peer, place);
+    this.#addressOf.set(peer, address);
+    this.#sockets.add(socket);
     socket.once('close', () => {
-      sockets.delete(socket);
-      if (placeOf.get(peer) === place) {
-        placeOf.delete(peer);
-        addressOf.delete(peer);
+      this.#sockets.delete(socket);
+      if (this.#placeOf.get(peer) === place) {
+        this.#placeOf.delete(peer);
+        this.#addressOf.delete(peer);
       }
-      places.leave(place);
+      this.#places.leave(place);
     });
-  });
-
-  function timed(request: IncomingMessage, response: ServerResponse): void {
-    if (isUpload?.(request) !== true) {
-      const slow = setTimeout(() => request.complete || request.destroy(), requestTimeoutMs);
-      // Not at the end of the answer: that may go out while the body still drips.
-      request.once('close', () => clearTimeout(slow));
-    }
-    handler(request, response);
   }
 
-  function tellApart(socket: Socket): void {
+  /** The first byte says whether it is TLS. */
+  #tellApart(socket: Socket): void {
     if (socket.destroyed) return;
     socket.on('error', () => socket.destroy());
-    socket.setTimeout(headersTimeoutMs, () => socket.destroy());
+    socket.setTimeout(this.#options.limits.headersTimeoutMs, () => socket.destroy());
     socket.once('data', first => {
       socket.pause();
       socket.setTimeout(0);
       socket.unshift(first);
-      (first[0] === tlsHandshakeRecord ? secure! : plain!).emit('connection', socket);
+      (first[0] === tlsHandshakeRecord ? this.#secure! : this.#plain!).emit('connection', socket);
       process.nextTick(() => socket.resume());
     });
   }
-
-  return {
-    server,
-    servers,
-    connections: () => places.count,
-    setCertificate: material => secure?.setSecureContext({ ...material, minVersion: minTlsVersion }),
-    setPlaces: limits => places.setLimits(limits),
-    async close() {
-      await new Promise<void>(resolve => {
-        server.close(() => resolve());
-        for (const socket of sockets) socket.destroy();
-      });
-    },
-  };
 }
 
 function peerOf(socket: Socket): string {
