@@ -41,10 +41,10 @@ export type {
   MessageKind,
   MessageRecord,
   MessageState,
-  PollResult,
   ReceiptKind,
   ShownQuote,
 } from './history/message-log.ts';
+export type { PollResult } from './history/acts.ts';
 export type { Identities, Identity, SafetyNumberView } from './identities/identities.ts';
 export { type DevicesChange, type NoticeChange, noticeWords } from './notices/notice-change.ts';
 export type { Notice } from './notices/notice-records.ts';

@@ -54,6 +54,7 @@ export type MessengerSettings = {
 
 export class Messenger {
   readonly people: People;
+  readonly authoring: Authoring;
   readonly writing: Writing;
   readonly receipts: Receipts;
   readonly preferences: Preferences;
@@ -110,6 +111,7 @@ export class Messenger {
     this.#consents = new ProviderConsents({ store, domain, request, emit });
     this.#decisions = new DecisionBook({ store, own, domain, request, outbox, deliveryReceipts, emit });
     const authoring = new Authoring({ store, own, clock, outbox, emit });
+    this.authoring = authoring;
     this.people = new People({
       store,
       own,

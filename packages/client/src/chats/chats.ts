@@ -11,6 +11,7 @@ import type { Contact, Recipient } from '../directory/people.ts';
 import { isOptedOut } from '../directory/provider-consents.ts';
 import { shownProfile } from '../display/shown-profile.ts';
 import { ClientError } from '../errors.ts';
+import { closingPoll, editing, reacting, type Saying, takingBack, voting } from '../history/acts.ts';
 import type { Capability } from '../history/capabilities.ts';
 import { type ChatSettings, defaultsKey, settingsOf } from '../history/chat-state.ts';
 import { countMissing } from '../history/gaps.ts';
@@ -223,11 +224,11 @@ export class Chats {
 
   /** Reacts to a message; an empty emoji takes it back. */
   async react(target: MessageName, emoji: string): Promise<void> {
-    await this.#lifecycle.worker().writing.react(target, emoji);
+    await this.#act(target, reacting(emoji));
   }
 
   async edit(id: string, text: TextBody): Promise<void> {
-    await this.#lifecycle.worker().writing.edit(id, text);
+    await this.#act(this.#mine(id), editing(text));
   }
 
   /** The texts that a message had, oldest first; the last is the one that is shown. */
@@ -237,7 +238,7 @@ export class Chats {
 
   /** Takes an own message back, for everybody. */
   async delete(id: string): Promise<void> {
-    await this.#lifecycle.worker().writing.delete(id);
+    await this.#act(this.#mine(id), takingBack);
   }
 
   /** Sends an own message of state `failed` once more; the new message stands in its place. */
@@ -257,12 +258,12 @@ export class Chats {
 
   /** Chooses options of a poll by their places; none takes the vote back. */
   async vote(target: MessageName, options: readonly number[]): Promise<void> {
-    await this.#lifecycle.worker().writing.vote(target, options);
+    await this.#act(target, voting(options));
   }
 
   /** Ends an own poll. */
   async closePoll(id: string): Promise<void> {
-    await this.#lifecycle.worker().writing.closePoll(id);
+    await this.#act(this.#mine(id), closingPoll);
   }
 
   /** Gives a message of kind `view-once` as it is; it was wiped before this is fulfilled, on all of one's devices. */
@@ -279,6 +280,14 @@ export class Chats {
   /** A voice message or video was played. */
   async markPlayed(target: MessageName): Promise<void> {
     this.#lifecycle.worker().receipts.markPlayed(target);
+  }
+
+  async #act(target: MessageName, say: Saying): Promise<void> {
+    await this.#lifecycle.worker().authoring.act(target, say);
+  }
+
+  #mine(id: string): MessageName {
+    return { author: this.#lifecycle.worker().authoring.own, id };
   }
 
   #scan(): ScanContext {

@@ -1,9 +1,8 @@
-// Messages that a person writes, and what they do with messages: answer, react, edit, take back, vote.
-// Knows nothing of streams or encryption; says nothing about what was read (`receipts.ts`).
+// Messages that a person writes, sends again, lets go or hides.
+// Knows nothing of streams or encryption, nor of what is said about messages (`history/acts.ts`) or was read (`receipts.ts`).
 // Source: docs/protocol/09-content.md.
 import { randomBytes } from 'node:crypto';
 import { MESSAGE_ID_BYTES, type TextBody } from '@drawbridge/e2ee/content';
-import { contentKindLimits } from '@drawbridge/e2ee/content-kinds';
 import type { OwnProfile } from '../account/own-profile.ts';
 import { excerptOf } from '../display/shown-text.ts';
 import { ClientError } from '../errors.ts';
@@ -91,54 +90,11 @@ export class Writing {
     return message;
   }
 
-  /** An empty emoji takes the reaction back. */
-  react(target: MessageName, emoji: string): Promise<MessageRecord> {
-    return this.#authoring.act(target, message => ({ kind: 'reaction', target: refOf(message), emoji }));
-  }
-
-  /** Changes the words of an own message; what it said before is kept (`versions`). */
-  edit(id: string, text: TextBody): Promise<MessageRecord> {
-    return this.#authoring.act({ author: this.#authoring.own, id }, message => {
-      if (message.kind !== 'text') throw new ClientError('unknown-message');
-      return { kind: 'edit', targetMessageId: bytesOf(id), text };
-    });
-  }
-
-  /** Takes an own message back, here and (as far as they keep to it) at the others. */
-  delete(id: string): Promise<MessageRecord> {
-    const target = { author: this.#authoring.own, id };
-    return this.#authoring.act(target, () => ({ kind: 'delete', targetMessageId: bytesOf(id) }));
-  }
-
   /** Deletes a message for oneself, on all devices of this person. */
   hide(target: MessageName): void {
     const message = this.#authoring.needMessage(target);
     const hidden = [{ message: refOf(message), chat: personOf(message.chat) }];
     this.#authoring.announce(this.#authoring.transaction(tx => this.#authoring.sync(tx, { hidden })));
-  }
-
-  /** Chooses in a poll; no options take the vote back. */
-  vote(target: MessageName, options: readonly number[]): Promise<MessageRecord> {
-    const { own } = this.#authoring;
-    return this.#authoring.act(target, message => {
-      if (message.body?.kind !== 'poll' || message.poll?.closed !== false) throw new ClientError('unknown-message');
-      const { choices = message.body.options.length, options: offered } = message.body;
-      const chosen = [...new Set(options)].sort((a, b) => a - b);
-      if (chosen.length > choices || chosen.some(option => !(option in offered))) {
-        throw new ClientError('invalid-argument', { detail: 'options' });
-      }
-      const before = this.#authoring.transaction(tx => readEntry(tx, target.author, target.id))?.votes?.[own];
-      const version = Math.min((before?.at(-1)?.version ?? 0) + 1, contentKindLimits.maxVoteVersion);
-      return { kind: 'poll-vote', poll: refOf(message), options: chosen, version };
-    });
-  }
-
-  /** Ends an own poll: later votes don't count. */
-  closePoll(id: string): Promise<MessageRecord> {
-    return this.#authoring.act({ author: this.#authoring.own, id }, message => {
-      if (message.kind !== 'poll') throw new ClientError('unknown-message');
-      return { kind: 'poll-close', pollMessageId: bytesOf(id) };
-    });
   }
 
   /** The texts that a message had, oldest first. */

@@ -19,15 +19,16 @@ import { refuseWhileMoved } from '../directory/moved-names.ts';
 import { refuseOptedOut } from '../directory/provider-consents.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
-import { actOf } from '../outbox/acts.ts';
 import type { NewRow } from '../outbox/additions.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import { contentPayload } from '../outbox/rows.ts';
 import { numberOf } from '../outbox/unsaid.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 import { readStamp, writeStamp } from '../store/account-records.ts';
+import { readEntry } from '../store/message-records.ts';
 import { writeTranscript } from '../store/outbox-records.ts';
 import { transact } from '../store/transact.ts';
+import { actOf, type Saying } from './acts.ts';
 import { addFact, addSaid } from './conversation.ts';
 import { readMessage } from './history.ts';
 import type { MessageRecord } from './message-log.ts';
@@ -73,13 +74,11 @@ export class Authoring {
   }
 
   /** Says something about a message that is here. */
-  async act(
-    target: MessageName,
-    make: (message: MessageRecord, ref: typeof refOf) => ContentBody,
-  ): Promise<MessageRecord> {
+  async act(target: MessageName, say: Saying): Promise<MessageRecord> {
     const message = this.needMessage(target);
     if (message.kind === 'lost' || message.kind === 'notice') throw new ClientError('unknown-message');
-    const content = this.content(make(message, refOf));
+    const state = this.transaction(tx => readEntry(tx, target.author, target.id)) ?? {};
+    const content = this.content(say(message, refOf(message), state, this.own));
     const isOwn = target.author === this.own;
     const events = this.transaction(tx => this.say(tx, message.chat, content, isOwn ? target.id : undefined));
     this.announce(events, message.chat);

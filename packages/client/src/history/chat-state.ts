@@ -5,7 +5,7 @@ import type { ChatSettingsChange, Profile } from '@drawbridge/e2ee/content-kinds
 import type { InteropId } from '@drawbridge/wire/jid';
 import type { Heard } from './gaps.ts';
 import type { DecisionState } from '../directory/contact-decisions.ts';
-import { isLater, type Stamp } from './message-log.ts';
+import { isLater, type Stamp } from './stamp.ts';
 import type { ChatId } from './message-names.ts';
 
 /** What can be set for a chat; the `send…` ones also for all chats. */

@@ -7,16 +7,18 @@ import { isQuietCase } from '@drawbridge/e2ee/content-kinds';
 import { heardOwnStamp } from '@drawbridge/e2ee/hybrid-clock';
 import type { InteropId } from '@drawbridge/wire/jid';
 import { shownProfile } from '../display/shown-profile.ts';
+import { actFact } from './acts.ts';
 import { applySettings, applyTimer, type ChatRecord, defaultsKey, type Timer } from './chat-state.ts';
 import { isErrorCode } from '../errors.ts';
 import type { ClientEvent, MessageChange } from '../events.ts';
 import { isShown, record, wipeSent } from './history.ts';
-import { type Fact, isLater, isShownBody, type Posted, type PostedBody, type Stamp } from './message-log.ts';
+import { type Fact, isShownBody, type Posted, type PostedBody } from './message-log.ts';
 import { addNotice } from '../notices/notice-records.ts';
 import { readChat, writeChat } from '../store/message-records.ts';
 import { readProfile, writeProfile } from '../store/person-records.ts';
 import { readStamp, writeStamp } from '../store/account-records.ts';
 import type { Transaction } from '../store/store.ts';
+import { isLater, type Stamp } from './stamp.ts';
 import { type ChatId, type MessageId, chatWith, messageIdOf, type MessageName, personOf } from './message-names.ts';
 
 export type Said = {
@@ -38,10 +40,6 @@ export function factsOf({ author, chat, content, receivedAtMs }: Said, own: Inte
   const { body, sentAtMs } = content;
   const id = messageIdOf(content.messageId);
   const stamp = stampOf(content);
-  const isOurs = (person: InteropId): boolean => person === own || person === personOf(chat);
-  const named = (ref: { readonly author: InteropId; readonly messageId: Uint8Array }): MessageName => {
-    return { author: ref.author, id: messageIdOf(ref.messageId) };
-  };
   if (content.chatId !== undefined) {
     // Groups are of a later version: something was said, and nobody here knows where.
     if (body.kind !== 'unsupported' && body.kind !== 'text') return [];
@@ -57,29 +55,16 @@ export function factsOf({ author, chat, content, receivedAtMs }: Said, own: Inte
       const shown = { kind: 'unsupported', text: content.fallbackText ?? '' } as const;
       return [{ target: { author, id }, fact: posted(content, shown, receivedAtMs, own, author) }];
     }
-    case 'reaction':
-      if (!isOurs(body.target.author)) return [];
-      return [{ target: named(body.target), fact: { kind: 'reacted', by: author, stamp, emoji: body.emoji } }];
-    case 'edit':
-      return [
-        { target: { author, id: messageIdOf(body.targetMessageId) }, fact: { kind: 'edited', stamp, text: body.text } },
-      ];
-    case 'delete':
-      return [{ target: { author, id: messageIdOf(body.targetMessageId) }, fact: { kind: 'gone', why: 'deleted' } }];
     case 'receipt': {
       if (author === own || author !== personOf(chat)) return [];
       const fact = { kind: 'receipt', receipt: body.receipt, atMs: sentAtMs } as const;
       return body.messageIds.map(each => ({ target: { author: own, id: messageIdOf(each) }, fact }));
     }
-    case 'poll-vote': {
-      if (!isOurs(body.poll.author)) return [];
-      const { version, options } = body;
-      return [{ target: named(body.poll), fact: { kind: 'voted', by: author, stamp, version, options } }];
+    default: {
+      const act = actFact(body, { by: author, stamp, sentAtMs });
+      const isAbout = (person: InteropId): boolean => person === author || person === own || person === personOf(chat);
+      return act !== undefined && isAbout(act.target.author) ? [act] : [];
     }
-    case 'poll-close':
-      return [{ target: { author, id: messageIdOf(body.pollMessageId) }, fact: { kind: 'closed', atMs: sentAtMs } }];
-    default:
-      return [];
   }
 }
 

@@ -19,7 +19,9 @@ import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { ElapsedTime } from './elapsed-time.ts';
 import { isShown } from './history.ts';
-import { type LogEntry, type MessageRecord, type Quote, type Stamp, viewOf } from './message-log.ts';
+import { actsAgain } from './acts.ts';
+import { type LogEntry, type MessageRecord, type Quote, viewOf } from './message-log.ts';
+import type { Stamp } from './stamp.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import { listChats, listEntries, readExpiry } from '../store/message-records.ts';
 import { readElapsed, readTransfer, writeTransfer } from '../store/account-records.ts';
@@ -427,21 +429,8 @@ function entryItems(entry: LogEntry, own: InteropId, expiresAfterSeconds: number
   ][]) {
     add(chat, said(fresh(atMs), { kind: 'receipt', receipt, messageIds: [name.messageId] }));
   }
-  for (const [by, reaction] of Object.entries(entry.reactions ?? {})) {
-    add(by, said(reaction, { kind: 'reaction', target: ref, emoji: reaction.emoji }));
-  }
-  if (entry.closedAtMs !== undefined) {
-    add(author, said(fresh(entry.closedAtMs), { kind: 'poll-close', pollMessageId: name.messageId }));
-  }
-  for (const [by, votes] of Object.entries(entry.votes ?? {})) {
-    for (const vote of votes) {
-      const { version, options } = vote;
-      add(by, said(vote, { kind: 'poll-vote', poll: ref, options, version }));
-    }
-  }
-  for (const edit of (entry.edits ?? []).toReversed()) {
-    add(author, said(edit, { kind: 'edit', targetMessageId: name.messageId, text: edit.text }));
-  }
+  for (const { by, body: act, ...stamp } of actsAgain(entry, ref))
+    add(by, said({ ...fresh(stamp.atMs), ...stamp }, act));
   return items;
 }
 

@@ -1,15 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import {
-  applyFact,
-  type Fact,
-  type LogEntry,
-  messageLogLimits,
-  type Posted,
-  textVersions,
-  viewOf,
-} from './message-log.ts';
+import { actLimits } from './acts.ts';
+import { applyFact, type Fact, type LogEntry, type Posted, textVersions, viewOf } from './message-log.ts';
 
 const anna = `1-${'a'.repeat(26)}`;
 const bob = `0-${'b'.repeat(26)}`;
@@ -80,7 +73,7 @@ test('a vote older than all that are kept says nothing new', () => {
   const vote = (version: number): Fact => {
     return { kind: 'voted', by: bob, stamp: { atMs: 0, id: 'v' }, version, options: [] };
   };
-  const entry = fold(Array.from({ length: messageLogLimits.maxVotes }, (_, index) => vote(index + 2)));
+  const entry = fold(Array.from({ length: actLimits.maxVotes }, (_, index) => vote(index + 2)));
   assert.equal(applyFact(entry, vote(1)), entry);
 });
 
@@ -105,7 +98,7 @@ test('edits are bounded, and the bound does not depend on the order', () => {
   });
   const one = fold(edits);
   assert.deepEqual(fold(edits.toReversed()), one);
-  assert.ok(JSON.stringify(one).length <= messageLogLimits.maxEditBytes + 10_000);
+  assert.ok(JSON.stringify(one).length <= actLimits.maxEditBytes + 10_000);
   assert.equal(one.edits?.at(-1)?.text.text.trim(), '199');
 });
 

@@ -9,26 +9,11 @@ import { safeFileName } from '../display/file-name.ts';
 import { excerptOf } from '../display/shown-text.ts';
 import type { ClientErrorCode } from '../errors.ts';
 import { type NoticeChange, noticeWords } from '../notices/notice-change.ts';
+import { type ActFact, type ActState, isActFact, joinAct, type ShownActs, shownActs, withoutActs } from './acts.ts';
 import { type ChatId, type MessageId, personOf } from './message-names.ts';
 
-export const messageLogLimits = {
-  /** Latest edits kept, by number and by size. */
-  maxEdits: 50,
-  maxEditBytes: 262_144,
-  /** People whose reactions or votes are kept. */
-  maxPeople: 1_024,
-  /** Votes of one person kept: a poll that was closed counts the latest from before. */
-  maxVotes: 4,
-  /** Stanzas that carried a message, for wiping what is kept of them. */
-  maxStanzas: 64,
-} as const;
-
-/** When something was said, by its sender's clock; its content's id decides between equals. */
-export type Stamp = { readonly atMs: number; readonly id: string };
-
-export function isLater(stamp: Stamp, than: Stamp): boolean {
-  return stamp.atMs === than.atMs ? stamp.id > than.id : stamp.atMs > than.atMs;
-}
+/** Stanzas that carried a message, for wiping what is kept of them. */
+const maxStanzas = 64;
 
 /** What a person sees as a message. */
 type ShownKind = 'text' | 'attachment' | 'contacts' | 'location' | 'sticker' | 'poll';
@@ -96,10 +81,6 @@ export type Progress = {
 };
 export type ReceiptKind = 'delivered' | 'read' | 'played';
 
-type Edit = Stamp & { readonly text: TextBody };
-type Reaction = Stamp & { readonly emoji: string };
-type Vote = Stamp & { readonly version: number; readonly options: readonly number[] };
-
 /** Without `posted` the message itself has not come yet. */
 export type LogEntry = {
   /** 16 bytes, hex. With the author it names the message. */
@@ -108,38 +89,21 @@ export type LogEntry = {
   readonly chat: ChatId;
   readonly posted?: Posted;
   readonly gone?: Gone;
-  /** Oldest first. */
-  readonly edits?: readonly Edit[];
-  /** The latest edit that was left out for a limit: older ones stay out. */
-  readonly editsFloor?: Stamp;
-  readonly reactions?: Readonly<Record<string, Reaction>>;
   /** What the other side said of an own message; of an incoming one, `played` when it was played here. */
   readonly receipts?: Readonly<Partial<Record<ReceiptKind, number>>>;
-  readonly votes?: Readonly<Record<string, readonly Vote[]>>;
-  readonly closedAtMs?: number;
   /** When this person read it, on whichever device. */
   readonly readAtMs?: number;
   /** When this device heard that it was read, by its own clock. */
   readonly readHereMs?: number;
   readonly progress?: Progress;
   readonly stanzas?: readonly string[];
-};
+} & ActState;
 
 export type Fact =
+  | ActFact
   | { readonly kind: 'posted'; readonly posted: Posted }
-  | { readonly kind: 'edited'; readonly stamp: Stamp; readonly text: TextBody }
-  /** An empty emoji takes the reaction back. */
-  | { readonly kind: 'reacted'; readonly by: string; readonly stamp: Stamp; readonly emoji: string }
   | { readonly kind: 'gone'; readonly why: Gone }
   | { readonly kind: 'receipt'; readonly receipt: ReceiptKind; readonly atMs: number }
-  | {
-      readonly kind: 'voted';
-      readonly by: string;
-      readonly stamp: Stamp;
-      readonly version: number;
-      readonly options: readonly number[];
-    }
-  | { readonly kind: 'closed'; readonly atMs: number }
   | { readonly kind: 'read'; readonly atMs: number; readonly hereMs: number }
   /** Of this device alone: the one kind that does not join. */
   | { readonly kind: 'progress'; readonly progress: Progress }
@@ -147,6 +111,7 @@ export type Fact =
 
 /** Joins a fact to an entry. Gives the very same entry when the fact says nothing new. */
 export function applyFact(entry: LogEntry, fact: Fact): LogEntry {
+  if (isActFact(fact)) return entry.gone === undefined ? joinAct(entry, fact) : entry;
   switch (fact.kind) {
     case 'posted':
       // A name is given once: a second content under it is a repeat, or a lie that each device meets differently anyway.
@@ -154,41 +119,21 @@ export function applyFact(entry: LogEntry, fact: Fact): LogEntry {
       return { ...entry, posted: entry.gone === undefined ? fact.posted : wiped(fact.posted) };
     case 'gone':
       return applyGone(entry, fact.why);
-    case 'edited':
-      return entry.gone === undefined ? applyEdit(entry, { ...fact.stamp, text: fact.text }) : entry;
-    case 'reacted': {
-      const { reactions = {} } = entry;
-      const before = reactions[fact.by];
-      const isNews = before === undefined ? hasRoom(reactions) : isLater(fact.stamp, before);
-      if (entry.gone !== undefined || !isNews) return entry;
-      return { ...entry, reactions: { ...reactions, [fact.by]: { ...fact.stamp, emoji: fact.emoji } } };
-    }
     case 'receipt': {
       const before = entry.receipts?.[fact.receipt];
       if (before !== undefined && before <= fact.atMs) return entry;
       return { ...entry, receipts: { ...entry.receipts, [fact.receipt]: fact.atMs } };
     }
-    case 'voted': {
-      const { stamp, version, options } = fact;
-      return entry.gone === undefined ? applyVote(entry, fact.by, { ...stamp, version, options }) : entry;
-    }
-    case 'closed':
-      if (entry.gone !== undefined || (entry.closedAtMs !== undefined && entry.closedAtMs <= fact.atMs)) return entry;
-      return { ...entry, closedAtMs: fact.atMs };
     case 'read':
       if (entry.readAtMs === undefined) return { ...entry, readAtMs: fact.atMs, readHereMs: fact.hereMs };
       return entry.readAtMs <= fact.atMs ? entry : { ...entry, readAtMs: fact.atMs };
     case 'progress':
       return isProgress(entry, fact.progress) ? { ...entry, progress: fact.progress } : entry;
     case 'carried': {
-      const stanzas = [...new Set([...(entry.stanzas ?? []), ...fact.stanzas])].slice(-messageLogLimits.maxStanzas);
+      const stanzas = [...new Set([...(entry.stanzas ?? []), ...fact.stanzas])].slice(-maxStanzas);
       return { ...entry, stanzas };
     }
   }
-}
-
-function hasRoom(people: object): boolean {
-  return Object.keys(people).length < messageLogLimits.maxPeople;
 }
 
 function wiped({ sentAtMs, receivedAtMs }: Posted): Posted {
@@ -197,41 +142,8 @@ function wiped({ sentAtMs, receivedAtMs }: Posted): Posted {
 
 function applyGone(entry: LogEntry, why: Gone): LogEntry {
   if (entry.gone !== undefined && goneOrder.indexOf(entry.gone) >= goneOrder.indexOf(why)) return entry;
-  const { posted, edits: _e, editsFloor: _f, reactions: _r, votes: _v, closedAtMs: _c, ...rest } = entry;
+  const { posted, ...rest } = withoutActs(entry);
   return { ...rest, gone: why, ...(posted === undefined ? {} : { posted: wiped(posted) }) };
-}
-
-function applyEdit(entry: LogEntry, edit: Edit): LogEntry {
-  const { edits = [], editsFloor } = entry;
-  if (editsFloor !== undefined && !isLater(edit, editsFloor)) return entry;
-  if (edits.some(each => each.id === edit.id && each.atMs === edit.atMs)) return entry;
-  const kept = [...edits, edit].sort((a, b) => (isLater(a, b) ? 1 : -1));
-  let bytes = kept.reduce((sum, each) => sum + editBytes(each), 0);
-  let floor = editsFloor;
-  while (kept.length > messageLogLimits.maxEdits || (kept.length > 1 && bytes > messageLogLimits.maxEditBytes)) {
-    const { text: _, ...stamp } = kept[0]!;
-    bytes -= editBytes(kept.shift()!);
-    floor = stamp;
-  }
-  return { ...entry, edits: kept, ...(floor === undefined ? {} : { editsFloor: floor }) };
-}
-
-function editBytes(edit: Edit): number {
-  return JSON.stringify(edit.text).length;
-}
-
-function applyVote(entry: LogEntry, by: string, vote: Vote): LogEntry {
-  const { votes = {} } = entry;
-  const before = votes[by] ?? [];
-  const isKnown = before.some(each => each.version === vote.version && each.id === vote.id && each.atMs === vote.atMs);
-  if (isKnown || (before.length === 0 && !hasRoom(votes))) return entry;
-  const kept = [...before, vote].sort((a, b) => (isHigherVote(a, b) ? 1 : -1)).slice(-messageLogLimits.maxVotes);
-  if (!kept.includes(vote)) return entry;
-  return { ...entry, votes: { ...votes, [by]: kept } };
-}
-
-function isHigherVote(vote: Vote, than: Vote): boolean {
-  return vote.version === than.version ? isLater(vote, than) : vote.version > than.version;
 }
 
 const progressOrder: readonly Progress['state'][] = ['queued', 'held', 'sent'];
@@ -264,14 +176,8 @@ export type MessageKind = ShownBody['kind'] | 'view-once' | 'unsupported' | 'los
  */
 export type MessageState = Progress['state'] | ReceiptKind;
 
-export type PollResult = {
-  /** Person to the options they chose. */
-  readonly votes: Readonly<Record<string, readonly number[]>>;
-  readonly closed: boolean;
-};
-
 /** A message as it is shown now. */
-export type MessageRecord = {
+export type MessageRecord = ShownActs & {
   readonly id: string;
   readonly author: InteropId;
   /** InteropId of the other person of the chat. */
@@ -286,10 +192,6 @@ export type MessageRecord = {
   readonly replyTo?: ShownQuote;
   readonly sentAtMs: number;
   readonly receivedAtMs: number;
-  readonly edited?: boolean;
-  /** Author to emoji. */
-  readonly reactions?: Readonly<Record<string, string>>;
-  readonly poll?: PollResult;
   /** Own messages only. */
   readonly state?: MessageState;
   readonly failure?: Progress['failure'];
@@ -316,9 +218,6 @@ export function viewOf(
   const expiresAtMs = expiryOf(entry, own);
   const isOnce = posted.viewOnce === true && gone === undefined;
   const replyTo = posted.replyTo === undefined || isOnce ? undefined : shownQuote(entry, posted.replyTo, own, find);
-  const reactions = Object.entries(entry.reactions ?? {}).flatMap(([by, { emoji }]) =>
-    emoji === '' ? [] : [[by, emoji]],
-  );
   return {
     id,
     author,
@@ -327,7 +226,7 @@ export function viewOf(
     ...(replyTo === undefined ? {} : { replyTo }),
     sentAtMs,
     receivedAtMs,
-    ...(reactions.length === 0 ? {} : { reactions: Object.fromEntries(reactions) as Record<string, string> }),
+    ...shownActs(entry, isOnce || gone !== undefined ? undefined : posted.body),
     ...(isOwn && posted.body.kind !== 'notice' ? { state: stateOf(entry) } : {}),
     ...(isOwn && progress?.failure !== undefined && entry.receipts === undefined ? { failure: progress.failure } : {}),
     ...(!isOwn && readAtMs !== undefined ? { read: true } : {}),
@@ -371,20 +270,13 @@ function stateOf({ receipts, progress }: LogEntry): MessageState {
   return progress?.state ?? 'sent';
 }
 
-type Shown = Pick<
-  MessageRecord,
-  'kind' | 'text' | 'styles' | 'mentions' | 'preview' | 'body' | 'notice' | 'edited' | 'poll'
->;
+type Shown = Pick<MessageRecord, 'kind' | 'text' | 'styles' | 'mentions' | 'preview' | 'body' | 'notice'>;
 
 function shownBody(entry: LogEntry, { body }: Posted): Shown {
   if (entry.gone !== undefined) return { kind: entry.gone, text: '' };
   switch (body.kind) {
-    case 'text': {
-      const edit = entry.edits?.at(-1);
-      return { kind: 'text', ...textFields(edit?.text ?? body), ...(edit === undefined ? {} : { edited: true }) };
-    }
-    case 'poll':
-      return { kind: 'poll', text: inWords(body), body, poll: pollResult(entry, body) };
+    case 'text':
+      return { kind: 'text', ...textFields(entry.edits?.at(-1)?.text ?? body) };
     case 'attachment': {
       const named = { ...body, attachments: body.attachments.map(withSafeName) };
       return { kind: 'attachment', text: inWords(named), body: named };
@@ -406,19 +298,6 @@ function shownBody(entry: LogEntry, { body }: Posted): Shown {
 function withSafeName(attachment: AttachmentPointer): AttachmentPointer {
   const { fileName } = attachment;
   return fileName === undefined ? attachment : { ...attachment, fileName: safeFileName(fileName) };
-}
-
-/** Options that don't exist are left out, and so is whoever chose more than one person may. */
-function pollResult(
-  { votes = {}, closedAtMs }: LogEntry,
-  { options, choices = options.length }: ContentBody<'poll'>,
-): PollResult {
-  const counted = Object.entries(votes).flatMap(([by, each]) => {
-    const vote = each.findLast(({ atMs }) => closedAtMs === undefined || atMs <= closedAtMs);
-    const chosen = [...new Set(vote?.options ?? [])].filter(option => option < options.length);
-    return chosen.length === 0 || chosen.length > choices ? [] : [[by, chosen] as const];
-  });
-  return { votes: Object.fromEntries(counted), closed: closedAtMs !== undefined };
 }
 
 function textFields({

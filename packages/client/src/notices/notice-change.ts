@@ -2,7 +2,7 @@
 // Knows nothing of how they are kept or came about.
 import type { IdentityEvent } from '@drawbridge/e2ee/suite';
 import type { InteropId } from '@drawbridge/wire/jid';
-import type { Act } from '../outbox/acts.ts';
+import { type Act, actWords } from '../history/acts.ts';
 import type { ManifestWarning } from '../directory/manifest-judgement.ts';
 
 /** What became known of somebody's devices, or, with `isOwn`, of one's own. */
@@ -122,7 +122,7 @@ export function noticeWords(change: NoticeChange): string {
     case 'asked-again':
       return 'They ask for earlier messages, from a device or under a key that those were not sent to. Nothing is sent again before you say so.';
     case 'not-applied':
-      return `${actWords[change.what]} did not reach a device of theirs, or could not be read there. They may not see it. Do it again.`;
+      return `${actWords(change)} did not reach a device of theirs, or could not be read there. They may not see it. Do it again.`;
     case 'devices-changed': {
       const part = (ids: readonly number[], word: string): string[] =>
         ids.length === 0 ? [] : [`${word} ${ids.join(', ')}`];
@@ -165,16 +165,6 @@ function linkAgainWords(devices: readonly number[]): string {
   if (devices.length === 0) return 'Contacts see that it changed.';
   return `Contacts see that it changed. Link again, in new folders: devices ${devices.join(', ')}.`;
 }
-
-const actWords: Readonly<Record<Act['what'], string>> = {
-  edit: 'Your edit of a message',
-  reaction: 'Your reaction to a message',
-  delete: 'Your taking back of a message',
-  'poll-vote': 'Your vote',
-  'poll-close': 'Your ending of a poll',
-  'expiry-timer': 'Your timer for disappearing messages',
-  profile: 'Your name and picture',
-};
 
 const manifestWords: Readonly<Record<ManifestWarning, string>> = {
   malformed: 'unreadable',

@@ -1,6 +1,7 @@
 // How far an own message has come, as its history and one's own other devices have it: queued, held, sent, failed.
 // Knows nothing of rows, lanes or streams.
 // Source: docs/protocol/09-content.md section 9.8.
+import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { type ContentBody, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import type { MessageRef, ProgressState } from '@drawbridge/e2ee/content-kinds';
@@ -22,7 +23,7 @@ import {
   writeOutbox,
 } from '../store/outbox-records.ts';
 import type { Transaction } from '../store/store.ts';
-import type { Act } from './acts.ts';
+import type { Act } from '../history/acts.ts';
 import type { Additions, AdditionsContext } from './additions.ts';
 import { contentPayload } from './rows.ts';
 
@@ -111,7 +112,7 @@ export class MessageProgress {
 
   #tellOwn(tx: Transaction, body: ContentBody<'device-sync'>): void {
     const encoded = encodeContent({ messageId: randomBytes(MESSAGE_ID_BYTES), sentAtMs: this.#clock.nowMs(), body });
-    if (!encoded.ok) throw new TypeError('a content of our own is sound');
+    assert(encoded.ok, 'a content of our own is sound');
     const to = this.#own;
     if (this.#additions.hasRoom(tx))
       this.#additions.add(tx, { to, payload: contentPayload(encoded.value), silent: true });

@@ -4,7 +4,7 @@ import type { SessionKind } from '@drawbridge/wire/envelope';
 import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
 import type { ReceiptKind } from '../history/message-log.ts';
 import type { ChatId, MessageId } from '../history/message-names.ts';
-import type { Act } from '../outbox/acts.ts';
+import type { Act } from '../history/acts.ts';
 import { outboxLimits } from '../outbox/limits.ts';
 import { decodeJson } from './json-bytes.ts';
 import { getJson, putJson } from './json-rows.ts';

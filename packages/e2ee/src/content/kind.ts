@@ -2,7 +2,7 @@
 // Knows no kind.
 // Source: docs/protocol/09-content.md section 9.3.
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { Content as ContentMessage, ContentSchema } from '../gen/content_pb.ts';
+import type { Content as ContentMessage, ContentSchema, DeviceSync_NotApplied_What } from '../gen/content_pb.ts';
 import type { Capability } from './capabilities.ts';
 
 /** `body` of a Content as protobuf-es reads it, and as it is told what to write. */
@@ -25,6 +25,16 @@ export type KindRow<B, C extends BodyCase = BodyCase> = {
   readonly isQuiet?: true;
   /** Between one's own devices alone, and hence without a transcript. */
   readonly isOwnOnly?: true;
+  /** It shows no message of its own. */
+  readonly notApplied?: ActName;
+};
+
+/** How a person's devices tell each other that somebody did not get an act (section 9.9). */
+export type ActName = { readonly what: DeviceSync_NotApplied_What; readonly isAboutMessage: boolean };
+
+/** The rows of some kinds, of which `Acts` show no message of their own. */
+export type KindTable<Bodies, Acts extends keyof Bodies> = {
+  readonly [K in keyof Bodies]: KindRow<Bodies[K]> & (K extends Acts ? { readonly notApplied: ActName } : unknown);
 };
 
 type AnyMessage = { readonly case: string | undefined; readonly value?: unknown };

@@ -2,7 +2,7 @@
 // Knows nothing of how devices agree, or of how history is cut into pieces.
 // Source: docs/protocol/09-content.md sections 9.3, 9.9 and 9.10, schema/content.proto.
 import { isInteropId, type InteropId } from '@drawbridge/wire/jid';
-import { DeviceSync_NotApplied_What, DeviceSync_Progress_State } from '../gen/content_pb.ts';
+import { DeviceSync_Progress_State } from '../gen/content_pb.ts';
 import {
   checkRef,
   identifier,
@@ -17,6 +17,10 @@ import {
 } from './checks.ts';
 import { type BodyInit, type BodyValue, type KindRow, reads } from './kind.ts';
 import { contentKindLimits as limits } from './limits.ts';
+import { type PeopleActs, peopleKinds } from './people.ts';
+import { type PostActs, postKinds } from './posts.ts';
+import { type SignalActs, signalKinds } from './signals.ts';
+import { type TextActs, textKinds } from './text.ts';
 
 /** Content that has a transcript: leaves room for the transcript around it. */
 export const MAX_TRANSCRIBED_BYTES = 57_344;
@@ -61,20 +65,16 @@ export type DeviceSync = {
   }[];
 };
 
-export type UnappliedKind = 'edit' | 'reaction' | 'delete' | 'poll-vote' | 'poll-close' | 'expiry-timer' | 'profile';
+/** The kinds that others get and that show no message of their own. */
+export type UnappliedKind = TextActs | SignalActs | PeopleActs | PostActs;
 
-const unappliedCodes: Readonly<Record<UnappliedKind, DeviceSync_NotApplied_What>> = {
-  edit: DeviceSync_NotApplied_What.EDIT,
-  reaction: DeviceSync_NotApplied_What.REACTION,
-  delete: DeviceSync_NotApplied_What.DELETE,
-  'poll-vote': DeviceSync_NotApplied_What.POLL_VOTE,
-  'poll-close': DeviceSync_NotApplied_What.POLL_CLOSE,
-  'expiry-timer': DeviceSync_NotApplied_What.EXPIRY_TIMER,
-  profile: DeviceSync_NotApplied_What.PROFILE,
-};
-const unappliedKinds = new Map<number, UnappliedKind>(
-  (Object.keys(unappliedCodes) as UnappliedKind[]).map(kind => [unappliedCodes[kind], kind]),
+const kindsForOthers = { ...textKinds, ...signalKinds, ...peopleKinds, ...postKinds };
+const actRows = new Map(
+  Object.entries<Pick<KindRow<never>, 'case' | 'notApplied'>>(kindsForOthers).flatMap(([kind, { notApplied }]) =>
+    notApplied === undefined ? [] : [[kind as UnappliedKind, notApplied] as const],
+  ),
 );
+const unappliedKinds = new Map(Array.from(actRows, ([kind, { what }]) => [what, kind]));
 
 export type ProgressState = 'held' | 'sent' | 'failed';
 
@@ -118,7 +118,7 @@ function checkSync(sync: DeviceSync): void {
   }
   for (const { what, message, chat } of notApplied) {
     need(isInteropId(chat), 'deviceSync.chat');
-    need((message === undefined) === (what === 'expiry-timer' || what === 'profile'), 'deviceSync.message');
+    need((message !== undefined) === actRows.get(what)?.isAboutMessage, 'deviceSync.message');
     if (message !== undefined) checkRef(message, 'deviceSync.message');
   }
   for (const { reason = '' } of progress) need(isText(reason, limits.maxReasonBytes), 'deviceSync.reason');
@@ -158,7 +158,7 @@ function writeSync(sync: DeviceSync): BodyInit {
         reason,
       })),
       notApplied: notApplied.map(({ what, message, chat }) => ({
-        what: unappliedCodes[what],
+        what: actRows.get(what)!.what,
         ...(message === undefined ? {} : { message: refMessage(message) }),
         chat,
       })),

@@ -2,9 +2,10 @@
 // Knows nothing of who may say them, or of what is done with them.
 // Source: docs/protocol/09-content.md section 9.3, schema/content.proto.
 import { isInteropId, type InteropId } from '@drawbridge/wire/jid';
+import { DeviceSync_NotApplied_What as NotApplied } from '../gen/content_pb.ts';
 import { type AttachmentPointer, checkPointer, pointerMessage, readPointer } from './attachment-pointer.ts';
 import { isText, need, time, uint32 } from './checks.ts';
-import { type BodyValue, type KindRow, reads } from './kind.ts';
+import { type BodyValue, type KindTable, reads } from './kind.ts';
 import { contentKindLimits as limits } from './limits.ts';
 
 export type Profile = {
@@ -107,11 +108,15 @@ function readCard({ displayName, phones, emails, interopId, avatar: pointer }: C
 
 type ContactMessage = BodyValue<'contacts'>['contacts'][number];
 
-export const peopleKinds: { readonly [K in keyof PeopleBodies]: KindRow<PeopleBodies[K]> } = {
+/** Of these, what shows no message of its own. */
+export type PeopleActs = 'profile';
+
+export const peopleKinds: KindTable<PeopleBodies, PeopleActs> = {
   profile: {
     case: 'profile',
     capability: 'profiles',
     isQuiet: true,
+    notApplied: { what: NotApplied.PROFILE, isAboutMessage: false },
     check: checkProfile,
     write: ({ displayName, about = '', avatar: pointer }) => ({
       case: 'profile',

@@ -1,9 +1,10 @@
 // Kinds that are shown at a place of their own, besides text and people: attachments, stickers, polls and their votes.
 // Knows nothing of files, of counting, or of who may vote.
 // Source: docs/protocol/09-content.md section 9.3, schema/content.proto.
+import { DeviceSync_NotApplied_What as NotApplied } from '../gen/content_pb.ts';
 import { type AttachmentPointer, checkPointer, pointerMessage, readPointer } from './attachment-pointer.ts';
 import { checkRef, identifier, isText, type MessageRef, need, readRef, refMessage, uint32 } from './checks.ts';
-import { type KindRow, reads } from './kind.ts';
+import { type KindTable, reads } from './kind.ts';
 import { contentKindLimits as limits } from './limits.ts';
 import { checkText, readText, type TextBody, textMessage } from './text.ts';
 
@@ -55,7 +56,10 @@ function checkVote(body: PollVote): void {
   need(uint32(version, 'pollVote.version') >= 1 && version <= limits.maxVoteVersion, 'pollVote.version');
 }
 
-export const postKinds: { readonly [K in keyof PostBodies]: KindRow<PostBodies[K]> } = {
+/** Of these, what shows no message of its own. */
+export type PostActs = 'poll-vote' | 'poll-close';
+
+export const postKinds: KindTable<PostBodies, PostActs> = {
   attachment: {
     case: 'attachments',
     capability: 'attachments',
@@ -111,6 +115,7 @@ export const postKinds: { readonly [K in keyof PostBodies]: KindRow<PostBodies[K
     case: 'pollVote',
     capability: 'polls',
     isQuiet: true,
+    notApplied: { what: NotApplied.POLL_VOTE, isAboutMessage: true },
     check: checkVote,
     write: ({ poll, options, version }) => ({
       case: 'pollVote',
@@ -126,6 +131,7 @@ export const postKinds: { readonly [K in keyof PostBodies]: KindRow<PostBodies[K
     case: 'pollClose',
     capability: 'polls',
     isQuiet: true,
+    notApplied: { what: NotApplied.POLL_CLOSE, isAboutMessage: true },
     check: ({ pollMessageId }) => identifier(pollMessageId, 'pollClose.poll'),
     write: ({ pollMessageId }) => ({ case: 'pollClose', value: { pollMessageId } }),
     read: reads('pollClose', ({ pollMessageId }) => ({ pollMessageId })),

@@ -3,9 +3,9 @@
 // Knows nothing of what they change, or of who may say them.
 // Source: docs/protocol/09-content.md sections 9.3 and 9.7, schema/content.proto.
 import type { StanzaId } from '@drawbridge/wire/jid';
-import { ReceiptKind, TypingState } from '../gen/content_pb.ts';
+import { DeviceSync_NotApplied_What as NotApplied, ReceiptKind, TypingState } from '../gen/content_pb.ts';
 import { checkRef, identifier, isText, type MessageRef, need, readRef, refMessage, uint32 } from './checks.ts';
-import { type KindRow, reads } from './kind.ts';
+import { type KindTable, reads } from './kind.ts';
 
 export const MAX_RECEIPT_IDS = 500;
 export const MAX_EMOJI_BYTES = 64;
@@ -43,10 +43,14 @@ const typingNames = new Map<number, 'started' | 'stopped'>([
   [TypingState.STOPPED, 'stopped'],
 ]);
 
-export const signalKinds: { readonly [K in keyof SignalBodies]: KindRow<SignalBodies[K]> } = {
+/** Of these, what shows no message of its own. */
+export type SignalActs = 'reaction' | 'delete' | 'expiry-timer';
+
+export const signalKinds: KindTable<SignalBodies, SignalActs> = {
   reaction: {
     case: 'reaction',
     capability: 'reactions',
+    notApplied: { what: NotApplied.REACTION, isAboutMessage: true },
     check: ({ target, emoji }) => {
       checkRef(target, 'reaction.target');
       need(isText(emoji, MAX_EMOJI_BYTES), 'reaction.emoji');
@@ -57,6 +61,7 @@ export const signalKinds: { readonly [K in keyof SignalBodies]: KindRow<SignalBo
   delete: {
     case: 'delete',
     capability: 'deletes',
+    notApplied: { what: NotApplied.DELETE, isAboutMessage: true },
     check: ({ targetMessageId }) => identifier(targetMessageId, 'delete.target'),
     write: ({ targetMessageId }) => ({ case: 'delete', value: { targetMessageId } }),
     read: reads('delete', ({ targetMessageId }) => ({ targetMessageId })),
@@ -95,6 +100,7 @@ export const signalKinds: { readonly [K in keyof SignalBodies]: KindRow<SignalBo
   'expiry-timer': {
     case: 'expiryTimer',
     capability: 'disappearing',
+    notApplied: { what: NotApplied.EXPIRY_TIMER, isAboutMessage: false },
     check: ({ seconds, version }) => {
       need(uint32(seconds, 'expiryTimer.seconds') <= MAX_EXPIRY_SECONDS, 'expiryTimer.seconds');
       need(uint32(version, 'expiryTimer.version') <= MAX_TIMER_VERSION, 'expiryTimer.version');

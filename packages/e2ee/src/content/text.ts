@@ -3,11 +3,16 @@
 // Source: docs/protocol/09-content.md section 9.3, schema/content.proto `Text`, `Edit`.
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { isInteropId, type InteropId } from '@drawbridge/wire/jid';
-import { Style, type Text as TextMessage, type TextSchema } from '../gen/content_pb.ts';
+import {
+  DeviceSync_NotApplied_What as NotApplied,
+  Style,
+  type Text as TextMessage,
+  type TextSchema,
+} from '../gen/content_pb.ts';
 import { type AttachmentPointer, checkPointer, pointerMessage, readPointer } from './attachment-pointer.ts';
 import { Characters, type Range } from './characters.ts';
 import { identifier, isText, need, range } from './checks.ts';
-import { type KindRow, reads } from './kind.ts';
+import { type KindTable, reads } from './kind.ts';
 
 export const MAX_TEXT_BYTES = 32_768;
 export const MAX_STYLES = 500;
@@ -123,7 +128,10 @@ function readPreview({ url, title, description, image }: NonNullable<TextMessage
   return { url, title, description, ...(image === undefined ? {} : { image: readPointer(image, 'text.preview') }) };
 }
 
-export const textKinds: { readonly [K in keyof TextBodies]: KindRow<TextBodies[K]> } = {
+/** Of these, what shows no message of its own. */
+export type TextActs = 'edit';
+
+export const textKinds: KindTable<TextBodies, TextActs> = {
   text: {
     case: 'text',
     capability: 'text',
@@ -134,6 +142,7 @@ export const textKinds: { readonly [K in keyof TextBodies]: KindRow<TextBodies[K
   edit: {
     case: 'edit',
     capability: 'edits',
+    notApplied: { what: NotApplied.EDIT, isAboutMessage: true },
     check: body => {
       identifier(body.targetMessageId, 'edit.target');
       checkText(body.text);
