@@ -8,7 +8,7 @@ import { ROTATE_AFTER_MS } from '@drawbridge/e2ee/device-keys';
 import { attribute, childElements, type Element, element } from '@drawbridge/wire/element';
 import { NS_KEYS, NS_STANZAS } from '@drawbridge/wire/namespaces';
 import { parseStanzaError, type StanzaError } from '@drawbridge/wire/stanza-error';
-import { RequestRefused } from '../connection/connection.ts';
+import { RequestRefused } from '../connection/requests.ts';
 import type { ClientEvent } from '../events.ts';
 import { listNotices } from '../notices/notice-records.ts';
 import { playedDevice } from '../testing/played-device.ts';

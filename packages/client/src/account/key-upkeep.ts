@@ -3,7 +3,7 @@
 // Source: docs/protocol/06-stanzas.md section 6.2.
 import type { E2eeSuite, KeyPublication } from '@drawbridge/e2ee/suite';
 import type { Clock } from '../clock.ts';
-import { RequestRefused } from '../connection/connection.ts';
+import { RequestRefused } from '../connection/requests.ts';
 import { countKeys, type KeyCounts, publishKeys, type Request } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';

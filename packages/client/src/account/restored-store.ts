@@ -6,7 +6,7 @@
 import { deviceOfSession } from '@drawbridge/e2ee/stores';
 import type { DeviceAddress, E2eeSuite } from '@drawbridge/e2ee/suite';
 import type { Clock } from '../clock.ts';
-import { RequestRefused } from '../connection/connection.ts';
+import { RequestRefused } from '../connection/requests.ts';
 import { publishKeys, type Request } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';

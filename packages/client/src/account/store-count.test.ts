@@ -7,7 +7,7 @@ import { after, test } from 'node:test';
 import { attribute, type Element, element } from '@drawbridge/wire/element';
 import { NS_DEVICES, NS_STANZAS } from '@drawbridge/wire/namespaces';
 import { parseStanzaError } from '@drawbridge/wire/stanza-error';
-import { RequestRefused } from '../connection/connection.ts';
+import { RequestRefused } from '../connection/requests.ts';
 import { ClientError } from '../errors.ts';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
 import { StoreCount, storeCountLimits } from './store-count.ts';

@@ -4,7 +4,7 @@
 // Source: docs/protocol/06-stanzas.md section 6.4; docs/decisions/0030-a-restored-folder-is-told-by-a-count.md.
 import { maxStoreCount } from '@drawbridge/wire/store-count';
 import type { Clock } from '../clock.ts';
-import { RequestRefused } from '../connection/connection.ts';
+import { RequestRefused } from '../connection/requests.ts';
 import { countStore, type Request } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';

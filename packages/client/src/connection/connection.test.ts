@@ -5,9 +5,10 @@ import { attribute, type Element, element } from '@drawbridge/wire/element';
 import { NS_BIND, NS_CLIENT, NS_KEYS, NS_SASL, NS_SM, NS_STREAM, NS_STREAMS } from '@drawbridge/wire/namespaces';
 import { stanzaErrorElement } from '@drawbridge/wire/stanza-error';
 import type { Clock } from '../clock.ts';
-import { Connection, connectionLimits, type ConnectionStatus, RequestRefused } from './connection.ts';
+import { Connection, connectionLimits, type ConnectionStatus } from './connection.ts';
 import { ClientError } from '../errors.ts';
 import { reconnectionLimits } from './reconnection.ts';
+import { requestLimits, RequestRefused } from './requests.ts';
 import type { Transport, TransportContext } from './transport.ts';
 
 const domain = 'citadel.example';
@@ -536,7 +537,7 @@ test('requests: results, errors, time, loss; answers of others are not taken', a
   });
   await assert.rejects(lost, { code: 'not-connected' });
 
-  const requests = Array.from({ length: connectionLimits.maxRequests }, () => played.connection.request('get', count));
+  const requests = Array.from({ length: requestLimits.maxRequests }, () => played.connection.request('get', count));
   await assert.rejects(played.connection.request('get', count), { code: 'too-many-requests' });
   const closed = played.connection.close();
   played.last().context.emit({ kind: 'ended' });

@@ -11,24 +11,19 @@ import {
   type Ticket,
 } from '@drawbridge/stream/client-stream';
 import { attribute, type Element } from '@drawbridge/wire/element';
-import { iqGet, iqSet, parseIq } from '@drawbridge/wire/stanza';
-import { type StanzaError, parseStanzaError } from '@drawbridge/wire/stanza-error';
 import type { Clock, Random } from '../clock.ts';
 import { ClientError, type ClientErrorCode } from '../errors.ts';
 import { isBusyCondition, pauseBeforeRetryMs, pauseWhenRefusedMs } from './reconnection.ts';
+import { requestLimits, Requests } from './requests.ts';
 import type { ConnectTransport, Transport } from './transport.ts';
 
 export const connectionLimits = {
   /** A stream that lived this long was good: the next pause is short again. */
   stableMs: 30_000,
-  requestTimeoutMs: 20_000,
-  maxRequests: 64,
   /** Inbound messages being kept; reading stops above, and goes on below half of it. */
   maxUnresolved: 64,
   /** Refusals in a row after which the pauses are long: a person may have to look, and may not have to. */
   maxRefusals: 5,
-  /** A gatekeeper that asks for a longer wait is taken to ask for this. */
-  maxRetryAfterSeconds: 86_400,
 } as const;
 
 export type ConnectionStatus =
@@ -38,28 +33,6 @@ export type ConnectionStatus =
   | { readonly kind: 'waiting'; readonly retryInMs: number; readonly error: ClientError }
   /** For good; `error` is absent when `close` was called. */
   | { readonly kind: 'stopped'; readonly error: ClientError | undefined };
-
-/** The gatekeeper's error to an IQ. */
-export class RequestRefused extends ClientError {
-  readonly stanzaError: StanzaError;
-  constructor(stanzaError: StanzaError) {
-    const { condition, application } = stanzaError;
-    const retryAfter = application?.name === 'retry-after' ? Number(attribute(application, 'seconds')) : Number.NaN;
-    super(codeOf(stanzaError), {
-      detail: condition,
-      ...(Number.isInteger(retryAfter) && retryAfter >= 0
-        ? { retryAfterSeconds: Math.min(retryAfter, connectionLimits.maxRetryAfterSeconds) }
-        : {}),
-    });
-    this.stanzaError = stanzaError;
-  }
-}
-
-function codeOf(error: StanzaError): 'not-found' | 'first-contact' | 'rate-limited' | 'request-refused' {
-  if (error.condition === 'item-not-found') return 'not-found';
-  if (error.application?.name === 'first-contact') return 'first-contact';
-  return error.type === 'wait' ? 'rate-limited' : 'request-refused';
-}
 
 export type ConnectionSettings = {
   readonly domain: string;
@@ -88,20 +61,12 @@ export type ConnectionHandlers<T> = {
 /** What only the person in front of this client can mend. Everything else is tried again, if slowly. */
 const mendable: ReadonlySet<ClientErrorCode> = new Set(['sign-in-refused', 'invalid-argument', 'closed']);
 
-type Pending = {
-  readonly resolve: (payload: Element | undefined) => void;
-  readonly reject: (error: ClientError) => void;
-  readonly cancelTimer: () => void;
-};
-
 type Current<T> = { readonly stream: ClientStream<T>; readonly transport: Transport };
 
 export class Connection<T> {
   readonly #settings: ConnectionSettings;
   readonly #handlers: ConnectionHandlers<T>;
-  readonly #pending = new Map<string, Pending>();
-  readonly #idPrefix: string;
-  #nextId = 1;
+  readonly #requests: Requests;
   #status: ConnectionStatus = { kind: 'idle' };
   #current: Current<T> | undefined;
   /** The previous stream, for tickets that are still out while there is no new one. */
@@ -126,7 +91,7 @@ export class Connection<T> {
   constructor(settings: ConnectionSettings, handlers: ConnectionHandlers<T>) {
     this.#settings = settings;
     this.#handlers = handlers;
-    this.#idPrefix = `q${Math.floor(settings.random() * 0x1_0000_0000).toString(36)}-`;
+    this.#requests = new Requests(settings.clock, settings.random);
   }
 
   /** Whether the gatekeeper stamps what others commit to, and takes commitments (chapter 10.4). */
@@ -168,24 +133,19 @@ export class Connection<T> {
   request(
     type: 'get' | 'set',
     payload: Element,
-    timeoutMs: number = connectionLimits.requestTimeoutMs,
+    timeoutMs: number = requestLimits.timeoutMs,
   ): Promise<Element | undefined> {
     const { stream } = this.#current ?? {};
     if (stream?.state !== 'established') return Promise.reject(new ClientError('not-connected'));
-    if (this.#pending.size >= connectionLimits.maxRequests) return Promise.reject(new ClientError('too-many-requests'));
-    const id = this.#idPrefix + String(this.#nextId++);
-    const { promise, resolve, reject } = Promise.withResolvers<Element | undefined>();
-    const cancelTimer = this.#settings.clock.after(timeoutMs, () =>
-      this.#settle(id)?.reject(new ClientError('timed-out')),
-    );
-    this.#pending.set(id, { resolve, reject, cancelTimer });
-    const stanza = type === 'get' ? iqGet(id, payload) : iqSet(id, payload);
-    const effects = stream.handle({ kind: 'send', stanza }, this.#nowMs());
-    if (effects.some(effect => effect.kind === 'not-sent'))
-      this.#settle(id)?.reject(new ClientError('too-many-requests'));
+    const asked = this.#requests.ask(type, payload, timeoutMs);
+    if (asked === undefined) return Promise.reject(new ClientError('too-many-requests'));
+    const effects = stream.handle({ kind: 'send', stanza: asked.stanza }, this.#nowMs());
+    if (effects.some(effect => effect.kind === 'not-sent')) {
+      this.#requests.reject(asked.id, new ClientError('too-many-requests'));
+    }
     this.#carryOut(effects);
     this.#flushSoon();
-    return promise;
+    return asked.answer;
   }
 
   /** Ends the stream in order. Nothing is handed out after the promise is fulfilled. */
@@ -279,7 +239,9 @@ export class Connection<T> {
       case 'stanza':
         return this.#handlers.message(effect.element, this.#resolver(effect.ticket));
       case 'answer':
-        return this.#answer(effect.id, effect.element);
+        if (this.#isFromGatekeeper(attribute(effect.element, 'from')))
+          this.#requests.answered(effect.id, effect.element);
+        return;
       case 'delivered':
         return this.#handlers.delivered(effect.handles);
       case 'not-sent':
@@ -309,7 +271,7 @@ export class Connection<T> {
     this.#onlineSinceMs = this.#nowMs();
     this.#refusals = 0;
     // What was asked on a session that is gone may have been done or not; its answer will never come.
-    if (!resumed) this.#rejectAll(new ClientError('not-connected', { detail: 'the stream was lost' }));
+    if (!resumed) this.#requests.rejectAll(new ClientError('not-connected', { detail: 'the stream was lost' }));
     this.#setStatus({ kind: 'online', jid, resumed });
   }
 
@@ -323,35 +285,11 @@ export class Connection<T> {
     };
   }
 
-  #answer(id: string, element: Element): void {
-    if (!this.#pending.has(id) || !this.#isFromGatekeeper(attribute(element, 'from'))) return;
-    const pending = this.#settle(id)!;
-    if (attribute(element, 'type') === 'error') {
-      const error = parseStanzaError(element);
-      pending.reject(error === undefined ? new ClientError('protocol-error') : new RequestRefused(error));
-      return;
-    }
-    const iq = parseIq(element);
-    if (iq.kind === 'result') pending.resolve(iq.payload);
-    else pending.reject(new ClientError('protocol-error', { detail: 'an iq result is malformed' }));
-  }
-
   /** RFC 6120 section 8.1.2.1: the domain, or no address; some servers name our own account. */
   #isFromGatekeeper(from: string | undefined): boolean {
     if (from === undefined || from === this.#settings.domain) return true;
     const jid = this.#status.kind === 'online' ? this.#status.jid : '';
     return from === jid || from === jid.split('/')[0];
-  }
-
-  #settle(id: string): Pending | undefined {
-    const pending = this.#pending.get(id);
-    this.#pending.delete(id);
-    pending?.cancelTimer();
-    return pending;
-  }
-
-  #rejectAll(error: ClientError): void {
-    for (const id of this.#pending.keys()) this.#settle(id)?.reject(error);
   }
 
   #closed(stream: ClientStream<T>, transport: Transport): void {
@@ -389,7 +327,7 @@ export class Connection<T> {
     this.#clearTimer();
     this.#current = undefined;
     this.#resumption = undefined;
-    this.#rejectAll(error ?? new ClientError('closed'));
+    this.#requests.rejectAll(error ?? new ClientError('closed'));
     this.#setStatus({ kind: 'stopped', error });
     this.#closing?.();
     this.#closing = undefined;

@@ -17,7 +17,7 @@ import {
   publishKeys,
   type Request,
 } from './directory.ts';
-import { RequestRefused } from '../connection/connection.ts';
+import { RequestRefused } from '../connection/requests.ts';
 import { ClientError } from '../errors.ts';
 import { needUserName } from './user-name.ts';
 

@@ -7,7 +7,7 @@ import type { SignedManifest } from '@drawbridge/wire/device-manifest';
 import { type InteropId, isInteropId, parseDeviceId, parseJid, parseRegistrationId } from '@drawbridge/wire/jid';
 import { NS_CONSENT, NS_DEVICES, NS_DIRECTORY, NS_KEYS, NS_MEDIA } from '@drawbridge/wire/namespaces';
 import { parseStoreCount } from '@drawbridge/wire/store-count';
-import { RequestRefused } from '../connection/connection.ts';
+import { RequestRefused } from '../connection/requests.ts';
 import { ClientError } from '../errors.ts';
 import { isHttpsUrl } from '../connection/http.ts';
 import { readProviderName, readUserName, type UserName } from './user-name.ts';

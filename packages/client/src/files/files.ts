@@ -17,7 +17,7 @@ import {
 import { type AttachmentPointer, attachmentPointerLimits } from '@drawbridge/e2ee/content-attachment';
 import { fetchMediaGrant, type Request } from '../directory/directory.ts';
 import { ClientError, type ClientErrorCode } from '../errors.ts';
-import { RequestRefused } from '../connection/connection.ts';
+import { RequestRefused } from '../connection/requests.ts';
 import type { HttpTrust } from '../connection/http.ts';
 import { type MediaCopies, type MediaCopy, MediaCopyFailure } from './media-copies.ts';
 import { mediaQualities, type MediaQuality } from '../media/job.ts';

@@ -9,7 +9,7 @@ import type { UndeliveredCause } from '@drawbridge/wire/envelope';
 import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
 import type { StanzaError } from '@drawbridge/wire/stanza-error';
 import type { Clock, Random } from '../clock.ts';
-import { RequestRefused } from '../connection/connection.ts';
+import { RequestRefused } from '../connection/requests.ts';
 import type { DeviceLists } from '../directory/device-lists.ts';
 import type { Request } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
