@@ -1,5 +1,6 @@
 // Habits that a tool finds: no import cycle (of types neither), no function over 80 lines, no nested ternary, no export that
-// nothing uses, first lines of each file that say what it doesn't know, and no decision on an error's words.
+// nothing uses, first lines of each file that say what it doesn't know, no decision on an error's words, and no error without
+// a class.
 // scripts/habits.json lists, with a reason, what offends today: the list only shrinks. An entry that no longer
 // offends is an error too. Tests, harness and benches may have long functions: a scenario reads from top to bottom.
 import { spawnSync } from 'node:child_process';
@@ -54,10 +55,14 @@ const decidesOnWords =
   /\/[^/\n]+\/[a-z]*\.(?:test|exec)\((?:\w+\.)*(?:message|detail|stack)\)|\b(?:error|cause|failure|fault|problem|reason)\w*\.(?:message|detail|stack)\??(?:\.(?:includes|startsWith|endsWith|match|search|indexOf)\(| [!=]==? ['"`])/i;
 for (const file of globSync('{packages,apps}/*/src/**/*.{ts,tsx}', { cwd: root })) {
   if (/\.test\.tsx?$|\/(?:gen|testing)\//.test(file)) continue;
+  const note = (habit, at, advice) => {
+    const entry = `${file}: ${habit}`;
+    found.set(entry, [...(found.get(entry) ?? []), `${file}:${at + 1}: ${advice}`]);
+  };
   for (const [at, line] of readFileSync(join(root, file), 'utf8').split('\n').entries()) {
-    if (!decidesOnWords.test(line)) continue;
-    const entry = `${file}: decides on words`;
-    found.set(entry, [...(found.get(entry) ?? []), `${file}:${at + 1}: decides on an error's words; give it a code`]);
+    if (decidesOnWords.test(line)) note('decides on words', at, "decides on an error's words; give it a code");
+    // What may fail is a value or an error with a class; what may not is asserted.
+    if (/\bnew Error\(/.test(line)) note('error without a class', at, 'give the error a class, or assert');
   }
 }
 

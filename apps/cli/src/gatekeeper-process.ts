@@ -1,4 +1,5 @@
 // A gatekeeper in a child process, seen from the process that started it. Knows nothing of accounts or certificates.
+import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { BulkEnlistment, BulkResult } from '@drawbridge/gatekeeper/control';
@@ -68,12 +69,12 @@ export function forkGatekeeper(environment: Readonly<Record<string, string>> = {
     died: died.promise,
     async start(command) {
       const answer = await ask({ kind: 'start', ...command });
-      if (answer.kind !== 'ready') throw new Error(`unexpected answer ${answer.kind}`);
+      assert(answer.kind === 'ready', 'to a start there is one answer');
       return answer.ports;
     },
     async enlist(list, optIn) {
       const answer = await ask({ kind: 'enlist', list, optIn });
-      if (answer.kind !== 'enlisted') throw new Error(`unexpected answer ${answer.kind}`);
+      assert(answer.kind === 'enlisted', 'to an enlistment there is one answer');
       return answer.results;
     },
     async stop() {

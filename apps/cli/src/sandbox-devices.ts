@@ -1,6 +1,7 @@
 // Makes devices for sandbox accounts: real keys, real signatures. Only the device key's private half is given back: of
 // the identity and the prekeys nothing private is kept, so nobody can read what is sent to these accounts.
 // Knows nothing of accounts or of where devices are enlisted.
+import assert from 'node:assert/strict';
 import type { DeviceJson } from '@drawbridge/gatekeeper/keys/device-keys';
 import { createDevice } from '@drawbridge/e2ee/device-keys';
 import type { DeviceKeyJwk } from './sandbox-accounts.ts';
@@ -13,10 +14,10 @@ const devicesPerBatch = 100;
 /** One new device. Its one-time keys are left out: sessions with it start with its last-resort key. */
 export function makeDevice(nowMs: number): SandboxDevice {
   const made = createDevice({ nowMs, oneTimeKeys: false });
-  if (!made.ok) throw new Error('a fresh device needs no identity of others');
+  assert(made.ok, 'a fresh device needs no identity of others');
   const { keys, publication } = made.value;
   const { signedPrekey, lastResortKemPrekey } = publication;
-  if (signedPrekey === undefined || lastResortKemPrekey === undefined) throw new Error('a new device has both keys');
+  assert(signedPrekey !== undefined && lastResortKemPrekey !== undefined, 'a new device has both keys');
   const x = Buffer.from(keys.deviceKey.publicKey).toString('base64url');
   return {
     deviceKey: { kty: 'OKP', crv: 'X25519', x, d: Buffer.from(keys.deviceKey.privateKey).toString('base64url') },

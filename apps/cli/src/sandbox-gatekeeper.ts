@@ -1,5 +1,6 @@
 // The sandbox's gatekeeper, in a process of its own so that it can be measured and killed alone. Does what the sandbox
 // says over the IPC channel, and ends when that channel ends. Knows nothing of certificates, providers or accounts files.
+import assert from 'node:assert/strict';
 import type { Config } from '@drawbridge/gatekeeper/config';
 import type { BulkEnlistment, BulkResult } from '@drawbridge/gatekeeper/control';
 import { parseDevice } from '@drawbridge/gatekeeper/keys/device-keys';
@@ -35,7 +36,7 @@ let gatekeeper: Gatekeeper | undefined;
 let turn: Promise<void> = Promise.resolve();
 
 async function enlist(list: readonly BulkEnlistment[], optIn: number): Promise<BulkResult[]> {
-  if (gatekeeper === undefined) throw new Error('the gatekeeper is not started');
+  assert(gatekeeper !== undefined, 'the gatekeeper is started before people enlist');
   const { control } = gatekeeper;
   const results = [...(await control.bulkEnlist(list))];
   for (const [index, result] of results.entries()) {

@@ -1,5 +1,6 @@
 // The sandbox's own HTTP: fresh ownership proofs for its accounts, the certificate authority, and a page that explains.
 // Hands everything below an issuer's path to that issuer. For loopback alone: whoever reaches it may be anybody here.
+import assert from 'node:assert/strict';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { once } from 'node:events';
 import type { ProofTransport } from '@drawbridge/identity/ownership-proof';
@@ -47,7 +48,7 @@ export function createSandboxHttp(options: SandboxHttpOptions): RequestListener 
     const issue = await options
       .issuerOf(account.provider)
       .issueProof(account.identifier, { audience: options.gatekeeper, jkt, transport });
-    if (issue.kind === 'refused') throw new Error(`the sandbox's own issuer refuses: ${issue.code}`);
+    assert(issue.kind === 'issued', 'the sandbox asks its own issuers for its own people');
     return issue.proof;
   }
 

@@ -13,7 +13,7 @@ import {
   KeyIndexRecord_RotatingSchema,
   KeyIndexRecordSchema,
 } from './gen/device_pb.ts';
-import { StagedStore, StoreFailure } from './staged.ts';
+import { MissingRecord, StagedStore, StoreFailure } from './staged.ts';
 import type { E2eeStore, StoreChange } from './stores.ts';
 import type { KeyPublication, Result, StoreError } from './suite.ts';
 
@@ -154,7 +154,7 @@ export async function readKeyIndex(store: StagedStore): Promise<KeyIndexRecord> 
   } catch (cause) {
     throw store.fail(cause);
   }
-  throw store.fail(new Error('the store has no key index'));
+  throw store.fail(new MissingRecord('device', 'key-index'));
 }
 
 /** Ids follow each other 1, 2, … 16777215, 1, …; `steps` may be negative. */

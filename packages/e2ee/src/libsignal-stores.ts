@@ -2,6 +2,7 @@
 // because libsignal turns everything that a store throws into one generic error.
 // Knows nothing of stanzas; locks are held by the caller.
 // Source: libsignal-client 0.103 (store interfaces); Signal's PQXDH specification section 3.3 (last-resort keys).
+import assert from 'node:assert/strict';
 import * as Signal from '@signalapp/libsignal-client';
 import type { InteropId } from '@drawbridge/wire/jid';
 import { encodeDeviceAddress } from './addresses.ts';
@@ -28,6 +29,15 @@ export type LocalIdentity = {
 
 /** Why a store stopped libsignal. */
 export type StoreRefusal = 'unknown-prekey' | 'replayed-prekey-message';
+
+/** Stops libsignal, which wraps it; `Prekeys.refusal` says it to us. */
+class StoreRefused extends Error {
+  readonly code: StoreRefusal;
+  constructor(code: StoreRefusal) {
+    super(code);
+    this.code = code;
+  }
+}
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -72,7 +82,7 @@ export class Sessions extends Signal.SessionStore {
     const found: Signal.SessionRecord[] = [];
     for (const address of addresses) {
       const record = await this.getSession(address);
-      if (record === null) throw new Error('no session');
+      assert(record !== null, 'libsignal asks for sessions that are there');
       found.push(record);
     }
     return found;
@@ -165,9 +175,9 @@ export class Prekeys {
   readonly signed: Signal.SignedPreKeyStore;
   readonly kem: Signal.KyberPreKeyStore;
   constructor(store: StagedStore) {
-    const refuse = (refusal: StoreRefusal): Error => {
+    const refuse = (refusal: StoreRefusal): StoreRefused => {
       this.refusal = refusal;
-      return new Error(refusal);
+      return new StoreRefused(refusal);
     };
     this.oneTime = new OneTimePrekeys(store, refuse);
     this.signed = new SignedPrekeys(store, refuse);
@@ -175,7 +185,7 @@ export class Prekeys {
   }
 }
 
-type Refuse = (refusal: StoreRefusal) => Error;
+type Refuse = (refusal: StoreRefusal) => StoreRefused;
 
 function parse<T>(store: StagedStore, bytes: Bytes, deserialize: (bytes: Bytes) => T): T {
   try {

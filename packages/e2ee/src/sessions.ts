@@ -38,12 +38,19 @@ export async function openSignalSuite(options: {
   return { ok: true, value: suiteOn(new Workbench(options.local, local, options.store, options.nowMs)) };
 }
 
+/** The cause of `commit-failed`: `end` was called while the operation was under way. */
+class SuiteEnded extends Error {
+  constructor() {
+    super('this end of the suite is no longer in use');
+  }
+}
+
 function suiteOn(bench: Workbench): E2eeSuite {
   let isEnded = false;
   const unlessEnded =
     <T>(commit: Commit<T>): Commit<T> =>
     staged => {
-      if (isEnded) throw new Error('this end of the suite is no longer in use');
+      if (isEnded) throw new SuiteEnded();
       return commit(staged);
     };
   return {

@@ -10,6 +10,17 @@ export class StoreFailure extends Error {
   }
 }
 
+/** A store that has device keys lacks what is written together with them: it is damaged. */
+export class MissingRecord extends Error {
+  readonly table: E2eeTable;
+  readonly key: string;
+  constructor(table: E2eeTable, key: string) {
+    super(`the store has no ${key} in ${table}`);
+    this.table = table;
+    this.key = key;
+  }
+}
+
 export class StagedStore {
   readonly #store: E2eeStore;
   readonly #changes: StoreChange[] = [];

@@ -24,9 +24,12 @@ export function readBuffer(): { readonly onread: OnReadOpts } {
   return { onread: { buffer: Buffer.allocUnsafeSlow(readBytes), callback } };
 }
 
+/** It closed its connection before the end of the body. */
+export class ReaderGone extends Error {}
+
 /**
  * Sends a body as it comes, as slowly as it is taken, and frees each piece when the connection has it. Rejects when either
- * end breaks; then both are ended.
+ * end breaks, with a ReaderGone or what the body failed with; then both are ended.
  */
 export async function pump(body: Readable, response: ServerResponse): Promise<void> {
   const closed = (): void => void body.destroy();
@@ -34,12 +37,12 @@ export async function pump(body: Readable, response: ServerResponse): Promise<vo
   if (response.destroyed) closed();
   try {
     for await (const piece of body as AsyncIterable<Uint8Array>) {
-      if (response.destroyed) throw new Error('the reader went away');
+      if (response.destroyed) throw new ReaderGone();
       if (!response.write(piece, () => discard(piece))) await drained(response);
     }
     response.off('close', closed);
     await new Promise<void>((resolve, reject) => {
-      response.once('close', () => (response.writableFinished ? resolve() : reject(new Error('the reader went away'))));
+      response.once('close', () => (response.writableFinished ? resolve() : reject(new ReaderGone())));
       response.end(resolve);
     });
   } catch (error) {

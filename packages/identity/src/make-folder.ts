@@ -3,6 +3,18 @@
 import { mkdirSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 
+/** As the system says it, where the system would say nothing or something else. */
+class FolderError extends Error implements NodeJS.ErrnoException {
+  readonly code: 'EROFS' | 'EEXIST';
+  readonly syscall = 'mkdir';
+  readonly path: string;
+  constructor(code: FolderError['code'], words: string, path: string) {
+    super(`${code}: ${words}, mkdir '${path}'`);
+    this.code = code;
+    this.path = path;
+  }
+}
+
 /** Does nothing when it is there. Throws the system's error; EROFS also where a folder can't be made at all. */
 export function makeFolder(folder: string, mode = 0o700): void {
   const path = resolve(folder);
@@ -23,15 +35,11 @@ function makeOne(path: string, mode: number): void {
     const { code } = error as NodeJS.ErrnoException;
     // Somebody else was quicker.
     if (code === 'EEXIST') requireFolder(path);
-    else if (code === 'ENOENT') throw systemError('EROFS', 'no folder can be made here', path);
+    else if (code === 'ENOENT') throw new FolderError('EROFS', 'no folder can be made here', path);
     else throw error;
   }
 }
 
 function requireFolder(path: string): void {
-  if (!statSync(path).isDirectory()) throw systemError('EEXIST', 'a file is there', path);
-}
-
-function systemError(code: string, words: string, path: string): NodeJS.ErrnoException {
-  return Object.assign(new Error(`${code}: ${words}, mkdir '${path}'`), { code, syscall: 'mkdir', path });
+  if (!statSync(path).isDirectory()) throw new FolderError('EEXIST', 'a file is there', path);
 }

@@ -20,7 +20,16 @@ const maxHostsBytes = 1_048_576;
 const hostsAgeMs = 5_000;
 const loopback = ['127.0.0.1', '::1'] as const;
 
-/** Gives all addresses of a name, IPv6 and IPv4 in turns. Rejects when there are none, or no answer came in time. */
+/** There is none, or no answer came in time. */
+export class NameUnresolved extends Error {
+  readonly code: 'no-address' | 'timed-out';
+  constructor(code: NameUnresolved['code']) {
+    super(code);
+    this.code = code;
+  }
+}
+
+/** Gives all addresses of a name, IPv6 and IPv4 in turns. Rejects with a NameUnresolved, or as the resolver does. */
 export function createNameResolver(options: NameResolverOptions = {}): (name: string) => Promise<readonly string[]> {
   const timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
   const resolver = new Resolver({ timeout: Math.ceil(timeoutMs / 3), tries: 2 });
@@ -44,7 +53,7 @@ export function createNameResolver(options: NameResolverOptions = {}): (name: st
       if (six.addresses[i] !== undefined) addresses.push(six.addresses[i]!);
       if (four.addresses[i] !== undefined) addresses.push(four.addresses[i]!);
     }
-    if (addresses.length === 0) throw four.failed ?? six.failed ?? new Error('the name has no address');
+    if (addresses.length === 0) throw four.failed ?? six.failed ?? new NameUnresolved('no-address');
     return addresses;
   }
 
@@ -55,7 +64,7 @@ export function createNameResolver(options: NameResolverOptions = {}): (name: st
     if (plain === 'localhost' || plain.endsWith('.localhost')) return loopback;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error('the resolver did not answer in time')), timeoutMs);
+      timer = setTimeout(() => reject(new NameUnresolved('timed-out')), timeoutMs);
     });
     try {
       return await Promise.race([ask(plain), late]);

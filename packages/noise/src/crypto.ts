@@ -1,5 +1,5 @@
 // The primitives a Noise protocol is made of, as a port: this package computes no cryptography itself.
-// Types alone.
+// Knows nothing of who computes them.
 // Source: Noise Protocol Framework revision 34, sections 4 and 12. All names are the specification's.
 
 export const publicKeyBytes = 32;
@@ -9,6 +9,13 @@ export const tagBytes = 16;
 export const maximumMessageBytes = 65_535;
 /** The greatest plaintext of a transport message. */
 export const maximumPlaintextBytes = maximumMessageBytes - tagBytes;
+
+/** A key was used after it was closed: a defect of the caller. */
+export class ClosedKey extends Error {
+  constructor() {
+    super('the key is closed');
+  }
+}
 
 /** An X25519 key pair whose private half stays with whoever made it: it can only be used, not read. */
 export type KeyPair = {

@@ -20,6 +20,7 @@ import {
   copyBytes,
   type Aead,
   type CipherName,
+  ClosedKey,
   type HashName,
   type KeyPair,
   type NoiseCrypto,
@@ -96,7 +97,7 @@ class NodeAead implements Aead {
   }
 
   private opened(): KeyObject | Uint8Array {
-    if (this.key === undefined) throw new Error('the key is closed');
+    if (this.key === undefined) throw new ClosedKey();
     return this.key;
   }
 

@@ -3,6 +3,7 @@
 // Source: docs/decisions/0035; libsodium's documentation of crypto_aead_chacha20poly1305_ietf and crypto_scalarmult.
 import {
   type Aead,
+  ClosedKey,
   copyBytes,
   type KeyPair,
   type NoiseCrypto,
@@ -77,7 +78,7 @@ class SodiumAead implements Aead {
 
   constructor(sodium: Sodium, key: Uint8Array) {
     // The binding looks at lengths as well; that it does is not a reason to let a view of another length come so far.
-    if (key.length !== symmetricKeyBytes) throw new Error('a key has 32 bytes');
+    if (key.length !== symmetricKeyBytes) throw new RangeError('a key has 32 bytes');
     this.sodium = sodium;
     this.place = places.take(key);
   }
@@ -91,7 +92,7 @@ class SodiumAead implements Aead {
     setNonce(high, low);
     const data = ad.length === 0 ? null : ad;
     const written = this.sodium.crypto_aead_chacha20poly1305_ietf_encrypt(sealed, source, data, null, nonce, key);
-    if (written !== length) throw new Error('libsodium sealed less than it was given');
+    if (written !== length) throw new RangeError('libsodium sealed less than it was given');
   }
 
   open(high: number, low: number, ad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined {
@@ -121,7 +122,7 @@ class SodiumAead implements Aead {
 
   /** Its bytes are this key's until the next call. */
   private opened(): Uint8Array {
-    if (this.place === noPlace) throw new Error('the key is closed');
+    if (this.place === noPlace) throw new ClosedKey();
     places.read(this.place, keyAtWorkWords);
     return keyAtWork;
   }
@@ -149,7 +150,7 @@ class SodiumKeyPair implements KeyPair {
   }
 
   agree(remotePublicKey: Uint8Array): Uint8Array | undefined {
-    if (this.#privateKey === undefined) throw new Error('the key pair is closed');
+    if (this.#privateKey === undefined) throw new ClosedKey();
     if (remotePublicKey.length !== publicKeyBytes) return undefined;
     const shared = new Uint8Array(publicKeyBytes);
     try {

@@ -8,6 +8,7 @@ export type { ListenOptions } from './http/server.ts';
 export type { ProofIssue, WantedProof } from './issuer/proofs.ts';
 export { PushLater } from './wake-ups/push-queue.ts';
 export type { WakeUpHook, WakeUpReport } from './wake-ups/push-queue.ts';
+export { EventSendError } from './events/event-sender.ts';
 export type { EventReport } from './events/event-sender.ts';
 export type { DeadEvent } from './events/event-store.ts';
 export type { EventHook } from './events/event-receiver.ts';

@@ -37,7 +37,7 @@ import { openParts, type Parts, useFolder } from './provider-parts.ts';
 import { lockDataFolder } from './storage/folder-lock.ts';
 import { createPersonRecords } from './storage/person-records.ts';
 import { createEventIds, removeExpired } from './storage/provider-database.ts';
-import { createPushQueue, defaultPushQueueLimits, type PushQueue } from './wake-ups/push-queue.ts';
+import { createPushQueue, defaultPushQueueLimits, type PushQueue, PushQueueError } from './wake-ups/push-queue.ts';
 import { createPushStore } from './wake-ups/push-store.ts';
 import { receiveWakeUps, type WakeUpTaker } from './wake-ups/receiver.ts';
 
@@ -76,7 +76,8 @@ export type Provider = {
   /**
    * Tells gatekeepers what happened to a person or to the keys (chapter 10.5): all that this provider works with, or these.
    * On the disk when it resolves, and told until it is taken, also after a restart; `events` says what could not be told.
-   * Rejects, and keeps nothing, when no gatekeeper would take it, or 10,000 wait for one.
+   * Rejects, and keeps nothing, with an EventSendError (no gatekeeper would take it, or 10,000 wait for one), or a
+   * DatabaseWriteError.
    */
   readonly sendEvent: (notice: ProviderNotice, gatekeepers?: readonly string[]) => Promise<void>;
   /** What waits to be told and what is dead, with the people it is about; dead events can be told again. Never for a log. */
@@ -204,7 +205,9 @@ async function assemble(parts: Parts, unlock: () => void): Promise<Provider> {
     wake: identifier => {
       const gatekeeper = options.gatekeepers[0]!.issuer;
       streams.wake(identifier, gatekeeper);
-      pushes?.add(identifier, gatekeeper).catch(() => parts.log('wake-up-not-kept', 'storage-failed'));
+      pushes
+        ?.add(identifier, gatekeeper)
+        .catch(error => parts.log('wake-up-not-kept', error instanceof PushQueueError ? error.code : 'storage-failed'));
     },
     endSessions: async identifier => {
       await sessions.endAll(identifier);

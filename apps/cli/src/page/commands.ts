@@ -97,12 +97,16 @@ export const personCommands: PersonCommands = {
     personView(await client.contacts.find(provider, identifier)),
   'people.get': async ({ client }, { chat }) => personView(await client.contacts.get(personOf(chat))),
   'people.requests': async ({ client }) => {
-    const decisions = (await client.contacts.decisions()).filter(({ state }) => state !== 'accepted');
+    const undecided = (await client.contacts.decisions()).flatMap(({ interopId, state }) =>
+      state === 'accepted' ? [] : [{ interopId, state }],
+    );
     return Promise.all(
-      decisions.map(async ({ interopId, state }): Promise<RequestView> => {
-        if (state === 'accepted') throw new Error('left out above');
-        return { person: personView(await client.contacts.get(interopId)), state };
-      }),
+      undecided.map(
+        async ({ interopId, state }): Promise<RequestView> => ({
+          person: personView(await client.contacts.get(interopId)),
+          state,
+        }),
+      ),
     );
   },
   'people.decide': async ({ client, emit }, { chat, decision }) => {

@@ -13,6 +13,7 @@
 //
 // How many lines a person sees is in `unreadable.ts`.
 // Source: docs/protocol/09-content.md section 9.7; docs/decisions/0048-a-fault-costs-the-smallest-thing-it-met.md.
+import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { MESSAGE_ID_BYTES, encodeContent } from '@drawbridge/e2ee/content';
 import { type DecryptErrorAction, decryptErrorAction, decryptErrorTable } from '@drawbridge/e2ee/errors';
@@ -163,7 +164,7 @@ export class Unread {
       sentAtMs: nowMs,
       body: { kind: 'retry-request', stanzaId, decryptionError: failed.value, attempt: asked },
     });
-    if (!content.ok) throw new TypeError('a retry request of our own is sound');
+    assert(content.ok, 'a retry request of our own is sound');
     const payload = contentPayload(content.value);
     const request = outbox.add(tx, { to: interopId, toDevice: deviceId, freshSession, payload, silent: true });
     if (decision.isBeyond) this.lose(tx, from, chatWith(interopId), stanzaId, followup);

@@ -2,6 +2,7 @@
 // retry needs in one transaction.
 // Knows nothing of lanes or streams, and of what becomes of a row only the words.
 // Source: docs/protocol/06-stanzas.md sections 6.1 and 6.2, docs/protocol/09-content.md section 9.7.
+import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { decodeContent, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import type { E2eeSuite, Encrypted, KnownDevice } from '@drawbridge/e2ee/suite';
@@ -217,7 +218,7 @@ function mergeReceipts(
   nowMs: number,
 ): { content: Uint8Array; ids: readonly string[] } {
   const { payload } = row.record;
-  if (payload.kind !== 'receipt') throw new TypeError('only receipts are merged');
+  assert(payload.kind === 'receipt', 'only receipts are merged');
   const messageIds = [...payload.messageIds];
   const ids: string[] = [];
   for (const { id, record } of queue.slice(queue.indexOf(row) + 1)) {
@@ -233,6 +234,6 @@ function mergeReceipts(
     sentAtMs: nowMs,
     body: { kind: 'receipt', receipt: payload.receipt, messageIds: messageIds.map(id => Buffer.from(id, 'hex')) },
   });
-  if (!encoded.ok) throw new TypeError('a receipt of our own is sound');
+  assert(encoded.ok, 'a receipt of our own is sound');
   return { content: encoded.value, ids };
 }

@@ -1,6 +1,7 @@
 // Numbers that were given to contents which never leave: they are said as `nothing`, so that nobody takes them for withheld.
 // Knows nothing of rows or streams.
 // Source: docs/protocol/09-content.md section 9.11.
+import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { bindContent, type Binding, SALT_BYTES } from '@drawbridge/e2ee/binding';
 import { type Content, decodeContent, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
@@ -35,6 +36,6 @@ function fresh(sentAtMs: number): Pick<Content, 'messageId' | 'sentAtMs'> {
 
 function again(content: Content, { place, number }: Pick<Binding, 'place' | 'number'>): Uint8Array {
   const encoded = encodeContent(content);
-  if (!encoded.ok) throw new TypeError('a content of our own is sound');
+  assert(encoded.ok, 'a content of our own is sound');
   return bindContent(encoded.value, { place, number, salt: randomBytes(SALT_BYTES) });
 }

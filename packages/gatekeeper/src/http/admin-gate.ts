@@ -1,5 +1,6 @@
 // Who asks at the admin API, and whether their role allows what they ask for. Knows nothing of routes.
 // Source: docs/protocol/03 (Admin interface); threat 20.
+import assert from 'node:assert/strict';
 import { timingSafeEqual } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type AdminAccounts, type AdminRole, type Caller, digestOfToken, mayDo } from '../admin/admin-accounts.ts';
@@ -45,7 +46,7 @@ export function createAdminGate(deps: AdminGateDeps): AdminGate {
 
   const callerOf = (request: FastifyRequest): Caller => {
     const caller = callers.get(request);
-    if (caller === undefined) throw new Error('a request that was not admitted reached a route');
+    assert(caller !== undefined, 'a request that reaches a route was admitted');
     return caller;
   };
 

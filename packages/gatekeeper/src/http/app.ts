@@ -1,10 +1,11 @@
 // What both HTTP interfaces share: strict bodies, problem details, safe headers. Knows nothing of routes.
+import { problemDetails } from '@drawbridge/identity/problem-details';
 import { parseStrictJson } from '@drawbridge/identity/strict-json';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { fastify, type FastifyError, type FastifyReply } from 'fastify';
 import { Type } from 'typebox';
 import { StoreError } from '../storage/store-error.ts';
-import { type ProblemCode, problemDetails } from './problems.ts';
+import { type ProblemCode, problems } from './problems.ts';
 
 /** The largest body of any request (docs/protocol/03). */
 export const maxBodyBytes = 512 * 1024;
@@ -40,7 +41,7 @@ export function problem(
 ): FastifyReply {
   const later = code === 'storage-unavailable' || code === 'proof-not-judged';
   const retry = later ? { retryAfterSeconds: storageRetrySeconds } : {};
-  const details = problemDetails(code, { ...retry, ...more });
+  const details = problemDetails(problems, code, { ...retry, ...more });
   if (details.retryAfterSeconds !== undefined) void reply.header('retry-after', String(details.retryAfterSeconds));
   if (details.status === 401) void reply.header('www-authenticate', 'Bearer');
   return reply.code(details.status).type('application/problem+json').send(JSON.stringify(details));

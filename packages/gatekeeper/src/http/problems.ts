@@ -1,14 +1,12 @@
 // Every error of the gatekeeper's HTTP interfaces, as problem details: one closed table. Knows nothing of routes.
 // Source: RFC 9457; docs/protocol/03.
 import type { ServerResponse } from 'node:http';
+import { type Problem, problemDetails } from '@drawbridge/identity/problem-details';
 import type { ProblemCode } from '@drawbridge/wire/problem-codes';
 
 export type { ProblemCode } from '@drawbridge/wire/problem-codes';
 
-/** Status, title, and in `detail` what to do. */
-export const problems: Readonly<
-  Record<ProblemCode, { readonly status: number; readonly title: string; readonly detail: string }>
-> = {
+export const problems: Readonly<Record<ProblemCode, Problem>> = {
   'request-refused': {
     status: 400,
     title: 'Request refused',
@@ -157,34 +155,9 @@ export const problems: Readonly<
   'internal-error': { status: 500, title: 'Internal error', detail: 'Try again later.' },
 };
 
-export type ProblemDetails = {
-  readonly type: string;
-  readonly code: ProblemCode;
-  readonly status: number;
-  readonly title: string;
-  readonly detail: string;
-  readonly retryAfterSeconds?: number;
-};
-
-/** The body of an error answer; `detail` takes the place of the general advice. */
-export function problemDetails(
-  code: ProblemCode,
-  more: { readonly retryAfterSeconds?: number; readonly detail?: string } = {},
-): ProblemDetails {
-  const { status, title, detail } = problems[code];
-  return {
-    type: `urn:drawbridge:problem:${code}`,
-    code,
-    status,
-    title,
-    detail: more.detail ?? detail,
-    ...(more.retryAfterSeconds === undefined ? {} : { retryAfterSeconds: more.retryAfterSeconds }),
-  };
-}
-
 /** Answers a request that no route has seen, with advice to come again. */
 export function writeProblem(response: ServerResponse, code: ProblemCode, retryAfterSeconds: number): void {
-  const details = problemDetails(code, { retryAfterSeconds });
+  const details = problemDetails(problems, code, { retryAfterSeconds });
   response
     .writeHead(details.status, {
       'content-type': 'application/problem+json',

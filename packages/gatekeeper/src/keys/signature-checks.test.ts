@@ -77,10 +77,10 @@ test('a worker that dies costs the jobs that it had; the next one starts another
   const checks = open(t, new URL(`data:text/javascript,${encodeURIComponent(dying)}`));
   const anna = sampleIdentity();
   const job = { identityKey: anna.publicKey, signed: [] };
-  for (let i = 0; i < 3; i++) await assert.rejects(checks.check(1, job), /stopped/);
+  for (let i = 0; i < 3; i++) await assert.rejects(checks.check(1, job), { code: 'worker-stopped' });
   const last = checks.check(1, job);
   const closing = checks.close();
-  await assert.rejects(last, /no more/);
+  await assert.rejects(last, { code: 'closed' });
   await closing;
-  await assert.rejects(checks.check(1, job), /no more/);
+  await assert.rejects(checks.check(1, job), { code: 'closed' });
 });

@@ -10,12 +10,22 @@ export type Signed = { readonly message: Uint8Array; readonly signature: Uint8Ar
 export type SignatureChecks = {
   /**
    * Whether each of these is signed by the key, in their order. `busy`: too much waits already, for this provider or in
-   * all; nothing was checked. Rejects when the worker broke, which no input should make it do.
+   * all; nothing was checked. Rejects with a SignatureChecksEnded: it was closed, or the worker broke, which no input should
+   * make it do.
    */
   readonly check: (provider: number, job: SignatureJob) => Promise<readonly boolean[] | 'busy'>;
   /** Ends the worker; what waits is rejected. */
   readonly close: () => Promise<void>;
 };
+
+/** Nothing was checked. */
+export class SignatureChecksEnded extends Error {
+  readonly code: 'closed' | 'worker-stopped';
+  constructor(code: SignatureChecksEnded['code']) {
+    super(code === 'closed' ? 'signatures are checked no more' : 'the worker that checks signatures stopped');
+    this.code = code;
+  }
+}
 
 export const signatureCheckLimits = {
   /** Bytes of jobs that wait, in all and of one provider. A full enlistment has 165 KiB. */
@@ -58,7 +68,7 @@ class Checks implements SignatureChecks {
   }
 
   readonly check = (provider: number, job: SignatureJob): Promise<readonly boolean[] | 'busy'> => {
-    if (this.#closed) return Promise.reject(new Error('signatures are checked no more'));
+    if (this.#closed) return Promise.reject(new SignatureChecksEnded('closed'));
     const packed = pack(job);
     const sizeBytes = packed.bytes.length;
     const own = (this.#waitingBytes.get(provider) ?? 0) + sizeBytes;
@@ -79,9 +89,9 @@ class Checks implements SignatureChecks {
     this.#closed = true;
     const worker = this.#worker;
     this.#worker = undefined;
-    this.#fail(new Error('signatures are checked no more'));
+    this.#fail(new SignatureChecksEnded('closed'));
     for (const waiting of [...this.#waiting.values()].flat()) {
-      waiting.done.reject(new Error('signatures are checked no more'));
+      waiting.done.reject(new SignatureChecksEnded('closed'));
     }
     this.#waiting.clear();
     await worker?.terminate();
@@ -132,13 +142,13 @@ class Checks implements SignatureChecks {
     worker.on('exit', () => {
       if (this.#worker !== worker) return;
       this.#worker = undefined;
-      this.#fail(new Error('the worker that checks signatures stopped'));
+      this.#fail(new SignatureChecksEnded('worker-stopped'));
       this.#next();
     });
     return worker;
   }
 
-  #fail(error: Error): void {
+  #fail(error: SignatureChecksEnded): void {
     for (const waiting of this.#underWay.splice(0)) {
       this.#count(waiting, -waiting.sizeBytes);
       waiting.done.reject(error);

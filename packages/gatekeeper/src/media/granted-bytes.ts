@@ -9,6 +9,15 @@ const bufferBytes = 262_144;
 /** After this many bytes it is asked again whether the person may have them. */
 const recheckBytes = 16 * mebibyte;
 
+/** Why a body ends before its last byte. */
+export class BodyCut extends Error {
+  readonly code: 'origin-sent-more' | 'origin-sent-less' | 'not-allowed';
+  constructor(code: BodyCut['code']) {
+    super(code);
+    this.code = code;
+  }
+}
+
 /**
  * Anything but the granted number of bytes cuts the connection, so that nobody takes what came for the whole. `pay` takes a
  * MiB of the budget, or says how many seconds it takes until there is one.
@@ -37,18 +46,18 @@ export function grantedBytes(bytes: number, pay: () => number, mayGoOn: () => Pr
     transform(chunk: Buffer, _encoding, done) {
       leftBytes -= chunk.length;
       uncheckedBytes += chunk.length;
-      if (leftBytes < 0) return done(new Error('the origin sent more than it said'));
+      if (leftBytes < 0) return done(new BodyCut('origin-sent-more'));
       if (uncheckedBytes < recheckBytes) return passOn(chunk, done);
       uncheckedBytes = 0;
       void mayGoOn().then(
         may => {
           if (may) passOn(chunk, done);
-          else body.destroy(new Error('the person may not reach it any more'));
+          else body.destroy(new BodyCut('not-allowed'));
         },
         (error: Error) => body.destroy(error),
       );
     },
-    flush: done => done(leftBytes > 0 ? new Error('the origin sent less than it said') : null),
+    flush: done => done(leftBytes > 0 ? new BodyCut('origin-sent-less') : null),
   });
   return body;
 }

@@ -209,7 +209,9 @@ function plain(
   name: string,
   value: SQLOutputValue | undefined,
 ): string | number | boolean | Uint8Array | null {
-  if (value === undefined || typeof value === 'bigint') throw new Error(`column ${name} is not what it should be`);
+  if (value === undefined || typeof value === 'bigint') {
+    throw new MoveError('store-damaged', `column ${name} is not what it should be: restore a backup first`);
+  }
   return columns[name] === 'boolean' && value !== null ? value === 1 : value;
 }
 

@@ -80,8 +80,14 @@ test('what happened is told in order, and says what it is', async t => {
 test('what no gatekeeper would take is refused at once, and nothing is kept', async t => {
   const { tokens, start, gatekeeper } = await open(t);
   const provider = await start();
-  await assert.rejects(provider.sendEvent({ kind: 'account-purged', identifier: 'a\n' }));
-  await assert.rejects(provider.sendEvent({ kind: 'keys-rotated' }, ['https://fortress.example']), RangeError);
+  const refused = { name: 'Error', code: 'notice-refused' };
+  await assert.rejects(provider.sendEvent({ kind: 'account-purged', identifier: 'a\n' }), refused);
+  const renamed = { kind: 'identifier-changed', identifier: 'mia', newIdentifier: '' } as const;
+  await assert.rejects(provider.sendEvent(renamed), refused);
+  await assert.rejects(provider.sendEvent({ kind: 'keys-compromised', reason: 'a'.repeat(501) }), refused);
+  await assert.rejects(provider.sendEvent({ kind: 'keys-rotated' }, ['https://fortress.example']), {
+    code: 'gatekeeper-unknown',
+  });
   assert.equal(provider.events.report().waiting.get(gatekeeper), 0);
   assert.deepEqual(tokens, []);
 });

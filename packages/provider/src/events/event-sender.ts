@@ -4,8 +4,9 @@
 import { randomBytes } from 'node:crypto';
 import type { EgressFetch } from '@drawbridge/identity/egress';
 import type { SigningKey } from '@drawbridge/identity/jwk';
-import { clockSkewSeconds } from '@drawbridge/identity/ownership-proof';
+import { clockSkewSeconds, isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import { issueSecurityEvent } from '@drawbridge/identity/security-event';
+import { isEventPayload } from '@drawbridge/identity/security-event-kinds';
 import type { DeadEvent, EventStore, WaitingEvent } from './event-store.ts';
 import { type ProviderNotice, toldOf } from './provider-notice.ts';
 
@@ -27,7 +28,7 @@ export type EventReport = {
 };
 
 export type EventSender = {
-  /** Kept for these gatekeepers when it resolves. Rejects, and keeps nothing, when no gatekeeper would take it or too many wait. */
+  /** Kept for these gatekeepers when it resolves. Rejects, and keeps nothing, with an EventSendError or a DatabaseWriteError. */
   readonly send: (notice: ProviderNotice, gatekeepers: readonly string[]) => Promise<void>;
   readonly report: () => EventReport;
   /** Tells everything again that is dead. Gives their number. */
@@ -48,6 +49,21 @@ export type EventSenderOptions = {
   readonly monotonicMs: () => number;
   readonly log: (event: string, code: string) => void;
 };
+
+const sendErrors = {
+  'gatekeeper-unknown': "a gatekeeper was named that is none of this provider's",
+  'notice-refused': 'no gatekeeper would take it: check the identifier, the new one, the credential or the reason',
+  'too-many-wait': 'too many events wait for a gatekeeper: see what report() says',
+} as const;
+
+/** Nothing was kept. */
+export class EventSendError extends Error {
+  readonly code: keyof typeof sendErrors;
+  constructor(code: keyof typeof sendErrors) {
+    super(sendErrors[code]);
+    this.code = code;
+  }
+}
 
 type Outcome = { readonly kind: 'sent' | 'refused' | 'failed'; readonly code: string };
 type Queue = { readonly underWay: Map<number, Promise<void>>; failures: number; pausedUntilMs: number };
@@ -71,21 +87,18 @@ class Sender implements EventSender {
   }
 
   readonly send = async (notice: ProviderNotice, gatekeepers: readonly string[]): Promise<void> => {
-    const { store, issuer, nowMs, signingKey } = this.#options;
+    const { store, issuer, nowMs } = this.#options;
     const { event, identifier, payload } = toldOf(notice);
     const subject = identifier ?? issuer;
+    if (identifier !== undefined && !isUserIdentifier(identifier)) throw new EventSendError('notice-refused');
+    if (!isEventPayload(event, payload)) throw new EventSendError('notice-refused');
     const occurredAtMs = this.#occurredAt(nowMs());
     const events = gatekeepers.map(gatekeeper => {
-      if (!this.#queues.has(gatekeeper)) throw new RangeError(`${gatekeeper} is none of this provider's gatekeepers`);
-      if (store.waiting(gatekeeper) >= eventSenderLimits.maxWaiting) {
-        throw new Error('too many events wait for this gatekeeper: see what it says in report()');
-      }
+      if (!this.#queues.has(gatekeeper)) throw new EventSendError('gatekeeper-unknown');
+      if (store.waiting(gatekeeper) >= eventSenderLimits.maxWaiting) throw new EventSendError('too-many-wait');
       const tokenId = randomBytes(18).toString('base64url');
       return { gatekeeper, tokenId, subject, event, payload, occurredAtMs };
     });
-    // What no gatekeeper would take is refused here, and not kept.
-    const claims = { issuer, audience: issuer, jti: 'A'.repeat(24), issuedAtSeconds: 0, occurredAtMs };
-    await issueSecurityEvent(signingKey(), { ...claims, subject, event, payload });
     await store.add(events);
     this.#look();
   };

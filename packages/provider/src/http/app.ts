@@ -1,13 +1,14 @@
 // What all routes of the provider share: strict bodies, problem details, safe headers, the OpenAPI document.
 // Knows nothing of single routes. Source: RFC 9457 (problem details), RFC 6750 (bearer).
 
+import { problemDetails } from '@drawbridge/identity/problem-details';
 import swagger from '@fastify/swagger';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { fastify, type FastifyError, type FastifyReply } from 'fastify';
 import { Type } from 'typebox';
 import { mediaPaths } from '../media-origin/media-openapi.ts';
 import { DatabaseWriteError } from '../storage/database-writer.ts';
-import { type ProblemCode, problemDetails, problems } from './problems.ts';
+import { type ProblemCode, problems } from './problems.ts';
 import type { RouteContext } from './route-context.ts';
 
 export const httpLimits = { maxBodyBytes: 16_384, maxEventBytes: 8_192, jwksMaxAgeSeconds: 300, retrySeconds: 5 };
@@ -103,7 +104,7 @@ export function problem(reply: FastifyReply, code: ProblemCode, retryAfterSecond
   return reply
     .code(problems[code].status)
     .type('application/problem+json')
-    .send(JSON.stringify(problemDetails(code, retryAfterSeconds)));
+    .send(JSON.stringify(problemDetails(problems, code, { retryAfterSeconds })));
 }
 
 /** What Fastify found wrong, as one of ours; everything unknown is our own fault. */

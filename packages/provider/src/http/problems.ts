@@ -1,27 +1,8 @@
 // The provider's errors towards its own apps, as problem details. One table; knows nothing of routes.
 // Source: RFC 9457; docs/protocol/03.
+import type { Problem } from '@drawbridge/identity/problem-details';
 
-export type ProblemCode =
-  | 'request-refused'
-  | 'body-too-large'
-  | 'media-type-refused'
-  | 'not-found'
-  | 'not-authorized'
-  | 'credentials-refused'
-  | 'identifier-refused'
-  | 'password-refused'
-  | 'identifier-taken'
-  | 'registration-closed'
-  | 'audience-refused'
-  | 'too-many-attempts'
-  | 'too-many-streams'
-  | 'busy'
-  | 'internal-error';
-
-/** Status, title, and in `detail` what to do. */
-export const problems: Readonly<
-  Record<ProblemCode, { readonly status: number; readonly title: string; readonly detail: string }>
-> = {
+export const problems = {
   'request-refused': {
     status: 400,
     title: 'Request refused',
@@ -54,11 +35,6 @@ export const problems: Readonly<
   'too-many-streams': { status: 429, title: 'Too many streams', detail: 'Close one of the open wake-up streams.' },
   busy: { status: 503, title: 'Busy', detail: 'Try again after retryAfterSeconds.' },
   'internal-error': { status: 500, title: 'Internal error', detail: 'Try again later.' },
-};
+} as const satisfies Record<string, Problem>;
 
-/** The body of an error answer. */
-export function problemDetails(code: ProblemCode, retryAfterSeconds?: number): Record<string, string | number> {
-  const { status, title, detail } = problems[code];
-  const retry = retryAfterSeconds === undefined ? {} : { retryAfterSeconds };
-  return { type: `urn:drawbridge:problem:${code}`, code, status, title, detail, ...retry };
-}
+export type ProblemCode = keyof typeof problems;

@@ -1,9 +1,10 @@
 // Sleeping apps listen for wake-ups. Holds no state; knows nothing of tokens or push services.
 // Source: docs/protocol/03 (Wake-up).
 
+import { problemDetails } from '@drawbridge/identity/problem-details';
 import { Type } from 'typebox';
 import { type App, problem, problemResponses } from './app.ts';
-import { problemDetails, problems } from './problems.ts';
+import { problems } from './problems.ts';
 import { type RouteContext, sessionOf } from './route-context.ts';
 
 export function addWakeUpRoutes(app: App, context: RouteContext): void {
@@ -28,7 +29,7 @@ export function addWakeUpRoutes(app: App, context: RouteContext): void {
     if (context.streams.open(session.identifier, reply.raw)) return reply;
     const { status } = problems['too-many-streams'];
     reply.raw.writeHead(status, { 'content-type': 'application/problem+json' });
-    reply.raw.end(JSON.stringify(problemDetails('too-many-streams')));
+    reply.raw.end(JSON.stringify(problemDetails(problems, 'too-many-streams')));
     return reply;
   });
 }

@@ -3,6 +3,7 @@
 // Knows nothing of users, HTTP or where the keys lie.
 // Source: docs/protocol/02 (Keys); OpenID Connect Core 1.0 section 10.1.1 (rotation).
 
+import assert from 'node:assert/strict';
 import { clockSkewSeconds, maxProofLifetimeSeconds } from '@drawbridge/identity/ownership-proof';
 import {
   generateSigningKey,
@@ -109,7 +110,7 @@ export async function createIssuer(options: IssuerOptions): Promise<Issuer> {
       const now = nowMs();
       // After a step of the clock backwards no key may have begun: the oldest then signs.
       const current = keys.findLast(each => each.signsFromMs <= now) ?? keys[0];
-      if (current === undefined) throw new Error('an issuer always has a key');
+      assert(current !== undefined, 'an issuer always has a key');
       return current.key;
     },
     published: () => keys.map(each => publicJwk(each.key)),

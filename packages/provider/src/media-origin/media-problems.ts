@@ -2,10 +2,9 @@
 // Knows nothing of uploads or people. Source: RFC 9457; docs/protocol/11-media.md section 11.5.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Problem, problemDetails } from '@drawbridge/identity/problem-details';
 import { DatabaseWriteError } from '../storage/database-writer.ts';
 import { MediaStoreError } from './media-store.ts';
-
-type Problem = { readonly status: number; readonly title: string; readonly detail: string };
 
 /** Every error of the media origin. */
 export const mediaProblems = {
@@ -69,14 +68,10 @@ export function failureCode(error: unknown): string | undefined {
 /** Answers with the problem, and ends a request that still sends. */
 export function refuse(request: IncomingMessage, response: ServerResponse, code: MediaProblemCode): void {
   if (response.headersSent) return void response.destroy();
-  const { status, title, detail } = mediaProblems[code];
   const waits = code === 'busy' || code === 'too-many-transfers';
-  const type = `urn:drawbridge:problem:${code}`;
-  const body = JSON.stringify({
-    ...{ type, code, status, title, detail },
-    ...(waits ? { retryAfterSeconds: retrySeconds } : {}),
-  });
-  response.writeHead(status, {
+  const details = problemDetails(mediaProblems, code, waits ? { retryAfterSeconds: retrySeconds } : {});
+  const body = JSON.stringify(details);
+  response.writeHead(details.status, {
     ...tusHeaders,
     'content-type': 'application/problem+json',
     'content-length': String(Buffer.byteLength(body)),

@@ -1,5 +1,6 @@
 // Runs writes on a connection: each all or nothing, several in one commit. Knows nothing of threads or tables.
 
+import assert from 'node:assert/strict';
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
 
 export type DatabaseWriteErrorCode = 'disk-full' | 'write-failed' | 'too-many-writes' | 'closed';
@@ -24,7 +25,8 @@ const diskFull = 13;
 /** One write in a transaction of its own. */
 export function runWrite(database: DatabaseSync, statements: readonly Statement[]): WriteOutcome {
   const [outcome] = runWrites(database, [statements]);
-  return outcome ?? failed(new Error('nothing was written'));
+  assert(outcome !== undefined, 'each write has its outcome');
+  return outcome;
 }
 
 /** All of them in one transaction; one that fails is taken back alone, and a commit that fails takes back all. */

@@ -78,7 +78,7 @@ test('a hook that throws at once or never ends is given up, said so, kept to loo
     const { pushes, log, at } = under(() => (works ? undefined : hook()), limits);
     const gaveUp = at('wake-up-hook-failed');
     await pushes.add('mia', 'citadel');
-    await assert.rejects(pushes.add('otto', 'citadel'), /too many wake-ups/);
+    await assert.rejects(pushes.add('otto', 'citadel'), { code: 'too-many-wait' });
     await gaveUp;
     assert.deepEqual(log, ['wake-up-hook-failed gave-up']);
     const { givenUp, waiting, turnedAway } = pushes.report();

@@ -26,6 +26,15 @@ export class PushLater extends Error {
 
 const defaultAskedPauseMs = 60_000;
 
+/** The wake-up is not kept; the gatekeeper has to come again. */
+export class PushQueueError extends Error {
+  readonly code: 'closed' | 'too-many-wait';
+  constructor(code: PushQueueError['code']) {
+    super(code === 'closed' ? 'the queue of wake-ups is closed' : 'too many wake-ups of this gatekeeper wait');
+    this.code = code;
+  }
+}
+
 export type PushQueueLimits = {
   readonly atOnce: number;
   /** Wake-ups of one gatekeeper that wait or are tried; beyond that it is told to come again. */
@@ -78,8 +87,8 @@ export type WakeUpReport = {
 
 export type PushQueue = {
   /**
-   * On the disk when it resolves. `event` is used up together with it; false when it was before. Rejects when too many of
-   * the gatekeeper wait already, or when it can't be written: then nothing was used up.
+   * On the disk when it resolves. `event` is used up together with it; false when it was before. Rejects with a
+   * PushQueueError, or with a DatabaseWriteError when it can't be written: then nothing was used up.
    */
   readonly add: (identifier: string, gatekeeper: string, event?: UsedEvent) => Promise<boolean>;
   readonly report: () => WakeUpReport;
@@ -113,10 +122,10 @@ class Pushes implements PushQueue {
 
   async add(identifier: string, gatekeeper: string, event?: UsedEvent): Promise<boolean> {
     const { store, limits, nowMs } = this.#options;
-    if (this.#closed) throw new Error('the queue of wake-ups is closed');
+    if (this.#closed) throw new PushQueueError('closed');
     if ((this.#waiting.get(gatekeeper) ?? 0) >= limits.maxPerGatekeeper) {
       this.#counts.turnedAway++;
-      throw new Error('too many wake-ups of this gatekeeper wait for the push service');
+      throw new PushQueueError('too-many-wait');
     }
     // Counted before it is written: a burst that comes in one moment finds the limit too.
     this.#count(gatekeeper, 1);
@@ -179,14 +188,14 @@ class Pushes implements PushQueue {
 
   async #attempt(wakeUp: KeptWakeUp): Promise<void> {
     const { hook, limits, log } = this.#options;
-    let failure: unknown;
+    let failure: { readonly error: unknown } | undefined;
     try {
       await within(limits.timeoutMs, async () => void (await hook(wakeUp.identifier, wakeUp.gatekeeper)));
     } catch (error) {
-      failure = error ?? new Error('the hook rejected with nothing');
+      failure = { error };
     }
     try {
-      await (failure === undefined ? this.#took(wakeUp) : this.#failed(wakeUp, failure));
+      await (failure === undefined ? this.#took(wakeUp) : this.#failed(wakeUp, failure.error));
     } catch {
       if (this.#closed) return;
       // It is still there, and would be tried at once: the disk and the push service get a pause.
