@@ -52,8 +52,8 @@ export async function sha256OfFile(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** Throws when a file does not arrive as it was. Linux only. */
-export async function measureMediaMemory(sizeBytes: number): Promise<MediaMemory[]> {
+/** `as`: how the file is given, and where it is saved. Throws when a file does not arrive as it was. Linux only. */
+export async function measureMediaMemory(sizeBytes: number, as: 'path' | 'stream' = 'path'): Promise<MediaMemory[]> {
   const network = await startMediaNetwork();
   try {
     const people = {
@@ -83,9 +83,9 @@ export async function measureMediaMemory(sizeBytes: number): Promise<MediaMemory
         writeFileSync(`/proc/${pid}/clear_refs`, '5');
       }
       const beganMs = performance.now();
-      const id = await sender.call({ kind: 'send', to, path: sent });
+      const id = await sender.call({ kind: 'send', to, path: sent, as });
       const uploadedMs = performance.now();
-      await receiver.call({ kind: 'save', id, path: saved });
+      await receiver.call({ kind: 'save', id, path: saved, as });
       const savedMs = performance.now();
       const above = processes.map(([name, { pid }]) => [name, statusBytes(pid, 'VmHWM') - rest.get(name)!]);
       if (statSync(saved).size !== sizeBytes || (await sha256OfFile(saved)) !== expected) {

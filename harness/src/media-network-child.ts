@@ -1,8 +1,9 @@
 // One process of `media-network.ts`: a provider, a gatekeeper, or a person's device that does what its parent asks.
-import { readFileSync } from 'node:fs';
+import { createReadStream, createWriteStream, openAsBlob, readFileSync, statSync } from 'node:fs';
+import { Writable } from 'node:stream';
 import { devEgress, devGatekeeperConfig, type DevPorts } from '@drawbridge/cli/dev-config';
 import type { DevPki } from '@drawbridge/cli/dev-pki';
-import { type Client, ClientError, type ClientOptions, openClient } from '@drawbridge/client';
+import { type Client, ClientError, type ClientOptions, openClient, type SentFile } from '@drawbridge/client';
 import { createHttpPort } from '@drawbridge/gatekeeper/listeners/http-port';
 import { startGatekeeper } from '@drawbridge/gatekeeper/main';
 import { createProvider } from '@drawbridge/provider/provider';
@@ -16,14 +17,17 @@ export type ChildSetup =
 
 type Person = { readonly provider: string; readonly identifier: string };
 
+/** How the file at a path is given to the SDK. */
+export type SourceKind = 'path' | 'blob' | 'stream';
+
 export type ChildCall =
   | { readonly kind: 'opt-in'; readonly provider: string }
   /** Gives the message's id. */
-  | { readonly kind: 'send'; readonly to: Person; readonly path: string }
+  | { readonly kind: 'send'; readonly to: Person; readonly path: string; readonly as: SourceKind }
   /** Fulfilled when everything that was to be sent before is a message: gives the last one's id. */
   | { readonly kind: 'settle' }
   /** Waits for the message. */
-  | { readonly kind: 'save'; readonly id: string; readonly path: string }
+  | { readonly kind: 'save'; readonly id: string; readonly path: string; readonly as: 'path' | 'stream' }
   /** How often messages of that kind stand in the history, of both sides. */
   | { readonly kind: 'count-files' }
   /** Collects garbage: what is resident then is what it takes at rest. */
@@ -75,6 +79,17 @@ async function serve(server: Exclude<ChildSetup, { role: 'device' }>): Promise<v
   await new Promise<void>(resolve => listener.listen(server.port, '127.0.0.1', resolve));
 }
 
+async function sourceOf({ path, as }: { path: string; as: SourceKind }): Promise<SentFile> {
+  switch (as) {
+    case 'path':
+      return { path };
+    case 'blob':
+      return { from: await openAsBlob(path) };
+    case 'stream':
+      return { from: createReadStream(path), sizeBytes: statSync(path).size };
+  }
+}
+
 async function act(call: ChildCall, onProgress: (progress: { bytes: number }) => void): Promise<string> {
   if (call.kind === 'rest') {
     globalThis.gc?.();
@@ -86,7 +101,7 @@ async function act(call: ChildCall, onProgress: (progress: { bytes: number }) =>
       await device.account.optIn(call.provider);
       return '';
     case 'send':
-      return (await device.files.send(call.to, { path: call.path, onProgress })).id;
+      return (await device.files.send(call.to, { ...(await sourceOf(call)), onProgress })).id;
     case 'settle': {
       while (device.files.unsent().length > 0) {
         const [file] = device.files.unsent();
@@ -99,7 +114,8 @@ async function act(call: ChildCall, onProgress: (progress: { bytes: number }) =>
       for (;;) {
         const found = (await device.chats.messages({ limit: 100 })).find(({ message }) => message.id === call.id);
         if (found !== undefined) {
-          await device.files.save(found.message, 0, call.path, { onProgress });
+          const to = call.as === 'path' ? call.path : Writable.toWeb(createWriteStream(call.path));
+          await device.files.save(found.message, 0, to, { onProgress });
           return '';
         }
         await new Promise(resolve => setTimeout(resolve, 20));

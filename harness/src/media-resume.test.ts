@@ -19,11 +19,18 @@ test('files arrive byte for byte, once, through resets and kills', { timeout: 24
   assert.ok(sum(round => round.senderKills) >= 1 && sum(round => round.receiverKills) >= 1, 'devices were killed');
 });
 
-test('256 MiB take no process 64 MiB above rest, the first time neither', { timeout: 240_000 }, async t => {
-  for (const result of await measureMediaMemory(256 * mebibyte)) {
-    t.diagnostic(memoryLine(result));
-    for (const [name, bytes] of Object.entries(result.aboveRestBytes)) {
-      assert.ok(bytes < 64 * mebibyte, `${name}: ${Math.round(bytes / mebibyte)} MiB`);
+// The pieces of a stream are the app's, and the collector's to free: it lets 64 MiB of them pile up.
+for (const [as, maxMebibytes] of [
+  ['path', 64],
+  ['stream', 128],
+] as const) {
+  const name = `256 MiB from a ${as} to a ${as} take no process ${maxMebibytes} MiB above rest, the first time neither`;
+  test(name, { timeout: 240_000 }, async t => {
+    for (const result of await measureMediaMemory(256 * mebibyte, as)) {
+      t.diagnostic(memoryLine(result));
+      for (const [name, bytes] of Object.entries(result.aboveRestBytes)) {
+        assert.ok(bytes < maxMebibytes * mebibyte, `${name}: ${Math.round(bytes / mebibyte)} MiB`);
+      }
     }
-  }
-});
+  });
+}

@@ -1,23 +1,28 @@
 // Files of random sizes, both ways, while connections are reset at random moments and the devices are killed (kill -9) in
-// the middle of sending and saving: each must arrive byte for byte, once, and leave nothing half-written.
+// the middle of sending and saving: each must arrive byte for byte, once, and leave nothing half-written. They are given by a
+// path, as a Blob and as a stream, in turn.
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { seededRandom } from './durability/random.ts';
 import { sha256OfFile, writeRandomFile } from './media-memory.ts';
 import { readNumberOptions } from './number-options.ts';
+import type { SourceKind } from './media-network-child.ts';
 import { ChildFailure, type MediaProcess, type MediaService, startMediaNetwork } from './media-network.ts';
 
 export type SoakOptions = { readonly rounds: number; readonly maxBytes: number; readonly seed: number };
 
 export type SoakRound = {
   readonly sizeBytes: number;
+  readonly as: SourceKind;
   readonly direction: 'third-party to native' | 'native to third-party';
   readonly cuts: number;
   readonly senderKills: number;
   readonly receiverKills: number;
   readonly milliseconds: number;
 };
+
+const kinds: readonly SourceKind[] = ['path', 'blob', 'stream'];
 
 /** The largest, a few small ones where boundaries are, then any: two in three of the upper magnitudes. */
 function sizeOf(round: number, random: () => number, maxBytes: number): number {
@@ -71,13 +76,14 @@ export async function soakMedia(options: SoakOptions, tell: (round: SoakRound) =
         provider: toBob ? 'citadel.example' : 'skylark.example',
         identifier: to,
       };
+      const as = kinds[round % kinds.length]!;
       const isDeath = (error: unknown): boolean => error instanceof ChildFailure && error.code === 'died';
       // Sent once by hand; after a death it goes on by itself.
       let id: string | undefined;
       const sender = await device(from);
       const dies = killAt(from, random() * 1.5 * sizeBytes, () => (kills.sender += 1));
       try {
-        id = await sender.call({ kind: 'send', to: person, path: sent }, dies);
+        id = await sender.call({ kind: 'send', to: person, path: sent, as }, dies);
       } catch (error) {
         if (!isDeath(error)) throw error;
         id = await (await device(from)).call({ kind: 'settle' });
@@ -88,7 +94,7 @@ export async function soakMedia(options: SoakOptions, tell: (round: SoakRound) =
         const receiver = await device(to);
         const receiverDies = killAt(to, goal, () => (kills.receiver += 1));
         try {
-          await receiver.call({ kind: 'save', id, path }, receiverDies);
+          await receiver.call({ kind: 'save', id, path, as: 'path' }, receiverDies);
           break;
         } catch (error) {
           if (!isDeath(error) || tries > 0) throw error;
@@ -101,9 +107,11 @@ export async function soakMedia(options: SoakOptions, tell: (round: SoakRound) =
       const media = join(network.folder, 'people', to, 'media');
       assert.deepEqual(readdirSync(media), [], 'no copy is kept of what was saved');
       assert.equal(Number(await (await device(to)).call({ kind: 'count-files' })), files + 1, 'arrived once');
+      const spool = join(network.folder, 'people', from, 'spool');
+      assert.deepEqual(existsSync(spool) ? readdirSync(spool) : [], [], 'nor of what was sent');
       rmSync(path);
       tell({
-        sizeBytes,
+        ...{ sizeBytes, as },
         direction: toBob ? 'third-party to native' : 'native to third-party',
         cuts: network.lines.reduce((sum, line, i) => sum + line.cuts - before[i]!, 0),
         senderKills: kills.sender,
@@ -117,9 +125,9 @@ export async function soakMedia(options: SoakOptions, tell: (round: SoakRound) =
 }
 
 export function soakLine(round: SoakRound): string {
-  const { sizeBytes, direction, cuts, senderKills, receiverKills, milliseconds } = round;
+  const { sizeBytes, as, direction, cuts, senderKills, receiverKills, milliseconds } = round;
   return (
-    `${sizeBytes} bytes, ${direction}: ${cuts} cuts, sender killed ${senderKills} times, receiver ${receiverKills}, ` +
+    `${sizeBytes} bytes of a ${as}, ${direction}: ${cuts} cuts, sender killed ${senderKills} times, receiver ${receiverKills}, ` +
     `${(milliseconds / 1_000).toFixed(1)} s`
   );
 }

@@ -8,6 +8,7 @@ import { basename, extname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { ClientError } from '@drawbridge/client/errors';
 import { pictureLimits } from '@drawbridge/client/media/media-limits';
+import { fileAt } from '@drawbridge/client/files/local-file';
 import { MediaPreparation } from '@drawbridge/client/media/media-preparation';
 import { fetchWildFiles } from './wild-media-files.ts';
 
@@ -57,12 +58,12 @@ function judge(paths: readonly string[]): Map<string, Judged> {
 async function send(preparation: MediaPreparation, path: string, copies: string, number: number): Promise<Outcome> {
   try {
     await using made = await preparation.prepare(
-      { path, kind: undefined, quality: 'standard' },
+      { file: await fileAt(path), kind: undefined, quality: 'standard' },
       new AbortController().signal,
     );
     if (made.kind === 'file') return { kind: 'sent', as: 'file', copy: path, size: [0, 0] };
     const copy = join(copies, `${number}${extname(made.fileName ?? '')}`);
-    copyFileSync(made.path, copy);
+    copyFileSync(made.file.path, copy);
     return { kind: 'sent', as: made.kind, copy, size: [made.facts.width ?? 0, made.facts.height ?? 0] };
   } catch (error) {
     assert.ok(error instanceof ClientError, `${path}: ${String(error)}`);

@@ -450,10 +450,10 @@ test('plays while it arrives, from any place; the rest is fetched after a restar
 });
 
 /** Sends a file and closes the client when this number of its bytes has left; the client is opened again, not connected. */
-async function interrupted(path: string, afterBytes: number): Promise<void> {
+async function interrupted(file: SentFile, afterBytes: number): Promise<void> {
   const closing = Promise.withResolvers<void>();
   const sending = anna.files.send(toBob, {
-    path,
+    ...file,
     caption: 'at last',
     onProgress: ({ bytes }) => {
       if (bytes > afterBytes) closing.resolve(anna.close());
@@ -479,7 +479,7 @@ async function toldOf(client: Client, work: () => Promise<unknown>): Promise<Uns
 
 test('a file that was being sent goes on by itself after a restart, once', { timeout: 60_000 }, async () => {
   const { path, bytes } = made('interrupted', 24 * 1_048_576);
-  await interrupted(path, 12_000_000);
+  await interrupted({ path }, 12_000_000);
   assert.deepEqual(
     anna.files.unsent().map(({ name, state }) => [name, state]),
     [['interrupted', 'waiting']],
@@ -495,7 +495,7 @@ test('a file that was being sent goes on by itself after a restart, once', { tim
   assert.ok(readFileSync(join(saved, 'interrupted')).equals(bytes));
 
   // A person who sends the same file again, because they don't know, doesn't send it twice.
-  await interrupted(path, 12_000_000);
+  await interrupted({ path }, 12_000_000);
   const count = (await anna.chats.messages()).length;
   await anna.connect();
   const progress: number[] = [];
@@ -510,7 +510,7 @@ test('a file that was being sent goes on by itself after a restart, once', { tim
   assert.deepEqual(anna.files.unsent(), []);
 
   // Changed meanwhile: nothing of it is sent, and a person hears of it. Sent again, it has another key.
-  await interrupted(path, 12_000_000);
+  await interrupted({ path }, 12_000_000);
   bytes[0]! ^= 1;
   writeFileSync(path, bytes);
   utimesSync(path, new Date(), new Date(Date.now() + 5_000));
@@ -527,12 +527,66 @@ test('a file that was being sent goes on by itself after a restart, once', { tim
   assert.ok(readFileSync(join(saved, 'interrupted')).equals(bytes));
 
   // Gone meanwhile; then given up.
-  await interrupted(path, 12_000_000);
+  await interrupted({ path }, 12_000_000);
   rmSync(path);
   const [lost] = await toldOf(anna, () => anna.connect());
   assert.equal(lost!.failure?.code, 'file-unreadable');
   await anna.files.dropUnsent(lost!.id);
   assert.deepEqual(anna.files.unsent(), []);
+});
+
+test('what was given as a stream lies encrypted, and goes on by itself after a restart, once', {
+  timeout: 60_000,
+}, async () => {
+  const long = randomBytes(24 * 1_048_576);
+  await interrupted({ from: inPieces(long), name: 'given' }, 12_000_000);
+  assert.deepEqual(
+    anna.files.unsent().map(({ name, state, path }) => [name, state, path]),
+    [['given', 'waiting', undefined]],
+  );
+  const [lying, ...others] = spooled();
+  assert.deepEqual(others, []);
+  const path = join(network.folder, 'people', 'anna', 'spool', lying!);
+  assert.ok(!readFileSync(path).includes(long.subarray(0, 16)) && statSync(path).size > long.length);
+  const told = await toldOf(anna, () => anna.connect());
+  assert.equal(told.at(-1)!.state, 'sent');
+  assert.ok(told[0]!.progress!.bytes > 5_000_000, 'where the upload broke off');
+  const [last] = await anna.chats.messages({ limit: 1 });
+  const target = join(saved, 'given');
+  await bob.files.save(await arrival(bob, last!.message.id), 0, target);
+  assert.ok(readFileSync(target).equals(long));
+  assert.deepEqual([anna.files.unsent(), spooled()], [[], []]);
+
+  // Given again while the first waits: the same bytes are the same file, wherever they came from.
+  await interrupted({ from: new Blob([long]), name: 'given' }, 12_000_000);
+  const count = (await anna.chats.messages()).length;
+  await anna.connect();
+  const progress: number[] = [];
+  const onProgress = ({ bytes }: FileProgress): void => void progress.push(bytes);
+  await anna.files.send(toBob, { from: inPieces(long), name: 'given', caption: 'at last', onProgress });
+  assert.ok(progress[0]! > 5_000_000);
+  assert.equal((await anna.chats.messages()).length, count + 1);
+  assert.deepEqual([anna.files.unsent(), spooled()], [[], []]);
+
+  // Cancelled: nothing lies there any more, and yet the upload goes on when the same bytes are given again.
+  const stop = new AbortController();
+  const cut = anna.files.send(toBob, {
+    ...{ from: inPieces(long), signal: stop.signal },
+    onProgress: ({ bytes }) => void (bytes > 12_000_000 && stop.abort()),
+  });
+  await assert.rejects(cut, { code: 'cancelled' });
+  assert.deepEqual([anna.files.unsent(), spooled()], [[], []]);
+  progress.length = 0;
+  await anna.files.send(toBob, { from: inPieces(long), onProgress });
+  assert.ok(progress[0]! > 5_000_000);
+
+  // Changed on the disk while nothing ran: nothing of it is sent.
+  await interrupted({ from: inPieces(long) }, 1_000_000);
+  flip(join(network.folder, 'people', 'anna', 'spool', spooled()[0]!), 20_000_000);
+  const [failed] = await toldOf(anna, () => anna.connect()).then(all => all.slice(-1));
+  assert.equal(failed!.failure?.code, 'file-unreadable');
+  await anna.files.dropUnsent(failed!.id);
+  assert.deepEqual([anna.files.unsent(), spooled()], [[], []]);
 });
 
 test('providers without room, without a place, and without sense', async () => {

@@ -58,8 +58,10 @@ async function fetched(client: Client, message: Message): Promise<Buffer> {
 
 function copiesLeft(): string[] {
   return ['anna', 'bob'].flatMap(name => {
-    const folder = join(network.folder, 'people', name, 'preparation');
-    return existsSync(folder) ? readdirSync(folder) : [];
+    return ['preparation', 'spool'].flatMap(place => {
+      const folder = join(network.folder, 'people', name, place);
+      return existsSync(folder) ? readdirSync(folder) : [];
+    });
   });
 }
 
@@ -71,26 +73,29 @@ function atOrigin(): string[] {
 for (const direction of ['anna → bob', 'bob → anna'] as const) {
   const ends = () => (direction === 'anna → bob' ? ([anna, bob, toBob] as const) : ([bob, anna, toAnna] as const));
 
-  test(`a picture, ${direction}`, { timeout: 60_000 }, async () => {
-    const [from, to, name] = ends();
-    const path = write('me at home.png', noisePng(300, 200));
-    assert.ok(readFileSync(path).includes(plantedWord));
-    const sent = await from.files.send(name, { path, caption: 'look' });
-    const arrived = await arrival(to, sent.id);
-    assert.equal(arrived.text, 'look');
-    const { kind, mediaType, fileName, width, height, blurhash, thumbnail } = pointerOf(arrived);
-    assert.deepEqual(
-      { kind, mediaType, fileName, width, height },
-      { kind: 'image', mediaType: 'image/png', fileName: 'picture.png', width: 300, height: 200 },
-    );
-    assert.match(blurhash ?? '', /^[0-9A-Za-z#$%*+,\-.:;=?@[\]^_{|}~]{28}$/);
-    assert.ok(thumbnail !== undefined && thumbnail.length <= 16_384);
-    assert.match(Buffer.from(thumbnail.subarray(0, 12)).toString('latin1'), /^RIFF[^]{4}WEBP$/);
-    const bytes = await fetched(to, arrived);
-    assert.deepEqual([bytes.readUInt32BE(16), bytes.readUInt32BE(20)], [300, 200]);
-    assert.ok(!bytes.includes('PLANTED') && !bytes.includes('tEXt'));
-    assert.deepEqual(copiesLeft(), []);
-  });
+  for (const as of ['path', 'File'] as const) {
+    test(`a picture from a ${as}, ${direction}`, { timeout: 60_000 }, async () => {
+      const [from, to, name] = ends();
+      const path = write('me at home.png', noisePng(300, 200));
+      assert.ok(readFileSync(path).includes(plantedWord));
+      const source = as === 'path' ? { path } : { from: new File([readFileSync(path)], 'me at home.png') };
+      const sent = await from.files.send(name, { ...source, caption: 'look' });
+      const arrived = await arrival(to, sent.id);
+      assert.equal(arrived.text, 'look');
+      const { kind, mediaType, fileName, width, height, blurhash, thumbnail } = pointerOf(arrived);
+      assert.deepEqual(
+        { kind, mediaType, fileName, width, height },
+        { kind: 'image', mediaType: 'image/png', fileName: 'picture.png', width: 300, height: 200 },
+      );
+      assert.match(blurhash ?? '', /^[0-9A-Za-z#$%*+,\-.:;=?@[\]^_{|}~]{28}$/);
+      assert.ok(thumbnail !== undefined && thumbnail.length <= 16_384);
+      assert.match(Buffer.from(thumbnail.subarray(0, 12)).toString('latin1'), /^RIFF[^]{4}WEBP$/);
+      const bytes = await fetched(to, arrived);
+      assert.deepEqual([bytes.readUInt32BE(16), bytes.readUInt32BE(20)], [300, 200]);
+      assert.ok(!bytes.includes('PLANTED') && !bytes.includes('tEXt'));
+      assert.deepEqual(copiesLeft(), []);
+    });
+  }
 
   test(`a voice message, ${direction}`, { timeout: 60_000 }, async () => {
     const [from, to, name] = ends();

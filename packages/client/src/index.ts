@@ -3,7 +3,14 @@
 export { openClient } from './client.ts';
 export type { Client } from './client.ts';
 export { openAccounts } from './accounts/accounts.ts';
-export type { AccountMessage, Accounts, AccountsOptions, MergedContact } from './accounts/accounts.ts';
+export type {
+  AccountEvent,
+  AccountMessage,
+  AccountNotice,
+  Accounts,
+  AccountsOptions,
+  MergedContact,
+} from './accounts/accounts.ts';
 export type { ClientOptions } from './options.ts';
 export type { Account } from './account/account.ts';
 export type { DeviceRecord, Enlistment, EnlistmentStatus, ReferenceOffer } from './account/enlist.ts';

@@ -25,7 +25,7 @@ import type { UnsentFile } from './unsent-file.ts';
 import { Files, type SendFileOptions, type TransferOptions } from './files.ts';
 import type { OpenedFile } from './opened-file.ts';
 import { MediaCopies } from './media-copies.ts';
-import { abandon, type FileSource, Spool } from './spool.ts';
+import { abandon, type FileSource, type KeptFile, Spool } from './spool.ts';
 import { chatWith } from '../history/message-names.ts';
 
 /** What is sent: a file by its path, or what an app holds. */
@@ -82,6 +82,7 @@ export class ClientFiles {
       files: this.#files,
       clock,
       emit: lifecycle.emit,
+      keepOnly: paths => this.#spool.sweep(paths),
       deliver: async (to, pointer, { caption = '' }, within) => {
         const said = caption === '' ? {} : { caption: { text: caption } };
         const { people, writing } = lifecycle.worker();
@@ -110,21 +111,21 @@ export class ClientFiles {
     if ('path' in file) return presentMessage(this.#lifecycle, await this.#outbox.send(await addressee(), file));
     const { from, sizeBytes, ...options } = file;
     let chat: InteropId;
-    let path: string;
+    let kept: KeptFile;
     try {
       chat = await addressee();
-      path = await this.#files.keep(options, signal => this.#spool.add(from, sizeBytes, signal));
+      kept = await this.#files.keep(options, signal => this.#spool.add(from, sizeBytes, signal));
     } catch (error) {
       abandon(from);
       throw error;
     }
     try {
-      const sent = await this.#outbox.send(chat, { ...options, path });
-      return presentMessage(this.#lifecycle, sent);
+      return presentMessage(this.#lifecycle, await this.#outbox.send(chat, { ...options, ...kept }));
     } finally {
-      // What the next start goes on with is still in the list.
-      if (!this.#device.isClosed && !this.#outbox.list().some(each => each.path === path)) {
-        await this.#spool.remove(path);
+      // Otherwise the next start goes on with it.
+      if (!this.#device.isClosed) {
+        this.#spool.release(kept.path);
+        await this.#outbox.tidy();
       }
     }
   }
@@ -138,9 +139,7 @@ export class ClientFiles {
   /** Gives up a file that was to be sent. */
   async dropUnsent(id: string): Promise<void> {
     this.#device.needOpen();
-    const dropped = this.#outbox.list().find(each => each.id === id);
     await this.#outbox.drop(id);
-    if (dropped !== undefined) await this.#spool.remove(dropped.path);
   }
 
   /**
@@ -218,7 +217,7 @@ export class ClientFiles {
   /** Removes what an earlier process left behind: old copies, and plaintext of a save that was killed. */
   async sweep(): Promise<void> {
     await this.#files.sweep();
-    await this.#spool.sweep(this.#outbox.list().map(each => each.path));
+    await this.#outbox.tidy();
     for (const path of this.#device.transaction(listSaving)) {
       if (isTemporaryPath(path)) await rm(path, { force: true }).catch(() => {});
       this.#device.transaction(tx => noteSaving(tx, path, false));

@@ -47,6 +47,7 @@ before(async () => {
     files,
     clock: systemClock,
     emit: event => events.push(event),
+    keepOnly: async () => {},
     deliver: () => assert.fail('nothing is delivered'),
   });
 });
@@ -149,7 +150,9 @@ test('each kind of file that can not go is recorded as failed and overtaken; a f
     delivered.push(to);
     return {} as MessageRecord;
   };
-  const resumed = new FileOutbox({ store: faulty, files: played, clock, emit: event => told.push(event), deliver });
+  const emit = (event: ClientEvent): number => told.push(event);
+  const keepOnly = async (): Promise<void> => {};
+  const resumed = new FileOutbox({ store: faulty, files: played, clock, emit, keepOnly, deliver });
   for (const name of Object.keys(ends)) {
     put(name, { path: name, looks: 'as before', atMs: Date.now(), message: { to: `1-${name}`, words: { name } } });
   }

@@ -9,7 +9,7 @@ import { encodeSealed, parseSealed } from '@drawbridge/e2ee/attachments';
 import type { Clock } from '../clock.ts';
 import { ClientError, type ClientErrorCode } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
-import type { BegunUpload, Files, SendFileOptions, TransferOptions } from './files.ts';
+import type { BegunUpload, Files, FileToSend, SendFileOptions, TransferOptions } from './files.ts';
 import type { MessageRecord } from '../history/message-log.ts';
 import { addNotice } from '../notices/notice-records.ts';
 import { isJson } from '../store/json-bytes.ts';
@@ -41,6 +41,8 @@ export type FileOutboxContext = {
   readonly files: Pick<Files, 'look' | 'send'>;
   readonly clock: Clock;
   readonly emit: (event: ClientEvent) => void;
+  /** These paths are still to be sent: what else lies encrypted in the client's folder is nobody's any more. */
+  readonly keepOnly: (paths: readonly string[]) => Promise<void>;
   /** Makes and queues the message; `within` runs in the transaction that does. */
   readonly deliver: (
     to: string,
@@ -88,11 +90,12 @@ export class FileOutbox {
    * itself, and a second call with the same file goes on with the upload. A call for what goes on by itself right now
    * takes it over.
    */
-  async send(to: string, options: SendFileOptions): Promise<MessageRecord> {
-    const { path, looks } = await this.#context.files.look(options);
-    const job = await this.#accept(to, { ...options, path }, looks);
+  async send(to: string, file: FileToSend): Promise<MessageRecord> {
+    const { path, looks } = await this.#context.files.look(file);
+    const options = { ...file, path };
+    const job = await this.#accept(to, options, looks);
     try {
-      return await this.#run(job, { ...options, path });
+      return await this.#run(job, options);
     } catch (error) {
       if (!isClosed(error)) this.#release(job.id, error);
       throw error;
@@ -120,6 +123,14 @@ export class FileOutbox {
   async drop(id: string): Promise<void> {
     await this.#halt(id);
     this.#transaction(tx => deleteUpload(tx, id));
+    await this.tidy();
+  }
+
+  /** Removes what nobody will send any more from the client's folder. */
+  async tidy(): Promise<void> {
+    const rows = this.#closed ? undefined : this.#rows();
+    if (rows === undefined) return;
+    await this.#context.keepOnly(rows.flatMap(({ record }) => (record.message === undefined ? [] : [record.path])));
   }
 
   close(): void {
@@ -128,14 +139,16 @@ export class FileOutbox {
   }
 
   /** Writes down what is to be done. */
-  async #accept(to: string, options: SendFileOptions, looks: string): Promise<Job> {
-    const { path } = options;
+  async #accept(to: string, options: FileToSend, looks: string): Promise<Job> {
+    const { path, spooled } = options;
     const message = { to, words: wordsOf(options) };
-    const isSameFile = ({ record }: UploadRow): boolean => record.path === path && record.looks === looks;
-    const isSameWish = ({ record }: UploadRow): boolean =>
-      record.path === path &&
-      record.message?.to === to &&
-      JSON.stringify(record.message.words) === JSON.stringify(message.words);
+    const lying = { path, looks, ...(spooled === undefined ? {} : { spooled }) };
+    const isSamePlace = ({ record }: UploadRow): boolean => placeOf(record) === placeOf(lying);
+    const isSameFile = (row: UploadRow): boolean => isSamePlace(row) && row.record.looks === looks;
+    const isSameWish = (row: UploadRow): boolean =>
+      isSamePlace(row) &&
+      row.record.message?.to === to &&
+      JSON.stringify(row.record.message.words) === JSON.stringify(message.words);
     const waiting = this.#rows()?.find(row => isSameWish(row) && this.#jobs.get(row.id)?.attended !== true);
     if (waiting !== undefined) await this.#halt(waiting.id);
     const accepted = this.#context.store.transaction(tx => {
@@ -145,7 +158,7 @@ export class FileOutbox {
       for (const row of idle) if (row !== begun && isSameWish(row)) deleteUpload(tx, row.id);
       if (begun === undefined) makeRoom(tx);
       const id = begun?.id ?? randomBytes(16).toString('base64url');
-      writeUpload(tx, id, { path, looks, ...begun?.record, atMs: this.#context.clock.nowMs(), message });
+      writeUpload(tx, id, { ...begun?.record, ...lying, atMs: this.#context.clock.nowMs(), message });
       return id;
     });
     if (accepted.ok) return this.#claim(accepted.value, true);
@@ -165,7 +178,7 @@ export class FileOutbox {
     end();
   }
 
-  async #run({ id, stop }: Job, options: SendFileOptions): Promise<MessageRecord> {
+  async #run({ id, stop }: Job, options: FileToSend): Promise<MessageRecord> {
     const { files, deliver } = this.#context;
     const record = this.#transaction(tx => readUpload(tx, id));
     if (record?.message === undefined) throw new ClientError('cancelled');
@@ -273,7 +286,8 @@ export class FileOutbox {
     };
     const job = this.#claim(id, false);
     try {
-      await this.#run(job, { ...record.message!.words, path: record.path, onProgress });
+      const { path, spooled } = record;
+      await this.#run(job, { ...record.message!.words, path, spooled, onProgress });
       emit({ kind: 'file', file: { ...file, state: 'sent' } });
       return true;
     } catch (error) {
@@ -297,6 +311,7 @@ export class FileOutbox {
       return true;
     } finally {
       this.#end(job);
+      await this.tidy();
     }
   }
 
@@ -332,14 +347,21 @@ function makeRoom(tx: Transaction): void {
   deleteUpload(tx, failed.id);
 }
 
-function wordsOf({ path: _p, onProgress: _o, signal: _s, ...words }: SendFileOptions): Omit<SendFileOptions, 'path'> {
+function wordsOf(file: FileToSend): Omit<SendFileOptions, 'path'> {
+  const { path: _p, spooled: _l, onProgress: _o, signal: _s, ...words } = file;
   return words;
 }
 
-function unsentFile(id: string, { path, message }: UploadRecord): UnsentFile | undefined {
+/** What an app gave twice lies at two paths, and is one file. */
+function placeOf({ path, looks, spooled }: Pick<UploadRecord, 'path' | 'looks' | 'spooled'>): string {
+  return spooled === undefined ? path : looks;
+}
+
+function unsentFile(id: string, { path, spooled, message }: UploadRecord): UnsentFile | undefined {
   if (message === undefined) return undefined;
   const { to, words, failure } = message;
-  const named = { id, to, path, name: words.name ?? basename(path) };
+  const name = words.name ?? spooled?.name ?? basename(path);
+  const named = { id, to, name, ...(spooled === undefined ? { path } : {}) };
   return failure === undefined ? { ...named, state: 'waiting' } : { ...named, state: 'failed', failure };
 }
 

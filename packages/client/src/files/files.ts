@@ -1,14 +1,12 @@
 // Files that people send each other: sealed and uploaded from a path, fetched through a grant and written to a path.
 // Knows nothing of conversations: what carries the pointer is the caller's.
 // Source: docs/protocol/11-media.md.
-import { open, stat } from 'node:fs/promises';
-import { basename, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import {
   type AttachmentErrorCode,
   attachmentErrors,
   createAttachmentReader,
   encryptedSizeBytes,
-  type OpenSource,
   saveAttachment,
   type SealedAttachment,
   sealAttachment,
@@ -19,6 +17,7 @@ import { fetchMediaGrant, type Request } from '../directory/directory.ts';
 import { ClientError, type ClientErrorCode } from '../errors.ts';
 import { RequestRefused } from '../connection/requests.ts';
 import type { HttpTrust } from '../connection/http.ts';
+import { fileAt, isPath, type LocalFile, type Spooled, spooledFile } from './local-file.ts';
 import { type MediaCopies, type MediaCopy, MediaCopyFailure } from './media-copies.ts';
 import { mediaQualities, type MediaQuality } from '../media/job.ts';
 import { blobOf, type OpenedFile, type ReadOptions, streamOf } from './opened-file.ts';
@@ -71,6 +70,9 @@ export type SendFileOptions = TransferOptions & {
   readonly quality?: MediaQuality;
 };
 
+/** A file that lies somewhere: with `spooled`, encrypted in the client's folder. */
+export type FileToSend = SendFileOptions & { readonly spooled?: Spooled | undefined };
+
 export type FilesSettings = {
   /** Whose media origin is uploaded to; undefined: there is none, and nothing can be sent. */
   readonly place: MediaPlace | undefined;
@@ -116,18 +118,17 @@ export class Files {
   }
 
   /** How the file looks that is to be sent: another look, another file. Rejects as `send` does. */
-  async look(options: SendFileOptions): Promise<{ readonly path: string; readonly looks: string }> {
-    if (!isPath(options.path)) throw new ClientError('invalid-argument', { detail: 'path' });
-    const path = resolve(options.path);
-    describe(options, path);
-    return { path, looks: (await lookAt(path)).looks };
+  async look(wanted: FileToSend): Promise<Pick<LocalFile, 'path' | 'looks'>> {
+    const file = await localFile(wanted);
+    describe(wanted, file.name);
+    return file;
   }
 
   /**
-   * Takes over what an app holds, by `add`, which gives its path. Rejects with what `add` rejects with, and with
-   * `content-refused`, `invalid-argument`, `cancelled`, `closed`, `too-many-requests`.
+   * Takes over what an app holds, by `add`. Rejects with what `add` rejects with, and with `content-refused`,
+   * `invalid-argument`, `cancelled`, `closed`, `too-many-requests`.
    */
-  keep(options: Omit<SendFileOptions, 'path'>, add: (signal: AbortSignal) => Promise<string>): Promise<string> {
+  keep<T>(options: Omit<SendFileOptions, 'path'>, add: (signal: AbortSignal) => Promise<T>): Promise<T> {
     return this.#transfer(options, signal => {
       describe(options, '');
       return add(signal);
@@ -141,27 +142,21 @@ export class Files {
    * `file-unreadable`, `file-changed`, `file-not-written` (the copy), `content-refused` (name, type or caption),
    * `cancelled`, `unreachable`, `sign-in-refused`, `provider-refused`, `too-many-requests`, `closed`, `invalid-argument`.
    */
-  send<T>(
-    options: SendFileOptions,
-    deliver: (pointer: AttachmentPointer) => Promise<T>,
-    begun?: BegunUpload,
-  ): Promise<T> {
+  send<T>(options: FileToSend, deliver: (pointer: AttachmentPointer) => Promise<T>, begun?: BegunUpload): Promise<T> {
     return this.#transfer(options, async signal => {
-      if (!isPath(options.path)) throw new ClientError('invalid-argument', { detail: 'path' });
-      const path = resolve(options.path);
-      const said = describe(options, path);
+      const file = await localFile(options);
+      const said = describe(options, file.name);
       const { place } = this.#settings;
       const endpoint = await place?.mediaEndpoint();
       if (place === undefined || endpoint === undefined) throw new ClientError('no-media-origin');
-      const { looks } = await lookAt(path);
-      if (begun !== undefined && begun.looks !== looks) throw new ClientError('file-changed');
+      if (begun !== undefined && begun.looks !== file.looks) throw new ClientError('file-changed');
       const { kind, quality = 'standard', name } = options;
-      await using prepared = await this.#preparation.prepare({ path, kind, quality }, signal);
+      await using prepared = await this.#preparation.prepare({ file, kind, quality }, signal);
       const fileName = name ?? prepared.fileName ?? said.fileName;
       const described = { ...said, ...prepared.facts, kind: prepared.kind, fileName };
       const upload = await seal(prepared, begun, signal);
       const keep = begun?.keep ?? (() => {});
-      const url = await this.#upload(place, endpoint, prepared.path, upload, keep, options, signal);
+      const url = await this.#upload(place, endpoint, prepared.file, upload, keep, options, signal);
       const { key, digest, incrementalMac, incrementalMacChunkBytes, sizeBytes } = upload.sealed;
       const secrets = { key, digest, incrementalMac, incrementalMacChunkBytes, sizeBytes };
       return await deliver({ ...secrets, ...described, url, uploadedAtMs: this.#settings.nowMs() });
@@ -351,7 +346,7 @@ export class Files {
   async #upload(
     place: MediaPlace,
     endpoint: string,
-    path: string,
+    file: LocalFile,
     upload: SealedUpload,
     keep: BegunUpload['keep'],
     options: TransferOptions,
@@ -369,7 +364,7 @@ export class Files {
           throw error;
         }),
       sealed,
-      open: reader(path, signal),
+      open: file.source(signal),
       ...(url === undefined ? {} : { url }),
       onBegun: created => {
         try {
@@ -390,16 +385,16 @@ export class Files {
   }
 }
 
-function isPath(path: unknown): path is string {
-  return typeof path === 'string' && path !== '' && !path.includes('\0');
+async function localFile({ path, spooled }: FileToSend): Promise<LocalFile> {
+  return spooled === undefined ? fileAt(path) : spooledFile(path, spooled);
 }
 
 /** What the pointer says of the file. Checked before anything is uploaded. */
 function describe(
   options: Omit<SendFileOptions, 'path'>,
-  path: string,
+  ownName: string,
 ): { readonly mediaType: string; readonly fileName: string } {
-  const { name = basename(path), mimeType = '', caption = '', kind = 'file', quality = 'standard' } = options;
+  const { name = ownName, mimeType = '', caption = '', kind = 'file', quality = 'standard' } = options;
   const { maxNameBytes, maxMediaTypeBytes, maxCaptionBytes } = attachmentPointerLimits;
   const check = (text: string, maxBytes: number, detail: string): void => {
     if (typeof text !== 'string' || !text.isWellFormed() || Buffer.byteLength(text) > maxBytes) {
@@ -414,49 +409,19 @@ function describe(
   return { mediaType: mimeType, fileName: name };
 }
 
-async function lookAt(path: string): Promise<{ looks: string; sizeBytes: number }> {
-  const found = await stat(path).catch((cause: unknown) => {
-    throw new ClientError('file-unreadable', { cause });
-  });
-  // A pipe or a device would never end, or give something else the second time.
-  if (!found.isFile()) throw new ClientError('file-unreadable', { detail: 'not a regular file' });
-  // Not the device: its number may be another after a restart of the machine.
-  const { ino, size, mtimeMs } = found;
-  return { looks: [ino, size, mtimeMs].join(' '), sizeBytes: size };
-}
-
 /** The description of a file, made now or begun before; written down before anything is sent under its key. */
 async function seal(
-  { path, sha256: preparedSha256 }: PreparedMedia,
+  { file, sha256: preparedSha256 }: PreparedMedia,
   begun: BegunUpload | undefined,
   signal: AbortSignal,
 ): Promise<SealedUpload> {
   // Another version of a codec may make another copy of the same picture: that is another text, under another key.
   if (begun?.upload !== undefined && begun.upload.preparedSha256 === preparedSha256) return begun.upload;
-  const { sizeBytes } = await lookAt(path);
-  const sealing = await sealAttachment(reader(path, signal), sizeBytes);
+  const sealing = await sealAttachment(file.source(signal), file.sizeBytes);
   if (sealing.kind === 'refused') throw attachmentError(sealing.code);
   const upload = { sealed: sealing.sealed, preparedSha256, url: undefined };
   begun?.keep(upload);
   return upload;
-}
-
-/** Reads into one buffer, again and again. */
-function reader(path: string, signal: AbortSignal): OpenSource {
-  return async function* () {
-    const file = await open(path);
-    try {
-      const piece = Buffer.allocUnsafeSlow(readBytes);
-      for (;;) {
-        signal.throwIfAborted();
-        const { bytesRead } = await file.read(piece, 0, piece.length, null);
-        if (bytesRead === 0) return;
-        yield piece.subarray(0, bytesRead);
-      }
-    } finally {
-      await file.close();
-    }
-  };
 }
 
 const transferCodes: Readonly<Record<MediaTransferErrorCode, ClientErrorCode>> = {

@@ -7,7 +7,8 @@ export type UnsentFile = {
   readonly id: string;
   /** InteropId of the person whom it is for. */
   readonly to: string;
-  readonly path: string;
+  /** Where it lies, when it is sent by its path. */
+  readonly path?: string;
   readonly name: string;
   /** `failed`: it needs a person, and stays in the list until it is dropped. */
   readonly state: 'waiting' | 'sending' | 'sent' | 'failed';

@@ -4,11 +4,14 @@ import type { ClientErrorCode } from '../errors.ts';
 import { decodeJson } from '../store/json-bytes.ts';
 import { getJson, putJson } from '../store/json-rows.ts';
 import type { Transaction } from '../store/store.ts';
+import type { Spooled } from './local-file.ts';
 import type { SendFileOptions } from './files.ts';
 
 /** An upload that is under way or broke off, and the message that waits for it. */
 export type UploadRecord = {
   readonly path: string;
+  /** It lies encrypted at the path: an app gave it as a `Blob` or a stream. */
+  readonly spooled?: Spooled;
   /** How the file looked when it was accepted. */
   readonly looks: string;
   /** Of `encodeSealed`; absent: not described yet. */

@@ -9,6 +9,7 @@ import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ClientError } from '../errors.ts';
+import { fileAt, type LocalFile } from '../files/local-file.ts';
 import { parseAnswer } from './answer.ts';
 import {
   type MediaAnswer,
@@ -33,7 +34,7 @@ export const preparationLimits = {
 } as const;
 
 export type MediaToSend = {
-  readonly path: string;
+  readonly file: LocalFile;
   /** Undefined: what the first bytes say, and `file` when they say nothing. `file`: it goes as it is. */
   readonly kind: 'file' | 'image' | 'video' | 'voice' | undefined;
   readonly quality: MediaQuality;
@@ -43,7 +44,7 @@ export type MediaToSend = {
 export type PreparedMedia = AsyncDisposable & {
   readonly kind: 'file' | 'image' | 'video' | 'voice';
   /** What is sealed and sent. */
-  readonly path: string;
+  readonly file: LocalFile;
   /** Names the copy's bytes: the same source and quality give the same. Undefined: there is no copy. */
   readonly sha256: string | undefined;
   /** A name that says nothing; undefined for what goes as it is. */
@@ -90,28 +91,28 @@ export class MediaPreparation {
   }
 
   /**
-   * Gives what to seal in place of `media.path`, and what to say of it.
+   * Gives what to seal in place of `media.file`, and what to say of it.
    *
    * Rejects with `media-unreadable` (broken, or of a form that can't be cleaned), `media-too-large`, `file-unreadable`,
    * `file-not-written`, and with the signal's reason. Nothing is left behind then.
    */
   async prepare(media: MediaToSend, signal: AbortSignal): Promise<PreparedMedia> {
-    const { path, kind: wanted } = media;
+    const { file, kind: wanted } = media;
     const asItIs: PreparedMedia = {
       kind: 'file',
-      path,
+      file,
       sha256: undefined,
       fileName: undefined,
       facts: {},
       [Symbol.asyncDispose]: async () => {},
     };
     if (wanted === 'file') return asItIs;
-    const { format, sizeBytes, moves } = await look(path);
+    const { format, moves } = await look(file, signal);
     const kind = wanted ?? kindOf(format);
     if (kind === 'file') return asItIs;
     const lane = kind === 'image' && moves ? 'moving' : kind;
     const before = this.#last.get(lane) ?? Promise.resolve();
-    const made = before.then(() => this.#make(kind, format, sizeBytes, media, signal));
+    const made = before.then(() => this.#make(kind, format, media, signal));
     this.#last.set(
       lane,
       made.catch(() => {}),
@@ -123,18 +124,20 @@ export class MediaPreparation {
   async #make(
     kind: MediaKind,
     format: RecognisedFormat | undefined,
-    sizeBytes: number,
-    { path, kind: wanted, quality }: MediaToSend,
+    { file, kind: wanted, quality }: MediaToSend,
     signal: AbortSignal,
   ): Promise<PreparedMedia | undefined> {
     signal.throwIfAborted();
     const to = join(this.#folder, randomUUID());
-    const job = jobFor(kind, format, sizeBytes, { from: path, to, quality });
+    // Decoders read paths: what lies encrypted lies in the open beside the copy while it is decoded.
+    const from = file.isOpen ? file.path : `${to}.source`;
+    const job = jobFor(kind, format, file.sizeBytes, { from, to, quality });
     if (job.kind === 'refused') throw new ClientError(job.code, { detail: job.detail });
     const removeCopy = (): Promise<void> => rm(to, { force: true });
     try {
       await makePrivate(this.#folder, to);
-      const answer = await inMediaProcess(job, this.#folder, this.#timeoutFor(sizeBytes), signal);
+      if (!file.isOpen) await writeDown(file, from, signal);
+      const answer = await inMediaProcess(job, this.#folder, this.#timeoutFor(file.sizeBytes), signal);
       if (answer.kind === 'refused') throw new ClientError(answer.code, { detail: answer.detail });
       if (answer.kind === 'sound-only') {
         await removeCopy();
@@ -144,10 +147,12 @@ export class MediaPreparation {
       const facts = { ...answer.facts, ...(kind === 'video' ? await this.#preview(to, answer.facts, signal) : {}) };
       const fileName = `${stems[kind]}.${extensions[facts.mediaType] ?? 'bin'}`;
       const sha256 = await sha256Of(to);
-      return { kind, path: to, sha256, fileName, facts, [Symbol.asyncDispose]: removeCopy };
+      return { kind, file: await fileAt(to), sha256, fileName, facts, [Symbol.asyncDispose]: removeCopy };
     } catch (error) {
       await removeCopy();
       throw error;
+    } finally {
+      if (!file.isOpen) await rm(from, { force: true });
     }
   }
 
@@ -171,21 +176,20 @@ export class MediaPreparation {
   }
 }
 
-type Look = { readonly format: RecognisedFormat | undefined; readonly sizeBytes: number; readonly moves: boolean };
+type Look = { readonly format: RecognisedFormat | undefined; readonly moves: boolean };
 
-async function look(path: string): Promise<Look> {
+async function look(file: LocalFile, signal: AbortSignal): Promise<Look> {
+  let head = Buffer.alloc(0);
   try {
-    await using file = await open(path, 'r');
-    const found = await file.stat();
-    // A pipe or a device would never end: sealing says so in its own words.
-    if (!found.isFile()) return { format: undefined, sizeBytes: 0, moves: false };
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(recognitionBytes), 0, recognitionBytes, 0);
-    const head = buffer.subarray(0, bytesRead);
-    const format = recogniseFormat(head);
-    return { format, sizeBytes: found.size, moves: format !== undefined && mayMove(head, format.format) };
+    for await (const bytes of file.source(signal)()) {
+      head = Buffer.concat([head, bytes.subarray(0, recognitionBytes)]);
+      if (head.length >= recognitionBytes) break;
+    }
   } catch (cause) {
-    throw new ClientError('file-unreadable', { cause });
+    throw signal.aborted ? signal.reason : new ClientError('file-unreadable', { cause });
   }
+  const format = recogniseFormat(head);
+  return { format, moves: format !== undefined && mayMove(head, format.format) };
 }
 
 /** Sound that nobody calls a voice message is a file: what music says of itself is wanted. */
@@ -235,6 +239,24 @@ async function makePrivate(folder: string, path: string): Promise<void> {
     await (await open(path, 'wx', 0o600)).close();
   } catch (cause) {
     throw new ClientError('file-not-written', { cause });
+  }
+}
+
+async function writeDown(file: LocalFile, path: string, signal: AbortSignal): Promise<void> {
+  await using written = await open(path, 'wx', 0o600).catch((cause: unknown) => {
+    throw new ClientError('file-not-written', { cause });
+  });
+  let isWriting = false;
+  try {
+    for await (const bytes of file.source(signal)()) {
+      isWriting = true;
+      await written.writeFile(bytes);
+      isWriting = false;
+    }
+  } catch (cause) {
+    throw signal.aborted
+      ? signal.reason
+      : new ClientError(isWriting ? 'file-not-written' : 'file-unreadable', { cause });
   }
 }
 

@@ -11,6 +11,7 @@ import exifr from 'exifr';
 import fc from 'fast-check';
 import sharp, { type Sharp } from 'sharp';
 import { ClientError } from '../errors.ts';
+import { fileAt } from '../files/local-file.ts';
 import { MediaPreparation, type MediaToSend, type PreparedMedia } from './media-preparation.ts';
 import { pictureLimits } from './media-limits.ts';
 
@@ -30,8 +31,8 @@ function write(name: string, bytes: Uint8Array): string {
   return path;
 }
 
-function prepare(path: string, options: Partial<MediaToSend> = {}, signal = never): Promise<PreparedMedia> {
-  return preparation.prepare({ path, kind: undefined, quality: 'standard', ...options }, signal);
+async function prepare(path: string, options: Partial<MediaToSend> = {}, signal = never): Promise<PreparedMedia> {
+  return preparation.prepare({ file: await fileAt(path), kind: undefined, quality: 'standard', ...options }, signal);
 }
 
 function leftovers(): string[] {
@@ -133,11 +134,11 @@ for (const [format, mediaType] of [
     const { facts } = prepared;
     assert.deepEqual([facts.mediaType, facts.width, facts.height], [mediaType, 400, 600], 'turned by a quarter');
     assert.equal(prepared.fileName, `picture.${mediaType === 'image/jpeg' ? 'jpg' : format}`);
-    assert.equal(statSync(prepared.path).mode & 0o777, 0o600);
+    assert.equal(statSync(prepared.file.path).mode & 0o777, 0o600);
     assert.equal(statSync(copies).mode & 0o777, 0o700);
-    await checkClean(prepared.path);
+    await checkClean(prepared.file.path);
     // Orientation 6 turns clockwise: what was left is on top.
-    const { data, info } = await sharp(prepared.path).removeAlpha().raw().toBuffer({ resolveWithObject: true });
+    const { data, info } = await sharp(prepared.file.path).removeAlpha().raw().toBuffer({ resolveWithObject: true });
     const at = (x: number, y: number): number[] => [
       ...data.subarray((y * info.width + x) * 3, (y * info.width + x) * 3 + 3),
     ];
@@ -161,7 +162,7 @@ test('the same source and quality give the same bytes; another quality others', 
   for (const quality of ['standard', 'standard', 'high', 'original'] as const) {
     await using prepared = await prepare(path, { quality });
     made.push({ sha256: prepared.sha256, width: prepared.facts.width, height: prepared.facts.height });
-    await checkClean(prepared.path);
+    await checkClean(prepared.file.path);
   }
   const [first, again, high, original] = made;
   assert.deepEqual(first, again);
@@ -196,9 +197,9 @@ test('moving pictures move on, and say nothing else', async () => {
     await using prepared = await prepare(write(`moving.${format}`, bytes));
     const { facts } = prepared;
     assert.deepEqual([facts.mediaType, facts.width, facts.height, facts.animated], [`image/${format}`, 64, 48, true]);
-    const found = await sharp(prepared.path, { animated: true }).metadata();
+    const found = await sharp(prepared.file.path, { animated: true }).metadata();
     assert.deepEqual([found.pages, found.delay], [3, [100, 200, 300]]);
-    await checkClean(prepared.path);
+    await checkClean(prepared.file.path);
   }
 });
 
@@ -215,7 +216,7 @@ test('transparency stays; sixteen bits, grey and CMYK leave as something that ev
   ] as const) {
     await using prepared = await prepare(write(name, bytes));
     assert.equal(prepared.facts.mediaType, mediaType, name);
-    const found = await sharp(prepared.path).metadata();
+    const found = await sharp(prepared.file.path).metadata();
     assert.equal(found.hasAlpha, name.startsWith('clear'), name);
     assert.ok(found.space === 'srgb' || found.space === 'b-w' || found.space === 'rgb16', `${name}: ${found.space}`);
     assert.ok(prepared.facts.thumbnail !== undefined && prepared.facts.blurhash !== undefined, name);
@@ -264,7 +265,7 @@ test('bombs, broken and unknown pictures are refused, and leave nothing', async 
   assert.equal(await refusal(join(folder, 'not there')), 'file-unreadable');
   // As it is, when that is what is wanted.
   await using plain = await prepare(write('cut.jpg', good.subarray(0, 100)), { kind: 'file' });
-  assert.deepEqual([plain.kind, plain.path, plain.sha256], ['file', join(folder, 'cut.jpg'), undefined]);
+  assert.deepEqual([plain.kind, plain.file.path, plain.sha256], ['file', join(folder, 'cut.jpg'), undefined]);
   await using unknown = await prepare(write('notes.jpg', Buffer.from('no picture')));
   assert.equal(unknown.kind, 'file');
 });
@@ -364,7 +365,7 @@ test('what would lose its pixels or its movement is refused in words, and can go
       return true;
     });
     await using plain = await prepare(path, { kind: 'file' });
-    assert.equal(plain.path, path);
+    assert.equal(plain.file.path, path);
   }
   assert.deepEqual(leftovers(), []);
 });
@@ -444,8 +445,11 @@ test('any bytes give a picture or a refusal', { timeout: 240_000 }, async () => 
     fc.asyncProperty(anything, async bytes => {
       const path = write('any', bytes);
       try {
-        await using prepared = await impatient.prepare({ path, kind: 'image', quality: 'standard' }, never);
-        await checkClean(prepared.path);
+        await using prepared = await impatient.prepare(
+          { file: await fileAt(path), kind: 'image', quality: 'standard' },
+          never,
+        );
+        await checkClean(prepared.file.path);
       } catch (error) {
         assert.ok(
           error instanceof ClientError && ['media-unreadable', 'media-too-large'].includes(error.code),

@@ -23,6 +23,7 @@ import {
 } from 'mediabunny';
 import sharp from 'sharp';
 import { ClientError } from '../errors.ts';
+import { fileAt } from '../files/local-file.ts';
 import { MediaPreparation, type MediaToSend, type PreparedMedia } from './media-preparation.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-videos-'));
@@ -36,8 +37,8 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 const planted = 'PLANTED';
 const never = new AbortController().signal;
 
-function prepare(path: string, options: Partial<MediaToSend> = {}): Promise<PreparedMedia> {
-  return preparation.prepare({ path, kind: undefined, quality: 'standard', ...options }, never);
+async function prepare(path: string, options: Partial<MediaToSend> = {}): Promise<PreparedMedia> {
+  return preparation.prepare({ file: await fileAt(path), kind: undefined, quality: 'standard', ...options }, never);
 }
 
 function leftovers(): string[] {
@@ -120,14 +121,14 @@ test('an MP4 of a phone: no place, no names, no times; upright; its index in fro
   assert.equal(prepared.kind, 'video');
   assert.equal(prepared.fileName, 'video.mp4');
   assert.deepEqual(prepared.facts, { mediaType: 'video/mp4', width: 96, height: 160, durationMs: 3_000 });
-  checkClean(prepared.path);
-  const bytes = readFileSync(prepared.path);
+  checkClean(prepared.file.path);
+  const bytes = readFileSync(prepared.file.path);
   const types = boxes(bytes).map(each => each.type);
   assert.ok(types.indexOf('moov') >= 0 && types.indexOf('moov') < types.indexOf('mdat'), types.join(' '));
   assert.deepEqual([bytes.includes('udta'), bytes.includes('meta'), bytes.includes('uuid')], [false, false, false]);
   const header = bytes.indexOf('mvhd');
   assert.deepEqual([...bytes.subarray(header + 8, header + 16)], Array(8).fill(0), 'created and changed: not known');
-  using input = new Input({ source: new FilePathSource(prepared.path), formats: [MP4] });
+  using input = new Input({ source: new FilePathSource(prepared.file.path), formats: [MP4] });
   assert.deepEqual(await input.getMetadataTags(), {});
   const track = await input.getPrimaryVideoTrack();
   assert.deepEqual([await track?.getRotation(), (await track?.computePacketStats())?.packetCount], [90, 12]);
@@ -144,7 +145,7 @@ test('a WebM stays one, and says nothing', async () => {
   await using prepared = await prepare(path);
   // Nothing says how long the last frame stands.
   assert.deepEqual(prepared.facts, { mediaType: 'video/webm', width: 160, height: 96, durationMs: 2_750 });
-  checkClean(prepared.path);
+  checkClean(prepared.file.path);
   await using again = await prepare(path);
   assert.equal(again.sha256, prepared.sha256);
 });
@@ -191,7 +192,7 @@ test('what an edit list hides does not leave', async () => {
   const frames = await Promise.all(['red', 'green', 'blue'].map(keyFrame));
   await using trimmed = await prepare(await edited('trimmed.mp4', [[1_000, 1_000]]));
   assert.deepEqual([trimmed.facts.durationMs, trimmed.kind], [1_000, 'video']);
-  const held = readFileSync(trimmed.path);
+  const held = readFileSync(trimmed.file.path);
   assert.deepEqual(
     frames.map(frame => held.includes(frame)),
     [false, true, false],
@@ -203,7 +204,7 @@ test('what an edit list hides does not leave', async () => {
       [2_000, 1_000],
     ]),
   );
-  const later = readFileSync(delayed.path);
+  const later = readFileSync(delayed.file.path);
   assert.deepEqual(
     frames.map(frame => later.includes(frame)),
     [false, false, true],
@@ -230,7 +231,7 @@ test('sound alone in a video’s container goes as a file, and is refused as a v
     }
     await output.finalize();
     await using prepared = await prepare(path);
-    assert.deepEqual([prepared.kind, prepared.path], ['file', path]);
+    assert.deepEqual([prepared.kind, prepared.file.path], ['file', path]);
     assert.equal(await refusal(path, { kind: 'video' }), 'media-unreadable');
   }
 });
@@ -242,17 +243,19 @@ test('ffmpeg gives the first frame, and can play all of it', {
 }, async () => {
   const withFfmpeg = new MediaPreparation(copies);
   for (const path of [await phoneVideo(), await makeVideo('b.webm', new WebMOutputFormat(), false)]) {
-    const media = { path, kind: 'video', quality: 'standard' } as const;
+    const media = { file: await fileAt(path), kind: 'video', quality: 'standard' } as const;
     await using prepared = await withFfmpeg.prepare(media, never);
     const { thumbnail, blurhash, width, height } = prepared.facts;
     assert.ok(thumbnail !== undefined && blurhash !== undefined && isBlurhashValid(blurhash).result);
     const small = await sharp(thumbnail).removeAlpha().raw().toBuffer({ resolveWithObject: true });
     assert.equal(small.info.width > small.info.height, width! > height!, 'upright');
     assert.ok(small.data[0]! > 200 && small.data[2]! < 60, 'the first frame is red');
-    const played = spawnSync('ffmpeg', ['-v', 'error', '-i', prepared.path, '-f', 'null', '-'], { encoding: 'utf8' });
+    const played = spawnSync('ffmpeg', ['-v', 'error', '-i', prepared.file.path, '-f', 'null', '-'], {
+      encoding: 'utf8',
+    });
     assert.equal(played.stderr, '');
     const entries = ['-show_entries', 'format_tags:stream_tags', '-of', 'json'];
-    const said = spawnSync('ffprobe', ['-v', 'error', ...entries, prepared.path], { encoding: 'utf8' }).stdout;
+    const said = spawnSync('ffprobe', ['-v', 'error', ...entries, prepared.file.path], { encoding: 'utf8' }).stdout;
     assert.doesNotMatch(said, /creation_time|location|title|PLANTED|deu/);
   }
 });
@@ -276,10 +279,12 @@ test('ffmpeg: a trimmed H.264 film begins with the first picture that stands by 
   await using prepared = await prepare(make('cut-film.mp4', '-ss', '3.2', '-i', film, '-t', '5', '-c', 'copy'));
   assert.ok(Math.abs(prepared.facts.durationMs! - 5_000) < 300, String(prepared.facts.durationMs));
   const entries = ['-show_entries', 'packet=pts_time,stream_index', '-of', 'csv=p=0', '-ignore_editlist', '1'];
-  const packets = spawnSync('ffprobe', ['-v', 'error', ...entries, prepared.path], { encoding: 'utf8' }).stdout;
+  const packets = spawnSync('ffprobe', ['-v', 'error', ...entries, prepared.file.path], { encoding: 'utf8' }).stdout;
   const pictures = packets.split('\n').filter(line => line.startsWith('0,'));
   assert.ok(pictures.length <= 126 && pictures.length >= 115, `${pictures.length} pictures`);
-  const played = spawnSync('ffmpeg', ['-v', 'error', '-i', prepared.path, '-f', 'null', '-'], { encoding: 'utf8' });
+  const played = spawnSync('ffmpeg', ['-v', 'error', '-i', prepared.file.path, '-f', 'null', '-'], {
+    encoding: 'utf8',
+  });
   assert.equal(played.stderr, '');
 });
 
@@ -320,7 +325,10 @@ test('any bytes give a video or a refusal', { timeout: 240_000 }, async () => {
       const path = join(folder, 'any');
       writeFileSync(path, cut % 3 === 0 ? bytes.subarray(0, cut % bytes.length) : bytes);
       try {
-        await using prepared = await impatient.prepare({ path, kind: 'video', quality: 'standard' }, never);
+        await using prepared = await impatient.prepare(
+          { file: await fileAt(path), kind: 'video', quality: 'standard' },
+          never,
+        );
         assert.equal(prepared.kind, 'video');
       } catch (error) {
         assert.ok(error instanceof ClientError && error.code.startsWith('media-'), String(error));

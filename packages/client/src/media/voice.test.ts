@@ -20,6 +20,7 @@ import {
   WebMOutputFormat,
 } from 'mediabunny';
 import { ClientError } from '../errors.ts';
+import { fileAt } from '../files/local-file.ts';
 import { voiceLimits } from './media-limits.ts';
 import { MediaPreparation, type PreparedMedia } from './media-preparation.ts';
 
@@ -33,8 +34,8 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 const planted = 'PLANTED';
 const never = new AbortController().signal;
 
-function prepare(path: string): Promise<PreparedMedia> {
-  return preparation.prepare({ path, kind: 'voice', quality: 'standard' }, never);
+async function prepare(path: string): Promise<PreparedMedia> {
+  return preparation.prepare({ file: await fileAt(path), kind: 'voice', quality: 'standard' }, never);
 }
 
 function leftovers(): string[] {
@@ -122,7 +123,7 @@ for (const [rate, channels] of [
     assert.deepEqual([prepared.kind, prepared.fileName, prepared.facts.mediaType], ['voice', 'voice.ogg', 'audio/ogg']);
     const { durationMs = 0, waveform = new Uint8Array() } = prepared.facts;
     assert.ok(Math.abs(durationMs - 4_100) <= 40, `${durationMs} ms`);
-    assert.ok(Math.abs(checkClean(prepared.path).durationMs - durationMs) <= 21);
+    assert.ok(Math.abs(checkClean(prepared.file.path).durationMs - durationMs) <= 21);
     assert.equal(waveform.length, voiceLimits.waveformSteps);
     const quarter = waveform.length / 4;
     assert.ok(
@@ -138,7 +139,7 @@ for (const [rate, channels] of [
       'loud',
     );
     assert.equal(Math.max(...waveform), 255);
-    assert.ok(readFileSync(prepared.path).length < source.length / 3);
+    assert.ok(readFileSync(prepared.file.path).length < source.length / 3);
     await using again = await prepare(path);
     assert.equal(again.sha256, prepared.sha256);
   });
@@ -152,7 +153,7 @@ async function opusFile(name: string, format: OutputFormat): Promise<string> {
       wav(2, 48_000, 1, () => 0.5),
     ),
   );
-  using input = new Input({ source: new FilePathSource(prepared.path), formats: [OGG] });
+  using input = new Input({ source: new FilePathSource(prepared.file.path), formats: [OGG] });
   const track = (await input.getPrimaryAudioTrack())!;
   const output = new Output({ format, target: new FilePathTarget(join(folder, name)) });
   const source = new EncodedAudioPacketSource('opus');
@@ -176,11 +177,11 @@ for (const [name, format] of [
     await using prepared = await prepare(path);
     assert.ok(Math.abs(prepared.facts.durationMs! - 2_000) <= 40);
     assert.ok(prepared.facts.waveform!.subarray(1, -2).every(step => step > 190));
-    checkClean(prepared.path);
-    const sound = oggPackets(readFileSync(prepared.path)).packets.slice(2);
+    checkClean(prepared.file.path);
+    const sound = oggPackets(readFileSync(prepared.file.path)).packets.slice(2);
     assert.ok(sound.length >= 100 && sound.every(packet => source.includes(packet)), 'packet for packet');
     if (spawnSync('opusinfo', ['-h']).error === undefined) {
-      const said = spawnSync('opusinfo', [prepared.path], { encoding: 'utf8' });
+      const said = spawnSync('opusinfo', [prepared.file.path], { encoding: 'utf8' });
       assert.doesNotMatch(said.stdout + said.stderr, /WARNING|ERROR|PLANTED/);
     }
   });
@@ -264,8 +265,11 @@ test('any bytes give a voice message or a refusal', { timeout: 240_000 }, async 
       for (const [place, value] of changes) bytes[8 + (place % (bytes.length - 8))] = value;
       const path = write('any', cut % 3 === 0 ? bytes.subarray(0, cut % bytes.length) : bytes);
       try {
-        await using prepared = await impatient.prepare({ path, kind: 'voice', quality: 'standard' }, never);
-        checkClean(prepared.path);
+        await using prepared = await impatient.prepare(
+          { file: await fileAt(path), kind: 'voice', quality: 'standard' },
+          never,
+        );
+        checkClean(prepared.file.path);
       } catch (error) {
         assert.ok(error instanceof ClientError && error.code.startsWith('media-'), String(error));
       }

@@ -71,17 +71,19 @@ export function createAttachmentReader(secrets: AttachmentSecrets, readEncrypted
 
   /** Encrypted bytes from here to the end of their chunk, at most one piece and the block before it. */
   async function encryptedAt(atBytes: number, endBytes: number): Promise<Uint8Array | 'not-yet'> {
-    const parts: Uint8Array[] = [];
-    for (let at = atBytes; at < endBytes; ) {
+    // A copy: the next chunk takes the place of this one.
+    const copy = Buffer.allocUnsafeSlow(endBytes - atBytes);
+    let filled = 0;
+    while (filled < copy.length) {
+      const at = atBytes + filled;
       const chunk = Math.floor(at / chunkBytes);
       const bytes = await chunkAt(chunk);
-      if (bytes === 'not-yet') return parts.length > 0 && at - atBytes > 2 * blockBytes ? Buffer.concat(parts) : bytes;
+      if (bytes === 'not-yet') return filled > 2 * blockBytes ? copy.subarray(0, filled) : bytes;
       const part = bytes.subarray(at - chunk * chunkBytes, endBytes - chunk * chunkBytes);
-      // A copy: the next chunk takes the place of this one.
-      parts.push(Buffer.from(part));
-      at += part.length;
+      copy.set(part, filled);
+      filled += part.length;
     }
-    return Buffer.concat(parts);
+    return copy;
   }
 
   async function readNow(startBytes: number): ReturnType<AttachmentReader['read']> {
@@ -97,6 +99,7 @@ export function createAttachmentReader(secrets: AttachmentSecrets, readEncrypted
       const whole = encrypted.length - (encrypted.length % blockBytes);
       const decipher = createDecipheriv('aes-256-cbc', createSecretKey(secrets.key.subarray(0, 32)), iv);
       const plain = decipher.setAutoPadding(false).update(encrypted.subarray(ivBytes, whole));
+      discard(encrypted);
       return { kind: 'plaintext', bytes: plain.subarray(startBytes - from, secrets.sizeBytes - from) };
     } catch (error) {
       return { kind: 'refused', code: failureCode(error, 'source-failed') };
