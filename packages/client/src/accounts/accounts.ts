@@ -1,12 +1,15 @@
 // Several accounts of one person, at several gatekeepers and providers: one folder and one passphrase, one list of people,
-// one stream of messages, one close.
+// one stream of messages, one of events, one close.
 // Knows nothing of what an account does: each is a `Client` in a folder of its own.
 import { join } from 'node:path';
 import type { InteropId } from '@drawbridge/wire/jid';
 import { type Client, openClient } from '../client.ts';
 import type { Message } from '../chats/presenting.ts';
 import { ClientError } from '../errors.ts';
+import type { ClientEvent } from '../events.ts';
+import type { Notice } from '../notices/notice-records.ts';
 import type { ClientOptions } from '../options.ts';
+import { inTurn } from './in-turn.ts';
 
 export type AccountsOptions = Pick<ClientOptions, 'folder' | 'passphrase' | 'key' | 'keyFile'> & {
   /** By a name of the application's: 1 to 64 of `a-z`, `0-9`, `-`; it names the folder within `folder`. At most 16. */
@@ -21,6 +24,8 @@ export type MergedContact = {
 };
 
 export type AccountMessage = { readonly account: string; readonly message: Message };
+export type AccountEvent = { readonly account: string; readonly event: ClientEvent };
+export type AccountNotice = { readonly account: string; readonly notice: Notice };
 
 export const accountsLimits = { maxAccounts: 16 } as const;
 const nameForm = /^[a-z0-9-]{1,64}$/;
@@ -87,24 +92,41 @@ export class Accounts {
    */
   async *messages(): AsyncGenerator<AccountMessage, void, void> {
     const readers = new Map([...this.#clients].map(([account, client]) => [account, client.messages()]));
-    const next = async (account: string) => ({ account, result: await readers.get(account)!.next() });
-    const waiting = new Map(this.names().map(account => [account, next(account)]));
     try {
-      while (waiting.size > 0) {
-        const { account, result } = await Promise.race(waiting.values());
-        waiting.delete(account);
-        if (result.done === true) continue;
-        yield { account, message: result.value };
-        // To the end of the line: an account with many messages does not hide the others.
-        waiting.set(account, next(account));
-      }
+      for await (const { account, value: message } of inTurn(readers)) yield { account, message };
     } finally {
       for (const reader of readers.values()) reader.end();
     }
   }
 
+  /**
+   * What happens from now on in all accounts, as `Client.events` tells it. What nobody may miss is in each account's
+   * `notices`, and in `notices` here. Ends when all are closed.
+   */
+  events(): AsyncGenerator<AccountEvent, void, void> {
+    return told(new Map([...this.#clients].map(([account, client]) => [account, client.events()])));
+  }
+
+  /** Changes that nobody may miss, of all accounts, oldest first; `get(account).notices.acknowledge` takes one off. */
+  notices(): AccountNotice[] {
+    const all = [...this.#clients].flatMap(([account, client]) =>
+      client.notices.list().map(notice => ({ account, notice })),
+    );
+    return all.sort((a, b) => a.notice.atMs - b.notice.atMs);
+  }
+
   /** Closes all of them. Repeats do nothing. */
   async close(): Promise<void> {
     await Promise.all([...this.#clients.values()].map(client => client.close()));
+  }
+}
+
+async function* told(
+  listeners: ReadonlyMap<string, AsyncIterableIterator<ClientEvent>>,
+): AsyncGenerator<AccountEvent, void, void> {
+  try {
+    for await (const { account, value: event } of inTurn(listeners)) yield { account, event };
+  } finally {
+    for (const listener of listeners.values()) void listener.return?.();
   }
 }
