@@ -1,6 +1,7 @@
 // What becomes of providers' events when something else goes on: a failure, another provider's id, the same second.
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
+import { generateSigningKey } from '@drawbridge/identity/jwk';
 import { issueSecurityEvent } from '@drawbridge/identity/security-event';
 import type { ProviderEvent } from '@drawbridge/identity/security-event-kinds';
 import { contactKeys } from '../consent/contact.ts';
@@ -83,6 +84,24 @@ test('a provider that is suspended while its token is judged is not heard', asyn
   const receipt = await receive(await token('anna', `${risc}/account-purged`));
   assert.deepEqual(receipt, { kind: 'refused', code: 'provider-suspended' });
   assert.notEqual(await control.accounts.find(account.interopId), undefined);
+});
+
+test('a stranger learns of a suspended provider what it learns of any, and the provider that it is suspended', async t => {
+  const { control, world, clock, token } = await open(t);
+  const { receive } = control.inboundEvents;
+  const event = ['anna', `${risc}/account-purged`] as const;
+  const own = world.keys.get(issuers.skylark)!;
+  const forged = async () => {
+    world.keys.set(issuers.skylark, { ...generateSigningKey('ES256'), kid: own.kid });
+    const sent = await token(...event);
+    world.keys.set(issuers.skylark, own);
+    return await receive(sent);
+  };
+  const asLive = await forged();
+  assert.deepEqual(asLive, { kind: 'refused', code: 'signature-refused' });
+  await control.registry.setStatus(1, 'suspended', 'rosa', clock.nowMs);
+  assert.deepEqual(await forged(), asLive);
+  assert.deepEqual(await receive(await token(...event)), { kind: 'refused', code: 'provider-suspended' });
 });
 
 test('no proof of the second of a compromise is good, and a clock that is ahead locks nobody out', async t => {

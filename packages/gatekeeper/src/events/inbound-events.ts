@@ -67,7 +67,7 @@ export function createInboundEvents(deps: InboundEventDeps): InboundEvents {
   };
 }
 
-/** For tokens that name no issuer: what is wrong with their form is said. */
+/** For tokens of nobody that is registered: what is wrong with their form is said, as it is to everybody. */
 const nobodysKeys: KeySource = { findKey: async () => ({ kind: 'unknown' }) };
 
 /** By id, with what became of each. */
@@ -76,22 +76,22 @@ type KeyEvents = Map<string, Promise<EventReceipt>>;
 async function receive(deps: InboundEventDeps, keyEvents: KeyEvents, token: string): Promise<EventReceipt> {
   const { registry, budgets, audience } = deps;
   const issuer = claimedIssuer(token) ?? '';
-  const trusted = registry.issuers(issuer);
-  if (trusted === undefined && issuer !== '') {
-    const isKnown = registry.list().some(each => each.issuer === issuer);
-    return { kind: 'refused', code: isKnown ? 'provider-suspended' : 'issuer-unknown' };
-  }
+  // Also a suspended one: that it is suspended is for whoever has its keys.
+  const registered = registry.registered(issuer);
   const verdict = await verifySecurityEvent(token, {
     issuer,
     audience,
-    keys: trusted?.keys ?? nobodysKeys,
+    keys: registered?.keys ?? nobodysKeys,
     nowMs: deps.nowMs(),
     accepts: providerEvents,
     provider: issuer,
   });
-  const provider = trusted === undefined ? undefined : registry.find(trusted.providerNumber);
-  if (verdict.kind === 'refused') return { kind: 'refused', code: verdict.code };
-  // Suspended while its keys were asked for.
+  if (verdict.kind === 'refused') {
+    const isNobodys = registered === undefined && verdict.code === 'key-unknown';
+    return { kind: 'refused', code: isNobodys ? 'issuer-unknown' : verdict.code };
+  }
+  // Asked after the last wait.
+  const provider = registered === undefined ? undefined : registry.find(registered.providerNumber);
   if (provider === undefined || !registry.isLive(provider.number))
     return { kind: 'refused', code: 'provider-suspended' };
   // What is forged costs its provider nothing.

@@ -1,6 +1,10 @@
 // What providers push: one security event token for each request, answered as RFC 8935 says. Knows nothing of what it does.
 // Source: docs/protocol/10 section 10.5; RFC 8935 sections 2.2 to 2.4.
-import { maxSecurityEventBytes, securityEventErrors } from '@drawbridge/identity/security-event';
+import {
+  maxSecurityEventBytes,
+  type SecurityEventErrorCode,
+  securityEventErrors,
+} from '@drawbridge/identity/security-event';
 import type { FastifyReply } from 'fastify';
 import { Type } from 'typebox';
 import type { EventReceipt } from '../events/inbound-events.ts';
@@ -9,6 +13,14 @@ import type { PublicHttpDeps } from './public-deps.ts';
 
 const mediaType = 'application/secevent+jwt';
 const whatToSend = `Send ${mediaType}, of at most 8,192 bytes.`;
+/** One answer to them all: who is registered here, and with which keys, is nothing for strangers. The log says which it was. */
+const unproven: ReadonlySet<string> = new Set<SecurityEventErrorCode>([
+  'issuer-unknown',
+  'key-unknown',
+  'algorithm-key-mismatch',
+  'signature-refused',
+]);
+const whoSigned = 'iss is not a provider that is registered here, or no key of its key set has signed this.';
 /** A key set may be back by then. */
 const keysRetrySeconds = 30;
 
@@ -77,11 +89,8 @@ function answer(reply: FastifyReply, receipt: EventReceipt): FastifyReply {
   if (receipt.code === 'identifier-taken') {
     return refuse(reply, 'invalid_request', 'Another person of this provider is enlisted under the new identifier.');
   }
+  if (unproven.has(receipt.code)) return refuse(reply, 'authentication_failed', whoSigned);
   const { err, retry, text } = securityEventErrors[receipt.code];
   if (retry) return problem(reply, 'statement-not-judged', { retryAfterSeconds: storageRetrySeconds });
-  return refuse(
-    reply,
-    err,
-    receipt.code === 'issuer-unknown' ? 'iss is not a provider that is registered here.' : text,
-  );
+  return refuse(reply, err, text);
 }

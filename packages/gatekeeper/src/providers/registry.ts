@@ -33,6 +33,8 @@ export type SetStatusResult = 'changed' | 'same' | 'unknown' | 'suspended-by-con
 export type Registry = ReachPolicy & {
   /** Live providers only, by exact `iss`. */
   readonly issuers: (iss: string) => TrustedIssuer | undefined;
+  /** Suspended ones too: whose signature it is can be asked of them, but nothing that they vouch for holds. */
+  readonly registered: (iss: string) => TrustedIssuer | undefined;
   readonly find: (number: number) => Provider | undefined;
   readonly findByName: (name: string) => Provider | undefined;
   /** All, in ascending number; the first is number 0. */
@@ -391,15 +393,19 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
     const status = known.byNumber.get(number)?.provider.status;
     return status === 'live' || status === 'sandbox';
   };
+  const registered = (iss: string): TrustedIssuer | undefined => {
+    const entry = known.byIssuer.get(iss);
+    return entry && { providerNumber: entry.provider.number, keys: entry.keys };
+  };
   const faults = await take();
   if (faults !== undefined) throw new RegistryError(faults.refused);
 
   return {
     issuers(iss) {
-      const entry = known.byIssuer.get(iss);
-      if (entry === undefined || !isLive(entry.provider.number)) return undefined;
-      return { providerNumber: entry.provider.number, keys: entry.keys };
+      const found = registered(iss);
+      return found !== undefined && isLive(found.providerNumber) ? found : undefined;
     },
+    registered,
     find: number => known.byNumber.get(number)?.provider,
     findByName: name => known.byName.get(name)?.provider,
     list: () => Array.from(known.byNumber.values(), entry => entry.provider),
