@@ -22,6 +22,9 @@ export type NatsServer = {
   /** Ends it without a word. */
   kill(): Promise<void>;
   start(): Promise<void>;
+  /** It stands still: connections stay, and nothing is read. */
+  pause(): void;
+  resume(): void;
   close(): Promise<void>;
 };
 
@@ -45,6 +48,8 @@ export async function startNats(): Promise<NatsServer> {
         await sleep(50);
       }
     },
+    pause: () => void child?.kill('SIGSTOP'),
+    resume: () => void child?.kill('SIGCONT'),
     close: () => server.kill(),
   };
   await server.start();

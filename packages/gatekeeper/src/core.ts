@@ -89,7 +89,7 @@ export type CoreDeps = {
 export type Core = {
   readonly listenerHost: ListenerHost;
   readonly sessions: Sessions;
-  readonly counters: RouterCounters & { damaged: number; notUnderstood: number };
+  readonly counters: RouterCounters & { damaged: number; notUnderstood: number; readonly lostOnBus: number };
   /** Sends an element to a device that has a stream, here or at another node; never kept. */
   notify(device: Device, content: Element): void;
   /** Closes streams and forgets mailboxes as accounts change. */
@@ -113,6 +113,9 @@ class OpenCore implements Core {
     dropped: 0,
     damaged: 0,
     notUnderstood: 0,
+    get lostOnBus() {
+      return deps.cluster?.bus?.lost ?? 0;
+    },
     refusedBy: new Map<string, number>(),
   };
   readonly listenerHost: ListenerHost;

@@ -212,9 +212,10 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
 /** Who has one process needs no driver of it. */
 async function openBus(config: Config, options: NonNullable<Config['bus']>, log: ControlLog): Promise<Bus> {
   const { busPrefix, openNatsBus } = await import('./cluster/nats-bus.ts');
+  const next = 'messages between nodes take seconds until it is back';
   return await openNatsBus(options, busPrefix(config.domain), state => {
-    if (state === 'lost') log('warn', 'bus-lost', { next: 'messages between nodes take seconds until it is back' });
-    else log('info', 'bus-back', {});
+    if (state === 'lost' || state === 'behind') log('warn', `bus-${state}`, { next });
+    else log('info', `bus-${state}`, {});
   });
 }
 

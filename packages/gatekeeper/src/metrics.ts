@@ -81,6 +81,11 @@ export function createMetrics(deps: MetricsDeps): Registry {
     'Messages on the bus that are none of a node’s words: of a newer version, or of a stranger',
     () => core.counters.notUnderstood,
   );
+  counter(
+    'bus_lost_total',
+    'Messages to other nodes that were not sent, for the bus does not keep up; storage is asked instead',
+    () => core.counters.lostOnBus,
+  );
   counter('mailbox_damaged_total', 'Stored entries that could not be read', () => core.counters.damaged);
   addOutcomes(registry, deps);
   addStorage(registry, deps);

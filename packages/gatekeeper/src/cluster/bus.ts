@@ -8,5 +8,7 @@ export interface Bus {
   subscribe(subject: string, hear: (message: Uint8Array) => void): () => void;
   /** Whether anybody would hear something now. */
   readonly isConnected: boolean;
+  /** Messages that were not said since the start, for the server does not keep up. */
+  readonly lost: number;
   close(): Promise<void>;
 }

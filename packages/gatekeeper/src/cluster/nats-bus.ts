@@ -1,17 +1,21 @@
 // The bus on core NATS, which may lose what is said and keeps nothing. A connection that is lost is made again for as long as
-// the node runs; what is said meanwhile is lost. Knows nothing of what is said.
+// the node runs; what is said meanwhile is lost, and so is what a server that stands still has no room for. Knows nothing of
+// what is said.
 // Source: docs/decisions/0067.
 import { readFileSync } from 'node:fs';
 import { connect, credsAuthenticator, type NatsConnection } from '@nats-io/transport-node';
 import type { Config } from '../config-schema.ts';
 import { StartError } from '../start-error.ts';
 import type { Bus } from './bus.ts';
+import { UnreadBytes } from './unread-bytes.ts';
 
 const firstConnectMs = 5_000;
 const reconnectMs = 1_000;
 /** A server that has not answered for so long is gone. */
 const pingEveryMs = 5_000;
 const maxPingsOut = 2;
+/** Beside its subject and itself, in the client's memory and on the wire. */
+const messageBytes = 64;
 
 export type NatsOptions = NonNullable<Config['bus']>;
 
@@ -28,11 +32,14 @@ function credentialsOf(file: string): () => Uint8Array {
   };
 }
 
-/** `onState` hears when the connection is lost and when it is back. Rejects with a StartError when there is no server. */
+/** `lost` is followed by `back`, and `behind` (the server does not read what is said, which is lost) by either or by `keeps-up`. */
+export type BusState = 'lost' | 'back' | 'behind' | 'keeps-up';
+
+/** Rejects with a StartError when there is no server. */
 export async function openNatsBus(
   { servers, credentialsFile, caFile }: NatsOptions,
   prefix: string,
-  onState: (state: 'lost' | 'back') => void,
+  onState: (state: BusState) => void,
 ): Promise<Bus> {
   let connection: NatsConnection;
   try {
@@ -58,16 +65,24 @@ export async function openNatsBus(
   }
   let isConnected = true;
   let isClosed = false;
+  const unread = new UnreadBytes(
+    () => connection.flush(),
+    isBehind => {
+      if (isConnected) onState(isBehind ? 'behind' : 'keeps-up');
+    },
+  );
   const watching = watch(connection, state => {
+    if (state === 'back') unread.begin();
     isConnected = state === 'back' && !isClosed;
     if (!isClosed) onState(state);
   });
   return {
     publish(subject, message) {
       // What is said while nobody hears is not kept for later: storage knows it.
-      if (!isConnected) return;
+      if (!isConnected || !unread.take(message.length + prefix.length + subject.length + messageBytes)) return;
       try {
         connection.publish(prefix + subject, message);
+        unread.said();
       } catch {
         // Too large for this server, or closed in this moment: lost, as anything may be.
       }
@@ -83,6 +98,9 @@ export async function openNatsBus(
     },
     get isConnected() {
       return isConnected;
+    },
+    get lost() {
+      return unread.lost;
     },
     async close() {
       isClosed = true;

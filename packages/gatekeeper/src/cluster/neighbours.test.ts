@@ -24,6 +24,7 @@ async function open(t: TestContext) {
       return () => subscribers.delete(subject);
     },
     isConnected: true,
+    lost: 0,
     close: async () => undefined,
   };
   const world = {
