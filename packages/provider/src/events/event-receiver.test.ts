@@ -15,7 +15,7 @@ import { signJws } from '@drawbridge/identity/jws';
 import { issueSecurityEvent, type SecurityEventClaims } from '@drawbridge/identity/security-event';
 import { createProvider, type Provider, type ProviderOptions } from '../provider.ts';
 import { openProviderDatabase } from '../storage/provider-database.ts';
-import { createEventReceiver, eventReceiverLimits } from './event-receiver.ts';
+import { createEventReceiver, type EventHook, eventReceiverLimits } from './event-receiver.ts';
 import type { GatekeeperNotice } from './gatekeeper-notice.ts';
 import { createTokenVerifier } from './gatekeeper-tokens.ts';
 import { createHandledEvents, handledEventLimits } from './handled-events.ts';
@@ -212,32 +212,53 @@ test('wake-ups that come here wake, once, also without a hook; then events are l
   assert.deepEqual([heard, woken], [[], ['mia']]);
 });
 
-async function receiver(t: TestContext, hook: () => unknown, limits = eventReceiverLimits) {
-  const from = await gatekeeper(t);
+async function receiver(t: TestContext, hook: EventHook, limits = eventReceiverLimits) {
+  const [from, other] = [await gatekeeper(t), await gatekeeper(t)];
   const database = openProviderDatabase(':memory:');
   t.after(() => database.close());
   const log: string[] = [];
   const note = (event: string, code: string): void => void log.push(`${event} ${code}`);
-  const egress = createEgress({ allow: { plainHttpOrigins: [from.issuer] } });
+  const egress = createEgress({ allow: { plainHttpOrigins: [from.issuer, other.issuer] } });
   t.after(() => egress.close());
   const verify = createTokenVerifier({
-    ...{ audience: issuer, gatekeepers: [from], fetch: egress.fetch, log: note },
+    ...{ audience: issuer, gatekeepers: [from, other], fetch: egress.fetch, log: note },
     ...{ nowMs: Date.now, monotonicMs: () => performance.now() },
   });
   const receive = createEventReceiver({
     ...{ verify, hook, handled: createHandledEvents(database), limits, log: note },
     wakeUps: { takeEventId: () => assert.fail('no wake-up'), onWakeUp: () => assert.fail('no wake-up'), log: note },
   });
-  return { receive, from, database, log };
+  return { receive, from, other, database, log };
 }
 
 test('a hook that never ends has failed, and the next try calls it again', async t => {
   let calls = 0;
   const hang = (): unknown => (++calls === 1 ? new Promise(() => {}) : undefined);
-  const { receive, from, log } = await receiver(t, hang, { atOnce: 1, hookTimeoutMs: 20 });
+  const { receive, from, log } = await receiver(t, hang, { atOnce: 1, timeoutMs: 20, maxLate: 2 });
   const body = await token(from);
   assert.deepEqual([await receive(body), log], [{ kind: 'failed' }, ['event-hook-failed timed-out']]);
   assert.deepEqual([await receive(body), await receive(body), calls], [{ kind: 'accepted' }, { kind: 'accepted' }, 2]);
+});
+
+test('hooks of a gatekeeper that run on after their time are told, and bounded; others are heard meanwhile', async t => {
+  const running: { readonly signal: AbortSignal; readonly end: () => void }[] = [];
+  const hook: EventHook = ({ gatekeeper: by }, signal) => {
+    if (by === from.issuer) return new Promise<void>(end => running.push({ signal, end }));
+  };
+  const { receive, from, other, log } = await receiver(t, hook, { atOnce: 1, timeoutMs: 20, maxLate: 2 });
+  const body = await token(from);
+  for (let call = 1; call <= 2; call++) assert.equal((await receive(body)).kind, 'failed');
+  assert.deepEqual(
+    running.map(each => each.signal.aborted),
+    [true, true],
+  );
+  for (let call = 1; call <= 3; call++) assert.equal((await receive(body)).kind, 'refused');
+  assert.deepEqual([running.length, log.at(-1)], [2, 'event-refused all-hang']);
+  assert.equal((await receive(await token(other))).kind, 'accepted');
+  running[0]!.end();
+  await sleep(0);
+  assert.equal((await receive(body)).kind, 'failed', 'there is room for one more');
+  assert.equal(running.length, 3);
 });
 
 test('a gatekeeper that tells too much at once comes again, and nothing of it is used up', async t => {

@@ -5,22 +5,25 @@
 import type { SecurityEvent } from '@drawbridge/identity/security-event';
 import { gatekeeperEvents } from '@drawbridge/identity/security-event-kinds';
 import { refusalOf, takeWakeUp, type WakeUpReceipt, type WakeUpTaker } from '../wake-ups/receiver.ts';
-import { HookTooSlow, within } from '../within.ts';
+import { Hooks, HookTooSlow } from '../within.ts';
 import { type GatekeeperNotice, noticeOf } from './gatekeeper-notice.ts';
 import type { TokenVerifier } from './gatekeeper-tokens.ts';
 import type { HandledEvents } from './handled-events.ts';
 
 /**
  * Called for each verified event, at least once: after a crash or a failure it may come again under the same `id`. A rejection
- * means "tell it again later".
+ * means "tell it again later". `signal` is aborted when the call has failed by its time: a hook that runs on then takes one
+ * of few places of that gatekeeper until it ends.
  */
-export type EventHook = (notice: GatekeeperNotice) => unknown;
+export type EventHook = (notice: GatekeeperNotice, signal: AbortSignal) => unknown;
 
 export const eventReceiverLimits = {
   /** Hooks that run for one gatekeeper; beyond that it is told to come again. */
   atOnce: 32,
   /** A hook that takes longer has failed: the gatekeeper does not wait longer for the answer. */
-  hookTimeoutMs: 4_000,
+  timeoutMs: 4_000,
+  /** Hooks of one gatekeeper that run on after that; with so many it is told to come again. */
+  maxLate: 32,
 };
 
 /** `failed`: the hook did not take it, and the gatekeeper comes again. */
@@ -37,14 +40,31 @@ export type EventReceiverOptions = {
   readonly log: (event: string, code: string) => void;
 };
 
+/** Of one gatekeeper. */
+type Calls = {
+  /** By id: one that comes again meanwhile gets the same answer. */
+  readonly underWay: Map<string, Promise<EventReceipt>>;
+  readonly hooks: Hooks;
+};
+
 export function createEventReceiver(options: EventReceiverOptions): (token: string) => Promise<EventReceipt> {
   const { verify, hook, handled, wakeUps, limits, log } = options;
-  /** By gatekeeper and id: one that comes again meanwhile gets the same answer. */
-  const underWay = new Map<string, Map<string, Promise<EventReceipt>>>();
+  const gatekeepers = new Map<string, Calls>();
 
-  async function handle(hear: EventHook, event: SecurityEvent, notice: GatekeeperNotice): Promise<EventReceipt> {
+  function callsOf(gatekeeper: string): Calls {
+    const calls = gatekeepers.get(gatekeeper) ?? { underWay: new Map(), hooks: new Hooks(limits) };
+    gatekeepers.set(gatekeeper, calls);
+    return calls;
+  }
+
+  async function handle(
+    hooks: Hooks,
+    hear: EventHook,
+    event: SecurityEvent,
+    notice: GatekeeperNotice,
+  ): Promise<EventReceipt> {
     try {
-      await within(limits.hookTimeoutMs, async () => void (await hear(notice)));
+      await hooks.run(signal => hear(notice, signal));
     } catch (error) {
       log('event-hook-failed', error instanceof HookTooSlow ? 'timed-out' : 'failed');
       return { kind: 'failed' };
@@ -68,16 +88,15 @@ export function createEventReceiver(options: EventReceiverOptions): (token: stri
     const notice = noticeOf(event);
     if (notice === undefined || hook === undefined) return await takeWakeUp(wakeUps, event);
     if (handled.has(event)) return { kind: 'accepted' };
-    const ofGatekeeper = underWay.get(event.issuer) ?? new Map<string, Promise<EventReceipt>>();
-    underWay.set(event.issuer, ofGatekeeper);
-    const running = ofGatekeeper.get(event.jti);
+    const { underWay, hooks } = callsOf(event.issuer);
+    const running = underWay.get(event.jti);
     if (running !== undefined) return await running;
-    if (ofGatekeeper.size >= limits.atOnce) {
-      log('event-refused', 'busy');
+    if (underWay.size >= limits.atOnce || !hooks.hasRoom) {
+      log('event-refused', hooks.hasRoom ? 'busy' : 'all-hang');
       return refusalOf('replay-check-failed');
     }
-    const receipt = handle(hook, event, notice).finally(() => ofGatekeeper.delete(event.jti));
-    ofGatekeeper.set(event.jti, receipt);
+    const receipt = handle(hooks, hook, event, notice).finally(() => underWay.delete(event.jti));
+    underWay.set(event.jti, receipt);
     return await receipt;
   };
 }

@@ -63,7 +63,7 @@ test('a failing push service is tried again until it takes the wake-up', async (
   await until(() => pushes.report().waiting === 0);
   assert.equal(tries, 4);
   assert.deepEqual(log, []);
-  const counts = { waiting: 0, taken: 1, failed: 3, gaveUp: 0, turnedAway: 0, givenUp: [] };
+  const counts = { waiting: 0, taken: 1, failed: 3, gaveUp: 0, turnedAway: 0, late: 0, givenUp: [] };
   assert.deepEqual(pushes.report(), counts);
 });
 
@@ -90,6 +90,28 @@ test('a hook that throws at once or never ends is given up, said so, kept to loo
     await until(() => pushes.report().taken === 1);
     assert.deepEqual(pushes.report().givenUp, []);
   }
+});
+
+test('tries that run on after their time are told, counted and bounded; one that ends makes room', async () => {
+  const running: { readonly signal: AbortSignal; readonly end: () => void }[] = [];
+  const { pushes, at } = under(
+    (_identifier, _gatekeeper, signal) => new Promise<void>(end => running.push({ signal, end })),
+    {
+      ...{ timeoutMs: 5, atOnce: 1, maxLate: 3, lookEveryMs: 5, attempts: 1_000 },
+    },
+  );
+  const allHang = at('wake-up-hook-failed');
+  for (const identifier of ['mia', 'otto']) await pushes.add(identifier, 'citadel');
+  await allHang;
+  await new Promise(resolve => setTimeout(resolve, 60));
+  assert.equal(running.length, 3);
+  assert.ok(running.every(each => each.signal.aborted));
+  const { late, waiting, failed } = pushes.report();
+  assert.deepEqual([late, waiting, failed], [3, 2, 3]);
+  running[0]!.end();
+  await until(() => running.length === 4);
+  for (const each of running.slice(1)) each.end();
+  await until(() => pushes.report().late === 0);
 });
 
 test('a push service that says when to come again is not asked before', async () => {

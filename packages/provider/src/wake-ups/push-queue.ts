@@ -3,11 +3,14 @@
 // Knows nothing of push services, tokens or streams.
 // Source: docs/protocol/03 (Wake-up); docs/operations/running-a-provider.md.
 
-import { HookTooSlow, within } from '../within.ts';
+import { Hooks, HookTooSlow } from '../within.ts';
 import type { GivenUpWakeUp, KeptWakeUp, PushStore, UsedEvent } from './push-store.ts';
 
-/** Called for each wake-up; a rejection means "try again". A wake-up may come twice, and says nothing but "connect". */
-export type WakeUpHook = (identifier: string, gatekeeper: string) => unknown;
+/**
+ * Called for each wake-up; a rejection means "try again". A wake-up may come twice, and says nothing but "connect". `signal`
+ * is aborted when the try has failed by its time: a hook that runs on then takes one of few places until it ends.
+ */
+export type WakeUpHook = (identifier: string, gatekeeper: string, signal: AbortSignal) => unknown;
 
 /** Thrown by a hook whose push service says when to come again (`Retry-After`). */
 export class PushLater extends Error {
@@ -47,6 +50,8 @@ export type PushQueueLimits = {
   readonly maxAskedPauseMs: number;
   /** A try that takes longer has failed. */
   readonly timeoutMs: number;
+  /** Tries that run on after that; with so many none is begun until one of them ends. */
+  readonly maxLate: number;
   /** At least so often it is looked what is due: another process may have added some. */
   readonly lookEveryMs: number;
 };
@@ -59,6 +64,7 @@ export const defaultPushQueueLimits: PushQueueLimits = {
   maxPauseMs: 600_000,
   maxAskedPauseMs: 3_600_000,
   timeoutMs: 30_000,
+  maxLate: 128,
   lookEveryMs: 60_000,
 };
 
@@ -78,6 +84,8 @@ export type WakeUpReport = {
   readonly taken: number;
   /** Tries that failed and are made again. */
   readonly failed: number;
+  /** Tries that have failed by their time and run on just now. */
+  readonly late: number;
   /** Given up since the start; the latest of all are `givenUp`. */
   readonly gaveUp: number;
   /** For which there was no room: the gatekeeper comes again. */
@@ -111,12 +119,14 @@ class Pushes implements PushQueue {
   readonly #waiting: Map<string, number>;
   /** By number in the store. */
   readonly #running = new Map<number, Promise<void>>();
+  readonly #hooks: Hooks;
   readonly #counts = { taken: 0, failed: 0, gaveUp: 0, turnedAway: 0 };
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(options: PushQueueOptions) {
     this.#options = options;
+    this.#hooks = new Hooks(options.limits, () => this.pump());
     this.#waiting = new Map(options.store.countByGatekeeper());
   }
 
@@ -141,7 +151,7 @@ class Pushes implements PushQueue {
 
   report(): WakeUpReport {
     const waiting = [...this.#waiting.values()].reduce((sum, count) => sum + count, 0);
-    return { waiting, ...this.#counts, givenUp: this.#options.store.givenUp() };
+    return { waiting, ...this.#counts, late: this.#hooks.late, givenUp: this.#options.store.givenUp() };
   }
 
   async retryGivenUp(): Promise<number> {
@@ -170,7 +180,7 @@ class Pushes implements PushQueue {
     clearTimeout(this.#timer);
     const now = nowMs();
     for (const wakeUp of store.due(now, now + limits.maxAskedPauseMs, 2 * limits.atOnce)) {
-      if (this.#running.size >= limits.atOnce) return;
+      if (this.#running.size >= limits.atOnce || !this.#hooks.hasRoom) return;
       if (!this.#running.has(wakeUp.id)) this.#start(wakeUp);
     }
     const nextMs = (store.nextAtMs(now) ?? Number.POSITIVE_INFINITY) - now;
@@ -190,10 +200,11 @@ class Pushes implements PushQueue {
     const { hook, limits, log } = this.#options;
     let failure: { readonly error: unknown } | undefined;
     try {
-      await within(limits.timeoutMs, async () => void (await hook(wakeUp.identifier, wakeUp.gatekeeper)));
+      await this.#hooks.run(signal => hook(wakeUp.identifier, wakeUp.gatekeeper, signal));
     } catch (error) {
       failure = { error };
     }
+    if (failure instanceof HookTooSlow && !this.#hooks.hasRoom) log('wake-up-hook-failed', 'all-hang');
     try {
       await (failure === undefined ? this.#took(wakeUp) : this.#failed(wakeUp, failure.error));
     } catch {
