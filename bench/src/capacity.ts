@@ -90,6 +90,7 @@ function person(i: number): EnlistArgs {
     maxDevices: 2,
     maxEnlistments: people * 2,
     nowMs: 0,
+    judgeMs: 0,
   };
 }
 

@@ -138,8 +138,8 @@ export class RawNetwork {
   async furtherDevice(person: Person): Promise<Person> {
     const sample = sampleDevice({ identity: person.sample.identity });
     const { provider, identifier, account } = person;
-    const { control, clock } = this.fixture;
-    await control.enlistment.authorise(account, person.device, sample.jkt, clock.nowMs);
+    const { control } = this.fixture;
+    await control.enlistment.authorise(account, person.device, sample.jkt);
     return this.#enlist(provider, identifier, sample);
   }
 

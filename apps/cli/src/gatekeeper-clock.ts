@@ -8,9 +8,9 @@ import { withAdmins } from './gatekeeper-admins.ts';
 export async function confirmClock(configFile: string): Promise<void> {
   await withAdmins(configFile, async ({ clock }) => {
     await clock.confirm({ nowMs: Date.now(), actor: 'command' });
-    const { seenMs } = await clock.read();
+    const { remembered } = await clock.read();
     process.stdout.write(
-      `${new Date(seenMs!).toISOString()} is the time. A gatekeeper that runs takes it within a minute.\n`,
+      `${new Date(remembered!.seenMs).toISOString()} is the time. A gatekeeper that runs takes it within a minute.\n`,
     );
   });
 }

@@ -1,9 +1,10 @@
-// `drawbridge provider backup`, `restore` and `wake-ups`: what is done with a provider's data folder from outside. Knows nothing
+// `drawbridge provider backup`, `restore`, `wake-ups` and `confirm-clock`: what is done with a provider's data folder from outside. Knows nothing
 // of what a backup holds, or of push services.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { backupProvider, restoreProvider } from '@drawbridge/provider/backup';
 import { BackupError } from '@drawbridge/provider/database-copy';
+import { confirmClock } from '@drawbridge/provider/provider-clock';
 import { openProviderDatabase } from '@drawbridge/provider/provider-database';
 import { createPushStore } from '@drawbridge/provider/push-store';
 import { CommandError } from './command-error.ts';
@@ -46,6 +47,22 @@ export async function wakeUps(dataFolder: string, retry: boolean): Promise<void>
       process.stdout.write(`${JSON.stringify({ at, identifier, gatekeeper, attempts, reason })}\n`);
     }
     if (retry) process.stdout.write(`${await store.revive(Date.now())} wait again\n`);
+  } finally {
+    await database.close();
+  }
+}
+
+/** A person says that this machine's clock is right: whatever expired by it goes. */
+export async function confirmProviderClock(dataFolder: string): Promise<void> {
+  const file = join(dataFolder, 'provider.sqlite');
+  if (!existsSync(file)) throw new CommandError(`${dataFolder} holds no provider`, 'name its data folder');
+  const database = openProviderDatabase(file);
+  try {
+    const nowMs = Date.now();
+    await confirmClock(database, nowMs);
+    process.stdout.write(
+      `${new Date(nowMs).toISOString()} is the time. A provider that runs takes it within five minutes.\n`,
+    );
   } finally {
     await database.close();
   }

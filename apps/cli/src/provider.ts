@@ -65,6 +65,7 @@ people's files in an S3-compatible bucket: docs/operations/configuration.md.`,
     });
 
   registerBackup(provider);
+  registerConfirmClock(provider);
   registerProviderLifecycle(provider);
 
   provider
@@ -140,6 +141,22 @@ function registerBackup(provider: Command): void {
     .action(async (flags: { data: string; retry: boolean }) => {
       const { wakeUps } = await import('./provider-backup.ts');
       await wakeUps(flags.data, flags.retry);
+    });
+}
+
+function registerConfirmClock(provider: Command): void {
+  provider
+    .command('confirm-clock')
+    .summary("say that this machine's clock is right")
+    .description(
+      'After days off, or a restored backup, a provider that says clock-not-believed lets nothing expire by its clock. Look at ' +
+        '`date -u`: if it is right, say so here; what expired meanwhile goes then. The provider may run.',
+    )
+    .requiredOption('--data <folder>', "the provider's data folder")
+    .addHelpText('after', '\nExample:\n  $ drawbridge provider confirm-clock --data skylark')
+    .action(async (flags: { data: string }) => {
+      const { confirmProviderClock } = await import('./provider-backup.ts');
+      await confirmProviderClock(flags.data);
     });
 }
 

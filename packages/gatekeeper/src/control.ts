@@ -2,6 +2,7 @@
 // thing to start and close. Knows nothing of streams, routing or listeners.
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import type { ExpiryClock } from '@drawbridge/identity/believed-clock';
 import { makeFolder } from '@drawbridge/identity/make-folder';
 import type { Egress, EgressOptions } from '@drawbridge/identity/egress';
 import type { Provider as OwnUsers } from '@drawbridge/provider/provider';
@@ -119,7 +120,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
   const { config, stores, log, nowMs } = deps;
   const monotonicMs = deps.monotonicMs ?? (() => performance.now());
   const expiry = deps.clock ?? { stampMs: nowMs, judgeMs: nowMs };
-  const { judgeMs } = expiry;
+  const { judgeMs, stampMs } = expiry;
   makeFolder(config.dataFolder);
   const signingKeys = openEventKeys(config.dataFolder);
   const stamps = new Stamps(openStampSecret(config.dataFolder));
@@ -128,7 +129,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
   const accounts = new CachedAccounts(stores.accounts, config.limits.accountCacheEntries, monotonicMs);
 
   const ownUsers = await openOwnUsers(config, log, { nowMs, expiry }, egressOptionsOf(config));
-  const { registry, wakeUps } = await openProviders(deps, { ownUsers, events, signingKeys, monotonicMs, judgeMs });
+  const { registry, wakeUps } = await openProviders(deps, { ownUsers, events, signingKeys, monotonicMs, expiry });
   events.onEvent(event => {
     if (event.kind === 'account-withdrawn') wakeUps.forget(event.interopId);
   });
@@ -141,6 +142,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     events,
     randomBytes,
     nowMs,
+    judgeMs,
   });
   const seenTimes = new SeenTimes(monotonicMs());
   const verifyProof = createProofVerifier({
@@ -204,6 +206,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
       stamps,
       budgets,
       limits: () => config.limits,
+      stampMs,
       onReport: ({ category }) => log('info', 'report-kept', { code: category }),
     }),
   });
@@ -218,6 +221,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     newId: () => randomBytes(12).toString('hex'),
     nowMs,
     judgeMs,
+    stampMs,
     monotonicMs,
   });
   const inboundEvents = createInboundEvents({
@@ -241,6 +245,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     random: Math.random,
     nowMs,
     judgeMs,
+    stampMs,
     monotonicMs,
     log: (event, provider, code) => log(event === 'events-arrive-again' ? 'info' : 'warn', event, { provider, code }),
   });
@@ -319,10 +324,10 @@ async function openProviders(
     readonly events: AccountEvents;
     readonly signingKeys: EventKeys;
     readonly monotonicMs: () => number;
-    readonly judgeMs: () => number;
+    readonly expiry: ExpiryClock;
   },
 ): Promise<{ readonly registry: Registry; readonly wakeUps: WakeUps }> {
-  const { ownUsers, events, signingKeys, monotonicMs, judgeMs } = given;
+  const { ownUsers, events, signingKeys, monotonicMs, expiry } = given;
   try {
     const registry = await createRegistry({
       config,
@@ -352,8 +357,8 @@ async function openProviders(
         const level = event === 'wake-ups-arrive-again' ? 'info' : 'warn';
         log(level, event, { provider, code });
       },
+      ...expiry,
       nowMs,
-      judgeMs,
       monotonicMs,
     });
     return { registry, wakeUps };

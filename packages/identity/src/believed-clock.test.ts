@@ -1,19 +1,26 @@
 // A wall clock that is set ahead or back while mail waits, or wrong at the start: none of it is over before its time has gone by.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type BelievedClock, believedLagMs, believedLeapMs, createBelievedClock } from './believed-clock.ts';
+import {
+  type BelievedClock,
+  believedLagMs,
+  believedLeapMs,
+  createBelievedClock,
+  type RememberedTime,
+} from './believed-clock.ts';
 
 const dayMs = 86_400_000;
 const ttlMs = 30 * dayMs;
 const startMs = 1_790_000_000_000;
 
-function scene(atStartMs = startMs, seenMs?: number) {
+function scene(atStartMs = startMs, seen?: number | RememberedTime) {
+  const remembered = typeof seen === 'number' ? { seenMs: seen, leapsPaidAtMs: 0 } : seen;
   let wallMs = atStartMs;
   let monotonicMs = 5_000;
   const clock: BelievedClock = createBelievedClock(
     () => wallMs,
     () => monotonicMs,
-    seenMs,
+    remembered,
   );
   return {
     clock,
@@ -77,13 +84,13 @@ test('a start in 2090: nothing is over by that clock, and mail that waits lives 
   assert.deepEqual(clock.state(), { kind: 'ahead', byMs: year2090Ms - startMs });
   assert.equal(isOver(before), false);
   // Hours of it, restarts included, change nothing of that: what is remembered is what went by.
-  let seenMs = 0;
+  let seen: RememberedTime | undefined;
   for (let i = 0; i < 48; i++) {
     pass(hourMs);
-    seenMs = clock.note();
+    seen = clock.note();
   }
-  assert.equal(seenMs, startMs + 2 * dayMs);
-  const again = scene(year2090Ms + 2 * dayMs, seenMs);
+  assert.equal(seen!.seenMs, startMs + 2 * dayMs);
+  const again = scene(year2090Ms + 2 * dayMs, seen);
   assert.equal(again.isOver(before), false);
   again.pass(28 * dayMs);
   assert.equal(again.isOver(before), true);
@@ -99,12 +106,12 @@ test('a person says that the clock is right: it is believed from then on', () =>
   clock.confirm();
   assert.deepEqual(clock.state(), { kind: 'believed' });
   assert.equal(isOver(over), true);
-  assert.equal(clock.note(), startMs + 7 * dayMs);
+  assert.deepEqual(clock.note(), { seenMs: startMs + 7 * dayMs, leapsPaidAtMs: 0 });
 });
 
 test('the word of a person reaches other processes by what is remembered', () => {
   const { clock, isOver } = scene(startMs + 7 * dayMs, startMs);
-  clock.note(startMs + 7 * dayMs);
+  clock.hear({ seenMs: startMs + 7 * dayMs, leapsPaidAtMs: 0 });
   assert.equal(isOver(startMs + 6 * dayMs), true);
   assert.deepEqual(clock.state(), { kind: 'believed' });
 });
@@ -128,4 +135,62 @@ test('a machine that slept for two hours: it is believed when that has lasted fo
   pass(believedLeapMs / 2);
   clock.note();
   assert.equal(isOver(due + believedLeapMs), true);
+});
+
+test('a clock that leaps at each start, or each day, each time by just less than what is believed: things grow old twice as fast at most', () => {
+  // Thirty starts within an hour, each almost a day further.
+  let wallMs = startMs;
+  let seen: RememberedTime = { seenMs: startMs, leapsPaidAtMs: 0 };
+  for (let start = 1; start <= 30; start++) {
+    wallMs += believedLeapMs - 60_000;
+    const { clock, pass } = scene(wallMs, seen);
+    pass(2 * 60_000);
+    wallMs += 2 * 60_000;
+    seen = clock.note();
+  }
+  assert.ok(
+    seen.seenMs - startMs <= believedLeapMs + 2 * hourMs,
+    `${(seen.seenMs - startMs) / hourMs} hours are believed`,
+  );
+
+  // Sixty days with a start in each, always as far ahead as may be: one leap at the start and one while it runs.
+  wallMs = startMs;
+  seen = { seenMs: startMs, leapsPaidAtMs: 0 };
+  for (let day = 1; day <= 60; day++) {
+    wallMs = seen.seenMs + believedLeapMs - 1;
+    const { clock, pass, set } = scene(wallMs, seen);
+    set(believedLeapMs / 2);
+    for (let hour = 1; hour <= 24; hour++) {
+      pass(hourMs);
+      seen = clock.note();
+    }
+    const believedMs = seen.seenMs - startMs;
+    assert.ok(
+      believedMs <= (2 * day + 1) * dayMs + believedLeapMs,
+      `after ${day} days ${believedMs / dayMs} are believed`,
+    );
+  }
+  assert.ok(seen.seenMs - startMs >= 100 * dayMs, 'leaps are believed all the same');
+});
+
+test('what is owed for leaps is forgotten with the word of a person, here and where it is heard', () => {
+  const { clock } = scene(startMs + 20 * hourMs, startMs);
+  assert.equal(clock.note().leapsPaidAtMs, startMs + 40 * hourMs);
+  const other = scene(startMs + 20 * hourMs, startMs).clock;
+  clock.confirm();
+  other.hear(clock.note());
+  for (const each of [clock, other]) {
+    const seen = each.note();
+    assert.equal(seen.leapsPaidAtMs, 0);
+    assert.deepEqual(scene(startMs + 40 * hourMs, seen).clock.state(), { kind: 'believed' });
+  }
+});
+
+test('a clock that runs a little ahead is not told, whatever is owed', () => {
+  const { clock, set } = scene(startMs + believedLeapMs, startMs);
+  set(50_000);
+  assert.deepEqual(clock.state(), { kind: 'believed' });
+  const again = scene(startMs + believedLeapMs + 55_000, clock.note()).clock;
+  assert.deepEqual(again.state(), { kind: 'believed' });
+  assert.equal(again.judgeMs(), startMs + believedLeapMs, 'nor does anything grow old by it');
 });

@@ -3,8 +3,13 @@
 // clock, and the time that was last believed, which goes on by itself. Knows nothing of what is kept, or where times are remembered.
 // Source: docs/decisions/0068.
 
-/** A clock that has moved on by more than this since it was believed last, at once, is not believed. */
+/**
+ * A clock that has moved on by more than this since it was believed last, at once, is not believed. So much is believed for
+ * nothing, and after that as much as has gone by meanwhile: however often a clock leaps, things grow old at most twice as fast.
+ */
 export const believedLeapMs = 24 * 3_600_000;
+/** That a clock is a little ahead is not worth a word: it may run a little faster. */
+const toleratedMs = 60_000;
 /** A clock may be this far behind what was believed: what was used once is remembered for longer (`forgettingDelayMs`). */
 export const believedLagMs = 10 * 60_000;
 
@@ -19,50 +24,84 @@ export type ExpiryClock = {
   readonly judgeMs: () => number;
 };
 
+/** What outlives a process. */
+export type RememberedTime = {
+  /** What was believed last. */
+  readonly seenMs: number;
+  /** When as much time will have gone by as was believed for the leaps of a clock. Earlier than `seenMs`: nothing is owed. */
+  readonly leapsPaidAtMs: number;
+};
+
 export type BelievedClock = ExpiryClock & {
   readonly state: () => ClockState;
   /**
-   * To be called now and then. A small leap is believed once it has lasted for its own longest length; `seenMs` is what another
-   * process has believed meanwhile. Gives what is to be remembered for the next start.
+   * To be called now and then. A small leap is believed once it has lasted for its own longest length. Gives what is to be
+   * remembered for the next start.
    */
-  readonly note: (seenMs?: number) => number;
+  readonly note: () => RememberedTime;
+  /** What is remembered by now, by whichever process: a later time than one's own is believed. */
+  readonly hear: (remembered: RememberedTime) => void;
   /** A person says that the wall clock is right. */
   readonly confirm: () => void;
 };
 
-/** What a clock is that shows `wallMs` when `seenMs` was believed last; undefined: nothing is known yet. */
-export function clockStateAt(wallMs: number, seenMs: number | undefined): ClockState {
-  const byMs = wallMs - (seenMs ?? wallMs);
-  if (byMs > believedLeapMs) return { kind: 'ahead', byMs };
+function owedMs({ seenMs, leapsPaidAtMs }: RememberedTime): number {
+  return Math.max(0, leapsPaidAtMs - seenMs);
+}
+
+/** What a clock is that shows `wallMs` when this is remembered; undefined: nothing is known yet. */
+export function clockStateAt(wallMs: number, remembered: RememberedTime | undefined): ClockState {
+  if (remembered === undefined) return { kind: 'believed' };
+  const byMs = wallMs - remembered.seenMs;
+  if (byMs > Math.max(toleratedMs, believedLeapMs - owedMs(remembered))) return { kind: 'ahead', byMs };
   if (byMs < -believedLagMs) return { kind: 'behind', byMs: -byMs };
   return { kind: 'believed' };
 }
 
-/** `monotonicMs` only goes forward; `seenMs` is what was remembered last. */
-export function createBelievedClock(wallMs: () => number, monotonicMs: () => number, seenMs?: number): BelievedClock {
-  const startMs = clockStateAt(wallMs(), seenMs).kind === 'believed' ? wallMs() : seenMs!;
+/** `monotonicMs` only goes forward. */
+export function createBelievedClock(
+  wallMs: () => number,
+  monotonicMs: () => number,
+  remembered?: RememberedTime,
+): BelievedClock {
   /** How far what is believed is ahead of the other clock. */
-  let aheadMs = startMs - monotonicMs();
+  let aheadMs = (remembered?.seenMs ?? wallMs()) - monotonicMs();
+  let leapsPaidAtMs = remembered?.leapsPaidAtMs ?? 0;
   let leaptAtMs: number | undefined;
   const believedMs = (): number => Math.floor(monotonicMs() + aheadMs);
+  const believed = (): RememberedTime => ({ seenMs: believedMs(), leapsPaidAtMs });
   const judgeMs = (): number => Math.min(wallMs(), believedMs());
   const believe = (ms: number): void => {
     aheadMs = ms - monotonicMs();
     leaptAtMs = undefined;
   };
+  const believeLeap = (leapMs: number): void => {
+    const nowMs = believedMs() + leapMs;
+    if (leapMs > 0) leapsPaidAtMs = nowMs + owedMs(believed()) + leapMs;
+    believe(nowMs);
+  };
+  const startLeapMs = wallMs() - believedMs();
+  if (startLeapMs >= -believedLagMs && startLeapMs + owedMs(believed()) <= believedLeapMs) believeLeap(startLeapMs);
 
   return {
     stampMs: () => Math.max(wallMs(), believedMs()),
     judgeMs,
-    state: () => clockStateAt(wallMs(), believedMs()),
-    note(otherMs = Number.NEGATIVE_INFINITY) {
-      if (otherMs > believedMs()) believe(otherMs);
+    state: () => clockStateAt(wallMs(), believed()),
+    note() {
       const leapMs = wallMs() - believedMs();
       if (leapMs <= 0 || leapMs > believedLeapMs) leaptAtMs = undefined;
       else if (leaptAtMs === undefined) leaptAtMs = monotonicMs();
-      else if (monotonicMs() - leaptAtMs >= believedLeapMs) believe(wallMs());
-      return judgeMs();
+      // By then nothing is owed for earlier ones.
+      else if (monotonicMs() - leaptAtMs >= believedLeapMs) believeLeap(leapMs);
+      return { seenMs: judgeMs(), leapsPaidAtMs };
     },
-    confirm: () => believe(wallMs()),
+    hear(heard) {
+      if (heard.seenMs > believedMs()) believe(heard.seenMs);
+      leapsPaidAtMs = heard.leapsPaidAtMs;
+    },
+    confirm() {
+      leapsPaidAtMs = 0;
+      believe(wallMs());
+    },
   };
 }

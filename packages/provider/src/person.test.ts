@@ -36,6 +36,7 @@ async function world(change: Partial<ProviderOptions> = {}): Promise<World> {
     dataFolder: folder,
     media: {},
     nowMs: () => nowMs,
+    expiry: { stampMs: () => nowMs, judgeMs: () => nowMs },
     ...change,
   });
   open.push(

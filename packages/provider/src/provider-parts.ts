@@ -11,6 +11,7 @@ import { createIssuer, type Issuer } from './issuer/issuer.ts';
 import { issuerKeyFile, issuerKeyMemory } from './issuer/issuer-key-file.ts';
 import { type ProviderOptions, ProviderOptionsError } from './provider-options.ts';
 import type { LiveDatabase } from './storage/database-writer.ts';
+import { openProviderClock, type ProviderClock } from './storage/provider-clock.ts';
 import { createSessions, openProviderDatabase, type Sessions } from './storage/provider-database.ts';
 import { createWakeUpStreams, type WakeUpStreams } from './wake-ups/streams.ts';
 
@@ -23,6 +24,8 @@ export type Parts = {
   readonly nowMs: () => number;
   /** By which what is kept grows old. */
   readonly expiry: ExpiryClock;
+  /** The kit's own; undefined: whoever embeds it has one. */
+  readonly clock: ProviderClock | undefined;
   readonly monotonicMs: () => number;
   readonly log: (event: string, code: string) => void;
   readonly issuer: Issuer;
@@ -48,13 +51,15 @@ export async function openParts(options: ProviderOptions): Promise<Parts> {
   const inMemory = options.dataFolder === ':memory:';
   const nowMs = options.nowMs ?? Date.now;
   const monotonicMs = (): number => performance.now();
-  const expiry = options.expiry ?? { stampMs: nowMs, judgeMs: nowMs };
   const issuer = await createIssuer({
     store: inMemory ? issuerKeyMemory() : issuerKeyFile(join(options.dataFolder, 'signing-keys.json')),
     nowMs,
     ...(options.algorithm === undefined ? {} : { algorithm: options.algorithm }),
   });
   const database = openProviderDatabase(inMemory ? ':memory:' : join(options.dataFolder, 'provider.sqlite'));
+  const log = (event: string, code: string): void => options.log?.({ event, code });
+  const clock = options.expiry === undefined ? openProviderClock(database, nowMs, monotonicMs, log) : undefined;
+  const expiry = clock ?? options.expiry!;
   const { pathname } = new URL(options.issuer);
   return {
     options,
@@ -63,8 +68,9 @@ export async function openParts(options: ProviderOptions): Promise<Parts> {
     mediaUrl: options.media === undefined ? undefined : (options.media.url ?? `${options.issuer}/media`),
     nowMs,
     expiry,
+    clock,
     monotonicMs,
-    log: (event, code) => options.log?.({ event, code }),
+    log,
     issuer,
     database,
     directory: options.directory ?? createSqliteDirectory(database, nowMs),

@@ -36,6 +36,7 @@ import { checkProviderOptions, type ProviderOptions } from './provider-options.t
 import { openParts, type Parts, useFolder } from './provider-parts.ts';
 import { lockDataFolder } from './storage/folder-lock.ts';
 import { createPersonRecords } from './storage/person-records.ts';
+import { confirmClock } from './storage/provider-clock.ts';
 import { createEventIds, removeExpired } from './storage/provider-database.ts';
 import { createPushQueue, defaultPushQueueLimits, type PushQueue, PushQueueError } from './wake-ups/push-queue.ts';
 import { createPushStore } from './wake-ups/push-store.ts';
@@ -115,6 +116,11 @@ export type Provider = {
    * False: there is no such login here.
    */
   readonly suspendPerson: (identifier: string, suspended: boolean) => Promise<boolean>;
+  /**
+   * A person says that the wall clock is right, after the log has said `clock-not-believed`: what expired by it goes from then
+   * on. Nothing to do where `expiry` is given.
+   */
+  readonly confirmClock: () => Promise<void>;
   /** After a theft of the signing keys: every earlier proof ends as soon as gatekeepers fetch again. */
   readonly replaceAllKeys: () => Promise<void>;
   /** Ends event streams, lets running requests finish for 5 s, then closes everything. */
@@ -219,6 +225,11 @@ async function assemble(parts: Parts, unlock: () => void): Promise<Provider> {
       const found = await person.records.setSuspended(identifier, suspended);
       if (suspended) streams.end(identifier);
       return found;
+    },
+    async confirmClock() {
+      if (parts.clock === undefined) return;
+      await confirmClock(parts.database, parts.nowMs());
+      await parts.clock.note();
     },
     replaceAllKeys: issuer.replaceAllKeys,
     close: () => (closing ??= close()),
@@ -326,8 +337,12 @@ function openMedia(parts: Parts): MediaOrigin | undefined {
   });
 }
 
-function startHousekeeping({ database, expiry, issuer, log }: Parts, media: MediaOrigin | undefined): NodeJS.Timeout {
+function startHousekeeping(
+  { database, expiry, clock, issuer, log }: Parts,
+  media: MediaOrigin | undefined,
+): NodeJS.Timeout {
   const housekeeping = setInterval(() => {
+    clock?.note().catch(() => log('clock-not-noted', 'storage-failed'));
     removeExpired(database, expiry.judgeMs()).catch(() => log('expired-not-removed', 'storage-failed'));
     void media?.collectGarbage();
     issuer.rotateIfDue().catch(() => log('keys-not-rotated', 'internal-error'));

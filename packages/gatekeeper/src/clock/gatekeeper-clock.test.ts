@@ -9,15 +9,22 @@ const dayMs = 86_400_000;
 const rightMs = 1_790_000_000_000;
 
 function scene({ wallMs = rightMs, seenMs = undefined as number | undefined, hasClock = false } = {}) {
-  const at = { wallMs, monotonicMs: 100, seenMs, storageMs: hasClock ? rightMs : undefined };
-  const read = async (): Promise<ClockReading> => ({ seenMs: at.seenMs, storageMs: at.storageMs });
+  const at = { wallMs, monotonicMs: 100, seenMs, leapsPaidAtMs: 0, storageMs: hasClock ? rightMs : undefined };
+  const read = async (): Promise<ClockReading> => ({
+    remembered: at.seenMs === undefined ? undefined : { seenMs: at.seenMs, leapsPaidAtMs: at.leapsPaidAtMs },
+    storageMs: at.storageMs,
+  });
   const store: ClockStore = {
     read,
-    async note(ms) {
-      at.seenMs = Math.max(at.seenMs ?? ms, ms);
+    async note(time) {
+      at.seenMs = Math.max(at.seenMs ?? time.seenMs, time.seenMs);
+      at.leapsPaidAtMs = Math.max(at.leapsPaidAtMs, time.leapsPaidAtMs);
       return await read();
     },
-    confirm: async ({ nowMs }) => void (at.seenMs = at.storageMs ?? nowMs),
+    async confirm({ nowMs }) {
+      at.seenMs = at.storageMs ?? nowMs;
+      at.leapsPaidAtMs = 0;
+    },
   };
   const lines: string[] = [];
   const open = (): Promise<GatekeeperClock> =>
@@ -105,4 +112,25 @@ test('what comes is counted from the later clock, also when that is this machine
   const clock = await open();
   at.wallMs += 300_000;
   assert.deepEqual([clock.stampMs(), clock.judgeMs()], [rightMs + 300_000, rightMs]);
+});
+
+test('starts that each leap by almost a day are believed once, and again when that much has gone by or a person says so', async () => {
+  const { at, store, open, pass } = scene({ seenMs: rightMs });
+  const leapAndStart = async (): Promise<GatekeeperClock> => {
+    at.wallMs += dayMs - 120_000;
+    const clock = await open();
+    pass(60_000);
+    await clock.note();
+    return clock;
+  };
+  assert.equal((await leapAndStart()).state().kind, 'believed');
+  for (let start = 2; start <= 5; start++) assert.equal((await leapAndStart()).state().kind, 'ahead');
+  assert.ok(at.seenMs! < rightMs + 1.1 * dayMs);
+  // Beside a gatekeeper that runs and has told what it owes.
+  const clock = await open();
+  await store.confirm({ nowMs: at.wallMs, actor: 'command' });
+  pass(60_000);
+  await clock.note();
+  assert.equal(at.leapsPaidAtMs, 0);
+  assert.equal((await leapAndStart()).state().kind, 'believed');
 });

@@ -9,6 +9,7 @@ import {
   clockStateAt,
   createBelievedClock,
   type ExpiryClock,
+  type RememberedTime,
 } from '@drawbridge/identity/believed-clock';
 import type { ControlLog } from '../control-log.ts';
 import { StartError } from '../start-error.ts';
@@ -46,11 +47,11 @@ export function clockWords(state: GatekeeperClockState, nowMs: number): string |
 }
 
 /** By a reading of storage alone, as a start sees it. */
-export function clockAtStart({ seenMs, storageMs }: ClockReading, nowMs: number): GatekeeperClockState {
+export function clockAtStart({ remembered, storageMs }: ClockReading, nowMs: number): GatekeeperClockState {
   if (storageMs !== undefined && Math.abs(nowMs - storageMs) > believedLagMs) {
     return { kind: 'differs', byMs: Math.abs(nowMs - storageMs) };
   }
-  return clockStateAt(storageMs ?? nowMs, seenMs);
+  return clockStateAt(storageMs ?? nowMs, remembered);
 }
 
 /** Rejects with a StartError for a clock by which proofs that are over would be accepted, and StoreError. */
@@ -64,9 +65,9 @@ export async function openClock({ store, nowMs, monotonicMs, log }: ClockDeps): 
   /** The database's clock, or this machine's where there is no other. */
   const wallMs = (): number =>
     reading.storageMs === undefined ? nowMs() : Math.floor(reading.storageMs + monotonicMs() - readAtMs);
-  const clock = createBelievedClock(wallMs, monotonicMs, reading.seenMs);
+  const clock = createBelievedClock(wallMs, monotonicMs, reading.remembered);
   const state = (): GatekeeperClockState => {
-    const own = clockAtStart({ seenMs: undefined, storageMs: reading.storageMs && wallMs() }, nowMs());
+    const own = clockAtStart({ remembered: undefined, storageMs: reading.storageMs && wallMs() }, nowMs());
     return own.kind === 'differs' ? own : clock.state();
   };
   const say = createSayer(log);
@@ -77,19 +78,22 @@ export async function openClock({ store, nowMs, monotonicMs, log }: ClockDeps): 
     judgeMs: clock.judgeMs,
     state,
     async note() {
-      const before = reading.seenMs;
-      reading = await store.note(clock.note(reading.seenMs));
+      const before = reading.remembered;
+      const time = clock.note();
+      // What is owed is told once: it may have been taken back since, with a person's word.
+      const isNew = time.leapsPaidAtMs > (before?.leapsPaidAtMs ?? 0);
+      reading = await store.note({ seenMs: time.seenMs, leapsPaidAtMs: isNew ? time.leapsPaidAtMs : 0 });
       readAtMs = monotonicMs();
-      hear(clock, before, reading.seenMs);
+      hear(clock, before, reading.remembered!);
       say(state(), nowMs());
     },
   };
 }
 
 /** A time that was taken back was taken back by a person. */
-function hear(clock: BelievedClock, beforeMs: number | undefined, seenMs: number | undefined): void {
-  if (seenMs !== undefined && beforeMs !== undefined && seenMs < beforeMs) clock.confirm();
-  else clock.note(seenMs);
+function hear(clock: BelievedClock, before: RememberedTime | undefined, now: RememberedTime): void {
+  if (before !== undefined && now.seenMs < before.seenMs) clock.confirm();
+  else clock.hear(now);
 }
 
 function createSayer(log: ControlLog): (state: GatekeeperClockState, nowMs: number) => void {

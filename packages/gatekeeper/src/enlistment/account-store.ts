@@ -33,6 +33,8 @@ export type EnlistArgs = {
   /** Enlistments that the provider may have. */
   readonly maxEnlistments: number;
   readonly nowMs: number;
+  /** By which a device's authorisation is over. */
+  readonly judgeMs: number;
 };
 
 export type EnlistRefusal =
@@ -116,7 +118,7 @@ export interface AccountStore {
     readonly account: number;
     readonly by: number;
     readonly thumbprint: string;
-    readonly nowMs: number;
+    readonly judgeMs: number;
     readonly expiresAtMs: number;
     readonly max: number;
   }): Promise<'authorised' | 'full' | 'device-gone'>;
@@ -160,5 +162,5 @@ export interface AccountStore {
   /** Opts a person in to a provider, or out. False: the account is gone. Idempotent. */
   setOptIn(account: number, provider: number, optedIn: boolean): Promise<boolean>;
   /** Removes expired authorisations, at most `limit`; gives back how many. Idempotent. */
-  sweepAuthorisations(nowMs: number, limit: number): Promise<number>;
+  sweepAuthorisations(judgeMs: number, limit: number): Promise<number>;
 }

@@ -11,12 +11,12 @@ import { badRequest, emptyResult, notFound, readAttributes, waitAnswer } from '.
 import { type IqAnswer, type IqHandler, type IqHandlers, iqKey, type IqRequest } from '../routing/iq.ts';
 
 export function deviceIqHandlers({ budgets, enlistment, people }: IqDeps): IqHandlers {
-  async function authorise({ payload, account, device, nowMs }: IqRequest): Promise<IqAnswer> {
+  async function authorise({ payload, account, device }: IqRequest): Promise<IqAnswer> {
     const jkt = readAttributes(payload, ['jkt'])?.['jkt'];
     if (!isThumbprint(jkt) || payload.children.length > 0) return badRequest;
     const waitSeconds = budgets.take([{ budget: 'changesPerAccount', key: personKey(account) }]);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
-    const result = await enlistment.authorise(account, device, jkt, nowMs);
+    const result = await enlistment.authorise(account, device, jkt);
     if (result === 'full') return { kind: 'error', condition: 'resource-constraint', type: 'wait' };
     return result === 'authorised' ? emptyResult : notFound;
   }

@@ -55,7 +55,7 @@ test('a second device needs an authorisation, and its own identity key is refuse
   const stranger = parseDevice(sampleDevice().json)!;
   assert.deepEqual(await enlistSecond(stranger), { kind: 'refused', code: 'identity-key-differs' });
 
-  assert.equal(await control.enlistment.authorise(account, first, second.thumbprint, clock.nowMs), 'authorised');
+  assert.equal(await control.enlistment.authorise(account, first, second.thumbprint), 'authorised');
   const wrong = await control.enlistment.enlist(
     { ...anna, device: second, joins: '1-aaaaaaaaaaaaaaaaaaaaaaaaaa' },
     clock.nowMs,
@@ -64,7 +64,7 @@ test('a second device needs an authorisation, and its own identity key is refuse
   clock.nowMs += 600_001;
   assert.deepEqual(await enlistSecond(), { kind: 'refused', code: 'device-authorisation-required' }, 'it has expired');
 
-  await control.enlistment.authorise(account, first, second.thumbprint, clock.nowMs);
+  await control.enlistment.authorise(account, first, second.thumbprint);
   const joined = await control.enlistment.enlist({ ...anna, device: second, joins: account.interopId }, clock.nowMs);
   assert(joined.kind === 'enlisted' && joined.deviceId === 2 && joined.change === 'device-added');
   assert.equal((await control.accounts.find(account.interopId))?.devices.length, 2);
@@ -121,17 +121,17 @@ test('two devices that remove each other: one goes, and what it had authorised g
   const { control, clock, enlist } = await open();
   const { account, device: first, sample } = await enlist(1, 'anna');
   const [second, guest] = [sampleDevice({ identity: sample.identity }), sampleDevice({ identity: sample.identity })];
-  await control.enlistment.authorise(account, first, second.jkt, clock.nowMs);
+  await control.enlistment.authorise(account, first, second.jkt);
   await control.enlistment.enlist({ ...anna, device: parseDevice(second.json)! }, clock.nowMs);
   const now = (await control.accounts.find(account.interopId))!;
   const other = now.devices[1]!;
-  assert.equal(await control.enlistment.authorise(now, other, guest.jkt, clock.nowMs), 'authorised');
+  assert.equal(await control.enlistment.authorise(now, other, guest.jkt), 'authorised');
   const removed = await Promise.all([
     control.enlistment.removeDevice(now, first, other.id),
     control.enlistment.removeDevice(now, other, first.id),
   ]);
   assert.deepEqual(removed, [true, false]);
-  assert.equal(await control.enlistment.authorise(now, other, guest.jkt, clock.nowMs), 'device-gone');
+  assert.equal(await control.enlistment.authorise(now, other, guest.jkt), 'device-gone');
   const joined = await control.enlistment.enlist({ ...anna, device: parseDevice(guest.json)! }, clock.nowMs);
   assert.deepEqual(joined, { kind: 'refused', code: 'device-authorisation-required' });
 });
@@ -143,13 +143,13 @@ test('device ids are never used twice until all 127 were', async () => {
   for (let i = 0; i < 128; i++) {
     const device = parseDevice(sampleDevice({ identity: sample.identity }).json)!;
     const now = (await control.accounts.find(account.interopId))!;
-    await control.enlistment.authorise(now, first, device.thumbprint, clock.nowMs);
+    await control.enlistment.authorise(now, first, device.thumbprint);
     const result = await control.enlistment.enlist({ ...anna, device }, clock.nowMs);
     assert(result.kind === 'enlisted');
     ids.push(result.deviceId);
     if (i === 5) {
       const third = parseDevice(sampleDevice({ identity: sample.identity }).json)!;
-      await control.enlistment.authorise(now, first, third.thumbprint, clock.nowMs);
+      await control.enlistment.authorise(now, first, third.thumbprint);
       const refused = await control.enlistment.enlist({ ...anna, device: third }, clock.nowMs);
       assert.deepEqual(refused, { kind: 'refused', code: 'device-limit' });
     }
@@ -165,9 +165,9 @@ test('device ids are never used twice until all 127 were', async () => {
 test('withdrawal leaves nothing of the person in any table, also after a restart', async () => {
   const first = await open();
   const { account, device, sample } = await first.enlist(0, 'anna-the-person', { prekeys: 5, kemPrekeys: 5 });
-  const { control, store, clock } = first;
+  const { control, store } = first;
   await control.enlistment.setOptIn(account, 1, true);
-  await control.enlistment.authorise(account, device, 'A'.repeat(43), clock.nowMs);
+  await control.enlistment.authorise(account, device, 'A'.repeat(43));
   await store.run('mailboxClaim', { device: device.row, node: 'a' });
   await store.run('mailboxAppend', { rows: [mailboxRow(device.row, 1)], bounds: unbounded });
   await store.run('keysTake', { devices: [device.row] });

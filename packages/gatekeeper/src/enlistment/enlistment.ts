@@ -35,7 +35,6 @@ export type Enlistment = {
     account: Account,
     by: Device,
     thumbprint: string,
-    nowMs: number,
   ) => Promise<'authorised' | 'full' | 'device-gone'>;
   /** False: there is no such device, or the one that removes it (`by`) was removed itself. */
   readonly removeDevice: (account: Account, by: Device, deviceId: number) => Promise<boolean>;
@@ -70,6 +69,8 @@ export type EnlistmentDeps = {
   /** That many random bytes, of the best source there is. */
   readonly randomBytes: (size: number) => Uint8Array;
   readonly nowMs: () => number;
+  /** By which an authorisation grows old. */
+  readonly judgeMs: () => number;
 };
 
 export function createEnlistment(deps: EnlistmentDeps): Enlistment {
@@ -88,6 +89,7 @@ function enlisting(deps: EnlistmentDeps): Pick<Enlistment, 'enlist' | 'enlistMan
       maxDevices: limits.devicesPerAccount,
       maxEnlistments: provider?.maxEnlistments ?? 0,
       nowMs,
+      judgeMs: deps.judgeMs(),
     };
   }
 
@@ -118,13 +120,14 @@ function enlisting(deps: EnlistmentDeps): Pick<Enlistment, 'enlist' | 'enlistMan
       return results;
     },
 
-    authorise: (account, by, thumbprint, nowMs) =>
+    // From the clock by which it is over: it is short, and must be no longer for a clock that is ahead.
+    authorise: (account, by, thumbprint) =>
       store.authoriseDevice({
         account: account.row,
         by: by.row,
         thumbprint,
-        nowMs,
-        expiresAtMs: nowMs + limits.authorisationLifetimeSeconds * 1000,
+        judgeMs: deps.judgeMs(),
+        expiresAtMs: deps.judgeMs() + limits.authorisationLifetimeSeconds * 1000,
         max: limits.authorisationsPerAccount,
       }),
   };

@@ -52,8 +52,8 @@ export interface EventOutbox {
   /** It was taken at the other end. */
   remove(seq: number): Promise<void>;
   postpone(seq: number, nextAtMs: number, code: string): Promise<void>;
-  /** It is given up, and kept to be looked at and told again. */
-  bury(seq: number, nowMs: number, code: string, maxDead: number): Promise<void>;
+  /** It is given up, and kept from then on to be looked at and told again. */
+  bury(seq: number, stampMs: number, code: string, maxDead: number): Promise<void>;
   /** Oldest first, after `afterSeq`. */
   list(which: {
     readonly provider?: number | undefined;

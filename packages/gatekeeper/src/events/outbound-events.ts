@@ -35,6 +35,8 @@ export type OutboundDeps = Poster & {
   readonly random: () => number;
   /** By which what waits grows old. */
   readonly judgeMs: () => number;
+  /** From which what is given up is kept. */
+  readonly stampMs: () => number;
   readonly monotonicMs: () => number;
   readonly log: (event: OutboundLogEvent, provider: number, code: string) => void;
 };
@@ -162,7 +164,7 @@ class EventSender implements OutboundEvents {
   }
 
   async #send(queue: Queue, event: WaitingEvent): Promise<void> {
-    const { outbox, limits, nowMs, judgeMs } = this.#deps;
+    const { outbox, limits, nowMs, judgeMs, stampMs } = this.#deps;
     const outcome = await this.#post(event);
     this.#note(queue, event.provider, outcome);
     if (outcome.kind === 'sent') {
@@ -173,7 +175,7 @@ class EventSender implements OutboundEvents {
     const isOld = event.attempts > 0 && judgeMs() - event.occurredAtMs > limits.eventLifetimeHours * hourMs;
     if (outcome.kind === 'refused' || isOld) {
       this.counters.buried++;
-      await outbox.bury(event.seq, nowMs(), outcome.code, limits.deadEventsPerProvider);
+      await outbox.bury(event.seq, stampMs(), outcome.code, limits.deadEventsPerProvider);
       return;
     }
     this.counters.failed++;

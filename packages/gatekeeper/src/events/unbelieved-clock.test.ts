@@ -1,6 +1,7 @@
 // A clock that is far ahead and not believed: what waits to be told to providers, and what they could not be told, grows no older.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { createBelievedClock } from '@drawbridge/identity/believed-clock';
 import { generateSigningKey } from '@drawbridge/identity/jwk';
 import { Sweeps } from '../control-sweeps.ts';
 import { openFixture } from '../testing/control-fixture.ts';
@@ -45,6 +46,7 @@ async function secondFailure(believedMs: number): Promise<string> {
     random: () => 0.5,
     nowMs: () => startMs + in2090Ms,
     judgeMs: () => startMs + believedMs,
+    stampMs: () => startMs + in2090Ms,
     monotonicMs: () => performance.now(),
     log: () => undefined,
   });
@@ -61,13 +63,39 @@ test('an event that waits is given up when its time was believed to go by, not w
   assert.equal(await secondFailure(3 * dayMs + 1), 'buried');
 });
 
+test('a clock that is set back takes no time from what comes meanwhile, and an authorisation has no more by any', async t => {
+  const fixture = await openFixture({ expiry: createBelievedClock });
+  t.after(() => fixture.close());
+  const { control, stores, clock } = fixture;
+  const { account, device } = await fixture.enlist(1, 'anna');
+  clock.setBackMs = 400 * dayMs;
+  const own = (await fixture.enlist(0, 'vera')).account;
+  control.wakeUps.hold();
+  control.wakeUps.requestWakeUp(own);
+  await control.enlistment.authorise(account, device, 'z'.repeat(43));
+  clock.setBackMs = 0;
+  await control.sweep();
+  await new Promise(resolve => setImmediate(resolve));
+  const [waiting] = await stores.wakeUps.page(0, 9);
+  assert.equal(waiting?.requestedAtMs, clock.nowMs, 'it is not too old');
+  assert.equal(await stores.accounts.sweepAuthorisations(clock.nowMs + 999 * dayMs, 9), 0, 'it was over at once');
+  clock.setBackMs = -20 * 3_600_000;
+  await control.enlistment.authorise(account, device, 'z'.repeat(43));
+  const lifeMs = fixture.config.limits.authorisationLifetimeSeconds * 1000;
+  assert.equal(
+    await stores.accounts.sweepAuthorisations(clock.nowMs + lifeMs, 9),
+    1,
+    'a clock that is ahead gives no more',
+  );
+});
+
 test('dead events and authorisations are deleted when their time was believed to go by, not when the clock says so', async t => {
   const fixture = await openFixture();
   t.after(() => fixture.close());
   const { stores, clock } = fixture;
   const { nowMs } = clock;
   const { account, device } = await fixture.enlist(1, 'anna');
-  const authorisation = { account: account.row, by: device.row, nowMs, expiresAtMs: nowMs + dayMs, max: 1 };
+  const authorisation = { account: account.row, by: device.row, judgeMs: nowMs, expiresAtMs: nowMs + dayMs, max: 1 };
   await stores.accounts.authoriseDevice({ ...authorisation, thumbprint: 'a' });
   const told = { ...event, occurredAtMs: nowMs, maxWaiting: 0, maxDead: 9 };
   await stores.providers.noteKeysRevoked({ number: 1, actor: 'rosa', nowMs, event: told });

@@ -208,7 +208,7 @@ test('an export holds every row that names the person, and the mail that waits',
   const ben = await admin('ben', 'operator');
   const { account, device } = await enlist(0, 'anna', { prekeys: 2, kemPrekeys: 1 });
   await control.enlistment.setOptIn(account, 1, true);
-  await control.enlistment.authorise(account, device, 'x'.repeat(43), clock.nowMs);
+  await control.enlistment.authorise(account, device, 'x'.repeat(43));
   await stores.wakeUps.write([{ account: account.row, tokenId: 'token', requestedAtMs: clock.nowMs }]);
   const rows = Array.from({ length: 1_200 }, (_, i) => mailboxRow(device.row, i + 1, 3_000, { sender: nobody }));
   await stores.mailboxes.append(rows, unbounded);

@@ -140,7 +140,7 @@ test('a life of an enlistment: enlist, repeat, look, add a device, remove it, wi
     ask('POST', `${path}/devices`, bodyOf(second, await proof(issuers.skylark, 'anna', second.jkt), { interopId }));
   isProblem(await join(), 409, 'device-authorisation-required');
   const now = (await control.accounts.find(interopId))!;
-  await control.enlistment.authorise(now, now.devices[0]!, second.jkt, clock.nowMs);
+  await control.enlistment.authorise(now, now.devices[0]!, second.jkt);
   const joined = await join();
   assert.deepEqual([joined.status, joined.json['deviceId']], [201, 2]);
   const stranger = sampleDevice();
@@ -162,7 +162,7 @@ test('a life of an enlistment: enlist, repeat, look, add a device, remove it, wi
 });
 
 test('a device renews the identity: it stays under a fresh key, every other one is gone with its proofs', async () => {
-  const { ask, proof, control, clock } = await open();
+  const { ask, proof, control } = await open();
   const proofOf = (jkt: string) => proof(issuers.skylark, 'anna', jkt);
   const anna = sampleDevice({ prekeys: 3, kemPrekeys: 3 });
   const enlisted = await ask('POST', '/v1/enlistments', bodyOf(anna, await proofOf(anna.jkt)));
@@ -170,7 +170,7 @@ test('a device renews the identity: it stays under a fresh key, every other one 
   const path = `/v1/enlistments/${interopId}`;
   const stolen = sampleDevice({ identity: anna.identity });
   const now = (await control.accounts.find(interopId))!;
-  await control.enlistment.authorise(now, now.devices[0]!, stolen.jkt, clock.nowMs);
+  await control.enlistment.authorise(now, now.devices[0]!, stolen.jkt);
   await ask('POST', `${path}/devices`, bodyOf(stolen, await proofOf(stolen.jkt), { interopId }));
   const offer = await ask('GET', '/.well-known/interop-gatekeeper');
   assert.equal(offer.json['identityRenewal'], 1);
@@ -210,7 +210,7 @@ test('a device renews the identity: it stays under a fresh key, every other one 
 });
 
 test('a published identity key serves nobody else, whoever relays what its owner has signed', async () => {
-  const { ask, proof, control, clock } = await open();
+  const { ask, proof, control } = await open();
   const anna = sampleDevice({ prekeys: 3, kemPrekeys: 3 });
   const post = async (body: object, path = '/v1/enlistments') => ask('POST', path, body);
   const mallory = sampleDevice();
@@ -241,7 +241,7 @@ test('a published identity key serves nobody else, whoever relays what its owner
   const interopId = String(enlisted.json['interopId']);
   const second = sampleDevice({ identity: anna.identity });
   const account = (await control.accounts.find(interopId))!;
-  await control.enlistment.authorise(account, account.devices[0]!, second.jkt, clock.nowMs);
+  await control.enlistment.authorise(account, account.devices[0]!, second.jkt);
   const path = `/v1/enlistments/${interopId}/devices`;
   isProblem(await post(bodyOf(second, await proofOf('anna', second.jkt)), path), 400, 'possession-refused');
   const joined = await post(bodyOf(second, await proofOf('anna', second.jkt), { interopId }), path);

@@ -16,6 +16,7 @@ import {
   type FakeWorld,
   fakeWorld,
   type Fixture,
+  type FixtureOptions,
   gatekeeperIssuer,
   issuers,
   openFixture,
@@ -90,8 +91,9 @@ async function serve(
 async function open(
   config: Json = {},
   world: FakeWorld = fakeWorld([...Object.values(issuers), wren]),
+  options: Pick<FixtureOptions, 'expiry'> = {},
 ): Promise<World> {
-  const fixture = await openFixture({ config: { budgets: { unlimited: true }, ...config }, world });
+  const fixture = await openFixture({ config: { budgets: { unlimited: true }, ...config }, world, ...options });
   const { control, stores, clock, logLines } = fixture;
   const log = (level: string, event: string, data: object): unknown =>
     logLines.push(JSON.stringify({ level, event, ...data }));
@@ -332,6 +334,20 @@ test('a flood of applications has a share below one domain and in all, and leave
   await control.sweep();
   assert.deepEqual(await stores.applications.list(10, 'applied'), []);
   assert.equal((await from(farm[4]!)).status, 201);
+});
+
+test('an application waits from the later of two clocks', async () => {
+  const dayMs = 86_400_000;
+  const { apply, control, clock, stores } = await open({ applications: { waitingDays: 2 } }, undefined, {
+    expiry: wallMs => ({ stampMs: () => wallMs() + 5 * dayMs, judgeMs: wallMs }),
+  });
+  assert.equal((await apply()).status, 201);
+  clock.nowMs += 7 * dayMs;
+  await control.sweep();
+  assert.equal((await stores.applications.list(10, 'applied')).length, 1);
+  clock.nowMs += 1;
+  await control.sweep();
+  assert.deepEqual(await stores.applications.list(10, 'applied'), []);
 });
 
 test('applications can be closed, and statements have a budget of the address', async () => {

@@ -76,6 +76,8 @@ export type LifecycleDeps = {
   readonly nowMs: () => number;
   /** By which an application grows old. */
   readonly judgeMs: () => number;
+  /** From which it does. */
+  readonly stampMs: () => number;
   readonly monotonicMs: () => number;
 };
 
@@ -183,7 +185,7 @@ class ProviderLifecycle implements Lifecycle {
   }
 
   async #apply(statement: Extract<ProviderStatement, { act: 'apply' }>): Promise<StatementAnswer> {
-    const { applications, newId, nowMs } = this.#deps;
+    const { applications, newId, stampMs } = this.#deps;
     const { open, waiting, waitingPerDomain } = this.#deps.config().applications;
     if (!open) return { kind: 'applications-closed' };
     const fault = this.#fault(statement);
@@ -198,7 +200,7 @@ class ProviderLifecycle implements Lifecycle {
       domain: shareOf(statement.application),
       maxWaiting: waiting,
       maxWaitingPerDomain: waitingPerDomain,
-      nowMs: nowMs(),
+      nowMs: stampMs(),
     });
     switch (result) {
       case 'applied':

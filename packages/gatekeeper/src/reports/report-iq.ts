@@ -37,6 +37,8 @@ export type ReportIqDeps = {
     readonly reportsKeptBytes: number;
   };
   /** A report was kept. */
+  /** From which a report is kept. */
+  readonly stampMs: () => number;
   readonly onReport: (report: Pick<NewReport, 'reported' | 'category'>) => void;
 };
 
@@ -58,7 +60,7 @@ export function reportIqHandlers(deps: ReportIqDeps): IqHandlers {
     const id = randomBytes(reportLimits.idBytes).toString('base64url');
     const digest = digestOf(account.interopId, read);
     const reporter = { account: account.row, reporter: account.interopId };
-    const kept = await deps.reports.add({ ...read, ...reporter, id, digest, atMs: nowMs }, bounds);
+    const kept = await deps.reports.add({ ...read, ...reporter, id, digest, atMs: deps.stampMs() }, bounds);
     if (kept === 'full') return { kind: 'error', condition: 'resource-constraint', type: 'wait' };
     if (kept.kind === 'added') deps.onReport(read);
     return { kind: 'result', payload: element('reported', NS_REPORT, { id: kept.id }) };

@@ -234,3 +234,23 @@ test('the secret outlives a restart, is nobody else to read, and is not made ane
   writeFileSync(file, readFileSync(file, 'utf8').slice(1));
   assert.throws(() => openStampSecret(fixture.folder), { code: 'stamp-secret-unusable' });
 });
+
+test('a report is kept from the later of two clocks', async () => {
+  const dayMs = 86_400_000;
+  const aheadMs = 5 * dayMs;
+  const fixture = await openFixture({
+    expiry: wallMs => ({ stampMs: () => wallMs() + aheadMs, judgeMs: wallMs }),
+    config: { limits: { reportDays: 2 } },
+  });
+  opened.push(fixture);
+  const [bob, anna] = [await fixture.enlist(0, 'bob'), await fixture.enlist(1, 'anna')];
+  const world = { fixture, bob, anna, carl: bob };
+  const { control, clock, stores } = fixture;
+  assert.notEqual(outcomeOf(await send(world, bob, reportOf(anna, [said(world, 'come here')]))), '');
+  clock.nowMs += aheadMs + 2 * dayMs;
+  await control.sweep();
+  assert.equal((await stores.reports.list({ limit: 9 })).length, 1);
+  clock.nowMs += 1;
+  await control.sweep();
+  assert.equal((await stores.reports.list({ limit: 9 })).length, 0);
+});

@@ -301,7 +301,7 @@ export const movedTables: readonly MovedTable[] = [
   {
     name: 'clock',
     keys: ['one'],
-    columns: { one: 'boolean', seen_at: 'bigint' },
+    columns: { one: 'boolean', seen_at: 'bigint', leaps_paid_at: 'bigint' },
     source: 'SELECT * FROM clock',
   },
 ];

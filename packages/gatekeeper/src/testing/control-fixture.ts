@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
+import type { ExpiryClock } from '@drawbridge/identity/believed-clock';
 import type { Egress, EgressFetch } from '@drawbridge/identity/egress';
 import { issueOwnershipProof } from '@drawbridge/identity/issue-ownership-proof';
 import { generateSigningKey, publicJwk, type SigningKey } from '@drawbridge/identity/jwk';
@@ -83,6 +84,8 @@ export type FixtureOptions = {
   readonly config?: Record<string, unknown>;
   readonly folder?: string;
   readonly world?: FakeWorld;
+  /** By which what is kept grows old, of the fixture's clocks; the wall clock alone when left out. */
+  readonly expiry?: (wallMs: () => number, monotonicMs: () => number) => ExpiryClock;
 };
 
 export type Fixture = {
@@ -149,13 +152,17 @@ export async function openFixture(options: FixtureOptions = {}): Promise<Fixture
   const notices: Fixture['notices'] = [];
   const logLines: string[] = [];
   const events: AccountEvent[] = [];
+  const nowMs = (): number => clock.nowMs - clock.setBackMs;
+  const monotonicMs = (): number => clock.nowMs - 1_789_000_000_000;
+  const expiry = options.expiry?.(nowMs, monotonicMs);
   const control = await createControl({
     config,
+    ...(expiry && { clock: { ...expiry, state: () => ({ kind: 'believed' }), note: async () => undefined } }),
     stores,
     egress: world.egress,
     keySetEgress: world.egress,
-    nowMs: () => clock.nowMs - clock.setBackMs,
-    monotonicMs: () => clock.nowMs - 1_789_000_000_000,
+    nowMs,
+    monotonicMs,
     notifyDevice: (account, device, content) => notices.push({ account, device, content }),
     log: (level, event, data) => logLines.push(JSON.stringify({ level, event, ...data })),
   }).catch(async (error: unknown) => {

@@ -47,6 +47,8 @@ export type WakeUpDeps = Poster & {
   readonly log: (event: WakeUpLogEvent, provider: number, code: string) => void;
   /** By which a wake-up grows old. */
   readonly judgeMs: () => number;
+  /** From which it does. */
+  readonly stampMs: () => number;
   readonly monotonicMs: () => number;
 };
 
@@ -152,7 +154,7 @@ class WakeUpSender {
       interopId,
       identifier,
       tokenId: randomBytes(18).toString('base64url'),
-      requestedAtMs: this.#deps.judgeMs(),
+      requestedAtMs: this.#deps.stampMs(),
     };
     this.#count(queue, 1);
     this.#write({ account: row, tokenId: person.tokenId, requestedAtMs: person.requestedAtMs });

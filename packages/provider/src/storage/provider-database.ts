@@ -7,6 +7,7 @@ import type { ExpiryClock } from '@drawbridge/identity/believed-clock';
 import { eventTables } from '../events/event-store.ts';
 import { wakeUpTables } from '../wake-ups/push-store.ts';
 import { type LiveDatabase, openLiveDatabase } from './database-writer.ts';
+import { clockTable } from './provider-clock.ts';
 
 export const sessionLimits = { lifetimeMs: 30 * 86_400_000, maxPerUser: 32 };
 
@@ -28,6 +29,7 @@ const versions = [
   // Whom the operator has suspended: no login, no proof.
   'ALTER TABLE users ADD COLUMN suspended INTEGER NOT NULL DEFAULT 0',
   eventTables,
+  clockTable,
 ];
 
 export const providerDatabaseVersion = versions.length;

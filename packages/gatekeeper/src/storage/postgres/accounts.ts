@@ -51,11 +51,11 @@ async function authoriseDevice(
   sql: Sql,
   args: Parameters<AccountStore['authoriseDevice']>[0],
 ): Promise<'authorised' | 'full' | 'device-gone'> {
-  const { account, by, thumbprint, nowMs, expiresAtMs, max } = args;
+  const { account, by, thumbprint, judgeMs, expiresAtMs, max } = args;
   await lockAccount(sql, 'row', account);
   const there = await sql.rows('SELECT 1 FROM device WHERE account = $1 AND row = $2', [account, by]);
   if (there.length === 0) return 'device-gone';
-  await sql.change('DELETE FROM device_authorisation WHERE account = $1 AND expires_at <= $2', [account, nowMs]);
+  await sql.change('DELETE FROM device_authorisation WHERE account = $1 AND expires_at <= $2', [account, judgeMs]);
   const [others] = await sql.rows<{ count: number }>(
     'SELECT count(*) AS count FROM device_authorisation WHERE account = $1 AND thumbprint <> $2',
     [account, thumbprint],

@@ -84,12 +84,12 @@ async function insertDevice(
 }
 
 /** Takes an authorisation of this device key that has not expired: true once. */
-async function takeAuthorisation(sql: Sql, account: number, thumbprint: string, nowMs: number): Promise<boolean> {
+async function takeAuthorisation(sql: Sql, account: number, thumbprint: string, judgeMs: number): Promise<boolean> {
   const [row] = await sql.rows<{ expiresAtMs: number }>(
     'DELETE FROM device_authorisation WHERE account = $1 AND thumbprint = $2 RETURNING expires_at AS "expiresAtMs"',
     [account, thumbprint],
   );
-  return row !== undefined && row.expiresAtMs > nowMs;
+  return row !== undefined && row.expiresAtMs > judgeMs;
 }
 
 const digestOf = (identityKey: Uint8Array): Uint8Array => hash('sha256', identityKey, 'buffer');
@@ -217,7 +217,7 @@ export async function enlist(sql: Sql, args: EnlistArgs): Promise<EnlistResult> 
   }
   const id = nextDeviceId(account, startsAgain ? [] : devices);
   if (id === undefined) return refused('device-limit');
-  if (!startsAgain && !(await takeAuthorisation(sql, account.row, device.thumbprint, nowMs))) {
+  if (!startsAgain && !(await takeAuthorisation(sql, account.row, device.thumbprint, args.judgeMs))) {
     return refused('device-authorisation-required');
   }
   const removed = startsAgain ? devices : [];

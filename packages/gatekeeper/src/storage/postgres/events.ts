@@ -29,7 +29,8 @@ export async function addEvent(sql: Sql, event: NewEvent | undefined): Promise<v
   await sql.change(
     `INSERT INTO outgoing_event
        (provider, url, audience, token_id, subject, event, payload, occurred_at, next_at, dead_at, code)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10)`,
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8,
+       CASE WHEN $9 THEN greatest($8, (SELECT seen_at FROM clock)) END, $10)`,
     [
       provider,
       url,
@@ -39,7 +40,7 @@ export async function addEvent(sql: Sql, event: NewEvent | undefined): Promise<v
       kind,
       JSON.stringify(payload),
       occurredAtMs,
-      isFull ? occurredAtMs : null,
+      isFull,
       isFull ? 'queue-full' : null,
     ],
   );

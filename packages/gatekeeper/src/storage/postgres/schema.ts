@@ -285,6 +285,7 @@ CREATE INDEX outgoing_event_subject ON outgoing_event (provider, subject, seq);
 CREATE INDEX outgoing_event_dead ON outgoing_event (dead_at, provider);`,
   },
   { fitFrom: 1, text: 'ALTER TABLE contact ADD COLUMN carried boolean NOT NULL DEFAULT false;' },
+  { fitFrom: 1, text: 'ALTER TABLE clock ADD COLUMN leaps_paid_at bigint NOT NULL DEFAULT 0;' },
 ];
 
 /** The version of the tables that this program writes. */

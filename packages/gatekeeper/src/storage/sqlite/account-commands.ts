@@ -115,13 +115,13 @@ function insertDevice(db: DatabaseSync, account: number, id: number, device: New
 }
 
 /** Takes an authorisation of this device key that has not expired: true once. */
-function takeAuthorisation(db: DatabaseSync, account: number, thumbprint: string, nowMs: number): boolean {
+function takeAuthorisation(db: DatabaseSync, account: number, thumbprint: string, judgeMs: number): boolean {
   const remove = prepared(
     db,
     'DELETE FROM device_authorisation WHERE account = ? AND thumbprint = ? RETURNING expires_at AS expiresAtMs',
   );
   const row = remove.get(account, thumbprint) as { expiresAtMs: number } | undefined;
-  return row !== undefined && row.expiresAtMs > nowMs;
+  return row !== undefined && row.expiresAtMs > judgeMs;
 }
 
 const digestOf = (identityKey: Uint8Array): Uint8Array => hash('sha256', identityKey, 'buffer');
@@ -245,7 +245,7 @@ function enlist(db: DatabaseSync, args: EnlistArgs): EnlistResult {
   }
   const id = nextDeviceId(account, startsAgain ? [] : devices);
   if (id === undefined) return refused('device-limit');
-  if (!startsAgain && !takeAuthorisation(db, account.row, device.thumbprint, nowMs)) {
+  if (!startsAgain && !takeAuthorisation(db, account.row, device.thumbprint, args.judgeMs)) {
     return refused('device-authorisation-required');
   }
   const removed = startsAgain ? devices : [];
@@ -305,13 +305,13 @@ export const accountWrites = {
   /** Lets a device key join until `expiresAtMs`, once. `full`: `max` others are waiting to be used. */
   deviceAuthorise(
     db: DatabaseSync,
-    args: { account: number; by: number; thumbprint: string; expiresAtMs: number; nowMs: number; max: number },
+    args: { account: number; by: number; thumbprint: string; expiresAtMs: number; judgeMs: number; max: number },
   ): 'authorised' | 'full' | 'device-gone' {
     const by = prepared(db, 'SELECT 1 FROM device WHERE row = ? AND account = ?').get(args.by, args.account);
     if (by === undefined) return 'device-gone';
     prepared(db, 'DELETE FROM device_authorisation WHERE account = ? AND expires_at <= ?').run(
       args.account,
-      args.nowMs,
+      args.judgeMs,
     );
     const { count } = prepared(
       db,
@@ -327,13 +327,13 @@ export const accountWrites = {
   },
 
   /** Removes expired authorisations, at most `limit`; gives back how many. */
-  deviceAuthorisationSweep(db: DatabaseSync, args: { nowMs: number; limit: number }): number {
+  deviceAuthorisationSweep(db: DatabaseSync, args: { judgeMs: number; limit: number }): number {
     const remove = prepared(
       db,
       `DELETE FROM device_authorisation WHERE (account, thumbprint) IN
        (SELECT account, thumbprint FROM device_authorisation WHERE expires_at <= ? LIMIT ?)`,
     );
-    return Number(remove.run(args.nowMs, args.limit).changes);
+    return Number(remove.run(args.judgeMs, args.limit).changes);
   },
 
   /** Deletes everything that is kept of a person; gives back the devices that were. Refuses a suspended one. */

@@ -44,7 +44,7 @@ export function openSqliteAdmins(dataFolder: string): OpenAdmins {
     },
     clock: {
       read: async () => clockReads.clockRead(db, undefined),
-      note: async seenMs => write(() => clockWrites.clockNote(db, { seenMs })),
+      note: async time => write(() => clockWrites.clockNote(db, time)),
       confirm: async confirmation => write(() => clockWrites.clockConfirm(db, confirmation)),
     },
     close: async () => db.close(),

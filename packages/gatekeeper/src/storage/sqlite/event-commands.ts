@@ -17,7 +17,10 @@ function eventOf(row: Record<string, unknown>): ListedEvent {
   } as ListedEvent;
 }
 
-/** In the transaction of the change that it tells of. */
+/**
+ * In the transaction of the change that it tells of. One that is dead at once is kept from the later of its time and the time
+ * that was believed last.
+ */
 export function addEvent(db: DatabaseSync, event: NewEvent | undefined): void {
   if (event === undefined) return;
   const { provider, url, audience, tokenId, subject, event: kind, payload, occurredAtMs } = event;
@@ -26,7 +29,7 @@ export function addEvent(db: DatabaseSync, event: NewEvent | undefined): void {
   prepared(
     db,
     `INSERT INTO outgoing_event (provider, url, audience, token_id, subject, event, payload, occurred_at, next_at, dead_at, code)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, max(?, coalesce((SELECT seen_at FROM clock), 0)), ?)`,
   ).run(
     provider,
     url,

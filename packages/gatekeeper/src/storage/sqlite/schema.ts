@@ -292,6 +292,8 @@ const steps: readonly (string | ((db: DatabaseSync) => void))[] = [
 
   // Blocks that came along with renames: they have a bound of their own.
   'ALTER TABLE contact ADD COLUMN carried INTEGER NOT NULL DEFAULT 0;',
+  // When as much time will have gone by as was believed for leaps of the clock.
+  'ALTER TABLE clock ADD COLUMN leaps_paid_at INTEGER NOT NULL DEFAULT 0;',
 ];
 
 /** The version of the tables that this program writes. */

@@ -54,7 +54,7 @@ export function sqliteStores(store: SqliteStore): Stores {
       remove: removal => store.run('accountRemove', removal),
       setStatus: change => store.run('accountSetStatus', change),
       setOptIn: (account, provider, optedIn) => store.run('optInSet', { account, provider, optedIn }),
-      sweepAuthorisations: (nowMs, limit) => store.run('deviceAuthorisationSweep', { nowMs, limit }),
+      sweepAuthorisations: (judgeMs, limit) => store.run('deviceAuthorisationSweep', { judgeMs, limit }),
     },
     contacts: sqliteContacts(store),
     keys: {
@@ -135,7 +135,7 @@ function sqliteProofIds(store: SqliteStore): ProofIds {
 function sqliteClock(store: SqliteStore): ClockStore {
   return {
     read: () => store.read('clockRead', undefined),
-    note: seenMs => store.run('clockNote', { seenMs }),
+    note: time => store.run('clockNote', time),
     confirm: confirmation => store.run('clockConfirm', confirmation),
   };
 }

@@ -10,7 +10,7 @@ export function testAccountStore(contract: Contract): void {
       const { accounts, keys } = stores;
       const { row, device: by, id } = await enlisted(stores, 'a');
       const second = { ...person('a').device, thumbprint: 'z'.repeat(43) };
-      const waiting = { account: row, by, nowMs, expiresAtMs: nowMs + 1, max: 9 };
+      const waiting = { account: row, by, judgeMs: nowMs, expiresAtMs: nowMs + 1, max: 9 };
       await accounts.authoriseDevice({ ...waiting, thumbprint: second.thumbprint });
       await accounts.enlist(person('a', { device: second }));
       await accounts.authoriseDevice({ ...waiting, thumbprint: 'y'.repeat(43) });
@@ -86,7 +86,7 @@ export function testAccountStore(contract: Contract): void {
     assert.equal(await version(), before);
     await raises('opt-out', () => accounts.setOptIn(row, 3, false));
     const second = { ...person('a').device, thumbprint: 'z'.repeat(43) };
-    const authorisation = { account: row, by, thumbprint: 'z'.repeat(43), nowMs, expiresAtMs: nowMs + 1, max: 1 };
+    const authorisation = { account: row, by, thumbprint: 'z'.repeat(43), judgeMs: nowMs, expiresAtMs: nowMs + 1, max: 1 };
     assert.equal(await accounts.authoriseDevice(authorisation), 'authorised');
     assert.equal(await accounts.authoriseDevice({ ...authorisation, thumbprint: 'y'.repeat(43) }), 'full');
     await raises('device added', () => accounts.enlist(person('a', { device: second })));
@@ -106,11 +106,29 @@ export function testAccountStore(contract: Contract): void {
     assert.deepEqual(await accounts.withdraw(row), { kind: 'refused', code: 'enlistment-unknown' });
   });
 
+  contract('an authorisation is over by the clock that is believed, whatever the other one shows', async stores => {
+    const { accounts } = stores;
+    const { row, device: by } = await enlisted(stores, 'a');
+    const in2090Ms = nowMs + 64 * 365 * 86_400_000;
+    const thumbprint = 'z'.repeat(43);
+    const authorisation = { account: row, by, judgeMs: nowMs, expiresAtMs: nowMs + 10, max: 9 };
+    await accounts.authoriseDevice({ ...authorisation, thumbprint });
+    await accounts.authoriseDevice({ ...authorisation, thumbprint: 'y'.repeat(43) });
+    const join = (judgeMs: number) =>
+      accounts.enlist(person('a', { device: { ...person('a').device, thumbprint }, nowMs: in2090Ms, judgeMs }));
+    assert.equal((await join(nowMs + 9)).kind, 'enlisted');
+    assert.equal((await accounts.listDevices(row))[1]!.enlistedAtMs, in2090Ms);
+    await accounts.authoriseDevice({ ...authorisation, thumbprint: 'x'.repeat(43) });
+    const late = { ...person('a').device, thumbprint: 'x'.repeat(43), registrationId: 9 };
+    const joined = await accounts.enlist(person('a', { device: late, maxDevices: 9, nowMs: 0, judgeMs: nowMs + 10 }));
+    assert.deepEqual(joined, { kind: 'refused', code: 'device-authorisation-required' });
+  });
+
   contract('authorisations are swept when they have expired, up to a limit', async stores => {
     const { row, device: by } = await enlisted(stores, 'a');
     for (const letter of ['x', 'y', 'z']) {
       const thumbprint = letter.repeat(43);
-      await stores.accounts.authoriseDevice({ account: row, by, thumbprint, nowMs, expiresAtMs: nowMs + 10, max: 9 });
+      await stores.accounts.authoriseDevice({ account: row, by, thumbprint, judgeMs: nowMs, expiresAtMs: nowMs + 10, max: 9 });
     }
     assert.equal(await stores.accounts.sweepAuthorisations(nowMs + 9, 2), 0);
     assert.equal(await stores.accounts.sweepAuthorisations(nowMs + 10, 2), 2);

@@ -6,13 +6,17 @@ export function testClockStore(contract: Contract): void {
   contract(
     'the time that was believed last is remembered, and only a person takes it back',
     async ({ clock, audit }) => {
-      const { seenMs, storageMs } = await clock.read();
-      assert.equal(seenMs, undefined);
-      assert.equal((await clock.note(nowMs)).seenMs, nowMs);
-      assert.equal((await clock.note(nowMs - 1)).seenMs, nowMs);
-      assert.equal((await clock.read()).seenMs, nowMs);
+      const { remembered, storageMs } = await clock.read();
+      assert.equal(remembered, undefined);
+      const time = { seenMs: nowMs, leapsPaidAtMs: nowMs - 500 };
+      assert.deepEqual((await clock.note(time)).remembered, time);
+      assert.deepEqual((await clock.note({ seenMs: nowMs - 1, leapsPaidAtMs: 0 })).remembered, time);
+      const later = { ...time, leapsPaidAtMs: nowMs + 500 };
+      assert.deepEqual((await clock.note({ seenMs: 0, leapsPaidAtMs: nowMs + 500 })).remembered, later);
+      assert.deepEqual((await clock.read()).remembered, later);
       await clock.confirm({ nowMs: nowMs - 1_000, actor: 'command' });
-      const confirmed = (await clock.read()).seenMs!;
+      const { seenMs: confirmed, leapsPaidAtMs } = (await clock.read()).remembered!;
+      assert.equal(leapsPaidAtMs, 0);
       if (storageMs === undefined) assert.equal(confirmed, nowMs - 1_000);
       else assert(Math.abs(confirmed - Date.now()) < 60_000, 'the database goes by its own clock');
       const last = (await audit.page(0, 100)).at(-1)!;

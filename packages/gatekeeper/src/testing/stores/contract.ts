@@ -30,6 +30,7 @@ export function person(letter: string, more: Partial<EnlistArgs> = {}): EnlistAr
     maxDevices: 2,
     maxEnlistments: 3,
     nowMs,
+    judgeMs: nowMs,
     ...more,
   };
 }

@@ -103,6 +103,19 @@ export function testEventOutbox(contract: Contract): void {
     },
   );
 
+  contract('an event that is dead at once is kept from the later of two clocks', async stores => {
+    const { outgoingEvents: events, providers, clock } = stores;
+    const die = async (atMs: number): Promise<number | undefined> => {
+      const event = told('s', atMs, { maxWaiting: 0 });
+      await providers.noteKeysRevoked({ number: 1, actor: 'rosa', nowMs: atMs, event });
+      return (await events.list({ isDead: true, afterSeq: 0, limit: 10 })).at(-1)!.deadAtMs;
+    };
+    assert.equal(await die(nowMs), nowMs, 'nothing is remembered yet');
+    await clock.note({ seenMs: nowMs, leapsPaidAtMs: 0 });
+    assert.equal(await die(nowMs - 40 * dayMs), nowMs, 'the clock was set back');
+    assert.equal(await die(nowMs + 1), nowMs + 1);
+  });
+
   contract('two who take at once are given each event once', async stores => {
     const { outgoingEvents: events, providers } = stores;
     for (let i = 0; i < 20; i++) {

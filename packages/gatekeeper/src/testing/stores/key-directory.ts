@@ -39,7 +39,7 @@ export function testKeyDirectory(contract: Contract): void {
         account: row,
         by,
         thumbprint: second.thumbprint,
-        nowMs,
+        judgeMs: nowMs,
         expiresAtMs: nowMs + 1,
         max: 1,
       });

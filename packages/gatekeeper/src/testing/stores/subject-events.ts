@@ -280,7 +280,7 @@ export function testSubjectEvents(contract: Contract): void {
   contract('after compromised credentials earlier proofs and authorisations are void', async stores => {
     const { accounts } = stores;
     const { id, row, device } = await enlisted(stores, 'a');
-    const authorisation = { account: row, by: device, thumbprint: 'n'.repeat(43), nowMs, max: 10 };
+    const authorisation = { account: row, by: device, thumbprint: 'n'.repeat(43), judgeMs: nowMs, max: 10 };
     await accounts.authoriseDevice({ ...authorisation, expiresAtMs: nowMs + 600_000 });
     const change = { kind: 'compromise', proofsFromMs: nowMs + 5_000, reason: 'found in a list' } as const;
     assert.equal((await tell(stores, 'a', change, nowMs + 4_000)).kind, 'applied');
