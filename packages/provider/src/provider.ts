@@ -226,14 +226,16 @@ async function assemble(parts: Parts, unlock: () => void): Promise<Provider> {
       if (suspended) streams.end(identifier);
       return found;
     },
-    async confirmClock() {
-      if (parts.clock === undefined) return;
-      await confirmClock(parts.database, parts.nowMs());
-      await parts.clock.note();
-    },
+    confirmClock: () => confirmOwnClock(parts),
     replaceAllKeys: issuer.replaceAllKeys,
     close: () => (closing ??= close()),
   };
+}
+
+async function confirmOwnClock({ database, clock, nowMs }: Parts): Promise<void> {
+  if (clock === undefined) return;
+  await confirmClock(database, nowMs());
+  await clock.note();
 }
 
 async function beginSession({ directory, sessions, mediaUrl }: Parts, identifier: string): Promise<SessionBeginning> {

@@ -249,6 +249,11 @@ class Entries {
     return undefined;
   }
 
+  registered(iss: string): TrustedIssuer | undefined {
+    const entry = this.byIssuer.get(iss);
+    return entry && { providerNumber: entry.provider.number, keys: entry.keys };
+  }
+
   setStatus(entry: Entry, status: ProviderStatus): void {
     const { number } = entry.provider;
     entry.provider = { ...entry.provider, status: status === 'live' ? entry.stage : status };
@@ -393,19 +398,15 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
     const status = known.byNumber.get(number)?.provider.status;
     return status === 'live' || status === 'sandbox';
   };
-  const registered = (iss: string): TrustedIssuer | undefined => {
-    const entry = known.byIssuer.get(iss);
-    return entry && { providerNumber: entry.provider.number, keys: entry.keys };
-  };
   const faults = await take();
   if (faults !== undefined) throw new RegistryError(faults.refused);
 
   return {
     issuers(iss) {
-      const found = registered(iss);
+      const found = known.registered(iss);
       return found !== undefined && isLive(found.providerNumber) ? found : undefined;
     },
-    registered,
+    registered: iss => known.registered(iss),
     find: number => known.byNumber.get(number)?.provider,
     findByName: name => known.byName.get(name)?.provider,
     list: () => Array.from(known.byNumber.values(), entry => entry.provider),
