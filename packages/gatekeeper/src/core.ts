@@ -89,7 +89,9 @@ export type CoreDeps = {
 export type Core = {
   readonly listenerHost: ListenerHost;
   readonly sessions: Sessions;
-  readonly counters: RouterCounters & { damaged: number; notUnderstood: number; readonly lostOnBus: number };
+  readonly counters: RouterCounters & { damaged: number; notUnderstood: number };
+  /** Messages to other nodes that the bus had no room for. */
+  readonly lostOnBus: number;
   /** Sends an element to a device that has a stream, here or at another node; never kept. */
   notify(device: Device, content: Element): void;
   /** Closes streams and forgets mailboxes as accounts change. */
@@ -113,9 +115,6 @@ class OpenCore implements Core {
     dropped: 0,
     damaged: 0,
     notUnderstood: 0,
-    get lostOnBus() {
-      return deps.cluster?.bus?.lost ?? 0;
-    },
     refusedBy: new Map<string, number>(),
   };
   readonly listenerHost: ListenerHost;
@@ -145,6 +144,10 @@ class OpenCore implements Core {
       const woken = this.#wakeDeserted().catch(() => deps.log('wake-up-not-asked'));
       this.#sweeping = Promise.all([this.#sweeping, woken]);
     }, deps.desertedAfterMs ?? defaultDesertedAfterMs).unref();
+  }
+
+  get lostOnBus(): number {
+    return this.#deps.cluster?.bus?.lost ?? 0;
   }
 
   async start(): Promise<void> {

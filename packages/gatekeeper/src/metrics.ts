@@ -84,7 +84,7 @@ export function createMetrics(deps: MetricsDeps): Registry {
   counter(
     'bus_lost_total',
     'Messages to other nodes that were not sent, for the bus does not keep up; storage is asked instead',
-    () => core.counters.lostOnBus,
+    () => core.lostOnBus,
   );
   counter('mailbox_damaged_total', 'Stored entries that could not be read', () => core.counters.damaged);
   addOutcomes(registry, deps);

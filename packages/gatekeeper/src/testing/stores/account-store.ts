@@ -86,7 +86,14 @@ export function testAccountStore(contract: Contract): void {
     assert.equal(await version(), before);
     await raises('opt-out', () => accounts.setOptIn(row, 3, false));
     const second = { ...person('a').device, thumbprint: 'z'.repeat(43) };
-    const authorisation = { account: row, by, thumbprint: 'z'.repeat(43), judgeMs: nowMs, expiresAtMs: nowMs + 1, max: 1 };
+    const authorisation = {
+      account: row,
+      by,
+      thumbprint: 'z'.repeat(43),
+      judgeMs: nowMs,
+      expiresAtMs: nowMs + 1,
+      max: 1,
+    };
     assert.equal(await accounts.authoriseDevice(authorisation), 'authorised');
     assert.equal(await accounts.authoriseDevice({ ...authorisation, thumbprint: 'y'.repeat(43) }), 'full');
     await raises('device added', () => accounts.enlist(person('a', { device: second })));
@@ -128,7 +135,14 @@ export function testAccountStore(contract: Contract): void {
     const { row, device: by } = await enlisted(stores, 'a');
     for (const letter of ['x', 'y', 'z']) {
       const thumbprint = letter.repeat(43);
-      await stores.accounts.authoriseDevice({ account: row, by, thumbprint, judgeMs: nowMs, expiresAtMs: nowMs + 10, max: 9 });
+      await stores.accounts.authoriseDevice({
+        account: row,
+        by,
+        thumbprint,
+        judgeMs: nowMs,
+        expiresAtMs: nowMs + 10,
+        max: 9,
+      });
     }
     assert.equal(await stores.accounts.sweepAuthorisations(nowMs + 9, 2), 0);
     assert.equal(await stores.accounts.sweepAuthorisations(nowMs + 10, 2), 2);
