@@ -350,6 +350,8 @@ test('every limit is met exactly and refused one above', () => {
     ["<a xmlns='u:1'><b xmlns='u:2'/><c xmlns='u:3'/></a>", "<a xmlns='u:1'><b xmlns='u:2'><c xmlns='u:3'/></b></a>"],
     ['<abcdefgh/>', '<abcdefghi/>'],
     ["<a abcdefgh=''/>", "<a abcdefghi=''/>"],
+    ["<a xmlns='urn:abcd'/>", "<a xmlns='urn:abcde'/>"],
+    ["<a xmlns='€€ab'/>", "<a xmlns='€€€'/>"],
     ["<a b='0123456789'/>", "<a b='0123456789x'/>"],
     ["<a b='&amp;123456789'/>", "<a b='&amp;123456789x'/>"],
     ["<a b='éééé12'/>", "<a b='éééé123'/>"],

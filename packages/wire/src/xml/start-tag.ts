@@ -10,13 +10,13 @@ import {
   doubleQuote,
   equalsSign,
   greaterThan,
+  isSpace,
   nameColon,
   nameWide,
   scanName,
   scanned,
   scanValue,
   singleQuote,
-  skipSpace,
   slash,
 } from './scan.ts';
 import { accepted, failed, incomplete, type Refusal } from './refusal.ts';
@@ -89,8 +89,8 @@ export class StartTag {
     let i = from;
     for (;;) {
       const gapFrom = i;
-      i = skipSpace(text, i);
-      const c = text.charCodeAt(i);
+      let c = text.charCodeAt(i);
+      while (isSpace(c)) c = text.charCodeAt(++i);
       if (c === greaterThan) return i + 1;
       if (c === slash) {
         if (text.charCodeAt(i + 1) !== greaterThan) return refusal.malformed('a slash inside a tag');
@@ -104,10 +104,13 @@ export class StartTag {
       const attrTo = scanName(text, i);
       const classes = scanned;
       if (attrTo === attrFrom) return refusal.malformed('an attribute without a name');
-      i = skipSpace(text, attrTo);
-      if (text.charCodeAt(i) !== equalsSign) return refusal.malformed('an attribute without a value');
-      i = skipSpace(text, i + 1);
-      const quote = text.charCodeAt(i);
+      i = attrTo;
+      c = text.charCodeAt(i);
+      while (isSpace(c)) c = text.charCodeAt(++i);
+      if (c !== equalsSign) return refusal.malformed('an attribute without a value');
+      c = text.charCodeAt(++i);
+      while (isSpace(c)) c = text.charCodeAt(++i);
+      const quote = c;
       if (quote !== singleQuote && quote !== doubleQuote) {
         return refusal.malformed('an attribute value without quotes');
       }
@@ -167,7 +170,8 @@ export class StartTag {
     }
     declared.push(prefix, ns);
     // A long namespace under a short prefix would stand, whole, in the name of every attribute that uses it.
-    if (Buffer.byteLength(ns, 'utf8') > limits.nameBytes) {
+    // Most are so short that their bytes need no count: a character is at most three.
+    if (ns.length * 3 > limits.nameBytes && Buffer.byteLength(ns, 'utf8') > limits.nameBytes) {
       return refusal.refuse('policy-violation', 'a namespace is too long');
     }
     if (this.inForce + declared.length > limits.namespaces * 2) {
