@@ -6,9 +6,9 @@ import { createServer, type Server } from 'node:net';
 import { portFault } from '@drawbridge/cli/dev-config';
 import type { Random } from '../durability/random.ts';
 
-/** Below what Linux, macOS and IANA hand out for connections and for port 0. */
-const first = 20_000;
-const last = 29_999;
+/** Below what Linux, macOS and IANA hand out for connections and for port 0, and beside those that `freePorts` finds. */
+const first = 30_000;
+const last = 32_699;
 /** Nobody connects to it. A server on all addresses can't listen on the same port either. */
 const holdingHost = '127.0.0.3';
 const maxTries = 1_000;

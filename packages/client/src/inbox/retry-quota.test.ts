@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { MAX_RETRIES_PER_DEVICE, RETRY_WINDOW_MS } from '@drawbridge/e2ee/retry';
+import { decideRetry, MAX_RETRIES_PER_DEVICE, RETRY_WINDOW_MS } from '@drawbridge/e2ee/retry';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
-import { deleteUnread, listUnread } from '../store/inbox-records.ts';
+import { deleteUnread, listUnread, writeUnread } from '../store/inbox-records.ts';
 import { isSessionDue, keepUnread, retryQuotaLimits, takeRetry } from './retry-quota.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-retry-quota-'));
@@ -53,9 +53,14 @@ test('a crowd of strangers pushes out nobody’s count: beyond the bound a furth
   const { ask, inStore, close } = await openDesk();
   for (let i = 0; i < MAX_RETRIES_PER_DEVICE; i++) assert(ask(person(0), 1, 1));
   const { devices } = retryQuotaLimits;
+  const stranger = (i: number) => ({ interopId: person(Math.ceil(i / 127)), deviceId: 1 + (i % 127) });
   inStore(tx => {
-    for (let i = 1; i <= devices + 500; i++)
-      takeRetry(tx, 'request', { interopId: person(Math.ceil(i / 127)), deviceId: 1 + (i % 127) }, 1, 2);
+    // Most of them by their rows alone: each count looks at all that are there.
+    for (let i = 1; i < devices - 20; i++) {
+      const { row } = decideRetry('request', stranger(i), 1, 2, undefined);
+      tx.put('retry', row.key, row.value, stranger(i).interopId);
+    }
+    for (let i = devices - 20; i <= devices + 20; i++) takeRetry(tx, 'request', stranger(i), 1, 2);
   });
   assert.equal(
     inStore(tx => tx.count('retry')),
@@ -80,7 +85,15 @@ test('what waits to be sent again has a share for each person', async () => {
   assert.deepEqual(wait(0, 'of a quiet one'), []);
   for (let i = 0; i < perPerson; i++) assert.deepEqual(wait(1, `s${i}`), []);
   assert.deepEqual(wait(1, 'one more'), ['s0']);
-  for (let n = 2; n < 12; n++) for (let i = 0; i < perPerson; i++) wait(n, `s${i}`);
+  // As many others as have room with all of theirs, by their rows alone: what gives way is judged by all that wait.
+  const persons = Math.floor(inAll / perPerson);
+  inStore(tx => {
+    for (let n = 2; n <= persons; n++)
+      for (let i = 0; i < perPerson; i++) {
+        writeUnread(tx, { from: `${person(n)}/1`, stanzaId: `s${i}`, sinceMs: 1, asked: 1 });
+      }
+  });
+  for (let i = 0; i < 20; i++) wait(persons + 1, `s${i}`);
   const left = inStore(tx => listUnread(tx, 1_000));
   assert.equal(left.length, inAll);
   assert.equal(left[0]?.stanzaId, 'of a quiet one');
