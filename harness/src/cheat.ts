@@ -7,8 +7,9 @@ import { readNumberOptions } from './number-options.ts';
 const usage = `npm run cheat -- [options]
 
 Three people who have compared safety numbers write to each other while the gatekeeper lies: it drops, repeats, holds back,
-changes and misdirects messages, gives false keys, devices and names, and forges. Nobody may be shown what was not said to
-them, no impostor may read anything, and when the gatekeeper is honest again the last words must arrive.
+changes and misdirects messages, gives false keys, devices, names, commitments and stamps, and forges. Nobody may be shown what
+was not said to them, no impostor may read anything, and when the gatekeeper is honest again the last words must arrive, and
+each can be reported.
 
   --minutes N   how long; 2 when left out
   --seed N      the first seed; from the clock when left out
@@ -28,8 +29,10 @@ for (let round = 0; performance.now() < endMs && process.exitCode === undefined;
   const now = (seed + round) >>> 0;
   try {
     const random = seededRandom(now);
-    const { said, seen, lies } = await playMix(network.round(), { random, lyingMs: seconds * 1_000 });
-    process.stdout.write(`seed ${now}: ${said} messages, ${seen} seen; ${JSON.stringify(lies)}\n`);
+    const { said, seen, reports, lies } = await playMix(network.round(), { random, lyingMs: seconds * 1_000 });
+    process.stdout.write(
+      `seed ${now}: ${said} messages, ${seen} seen, ${reports.taken} reported and ${reports.refused} without proof; ${JSON.stringify(lies)}\n`,
+    );
   } catch (error) {
     process.stdout.write(`FAILED seed ${now}: ${error instanceof Error ? error.message : String(error)}\n`);
     process.exitCode = 1;

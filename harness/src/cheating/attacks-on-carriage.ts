@@ -1,6 +1,6 @@
 // Attacks of a gatekeeper that carries messages otherwise than they were sent. It has no keys of its own.
 import assert from 'node:assert/strict';
-import { attribute, childElement, childElements, type Element, element } from '@drawbridge/wire/element';
+import { attribute, childElement, type Element, element } from '@drawbridge/wire/element';
 import { NS_CLIENT, NS_E2EE } from '@drawbridge/wire/namespaces';
 import type { Attack } from './attack.ts';
 import { type CheatingNetwork, type Person, until } from './network.ts';
@@ -173,7 +173,7 @@ export const carriedElsewhere: readonly Attack[] = [
       network.gatekeeper.lies.deliver = (el, who) => {
         if (who !== bob.jid || !isFrom(el, anna)) return [el];
         const envelope = childElement(el, 'envelope', NS_E2EE)!;
-        const [ciphertext] = childElements(envelope);
+        const ciphertext = childElement(envelope, 'ciphertext', NS_E2EE);
         const inside = (changed: Element): Element => ({ ...el, children: [{ ...envelope, children: [changed] }] });
         const kinds: readonly Element[] = [
           { ...el, children: [] },

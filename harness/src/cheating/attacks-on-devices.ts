@@ -36,8 +36,10 @@ export function addressed(network: CheatingNetwork, who: Person): number[][] {
   const seen: number[][] = [];
   network.gatekeeper.lies.accept = (message, jid) => {
     const envelope = childElement(message, 'envelope', NS_E2EE);
-    if (jid === who.jid && envelope !== undefined)
-      seen.push(childElements(envelope).map(each => Number(attribute(each, 'device'))));
+    if (jid === who.jid && envelope !== undefined) {
+      const copies = childElements(envelope).filter(({ name }) => name === 'ciphertext');
+      seen.push(copies.map(each => Number(attribute(each, 'device'))));
+    }
     return [message];
   };
   return seen;

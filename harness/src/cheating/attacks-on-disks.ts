@@ -39,6 +39,8 @@ export const takenDisks: readonly Attack[] = [
     name: 'both folders are taken with their keys, after what was said in them was wiped',
     permitted: ['delivered'],
     async play(network: CheatingNetwork) {
+      // Evidence is rows more, which SQLite moves: what it leaves behind then is not wiped yet.
+      network.gatekeeper.lies.enabled = enabled => ({ ...enabled, children: [] });
       const anna = await network.person('anna');
       const bob = await network.person('bob');
       const folders = [anna, bob].map(({ name }) => join(network.folder, 'people', name.identifier));

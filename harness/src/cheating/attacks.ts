@@ -13,6 +13,7 @@ import { falseNames } from './attacks-on-names.ts';
 import { falsePins } from './attacks-on-pins.ts';
 import { falseProofs } from './attacks-on-proofs.ts';
 import { falseProviders } from './attacks-on-providers.ts';
+import { falseReports } from './attacks-on-reports.ts';
 
 export const attacks: readonly Attack[] = [
   ...carriedElsewhere,
@@ -24,6 +25,7 @@ export const attacks: readonly Attack[] = [
   ...falseProviders,
   ...falsePins,
   ...falseProofs,
+  ...falseReports,
   ...decisions,
   ...takenDisks,
   ...contentsAndTimes,

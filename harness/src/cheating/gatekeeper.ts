@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { createServer, request as httpsRequest, type Server } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { DevPki } from '@drawbridge/cli/dev-pki';
-import { attribute, childElement, type Element, element } from '@drawbridge/wire/element';
+import { attribute, childElement, childElements, type Element, element } from '@drawbridge/wire/element';
 import { xmlLimitsAfterLogin } from '@drawbridge/wire/limits';
 import { NS_BIND, NS_CLIENT, NS_SM } from '@drawbridge/wire/namespaces';
 import { parseXmlDocument } from '@drawbridge/wire/xml-decoder';
@@ -23,6 +23,8 @@ export type Lies = {
   deliver?: (message: Element, who: string) => readonly Element[];
   /** What the real gatekeeper gets in place of a client's message. */
   accept?: (message: Element, who: string) => readonly Element[];
+  /** What a client is told of its session: what the gatekeeper offers in it. `who` is its full JID. */
+  enabled?: (enabled: Element, who: string) => Element;
   /** The reference offer. */
   offer?: (offer: Record<string, unknown>) => Record<string, unknown>;
 };
@@ -205,7 +207,8 @@ class Line {
     if (el.name !== 'enabled') return el;
     this.#isCountedToClient = true;
     // Without resumption: a stream that begins again counts from nought on both sides.
-    return element('enabled', NS_SM);
+    const enabled = element('enabled', NS_SM, undefined, childElements(el));
+    return this.#lies().enabled?.(enabled, this.who) ?? enabled;
   }
 
   #changed(el: Element): readonly Element[] {

@@ -3,6 +3,7 @@
 // Knows nothing of gatekeepers.
 import { randomBytes } from 'node:crypto';
 import { bindContent, placeOf, SALT_BYTES } from '@drawbridge/e2ee/binding';
+import { commitmentOf } from '@drawbridge/e2ee/commitment';
 import {
   type Content,
   type DecodedContent,
@@ -87,7 +88,7 @@ export class Impostor {
     if (!started.ok) throw new Error(started.error.code);
   }
 
-  /** A message stanza for one device, bound as its author would bind it; `messageId`: to say it again. */
+  /** A message stanza for one device, bound and committed to as its author would; `messageId`: to say it again. */
   async say(
     to: DeviceAddress,
     body: Content['body'],
@@ -98,8 +99,9 @@ export class Impostor {
     const encoded = encodeContent({ messageId, sentAtMs: Date.now(), ...more, body });
     if (!encoded.ok) throw new Error(encoded.error.code);
     const place = placeOf({ author: this.as, recipient: to.interopId, domain });
-    const salt = randomBytes(SALT_BYTES);
-    const content = bound ? bindContent(encoded.value, { place, number: 1, salt }) : encoded.value;
+    const binding = { place, number: 1, salt: randomBytes(SALT_BYTES) };
+    const content = bound ? bindContent(encoded.value, binding) : encoded.value;
+    const commitment = element('commitment', NS_E2EE, undefined, [base64(commitmentOf(binding, content))]);
     const target = { to: to.interopId, devices: [{ deviceId: to.deviceId }], content };
     const encrypted = await this.#suite.encryptFor([target], staged => this.#store.apply(staged.changes));
     if (!encrypted.ok) throw new Error(encrypted.error.code);
@@ -116,7 +118,7 @@ export class Impostor {
         id: randomBytes(16).toString('base64url'),
         type: 'chat',
       },
-      [element('envelope', NS_E2EE, envelope, [ciphertext])],
+      [element('envelope', NS_E2EE, envelope, bound ? [commitment, ciphertext] : [ciphertext])],
     );
   }
 

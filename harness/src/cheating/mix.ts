@@ -8,10 +8,16 @@ import type { Message } from '@drawbridge/client';
 import type { Random } from '../durability/random.ts';
 import { Impostor } from './impostor.ts';
 import { type CheatingNetwork, type Person, until } from './network.ts';
-import { flipped, notFound, textOf, withAttributes, withPayload } from './stanzas.ts';
+import { flipped, type Marks, marksOf, notFound, textOf, withAttributes, withMarks, withPayload } from './stanzas.ts';
 
 export type MixOptions = { readonly random: Random; readonly lyingMs: number };
-export type MixOutcome = { readonly said: number; readonly seen: number; readonly lies: Record<string, number> };
+export type MixOutcome = {
+  readonly said: number;
+  readonly seen: number;
+  /** Of what was seen: reports that the true gatekeeper took, and such as the lies left without proof. */
+  readonly reports: { readonly taken: number; readonly refused: number };
+  readonly lies: Record<string, number>;
+};
 
 /** A message, and whom it was for. */
 type Said = { readonly from: Person; readonly to: Person; readonly text: string; readonly message: Message };
@@ -48,15 +54,20 @@ export async function playMix(network: CheatingNetwork, { random, lyingMs }: Mix
   network.gatekeeper.lies = {};
   liar.release();
   for (const person of [...people, tablet]) await refuseAll(person);
-  await lastWords(people, random);
+  const last = await lastWords(people, random);
   network.check();
+  for (const { to, text } of last) await to.report(text);
+  const reports = { taken: 0, refused: 0 };
+  for (const { to, text } of said) {
+    if (to.shown.some(each => each.text === text)) reports[await reported(to, text)]++;
+  }
   for (const { read } of impostors) assert.deepEqual(read, [], 'an impostor could read this');
   for (const { from, to, text, message } of said) {
     const isSeen = devicesOf(to).some(({ shown }) => shown.some(each => each.text === text));
     assert(isSeen || !from.receipts().includes(message.id), `“${text}” is delivered, and was never shown`);
   }
   const seen = said.filter(({ to, text }) => to.shown.some(each => each.text === text)).length;
-  return { said: said.length, seen, lies: liar.count };
+  return { said: said.length, seen, reports, lies: liar.count };
 }
 
 /** Everybody knows everybody, and has compared. */
@@ -97,10 +108,24 @@ async function refuseAsked({ client }: Person): Promise<void> {
   for (const move of client.contacts.moves()) client.contacts.rejectMove(move);
 }
 
-async function lastWords(people: readonly Person[], random: Random): Promise<void> {
+/** A report is taken, or the person is told that nothing proves the message. */
+async function reported(person: Person, text: string): Promise<'taken' | 'refused'> {
+  try {
+    await person.report(text);
+    return 'taken';
+  } catch (error) {
+    const { code } = error as { readonly code?: string };
+    assert(code === 'not-reportable' || code === 'request-refused', String(error));
+    return 'refused';
+  }
+}
+
+async function lastWords(people: readonly Person[], random: Random): Promise<readonly Omit<Said, 'message'>[]> {
+  const last: Omit<Said, 'message'>[] = [];
   for (const from of people) {
     for (const to of people.filter(each => each !== from)) {
       const text = `last words ${random.integer(0, 1e9)}`;
+      last.push({ from, to, text });
       const { id } = await from.say(to, text, { interopId: to.id });
       let isOver = false;
       // A lie that was on its way when the gatekeeper became honest asks once more.
@@ -123,6 +148,7 @@ async function lastWords(people: readonly Person[], random: Random): Promise<voi
       }
     }
   }
+  return last;
 }
 
 /** What either end knows, for whoever looks into a failure. */
@@ -148,6 +174,17 @@ async function circumstances(from: Person, to: Person, id: string): Promise<stri
   );
 }
 
+const ways = ['dropped', 'repeated', 'late', 'swapped', 'flipped', 'misdirected'] as const;
+const marks = [
+  'commitment altered',
+  'commitment of another',
+  'no commitment',
+  'stamp altered',
+  'stamp of another',
+  'stamp of another time',
+  'no stamp',
+] as const;
+
 class Liar {
   readonly count: Record<string, number> = {};
   readonly #network: CheatingNetwork;
@@ -156,6 +193,8 @@ class Liar {
   readonly #random: Random;
   /** Manifests by the person who signed them, the oldest first. */
   readonly #signed = new Map<string, (readonly Element[])[]>();
+  /** Of messages that came. */
+  readonly #marked: Marks[] = [];
   readonly #kept: { readonly who: string; readonly message: Element }[] = [];
 
   constructor(network: CheatingNetwork, people: readonly Person[], impostors: readonly Impostor[], random: Random) {
@@ -173,6 +212,11 @@ class Liar {
     return {
       deliver: (message, who) => this.#deliver(message, who),
       answer: (asked, answer, who) => this.#answer(asked, answer, who),
+      enabled: enabled => {
+        if (this.#random.share() < 0.8) return enabled;
+        this.note('no stamps');
+        return { ...enabled, children: [] };
+      },
       accept: (message, who) => {
         const author = this.#people.find(each => each.jid === who);
         if (author !== undefined) for (const each of this.#impostors) void each.open(message, author.address);
@@ -204,7 +248,7 @@ class Liar {
     const share = this.#random.share();
     if (share < 0.7) return [message];
     const other = this.#random.pick(this.#people);
-    const lie = this.#random.pick(['dropped', 'repeated', 'late', 'swapped', 'flipped', 'misdirected'] as const);
+    const lie = this.#random.pick([...ways, ...marks]);
     this.note(lie);
     switch (lie) {
       case 'dropped':
@@ -223,6 +267,32 @@ class Liar {
       case 'misdirected':
         this.#network.gatekeeper.give(other.jid, withAttributes(message, { to: other.jid }));
         return [message];
+      default:
+        return [this.#remarked(lie, message)];
+    }
+  }
+
+  /** With another commitment or stamp than it came with, or none. */
+  #remarked(lie: (typeof marks)[number], message: Element): Element {
+    const { commitment, stamp } = marksOf(message);
+    if (commitment === undefined || stamp === undefined) return message;
+    this.#marked.push({ commitment, stamp });
+    const other = this.#random.pick(this.#marked);
+    switch (lie) {
+      case 'commitment altered':
+        return withMarks(message, { commitment: flipped(commitment), stamp });
+      case 'commitment of another':
+        return withMarks(message, { commitment: other.commitment, stamp });
+      case 'no commitment':
+        return withMarks(message, {});
+      case 'stamp altered':
+        return withMarks(message, { commitment, stamp: flipped(stamp) });
+      case 'stamp of another':
+        return withMarks(message, { commitment, stamp: other.stamp });
+      case 'stamp of another time':
+        return withMarks(message, { commitment, stamp: withAttributes(stamp, { at: '1' }) });
+      case 'no stamp':
+        return withMarks(message, { commitment });
     }
   }
 

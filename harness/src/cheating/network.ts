@@ -22,7 +22,7 @@ export class Person {
   readonly client: Client;
   readonly name: Name;
   /** Texts that this person was shown, with who they are said to be from. */
-  readonly shown: { readonly author: string; readonly text: string }[] = [];
+  readonly shown: Pick<Message, 'author' | 'id' | 'text'>[] = [];
   /** Whose messages could not be read, as this person was shown. */
   readonly lost: string[] = [];
   /** Everything that happened, for a person who looks. */
@@ -85,14 +85,24 @@ export class Person {
     await this.client.identities.setVerified({ interopId: other.id }, identityKey);
   }
 
+  /** Reports what this person was shown; gives the report's id. */
+  async report(text: string): Promise<string> {
+    const message = this.shown.find(each => each.text === text)!;
+    return (await this.client.reports.send({ message, category: 'abuse' })).id;
+  }
+
+  canReport(text: string): boolean {
+    return this.client.reports.canReport(this.shown.find(each => each.text === text)!);
+  }
+
   async #watch(): Promise<void> {
     for await (const event of this.client.events()) this.events.push(event);
   }
 
   async #read(): Promise<void> {
-    for await (const { author, text, kind } of this.client.messages()) {
+    for await (const { author, id, text, kind } of this.client.messages()) {
       if (kind === 'lost') this.lost.push(author);
-      else this.shown.push({ author, text });
+      else this.shown.push({ author, id, text });
     }
   }
 }

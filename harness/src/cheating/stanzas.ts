@@ -1,6 +1,6 @@
 // Changes elements as a cheat does. Knows nothing of what they mean.
-import { attribute, type Element, element } from '@drawbridge/wire/element';
-import { NS_CLIENT, NS_STANZAS } from '@drawbridge/wire/namespaces';
+import { attribute, childElement, childElements, type Element, element } from '@drawbridge/wire/element';
+import { NS_CLIENT, NS_E2EE, NS_STANZAS } from '@drawbridge/wire/namespaces';
 
 /** The text in an element; empty when there is none. */
 export function textOf(el: Element | undefined): string {
@@ -33,6 +33,25 @@ export function notFound(answer: Element): Element {
 export function returned(message: Element, from: string, to: string): Element {
   const error = element('error', NS_CLIENT, { type: 'cancel' }, [element('service-unavailable', NS_STANZAS)]);
   return element('message', NS_CLIENT, { type: 'error', id: attribute(message, 'id') ?? '', from, to }, [error]);
+}
+
+/** What makes a message reportable: what its author has committed to, and the gatekeeper's stamp on that. */
+export type Marks = { readonly commitment?: Element | undefined; readonly stamp?: Element | undefined };
+
+export function marksOf(message: Element): Marks {
+  const envelope = childElement(message, 'envelope', NS_E2EE) ?? message;
+  const mark = (name: string): Element | undefined => childElement(envelope, name, NS_E2EE);
+  return { commitment: mark('commitment'), stamp: mark('stamp') };
+}
+
+/** The message with these marks and no others. */
+export function withMarks(message: Element, { commitment, stamp }: Marks): Element {
+  const envelope = childElement(message, 'envelope', NS_E2EE);
+  if (envelope === undefined) return message;
+  const ciphertexts = childElements(envelope).filter(({ name }) => name === 'ciphertext');
+  const marks = [commitment, stamp].filter(each => each !== undefined);
+  const changed = { ...envelope, children: [...marks, ...ciphertexts] };
+  return { ...message, children: message.children.map(each => (each === envelope ? changed : each)) };
 }
 
 /** The last byte of every base64 text in it is another. */
