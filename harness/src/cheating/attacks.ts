@@ -9,6 +9,7 @@ import { falseCopies } from './attacks-on-copies.ts';
 import { takenDisks } from './attacks-on-disks.ts';
 import { falseDevices } from './attacks-on-devices.ts';
 import { falseKeys } from './attacks-on-keys.ts';
+import { gapsInTrust } from './attacks-on-linking.ts';
 import { falseNames } from './attacks-on-names.ts';
 import { falsePins } from './attacks-on-pins.ts';
 import { falseProofs } from './attacks-on-proofs.ts';
@@ -20,6 +21,7 @@ export const attacks: readonly Attack[] = [
   ...falseKeys,
   ...falseDevices,
   ...falseCopies,
+  ...gapsInTrust,
   ...falseAnswers,
   ...falseNames,
   ...falseProviders,

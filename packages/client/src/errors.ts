@@ -41,6 +41,7 @@ export type ClientErrorCode =
   | 'not-reportable'
   | 'untrusted-identity'
   | 'identity-unknown'
+  | 'people-missing'
   | 'wrong-passphrase'
   | 'store-locked'
   | 'store-failed'
@@ -140,6 +141,10 @@ export const clientErrors: Readonly<Record<ClientErrorCode, { readonly retry: bo
     text: "This person's identity key has changed after it was verified. Compare safety numbers and accept it, or don't.",
   },
   'identity-unknown': { retry: false, text: 'Nothing is known yet of this identity key. Exchange a message first.' },
+  'people-missing': {
+    retry: true,
+    text: 'This device was linked and does not know everybody whom you know yet. Connect the device that let it in, and try again.',
+  },
   'wrong-passphrase': { retry: false, text: 'The passphrase does not open this folder.' },
   'store-locked': { retry: true, text: 'Another process has this folder open.' },
   'store-failed': { retry: true, text: 'The store could not be read or written. Nothing was changed.' },

@@ -17,6 +17,7 @@ import type { Clock, Random } from './clock.ts';
 import { Connection, type ConnectionStatus } from './connection/connection.ts';
 import type { ConnectTransport } from './connection/transport.ts';
 import { OwnManifest } from './devices/own-manifest.ts';
+import { askForPeople } from './devices/people-to-come.ts';
 import { DeviceLists } from './directory/device-lists.ts';
 import type { Request } from './directory/directory.ts';
 import { refuseWhileMoved } from './directory/moved-names.ts';
@@ -215,6 +216,11 @@ export class Messenger {
     this.#outbox.wake(interopId);
   }
 
+  /** A person goes on without whom another device was still to tell of. */
+  everybodyMet(): void {
+    this.#inbox.everybodyMet();
+  }
+
   /** Another device of this person was let in and will come; `withHistory` when it gets the history as it asks for it. */
   expectOwnDevice(withHistory: boolean): void {
     this.#outbox.expectOwnDevice();
@@ -278,6 +284,7 @@ export class Messenger {
   #begin(status: Extract<ConnectionStatus, { kind: 'online' }>): void {
     this.#isReady = true;
     if (!status.resumed) void this.#refresh();
+    this.#askForPeople();
     // What was in flight on a session that is gone is sent again, also when this one was cut before it began.
     this.#outbox.online(status.resumed && !this.#isFresh);
     this.#isFresh = false;
@@ -300,8 +307,17 @@ export class Messenger {
     void this.manifest.keep();
     this.#cancelUpkeep = this.#settings.clock.after(upkeepMs, () => {
       this.#resumeHistory();
+      this.#askForPeople();
       this.#upkeep();
     });
+  }
+
+  /** Whom the device that let this one in is still to tell of. A store that fails now is tried again in an hour. */
+  #askForPeople(): void {
+    const { store, account, clock } = this.#settings;
+    const context = { own: this.#own, domain: account.domain, outbox: this.#outbox, nowMs: clock.nowMs() };
+    const asked = store.transaction(tx => askForPeople(tx, context));
+    if (asked.ok && asked.value) this.#outbox.wake(this.#own);
   }
 
   /** History that was being received when this device stopped, or whose pieces stay away. */

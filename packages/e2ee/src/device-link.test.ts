@@ -4,9 +4,9 @@ import { createDevice } from './device-keys.ts';
 import {
   answerCode,
   createLinkRequest,
+  leftOutOfTicket,
   LINK_LIFETIME_MS,
   MAX_LINK_PEOPLE,
-  verifiedLeftOut,
   openLinkTicket,
   readLinkRequest,
   sealLinkTicket,
@@ -29,6 +29,8 @@ function setUp() {
     issuer: 'https://citadel.example',
     signingKey: '',
     people: [],
+    deviceId: 1,
+    peopleToFollow: 0,
   };
   return { old: old.value, fresh: fresh.value, thumbprint, request, ticket };
 }
@@ -65,7 +67,7 @@ test('a new device gets the identity of the old one and nothing else does', () =
   });
 });
 
-test('people beyond what a ticket holds are left out, verified ones last', () => {
+test('people beyond what a ticket holds are counted, verified ones last', () => {
   const { old, request, ticket } = setUp();
   const read = readLinkRequest(request.code, nowMs);
   assert(read.ok);
@@ -85,12 +87,23 @@ test('people beyond what a ticket holds are left out, verified ones last', () =>
   const kept = opened.value.people;
   assert(kept.length > 200 && kept.length <= MAX_LINK_PEOPLE);
   assert.equal(kept.filter(({ verified }) => verified).length, 100);
-  assert.equal(verifiedLeftOut(people), 0);
-  // Of more verified people than fit the rest is counted, by their number and by their size.
-  const short = people.map(person => ({ ...person, verified: true, identifier: 'x' }));
-  assert.equal(verifiedLeftOut(short), 2_000 - MAX_LINK_PEOPLE);
+  // The rest is counted, by its number and by its size, and with whom this device is still to learn of itself.
+  assert.equal(opened.value.peopleToFollow, 2_000 - kept.length);
+  const short = people.map(person => ({ ...person, identifier: 'x' }));
+  assert.equal(leftOutOfTicket(short), 2_000 - MAX_LINK_PEOPLE);
   const long = people.map(person => ({ ...person, verified: true }));
-  assert.equal(verifiedLeftOut(long), 2_000 - kept.length);
+  const unsure = sealLinkTicket(read.value, { ...ticket, people: long, peopleToFollow: 5 }, nowMs);
+  assert(unsure.ok);
+  const told = openLinkTicket(request.secret, unsure.value, nowMs);
+  assert(told.ok);
+  assert.equal(told.value.peopleToFollow, 2_005 - kept.length);
+  // One of each provider goes along, verified or not.
+  const rare = { ...people[0]!, verified: false, provider: 'rare.example', providerNumber: 2 };
+  const withRare = sealLinkTicket(read.value, { ...ticket, people: [...long, rare] }, nowMs);
+  assert(withRare.ok);
+  const ofBoth = openLinkTicket(request.secret, withRare.value, nowMs);
+  assert(ofBoth.ok);
+  assert(ofBoth.value.people.some(({ provider }) => provider === 'rare.example'));
   // So do the keys that they had before: the latest go along, and have their share of the room.
   const formerIdentities = Array.from({ length: 20 }, (_, i) => Buffer.alloc(32, i));
   const changing = long.map(person => ({ ...person, formerIdentities }));
@@ -98,7 +111,7 @@ test('people beyond what a ticket holds are left out, verified ones last', () =>
   assert(withFormer.ok);
   const again = openLinkTicket(request.secret, withFormer.value, nowMs);
   assert(again.ok);
-  assert.equal(verifiedLeftOut(changing), 2_000 - again.value.people.length);
+  assert.equal(again.value.peopleToFollow, 2_000 - again.value.people.length);
   assert.deepEqual(
     again.value.people[0]!.formerIdentities?.map(([first]) => first),
     [12, 13, 14, 15, 16, 17, 18, 19],

@@ -12,18 +12,19 @@ import {
   type LinkTicket as LinkTicketMessage,
   LinkTicketSchema,
 } from './gen/device_pb.ts';
+import { type KnownPerson, MAX_KNOWN_PEOPLE, personBytes, personMessage, readPerson } from './known-people.ts';
 import type { Result } from './suite.ts';
+
+export type { KnownPerson };
 
 /** As long as the gatekeeper's authorisation of a device key lasts. */
 export const LINK_LIFETIME_MS = 600_000;
 /** Clocks of two devices may differ by this. */
 export const LINK_SKEW_MS = 60_000;
 export const MAX_LINK_CODE_CHARACTERS = 512;
-/** Beyond these, people are left out of a ticket: verified ones come first. */
+/** Beyond these, people follow a ticket: one of each provider, then verified ones come first. */
 export const MAX_LINK_PEOPLE = 500;
 export const MAX_LINK_PEOPLE_BYTES = 81_920;
-/** Of one person; the earliest are left out. */
-export const MAX_LINK_FORMER_IDENTITIES = 8;
 export const MAX_LINK_TICKET_CHARACTERS = 131_072;
 
 const VERSION = 2;
@@ -31,9 +32,7 @@ const SEAL_KEY_BYTES = 33;
 const SEAL_PRIVATE_KEY_BYTES = 32;
 const THUMBPRINT_BYTES = 32;
 const NONCE_BYTES = 16;
-/** Of a person in a ticket, beside names: key, times, tags and lengths. */
-const PERSON_BYTES = 64;
-const FINGERPRINT_BYTES = 32;
+const MAX_DEVICE_ID = 127;
 const INFO = 'drawbridge device link 2';
 
 export type LinkError =
@@ -72,20 +71,14 @@ export type LinkTicket = {
   readonly issuer: string;
   readonly signingKey: string;
   readonly people: readonly KnownPerson[];
+  /** The device that made it. */
+  readonly deviceId: number;
+  /** How many people it has no room for: that device tells of them later, and until then the new one meets nobody new. */
+  readonly peopleToFollow: number;
 };
 
-/** What the devices of a person know of another one. Names are empty when they are not known. */
-export type KnownPerson = {
-  readonly interopId: InteropId;
-  readonly identityKey: Uint8Array;
-  readonly verified: boolean;
-  readonly firstSeenAtMs: number;
-  readonly provider: string;
-  readonly providerNumber: number;
-  readonly identifier: string;
-  /** SHA-256 of the identity keys before this one, the latest last. */
-  readonly formerIdentities?: readonly Uint8Array[];
-};
+/** What a ticket says, but for people. */
+export type LinkWords = Omit<LinkTicket, 'people' | 'deviceId' | 'peopleToFollow'>;
 
 /** Starts linking on the new device. `deviceKeyThumbprint`: of its device key, as in `DeviceKey.thumbprint`. */
 export function createLinkRequest(deviceKeyThumbprint: string, nowMs: number): LinkRequest {
@@ -115,19 +108,20 @@ export function readLinkRequest(code: string, nowMs: number): Result<ReadLinkReq
   return { ok: true, value: { deviceKeyThumbprint, requestCode: requestCode(bytes), bytes, createdAtMs } };
 }
 
-/** Answers a request: only the device that made it can open the ticket, and only together with that request. */
+/**
+ * Answers a request: only the device that made it can open the ticket, and only together with that request.
+ * `peopleToFollow`: whom this device is itself still to learn of; those who don't fit are added to it.
+ */
 export function sealLinkTicket(request: ReadLinkRequest, ticket: LinkTicket, nowMs: number): Result<string, LinkError> {
   const parsed = parseRequest(request.bytes);
   if (parsed === undefined) return { ok: false, error: { code: 'invalid-link-code' } };
+  const people = fitting(ticket.people);
   const plain = toBinary(
     LinkTicketSchema,
     create(LinkTicketSchema, {
       ...ticket,
-      people: fitting(ticket.people).map(person => ({
-        ...person,
-        firstSeenAtMs: BigInt(person.firstSeenAtMs),
-        formerIdentities: [...formerOf(person)],
-      })),
+      people: people.map(personMessage),
+      peopleToFollow: Math.min(MAX_KNOWN_PEOPLE, ticket.peopleToFollow + ticket.people.length - people.length),
       version: VERSION,
       createdAtMs: BigInt(nowMs),
     }),
@@ -156,17 +150,9 @@ export function openLinkTicket(
   if (read === undefined) return { ok: false, error: { code: 'invalid-link-code' } };
   if (!isFresh(Number(read.createdAtMs), nowMs)) return { ok: false, error: { code: 'link-expired' } };
   const { identityKeyPair, interopId, domain, identifier, provider, issuer, signingKey } = read;
-  const people = read.people.map(person => ({
-    interopId: person.interopId,
-    identityKey: person.identityKey,
-    verified: person.verified,
-    firstSeenAtMs: Number(person.firstSeenAtMs),
-    provider: person.provider,
-    providerNumber: person.providerNumber,
-    identifier: person.identifier,
-    formerIdentities: formerOf(person).filter(each => each.length === FINGERPRINT_BYTES),
-  }));
-  const value = { identityKeyPair, interopId, domain, identifier, provider, issuer, signingKey, people };
+  const { people, deviceId, peopleToFollow } = read;
+  const words = { identityKeyPair, interopId, domain, identifier, provider, issuer, signingKey };
+  const value = { ...words, people, deviceId, peopleToFollow };
   return { ok: true, value: { ...value, answerCode: answerCode(secret.subarray(SEAL_PRIVATE_KEY_BYTES), value) } };
 }
 
@@ -176,7 +162,7 @@ function requestCode(request: Uint8Array): string {
 }
 
 /** The same for what a ticket says: whose identity it holds, and where. `request`: `ReadLinkRequest.bytes`. */
-export function answerCode(request: Uint8Array, ticket: Omit<LinkTicket, 'people'>): string {
+export function answerCode(request: Uint8Array, ticket: LinkWords): string {
   const { interopId, domain, identifier, provider, issuer, signingKey } = ticket;
   const identity = Signal.IdentityKeyPair.deserialize(Uint8Array.from(ticket.identityKeyPair)).publicKey.serialize();
   const words = JSON.stringify([interopId, domain, identifier, provider, issuer, signingKey]);
@@ -190,28 +176,23 @@ function shortCode(what: string, bytes: Uint8Array): string {
   return digits.replaceAll(/\d{3}(?=\d)/g, '$& ');
 }
 
-/** How many verified people don't fit into a ticket: the new device would believe the first key that it hears of them. */
-export function verifiedLeftOut(people: readonly KnownPerson[]): number {
-  const verified = people.filter(person => person.verified);
-  return verified.length - fitting(verified).length;
+/** How many people don't fit into a ticket. */
+export function leftOutOfTicket(people: readonly KnownPerson[]): number {
+  return people.length - fitting(people).length;
 }
 
-/** Verified people first; those who don't fit are left out. */
+/** One of each provider, so that its number is known; then verified people first. Those who don't fit are left out. */
 function fitting(people: readonly KnownPerson[]): readonly KnownPerson[] {
+  const byTrust = [...people].sort((a, b) => Number(b.verified) - Number(a.verified));
+  const firsts = new Set(new Map(byTrust.toReversed().map(person => [person.provider, person])).values());
   let sizeBytes = 0;
-  return [...people]
-    .sort((a, b) => Number(b.verified) - Number(a.verified))
+  return byTrust
+    .sort((a, b) => Number(firsts.has(b)) - Number(firsts.has(a)))
     .slice(0, MAX_LINK_PEOPLE)
     .filter(person => {
-      const { interopId, provider, identifier } = person;
-      sizeBytes += PERSON_BYTES + Buffer.byteLength(interopId + provider + identifier);
-      sizeBytes += formerOf(person).length * (FINGERPRINT_BYTES + 2);
+      sizeBytes += personBytes(person);
       return sizeBytes <= MAX_LINK_PEOPLE_BYTES;
     });
-}
-
-function formerOf({ formerIdentities = [] }: Pick<KnownPerson, 'formerIdentities'>): readonly Uint8Array[] {
-  return formerIdentities.slice(-MAX_LINK_FORMER_IDENTITIES);
 }
 
 function isFresh(createdAtMs: number, nowMs: number): boolean {
@@ -239,15 +220,19 @@ function parseRequest(bytes: Uint8Array): LinkRequestMessage | undefined {
   }
 }
 
-function parseTicket(bytes: Uint8Array): LinkTicketMessage | undefined {
+type ReadTicket = Omit<LinkTicketMessage, 'people'> & { readonly people: readonly KnownPerson[] };
+
+function parseTicket(bytes: Uint8Array): ReadTicket | undefined {
   try {
     const ticket = fromBinary(LinkTicketSchema, bytes);
     if (ticket.version !== VERSION || !isInteropId(ticket.interopId)) return undefined;
     Signal.IdentityKeyPair.deserialize(Uint8Array.from(ticket.identityKeyPair));
-    if (ticket.people.length > MAX_LINK_PEOPLE || !ticket.people.every(({ interopId }) => isInteropId(interopId)))
-      return undefined;
-    for (const { identityKey } of ticket.people) Signal.PublicKey.deserialize(Uint8Array.from(identityKey));
-    return ticket;
+    const people = ticket.people.map(readPerson).filter(person => person !== undefined);
+    if (people.length < ticket.people.length || people.length > MAX_LINK_PEOPLE) return undefined;
+    const { deviceId, peopleToFollow } = ticket;
+    const isAskable = deviceId >= 1 && deviceId <= MAX_DEVICE_ID && peopleToFollow <= MAX_KNOWN_PEOPLE;
+    if (peopleToFollow > 0 && !isAskable) return undefined;
+    return { ...ticket, people };
   } catch {
     // Made by the other device, yet not a ticket.
     return undefined;

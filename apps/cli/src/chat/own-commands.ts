@@ -12,15 +12,26 @@ async function devices(chat: Conversation): Promise<void> {
 
 async function link(chat: Conversation, rest: string): Promise<void> {
   if (rest === '') return chat.say('/link CODE: the code that the new device shows');
-  const { requestCode, answerCode, verifiedLeftOut, confirm } = await chat.client.devices.readLink(rest);
-  if (verifiedLeftOut > 0)
-    chat.say(`${verifiedLeftOut} people whom you verified have no room in the ticket: compare with them again there`);
+  const { requestCode, answerCode, peopleToFollow, confirm } = await chat.client.devices.readLink(rest);
   chat.say(`Does the new device show ${requestCode}? Type yes, or anything else to stop.`);
   if ((await chat.screen.nextLine()) !== 'yes') return chat.say('not linked: nothing has left this device');
   const ticket = await confirm({ history: true });
   chat.say('type this on the new device:');
   chat.screen.sayWhole(ticket);
   chat.say(`confirm there only when it shows ${answerCode}`);
+  if (peopleToFollow > 0)
+    chat.say(`then keep this device connected: ${peopleToFollow} people whom you know go to the new one by and by`);
+}
+
+function goOn(chat: Conversation, rest: string): void {
+  const toCome = chat.client.devices.peopleToCome();
+  if (toCome === undefined) return chat.say('nobody is missing: this device knows whom your others knew when it came');
+  if (rest === 'without') {
+    chat.client.devices.forgoPeople();
+    return chat.say('gone on without them: compare safety numbers again with those whom you had verified');
+  }
+  chat.say(`your device ${toCome.deviceId} is still to tell of ${toCome.count} people: connect it, or`);
+  chat.say('/missing without, when it is lost: anybody’s first key counts then');
 }
 
 async function remove(chat: Conversation, rest: string): Promise<void> {
@@ -88,6 +99,12 @@ export const ownCommands: readonly ChatCommand[] = [
     takes: 'NUMBER [in-hand]',
     does: 'remove another device of yours, and take a fresh key unless it is in your hand',
     run: remove,
+  },
+  {
+    name: '/missing',
+    takes: '[without]',
+    does: 'on a new device: people of whom the other is still to tell; go on without them',
+    run: goOn,
   },
   {
     name: '/sync',

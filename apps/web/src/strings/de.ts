@@ -272,6 +272,10 @@ export const de: Strings = {
     'Etwas, das gesendet werden sollte, war auf der Platte nicht mehr lesbar und wird nicht gesendet.',
   notice_unreadable: 'Es kamen Nachrichten, die nicht gelesen werden konnten.',
   'notice_own-device-appeared': 'Ein Gerät von dir, das hier nicht bekannt war, hat gesprochen: {devices}.',
+  'notice_people-missing':
+    'Dieses Gerät kennt noch nicht alle, die du kennst. Bis dein Gerät {devices} von ihnen erzählt hat, geht nichts an Leute, die es nicht kennt, und nichts von ihnen wird gelesen. Lass jenes Gerät verbunden. Wenn es verloren ist: /missing im Chat im Terminal.',
+  'notice_people-forgone':
+    'Dieses Gerät ist ohne die Leute weitergegangen, von denen dein Gerät {devices} noch nicht erzählt hatte. Vergleiche die Sicherheitsnummern mit allen noch einmal, die du dort geprüft hattest.',
   'notice_provider-differs':
     'Der Gatekeeper nennt diese Person {names}, aber ihre Adresse gehört zu einem anderen Anbieter. Sie wird ohne Namen gezeigt.',
   'notice_contact-moved': 'Der Name {names} führt jetzt zu jemand anderem.',
@@ -305,6 +309,8 @@ export const de: Strings = {
   'failed_request-refused': 'Der Gatekeeper hat das abgelehnt.',
   'failed_untrusted-identity':
     'Der Schlüssel ist ein anderer, nachdem du ihn verglichen hattest. Vergleich zuerst die Sicherheitsnummer.',
+  'failed_people-missing':
+    'Dieses Gerät weiß noch nicht, wen du meinst. Verbinde das Gerät, das es eingelassen hat, und versuche es noch einmal.',
   'failed_identity-unknown': 'Es gibt hier noch keinen Schlüssel dieser Person.',
   'failed_not-reportable': 'Nichts beweist diese Nachricht (mehr): sie ist zu alt, oder kam mit dem Verlauf.',
   'failed_unknown-message': 'Diese Nachricht ist nicht mehr hier.',

@@ -275,6 +275,10 @@ export const en = {
   'notice_unsent-damaged': 'Something that was to be sent could not be read from the disk, and is not sent.',
   notice_unreadable: 'Messages came that could not be read.',
   'notice_own-device-appeared': 'A device of yours that was not known here has spoken: {devices}.',
+  'notice_people-missing':
+    'This device does not know everybody whom you know yet. Until your device {devices} has told of them, nothing goes to people whom it does not know, and nothing of theirs is read. Keep that device connected. If it is lost: /missing in the terminal chat.',
+  'notice_people-forgone':
+    'This device went on without the people of whom your device {devices} had not told. Compare safety numbers again with those whom you had verified.',
   'notice_provider-differs':
     'The gatekeeper calls this person {names}, but their address is another provider’s. They are shown without a name.',
   'notice_contact-moved': 'The name {names} leads to somebody else now.',
@@ -306,6 +310,8 @@ export const en = {
   'failed_rate-limited': 'Too many requests. Wait a little and try again.',
   'failed_request-refused': 'The gatekeeper refused that.',
   'failed_untrusted-identity': 'Their key has changed after you compared it. Compare the safety number first.',
+  'failed_people-missing':
+    'This device does not know yet whom you mean. Connect the device that let it in, and try again.',
   'failed_identity-unknown': 'There is no key of theirs yet.',
   'failed_not-reportable': 'Nothing here proves this message any more: it is too old, or came with the history.',
   'failed_unknown-message': 'That message is not here any more.',

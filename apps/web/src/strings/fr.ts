@@ -269,6 +269,10 @@ export const fr: Strings = {
   'notice_unsent-damaged': 'Quelque chose qui devait partir n’a pas pu être relu du disque, et n’est pas envoyé.',
   notice_unreadable: 'Des messages sont arrivés qui n’ont pas pu être lus.',
   'notice_own-device-appeared': 'Un appareil à vous, inconnu ici, a parlé : {devices}.',
+  'notice_people-missing':
+    'Cet appareil ne connaît pas encore tous ceux que vous connaissez. Tant que votre appareil {devices} n’a pas parlé d’eux, rien ne part vers des personnes qu’il ne connaît pas, et rien d’elles n’est lu. Gardez cet autre appareil connecté. S’il est perdu : /missing dans le chat du terminal.',
+  'notice_people-forgone':
+    'Cet appareil a continué sans les personnes dont votre appareil {devices} n’avait pas parlé. Comparez de nouveau les numéros de sécurité de celles que vous aviez vérifiées.',
   'notice_provider-differs':
     'Le contrôleur d’accès appelle cette personne {names}, mais son adresse est celle d’un autre fournisseur. Elle est affichée sans nom.',
   'notice_contact-moved': 'Le nom {names} mène maintenant à quelqu’un d’autre.',
@@ -301,6 +305,8 @@ export const fr: Strings = {
   'failed_request-refused': 'Le contrôleur d’accès l’a refusé.',
   'failed_untrusted-identity':
     'La clé a changé après que vous l’avez comparée. Comparez d’abord le numéro de sécurité.',
+  'failed_people-missing':
+    'Cet appareil ne sait pas encore qui vous voulez dire. Connectez l’appareil qui l’a admis, et essayez de nouveau.',
   'failed_identity-unknown': 'Il n’y a pas encore de clé de cette personne.',
   'failed_not-reportable': 'Plus rien ici ne prouve ce message : il est trop ancien, ou venu avec l’historique.',
   'failed_unknown-message': 'Ce message n’est plus ici.',

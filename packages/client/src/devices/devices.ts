@@ -12,6 +12,7 @@ import { historyLimits } from '../history/history.ts';
 import type { AccountRecord } from '../store/account-records.ts';
 import type { Transaction } from '../store/store.ts';
 import { noteRemoval } from './own-manifest.ts';
+import { forgoPeople, type PeopleToCome, readPeopleToCome } from './people-to-come.ts';
 import {
   beginLink,
   type BegunLink,
@@ -39,10 +40,10 @@ export type LinkToConfirm = {
   readonly identifier: string;
   readonly provider: string;
   /**
-   * Verified people whom the ticket has no room for: the new device believes the first key that it hears of them, so that their
-   * safety numbers have to be compared there again. 0 up to some hundreds of verified people.
+   * People whom the ticket has no room for, 0 up to some hundreds: the new device asks this one for them, and meets nobody new
+   * before it has them all. Keep this one connected until then.
    */
-  readonly verifiedLeftOut: number;
+  readonly peopleToFollow: number;
   /**
    * Lets the new device in; gives the ticket to show to it. With `history`, the new device gets the history when it asks
    * within ten minutes.
@@ -84,7 +85,7 @@ export class Devices {
     const request = readLink(device, code);
     const me = await messenger.people.contact(device.own());
     const words = { identifier: me.identifier ?? identifier ?? '', provider: me.provider ?? '' };
-    const { answerCode, verifiedLeftOut, seal } = await prepareTicket(device, request, words);
+    const { answerCode, peopleToFollow, seal } = await prepareTicket(device, request, words);
     const confirm = async (options: { readonly history?: boolean } = {}): Promise<string> => {
       const live = lifecycle.live();
       const ticket = seal();
@@ -92,7 +93,7 @@ export class Devices {
       live.expectOwnDevice(options.history === true);
       return ticket;
     };
-    return { requestCode: request.requestCode, answerCode, verifiedLeftOut, ...words, confirm };
+    return { requestCode: request.requestCode, answerCode, peopleToFollow, ...words, confirm };
   }
 
   /**
@@ -146,6 +147,25 @@ export class Devices {
     await lifecycle.renewIdentity();
     await lifecycle.connect(connectTimeoutMs);
     return { linkAgain };
+  }
+
+  /**
+   * On a new device: whom the device that let it in is still to tell of, `count` in all. Until they have all come nothing is
+   * sent to anybody whose key is not known here (such messages are held), nothing of them is read, and their names are not
+   * looked up (`people-missing`).
+   */
+  peopleToCome(): Pick<PeopleToCome, 'deviceId' | 'count'> | undefined {
+    const state = this.#settings.device.transaction(readPeopleToCome);
+    return state === undefined ? undefined : { deviceId: state.deviceId, count: state.count };
+  }
+
+  /**
+   * Goes on without them, where that device is lost: the first key that is heard of anybody counts from now on, also of those
+   * whom the person had verified there. Their safety numbers have to be compared again.
+   */
+  forgoPeople(): void {
+    const { device, lifecycle } = this.#settings;
+    if (device.transaction(tx => forgoPeople(tx, device.clock.nowMs()))) lifecycle.worker().everybodyMet();
   }
 
   /** On a new device: asks the others for the history; again: for the rest of it. Events of kind `history` tell of it. */

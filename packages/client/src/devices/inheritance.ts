@@ -22,9 +22,9 @@ export type InheritedPerson = TrustedIdentity & {
   readonly identifier: string;
 };
 
-/** Everybody whose identity key is known here, the newest first. */
-export function knownPeople(tx: Transaction): InheritedPerson[] {
-  const people: InheritedPerson[] = [];
+/** Everybody whose identity key is known here, the newest first; `place` grows with when that was. */
+export function knownPeople(tx: Transaction): (InheritedPerson & { readonly place: number })[] {
+  const people: (InheritedPerson & { readonly place: number })[] = [];
   const keys = new Map<InteropId, Uint8Array[]>();
   for (let after: number | undefined; ; ) {
     const rows = tx.list('identity', after === undefined ? {} : { after });
@@ -32,19 +32,19 @@ export function knownPeople(tx: Transaction): InheritedPerson[] {
       return people
         .reverse()
         .map(person => ({ ...person, formerIdentities: formerIdentities(person, keys.get(person.interopId)) }));
-    for (const { key, value } of rows) {
+    for (const { key, value, sequence: place } of rows) {
       const owned = readOwnedKey(key, value);
       if (owned !== undefined) keys.set(owned.owner, [...(keys.get(owned.owner) ?? []), owned.fingerprint]);
       const trust = readTrust(key, value);
       if (trust === undefined) continue;
       const { provider, identifier } = readContact(tx, trust.interopId) ?? { provider: '', identifier: '' };
-      people.push({ ...trust, provider, providerNumber: providerNumberOf(trust.interopId) ?? 0, identifier });
+      people.push({ ...trust, provider, providerNumber: providerNumberOf(trust.interopId) ?? 0, identifier, place });
     }
     after = rows.at(-1)!.sequence;
   }
 }
 
-/** `domain`: the gatekeeper's. */
+/** For people of whom nothing is known here. `domain`: the gatekeeper's. */
 export function inherit(tx: Transaction, domain: string, people: readonly InheritedPerson[]): void {
   tx.apply(trustChanges(people));
   const providers = new ProviderNumbers(domain);

@@ -7,12 +7,12 @@ import { createDevice, type DeviceKeys, withDeviceKey } from '@drawbridge/e2ee/d
 import {
   answerCode,
   createLinkRequest,
+  leftOutOfTicket,
   LINK_LIFETIME_MS,
   openLinkTicket,
   type ReadLinkRequest,
   readLinkRequest,
   sealLinkTicket,
-  verifiedLeftOut,
 } from '@drawbridge/e2ee/device-link';
 import type { StoreChange } from '@drawbridge/e2ee/stores';
 import type { KeyPublication, Result } from '@drawbridge/e2ee/suite';
@@ -25,6 +25,7 @@ import { ClientError } from '../errors.ts';
 import { decodeJson, encodeJson } from '../store/json-bytes.ts';
 import { type AccountRecord, readSetting, writeSetting } from '../store/account-records.ts';
 import { inherit, type InheritedPerson, knownPeople } from './inheritance.ts';
+import { expectPeople, readPeopleToCome } from './people-to-come.ts';
 
 /** Shown by the new device: `code` for the other one to read, `requestCode` for a person to compare there. */
 export type BegunLink = { readonly code: string; readonly requestCode: string };
@@ -41,6 +42,8 @@ type Aside = {
   readonly changes: readonly StoreChange[];
   readonly publication: KeyPublication;
   readonly people: readonly InheritedPerson[];
+  /** Of a ticket of an earlier version: absent. */
+  readonly toCome?: { readonly deviceId: number; readonly count: number };
 };
 
 /** First step, on the new device (not enlisted). */
@@ -62,16 +65,17 @@ export async function prepareTicket(
   device: LocalDevice,
   request: ReadLinkRequest,
   person: { readonly identifier: string; readonly provider: string },
-): Promise<{ readonly answerCode: string; readonly verifiedLeftOut: number; readonly seal: () => string }> {
-  const { interopId, domain, gatekeeper: issuer, signingKey = '' } = device.enlisted().account;
+): Promise<{ readonly answerCode: string; readonly peopleToFollow: number; readonly seal: () => string }> {
+  const { interopId, deviceId, domain, gatekeeper: issuer, signingKey = '' } = device.enlisted().account;
   const { identityKeyPair } = await device.keys();
   const words = { identityKeyPair, interopId, domain, issuer, signingKey, ...person };
-  const seal = (): string => {
-    const people = device.transaction(tx => knownPeople(tx));
-    return orLinkFailed(sealLinkTicket(request, { ...words, people }, device.clock.nowMs()));
-  };
-  const leftOut = verifiedLeftOut(device.transaction(tx => knownPeople(tx)));
-  return { answerCode: answerCode(request.bytes, words), verifiedLeftOut: leftOut, seal };
+  const known = () =>
+    device.transaction(tx => ({ people: knownPeople(tx), peopleToFollow: readPeopleToCome(tx)?.count ?? 0 }));
+  const seal = (): string =>
+    orLinkFailed(sealLinkTicket(request, { ...words, deviceId, ...known() }, device.clock.nowMs()));
+  const { people, peopleToFollow } = known();
+  const toFollow = peopleToFollow + leftOutOfTicket(people);
+  return { answerCode: answerCode(request.bytes, words), peopleToFollow: toFollow, seal };
 }
 
 /** Third step, on the new device: reads the ticket, and keeps it aside until its person confirms. */
@@ -84,9 +88,10 @@ export async function openTicket(device: LocalDevice, ticket: string): Promise<L
   const { domain, issuer } = await device.offer();
   if (opened.domain !== domain || opened.issuer !== issuer)
     throw new ClientError('link-failed', { detail: 'another gatekeeper' });
-  const { interopId, signingKey, people, identifier, provider } = opened;
+  const { interopId, signingKey, people, identifier, provider, deviceId, peopleToFollow: count } = opened;
   const made = asideOf(device, opened) ?? makeDevice(opened.identityKeyPair, before, nowMs);
-  const aside: Aside = { ...made, openedAtMs: nowMs, interopId, signingKey, people };
+  const toCome = count === 0 ? {} : { toCome: { deviceId, count } };
+  const aside: Aside = { ...made, openedAtMs: nowMs, interopId, signingKey, people, ...toCome };
   device.transaction(tx => writeSetting(tx, 'link-aside', encodeJson(aside).toString()));
   return { identifier, provider, answerCode: opened.answerCode };
 }
@@ -117,7 +122,7 @@ export function refuseLink(device: LocalDevice): void {
 }
 
 async function enlistAside(device: LocalDevice, aside: Aside): Promise<AccountRecord> {
-  const { interopId, keys, publication, changes, people, signingKey } = aside;
+  const { interopId, keys, publication, changes, people, signingKey, toCome } = aside;
   const { endpoints, issuer, takesPossession } = await device.offer();
   const request = {
     proof: await device.proof('http', keys),
@@ -131,6 +136,7 @@ async function enlistAside(device: LocalDevice, aside: Aside): Promise<AccountRe
     adopt: tx => {
       tx.apply(changes);
       inherit(tx, enlistment.domain, people);
+      if (toCome !== undefined) expectPeople(tx, toCome, device.clock.nowMs());
     },
   });
 }

@@ -4,6 +4,7 @@
 // Source: docs/protocol/06-stanzas.md section 6.3.
 import { isInteropId, parseJid, providerNumberOf, type InteropId } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
+import { readPeopleToCome } from '../devices/people-to-come.ts';
 import type { ConnectionStatus } from '../connection/connection.ts';
 import { refuseOptedOut } from './provider-consents.ts';
 import { ClientError } from '../errors.ts';
@@ -11,7 +12,7 @@ import type { MessageRecord } from '../history/message-log.ts';
 import { addNotice, isNoticed } from '../notices/notice-records.ts';
 import type { EncryptedStore } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
-import { findContact, forgetContact, readContact, readGoneName } from './contact-records.ts';
+import { findContact, forgetContact, lastKnownAs, readContact, readGoneName } from './contact-records.ts';
 import { identify, lookUp, type Request } from './directory.ts';
 import { hearName } from './heard-names.ts';
 import { acceptName, type Move, refuseName, refuseWhileMoved, unbelieved } from './moved-names.ts';
@@ -103,6 +104,9 @@ export class People {
 
   async #find(name: UserName): Promise<InteropId> {
     const { store, request, domain } = this.#context;
+    // It may be the name of somebody whom this person knows, and this device not yet.
+    if (transact(store, tx => readPeopleToCome(tx) !== undefined && lastKnownAs(tx, name) === undefined))
+      throw new ClientError('people-missing');
     try {
       const interopId = await lookUp(request, name, domain);
       if (!this.#isOfProvider(interopId, name)) throw otherProvider(name.provider);
@@ -154,7 +158,8 @@ export class People {
 
   /** Undefined also when the answer is not believed: nobody is shown under a name that waits for a person. */
   async #identify(interopId: InteropId): Promise<UserName | undefined> {
-    const { request, domain } = this.#context;
+    const { request, domain, store, own } = this.#context;
+    if (interopId !== own && transact(store, readPeopleToCome) !== undefined) return undefined;
     try {
       const { name, providerNumber } = await identify(request, `${interopId}@${domain}`);
       if (providerNumber !== providerNumberOf(interopId) || !this.#isOfProvider(interopId, name)) {

@@ -1,12 +1,13 @@
 // What a decrypted content does: it is checked against what it came as, becomes part of the history, is answered by a
 // receipt, kept to be reported, or is for the outbox or a transfer of history. Knows nothing of ciphertexts and sessions.
 // Source: docs/protocol/09-content.md.
-import { type DecodedContent, decodeContent } from '@drawbridge/e2ee/content';
+import { type ContentBody, type DecodedContent, decodeContent } from '@drawbridge/e2ee/content';
 import { verifyBinding } from '@drawbridge/e2ee/binding';
 import { verifyCommitment } from '@drawbridge/e2ee/commitment';
 import { heardStamp } from '@drawbridge/e2ee/hybrid-clock';
 import type { DecryptOutcome, DeviceAddress, Misbound } from '@drawbridge/e2ee/suite';
 import type { InteropId } from '@drawbridge/wire/jid';
+import { hearOfPeople } from '../devices/people-to-come.ts';
 import { defaultsKey, isOn } from '../history/chat-state.ts';
 import { addSaid } from '../history/conversation.ts';
 import { hearNumber } from '../history/hearing.ts';
@@ -109,10 +110,22 @@ export class Contents {
         if (wake) followup.wake.add(own);
         return undefined;
       }
+      case 'device-sync':
+        this.#hearOfPeople(tx, deviceId, content.body, followup);
+        followup.events.push(...addSaid(tx, own, { author, chat: chatWith(own), content, receivedAtMs }, receivedAtMs));
+        return undefined;
       default:
         followup.events.push(...addSaid(tx, own, { author, chat: chatWith(own), content, receivedAtMs }, receivedAtMs));
         return undefined;
     }
+  }
+
+  #hearOfPeople(tx: Transaction, deviceId: number, sync: ContentBody<'device-sync'>, followup: Followup): void {
+    const { suite, domain, outbox, clock } = this.#context;
+    const own = suite.local.interopId;
+    const heard = hearOfPeople(tx, { own, domain, outbox, nowMs: clock.nowMs() }, deviceId, sync);
+    if (heard === 'said') followup.wake.add(own);
+    if (heard === 'told-all') followup.everybodyMet = true;
   }
 
   #said(tx: Transaction, author: InteropId, content: DecodedContent, followup: Followup): void {

@@ -9,6 +9,7 @@ import { type InteropId, type StanzaId, parseJid } from '@drawbridge/wire/jid';
 import { parseStanzaError } from '@drawbridge/wire/stanza-error';
 import { messageType } from '@drawbridge/wire/stanza';
 import { NS_KEYS } from '@drawbridge/wire/namespaces';
+import { isUnmet } from '../devices/people-to-come.ts';
 import { readKeyCounts } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import { hearPlaced } from '../history/hearing.ts';
@@ -98,12 +99,22 @@ export class Inbox {
     );
   }
 
-  /** Reads what still waits although nothing has to be decided any more: the process ended after a person had accepted. */
+  /**
+   * Reads what still waits although nothing has to be decided any more: the process ended after a person had accepted, or
+   * whom this person knows was not known yet.
+   */
   async readForgotten(): Promise<void> {
     for (const person of sendersHeld(this.#context)) {
       const identity = await this.#context.suite.readIdentity(person);
-      if (identity.ok && identity.value.pending === undefined && !this.#closed) this.readHeld(person);
+      const isDecided = identity.ok ? identity.value.pending === undefined : identity.error.code === 'unknown-identity';
+      if (isDecided && !this.#closed) this.readHeld(person);
     }
+  }
+
+  /** This device knows everybody whom this person knows: what waited for that is sent and read. */
+  everybodyMet(): void {
+    this.#context.outbox.wakeAll();
+    void this.readForgotten();
   }
 
   /** Turns what nobody sent again into placeholders, and forgets what is kept to be sent again. */
@@ -173,10 +184,12 @@ export class Inbox {
     const known = store.transaction(tx => ({
       seen: readReceived(tx, from, incoming.stanzaId),
       commits: readCapabilities(tx, interopId, deviceId)?.commits === true,
+      isUnmet: isUnmet(tx, suite.local.interopId, interopId),
     }));
     if (!known.ok) return { kind: 'failed', error: known.error };
     const { seen, commits } = known.value;
     if (seen === 'done' && incoming.heldKey === undefined) return { kind: 'kept' };
+    if (known.value.isUnmet) return this.#hold(incoming);
     let followup = newFollowup();
     try {
       if (!(await this.#isDeviceKnown(incoming, attempt))) return { kind: 'later' };
@@ -193,6 +206,20 @@ export class Inbox {
     } catch (error) {
       return failedBy(error);
     }
+    follow(this.#context, followup);
+    if (followup.everybodyMet === true) this.everybodyMet();
+    return { kind: 'kept' };
+  }
+
+  /** Its sender may be somebody whom this person has verified elsewhere, under another key: nothing of it counts before. */
+  #hold(incoming: Incoming): Reading {
+    if (incoming.heldKey !== undefined) return { kind: 'kept' };
+    const followup = newFollowup();
+    const held = this.#context.store.transaction(tx => {
+      this.#unread.hold(tx, incoming, followup);
+      writeReceived(tx, fullAddress(incoming), incoming.stanzaId, 'done');
+    });
+    if (!held.ok) return failedBy(held.error);
     follow(this.#context, followup);
     return { kind: 'kept' };
   }
@@ -239,6 +266,7 @@ export class Inbox {
       followup.events.push(...part.events);
       for (const to of part.wake) followup.wake.add(to);
       if (part.unlisted !== undefined) followup.unlisted = part.unlisted;
+      if (part.everybodyMet !== undefined) followup.everybodyMet = part.everybodyMet;
       return writeReceived(tx, from, stanzaId, done.value);
     }
     followup.events.push({ kind: 'problem', error: new ClientError('protocol-error', { cause: done.error }) });

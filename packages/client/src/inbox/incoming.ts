@@ -22,7 +22,12 @@ export type Incoming = {
 export type Frank = Pick<HeldRow['held'], 'commitment' | 'stamp'>;
 
 /** What follows a committed transaction. */
-export type Followup = { readonly events: ClientEvent[]; readonly wake: Set<string>; unlisted?: DeviceAddress };
+export type Followup = {
+  readonly events: ClientEvent[];
+  readonly wake: Set<string>;
+  unlisted?: DeviceAddress;
+  everybodyMet?: true;
+};
 
 export function newFollowup(): Followup {
   return { events: [], wake: new Set() };

@@ -66,7 +66,7 @@ export class Unread {
     const { stanzaId } = incoming;
     switch (actionOf(error)) {
       case 'hold':
-        for (const key of hold(tx, incoming)) this.#loseHeld(tx, key, followup);
+        this.hold(tx, incoming, followup);
         break;
       case 'retry':
         return this.#askAgain(tx, incoming, followup, error) ? 'unread' : 'done';
@@ -80,6 +80,11 @@ export class Unread {
         break;
     }
     return 'done';
+  }
+
+  /** It is read later; what gives way for it is a line. */
+  hold(tx: Transaction, incoming: Incoming, followup: Followup): void {
+    for (const key of hold(tx, incoming)) this.#loseHeld(tx, key, followup);
   }
 
   /** Trying again gives the same: it is recorded as unreadable, and what is behind it goes on. False: not even that now. */

@@ -47,6 +47,11 @@ export type NoticeChange =
   | { readonly kind: 'unsent-damaged' }
   /** Messages came that could not be read, and more of them than lines say so in chats, or from nobody who is known. */
   | { readonly kind: 'unreadable' }
+  /**
+   * The device that let this one in knows more people than its ticket held. Until it has told of them nothing goes to people
+   * whom this one does not know, and nothing of them is read; or its person goes on without (`people-forgone`).
+   */
+  | { readonly kind: 'people-missing' | 'people-forgone'; readonly deviceId: number; readonly count: number }
   /** A device of this person that was never heard of here has spoken. */
   | { readonly kind: 'own-device-appeared'; readonly deviceId: number }
   /**
@@ -102,6 +107,8 @@ export function chatOf(change: NoticeChange): InteropId | undefined {
     case 'contact-moved':
       return change.before;
     case 'own-device-appeared':
+    case 'people-missing':
+    case 'people-forgone':
     case 'store-restored':
     case 'gatekeeper-not-certified':
     case 'unreadable':
@@ -156,6 +163,10 @@ export function noticeWords(change: NoticeChange): string {
       return 'Messages or files that waited to be sent are damaged on the disk, and are not sent.';
     case 'unreadable':
       return 'Messages came that could not be read.';
+    case 'people-forgone':
+      return `This device went on without ${change.count} people whom your device ${change.deviceId} knows. Compare safety numbers again with those whom you had verified there.`;
+    case 'people-missing':
+      return `This device does not know everybody whom you know: your device ${change.deviceId} is still to tell of ${change.count} people. Until then nothing goes to, or is read of, anybody whom it does not know. Keep that device connected.`;
     case 'own-device-appeared':
       return `Device ${change.deviceId} of your own has appeared.`;
   }

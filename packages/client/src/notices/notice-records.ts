@@ -47,6 +47,9 @@ function keyOf(change: NoticeChange): string {
     case 'unreadable':
     case 'unsent-damaged':
       return change.kind;
+    case 'people-missing':
+    case 'people-forgone':
+      return 'people';
     case 'own-device-appeared':
       return `device ${change.deviceId}`;
     case 'devices-changed':
@@ -103,6 +106,11 @@ export function takeNotice(tx: Transaction, change: NoticeChange): MessageId | u
   if (before.times > 1) tx.put('notice', key, encodeJson({ ...before, times: before.times - 1 }));
   else tx.delete('notice', key);
   return before.times > 1 ? undefined : before.line;
+}
+
+/** It is so no longer, and nobody has to know that it was. */
+export function forgetNotice(tx: Transaction, change: NoticeChange): void {
+  tx.delete('notice', keyOf(change));
 }
 
 /** Whether exactly this waits to be acknowledged. */

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { decodeContent, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import type { E2eeSuite, Encrypted, KnownDevice } from '@drawbridge/e2ee/suite';
 import type { Clock } from '../clock.ts';
+import { isUnmet } from '../devices/people-to-come.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { type OutboxRecord, type OutboxRow, writeOutbox } from '../store/outbox-records.ts';
@@ -45,6 +46,9 @@ export class Preparing {
   /** Encrypts a row; the sessions, the row and what a retry needs are one transaction. */
   async prepare(row: OutboxRow, queue: readonly OutboxRow[]): Promise<Readiness> {
     const { id, record } = row;
+    const isUnmetNow = this.#rows.transaction(tx => isUnmet(tx, this.#context.suite.local.interopId, record.to));
+    if (isUnmetNow === undefined) return { kind: 'store-failed' };
+    if (isUnmetNow) return this.#rows.hold(id);
     const merged =
       record.payload.kind === 'receipt' ? mergeReceipts(row, queue, this.#context.clock.nowMs()) : undefined;
     // Rows of 0.1.0, and receipts, which are put together only now, are not bound yet.

@@ -171,7 +171,7 @@ export class RowOutcomes {
     return gaveUp === false;
   }
 
-  /** The recipient's identity changed after it was verified: it waits for a person. */
+  /** The recipient's identity changed after it was verified, or is not known here yet: it waits for a person, or a device. */
   hold(id: string): NotReady {
     this.announce(this.transaction(tx => this.#progress.set(tx, this.read(tx, id), 'held')) ?? []);
     return { kind: 'later' };

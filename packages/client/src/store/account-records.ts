@@ -35,6 +35,7 @@ export type SettingName =
   | 'publication'
   | 'link'
   | 'link-aside'
+  | 'people-to-come'
   | 'restored'
   | 'renewal'
   | 'compact-withheld'

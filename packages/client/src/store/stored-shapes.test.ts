@@ -18,6 +18,7 @@ const source = join(import.meta.dirname, '..');
 const types: Readonly<Record<string, readonly string[]>> = {
   'account/renewal.ts': ['Aside'],
   'devices/linking.ts': ['Aside'],
+  'devices/people-to-come.ts': ['PeopleToCome'],
   'directory/contact-records.ts': ['ContactRow', 'NameRow'],
   'directory/moved-names.ts': ['MoveRow'],
   'directory/manifest-records.ts': ['ManifestRecord'],

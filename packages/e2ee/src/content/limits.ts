@@ -18,4 +18,6 @@ export const contentKindLimits = {
   maxSyncEntries: 200,
   maxReasonBytes: 64,
   maxHistoryItems: 500,
+  /** In one page of whom a person knows. */
+  maxPeople: 500,
 } as const;

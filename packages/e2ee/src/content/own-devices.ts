@@ -1,8 +1,9 @@
 // Kinds that go between a person's own devices alone: copies of what was sent, what was done, and history.
 // Knows nothing of how devices agree, or of how history is cut into pieces.
 // Source: docs/protocol/09-content.md sections 9.3, 9.9 and 9.10, schema/content.proto.
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import { isInteropId, type InteropId } from '@drawbridge/wire/jid';
-import { DeviceSync_Progress_State } from '../gen/content_pb.ts';
+import { DeviceSync_Progress_State, type DeviceSyncSchema } from '../gen/content_pb.ts';
 import {
   checkRef,
   identifier,
@@ -21,6 +22,7 @@ import { type PeopleActs, peopleKinds } from './people.ts';
 import { type PostActs, postKinds } from './posts.ts';
 import { type SignalActs, signalKinds } from './signals.ts';
 import { type TextActs, textKinds } from './text.ts';
+import { type KnownPerson, personMessage, readPerson } from '../known-people.ts';
 
 /** Content that has a transcript: leaves room for the transcript around it. */
 export const MAX_TRANSCRIBED_BYTES = 57_344;
@@ -63,6 +65,10 @@ export type DeviceSync = {
     readonly message?: MessageRef;
     readonly chat: InteropId;
   }[];
+  /** A device that was linked with part of the people asks for everybody: behind this place, 0 for the beginning. */
+  readonly peopleQuestion?: { readonly after: number };
+  /** The answer; without `next` that was everybody. */
+  readonly peoplePage?: { readonly after: number; readonly people: readonly KnownPerson[]; readonly next?: number };
 };
 
 /** The kinds that others get and that show no message of their own. */
@@ -132,6 +138,12 @@ function checkSync(sync: DeviceSync): void {
     if (mutedUntilMs !== undefined) wholeNumber(mutedUntilMs, 'deviceSync.mutedUntilMs');
     for (const flag of Object.values(flags)) need(flag === undefined || typeof flag === 'boolean', 'deviceSync.chats');
   }
+  const { peopleQuestion, peoplePage } = sync;
+  if (peopleQuestion !== undefined) wholeNumber(peopleQuestion.after, 'deviceSync.people');
+  if (peoplePage === undefined) return;
+  const { after, people, next = after + 1 } = peoplePage;
+  for (const place of [after, next]) wholeNumber(place, 'deviceSync.people');
+  need(people.length <= limits.maxPeople && next > after, 'deviceSync.people');
 }
 
 function writeSync(sync: DeviceSync): BodyInit {
@@ -162,8 +174,28 @@ function writeSync(sync: DeviceSync): BodyInit {
         ...(message === undefined ? {} : { message: refMessage(message) }),
         chat,
       })),
+      ...peopleInit(sync),
     },
   };
+}
+
+function peopleInit({ peopleQuestion, peoplePage }: DeviceSync): MessageInitShape<typeof DeviceSyncSchema> {
+  const question = peopleQuestion === undefined ? {} : { peopleQuestion: { after: BigInt(peopleQuestion.after) } };
+  if (peoplePage === undefined) return question;
+  const { after, people, next = 0 } = peoplePage;
+  const page = { after: BigInt(after), people: people.map(personMessage), next: BigInt(next) };
+  return { ...question, peoplePage: page };
+}
+
+function readPeople({ peopleQuestion, peoplePage }: BodyValue<'deviceSync'>): DeviceSync {
+  const place = (value: bigint): number => wholeNumber(value, 'deviceSync.people');
+  const question = peopleQuestion === undefined ? {} : { peopleQuestion: { after: place(peopleQuestion.after) } };
+  if (peoplePage === undefined) return question;
+  const { after, next } = peoplePage;
+  const people = peoplePage.people.map(readPerson).filter(person => person !== undefined);
+  need(people.length === peoplePage.people.length, 'deviceSync.people');
+  const goesOn = next === 0n ? {} : { next: place(next) };
+  return { ...question, peoplePage: { after: place(after), people, ...goesOn } };
 }
 
 function readSync(sync: BodyValue<'deviceSync'>): DeviceSync {
@@ -206,6 +238,7 @@ function readSync(sync: BodyValue<'deviceSync'>): DeviceSync {
     ...(chats.length === 0 ? {} : { chats }),
     ...(progress.length === 0 ? {} : { progress }),
     ...(notApplied.length === 0 ? {} : { notApplied }),
+    ...readPeople(sync),
   };
 }
 
