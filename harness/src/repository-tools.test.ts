@@ -1,6 +1,9 @@
-// What `npm test` and `npm run verify` say about their options: an answer in their own words, and no test is run.
+// What `npm test` and `npm run verify` say about their options: an answer in their own words, and no test is run. And how
+// test files run beside each other, and what becomes of those that fail, crash or are silent.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
@@ -37,4 +40,56 @@ test('an option or a word that they do not have is refused by name', () => {
     assert.deepEqual([status, stdout], [2, '']);
     assert.match(stderr.split('\n', 1)[0]!, new RegExp(`'${named}\\b`));
   }
+});
+
+test('test files run beside each other or alone, and one that fails, crashes or tests nothing is told', t => {
+  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-tools-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = (name: string, body: string): string => {
+    const path = join(folder, `${name}.mjs`);
+    const imports = `import { existsSync, writeFileSync } from 'node:fs'; import { test } from 'node:test';`;
+    writeFileSync(path, `${imports}\nconst at = name => ${JSON.stringify(folder)} + '/' + name;\n${body}`);
+    return path;
+  };
+  /** It ends when the other one has begun, and not before. */
+  const meet = (name: string, other: string): string =>
+    file(
+      name,
+      `test('meets', async () => {
+        writeFileSync(at('begun-${name}'), '');
+        while (!existsSync(at('begun-${other}'))) await new Promise(resolve => setTimeout(resolve, 10));
+        writeFileSync(at('ended-${name}'), '');
+      });`,
+    );
+  const together = [
+    meet('one', 'two'),
+    meet('two', 'one'),
+    file('fails', `test('is wrong', () => { console.log('what it printed'); throw new Error('for a reason'); });`),
+    file('crashes', `test('is right', () => {}); setTimeout(() => process.kill(process.pid, 'SIGKILL'), 300);`),
+    file('silent', `process.exit(0);`),
+    file('skips', `test('is left out', { skip: 'not here' }, () => {});`),
+  ];
+  const ended = `['one', 'two'].every(name => existsSync(at('ended-' + name)))`;
+  const alone = [file('alone', `test('comes last', () => { if (!${ended}) throw new Error('too early'); });`)];
+  const program = `
+    import { runFiles } from ${JSON.stringify(join(root, 'scripts/test-files.js'))};
+    const results = await runFiles(${JSON.stringify({ together, alone })});
+    const states = results.map(({ file, tests }) => [file.split('/').at(-1), tests.map(({ state }) => state).join()]);
+    console.log('RESULT ' + JSON.stringify(Object.fromEntries(states)));
+  `;
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const options = { cwd: root, env, encoding: 'utf8', timeout: 60_000 } as const;
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], options);
+  const [, result = ''] = /^RESULT (.*)$/m.exec(stdout) ?? [];
+  assert.deepEqual(JSON.parse(result || stdout), {
+    'one.mjs': 'passed',
+    'two.mjs': 'passed',
+    'fails.mjs': 'failed',
+    'crashes.mjs': 'passed,failed',
+    'silent.mjs': 'failed',
+    'skips.mjs': 'skipped',
+    'alone.mjs': 'passed',
+  });
+  for (const said of ['FAIL', 'for a reason', 'what it printed', 'SIGKILL', 'without a test', 'is left out: not here'])
+    assert.ok(stdout.includes(said), `${said}: ${stdout}`);
 });
