@@ -54,6 +54,9 @@ for (const major of [24, 26]) {
       project = new OutsideProject(join(folder, `on-${major}`), major === 24 ? node24 : dirname(process.execPath));
       await project.install([...packed, ...services, ...typed]);
       project.copyExamples();
+      for (const name of ['client', 'provider']) {
+        writeFileSync(join(project.folder, `readme-${name}.ts`), readmeProgram(project, name));
+      }
     });
 
     test('it is that version', async () => {
@@ -111,6 +114,10 @@ for (const major of [24, 26]) {
       }
     });
 
+    test("the programs of the packages' own READMEs do what they say", async () => {
+      await tryReadmes(project);
+    });
+
     test("a newcomer's Express service is registered in the sandbox, and its first message arrives", async () => {
       await tryOwnProvider(project);
     });
@@ -119,6 +126,35 @@ for (const major of [24, 26]) {
       await meet(project);
     });
   });
+}
+
+/** The first program of the README that was installed with a package. */
+function readmeProgram(project: OutsideProject, name: string): string {
+  const readme = readFileSync(join(project.folder, 'node_modules/@drawbridge', name, 'README.md'), 'utf8');
+  const [, program] = /```ts\n([^]*?)```/.exec(readme) ?? [];
+  assert(program !== undefined, `the README of ${name} has no program`);
+  return program;
+}
+
+async function tryReadmes(project: OutsideProject): Promise<void> {
+  assert.match(await project.run(['readme-provider.ts']), /issuer: 'https:\/\/skylark\.example\/interop'/);
+  // In the folder that it is said to make, on ports that are free.
+  const args = ['sandbox', '--json', '--base-port', '0', '--accounts', '1'];
+  const sandbox = project.start([project.bin('drawbridge'), ...args]);
+  try {
+    const { ports } = JSON.parse(await sandbox.line(/^\{/)) as SandboxReady;
+    const program = readmeProgram(project, 'client')
+      .replaceAll(':5226', `:${ports.http}`)
+      .replaceAll(':5227', `:${ports.sandbox}`);
+    writeFileSync(join(project.folder, 'readme-client-here.ts'), program);
+    const out = await project.run(['readme-client-here.ts']);
+    assert.equal(out, 'dora of skylark.localhost: hello\nletter: Dear Emil\n');
+  } finally {
+    await sandbox.stop();
+    for (const name of ['people', 'drawbridge-sandbox']) {
+      rmSync(join(project.folder, name), { recursive: true, force: true });
+    }
+  }
 }
 
 /** As the page for providers says it: the sandbox, the Express example beside it, the SDK's greeting. */

@@ -5,7 +5,7 @@ import type { MediaSessionSource } from './account/media-session.ts';
 import type { ProofSource, ProviderAccount } from './account/provider-session.ts';
 import type { Clock, Random } from './clock.ts';
 import { type HttpTrust, isHttpsUrl } from './connection/http.ts';
-import type { TransportName } from './connection/transports.ts';
+import { defaultTransports, type TransportName } from './connection/transports.ts';
 import { ClientError } from './errors.ts';
 import type { KeySource } from './store/store-keys.ts';
 
@@ -50,6 +50,16 @@ const isFlag = (value: unknown): boolean => typeof value === 'boolean';
 const isFunction = (value: unknown): boolean => typeof value === 'function';
 const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null;
 
+function isClock(value: unknown): boolean {
+  const { nowMs, after } = (isObject(value) ? value : {}) as Partial<Record<keyof Clock, unknown>>;
+  return isFunction(nowMs) && isFunction(after);
+}
+
+function isTransports(value: unknown): boolean {
+  const known: readonly unknown[] = defaultTransports;
+  return Array.isArray(value) && value.length > 0 && value.every(each => known.includes(each));
+}
+
 /** What each member has to be, in words; the compiler sees to it that none is missing here. */
 type Rule = readonly [(value: unknown) => boolean, string];
 type Rules = Readonly<Record<string, Rule | undefined>>;
@@ -64,12 +74,12 @@ const members: Members<ClientOptions> = {
   proofSource: [isFunction, 'is a function that gives proofs'],
   mediaSession: [value => isFunction(value) || isObject(value), 'gives sessions for files'],
   ca: [isText, 'is a path, or PEM'],
-  transports: [value => Array.isArray(value), 'is a list of transports'],
+  transports: [isTransports, `is a list of ${defaultTransports.join(', ')}`],
   development: [isFlag, 'is true or false'],
   keyLogFile: [isText, 'is a path'],
   deliveryReceipts: [isFlag, 'is true or false'],
-  clock: [isObject, 'is a clock'],
-  random: [value => isFunction(value) || isObject(value), 'is a source of random bytes'],
+  clock: [isClock, 'is an object with nowMs and after'],
+  random: [isFunction, 'is a function like Math.random'],
 };
 const providerMembers: Members<NonNullable<ClientOptions['provider']>> = {
   url: [isText, 'is an https URL'],

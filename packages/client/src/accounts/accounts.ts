@@ -32,7 +32,10 @@ const nameForm = /^[a-z0-9-]{1,64}$/;
 
 /** Opens all of them, or none. Rejects as `openClient`; `invalid-argument` for names that are none, or too many. */
 export async function openAccounts(options: AccountsOptions): Promise<Accounts> {
-  const { folder, passphrase, key, keyFile, accounts } = options;
+  const { folder, passphrase, key, keyFile, accounts } = options ?? {};
+  if (typeof folder !== 'string' || typeof accounts !== 'object' || accounts === null) {
+    throw new ClientError('invalid-argument', { detail: 'folder is a path, and accounts an object' });
+  }
   const entries = Object.entries(accounts);
   if (entries.length > accountsLimits.maxAccounts || entries.some(([name]) => !nameForm.test(name))) {
     throw new ClientError('invalid-argument', { detail: 'accounts' });

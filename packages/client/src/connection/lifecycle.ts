@@ -1,7 +1,7 @@
 // When this device is at work: makes its messenger, connects it over the transports that the gatekeeper offers, waits until
 // it is online, and ends it.
 // Knows nothing of messages. The messenger works without a stream too: outbox and history are on disk.
-// Source: docs/protocol/04-streams.md; order of transports: docs/protocol/05-transports.md.
+// Source: docs/protocol/04-streams.md; order of transports: docs/protocol/05-compact.md.
 import type { DeviceKeys } from '@drawbridge/e2ee/device-keys';
 import type { ReferenceOffer } from '../account/enlist.ts';
 import type { LocalDevice } from '../account/local-device.ts';
