@@ -83,7 +83,6 @@ async function openDesk(folder: string): Promise<Desk> {
   const away = new Outbox({ isStamped: () => false, ...ofBob, random: () => 0.5, send: () => false });
   const transfer = new HistoryTransfer({ own: bobsId, clock, outbox: away, noted: () => {} });
   const inbox = new Inbox({
-    isStamped: () => false,
     ...ofBob,
     outbox: away,
     transfer,
@@ -121,7 +120,7 @@ async function openDesk(folder: string): Promise<Desk> {
     outbox.wake(bobsId);
     const stanza = await promise;
     outbox.delivered(sent.splice(0));
-    await new Promise<void>(done => inbox.receive(stanza, done));
+    await new Promise<void>(done => inbox.receive(stanza, done, false));
   };
   const author = { interopId: annasId, deviceId: 1 };
   /** About the rows and bytes that a message writes at each end. */

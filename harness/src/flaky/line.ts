@@ -9,6 +9,8 @@ export type FlakyLine = {
   bad: boolean;
   /** Nothing passes and nobody gets in while this is on; what was sent passes afterwards, as TCP does it. */
   partitioned: boolean;
+  /** Connections that are made while this is above 0 are late by so much, each way, and suffer nothing else. */
+  delayMs: number;
   readonly faults: Record<'late' | 'reset' | 'refused' | 'held' | 'lost', number>;
   /** Passes on what was held back, as when a network comes back. Lost connections stay lost. */
   heal(): void;
@@ -36,7 +38,8 @@ export async function openFlakyLine(
       line.faults.refused++;
       return inner.resetAndDestroy();
     }
-    const wire = new Wire(inner, connect(target), line, drawFate(line.bad, random, mayLose));
+    const fate = line.delayMs > 0 ? lateBy(line.delayMs) : drawFate(line.bad, random, mayLose);
+    const wire = new Wire(inner, connect(target), line, fate);
     wires.add(wire);
     wire.ended = () => wires.delete(wire);
   }).listen(port, '127.0.0.1');
@@ -44,6 +47,7 @@ export async function openFlakyLine(
   const line: FlakyLine = {
     bad: false,
     partitioned: false,
+    delayMs: 0,
     faults: { late: 0, reset: 0, refused: 0, held: 0, lost: 0 },
     heal() {
       line.bad = false;
@@ -60,6 +64,8 @@ export async function openFlakyLine(
   };
   return line;
 }
+
+const lateBy = (lateMs: number): Fate => ({ kind: 'late', afterBytes: Number.POSITIVE_INFINITY, lateMs });
 
 function drawFate(bad: boolean, random: Random, mayLose: boolean): Fate {
   const share = random.share();

@@ -42,7 +42,7 @@ const lineHost = '127.0.0.1';
 const maxFileBytes = 200_000;
 const maxFiles = 20;
 
-type Person = {
+export type Person = {
   readonly name: string;
   readonly client: Client;
   readonly other: { readonly provider: string; readonly identifier: string };
@@ -115,7 +115,7 @@ async function compare(from: Person, to: Person): Promise<void> {
 }
 
 /** What the other person said, as it stands in the history. */
-async function textsOf({ client, other }: Person): Promise<string[]> {
+export async function textsOf({ client, other }: Person): Promise<string[]> {
   const texts: string[] = [];
   for (let before: number | undefined; ; ) {
     const page = await client.chats.messages({
@@ -144,7 +144,7 @@ async function compareFiles(from: Person, to: Person, folder: string): Promise<v
   }
 }
 
-type Network = {
+export type Network = {
   readonly folder: string;
   readonly lines: readonly FlakyLine[];
   people(): Promise<Person[]>;
@@ -152,7 +152,10 @@ type Network = {
   close(): Promise<void>;
 };
 
-async function startNetwork({ transport, mayLose }: FlakyOptions, random: Random): Promise<Network> {
+export async function startNetwork(
+  { transport, mayLose }: Pick<FlakyOptions, 'transport' | 'mayLose'>,
+  random: Random,
+): Promise<Network> {
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-flaky-'));
   const pki = await ensureDevPki(join(folder, 'pki'), ['citadel.example', 'skylark.example']);
   // Not by the seed: a run that repeats another must not wait for its ports.

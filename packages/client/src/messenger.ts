@@ -141,7 +141,6 @@ export class Messenger {
       emit,
       outbox,
       lists,
-      isStamped: () => this.#connection.isStamped,
       transfer: this.#transfer,
       deliveryReceipts,
       keysLow: counts => this.#keys.keep(counts),
@@ -150,7 +149,7 @@ export class Messenger {
     this.#connection = new Connection<Sending>(
       { domain, connect: settings.connect, proof: settings.proof, clock, random },
       {
-        message: (element, resolve) => this.#received(element, resolve),
+        message: (element, resolve, isStamped) => this.#received(element, resolve, isStamped),
         delivered: sendings => this.#delivered(sendings),
         suspected: (sending, condition) => outbox.suspected(sending, condition),
         status: status => this.#status(status),
@@ -233,10 +232,10 @@ export class Messenger {
     this.#outbox.forgetDevices(interopId);
   }
 
-  #received(element: Element, resolve: () => void): void {
+  #received(element: Element, resolve: () => void, isStamped: boolean): void {
     this.#storeCount.note();
     if (this.#decisions.hear(element) || this.#consents.hear(element)) return resolve();
-    this.#inbox.receive(element, resolve);
+    this.#inbox.receive(element, resolve, isStamped);
   }
 
   #delivered(sendings: readonly Sending[]): void {

@@ -71,6 +71,8 @@ export class ClientSession<T> {
   get resumption(): Resumption<T> | undefined {
     const { id, management } = this.#live;
     const fruitless = this.#fruitless;
+    // They would be repeated, and counted then: what was counted behind them would get other numbers.
+    if (management.hasUncounted) return undefined;
     if (Math.max(fruitless.out, fruitless.in) >= maxFruitlessResumptions) return undefined;
     if (id !== undefined) return { id, jid: this.#jid, management, fruitless };
     return this.#resumption === undefined ? undefined : { ...this.#resumption, fruitless };
@@ -133,9 +135,15 @@ export class ClientSession<T> {
     return { jid: resumption.jid };
   }
 
+  /** A message that the peer sent before it began to count. What it counts first says that these have come, too. */
+  uncounted(): Ticket {
+    const { management } = this.#live;
+    return { session: management, sequence: management.receiveUncounted() };
+  }
+
   /** A new session, which can be resumed under `id`. */
   begin(jid: string, id: string | undefined): void {
-    this.#live = { id, management: new StreamManagement() };
+    this.#live = { id, management: this.#live.management };
     this.#told = 0;
     this.#establish(jid);
   }

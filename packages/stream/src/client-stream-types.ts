@@ -116,7 +116,8 @@ export type ClientStreamEffect<T> =
       readonly stamps?: true;
     }
   /** A message, to be kept and then `resolved`. */
-  | { readonly kind: 'stanza'; readonly element: Element; readonly ticket: Ticket }
+  /** `isEarly`: it was sent before the session had begun; whatever that asked for does not hold for it. */
+  | { readonly kind: 'stanza'; readonly element: Element; readonly ticket: Ticket; readonly isEarly?: true }
   /** An iq result or error; needs no `resolved`. */
   | { readonly kind: 'answer'; readonly id: string; readonly element: Element }
   /** The gatekeeper has taken over these stanzas, oldest first. */

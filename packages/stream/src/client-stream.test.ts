@@ -378,6 +378,24 @@ test('messages that come before stream management is on are handed over uncounte
   assert.deepEqual(words(play(stream, [request])), ['<a h=0>']);
 });
 
+test('what came before stream management is acknowledged by the first count: nothing counts before it is kept', () => {
+  const stream = new ClientStream<string>({ domain, carrier: 'secured' }, 0);
+  play(stream, [...toSuccess, bindFeatures, bound]);
+  const early = [ticketOf(play(stream, [peer(message('early'))])), ticketOf(play(stream, [peer(message('too'))]))];
+  const ping = element('iq', NS_CLIENT, { type: 'get', id: 'p' }, [element('ping', NS_PING)]);
+  play(stream, [enabled, peer(ping)]);
+  const counted = ticketOf(play(stream, [peer(message('counted'))]));
+  play(stream, [
+    { kind: 'resolved', ticket: counted },
+    { kind: 'resolved', ticket: early[0]! },
+  ]);
+  assert.deepEqual(words(play(stream, [request])), []);
+  // They would be repeated, and counted: it begins again in place of a resumption.
+  assert.equal(stream.resumption, undefined);
+  assert.deepEqual(words(play(stream, [{ kind: 'resolved', ticket: early[1]! }])), ['<a h=2>']);
+  assert.notEqual(stream.resumption, undefined);
+});
+
 // Every state with every input: what is not expected there ends the stream with a named failure, or is ignored.
 
 const paths: Record<string, Input[]> = {

@@ -23,7 +23,6 @@ import {
   type ClientStreamSettings,
   clientStreamLimits,
   type Resumption,
-  type Ticket,
 } from './client-stream-types.ts';
 import { encodeOauthBearer, isBearerToken, oauthBearerFailureAnswer } from './oauthbearer.ts';
 
@@ -57,7 +56,6 @@ type State =
   | { readonly kind: 'closed' };
 
 const bindId = 'bind';
-const uncounted: Ticket = { session: {}, sequence: 0 };
 
 /** One connection's stream. Feed it inputs in order; carry out the effects in order. Never throws for a peer's fault. */
 export class ClientStream<T> {
@@ -286,8 +284,9 @@ export class ClientStream<T> {
 
   #enabled(el: Element, jid: string): void {
     if (el.ns === NS_CLIENT) {
-      // Sent before the peer read `<enable/>`: not counted by either side, and delivered again if we don't keep it.
-      if (el.name === 'message') this.#effects.push({ kind: 'stanza', element: el, ticket: uncounted });
+      // Sent before the peer read `<enable/>`: in no count, without a stamp, and delivered again if we don't keep it.
+      if (el.name === 'message')
+        this.#effects.push({ kind: 'stanza', element: el, ticket: this.#session.uncounted(), isEarly: true });
       return;
     }
     if (el.ns !== NS_SM) return this.#fail({ code: 'protocol-error' });

@@ -21,6 +21,8 @@ export class StreamManagement<T> {
   /** The highest sequence ever given: above `#received` while the peer repeats what came before a cut. */
   #highest = 0;
   #handled = 0;
+  /** Inbound stanzas that came before there was a count and are not resolved: nothing counts as handled before them. */
+  #uncounted = 0;
   /** The count that was told when this side asked for a resumption: the peer repeats from the stanza after it. */
   #resumesAfter = 0;
   /** Sequences above `#handled` that are resolved out of order; empty in the common case. */
@@ -46,6 +48,17 @@ export class StreamManagement<T> {
     return this.#received;
   }
 
+  /** An inbound stanza that came before there was a count; gives the sequence of all such. */
+  receiveUncounted(): 0 {
+    this.#uncounted++;
+    return 0;
+  }
+
+  /** Whether some of them are not resolved. */
+  get hasUncounted(): boolean {
+    return this.#uncounted > 0;
+  }
+
   /** Inbound stanzas counted so far, up to the last one that came on this stream. */
   get received(): number {
     return this.#received;
@@ -63,11 +76,17 @@ export class StreamManagement<T> {
   /** Says that the inbound stanza with this sequence needs nothing more. Repeats do no harm, nor do sequences never received. */
   resolve(sequence: number): void {
     if (sequence > this.#highest) return;
-    if (sequence === this.#handled + 1) {
+    if (sequence === 0) {
+      if (this.#uncounted > 0 && --this.#uncounted === 0) this.#countResolved();
+    } else if (sequence === this.#handled + 1 && this.#uncounted === 0) {
       this.#handled = sequence;
-      while (this.#resolvedAhead?.delete(this.#handled + 1) === true) this.#handled++;
-      if (this.#resolvedAhead?.size === 0) this.#resolvedAhead = undefined;
+      this.#countResolved();
     } else if (sequence > this.#handled) (this.#resolvedAhead ??= new Set()).add(sequence);
+  }
+
+  #countResolved(): void {
+    while (this.#resolvedAhead?.delete(this.#handled + 1) === true) this.#handled++;
+    if (this.#resolvedAhead?.size === 0) this.#resolvedAhead = undefined;
   }
 
   /** How many inbound stanzas are resolved without a gap. */

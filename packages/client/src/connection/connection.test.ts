@@ -2,7 +2,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { attribute, type Element, element } from '@drawbridge/wire/element';
-import { NS_BIND, NS_CLIENT, NS_KEYS, NS_SASL, NS_SM, NS_STREAM, NS_STREAMS } from '@drawbridge/wire/namespaces';
+import {
+  NS_BIND,
+  NS_CLIENT,
+  NS_REPORT,
+  NS_KEYS,
+  NS_SASL,
+  NS_SM,
+  NS_STREAM,
+  NS_STREAMS,
+} from '@drawbridge/wire/namespaces';
 import { stanzaErrorElement } from '@drawbridge/wire/stanza-error';
 import type { Clock } from '../clock.ts';
 import { Connection, connectionLimits, type ConnectionStatus } from './connection.ts';
@@ -116,7 +125,7 @@ type Played = {
   transports: PlayedTransport[];
   statuses: ConnectionStatus[];
   delivered: string[];
-  messages: { element: Element; resolve: () => void }[];
+  messages: { element: Element; resolve: () => void; isStamped: boolean }[];
   onStatus: (status: ConnectionStatus) => void;
   onDelivered: () => void;
   suspected: string[];
@@ -144,7 +153,7 @@ function play(proof: () => Promise<string> = () => Promise.resolve('a.b.c'), ran
       },
     },
     {
-      message: (element, resolve) => messages.push({ element, resolve }),
+      message: (element, resolve, isStamped) => messages.push({ element, resolve, isStamped }),
       delivered: handles => {
         delivered.push(...handles);
         played.onDelivered();
@@ -223,6 +232,30 @@ test('what is sent as soon as the stream is up comes behind what is sent again',
   assert.deepEqual(ids, ['old 1', 'old 2', 'new']);
   played.last().element(element('a', NS_SM, { h: '2' }));
   assert.deepEqual(played.delivered, ['old 1', 'old 2']);
+});
+
+test('what comes before a session has begun is not held to what the session before had asked for', async () => {
+  const played = play();
+  const begin = (transport: PlayedTransport): void => {
+    const bind = element('bind', NS_BIND, {}, [element('jid', NS_BIND, {}, [jid])]);
+    if (transport.sent.some(el => el.name === 'resume')) transport.element(element('failed', NS_SM));
+    transport.element(element('iq', NS_CLIENT, { type: 'result', id: 'bind' }, [bind]));
+    transport.element(message('early'));
+    transport.element(element('enabled', NS_SM, { id: 's1', resume: 'true' }, [element('stamps', NS_REPORT)]));
+    transport.element(message('counted'));
+  };
+  played.connection.start();
+  await played.last().login(begin);
+  for (const { resolve } of played.messages) resolve();
+  played.last().context.emit({ kind: 'disconnected' });
+  const { status } = played.connection;
+  assert.ok(status.kind === 'waiting');
+  played.clock.advance(status.retryInMs);
+  await played.last().login(begin);
+  assert.deepEqual(
+    played.messages.map(({ isStamped }) => isStamped),
+    [false, true, false, true],
+  );
 });
 
 test('a message that is answered from within its handler keeps the order of what was to be sent before', async () => {

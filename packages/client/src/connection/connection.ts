@@ -46,8 +46,11 @@ export type ConnectionSettings = {
 
 /** `T` names an outbound stanza to its owner. Handlers are called one at a time and must not throw. */
 export type ConnectionHandlers<T> = {
-  /** `resolve` says that the message is kept (or needs nothing): only then is it acknowledged. */
-  readonly message: (element: Element, resolve: () => void) => void;
+  /**
+   * `resolve` says that the message is kept (or needs nothing): only then is it acknowledged. `isStamped`: in a session that
+   * brings commitments and stamps.
+   */
+  readonly message: (element: Element, resolve: () => void, isStamped: boolean) => void;
   /** The gatekeeper has taken these over. */
   readonly delivered: (handles: readonly T[]) => void;
   readonly status: (status: ConnectionStatus) => void;
@@ -94,7 +97,7 @@ export class Connection<T> {
     this.#requests = new Requests(settings.clock, settings.random);
   }
 
-  /** Whether the gatekeeper stamps what others commit to, and takes commitments (chapter 10.4). */
+  /** Whether the gatekeeper takes commitments, and stamps those of others, in the session in force (chapter 10.4). */
   get isStamped(): boolean {
     return this.#isStamped;
   }
@@ -237,7 +240,11 @@ export class Connection<T> {
         if (!effect.resumed) this.#isStamped = effect.stamps === true;
         return this.#established(effect.jid, effect.resumed);
       case 'stanza':
-        return this.#handlers.message(effect.element, this.#resolver(effect.ticket));
+        return this.#handlers.message(
+          effect.element,
+          this.#resolver(effect.ticket),
+          this.#isStamped && effect.isEarly !== true,
+        );
       case 'answer':
         if (this.#isFromGatekeeper(attribute(effect.element, 'from')))
           this.#requests.answered(effect.id, effect.element);

@@ -98,7 +98,6 @@ class Device {
     });
     const transfer = new HistoryTransfer({ own: person, clock, outbox, noted: () => {} });
     this.inbox = new Inbox({
-      isStamped: () => false,
       ...base,
       outbox,
       transfer,
@@ -180,7 +179,7 @@ class Device {
   async receive(count: number): Promise<void> {
     const taken = this.mailbox.splice(0, count);
     for (const el of taken) this.heard.push(...[counted.get(el)].filter(each => each !== undefined));
-    await Promise.all(taken.map(el => new Promise<void>(resolve => this.inbox.receive(el, resolve))));
+    await Promise.all(taken.map(el => new Promise<void>(resolve => this.inbox.receive(el, resolve, false))));
   }
 
   async accept(): Promise<void> {

@@ -72,7 +72,6 @@ test('what a fresh key asks for waits for a person, and leaves under that key al
     },
   });
   const inbox = new Inbox({
-    isStamped: () => false,
     ...base,
     outbox,
     transfer: new HistoryTransfer({ own: annasId, clock, outbox, noted: () => {} }),
@@ -103,7 +102,7 @@ test('what a fresh key asks for waits for a person, and leaves under that key al
   const ask = async (): Promise<void> => {
     const body = { kind: 'retry-request', stanzaId, decryptionError: error.value, attempt: 1 } as const;
     const stanza = await stanzaFrom(fresh, anna, encoded(body));
-    await new Promise<void>(resolve => inbox.receive(stanza, resolve));
+    await new Promise<void>(resolve => inbox.receive(stanza, resolve, false));
   };
   const asked = () => done(anna, tx => listAsked(tx, nowMs));
   const notices = () => done(anna, listNotices).filter(({ change }) => change.kind === 'asked-again').length;

@@ -138,7 +138,7 @@ async function deliver(from: Person, to: Person): Promise<void> {
     const rest = stanza.attrs.flatMap((name, i) =>
       i % 2 === 0 && name !== 'to' && name !== 'from' ? [name, stanza.attrs[i + 1]!] : [],
     );
-    await new Promise<void>(resolve => to.inbox.receive({ ...stanza, attrs: [...attrs, ...rest] }, resolve));
+    await new Promise<void>(resolve => to.inbox.receive({ ...stanza, attrs: [...attrs, ...rest] }, resolve, false));
   }
 }
 
@@ -352,7 +352,7 @@ test('a count that was acknowledged is over: what it counted is not taken from t
   done(bob.device, tx => acknowledgeNotice(tx, notice!));
   // What nobody can place is counted for ever.
   for (let i = 0; i < 3; i++)
-    await new Promise<void>(resolve => bob.inbox.receive(element('message', 'jabber:client'), resolve));
+    await new Promise<void>(resolve => bob.inbox.receive(element('message', 'jabber:client'), resolve, false));
   await talk(anna, bob);
   assert.deepEqual(
     noticesOf(bob).map(({ times }) => times),
@@ -401,7 +401,7 @@ test('whoever sends what nobody can read is asked within the bound, in few sessi
   const stanzas: Element[] = [];
   for (let i = 0; i < many; i++) stanzas.push(await stanzaFrom(anna.device, bob.device, contentOf(`m${i}`)));
   await end(bob, annasId);
-  const give = (stanza: Element): Promise<void> => new Promise(resolve => bob.inbox.receive(stanza, resolve));
+  const give = (stanza: Element): Promise<void> => new Promise(resolve => bob.inbox.receive(stanza, resolve, false));
   // Each of them again and again, and nobody answers.
   for (let round = 0; round < 3; round++) for (const stanza of stanzas) await give(stanza);
   await settle(bob, annasId);

@@ -9,6 +9,7 @@ import { type Binding, bindContent, placeOf, SALT_BYTES } from '@drawbridge/e2ee
 import { commitmentOf } from '@drawbridge/e2ee/commitment';
 import { type Content, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import { type Element, element, isElement } from '@drawbridge/wire/element';
+import { parseDeviceMessage } from '@drawbridge/wire/envelope';
 import { NS_E2EE } from '@drawbridge/wire/namespaces';
 import type { Clock } from '../clock.ts';
 import { DeviceLists } from '../directory/device-lists.ts';
@@ -18,7 +19,9 @@ import { Outbox } from '../outbox/outbox.ts';
 import { evidenceLimits, forgetOldEvidence, keepEvidence, readEvidence } from '../reports/evidence.ts';
 import type { Transaction } from '../store/store.ts';
 import { domain, meet, type PlayedDevice, playedDevice, stanzaFrom } from '../testing/played-device.ts';
+import { hold } from './held.ts';
 import { Inbox } from './inbox.ts';
+import { incomingOf } from './incoming.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-commitments-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -27,7 +30,12 @@ const bobsId = `1-${'b'.repeat(26)}`;
 const nowMs = 1_800_000_000_000;
 const clock: Clock = { nowMs: () => nowMs, after: () => () => {} };
 
-type Desk = { readonly anna: PlayedDevice; readonly bob: PlayedDevice; readonly inbox: Inbox };
+type Desk = {
+  readonly anna: PlayedDevice;
+  readonly bob: PlayedDevice;
+  readonly inbox: Inbox;
+  readonly isStamped: boolean;
+};
 
 /** Anna's inbox, to which Bob writes. */
 async function openDesk(name: string, isStamped = true): Promise<Desk> {
@@ -43,11 +51,11 @@ async function openDesk(name: string, isStamped = true): Promise<Desk> {
   const rest = { deliveryReceipts: false, keysLow: () => {}, ownManifestChanged: () => {} };
   const inbox = new Inbox({ ...base, outbox, transfer, lists, ...rest });
   await meet(bob, anna);
-  return { anna, bob, inbox };
+  return { anna, bob, inbox, isStamped };
 }
 
-const give = ({ inbox }: Desk, stanza: Element): Promise<void> =>
-  new Promise(resolve => inbox.receive(stanza, resolve));
+const give = ({ inbox, isStamped }: Desk, stanza: Element): Promise<void> =>
+  new Promise(resolve => inbox.receive(stanza, resolve, isStamped));
 
 let number = 0;
 /** Something that Bob says, with what he commits to beside it: to that, to another content, or to nothing. */
@@ -117,6 +125,19 @@ test('at a gatekeeper that stamps nothing, nothing is asked for', async () => {
   await give(desk, (await say(desk, text('stamped once'), 'this')).stanza);
   await give(desk, (await say(desk, text('the gatekeeper was set back'), 'nothing')).stanza);
   assert.deepEqual(shown(desk), ['text: stamped once', 'text: the gatekeeper was set back']);
+});
+
+test('what the gatekeeper sends before a session takes commitments is read, also when it waited for an acceptance', async () => {
+  const desk = await openDesk('early');
+  await give(desk, (await say(desk, text('committed'), 'this')).stanza);
+  await give({ ...desk, isStamped: false }, (await say(desk, text('sent before <enable/>'), 'nothing')).stanza);
+  const held = parseDeviceMessage((await say(desk, text('it waited'), 'nothing')).stanza);
+  assert(held.kind === 'device-message');
+  const kept = desk.anna.store.transaction(tx => hold(tx, incomingOf(held, false)));
+  assert(kept.ok);
+  desk.inbox.readHeld(bobsId);
+  await give(desk, (await say(desk, text('deniable abuse'), 'nothing')).stanza);
+  assert.deepEqual(shown(desk), ['text: committed', 'text: sent before <enable/>', 'text: it waited', 'lost']);
 });
 
 test('nothing is kept of what may be seen once, and of receipts; edits are kept with their message', async () => {

@@ -40,8 +40,8 @@ export class Contents {
   }
 
   /** Whether a content is what it came as; one that can't be read is judged later. `commits`: its device did before. */
-  misbound({ ciphertext, frank }: Incoming, commits: boolean, bytes: Uint8Array): Misbound | undefined {
-    const { suite, domain, isStamped } = this.#context;
+  misbound({ ciphertext, frank, isStamped }: Incoming, commits: boolean, bytes: Uint8Array): Misbound | undefined {
+    const { suite, domain } = this.#context;
     const author = ciphertext.from;
     const own = suite.local.interopId;
     const content = this.#decode(bytes);
@@ -51,7 +51,7 @@ export class Contents {
     const { body, binding } = content.value;
     if (author.interopId !== own) {
       // What can't be reported by whoever reads it, though it could be, is not read.
-      if (frank.commitment === undefined) return commits && isStamped() ? 'uncommitted' : undefined;
+      if (frank.commitment === undefined) return commits && isStamped ? 'uncommitted' : undefined;
       return verifyCommitment(binding!, bytes, Buffer.from(frank.commitment, 'base64')) ? undefined : 'commitment';
     }
     if (body.kind !== 'sent-transcript') return undefined;

@@ -11,10 +11,14 @@ import { type InboxContext, inboxLimits } from './inbox-context.ts';
 import type { Incoming } from './incoming.ts';
 
 /** Keeps it; gives the keys of those that give way for it. */
-export function hold(tx: Transaction, { ciphertext, stanzaId, frank }: Incoming): string[] {
+export function hold(tx: Transaction, { ciphertext, stanzaId, frank, isStamped }: Incoming): string[] {
   const { from, kind, bytes } = ciphertext;
   const { commitment, stamp } = frank;
-  const franked = { ...(commitment && { commitment }), ...(stamp && { stamp }) };
+  const franked = {
+    ...(commitment && { commitment }),
+    ...(stamp && { stamp }),
+    ...(isStamped ? {} : { unstamped: true as const }),
+  };
   const address = `${from.interopId}/${from.deviceId}`;
   const text = Buffer.from(bytes).toString('base64');
   writeHeld(tx, from.interopId, { from: address, stanzaId, kind, bytes: text, ...franked });
@@ -30,7 +34,14 @@ export function* heldOf(context: InboxContext, person: InteropId): Generator<Inc
     for (const { key, held, sequence: place } of rows.filter(({ sequence }) => sequence <= newest)) {
       const from = { interopId: person, deviceId: Number(held.from.split('/')[1]) };
       const ciphertext = { from, kind: held.kind, bytes: Buffer.from(held.bytes, 'base64') };
-      yield { ciphertext, stanzaId: held.stanzaId, frank: held, heldKey: key, place };
+      yield {
+        ciphertext,
+        stanzaId: held.stanzaId,
+        frank: held,
+        isStamped: held.unstamped !== true,
+        heldKey: key,
+        place,
+      };
     }
     after = rows.at(-1)!.sequence;
   }

@@ -39,8 +39,6 @@ export type InboxContext = {
   readonly transfer: HistoryTransfer;
   readonly lists: Pick<DeviceLists, 'mayBeRead' | 'isNamed' | 'skipped'>;
   readonly deliveryReceipts: boolean;
-  /** Whether the session in force stamps commitments. */
-  readonly isStamped: () => boolean;
   readonly emit: (event: ClientEvent) => void;
   readonly keysLow: (counts: KeyCounts) => void;
   readonly ownManifestChanged: () => void;

@@ -53,8 +53,11 @@ export class Inbox {
     this.#contents = new Contents(context, this.#unread);
   }
 
-  /** Takes a message stanza; `resolve` is called when nothing of it can be lost any more. */
-  receive(el: Element, resolve: () => void): void {
+  /**
+   * Takes a message stanza; `resolve` is called when nothing of it can be lost any more. `isStamped`: whether it came in a session
+   * that brings what others commit to.
+   */
+  receive(el: Element, resolve: () => void, isStamped: boolean): void {
     const { domain, suite, outbox, keysLow, ownManifestChanged } = this.#context;
     if (messageType(el) === 'error') {
       const error = parseStanzaError(el);
@@ -82,7 +85,7 @@ export class Inbox {
       return this.#unparsed(undefined, 'a message was for somebody else', resolve);
     }
     if (message.suite !== suite.name) return this.#unparsed(el, 'a message was of an unknown suite', resolve);
-    this.#enqueue(() => this.#process(incomingOf(message)), resolve);
+    this.#enqueue(() => this.#process(incomingOf(message, isStamped)), resolve);
   }
 
   /** Reads what waited for a person's identity to be accepted, in the order in which it came. */

@@ -14,6 +14,8 @@ export type Incoming = {
   readonly ciphertext: IncomingCiphertext;
   readonly stanzaId: StanzaId;
   readonly frank: Frank;
+  /** Came in a session that brings what others commit to: one without a commitment has none. */
+  readonly isStamped: boolean;
   readonly heldKey?: string;
   readonly place?: number;
 };
@@ -40,11 +42,11 @@ export function follow({ emit, lists, outbox }: InboxContext, followup: Followup
   for (const to of followup.wake) outbox.wake(to);
 }
 
-export function incomingOf(message: DeviceMessage): Incoming {
+export function incomingOf(message: DeviceMessage, isStamped: boolean): Incoming {
   const { kind, payload } = message.ciphertext;
   const bytes = typeof payload === 'string' ? Buffer.from(payload, 'base64') : payload;
   const from = { interopId: message.from.local, deviceId: message.fromDevice };
-  return { ciphertext: { from, kind, bytes }, stanzaId: message.id, frank: frankOf(message) };
+  return { ciphertext: { from, kind, bytes }, stanzaId: message.id, frank: frankOf(message), isStamped };
 }
 
 function frankOf({ commitment, stamp }: DeviceMessage): Frank {

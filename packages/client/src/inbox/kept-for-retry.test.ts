@@ -113,7 +113,6 @@ function openDesk() {
   const seen: unknown[] = [];
   const transfer = new HistoryTransfer({ own: annasId, clock, outbox, noted: () => {} });
   const inbox = new Inbox({
-    isStamped: () => false,
     ...anna,
     domain,
     clock,
@@ -141,7 +140,7 @@ async function ask(inbox: Inbox, { kind, bytes }: Sent, stanzaId: string): Promi
   assert(encoded.ok);
   const stanza = await stanzaFrom(bob, anna, encoded.value);
   const { promise, resolve } = Promise.withResolvers<void>();
-  inbox.receive(stanza, resolve);
+  inbox.receive(stanza, resolve, false);
   await promise;
 }
 

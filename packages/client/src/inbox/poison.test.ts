@@ -88,7 +88,6 @@ async function openDesk(name: string): Promise<Desk> {
   });
   const transfer = new HistoryTransfer({ own: annasId, clock, outbox, noted: () => {} });
   const inbox = new Inbox({
-    isStamped: () => false,
     ...base,
     outbox,
     transfer,
@@ -108,7 +107,7 @@ async function close({ anna, bob, inbox }: Desk): Promise<void> {
 }
 
 const give = ({ inbox }: Desk, stanza: Element): Promise<void> =>
-  new Promise<void>(resolve => inbox.receive(stanza, resolve));
+  new Promise<void>(resolve => inbox.receive(stanza, resolve, false));
 
 function bytesOf(text: string): Uint8Array {
   const body = { kind: 'text', text } as const;
@@ -322,7 +321,7 @@ test('a disk that is full is waited for, and nothing is dropped for it', async (
   desk.faults.store = access => (access === 'write' ? 'disk-full' : undefined);
   let isAcknowledged = false;
   const stanza = await said(desk, 'three');
-  desk.inbox.receive(stanza, () => (isAcknowledged = true));
+  desk.inbox.receive(stanza, () => (isAcknowledged = true), false);
   await new Promise(resolve => setTimeout(resolve, 20));
   await desk.inbox.close();
   assert.equal(isAcknowledged, false);

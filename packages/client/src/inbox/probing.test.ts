@@ -48,7 +48,6 @@ function desk(anna: PlayedDevice): Desk {
   });
   const transfer = new HistoryTransfer({ own: annasId, clock, outbox, noted: () => {} });
   const inbox = new Inbox({
-    isStamped: () => false,
     ...base,
     outbox,
     transfer,
@@ -71,7 +70,7 @@ async function take(
   const encoded = encodeContent({ messageId: newId(), sentAtMs: nowMs, body, ...rest });
   assert(encoded.ok);
   const stanza = await stanzaFrom(from, anna, encoded.value);
-  await new Promise<void>(resolve => inbox.receive(stanza, resolve));
+  await new Promise<void>(resolve => inbox.receive(stanza, resolve, false));
 }
 
 function receipts({ anna }: Desk): number {
@@ -119,7 +118,7 @@ test('a key that was used already is asked about in a stanza that was not seen, 
   const stanza = await stanzaFrom(bob, anna, encoded.value, 'first');
   const receive = (id: string): Promise<void> => {
     const attrs = stanza.attrs.map((value, i) => (stanza.attrs[i - 1] === 'id' && i % 2 === 1 ? id : value));
-    return new Promise(resolve => at.inbox.receive({ ...stanza, attrs }, resolve));
+    return new Promise(resolve => at.inbox.receive({ ...stanza, attrs }, resolve, false));
   };
   const asked = (): number => {
     const rows = anna.store.transaction(tx => listOutbox(tx, { to: bobsId, limit: 1_000 }));

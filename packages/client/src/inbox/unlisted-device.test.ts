@@ -59,7 +59,6 @@ test('a message of a device that was removed is not shown, until its person name
   const outbox = new Outbox({ isStamped: () => false, ...base, random: () => 0.5, lists, send: () => false });
   const transfer = new HistoryTransfer({ own: annasId, clock, outbox, noted: () => {} });
   const inbox = new Inbox({
-    isStamped: () => false,
     ...base,
     outbox,
     transfer,
@@ -75,7 +74,7 @@ test('a message of a device that was removed is not shown, until its person name
     const encoded = encodeContent({ messageId: randomBytes(MESSAGE_ID_BYTES), sentAtMs: nowMs, body });
     assert(encoded.ok);
     const stanza = await stanzaFrom(bob, anna, encoded.value);
-    await new Promise<void>(resolve => inbox.receive(stanza, resolve));
+    await new Promise<void>(resolve => inbox.receive(stanza, resolve, false));
   };
   const shown = () =>
     events.flatMap(event =>

@@ -40,7 +40,6 @@ function open(anna: PlayedDevice): { inbox: Inbox; events: ClientEvent[] } {
   });
   const transfer = new HistoryTransfer({ own: annasId, clock, outbox, noted: () => {} });
   const inbox = new Inbox({
-    isStamped: () => false,
     ...base,
     outbox,
     transfer,
@@ -96,7 +95,7 @@ test('a message that can not be read is a line within seconds, and gives way to 
   await meet(anna, bob);
   await hear(bob, anna, contentOf('hello'));
   let { inbox, events } = open(anna);
-  const give = (stanza: Element): Promise<void> => new Promise(resolve => inbox.receive(stanza, resolve));
+  const give = (stanza: Element): Promise<void> => new Promise(resolve => inbox.receive(stanza, resolve, false));
   const shown = (): string[] => {
     const rows = anna.store.transaction(tx => listMessages(tx, annasId, { chat: bobsId, limit: 100 }));
     assert(rows.ok);
@@ -149,7 +148,7 @@ for (const [clockIs, byMs] of [
     await meet(anna, bob);
     await hear(bob, anna, contentOf('hello'));
     const { inbox, events } = open(anna);
-    const give = (stanza: Element): Promise<void> => new Promise(resolve => inbox.receive(stanza, resolve));
+    const give = (stanza: Element): Promise<void> => new Promise(resolve => inbox.receive(stanza, resolve, false));
     const shown = (): string[] => {
       const rows = anna.store.transaction(tx => listMessages(tx, annasId, { chat: bobsId, limit: 100 }));
       assert(rows.ok);

@@ -13,6 +13,8 @@ export type HeldRecord = {
   /** Base64: what its sender committed to, and the gatekeeper's stamp. */
   readonly commitment?: string;
   readonly stamp?: { readonly atMs: number; readonly mac: string };
+  /** It came in a session that brings neither. */
+  readonly unstamped?: true;
 };
 
 /** A stanza that could not be read and that its sender was asked to send again. */
