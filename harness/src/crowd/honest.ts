@@ -117,20 +117,23 @@ export class HonestPairs {
   }
 }
 
-/** What honest people ask beside writing, one after the other; how often it was given, and what went wrong. */
+/**
+ * What honest people ask beside writing, one person after the other; how often it was given, and what went wrong. They take turns:
+ * one who asked all of it would log in and look somebody up three times a second, which no person does and budgets don't allow.
+ */
 export class HonestErrands {
   readonly done = new Map<string, number>();
   readonly failed: string[] = [];
   readonly #network: Network;
-  readonly #person: Person;
+  readonly #people: readonly Person[];
   readonly #away: Person;
   #stopped = false;
   #running: Promise<void> = Promise.resolve();
 
   /** `away`: somebody who is never there, and has to be woken. */
-  constructor(network: Network, person: Person, away: Person) {
+  constructor(network: Network, people: readonly Person[], away: Person) {
     this.#network = network;
-    this.#person = person;
+    this.#people = people;
     this.#away = away;
   }
 
@@ -171,8 +174,9 @@ export class HonestErrands {
 
   /** A new login, somebody's devices, a grant for a file and the file, a message to somebody who has to be woken. */
   async #streamErrands(round: number): Promise<void> {
+    const person = this.#people[round % this.#people.length]!;
     const answers = new Map<string, (stanza: Element) => void>();
-    const stream = await this.#network.login(this.#person, {
+    const stream = await this.#network.login(person, {
       onStanza: stanza => answers.get(attribute(stanza, 'id') ?? '')?.(stanza),
     });
     const ask = async (id: string, payload: string): Promise<Element> => {
@@ -190,7 +194,7 @@ export class HonestErrands {
       const granted = childElement(await ask('grant', grant), 'grant', 'urn:drawbridge:media:1')!;
       const { status, body } = await this.#call('GET', attribute(granted, 'href')!, undefined);
       if (status !== 200 || body.length !== mediaFileBytes) throw new Error(`file: ${status}, ${body.length} bytes`);
-      stream.send(messageText(this.#person, this.#away, `away${round}`, ciphertext));
+      stream.send(messageText(person, this.#away, `away${round}`, ciphertext));
     } finally {
       await stream.end();
     }

@@ -50,6 +50,8 @@ export type CrowdResult = {
 
 const accountsOfCrowd = 10;
 const sleepersOfCrowd = 200;
+/** Each asks every three seconds or so. */
+const errandPeople = 8;
 const patienceMs = 60_000;
 
 export async function playCrowd(options: CrowdOptions): Promise<CrowdResult> {
@@ -73,15 +75,16 @@ async function play(network: Network, options: CrowdOptions): Promise<CrowdResul
     count: number,
   ): { provider: ProviderName; identifier: string }[] =>
     Array.from({ length: count }, (_, i) => ({ provider, identifier: `${name}${i}` }));
-  const [left, right, accounts, sleepers, others, wrens] = [
+  const [left, right, accounts, sleepers, busy, others, wrens] = [
     await network.enlist(named('heron', 'left', options.pairs)),
     await network.enlist(named('swallow', 'right', options.pairs)),
     await network.enlist(named('skylark', 'crowd', accountsOfCrowd)),
     await network.enlist(named('skylark', 'sleeper', sleepersOfCrowd)),
-    [...(await network.enlist(named('heron', 'busy', 1))), ...(await network.enlist(named('swallow', 'away', 1)))],
+    await network.enlist(named('heron', 'busy', errandPeople)),
+    await network.enlist(named('swallow', 'away', 1)),
     await network.enlist(named('wren', 'late', 1)),
   ];
-  const [busy, away] = others as [Person, Person];
+  const away = others[0]!;
   const pairs = new HonestPairs(options.everyMs);
   for (const [i, person] of left.entries()) await pairs.add(network, [person, right[i]!]);
   const errands = new HonestErrands(network, busy, away);

@@ -20,6 +20,7 @@ import {
   type ListenerHost,
 } from './admission.ts';
 import { type BreakableStream, endForDefect, guarded } from './connection-defect.ts';
+import { PacedInput, type PacedStream, pieceBytes } from './paced-input.ts';
 
 /** What carries the bytes: a TCP socket or a WebSocket's binary messages. */
 export interface ByteLink {
@@ -37,7 +38,7 @@ export type KeyLog = (line: string) => void;
 /** Pieces of input that may wait for one turn; a paused link gives few more after the first. */
 const maxWaitingChunks = 8;
 
-export class CompactStream implements Carrier, BreakableStream {
+export class CompactStream implements Carrier, BreakableStream, PacedStream {
   readonly host: ListenerHost;
   readonly #link: ByteLink;
   readonly #place: ConnectionPlace;
@@ -55,6 +56,9 @@ export class CompactStream implements Carrier, BreakableStream {
   /** The proof is being verified: nothing is read meanwhile. */
   #verifying = false;
   #closed = false;
+  #paused = false;
+  /** Once there was more than one piece at a time: most streams say little. */
+  #paced: PacedInput | undefined;
 
   constructor(
     host: ListenerHost,
@@ -86,7 +90,7 @@ export class CompactStream implements Carrier, BreakableStream {
   /** Before login, bytes wait for their turn; more than a handshake may have need not, for it is refused. */
   bytes(chunk: Uint8Array): void {
     try {
-      if (this.#negotiation === undefined) this.#read(chunk);
+      if (this.#negotiation === undefined) this.#takeInput(chunk);
       else this.#wait(chunk);
     } catch (error) {
       endForDefect(this, error);
@@ -126,6 +130,7 @@ export class CompactStream implements Carrier, BreakableStream {
     this.#place.leave();
     if (this.#closed) return;
     this.#closed = true;
+    this.#paced?.drop();
     this.#server.close();
     guarded(this, () => this.#session?.carrierLost(this));
   }
@@ -146,11 +151,42 @@ export class CompactStream implements Carrier, BreakableStream {
   }
 
   pause(): void {
+    this.#paused = true;
     this.#link.pause();
   }
 
   resume(): void {
+    this.#paused = false;
+    if (this.#paced?.resume() !== true) this.#link.resume();
+  }
+
+  #takeInput(input: Uint8Array): void {
+    if (this.#paced === undefined && input.length <= pieceBytes && !this.#paused) this.readPiece(input);
+    else (this.#paced ??= new PacedInput(this)).take(input);
+  }
+
+  get isDivisible(): boolean {
+    return true;
+  }
+
+  readPiece(input: Uint8Array): void {
+    this.#read(input);
+  }
+
+  get mayRead(): boolean {
+    return !this.#paused && !this.#closed;
+  }
+
+  resumeLink(): void {
     this.#link.resume();
+  }
+
+  readSoon(): void {
+    setImmediate(() => guarded(this, () => this.#paced?.readOn()));
+  }
+
+  inputWaits(bytes: number): boolean {
+    return this.#session?.inputWaits(bytes) !== false;
   }
 
   close(condition: StreamErrorCondition | undefined, application?: Element): void {
@@ -163,6 +199,7 @@ export class CompactStream implements Carrier, BreakableStream {
       if (bytes !== undefined) this.#link.send(bytes);
     }
     this.#closed = true;
+    this.#paced?.drop();
     this.#server.close();
     this.#link.end();
   }
@@ -270,6 +307,7 @@ export class CompactStream implements Carrier, BreakableStream {
   /** After a defect. */
   abandon(): void {
     this.#closed = true;
+    this.#paced?.drop();
     this.#link.end();
   }
 

@@ -24,6 +24,7 @@ import {
   type ListenerHost,
 } from './admission.ts';
 import { type BreakableStream, endForDefect, guarded } from './connection-defect.ts';
+import { PacedInput, type PacedStream, pieceBytes } from './paced-input.ts';
 
 /** What carries the text: a TCP or TLS socket, or a WebSocket. */
 export interface XmppLink {
@@ -44,7 +45,7 @@ const closingBracket = 0x3e;
 /** Pieces of input that may wait for one turn; a paused link gives few more after the first. */
 const maxWaitingInputs = 8;
 
-export class XmppStream implements Carrier, BreakableStream {
+export class XmppStream implements Carrier, BreakableStream, PacedStream {
   readonly host: ListenerHost;
   readonly #link: XmppLink;
   readonly #framing: 'stream' | 'websocket';
@@ -66,6 +67,9 @@ export class XmppStream implements Carrier, BreakableStream {
   #unsent = '';
   #peerIsDone = false;
   #closed = false;
+  #paused = false;
+  /** Once there was more than one piece at a time: most streams say little. */
+  #paced: PacedInput | undefined;
 
   constructor(
     host: ListenerHost,
@@ -94,7 +98,7 @@ export class XmppStream implements Carrier, BreakableStream {
   /** Bytes of the stream framing. Before login they wait for their turn. */
   bytes(chunk: Uint8Array): void {
     try {
-      if (this.#negotiation === undefined) this.#read(chunk);
+      if (this.#negotiation === undefined) this.#takeInput(chunk);
       else this.#wait(chunk);
     } catch (error) {
       endForDefect(this, error);
@@ -104,7 +108,7 @@ export class XmppStream implements Carrier, BreakableStream {
   /** One WebSocket message (RFC 7395 section 3.1). */
   document(message: Uint8Array): void {
     try {
-      if (this.#negotiation === undefined) this.#readDocument(message);
+      if (this.#negotiation === undefined) this.#takeInput(message);
       else this.#wait(message);
     } catch (error) {
       endForDefect(this, error);
@@ -202,6 +206,7 @@ export class XmppStream implements Carrier, BreakableStream {
     this.#place.leave();
     if (this.#closed) return;
     this.#closed = true;
+    this.#paced?.drop();
     guarded(this, () => this.#session?.carrierLost(this));
   }
 
@@ -221,11 +226,43 @@ export class XmppStream implements Carrier, BreakableStream {
   }
 
   pause(): void {
+    this.#paused = true;
     this.#link.pause();
   }
 
   resume(): void {
+    this.#paused = false;
+    if (this.#paced?.resume() !== true) this.#link.resume();
+  }
+
+  #takeInput(input: Uint8Array): void {
+    if (this.#paced === undefined && input.length <= pieceBytes && !this.#paused) this.readPiece(input);
+    else (this.#paced ??= new PacedInput(this)).take(input);
+  }
+
+  get isDivisible(): boolean {
+    return this.#framing === 'stream';
+  }
+
+  readPiece(input: Uint8Array): void {
+    if (this.#framing === 'stream') this.#read(input);
+    else this.#readDocument(input);
+  }
+
+  get mayRead(): boolean {
+    return !this.#paused && !this.#closed;
+  }
+
+  resumeLink(): void {
     this.#link.resume();
+  }
+
+  readSoon(): void {
+    setImmediate(() => guarded(this, () => this.#paced?.readOn()));
+  }
+
+  inputWaits(bytes: number): boolean {
+    return this.#session?.inputWaits(bytes) !== false;
   }
 
   close(condition: StreamErrorCondition | undefined, application?: Element): void {
@@ -240,6 +277,7 @@ export class XmppStream implements Carrier, BreakableStream {
     this.#send(this.#framing === 'websocket' ? encodeFramingClose() : encodeStreamEnd());
     this.#sendUnsent();
     this.#closed = true;
+    this.#paced?.drop();
     this.#link.end(this.#peerIsDone);
   }
 
@@ -267,6 +305,7 @@ export class XmppStream implements Carrier, BreakableStream {
   /** After a defect. */
   abandon(): void {
     this.#closed = true;
+    this.#paced?.drop();
     this.#link.end(true);
   }
 

@@ -71,8 +71,9 @@ export const defaultSessionLimits: SessionLimits = {
   maxOpenRequests: 64,
 };
 
-/** Bytes of one stream in one turn of the event loop: with more to say, it is read again when others were. */
+/** Of one stream in one turn of the event loop: with more to say, it is read again when others were. */
 const maxTurnBytes = 32 * 1024;
+export const maxTurnStanzas = 128;
 
 /** What a session asks of its surroundings. */
 export type SessionHost = {
@@ -133,6 +134,7 @@ export class DeviceSession implements LiveDevice {
   #oversized = 0;
   /** Read since the end of the last turn. */
   #turnBytes = 0;
+  #turnStanzas = 0;
   #unsettledBytes = 0;
   /** Has owed an answer for longer than `lateAfterMs`. */
   #late = false;
@@ -200,6 +202,15 @@ export class DeviceSession implements LiveDevice {
     this.#turnBytes += count;
   }
 
+  /** So much more of its input waits for its next turn, or less. False: it may not. */
+  inputWaits(bytes: number): boolean {
+    return this.#host.memory.changeWaitingInput(bytes);
+  }
+
+  get #turnIsOver(): boolean {
+    return this.#turnBytes >= maxTurnBytes || this.#turnStanzas >= maxTurnStanzas;
+  }
+
   /** This sender's messages hold this number of bytes more, or fewer, until they are durable or acknowledged. */
   changeUnsettled(bytes: number): void {
     const before = this.#unsettledBytes;
@@ -233,6 +244,7 @@ export class DeviceSession implements LiveDevice {
 
   /** Takes the elements of one read, in order. Gives a condition when the peer broke the rules: close the stream. */
   receive(el: Element): StreamErrorCondition | undefined {
+    this.#turnStanzas++;
     this.#usedShaper().takeStanzas(el.ns === NS_SM ? acknowledgementCost : 1);
     if (el instanceof OversizedElement && ++this.#oversized > this.#host.limits.maxOversized) return 'policy-violation';
     const received = this.core.receive(el, this.#host.monotonicMs());
@@ -293,7 +305,7 @@ export class DeviceSession implements LiveDevice {
     const lags = this.#host.congested && this.#host.memory.isLargeSender(this.#unsettledBytes);
     if (lags) this.#host.pausedByCongestion(this);
     const waits = lags || this.#throttle !== undefined || carrier.congested || this.held.length > 0;
-    if (waits || this.#turnBytes >= maxTurnBytes) carrier.pause();
+    if (waits || this.#turnIsOver) carrier.pause();
     else carrier.resume();
   }
 
@@ -362,9 +374,10 @@ export class DeviceSession implements LiveDevice {
 
   /** Others have had their turn: what this stream has more to say is read again. */
   #endTurn(): void {
-    const wasFull = this.#turnBytes >= maxTurnBytes;
+    const wasOver = this.#turnIsOver;
     this.#turnBytes = 0;
-    if (wasFull) this.#readOrWait();
+    this.#turnStanzas = 0;
+    if (wasOver) this.#readOrWait();
   }
 
   /** The carrier can take more. */

@@ -7,8 +7,12 @@ import { isElement } from '@drawbridge/wire/element';
 /** Whatever a tree holds besides its texts, for each element. */
 const elementBytes = 200;
 
+/** Input that was read and waits for its stream's next turn; beyond it streams are read as it comes. */
+export const maxWaitingInputBytes = 16 * 1024 * 1024;
+
 export class HeldMemory {
   readonly #maxBytes: number;
+  #waitingInputBytes = 0;
   /** Handed out and not acknowledged, in bytes. */
   #outstandingBytes = 0;
   /** Of senders' messages that are neither durable nor acknowledged. */
@@ -25,6 +29,13 @@ export class HeldMemory {
 
   get isFull(): boolean {
     return this.#outstandingBytes >= this.#maxBytes;
+  }
+
+  /** False: it may not wait. Fewer may always be. */
+  changeWaitingInput(bytes: number): boolean {
+    if (bytes > 0 && this.#waitingInputBytes + bytes > maxWaitingInputBytes) return false;
+    this.#waitingInputBytes += bytes;
+    return true;
   }
 
   addOutstanding(bytes: number): void {

@@ -7,7 +7,13 @@ import { Mailboxes } from '../mailbox/mailbox.ts';
 import { defaultMailboxLimits } from '../mailbox/mailbox-limits.ts';
 import { createStanzaCodec } from '../mailbox/stanza-codec.ts';
 import { MemoryMailboxStore } from '../testing/memory-mailbox.ts';
-import { type Carrier, defaultSessionLimits, DeviceSession, type SessionHost } from './device-session.ts';
+import {
+  type Carrier,
+  defaultSessionLimits,
+  DeviceSession,
+  maxTurnStanzas,
+  type SessionHost,
+} from './device-session.ts';
 import { HeldMemory } from './held-memory.ts';
 import { KeptShapers } from './stream-shaper.ts';
 
@@ -82,6 +88,22 @@ test('a stream that has given its part of a turn is read again when the turn is 
   session.flush();
   session.flush();
   assert.equal(state.reads, true);
+});
+
+test('small stanzas end a turn by their number', () => {
+  const { session, state } = scene().login();
+  const ping = element('iq', NS_CLIENT, { type: 'get', id: 'p' }, [element('ping', 'urn:xmpp:ping')]);
+  for (let i = 1; i <= maxTurnStanzas; i++) {
+    session.receivedBytes(60);
+    session.receive(ping);
+    session.afterInput();
+    assert.equal(state.reads, i < maxTurnStanzas, `after ${i}`);
+  }
+  session.flush();
+  assert.equal(state.reads, true);
+  session.receive(ping);
+  session.afterInput();
+  assert.equal(state.reads, true, 'the next turn has its own');
 });
 
 test('a device that ends its session above its rate is above it in the next one', () => {
