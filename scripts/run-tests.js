@@ -2,7 +2,7 @@
 // of them came to. Knows nothing of how a file is run (test-files.js).
 import { globSync } from 'node:fs';
 import { root } from './node.js';
-import { count, lanes, runFiles } from './test-files.js';
+import { count, runFiles } from './test-files.js';
 
 /** It measures what a whole gatekeeper holds and how long people wait while everything is abused at once. */
 const alone = new Set(['harness/src/crowd/crowd.test.ts']);
@@ -18,9 +18,10 @@ const longest = [
   'media-s3',
   'media-resume',
 ].map(name => `harness/src/${name}.test.ts`);
+/** For two cores: a file of unit tests keeps one busy, one of network tests about six tenths of one. */
 const parts = {
-  unit: ['packages/*/src/**/*.test.ts', 'apps/*/src/**/*.test.ts', 'bench/src/**/*.test.ts'],
-  network: ['harness/src/**/*.test.ts'],
+  unit: { lanes: 2, patterns: ['packages/*/src/**/*.test.ts', 'apps/*/src/**/*.test.ts', 'bench/src/**/*.test.ts'] },
+  network: { lanes: 3, patterns: ['harness/src/**/*.test.ts'] },
 };
 
 const [part = 'all', only] = process.argv.slice(2);
@@ -31,13 +32,14 @@ const secondsSince = since => `${Math.round((performance.now() - since) / 1000)}
 const told = [];
 let hasFailed = false;
 
-for (const [name, patterns] of Object.entries(parts)) {
+for (const [name, { lanes, patterns }] of Object.entries(parts)) {
   if (hasFailed || (part !== 'all' && part !== name)) continue;
   const began = performance.now();
   const files = globSync(patterns, { cwd: root }).sort(byLength);
   const beside = files.filter(file => !alone.has(file));
   console.log(`${name} tests: ${files.length} files, ${lanes} at once, ${files.length - beside.length} alone`);
-  const results = await runFiles({ together: beside, alone: files.filter(file => alone.has(file)), only, isVerbose });
+  const last = files.filter(file => alone.has(file));
+  const results = await runFiles({ together: beside, alone: last, lanes, only, isVerbose });
   const tests = results.flatMap(result => result.tests.map(test => ({ ...test, file: result.file })));
   hasFailed = files.length === 0 || tests.some(test => test.state === 'failed');
   const [passed, failed, skipped] = ['passed', 'failed', 'skipped'].map(state => count(tests, state));

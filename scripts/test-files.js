@@ -6,16 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ownNode, root } from './node.js';
 
-/** Files that run at once. Two cores are enough for them: networks wait for much of their time. */
-export const lanes = 2;
 /** A file that takes longer is ended, and has failed. */
 const timeoutMs = 900_000;
 
 /**
- * Runs `together` in lanes, in their order, then `alone` one after the other. `only`: a regular expression for the names of
+ * Runs `together`, `lanes` at once, in their order, then `alone` one after the other. `only`: a regular expression for the names of
  * tests that run. Gives what each file came to, in the order in which they ended.
  */
-export async function runFiles({ together, alone, only, isVerbose }) {
+export async function runFiles({ together, alone, lanes, only, isVerbose }) {
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-tests-'));
   const results = [];
   let begun = 0;

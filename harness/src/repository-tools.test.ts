@@ -73,7 +73,7 @@ test('test files run beside each other or alone, and one that fails, crashes or 
   const alone = [file('alone', `test('comes last', () => { if (!${ended}) throw new Error('too early'); });`)];
   const program = `
     import { runFiles } from ${JSON.stringify(join(root, 'scripts/test-files.js'))};
-    const results = await runFiles(${JSON.stringify({ together, alone })});
+    const results = await runFiles(${JSON.stringify({ together, alone, lanes: 2 })});
     const states = results.map(({ file, tests }) => [file.split('/').at(-1), tests.map(({ state }) => state).join()]);
     console.log('RESULT ' + JSON.stringify(Object.fromEntries(states)));
   `;
