@@ -314,7 +314,7 @@ export class Messenger {
   /** Whom the device that let this one in is still to tell of. A store that fails now is tried again in an hour. */
   #askForPeople(): void {
     const { store, account, clock } = this.#settings;
-    const context = { own: this.#own, domain: account.domain, outbox: this.#outbox, nowMs: clock.nowMs() };
+    const context = { own: this.#own, domain: account.domain, outbox: this.#outbox, nowMs: clock.nowMs(), telling: {} };
     const asked = store.transaction(tx => askForPeople(tx, context));
     if (asked.ok && asked.value) this.#outbox.wake(this.#own);
   }

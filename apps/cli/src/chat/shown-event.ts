@@ -133,7 +133,9 @@ function ownMessage(message: MessageRecord, change: string): Remark | undefined 
       return warning(`not sent: ${text}.${why} /failed lists such messages`);
     }
     case 'held':
-      return warning('kept back: their key has changed. Compare /safety, then /accept');
+      return warning(
+        'kept back: their key has changed (compare /safety, then /accept), or this device does not know them yet (/missing)',
+      );
     default:
       return undefined;
   }

@@ -8,7 +8,10 @@ import { after, test } from 'node:test';
 import { type ContentBody, decodeContent } from '@drawbridge/e2ee/content';
 import { readTrust, trustChanges } from '@drawbridge/e2ee/inherited-trust';
 import { MAX_KNOWN_PEOPLE } from '@drawbridge/e2ee/known-people';
+import { element } from '@drawbridge/wire/element';
+import { NS_DIRECTORY } from '@drawbridge/wire/namespaces';
 import { readContact, writeContact } from '../directory/contact-records.ts';
+import { People } from '../directory/people.ts';
 import { readUserName } from '../directory/user-name.ts';
 import { historyLimits } from '../history/history.ts';
 import { listNotices } from '../notices/notice-records.ts';
@@ -24,6 +27,7 @@ import {
   type PeopleContext,
   peoplePageLimits,
   readPeopleToCome,
+  type Telling,
 } from './people-to-come.ts';
 
 type Sync = ContentBody<'device-sync'>;
@@ -44,6 +48,8 @@ class Device {
   readonly deviceId: number;
   readonly said: { readonly toDevice: number | undefined; readonly body: Sync }[] = [];
   hasRoom = true;
+  /** Anew after a restart. */
+  telling: Telling = {};
 
   private constructor(store: EncryptedStore, deviceId: number) {
     this.store = store;
@@ -69,7 +75,9 @@ class Device {
         return 'row';
       },
     };
-    const done = this.store.transaction(tx => work(tx, { own, domain: 'citadel.example', outbox, nowMs }));
+    const done = this.store.transaction(tx =>
+      work(tx, { own, domain: 'citadel.example', outbox, nowMs, telling: this.telling }),
+    );
     assert(done.ok, JSON.stringify(done));
     return done.value;
   }
@@ -114,6 +122,8 @@ test('as many people as a client has chats come over, with names, verifications 
     const page = old.said.at(-1)!.body.peoplePage!;
     assert(page.people.length <= peoplePageLimits.people);
     assert(fresh.in(tx => isUnmet(tx, own, people.at(-1)!.interopId)));
+    assert.equal(old.telling.people === undefined, page.next === undefined, 'nothing is kept behind the last page');
+    if (pages === 1) old.telling = {};
     assert.equal(fresh.hears(old), page.next === undefined ? 'told-all' : 'said');
     pages++;
   }
@@ -185,6 +195,40 @@ test('a device that is itself still to be told, or has no room, does not answer;
   assert(ask(third));
   assert.equal(fresh.hears(third), 'said');
   assert.equal(third.hears(fresh), 'told-all');
+});
+
+test('until everybody is known no new name is looked up or learned; known ones are asked about as ever', async () => {
+  const { fresh, people } = await pair(1);
+  const known = somebody();
+  const name = readUserName('skylark.example', 'dora')!;
+  fresh.in(tx => {
+    tx.apply(trustChanges([known]));
+    writeContact(tx, known.interopId, name);
+  });
+  const asked: string[] = [];
+  const directory = new People({
+    store: fresh.store,
+    own,
+    domain: 'citadel.example',
+    request: async (_, payload) => {
+      asked.push(payload.name);
+      return element('lookup', NS_DIRECTORY, { jid: `${known.interopId}@citadel.example` });
+    },
+    clock: { nowMs: () => nowMs, after: () => () => undefined },
+    status: () => ({ kind: 'online', jid: `${own}@citadel.example/2`, resumed: false }),
+    show: () => undefined,
+  });
+  const other = { provider: 'skylark.example', identifier: 'emil' };
+  await assert.rejects(directory.resolve(other), { code: 'people-missing' });
+  await assert.rejects(directory.find(other.provider, other.identifier), { code: 'people-missing' });
+  assert.equal((await directory.contact(people[0]!.interopId)).identifier, undefined);
+  assert.deepEqual(asked, []);
+  assert.equal(await directory.resolve(name), known.interopId);
+  assert.equal((await directory.find(name.provider, name.identifier)).interopId, known.interopId);
+  assert.deepEqual(asked, ['lookup']);
+  fresh.in(tx => forgoPeople(tx, nowMs));
+  await directory.contact(people[0]!.interopId);
+  assert.deepEqual(asked, ['lookup', 'identify']);
 });
 
 test('beyond the limit nothing is taken and the device stays incomplete; a person may go on without, and is told', async () => {

@@ -34,7 +34,11 @@ export type PeopleContext = {
   readonly domain: string;
   readonly outbox: Pick<Additions, 'add' | 'hasRoom'>;
   readonly nowMs: number;
+  readonly telling: Telling;
 };
+
+/** Whom this device tells another one of, in the order of the pages: between the first of them and the last. */
+export type Telling = { people?: ReturnType<typeof knownPeople> };
 
 /** `told-all`: this device knows everybody now, and what waited for that goes on. */
 export type PeopleOutcome = 'nothing' | 'said' | 'told-all';
@@ -108,15 +112,18 @@ export function forgoPeople(tx: Transaction, nowMs: number): boolean {
 /** A device that does not know everybody itself has no answer yet: it is asked again. */
 function answer(tx: Transaction, context: PeopleContext, deviceId: number, after: number): PeopleOutcome {
   if (readPeopleToCome(tx) !== undefined || !context.outbox.hasRoom(tx)) return 'nothing';
-  const behind = knownPeople(tx)
-    .toReversed()
-    .filter(({ place }) => place > after);
+  const { telling } = context;
+  // To walk over all of them costs much: it is done for the first page, or for a further one after a restart.
+  if (after === 0) delete telling.people;
+  telling.people ??= knownPeople(tx).toReversed();
+  const behind = telling.people.filter(({ place }) => place > after);
   let sizeBytes = 0;
   const fits = behind.slice(0, peoplePageLimits.people).filter(person => {
     sizeBytes += personBytes(person);
     return sizeBytes <= peoplePageLimits.bytes;
   });
   const goesOn = fits.length < behind.length ? { next: fits.at(-1)!.place } : {};
+  if (fits.length === behind.length) delete telling.people;
   post(tx, context, deviceId, { kind: 'device-sync', peoplePage: { after, people: fits, ...goesOn } });
   return 'said';
 }

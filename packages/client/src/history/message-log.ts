@@ -172,7 +172,7 @@ export type MessageKind = ShownBody['kind'] | 'view-once' | 'unsupported' | 'los
 
 /**
  * How far an own message is: `queued` on this disk, `sent` taken over by the gatekeeper, then what the other side says;
- * `held` until a changed identity is accepted; `failed` for good.
+ * `held` until a changed identity is accepted, or this device knows everybody whom its person knows; `failed` for good.
  */
 export type MessageState = Progress['state'] | ReceiptKind;
 

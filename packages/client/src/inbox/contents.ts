@@ -7,7 +7,7 @@ import { verifyCommitment } from '@drawbridge/e2ee/commitment';
 import { heardStamp } from '@drawbridge/e2ee/hybrid-clock';
 import type { DecryptOutcome, DeviceAddress, Misbound } from '@drawbridge/e2ee/suite';
 import type { InteropId } from '@drawbridge/wire/jid';
-import { hearOfPeople } from '../devices/people-to-come.ts';
+import { hearOfPeople, type Telling } from '../devices/people-to-come.ts';
 import { defaultsKey, isOn } from '../history/chat-state.ts';
 import { addSaid } from '../history/conversation.ts';
 import { hearNumber } from '../history/hearing.ts';
@@ -32,6 +32,7 @@ export class Contents {
   /** By the bytes themselves, as long as somebody holds them. */
   readonly #decoded = new WeakMap<Uint8Array, ReturnType<typeof decodeContent>>();
   readonly #idle: IdleBudget;
+  readonly #telling: Telling = {};
 
   constructor(context: InboxContext, unread: Unread) {
     this.#context = context;
@@ -123,7 +124,8 @@ export class Contents {
   #hearOfPeople(tx: Transaction, deviceId: number, sync: ContentBody<'device-sync'>, followup: Followup): void {
     const { suite, domain, outbox, clock } = this.#context;
     const own = suite.local.interopId;
-    const heard = hearOfPeople(tx, { own, domain, outbox, nowMs: clock.nowMs() }, deviceId, sync);
+    const context = { own, domain, outbox, nowMs: clock.nowMs(), telling: this.#telling };
+    const heard = hearOfPeople(tx, context, deviceId, sync);
     if (heard === 'said') followup.wake.add(own);
     if (heard === 'told-all') followup.everybodyMet = true;
   }

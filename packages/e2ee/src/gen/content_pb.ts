@@ -1266,7 +1266,7 @@ export const DeviceSync_Progress_State = {
   UNSPECIFIED: 0,
 
   /**
-   * Waits until its person accepts a changed identity key.
+   * Waits until its person accepts a changed identity key, or its device knows whom the person knows.
    *
    * @generated from enum value: STATE_HELD = 1;
    */
