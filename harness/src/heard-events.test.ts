@@ -142,7 +142,7 @@ test('a hook that fails is told again under the same id by the gatekeeper, until
     if (heard.length < 3) throw new Error('not now');
   });
   await ask('providers/1/suspend', { reason: 'ticket 9' });
-  // Its clock runs ahead, through its pauses; each try is signed anew.
+  // Its clock runs ahead, through its pauses; each try is signed again.
   await until(async () => {
     fixture.clock.nowMs += 500;
     return (await waitingOf(fixture)) === 0;

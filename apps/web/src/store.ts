@@ -1,5 +1,5 @@
 // What the page knows, as signals, and how events change it. The process is the source: after a gap everything is asked for
-// anew. Knows nothing of how it is shown.
+// again. Knows nothing of how it is shown.
 import { batch, computed, signal } from '@preact/signals';
 import type {
   CommandArguments,

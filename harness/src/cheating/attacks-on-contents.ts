@@ -131,7 +131,7 @@ export const contentsAndTimes: readonly Attack[] = [
     },
   },
   {
-    name: 'a removal is hidden behind the list of before: it is told when that list is out of date',
+    name: 'a removal is hidden behind an earlier list: it is told when that list is out of date',
     permitted: ['told'],
     async play(network) {
       let aheadMs = 0;

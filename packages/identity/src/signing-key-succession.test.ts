@@ -57,7 +57,7 @@ test('a backup that was pinned follows a key that is lost: the old key signs not
   assert.equal(followStatements(domain, unpinned, emergency), unpinned, 'without that pin it is anybody’s word');
 });
 
-test('no statement of anybody else moves or takes away a pin, nor does one of before', () => {
+test('no statement of anybody else moves or takes away a pin, nor does an earlier one', () => {
   const pinned = { signingKey: x(second), backupKey: x(third), since: 20 };
   const honest = state(40, second, fourth, [second]);
   const flipped = Buffer.from(honest.signatures[0]!, 'base64url');

@@ -199,7 +199,7 @@ export type PageEvent =
   | { readonly kind: 'notices' };
 
 export type ProcessFrame =
-  /** `reset`: what the tab has may have gaps, and it asks for everything anew. */
+  /** `reset`: what the tab has may have gaps, and it asks for everything again. */
   | {
       readonly kind: 'welcome';
       readonly epoch: string;

@@ -154,7 +154,7 @@ export class Session {
         return [{ kind: 'notices' }, { kind: 'chats', chat: event.identity.interopId }];
       case 'devices':
         return [{ kind: 'notices' }];
-      // Too much at once: everything is asked for anew.
+      // Too much at once: everything is asked for again.
       case 'missed':
         return [{ kind: 'chats' }, { kind: 'people' }, { kind: 'notices' }];
       case 'history':

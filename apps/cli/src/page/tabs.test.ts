@@ -204,7 +204,7 @@ test('what is kept has a size together, whoever writes how much', () => {
   assert.deepEqual(
     [log.last, log.after(100), log.after(101)],
     [101, undefined, []],
-    'too large to be kept: asked for anew',
+    'too large to be kept: asked for again',
   );
   log.add('small');
   assert.equal(log.after(101)?.length, 1);

@@ -42,7 +42,7 @@ test('missing is what was left out beneath the highest number, and each late one
   );
 });
 
-test('a device that joins late misses nothing of before; runs and places are bounded', () => {
+test('a device that joins late misses nothing from before; runs and places are bounded', () => {
   assert.deepEqual(hear(undefined, 700, () => assert.fail('no place is kept'))?.heard, { next: 701, missing: [] });
   let heard: Heard = { next: 1, missing: [] };
   let kept = 0;

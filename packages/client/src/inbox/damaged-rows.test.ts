@@ -94,7 +94,7 @@ test('what a person decides about: the other requests stand, and it can be asked
   assert.deepEqual(found, [['one', 'three'], ['one', 'three', 'two'], ['unsent-damaged 1']]);
 });
 
-test('what waits to be sent again, and what counts it: the others wait on, a count begins anew', async () => {
+test('what waits to be sent again, and what counts it: the others wait on, a count begins again', async () => {
   const write = (tx: Transaction): void => {
     for (const stanzaId of ids) writeUnread(tx, { from: `${bob}/1`, stanzaId, sinceMs: nowMs });
   };

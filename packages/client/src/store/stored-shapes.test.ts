@@ -180,7 +180,7 @@ test('what later code of this version added is kept while this one reads, change
       return record !== undefined && record['laterField'] === undefined;
     })
     .map(({ table, key }) => `${table} ${key}`);
-  // What is measured anew is written as a whole.
+  // What is measured again is written as a whole.
   assert.deepEqual(lost, ['setting elapsed']);
   assert.equal(after.filter(({ table }) => table === 'outbox').length, 13, 'what was said and done waits to be sent');
   store.close();

@@ -14,11 +14,11 @@ export const firstContactLimits = {
   /** Requests that wait for one person; the oldest is forgotten for another. */
   waiting: 200,
 } as const;
-/** Decisions that are kept of one person; the oldest that is no block is forgotten for another. */
+/** Decisions that are kept of one person; the oldest one that is not a block is forgotten for another. */
 export const maxContacts = 2_000;
 /**
  * Blocks that came along with renames by one provider are kept beside them; its oldest is forgotten for another. That lifts
- * no block of another provider's people, and its own it can name anew whenever it likes.
+ * no block of another provider's people, and its own it can name again whenever it likes.
  */
 export const maxCarriedBlocks = 200;
 

@@ -77,7 +77,7 @@ test('a file of 0.1.0 keeps its keys and gets a backup key', () => {
   assert(pinsOf(keys).backupKey !== undefined && existsSync(backupFileOf(file)));
 });
 
-test('the backup key follows: whoever pinned either key comes along, and static keys of before are gone', () => {
+test('the backup key follows: whoever pinned either key comes along, and earlier static keys are gone', () => {
   const file = place();
   const first = loadCompactKeys(file, domain, nowMs);
   const pinned = pinsOf(first);
@@ -116,7 +116,7 @@ test('a key that clients don’t know follows nobody, and nothing is changed', (
   );
 });
 
-test('keys that are lost are not made anew in silence: the backup key leads those who pinned it on', () => {
+test('keys that are lost are not made again in silence: the backup key leads those who pinned it on', () => {
   const file = place();
   const pinned = pinsOf(loadCompactKeys(file, domain, nowMs));
   assert.equal(compactKeysFault(file, domain), undefined);

@@ -226,7 +226,7 @@ test('epochs are bound before their keys are used, and another secret binds to o
   assert.notEqual(new Stamps(randomBytes(32)).epochCommitments(nowMs)[0]!.commitment, next!.commitment);
 });
 
-test('the secret outlives a restart, is nobody else to read, and is not made anew when it is damaged', async () => {
+test('the secret outlives a restart, is nobody else to read, and is not made again when it is damaged', async () => {
   const { fixture } = await open();
   const file = join(fixture.folder, 'stamp-secret');
   assert.equal(statSync(file).mode & 0o777, 0o600);

@@ -1,5 +1,5 @@
 // What goes where when an embedded store moves to PostgreSQL: each table's columns, and the question whose answers are its rows.
-// `moved` names each device anew, with its account in its number. Knows no connections.
+// `moved` gives each device a new number, with its account in its number. Knows no connections.
 
 export type ColumnType = 'bigint' | 'integer' | 'smallint' | 'text' | 'bytea' | 'boolean';
 
@@ -12,7 +12,7 @@ export type MovedTable = {
   readonly source: string;
 };
 
-/** Device numbers of before and after. Mail of a device that is gone has no account any more: it gets a number of its own. */
+/** Device numbers before and after the move. Mail of a device that is gone has no account any more: it gets a number of its own. */
 export const numberDevices = `
 CREATE TEMP TABLE moved (old INTEGER PRIMARY KEY, account INTEGER NOT NULL, made INTEGER NOT NULL, device INTEGER NOT NULL);
 INSERT INTO moved (old, account, made, device)

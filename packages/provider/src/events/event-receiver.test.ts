@@ -87,7 +87,7 @@ async function world(t: TestContext, change: Partial<ProviderOptions> = {}) {
   return { citadel, fortress, heard, woken, log, push, restart };
 }
 
-test('each event arrives as a value, once for an id, also in a token signed anew and after a restart', async t => {
+test('each event arrives as a value, once for an id, also in a token signed again and after a restart', async t => {
   const { citadel, heard, push, restart } = await world(t);
   const person = { gatekeeper: citadel.issuer, occurredAtMs: happenedAtMs, identifier: 'mia' };
   const events = [
@@ -293,7 +293,7 @@ test('a database that can not note it: the gatekeeper comes again', async t => {
   assert.ok(receipt.kind === 'refused' && receipt.retry);
   await database.write({ sql: 'DROP TRIGGER broken', values: [] });
   assert.deepEqual([await receive(body), await receive(body), calls], [{ kind: 'accepted' }, { kind: 'accepted' }, 2]);
-  // Remembered for longer than a gatekeeper tells it, in tokens that are signed anew.
+  // Remembered for longer than a gatekeeper tells it, in tokens that are signed again.
   const [row] = reads.prepare('SELECT expires_at_ms AS at FROM event_ids').all();
   assert.ok(Number(row?.['at']) > Date.now() + handledEventLimits.rememberMs);
 });

@@ -13,7 +13,7 @@ export type HandledEvents = {
 };
 
 export const handledEventLimits = {
-  /** A gatekeeper tells an event again for three days, under the same id, in tokens that are signed anew. */
+  /** A gatekeeper tells an event again for three days, under the same id, in tokens that are signed again. */
   rememberMs: 4 * 86_400_000,
   /** Of one gatekeeper; beyond that an id is remembered while its token may be used. */
   maxRemembered: 10_000,
