@@ -294,7 +294,7 @@ function shownBody(entry: LogEntry, { body }: Posted): Shown {
   }
 }
 
-/** Who sends a file says what it is called; nothing of that leads out of a folder or hides its ending. */
+/** The sender of a file says what it is called; nothing of that leads out of a folder or hides its ending. */
 function withSafeName(attachment: AttachmentPointer): AttachmentPointer {
   const { fileName } = attachment;
   return fileName === undefined ? attachment : { ...attachment, fileName: safeFileName(fileName) };

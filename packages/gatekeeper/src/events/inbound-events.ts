@@ -137,7 +137,7 @@ export function shortName(kind: string): string {
   return kind.slice(Math.max(kind.lastIndexOf('/'), kind.lastIndexOf(':')) + 1);
 }
 
-/** Whoever sends one again, also at the same time, has nothing done again; one that failed is tried again. */
+/** An event that is sent again, also at the same time, changes nothing again; one that failed is tried again. */
 async function once(
   keyEvents: KeyEvents,
   event: SecurityEvent,

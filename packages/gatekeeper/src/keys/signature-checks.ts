@@ -1,4 +1,4 @@
-// Signatures of identity keys are checked in a worker: an enlistment may carry a hundred of them, 10 ms of work. Who waits is
+// Signatures of identity keys are checked in a worker: an enlistment may carry a hundred of them, 10 ms of work. What waits is
 // bounded, in bytes, in all and for each provider, and providers take turns.
 // Knows nothing of what is signed. Source: threat 12 of docs/threat-model.md, docs/decisions/0037.
 import { Worker } from 'node:worker_threads';

@@ -27,7 +27,7 @@ export type UndeliveredCause = 'expired' | 'gone';
 
 /**
  * Tells a sender's device that a message which was accepted will not be delivered (section 6.1): an error of the message's
- * id, from the device that it did not reach. Who has gone is spoken of as everybody who can't be reached.
+ * id, from the device that it did not reach. Somebody who has gone is spoken of like everybody who can't be reached.
  */
 export function undeliveredNotice(notice: {
   readonly from: string;
