@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import type { ExpiryClock } from '@drawbridge/identity/believed-clock';
 import { makeFolder } from '@drawbridge/identity/make-folder';
 import type { Egress, EgressOptions } from '@drawbridge/identity/egress';
+import { type After, systemAfter } from '@drawbridge/identity/timers';
 import type { Provider as OwnUsers } from '@drawbridge/provider/provider';
 import type { Element } from '@drawbridge/wire/element';
 import { type Budgets, createBudgets } from './budgets.ts';
@@ -50,6 +51,8 @@ export type ControlDeps = {
   readonly nowMs: () => number;
   /** Only goes forward; `performance.now` when left out. */
   readonly monotonicMs?: () => number;
+  /** The system's when left out. */
+  readonly after?: After;
   /** By which kept things grow old; `nowMs`, always believed, when left out. */
   readonly clock?: GatekeeperClock;
   /** Sends an element to a device that is connected, in a message from the domain that is never stored. */
@@ -247,6 +250,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     judgeMs,
     stampMs,
     monotonicMs,
+    after: deps.after ?? systemAfter,
     log: (event, provider, code) => log(event === 'events-arrive-again' ? 'info' : 'warn', event, { provider, code }),
   });
   const sweeps = new Sweeps({
@@ -318,7 +322,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
 
 /** The providers and the way to wake their people; own users are closed again when either can't be had. */
 async function openProviders(
-  { config, stores, egress, keySetEgress, log, nowMs }: ControlDeps,
+  { config, stores, egress, keySetEgress, log, nowMs, after = systemAfter }: ControlDeps,
   given: {
     readonly ownUsers: OwnUsers | undefined;
     readonly events: AccountEvents;
@@ -360,6 +364,7 @@ async function openProviders(
       ...expiry,
       nowMs,
       monotonicMs,
+      after,
     });
     return { registry, wakeUps };
   } catch (error) {

@@ -3,6 +3,7 @@
 // Source: docs/protocol/10 section 10.5; RFC 8417, RFC 8935.
 import { randomBytes } from 'node:crypto';
 import type { GatekeeperEvent } from '@drawbridge/identity/security-event-kinds';
+import type { After } from '@drawbridge/identity/timers';
 import type { Limits } from '../config-schema.ts';
 import type { EventOutbox, NewEvent, WaitingEvent } from './event-outbox.ts';
 import { type Poster, postSecurityEvent, type PostOutcome } from './post-event.ts';
@@ -38,6 +39,7 @@ export type OutboundDeps = Poster & {
   /** From which what is given up is kept. */
   readonly stampMs: () => number;
   readonly monotonicMs: () => number;
+  readonly after: After;
   readonly log: (event: OutboundLogEvent, provider: number, code: string) => void;
 };
 
@@ -85,13 +87,13 @@ class EventSender implements OutboundEvents {
   readonly #deps: OutboundDeps;
   readonly #queues = new Map<number, Queue>();
   readonly #running = new Set<Promise<void>>();
-  readonly #timer: NodeJS.Timeout;
+  #callOff: () => void;
   #isLooking = false;
   #isHeld = false;
 
   constructor(deps: OutboundDeps) {
     this.#deps = deps;
-    this.#timer = setInterval(() => void this.#look(), tickMs).unref();
+    this.#callOff = deps.after(tickMs, this.#lookAgain);
   }
 
   readonly hold = (): void => {
@@ -100,8 +102,13 @@ class EventSender implements OutboundEvents {
 
   readonly close = async (): Promise<void> => {
     this.#isHeld = true;
-    clearInterval(this.#timer);
+    this.#callOff();
     await Promise.all(this.#running);
+  };
+
+  readonly #lookAgain = (): void => {
+    this.#callOff = this.#deps.after(tickMs, this.#lookAgain);
+    void this.#look();
   };
 
   async #look(): Promise<void> {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createBelievedClock } from '@drawbridge/identity/believed-clock';
 import { generateSigningKey } from '@drawbridge/identity/jwk';
+import { systemAfter } from '@drawbridge/identity/timers';
 import { Sweeps } from '../control-sweeps.ts';
 import { openFixture } from '../testing/control-fixture.ts';
 import type { WaitingEvent } from './event-outbox.ts';
@@ -48,6 +49,7 @@ async function secondFailure(believedMs: number): Promise<string> {
     judgeMs: () => startMs + believedMs,
     stampMs: () => startMs + in2090Ms,
     monotonicMs: () => performance.now(),
+    after: systemAfter,
     log: () => undefined,
   });
   // Its timers hold nobody.

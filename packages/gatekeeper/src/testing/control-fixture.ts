@@ -7,6 +7,7 @@ import type { ExpiryClock } from '@drawbridge/identity/believed-clock';
 import type { Egress, EgressFetch } from '@drawbridge/identity/egress';
 import { issueOwnershipProof } from '@drawbridge/identity/issue-ownership-proof';
 import { generateSigningKey, publicJwk, type SigningKey } from '@drawbridge/identity/jwk';
+import type { After } from '@drawbridge/identity/timers';
 import type { Element } from '@drawbridge/wire/element';
 import { type Config, parseConfig } from '../config.ts';
 import { type Control, createControl } from '../control.ts';
@@ -86,6 +87,8 @@ export type FixtureOptions = {
   readonly world?: FakeWorld;
   /** By which what is kept grows old, of the fixture's clocks; the wall clock alone when left out. */
   readonly expiry?: (wallMs: () => number, monotonicMs: () => number) => ExpiryClock;
+  /** The system's timers when left out. */
+  readonly after?: After;
 };
 
 export type Fixture = {
@@ -163,6 +166,7 @@ export async function openFixture(options: FixtureOptions = {}): Promise<Fixture
     keySetEgress: world.egress,
     nowMs,
     monotonicMs,
+    ...(options.after === undefined ? {} : { after: options.after }),
     notifyDevice: (account, device, content) => notices.push({ account, device, content }),
     log: (level, event, data) => logLines.push(JSON.stringify({ level, event, ...data })),
   }).catch(async (error: unknown) => {

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { importVerificationKey, type VerificationKey } from '@drawbridge/identity/jwk';
 import { localKeySource } from '@drawbridge/identity/key-set';
 import { verifySecurityEvent } from '@drawbridge/identity/security-event';
+import { PlayedTimers } from '@drawbridge/identity/testing/played-timers';
 import { type Fixture, gatekeeperIssuer, issuers, openFixture } from '../testing/control-fixture.ts';
 import { openEventKeys } from './event-keys.ts';
 
@@ -55,20 +56,25 @@ test('a wake-up is one signed token about one person, with nothing else in it', 
 });
 
 test('a person is woken again after the interval when somebody asked meanwhile, and only then', async () => {
-  const fixture = await open();
+  const timers = new PlayedTimers();
+  const fixture = await open({ after: timers.after });
   const { account } = await fixture.enlist(1, 'anna');
   const { posted } = fixture.world;
+  const pass = async (ms: number): Promise<void> => {
+    fixture.clock.nowMs += ms;
+    timers.advance(ms);
+    await until(() => pendingRows(fixture) <= 1 && fixture.control.wakeUps.counters.sent === posted.length);
+  };
   fixture.control.wakeUps.requestWakeUp(account);
   await until(() => posted.length === 1);
-  fixture.clock.nowMs += 10_000;
+  await pass(10_000);
   fixture.control.wakeUps.requestWakeUp(account);
   fixture.control.wakeUps.requestWakeUp(account);
-  await sleep(700);
+  await pass(19_000);
   assert.equal(posted.length, 1);
-  fixture.clock.nowMs += 20_001;
+  await pass(2_000);
   await until(() => posted.length === 2);
-  fixture.clock.nowMs += 60_000;
-  await sleep(600);
+  await pass(60_000);
   assert.equal(posted.length, 2);
 });
 

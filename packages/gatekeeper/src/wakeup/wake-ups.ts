@@ -1,6 +1,7 @@
 // Asks a person's provider to wake their app: coalesced, signed, without content, sender or count; kept until it is sent.
 // Knows nothing of messages or mailboxes. Source: docs/protocol/03 (Wake-up), RFC 8417, RFC 8935.
 import { randomBytes } from 'node:crypto';
+import type { After } from '@drawbridge/identity/timers';
 import type { InteropId } from '@drawbridge/wire/jid';
 import type { Limits } from '../config-schema.ts';
 import type { Account } from '../enlistment/account.ts';
@@ -50,6 +51,7 @@ export type WakeUpDeps = Poster & {
   /** From which it does. */
   readonly stampMs: () => number;
   readonly monotonicMs: () => number;
+  readonly after: After;
 };
 
 export type WakeUpLogEvent = 'wake-ups-failing' | 'wake-ups-refused' | 'wake-ups-arrive-again' | 'wake-ups-not-written';
@@ -108,7 +110,7 @@ class WakeUpSender {
   #waiting = 0;
   #closed = false;
   #held = false;
-  #timer: NodeJS.Timeout | undefined;
+  #callOff: (() => void) | undefined;
   #writes: WakeUpWrite[] = [];
   #writing: Promise<void> | undefined;
 
@@ -197,7 +199,7 @@ class WakeUpSender {
 
   async close(): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#callOff?.();
     await Promise.all(this.#sending);
     await this.#writing;
   }
@@ -331,13 +333,12 @@ class WakeUpSender {
   }
 
   #wakeTimer(): void {
-    if (this.#closed || this.#timer !== undefined) return;
-    this.#timer = setTimeout(this.#tick, tickMs);
-    this.#timer.unref();
+    if (this.#closed || this.#callOff !== undefined) return;
+    this.#callOff = this.#deps.after(tickMs, this.#tick);
   }
 
   readonly #tick = (): void => {
-    this.#timer = undefined;
+    this.#callOff = undefined;
     const now = this.#deps.monotonicMs();
     for (const [interopId, { person, dueAtMs }] of this.#later) {
       if (dueAtMs > now || person.queue.underWay.has(interopId)) continue;

@@ -7,6 +7,7 @@ import type { SigningKey } from '@drawbridge/identity/jwk';
 import { clockSkewSeconds, isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import { issueSecurityEvent } from '@drawbridge/identity/security-event';
 import { isEventPayload } from '@drawbridge/identity/security-event-kinds';
+import { type After, systemAfter } from '@drawbridge/identity/timers';
 import type { DeadEvent, EventStore, WaitingEvent } from './event-store.ts';
 import { type ProviderNotice, toldOf } from './provider-notice.ts';
 
@@ -47,6 +48,8 @@ export type EventSenderOptions = {
   /** By which what waits grows old. */
   readonly judgeMs: () => number;
   readonly monotonicMs: () => number;
+  /** The system's when left out. */
+  readonly after?: After;
   readonly log: (event: string, code: string) => void;
 };
 
@@ -75,7 +78,8 @@ export function createEventSender(options: EventSenderOptions): EventSender {
 class Sender implements EventSender {
   readonly #options: EventSenderOptions;
   readonly #queues: ReadonlyMap<string, Queue>;
-  readonly #timer: NodeJS.Timeout;
+  readonly #after: After;
+  #callOff: () => void;
   #latestMs = Number.NEGATIVE_INFINITY;
   #isClosed = false;
 
@@ -83,7 +87,8 @@ class Sender implements EventSender {
     this.#options = options;
     const empty = (): Queue => ({ underWay: new Map(), failures: 0, pausedUntilMs: 0 });
     this.#queues = new Map(options.gatekeepers.map(each => [each, empty()]));
-    this.#timer = setInterval(() => this.#look(), eventSenderLimits.lookEveryMs).unref();
+    this.#after = options.after ?? systemAfter;
+    this.#callOff = this.#after(eventSenderLimits.lookEveryMs, this.#lookAgain);
   }
 
   readonly send = async (notice: ProviderNotice, gatekeepers: readonly string[]): Promise<void> => {
@@ -120,8 +125,13 @@ class Sender implements EventSender {
 
   readonly close = async (): Promise<void> => {
     this.#isClosed = true;
-    clearInterval(this.#timer);
+    this.#callOff();
     await Promise.all(Array.from(this.#queues.values(), ({ underWay }) => [...underWay.values()]).flat());
+  };
+
+  readonly #lookAgain = (): void => {
+    this.#callOff = this.#after(eventSenderLimits.lookEveryMs, this.#lookAgain);
+    this.#look();
   };
 
   #look(): void {

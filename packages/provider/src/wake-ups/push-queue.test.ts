@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { PlayedTimers } from '@drawbridge/identity/testing/played-timers';
 import { createPersonRecords } from '../storage/person-records.ts';
 import { openProviderDatabase } from '../storage/provider-database.ts';
 import {
@@ -112,6 +113,36 @@ test('tries that run on after their time are told, counted and bounded; one that
   await until(() => running.length === 4);
   for (const each of running.slice(1)) each.end();
   await until(() => pushes.report().late === 0);
+});
+
+test('each pause is twice the one before, up to a bound, less what chance takes', async () => {
+  const timers = new PlayedTimers();
+  const tries: number[] = [];
+  const database = openProviderDatabase(':memory:');
+  const pushes = createPushQueue({
+    store: createPushStore(database),
+    hook: () => {
+      tries.push(timers.nowMs);
+      throw new Error('not now');
+    },
+    limits: { ...defaultPushQueueLimits, firstPauseMs: 1_000, maxPauseMs: 5_000, attempts: 6 },
+    random: () => 0.5,
+    nowMs: () => timers.nowMs,
+    after: timers.after,
+    log: () => {},
+  });
+  open.push(database, pushes);
+  await pushes.add('mia', 'citadel');
+  for (const [index, pauseMs] of [750, 1_500, 3_000, 3_750, 3_750].entries()) {
+    await until(() => pushes.report().failed === index + 1);
+    // What was postponed is looked for when the try has ended.
+    await new Promise(resolve => setImmediate(resolve));
+    timers.advance(pauseMs - 1);
+    assert.equal(tries.length, index + 1, 'not before');
+    timers.advance(1);
+    assert.equal(tries.length, index + 2);
+  }
+  await until(() => pushes.report().gaveUp === 1);
 });
 
 test('a push service that says when to come again is not asked before', async () => {

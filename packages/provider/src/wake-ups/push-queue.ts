@@ -3,6 +3,7 @@
 // Knows nothing of push services, tokens or streams.
 // Source: docs/protocol/03 (Wake-up); docs/operations/running-a-provider.md.
 
+import { type After, systemAfter } from '@drawbridge/identity/timers';
 import { Hooks, HookTooSlow } from '../within.ts';
 import type { GivenUpWakeUp, KeptWakeUp, PushStore, UsedEvent } from './push-store.ts';
 
@@ -76,6 +77,8 @@ export type PushQueueOptions = {
   /** 0 up to but not including 1. */
   readonly random: () => number;
   readonly nowMs: () => number;
+  /** The system's when left out. */
+  readonly after?: After;
 };
 
 /** What became of wake-ups since the start, and what is there now. */
@@ -121,12 +124,14 @@ class Pushes implements PushQueue {
   readonly #running = new Map<number, Promise<void>>();
   readonly #hooks: Hooks;
   readonly #counts = { taken: 0, failed: 0, gaveUp: 0, turnedAway: 0 };
-  #timer: NodeJS.Timeout | undefined;
+  readonly #after: After;
+  #callOff: (() => void) | undefined;
   #closed = false;
 
   constructor(options: PushQueueOptions) {
     this.#options = options;
     this.#hooks = new Hooks(options.limits, () => this.pump());
+    this.#after = options.after ?? systemAfter;
     this.#waiting = new Map(options.store.countByGatekeeper());
   }
 
@@ -169,7 +174,7 @@ class Pushes implements PushQueue {
 
   async close(): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#callOff?.();
     await Promise.all(this.#running.values());
   }
 
@@ -177,15 +182,14 @@ class Pushes implements PushQueue {
   pump(): void {
     const { store, limits, nowMs } = this.#options;
     if (this.#closed) return;
-    clearTimeout(this.#timer);
+    this.#callOff?.();
     const now = nowMs();
     for (const wakeUp of store.due(now, now + limits.maxAskedPauseMs, 2 * limits.atOnce)) {
       if (this.#running.size >= limits.atOnce || !this.#hooks.hasRoom) return;
       if (!this.#running.has(wakeUp.id)) this.#start(wakeUp);
     }
     const nextMs = (store.nextAtMs(now) ?? Number.POSITIVE_INFINITY) - now;
-    this.#timer = setTimeout(() => this.pump(), Math.min(nextMs, limits.lookEveryMs));
-    this.#timer.unref();
+    this.#callOff = this.#after(Math.min(nextMs, limits.lookEveryMs), () => this.pump());
   }
 
   #start(wakeUp: KeptWakeUp): void {
@@ -211,7 +215,7 @@ class Pushes implements PushQueue {
       if (this.#closed) return;
       // It is still there, and would be tried at once: the disk and the push service get a pause.
       log('wake-up-queue-failed', 'storage-failed');
-      await new Promise(resolve => setTimeout(resolve, limits.firstPauseMs).unref());
+      await new Promise<void>(resolve => this.#after(limits.firstPauseMs, resolve));
     }
   }
 

@@ -1,0 +1,11 @@
+// Timers as an argument, beside the clocks that are arguments: what waits in a service can be played by tests.
+// Knows nothing of what waits.
+
+/** Calls back once after that time; gives a function that calls it off. */
+export type After = (ms: number, run: () => void) => () => void;
+
+/** The system's. What waits keeps no process alive. */
+export const systemAfter: After = (ms, run) => {
+  const timer = setTimeout(run, ms).unref();
+  return () => clearTimeout(timer);
+};
