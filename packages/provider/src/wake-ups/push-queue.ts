@@ -208,7 +208,7 @@ class Pushes implements PushQueue {
     } catch (error) {
       failure = { error };
     }
-    if (failure instanceof HookTooSlow && !this.#hooks.hasRoom) log('wake-up-hook-failed', 'all-hang');
+    if (failure?.error instanceof HookTooSlow && !this.#hooks.hasRoom) log('wake-up-hook-failed', 'all-hang');
     try {
       await (failure === undefined ? this.#took(wakeUp) : this.#failed(wakeUp, failure.error));
     } catch {
