@@ -31,6 +31,7 @@ const secondsSince = since => `${Math.round((performance.now() - since) / 1000)}
 /** What each part came to, said again at the end. */
 const told = [];
 let hasFailed = false;
+let ran = 0;
 
 for (const [name, { lanes, patterns }] of Object.entries(parts)) {
   if (hasFailed || (part !== 'all' && part !== name)) continue;
@@ -41,6 +42,7 @@ for (const [name, { lanes, patterns }] of Object.entries(parts)) {
   const last = files.filter(file => alone.has(file));
   const results = await runFiles({ together: beside, alone: last, lanes, only, isVerbose });
   const tests = results.flatMap(result => result.tests.map(test => ({ ...test, file: result.file })));
+  ran += tests.length;
   hasFailed = files.length === 0 || tests.some(test => test.state === 'failed');
   const [passed, failed, skipped] = ['passed', 'failed', 'skipped'].map(state => count(tests, state));
   told.push(
@@ -50,6 +52,10 @@ for (const [name, { lanes, patterns }] of Object.entries(parts)) {
     told.push(`FAILED ${file}:${line ?? ''} ${test}`);
 }
 
+if (!hasFailed && ran === 0) {
+  hasFailed = true;
+  told.push('no test has such a name');
+}
 for (const line of told) console.log(line);
 console.log(`${hasFailed ? 'tests failed' : 'all tests passed'} in ${secondsSince(started)}`);
 process.exit(hasFailed ? 1 : 0);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { test } from 'node:test';
 
 const root = join(import.meta.dirname, '../..');
@@ -92,4 +92,27 @@ test('test files run beside each other or alone, and one that fails, crashes or 
   });
   for (const said of ['FAIL', 'for a reason', 'what it printed', 'SIGKILL', 'without a test', 'is left out: not here'])
     assert.ok(stdout.includes(said), `${said}: ${stdout}`);
+});
+
+test('of a file whose tests have other names nothing is told, whatever it closes and leaves open', t => {
+  const folder = mkdtempSync(join(root, 'node_modules', '.drawbridge-tools-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const bodies = {
+    closes: `test('another', () => {}); after(() => { throw new Error('nothing to close'); });`,
+    open: `test('asked for', () => {}); setInterval(() => {}, 1_000);`,
+  };
+  const together = Object.entries(bodies).map(([name, body]) => {
+    const path = join(folder, `${name}.mjs`);
+    writeFileSync(path, `import { after, test } from 'node:test';\n${body}`);
+    return relative(root, path);
+  });
+  const program = `
+    import { runFiles } from ${JSON.stringify(join(root, 'scripts/test-files.js'))};
+    const options = ${JSON.stringify({ together, alone: [], lanes: 1, only: 'asked for' })};
+    console.log('RESULT ' + JSON.stringify((await runFiles(options)).map(({ tests }) => tests.map(each => each.state))));
+  `;
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const options = { cwd: root, env, encoding: 'utf8', timeout: 60_000 } as const;
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], options);
+  assert.match(stdout, /^RESULT \[\[\],\["passed"\]\]$/m);
 });
