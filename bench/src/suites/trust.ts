@@ -89,6 +89,7 @@ async function openDesk(folder: string): Promise<Desk> {
     deliveryReceipts: false,
     keysLow: () => {},
     ownManifestChanged: () => {},
+    decisions: { isListed: true, answer: () => {} },
   });
   const identity = createHash('sha256').update(anna.bundle.identityKey).digest('hex');
   const devices = [1, 2].map(id => ({

@@ -4,6 +4,7 @@ import type { Attack } from './attack.ts';
 import { contentsAndTimes } from './attacks-on-contents.ts';
 import { decisions } from './attacks-on-decisions.ts';
 import { falseAnswers } from './attacks-on-answers.ts';
+import { liftedBlocks } from './attacks-on-blocks.ts';
 import { carriedElsewhere } from './attacks-on-carriage.ts';
 import { falseCopies } from './attacks-on-copies.ts';
 import { takenDisks } from './attacks-on-disks.ts';
@@ -29,6 +30,7 @@ export const attacks: readonly Attack[] = [
   ...falseProofs,
   ...falseReports,
   ...decisions,
+  ...liftedBlocks,
   ...takenDisks,
   ...contentsAndTimes,
 ];

@@ -34,7 +34,7 @@ export type CheatingGatekeeper = {
   /** Gives a client an element that nobody sent. False when the client has no stream. */
   give(who: string, element: Element): boolean;
   /** Asks the real gatekeeper in a client's name, who never hears of it. */
-  ask(who: string, payload: Element): Promise<Element>;
+  ask(who: string, payload: Element, type?: 'get' | 'set'): Promise<Element>;
   /** Ends all streams without a word. */
   cut(): void;
   close(): Promise<void>;
@@ -67,10 +67,10 @@ export async function openCheatingGatekeeper(options: CheatingGatekeeperOptions)
   const cheat: CheatingGatekeeper = {
     lies: {},
     give: (who, el) => find(who)?.give(el) ?? false,
-    ask(who, payload) {
+    ask(who, payload, type = 'get') {
       const line = find(who);
       if (line === undefined) throw new Error(`${who} has no stream`);
-      return line.ask(payload);
+      return line.ask(payload, type);
     },
     cut() {
       for (const line of lines) line.end();
@@ -161,12 +161,12 @@ class Line {
     return true;
   }
 
-  ask(payload: Element): Promise<Element> {
+  ask(payload: Element, type: 'get' | 'set'): Promise<Element> {
     const id = `cheat-${++this.#asks}`;
     const { promise, resolve } = Promise.withResolvers<Element>();
     this.#askedByCheat.set(id, resolve);
     if (this.#isCountedToGatekeeper) this.#toGatekeeper.added(1);
-    this.#send(encodeElement(element('iq', NS_CLIENT, { type: 'get', id }, [payload]), ''));
+    this.#send(encodeElement(element('iq', NS_CLIENT, { type, id }, [payload]), ''));
     return promise;
   }
 

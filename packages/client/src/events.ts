@@ -18,8 +18,16 @@ export type ClientEvent =
   | { readonly kind: 'message'; readonly change: MessageChange; readonly message: MessageRecord }
   /** Settings, timer or draft of a chat; without a chat: what holds for all. */
   | { readonly kind: 'chat'; readonly chat: ChatId | undefined }
-  /** What was decided about somebody, on whichever device; `request`: a first contact waits for a decision. */
-  | { readonly kind: 'contact'; readonly interopId: InteropId; readonly state: DecisionState | 'none' }
+  /**
+   * What holds about somebody; `request`: a first contact waits for a decision. `claimed`: the gatekeeper says this in its place,
+   * and no device of this person has said so, so that it does not hold.
+   */
+  | {
+      readonly kind: 'contact';
+      readonly interopId: InteropId;
+      readonly state: DecisionState | 'none';
+      readonly claimed?: DecisionState | 'none';
+    }
   /** Which providers this person has opted in to, chosen on whichever device. */
   | { readonly kind: 'consent'; readonly consents: readonly ProviderConsent[] }
   | { readonly kind: 'profile'; readonly interopId: InteropId; readonly profile: Profile }

@@ -13,6 +13,7 @@ import { Preferences } from './chats/preferences.ts';
 import { Receipts } from './chats/receipts.ts';
 import { Writing } from './chats/writing.ts';
 import { DecisionBook } from './contacts/decision-book.ts';
+import { OwnDecisions } from './contacts/own-decisions.ts';
 import type { Clock, Random } from './clock.ts';
 import { Connection, type ConnectionStatus } from './connection/connection.ts';
 import type { ConnectTransport } from './connection/transport.ts';
@@ -69,10 +70,10 @@ export class Messenger {
   readonly #restored: RestoredStore;
   readonly #storeCount: StoreCount;
   readonly #lists: DeviceLists;
-  readonly #decisions: DecisionBook;
+  readonly decisions: OwnDecisions;
+  readonly #book: DecisionBook;
   readonly #consents: ProviderConsents;
   readonly manifest: OwnManifest;
-  readonly #own: InteropId;
   #cancelUpkeep: (() => void) | undefined;
   #resumedHistory = false;
   /** Of the session that was bound last: nothing leaves before its store is counted. */
@@ -81,11 +82,11 @@ export class Messenger {
 
   constructor(settings: MessengerSettings) {
     this.#settings = settings;
-    const { store, suite, account, clock, random, emit, deliveryReceipts } = settings;
+    const { store, suite, account, clock, random, deliveryReceipts } = settings;
     const { domain } = account;
     const { request } = this;
+    const emit = (event: ClientEvent): void => this.#emit(event);
     const own = suite.local.interopId;
-    this.#own = own;
     const lists = new DeviceLists({
       store,
       suite,
@@ -110,9 +111,9 @@ export class Messenger {
     });
     this.#outbox = outbox;
     this.#consents = new ProviderConsents({ store, domain, request, emit });
-    this.#decisions = new DecisionBook({ store, own, domain, request, outbox, deliveryReceipts, emit });
     const authoring = new Authoring({ store, own, clock, outbox, emit });
     this.authoring = authoring;
+    this.#book = new DecisionBook({ store, domain, request, outbox, authoring, clock, deliveryReceipts, emit });
     this.people = new People({
       store,
       own,
@@ -123,6 +124,7 @@ export class Messenger {
       show: message => emit({ kind: 'message', change: 'new', message }),
     });
     const { people } = this;
+    this.decisions = new OwnDecisions({ authoring, outbox, people, request, domain });
     this.manifest = new OwnManifest({ store, account, keys: settings.keys, clock, request, lists, people, emit });
     this.profile = new OwnProfile(authoring, outbox);
     this.writing = new Writing(authoring, this.profile);
@@ -143,6 +145,7 @@ export class Messenger {
       lists,
       transfer: this.#transfer,
       deliveryReceipts,
+      decisions: this.#book,
       keysLow: counts => this.#keys.keep(counts),
       ownManifestChanged: () => this.manifest.look(),
     });
@@ -155,6 +158,10 @@ export class Messenger {
         status: status => this.#status(status),
       },
     );
+  }
+
+  get #own(): InteropId {
+    return this.#settings.suite.local.interopId;
   }
 
   get status(): ConnectionStatus {
@@ -172,6 +179,7 @@ export class Messenger {
   async close(): Promise<void> {
     this.#cancelUpkeep?.();
     this.#outbox.close();
+    this.#book.close();
     // First what is under way is kept, so that it can still be acknowledged.
     await this.#inbox.close();
     await this.#storeCount.close();
@@ -234,8 +242,13 @@ export class Messenger {
 
   #received(element: Element, resolve: () => void, isStamped: boolean): void {
     this.#storeCount.note();
-    if (this.#decisions.hear(element) || this.#consents.hear(element)) return resolve();
+    if (this.#book.hear(element) || this.#consents.hear(element)) return resolve();
     this.#inbox.receive(element, resolve, isStamped);
+  }
+
+  #emit(event: ClientEvent): void {
+    this.#settings.emit(event);
+    if (event.kind === 'contact') this.#book.changed(event.interopId);
   }
 
   #delivered(sendings: readonly Sending[]): void {
@@ -251,6 +264,7 @@ export class Messenger {
       if (!status.resumed) {
         this.#isReady = false;
         this.#isFresh = true;
+        this.#book.begin();
       }
       if (this.#isReady) return this.#begin(status);
       void this.#prepare().then(() => {
@@ -294,7 +308,8 @@ export class Messenger {
   /** What other devices may have decided while this one was away. */
   async #refresh(): Promise<void> {
     await this.#consents.refresh();
-    await this.#decisions.refresh();
+    await this.#book.refresh();
+    this.#book.ask();
   }
 
   #upkeep(): void {

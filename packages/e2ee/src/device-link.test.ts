@@ -6,7 +6,9 @@ import {
   createLinkRequest,
   leftOutOfTicket,
   LINK_LIFETIME_MS,
+  MAX_LINK_DECISIONS,
   MAX_LINK_PEOPLE,
+  MAX_LINK_TICKET_CHARACTERS,
   openLinkTicket,
   readLinkRequest,
   sealLinkTicket,
@@ -31,6 +33,7 @@ function setUp() {
     people: [],
     deviceId: 1,
     peopleToFollow: 0,
+    decisions: [],
   };
   return { old: old.value, fresh: fresh.value, thumbprint, request, ticket };
 }
@@ -116,6 +119,43 @@ test('people beyond what a ticket holds are counted, verified ones last', () => 
     again.value.people[0]!.formerIdentities?.map(([first]) => first),
     [12, 13, 14, 15, 16, 17, 18, 19],
   );
+});
+
+test('decisions go along, blocks first, and beside as many people as a ticket holds', () => {
+  const { old, request, ticket } = setUp();
+  const read = readLinkRequest(request.code, nowMs);
+  assert(read.ok);
+  const interopId = `65535-${'b'.repeat(26)}`;
+  const { identityKey } = old.keys;
+  const person = { interopId, identityKey, verified: true, firstSeenAtMs: nowMs, provider: 'skylark.example' };
+  const people = Array.from({ length: 500 }, () => ({ ...person, providerNumber: 1, identifier: 'x'.repeat(100) }));
+  const messageId = new Uint8Array(16).fill(7);
+  const decisions = Array.from({ length: 500 }, (_, at) =>
+    at < 300
+      ? ({ interopId, state: 'request', atMs: at, messageId: new Uint8Array() } as const)
+      : ({ interopId, state: at < 400 ? 'denied' : 'blocked', atMs: nowMs + at, messageId } as const),
+  );
+  const words = { ...ticket, people, decisions, domain: 'd'.repeat(253), issuer: 'i'.repeat(2_048) };
+  const sealed = sealLinkTicket(read.value, words, nowMs);
+  assert(sealed.ok);
+  assert(sealed.value.length <= MAX_LINK_TICKET_CHARACTERS);
+  const opened = openLinkTicket(request.secret, sealed.value, nowMs);
+  assert(opened.ok);
+  const states = opened.value.decisions.map(({ state }) => state);
+  assert.deepEqual(Map.groupBy(states, state => state).get('blocked')?.length, 100);
+  assert.deepEqual(
+    [states.length, states[0], states[99], states[100]],
+    [MAX_LINK_DECISIONS, 'blocked', 'blocked', 'denied'],
+  );
+  assert.deepEqual(opened.value.decisions[0], { interopId, state: 'blocked', atMs: nowMs + 400, messageId });
+  for (const wrong of [{ interopId: 'x' }, { messageId: new Uint8Array(15) }, { atMs: 2 ** 60 }]) {
+    const odd = sealLinkTicket(read.value, { ...ticket, decisions: [{ ...decisions[0]!, ...wrong }] }, nowMs);
+    assert(odd.ok);
+    assert.deepEqual(openLinkTicket(request.secret, odd.value, nowMs), {
+      ok: false,
+      error: { code: 'invalid-link-code' },
+    });
+  }
 });
 
 test('a changed ticket, a swapped request and an old code are refused', () => {

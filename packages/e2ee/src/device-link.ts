@@ -7,11 +7,14 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import * as Signal from '@signalapp/libsignal-client';
 import { isInteropId, type InteropId } from '@drawbridge/wire/jid';
 import {
+  type KnownDecision as KnownDecisionMessage,
+  KnownDecision_State,
   type LinkRequest as LinkRequestMessage,
   LinkRequestSchema,
   type LinkTicket as LinkTicketMessage,
   LinkTicketSchema,
 } from './gen/device_pb.ts';
+import { MAX_TIME_MS, MESSAGE_ID_BYTES } from './content/checks.ts';
 import { type KnownPerson, MAX_KNOWN_PEOPLE, personBytes, personMessage, readPerson } from './known-people.ts';
 import type { Result } from './suite.ts';
 
@@ -26,6 +29,8 @@ export const MAX_LINK_CODE_CHARACTERS = 512;
 export const MAX_LINK_PEOPLE = 500;
 export const MAX_LINK_PEOPLE_BYTES = 81_920;
 export const MAX_LINK_TICKET_CHARACTERS = 131_072;
+/** Beyond these, decisions are left out of a ticket: blocks come first. The new device asks the others for the rest. */
+export const MAX_LINK_DECISIONS = 180;
 
 const VERSION = 2;
 const SEAL_KEY_BYTES = 33;
@@ -34,6 +39,14 @@ const THUMBPRINT_BYTES = 32;
 const NONCE_BYTES = 16;
 const MAX_DEVICE_ID = 127;
 const INFO = 'drawbridge device link 2';
+
+/** Those that need a device's protection most come first. */
+const heldStates = ['blocked', 'denied', 'request'] as const;
+const heldCodes: Readonly<Record<KnownDecision['state'], KnownDecision_State>> = {
+  blocked: KnownDecision_State.BLOCKED,
+  denied: KnownDecision_State.DENIED,
+  request: KnownDecision_State.REQUEST,
+};
 
 export type LinkError =
   /** Not a code or ticket of this version, or damaged. */
@@ -75,10 +88,20 @@ export type LinkTicket = {
   readonly deviceId: number;
   /** How many people it has no room for: that device tells of them later, and until then the new one meets nobody new. */
   readonly peopleToFollow: number;
+  readonly decisions: readonly KnownDecision[];
+};
+
+/** Somebody from whom the person is held back: a block or denial of theirs, or a request that waits. */
+export type KnownDecision = {
+  readonly interopId: InteropId;
+  readonly state: 'blocked' | 'denied' | 'request';
+  readonly atMs: number;
+  /** Of the content by which one of the person's devices said so; empty: it is the gatekeeper's word alone. */
+  readonly messageId: Uint8Array;
 };
 
 /** What a ticket says, but for people. */
-export type LinkWords = Omit<LinkTicket, 'people' | 'deviceId' | 'peopleToFollow'>;
+export type LinkWords = Omit<LinkTicket, 'people' | 'deviceId' | 'peopleToFollow' | 'decisions'>;
 
 /** Starts linking on the new device. `deviceKeyThumbprint`: of its device key, as in `DeviceKey.thumbprint`. */
 export function createLinkRequest(deviceKeyThumbprint: string, nowMs: number): LinkRequest {
@@ -122,6 +145,10 @@ export function sealLinkTicket(request: ReadLinkRequest, ticket: LinkTicket, now
       ...ticket,
       people: people.map(personMessage),
       peopleToFollow: Math.min(MAX_KNOWN_PEOPLE, ticket.peopleToFollow + ticket.people.length - people.length),
+      decisions: ticket.decisions
+        .toSorted((a, b) => heldStates.indexOf(a.state) - heldStates.indexOf(b.state))
+        .slice(0, MAX_LINK_DECISIONS)
+        .map(({ state, atMs, ...rest }) => ({ ...rest, state: heldCodes[state], atMs: BigInt(atMs) })),
       version: VERSION,
       createdAtMs: BigInt(nowMs),
     }),
@@ -152,7 +179,12 @@ export function openLinkTicket(
   const { identityKeyPair, interopId, domain, identifier, provider, issuer, signingKey } = read;
   const { people, deviceId, peopleToFollow } = read;
   const words = { identityKeyPair, interopId, domain, identifier, provider, issuer, signingKey };
-  const value = { ...words, people, deviceId, peopleToFollow };
+  // A state of a later version says nothing to this one.
+  const decisions = read.decisions.flatMap(({ interopId: about, state, atMs, messageId }) => {
+    const held = heldStates.find(each => heldCodes[each] === state);
+    return held === undefined ? [] : [{ interopId: about, state: held, atMs: Number(atMs), messageId }];
+  });
+  const value = { ...words, people, deviceId, peopleToFollow, decisions };
   return { ok: true, value: { ...value, answerCode: answerCode(secret.subarray(SEAL_PRIVATE_KEY_BYTES), value) } };
 }
 
@@ -229,6 +261,7 @@ function parseTicket(bytes: Uint8Array): ReadTicket | undefined {
     Signal.IdentityKeyPair.deserialize(Uint8Array.from(ticket.identityKeyPair));
     const people = ticket.people.map(readPerson).filter(person => person !== undefined);
     if (people.length < ticket.people.length || people.length > MAX_LINK_PEOPLE) return undefined;
+    if (ticket.decisions.length > MAX_LINK_DECISIONS || !ticket.decisions.every(isDecision)) return undefined;
     const { deviceId, peopleToFollow } = ticket;
     const isAskable = deviceId >= 1 && deviceId <= MAX_DEVICE_ID && peopleToFollow <= MAX_KNOWN_PEOPLE;
     if (peopleToFollow > 0 && !isAskable) return undefined;
@@ -237,4 +270,9 @@ function parseTicket(bytes: Uint8Array): ReadTicket | undefined {
     // Made by the other device, yet not a ticket.
     return undefined;
   }
+}
+
+function isDecision({ interopId, atMs, messageId }: KnownDecisionMessage): boolean {
+  const isNamed = messageId.length === 0 || messageId.length === MESSAGE_ID_BYTES;
+  return isInteropId(interopId) && isNamed && Number(atMs) <= MAX_TIME_MS;
 }

@@ -38,7 +38,8 @@ export async function remarkOn(event: ClientEvent, { me, nameOf, doubtsAbout }: 
     case 'typing':
       return event.state === 'started' ? remark(`${await nameOf(event.from)} is writing …`) : undefined;
     case 'contact':
-      if (event.state !== 'request') return undefined;
+      // What the gatekeeper claims is a line of the chat.
+      if (event.state !== 'request' || event.claimed !== undefined) return undefined;
       return warning(
         `${await nameOf(event.interopId)} writes to you for the first time: to answer is to accept; /requests for more`,
       );

@@ -40,6 +40,8 @@ export class RestoredStore {
   note(tx: Transaction): readonly MessageRecord[] {
     const lines = addNotice(tx, { kind: 'store-restored' }, this.#context.clock.nowMs());
     writeSetting(tx, 'restored', 'sessions');
+    // What the other devices have decided since is not here.
+    writeSetting(tx, 'decisions-asked', undefined);
     return lines;
   }
 

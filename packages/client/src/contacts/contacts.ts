@@ -6,12 +6,17 @@ import type { LocalDevice } from '../account/local-device.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import { listWaiting, type Move } from '../directory/moved-names.ts';
 import type { Contact, Recipient } from '../directory/people.ts';
-import { needUserName } from '../directory/user-name.ts';
-import { type Decision, type DecisionState, fetchDecisions, sendDecision } from '../directory/contact-decisions.ts';
+import {
+  type Decision,
+  type DecisionState,
+  fetchDecisions,
+  type sendDecision,
+} from '../directory/contact-decisions.ts';
 import { shownProfile } from '../display/shown-profile.ts';
 import { listContacts } from '../directory/contact-records.ts';
 import { allChats } from '../history/history.ts';
 import { chatWith, personOf } from '../history/message-names.ts';
+import { standingOf } from '../history/standing.ts';
 import { readChat } from '../store/message-records.ts';
 import { readProfile } from '../store/person-records.ts';
 
@@ -32,7 +37,7 @@ export class Contacts {
     return this.#lifecycle.live().people.find(provider, identifier);
   }
 
-  /** What this person has decided about others, on whichever device; the latest last. */
+  /** What the gatekeeper keeps of this person's decisions about others, of whichever device; the latest last. */
   async decisions(): Promise<Decision[]> {
     return fetchDecisions(this.#lifecycle.live().request);
   }
@@ -44,9 +49,17 @@ export class Contacts {
     return Promise.all(waiting.map(({ chat }) => this.get(personOf(chat))));
   }
 
-  /** What this person has decided about somebody, as far as this device has heard; changes are events of kind `contact`. */
+  /**
+   * What holds about somebody on this device; changes are events of kind `contact`. The gatekeeper's word makes it stricter; only
+   * this person, here or on another device, makes it laxer.
+   */
   decision(interopId: InteropId): DecisionState | 'none' {
-    return this.#device.transaction(tx => readChat(tx, chatWith(interopId))).contact ?? 'none';
+    return standingOf(this.#device.transaction(tx => readChat(tx, chatWith(interopId))));
+  }
+
+  /** What the gatekeeper says in place of it, laxer, while no device of this person has said so. To decide here ends it. */
+  unconfirmed(interopId: InteropId): DecisionState | 'none' | undefined {
+    return this.#device.transaction(tx => readChat(tx, chatWith(interopId))).claim?.state;
   }
 
   async accept(person: Recipient): Promise<void> {
@@ -69,12 +82,7 @@ export class Contacts {
   }
 
   async #decide(decision: Parameters<typeof sendDecision>[1], person: Recipient): Promise<void> {
-    const { request, people } = this.#lifecycle.live();
-    if (typeof person === 'object' && 'provider' in person) {
-      const { provider, identifier } = needUserName(person.provider, person.identifier);
-      return sendDecision(request, decision, { provider, identifier });
-    }
-    await sendDecision(request, decision, { jid: `${await people.other(person)}@${this.#device.account!.domain}` });
+    await this.#lifecycle.live().decisions.decide(decision, person);
   }
 
   /** Names that are said to lead to somebody, and wait for a decision: a verified contact would lose or get them. */

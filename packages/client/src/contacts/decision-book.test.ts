@@ -5,6 +5,8 @@ import { test } from 'node:test';
 import { type Element, element } from '@drawbridge/wire/element';
 import type { InteropId } from '@drawbridge/wire/jid';
 import { NS_CLIENT, NS_CONSENT } from '@drawbridge/wire/namespaces';
+import { PlayedClock } from '../testing/played-clock.ts';
+import type { Authoring } from '../history/authoring.ts';
 import { newChat } from '../history/chat-state.ts';
 import { historyLimits } from '../history/history.ts';
 import { chatWith } from '../history/message-names.ts';
@@ -13,6 +15,8 @@ import { testStore } from '../testing/test-store.ts';
 import { DecisionBook } from './decision-book.ts';
 
 const domain = 'citadel.example';
+/** Nothing is said to other devices. */
+const alone = { clock: new PlayedClock(), authoring: {} as Authoring };
 const person = (number: number): InteropId =>
   `1-${number.toString(2).replaceAll('0', 'a').replaceAll('1', 'b').padStart(26, 'a')}`;
 
@@ -25,10 +29,10 @@ test('people whom a gatekeeper invents fill no disk; decisions about those with 
   const outbox = { add: () => '', wake: () => {}, hasRoom: () => true };
   const book = new DecisionBook({
     store,
-    own: person(20_000),
     domain,
     request: () => assert.fail('nothing is asked'),
     outbox,
+    ...alone,
     deliveryReceipts: true,
     emit: () => {},
   });
@@ -52,10 +56,12 @@ test('people whom a gatekeeper invents fill no disk; decisions about those with 
 test('what is told while the list is on its way is later than the list', async () => {
   const { store, inStore, remove } = await testStore('decisions');
   const lists: ((answer: Element) => void)[] = [];
+  const clock = new PlayedClock();
   const book = new DecisionBook({
     store,
-    own: person(1),
     domain,
+    ...alone,
+    clock,
     request: () => new Promise(resolve => lists.push(resolve)),
     outbox: { add: () => '', wake: () => {}, hasRoom: () => true },
     deliveryReceipts: true,
@@ -71,6 +77,7 @@ test('what is told while the list is on its way is later than the list', async (
   const ofAPeer = element('message', NS_CLIENT, { from: `${person(2)}@${domain}` }, [contact(3, 'blocked')]);
   assert.equal(book.hear(ofAPeer), false);
   assert.deepEqual(states(), ['accepted', 'accepted', 'accepted', 'accepted'], 'nobody else tells of decisions');
+  assert.equal(book.isListed, false);
   const first = book.refresh();
   hear(2, 'blocked');
   hear(3, 'request');
@@ -78,12 +85,18 @@ test('what is told while the list is on its way is later than the list', async (
   lists[0]!(element('contacts', NS_CONSENT, {}, [contact(2, 'accepted'), contact(4, 'accepted')]));
   await first;
   assert.deepEqual(states(), ['blocked', 'request', undefined, undefined], 'of the others the list holds');
+  assert.deepEqual([book.isListed, clock.timers], [true, 0]);
   // One that was asked for again meanwhile says nothing any more; and what was told before a list holds no longer than it.
   const [earlier, later] = [book.refresh(), book.refresh()];
-  lists[2]!(element('contacts', NS_CONSENT, {}, [contact(2, 'accepted')]));
+  lists[2]!(element('contacts', NS_CONSENT, {}, [contact(4, 'accepted')]));
   await later;
-  lists[1]!(element('contacts', NS_CONSENT, {}, [contact(3, 'accepted')]));
+  lists[1]!(element('contacts', NS_CONSENT, {}, [contact(5, 'blocked')]));
   await earlier;
-  assert.deepEqual(states(), ['accepted', undefined, undefined, undefined]);
+  assert.deepEqual(
+    states(),
+    ['blocked', 'request', 'accepted', undefined],
+    'a list leaves out nobody who is held back',
+  );
+  assert.equal(clock.timers, 1, 'it is in doubt whether the block was lifted');
   remove();
 });

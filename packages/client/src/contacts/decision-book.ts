@@ -1,54 +1,91 @@
-// What this person has decided about others, as far as this device has heard: kept with each chat, so that it is known without a
-// stream. Asked for with every new session, and told by the gatekeeper in between.
-// Knows nothing of how a person decides (`contacts.ts`).
+// What the gatekeeper says of a person's decisions about others: asked for with every new session, and told in between. It is
+// noted with each chat, where an own device's word stands above it (`history/standing.ts`); messages that came while nothing
+// was said to their author are acknowledged once they are accepted.
+// Knows nothing of how a person decides (`own-decisions.ts`).
 // Source: docs/protocol/10-consent-and-reports.md section 10.1.
 import { attribute, childElements, type Element } from '@drawbridge/wire/element';
 import { type InteropId, isInteropId, parseJid } from '@drawbridge/wire/jid';
 import { NS_CONSENT } from '@drawbridge/wire/namespaces';
-import { type Decision, type DecisionState, decisionStates, fetchDecisions } from '../directory/contact-decisions.ts';
+import { type Decision, decisionStates, fetchDecisions } from '../directory/contact-decisions.ts';
+import type { Clock } from '../clock.ts';
 import type { Request } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
-import { defaultsKey, isOn } from '../history/chat-state.ts';
-import { allChats, historyLimits, listMessages } from '../history/history.ts';
+import type { Authoring } from '../history/authoring.ts';
+import { defaultsKey, isHeldBack, isOn, type Standing } from '../history/chat-state.ts';
+import { allChats, historyLimits } from '../history/history.ts';
 import { chatWith, personOf } from '../history/message-names.ts';
+import { hearGatekeeper, isDoubtful } from '../history/standing.ts';
+import { changeStanding } from '../history/standing-changes.ts';
 import type { Outbox } from '../outbox/outbox.ts';
+import { readStamp } from '../store/account-records.ts';
 import { readChat, writeChat } from '../store/message-records.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
-
-/** Messages of a request that are acknowledged to their author once it is accepted. A gatekeeper lets fewer through. */
-const maxRequestMessages = 10;
+import { Doubts } from './doubts.ts';
 
 export type DecisionBookContext = {
   readonly store: EncryptedStore;
-  readonly own: InteropId;
   readonly domain: string;
   readonly request: Request;
   readonly outbox: Pick<Outbox, 'add' | 'wake' | 'hasRoom'>;
+  readonly authoring: Authoring;
+  readonly clock: Clock;
   readonly deliveryReceipts: boolean;
   readonly emit: (event: ClientEvent) => void;
 };
 
 export class DecisionBook {
   readonly #context: DecisionBookContext;
+  readonly #doubts: Doubts;
   #rows: number | undefined;
+  #isListed = false;
   /** Whom the gatekeeper has told of since the list was asked for: that is later than what the list says of them. */
   #told = new Set<InteropId>();
 
   constructor(context: DecisionBookContext) {
     this.#context = context;
+    this.#doubts = new Doubts(context);
+  }
+
+  close(): void {
+    this.#doubts.close();
+  }
+
+  /** Asks the other devices of this person for their decisions, when that is due. */
+  ask(): void {
+    this.#doubts.ask();
+  }
+
+  /** Another device of this person asks. */
+  answer(tx: Transaction, deviceId: number): void {
+    this.#doubts.answer(tx, deviceId);
+  }
+
+  /** Whether the list of this session has come, or will not: before that somebody's first message may be a request. */
+  get isListed(): boolean {
+    return this.#isListed;
+  }
+
+  /** A new session. */
+  begin(): void {
+    this.#isListed = false;
   }
 
   /** Asks for the whole list. A failure is told nowhere: the next session asks again. */
   async refresh(): Promise<void> {
     const told = new Set<InteropId>();
     this.#told = told;
-    try {
-      const decisions = await fetchDecisions(this.#context.request);
-      if (this.#told === told) this.#learn(decisions, told);
-    } catch (error) {
+    const decisions = await fetchDecisions(this.#context.request).catch((error: unknown) => {
       if (!(error instanceof ClientError)) throw error;
-    }
+    });
+    if (this.#told !== told) return;
+    if (decisions !== undefined) this.#learn(decisions, told);
+    this.#isListed = true;
+    this.#acknowledge(tx =>
+      allChats(tx)
+        .filter(({ owed }) => owed !== undefined)
+        .map(({ chat }) => personOf(chat)),
+    );
   }
 
   /** Takes a notice of the gatekeeper. False: this stanza is none. */
@@ -58,48 +95,48 @@ export class DecisionBook {
     if (notice === undefined) return false;
     const interopId = parseJid(attribute(notice, 'jid') ?? '')?.local ?? '';
     const word = attribute(notice, 'state');
-    const state = decisionStates.find(each => each === word);
-    if (!isInteropId(interopId) || (state === undefined && word !== 'none')) return true;
+    const state = word === 'none' ? word : decisionStates.find(each => each === word);
+    if (!isInteropId(interopId) || state === undefined) return true;
     this.#told.add(interopId);
-    this.#note(tx => this.#set(tx, interopId, state));
+    this.#note(() => [[interopId, state]]);
     return true;
   }
 
+  /** What holds about somebody has changed, by whoever's word. */
+  changed(person: InteropId): void {
+    this.#acknowledge(() => [person]);
+  }
+
   #learn(decisions: readonly Decision[], told: ReadonlySet<InteropId>): void {
-    const states = new Map(decisions.map(({ interopId, state }) => [interopId, state]));
+    const states = new Map<InteropId, Standing>(decisions.map(({ interopId, state }) => [interopId, state]));
     this.#note(tx => {
-      const known = allChats(tx).filter(({ contact }) => contact !== undefined);
-      const gone = known.map(({ chat }) => personOf(chat)).filter(person => !states.has(person));
-      const news = [...gone.map(person => [person, undefined] as const), ...states];
-      return news.flatMap(([person, state]) => (told.has(person) ? [] : this.#set(tx, person, state)));
+      for (const { chat } of allChats(tx)) {
+        const person = personOf(chat);
+        if (chat !== defaultsKey && !states.has(person)) states.set(person, 'none');
+      }
+      return [...states].filter(([person]) => !told.has(person));
     });
   }
 
   /** A store that fails now loses nothing: the list is asked for again. */
-  #note(change: (tx: Transaction) => readonly InteropId[]): void {
-    const { store, emit, outbox } = this.#context;
+  #note(words: (tx: Transaction) => readonly (readonly [InteropId, Standing])[]): void {
+    const { store, emit } = this.#context;
     const noted = store.transaction(tx => {
-      const changed = change(tx);
-      return changed.map(interopId => ({ interopId, state: readChat(tx, chatWith(interopId)).contact }));
+      const lastStampMs = readStamp(tx);
+      let isInDoubt = false;
+      const events = words(tx).flatMap(([person, word]) => {
+        const chat = chatWith(person);
+        const before = readChat(tx, chat);
+        const after = hearGatekeeper(before, word, lastStampMs);
+        isInDoubt ||= isDoubtful(after);
+        if (after === before || (tx.get('chat', chat) === undefined && !this.#hasRoom(tx))) return [];
+        return changeStanding(tx, chat, () => after);
+      });
+      return { events, isInDoubt };
     });
     if (!noted.ok) return;
-    for (const { interopId, state } of noted.value) {
-      emit({ kind: 'contact', interopId, state: state ?? 'none' });
-      if (state === 'accepted') outbox.wake(interopId);
-    }
-  }
-
-  /** The person, when something has changed. */
-  #set(tx: Transaction, person: InteropId, state: DecisionState | undefined): InteropId[] {
-    const chat = chatWith(person);
-    const { contact: before, ...rest } = readChat(tx, chat);
-    if (before === state) return [];
-    if (tx.get('chat', chat) === undefined && !this.#hasRoom(tx)) return [];
-    // What came until now was acknowledged when it came: no change back and forth has it said again.
-    const record = before === 'accepted' ? { ...rest, acknowledgedTo: tx.newPlace() } : rest;
-    writeChat(tx, state === undefined ? record : { ...record, contact: state });
-    if (before === 'request' && state === 'accepted') this.#acknowledge(tx, person);
-    return [person];
+    for (const event of noted.value.events) emit(event);
+    if (noted.value.isInDoubt) this.#doubts.arm();
   }
 
   /** A gatekeeper that invents people fills no disk. Counted once: each decision is one row more at most. */
@@ -108,23 +145,21 @@ export class DecisionBook {
     return this.#rows++ < historyLimits.maxChats;
   }
 
-  /** Nothing was said of a request's messages before: now their author learns that they came. */
-  #acknowledge(tx: Transaction, person: InteropId): void {
-    const { own, outbox, deliveryReceipts } = this.#context;
-    const chat = chatWith(person);
-    const record = readChat(tx, chat);
-    if (!isOn('sendDelivered', record, readChat(tx, defaultsKey), deliveryReceipts)) return;
-    const rows = listMessages(tx, own, { chat, newest: true, limit: maxRequestMessages });
-    const theirs = rows.filter(
-      ({ sequence, message }) =>
-        sequence > (record.acknowledgedTo ?? 0) && message.author === person && isAcknowledged(message.kind),
-    );
-    if (theirs.length === 0 || !outbox.hasRoom(tx)) return;
-    const messageIds = theirs.map(({ message }) => message.id);
-    outbox.add(tx, { to: person, payload: { kind: 'receipt', receipt: 'delivered', messageIds }, silent: true });
+  /** A store that fails now loses nothing: with the next session it is looked at again. */
+  #acknowledge(people: (tx: Transaction) => readonly InteropId[]): void {
+    const { store, outbox } = this.#context;
+    const told = store.transaction(tx => people(tx).filter(person => this.#acknowledgeTo(tx, person)));
+    if (told.ok) for (const person of told.value) outbox.wake(person);
   }
-}
 
-function isAcknowledged(kind: string): boolean {
-  return kind !== 'lost' && kind !== 'notice';
+  /** Each message once: now their author learns that it came. */
+  #acknowledgeTo(tx: Transaction, person: InteropId): boolean {
+    const { outbox, deliveryReceipts } = this.#context;
+    const { owed, ...record } = readChat(tx, chatWith(person));
+    if (owed === undefined || isHeldBack(record) || !outbox.hasRoom(tx)) return false;
+    writeChat(tx, record);
+    if (!isOn('sendDelivered', record, readChat(tx, defaultsKey), deliveryReceipts)) return false;
+    outbox.add(tx, { to: person, payload: { kind: 'receipt', receipt: 'delivered', messageIds: owed }, silent: true });
+    return true;
+  }
 }

@@ -7,6 +7,7 @@ import { createDevice, type DeviceKeys, withDeviceKey } from '@drawbridge/e2ee/d
 import {
   answerCode,
   createLinkRequest,
+  type KnownDecision,
   leftOutOfTicket,
   LINK_LIFETIME_MS,
   openLinkTicket,
@@ -24,7 +25,7 @@ import { deviceRecord } from '../account/publication.ts';
 import { ClientError } from '../errors.ts';
 import { decodeJson, encodeJson } from '../store/json-bytes.ts';
 import { type AccountRecord, readSetting, writeSetting } from '../store/account-records.ts';
-import { inherit, type InheritedPerson, knownPeople } from './inheritance.ts';
+import { inherit, inheritDecisions, type InheritedPerson, knownDecisions, knownPeople } from './inheritance.ts';
 import { expectPeople, readPeopleToCome } from './people-to-come.ts';
 
 /** Shown by the new device: `code` for the other one to read, `requestCode` for a person to compare there. */
@@ -44,6 +45,7 @@ type Aside = {
   readonly people: readonly InheritedPerson[];
   /** Of a ticket of an earlier version: absent. */
   readonly toCome?: { readonly deviceId: number; readonly count: number };
+  readonly decisions?: readonly KnownDecision[];
 };
 
 /** First step, on the new device (not enlisted). */
@@ -70,7 +72,11 @@ export async function prepareTicket(
   const { identityKeyPair } = await device.keys();
   const words = { identityKeyPair, interopId, domain, issuer, signingKey, ...person };
   const known = () =>
-    device.transaction(tx => ({ people: knownPeople(tx), peopleToFollow: readPeopleToCome(tx)?.count ?? 0 }));
+    device.transaction(tx => ({
+      people: knownPeople(tx),
+      peopleToFollow: readPeopleToCome(tx)?.count ?? 0,
+      decisions: knownDecisions(tx),
+    }));
   const seal = (): string =>
     orLinkFailed(sealLinkTicket(request, { ...words, deviceId, ...known() }, device.clock.nowMs()));
   const { people, peopleToFollow } = known();
@@ -88,10 +94,10 @@ export async function openTicket(device: LocalDevice, ticket: string): Promise<L
   const { domain, issuer } = await device.offer();
   if (opened.domain !== domain || opened.issuer !== issuer)
     throw new ClientError('link-failed', { detail: 'another gatekeeper' });
-  const { interopId, signingKey, people, identifier, provider, deviceId, peopleToFollow: count } = opened;
+  const { interopId, signingKey, people, decisions, identifier, provider, deviceId, peopleToFollow: count } = opened;
   const made = asideOf(device, opened) ?? makeDevice(opened.identityKeyPair, before, nowMs);
   const toCome = count === 0 ? {} : { toCome: { deviceId, count } };
-  const aside: Aside = { ...made, openedAtMs: nowMs, interopId, signingKey, people, ...toCome };
+  const aside: Aside = { ...made, openedAtMs: nowMs, interopId, signingKey, people, decisions, ...toCome };
   device.transaction(tx => writeSetting(tx, 'link-aside', encodeJson(aside).toString()));
   return { identifier, provider, answerCode: opened.answerCode };
 }
@@ -122,7 +128,7 @@ export function refuseLink(device: LocalDevice): void {
 }
 
 async function enlistAside(device: LocalDevice, aside: Aside): Promise<AccountRecord> {
-  const { interopId, keys, publication, changes, people, signingKey, toCome } = aside;
+  const { interopId, keys, publication, changes, people, decisions = [], signingKey, toCome } = aside;
   const { endpoints, issuer, takesPossession } = await device.offer();
   const request = {
     proof: await device.proof('http', keys),
@@ -137,6 +143,7 @@ async function enlistAside(device: LocalDevice, aside: Aside): Promise<AccountRe
       tx.apply(changes);
       inherit(tx, enlistment.domain, people);
       if (toCome !== undefined) expectPeople(tx, toCome, device.clock.nowMs());
+      inheritDecisions(tx, decisions);
     },
   });
 }

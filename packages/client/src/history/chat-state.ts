@@ -1,12 +1,12 @@
 // The state of a chat: settings that all devices of a person share, the timer for disappearing messages, what is unread.
 // Pure: joins changes that may come in any order, twice. Knows nothing of storage, messages or who asks.
 // Source: docs/protocol/09-content.md section 9.9.
-import type { ChatSettingsChange, Profile } from '@drawbridge/e2ee/content-kinds';
+import type { ChatSettingsChange, OwnDecisionState, Profile } from '@drawbridge/e2ee/content-kinds';
 import type { InteropId } from '@drawbridge/wire/jid';
 import type { Heard } from './gaps.ts';
 import type { DecisionState } from '../directory/contact-decisions.ts';
+import type { ChatId, MessageId } from './message-names.ts';
 import { isLater, type Stamp } from './stamp.ts';
-import type { ChatId } from './message-names.ts';
 
 /** What can be set for a chat; the `send…` ones also for all chats. */
 export type ChatSettings = Omit<ChatSettingsChange, 'chat'>;
@@ -21,6 +21,15 @@ export type Timer = Stamp & {
   /** Id of the other person's setting that was the last one known where this one was made. */
   readonly replaces?: string;
 };
+
+/** What holds about somebody; `none`: nothing was decided. */
+export type Standing = DecisionState | 'none';
+
+/** What a device of this person decided, and when; `none`: a block was taken back. */
+export type OwnDecision = Stamp & { readonly state: OwnDecisionState };
+
+/** What the gatekeeper says, laxer than what holds, and no own device has said so. `isTold`: the person was told. */
+export type Claim = { readonly state: Standing; readonly isTold?: true };
 
 export type ChatRecord = {
   /** InteropId of the other person; `defaults` for what holds for all chats. */
@@ -39,9 +48,16 @@ export type ChatRecord = {
   readonly placed?: Heard;
   /** Not shared: of this device. */
   readonly draft?: string;
-  /** What this person has decided about the other, as far as the gatekeeper has said; absent: nothing. */
+  /** What holds about the other (`standing.ts`); absent: nothing was decided. */
   readonly contact?: DecisionState;
-  /** The place up to which nothing waits to be acknowledged: they were accepted until then. */
+  /** Present while that is the gatekeeper's word alone: the last stamp given or heard here when it came. */
+  readonly heldAtMs?: number;
+  /** What this person's devices have decided last. */
+  readonly decided?: OwnDecision;
+  readonly claim?: Claim;
+  /** Their latest messages that came while nothing was said to them: acknowledged once they are accepted. */
+  readonly owed?: readonly MessageId[];
+  /** Earlier code of this version wrote it; it says nothing any more. */
   readonly acknowledgedTo?: number;
   /** The own profile that this person was sent last. */
   readonly profileSent?: Stamp;

@@ -4,7 +4,7 @@
 // Source: docs/protocol/09-content.md sections 9.3 and 9.9.
 import { type DecodedContent, encodeContent } from '@drawbridge/e2ee/content';
 import { isQuietCase } from '@drawbridge/e2ee/content-kinds';
-import { heardOwnStamp } from '@drawbridge/e2ee/hybrid-clock';
+import { heardOwnStamp, MAX_OWN_STAMP_MS } from '@drawbridge/e2ee/hybrid-clock';
 import type { InteropId } from '@drawbridge/wire/jid';
 import { shownProfile } from '../display/shown-profile.ts';
 import { actFact } from './acts.ts';
@@ -13,6 +13,8 @@ import { isErrorCode } from '../errors.ts';
 import type { ClientEvent, MessageChange } from '../events.ts';
 import { isShown, record, wipeSent } from './history.ts';
 import { type Fact, isShownBody, type Posted, type PostedBody } from './message-log.ts';
+import { hearOwn, hearWritten } from './standing.ts';
+import { changeStanding } from './standing-changes.ts';
 import { addNotice } from '../notices/notice-records.ts';
 import { readChat, writeChat } from '../store/message-records.ts';
 import { readProfile, writeProfile } from '../store/person-records.ts';
@@ -120,6 +122,15 @@ export function addSaid(tx: Transaction, own: InteropId, said: Said, nowMs: numb
   if (author === own && personOf(chat) === own && body.kind !== 'profile') {
     return body.kind === 'device-sync' ? addSync(tx, own, body, stamp, nowMs) : [];
   }
+  if (author !== own || first || body.kind === 'nothing') return addToChat(tx, own, said, first);
+  const accepted = changeStanding(tx, chat, before => hearWritten(before, stamp));
+  return [...accepted, ...addToChat(tx, own, said, first)];
+}
+
+function addToChat(tx: Transaction, own: InteropId, said: Said, first: boolean): ClientEvent[] {
+  const { author, chat, content } = said;
+  const { body } = content;
+  const stamp = stampOf(content);
   switch (body.kind) {
     case 'expiry-timer': {
       const before = readChat(tx, chat);
@@ -225,6 +236,14 @@ function addSync(
     if (after === before) continue;
     writeChat(tx, after);
     events.push({ kind: 'chat', chat });
+  }
+  for (const { chat: person, state, decided } of sync.decisions ?? []) {
+    if (person === own) continue;
+    const id = decided === undefined ? stamp.id : messageIdOf(decided.messageId);
+    const atMs = Math.min(decided?.atMs ?? stamp.atMs, MAX_OWN_STAMP_MS);
+    // What is decided here from now on is later.
+    writeStamp(tx, heardOwnStamp(readStamp(tx), atMs));
+    events.push(...changeStanding(tx, chatWith(person), before => hearOwn(before, { atMs, id, state })));
   }
   return events;
 }

@@ -38,6 +38,8 @@ export const historyLimits = {
   /** Messages of one chat that facts wait for. */
   maxOrphansPerChat: 128,
   maxChats: 10_000,
+  /** People beside those with whom this person has chats, about whom something was decided: as many as a gatekeeper keeps. */
+  maxDecided: 4_000,
   /** Newest rows of a chat among which its last message is looked for. */
   previewRows: 32,
   /** Rows that search and export read at once; other work goes on in between. */
@@ -198,7 +200,7 @@ export function chatPage(
 
 export function allChats(tx: Transaction): ChatRecord[] {
   const chats: ChatRecord[] = [];
-  for (let after = 0; chats.length < historyLimits.maxChats; ) {
+  for (let after = 0; chats.length < historyLimits.maxChats + historyLimits.maxDecided; ) {
     const rows = listChats(tx, { after, limit: MAX_LIST });
     if (rows.length === 0) break;
     for (const row of rows) chats.push(row.chat);

@@ -105,6 +105,7 @@ class Device {
       deliveryReceipts: false,
       keysLow: () => {},
       ownManifestChanged: () => {},
+      decisions: { isListed: true, answer: () => {} },
     });
     this.authoring = new Authoring({ store, own: person, clock, outbox, emit: () => {} });
     this.preferences = new Preferences(this.authoring, outbox, () => {});

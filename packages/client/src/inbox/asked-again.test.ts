@@ -79,6 +79,7 @@ test('what a fresh key asks for waits for a person, and leaves under that key al
     deliveryReceipts: false,
     keysLow: () => {},
     ownManifestChanged: () => {},
+    decisions: { isListed: true, answer: () => {} },
   });
   const until = async (isSo: () => boolean): Promise<void> => {
     for (let i = 0; !isSo(); i++) {

@@ -93,6 +93,7 @@ function open(device: PlayedDevice, other: PlayedDevice): Person {
     deliveryReceipts: false,
     keysLow: () => {},
     ownManifestChanged: () => {},
+    decisions: { isListed: true, answer: () => {} },
   });
   return Object.assign(person, { outbox, inbox });
 }

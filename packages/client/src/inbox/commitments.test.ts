@@ -49,7 +49,8 @@ async function openDesk(name: string, isStamped = true): Promise<Desk> {
   const outbox = new Outbox({ ...base, random: () => 0.5, request: refused, lists, send: refused });
   const transfer = new HistoryTransfer({ own: annasId, clock, outbox, noted: () => {} });
   const rest = { deliveryReceipts: false, keysLow: () => {}, ownManifestChanged: () => {} };
-  const inbox = new Inbox({ ...base, outbox, transfer, lists, ...rest });
+  const decisions = { isListed: true, answer: () => {} };
+  const inbox = new Inbox({ ...base, outbox, transfer, lists, ...rest, decisions });
   await meet(bob, anna);
   return { anna, bob, inbox, isStamped };
 }

@@ -11,15 +11,15 @@ import { hearOfPeople, type Telling } from '../devices/people-to-come.ts';
 import { defaultsKey, isOn } from '../history/chat-state.ts';
 import { addSaid } from '../history/conversation.ts';
 import { hearNumber } from '../history/hearing.ts';
-import { isShown } from '../history/history.ts';
+import { isShown, isThirdParty } from '../history/history.ts';
 import { type MessageRecord, isShownBody } from '../history/message-log.ts';
-import { readChat, readEntry } from '../store/message-records.ts';
+import { readChat, readEntry, writeChat } from '../store/message-records.ts';
 import { readCapabilities, writeCapabilities } from '../store/person-records.ts';
 import { readStamp, writeStamp } from '../store/account-records.ts';
 import { addNotice } from '../notices/notice-records.ts';
 import { keepEvidence } from '../reports/evidence.ts';
 import type { Transaction } from '../store/store.ts';
-import { type ChatId, chatWith, messageIdOf } from '../history/message-names.ts';
+import { type ChatId, chatWith, type MessageId, messageIdOf } from '../history/message-names.ts';
 import { IdleBudget } from './idle-budget.ts';
 import { type InboxContext, inboxLimits } from './inbox-context.ts';
 import { type Followup, type Incoming, fullAddress } from './incoming.ts';
@@ -114,6 +114,9 @@ export class Contents {
       case 'device-sync':
         this.#hearOfPeople(tx, deviceId, content.body, followup);
         followup.events.push(...addSaid(tx, own, { author, chat: chatWith(own), content, receivedAtMs }, receivedAtMs));
+        if (content.body.decisionsAsked !== true) return undefined;
+        this.#context.decisions.answer(tx, deviceId);
+        followup.wake.add(own);
         return undefined;
       default:
         followup.events.push(...addSaid(tx, own, { author, chat: chatWith(own), content, receivedAtMs }, receivedAtMs));
@@ -147,11 +150,23 @@ export class Contents {
     // answered by nothing: it would tell its sender, unseen, when this device is there.
     const id = messageIdOf(content.messageId);
     const message = events.flatMap(each => (each.kind === 'message' && each.change === 'new' ? [each.message] : []))[0];
-    if (message?.id !== id || message.chat !== chat || !isSeen(message) || !outbox.hasRoom(tx)) return;
+    if (message?.id !== id || message.chat !== chat || !isSeen(message)) return;
+    if (this.#isOwed(tx, chat, message.id) || !outbox.hasRoom(tx)) return;
     if (!isOn('sendDelivered', readChat(tx, chat), readChat(tx, defaultsKey), deliveryReceipts)) return;
     const payload = { kind: 'receipt', receipt: 'delivered', messageIds: [message.id] } as const;
     outbox.add(tx, { to: author, payload, silent: true });
     followup.wake.add(author);
+  }
+
+  /** Whoever waits for a decision, or may, learns nothing before it: what came until then is acknowledged with it. */
+  #isOwed(tx: Transaction, chat: ChatId, id: MessageId): boolean {
+    const { suite, decisions } = this.#context;
+    const record = readChat(tx, chat);
+    const { contact, owed = [] } = record;
+    const mayWait = contact === undefined && isThirdParty(chat, suite.local.interopId) && !decisions.isListed;
+    if (contact !== 'request' && !mayWait) return false;
+    writeChat(tx, { ...record, owed: [...owed, id].slice(-inboxLimits.owedReceipts) });
+    return true;
   }
 
   /** Notes the number of what a device says in a chat, and gives the place that was kept free for it. */

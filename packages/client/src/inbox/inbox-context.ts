@@ -1,6 +1,7 @@
 // What the inbox works with, and its limits. Types and values alone.
 import type { E2eeSuite } from '@drawbridge/e2ee/suite';
 import type { Clock } from '../clock.ts';
+import type { DecisionBook } from '../contacts/decision-book.ts';
 import type { DeviceLists } from '../directory/device-lists.ts';
 import type { KeyCounts } from '../directory/directory.ts';
 import type { ClientEvent } from '../events.ts';
@@ -26,6 +27,8 @@ export const inboxLimits = {
   held: { perPerson: 500, inAll: 2_000 },
   /** Held messages read from the store at once. */
   heldPage: 32,
+  /** Messages of somebody who waits for a decision that are acknowledged with it. A gatekeeper lets fewer through. */
+  owedReceipts: 10,
   /** How exactly it is remembered when a device was heard of last. */
   capabilitiesAgeMs: 86_400_000,
 } as const;
@@ -40,6 +43,7 @@ export type InboxContext = {
   readonly lists: Pick<DeviceLists, 'mayBeRead' | 'isNamed' | 'skipped'>;
   readonly deliveryReceipts: boolean;
   readonly emit: (event: ClientEvent) => void;
+  readonly decisions: Pick<DecisionBook, 'isListed' | 'answer'>;
   readonly keysLow: (counts: KeyCounts) => void;
   readonly ownManifestChanged: () => void;
 };

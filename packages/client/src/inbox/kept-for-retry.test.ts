@@ -123,6 +123,7 @@ function openDesk() {
     emit: event => void (event.kind === 'message' && seen.push([event.change, event.message.id, event.message.state])),
     keysLow: () => {},
     ownManifestChanged: () => {},
+    decisions: { isListed: true, answer: () => {} },
   });
 
   return { outbox, inbox, sent, seen };

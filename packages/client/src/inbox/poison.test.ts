@@ -95,6 +95,7 @@ async function openDesk(name: string): Promise<Desk> {
     deliveryReceipts: true,
     keysLow: () => {},
     ownManifestChanged: () => {},
+    decisions: { isListed: true, answer: () => {} },
   });
   await meet(bob, anna);
   return { anna, bob, inbox, faults };

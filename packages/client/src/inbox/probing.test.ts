@@ -55,6 +55,7 @@ function desk(anna: PlayedDevice): Desk {
     deliveryReceipts: true,
     keysLow: () => {},
     ownManifestChanged: () => {},
+    decisions: { isListed: true, answer: () => {} },
   });
   return { anna, outbox, inbox };
 }

@@ -5,6 +5,9 @@
 import { readDecryptionError, stanzaTag } from '@drawbridge/e2ee/retry';
 import type { DeviceAddress } from '@drawbridge/e2ee/suite';
 import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
+import { isHeldBack } from '../history/chat-state.ts';
+import { chatWith } from '../history/message-names.ts';
+import { readChat } from '../store/message-records.ts';
 import { repeatId } from '../outbox/rows.ts';
 import { listUnread, type UnreadRecord, writeUnread } from '../store/inbox-records.ts';
 import { readSent, writeSent } from '../store/outbox-records.ts';
@@ -29,6 +32,8 @@ export function sendAgain(
   const { stanzaId } = request;
   const failed = readDecryptionError(request.decryptionError);
   if (!failed.ok || failed.value.deviceId !== suite.local.deviceId || failed.value.tag !== stanzaTag(stanzaId)) return;
+  // Whoever is held back learns nothing of who is there.
+  if (isHeldBack(readChat(tx, chatWith(interopId)))) return;
   const sent = readSent(tx, stanzaId, clock.nowMs());
   if (sent === undefined && askOnceMore(context, tx, from, request, followup)) return;
   if (sent?.addressed === undefined) return cantSayAgain(context, tx, interopId, stanzaId, followup);

@@ -66,6 +66,7 @@ test('a message of a device that was removed is not shown, until its person name
     deliveryReceipts: true,
     keysLow: () => {},
     ownManifestChanged: () => {},
+    decisions: { isListed: true, answer: () => {} },
   });
   await meet(bob, anna);
   await meet(anna, bob);

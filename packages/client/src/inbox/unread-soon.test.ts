@@ -47,6 +47,7 @@ function open(anna: PlayedDevice): { inbox: Inbox; events: ClientEvent[] } {
     deliveryReceipts: false,
     keysLow: () => {},
     ownManifestChanged: () => {},
+    decisions: { isListed: true, answer: () => {} },
   });
   return { inbox, events };
 }

@@ -40,6 +40,7 @@ import { readChat } from '../store/message-records.ts';
 import { forgetAsked } from '../outbox/asked-again.ts';
 import { forgetOldEvidence } from '../reports/evidence.ts';
 import type { Transaction } from '../store/store.ts';
+import { isHeldBack } from '../history/chat-state.ts';
 import { type ChatId, chatWith } from '../history/message-names.ts';
 import { isOfOneRow, storeFaultIn } from '../store/store-errors.ts';
 import { soundly } from './damaged-rows.ts';
@@ -159,7 +160,9 @@ export class Unread {
     const { kind, bytes } = ciphertext;
     const failed =
       kind === 'plaintext-retry' ? undefined : makeDecryptionError({ from: ciphertext.from, kind, bytes, stanzaId });
-    if (!(decision.allowed || decision.isBeyond) || failed?.ok !== true || !outbox.hasRoom(tx)) {
+    // Whoever is held back learns not even that something of theirs could not be read.
+    const isMute = isHeldBack(readChat(tx, chatWith(interopId)));
+    if (isMute || !(decision.allowed || decision.isBeyond) || failed?.ok !== true || !outbox.hasRoom(tx)) {
       this.lose(tx, from, chatWith(interopId), stanzaId, followup);
       return false;
     }

@@ -2,6 +2,7 @@
 // Knows nothing of how they are kept or came about.
 import type { IdentityEvent } from '@drawbridge/e2ee/suite';
 import type { InteropId } from '@drawbridge/wire/jid';
+import type { DecisionState } from '../directory/contact-decisions.ts';
 import { type Act, actWords } from '../history/acts.ts';
 import type { ManifestWarning } from '../directory/manifest-judgement.ts';
 
@@ -36,6 +37,16 @@ export type NoticeChange =
   | { readonly kind: 'asked-again'; readonly interopId: InteropId }
   /** What this person changed did not reach a device of theirs, or could not be read there: it may look otherwise to them. */
   | ({ readonly kind: 'not-applied'; readonly interopId: InteropId } & Act)
+  /**
+   * The gatekeeper says that somebody who was refused, or whose request waits, was let in, and no device of this person has said
+   * so. What they see of this person stays as it was, until it is decided here (`contacts`) or another device says so.
+   */
+  | {
+      readonly kind: 'contact-unconfirmed';
+      readonly interopId: InteropId;
+      readonly holds: DecisionState | 'none';
+      readonly claimed: DecisionState | 'none';
+    }
   /** This folder is older than what the gatekeeper has of it: it was restored from a backup, or another copy is at work. */
   | { readonly kind: 'store-restored' }
   /**
@@ -94,6 +105,7 @@ export function chatOf(change: NoticeChange): InteropId | undefined {
     case 'two-identities':
     case 'asked-again':
     case 'not-applied':
+    case 'contact-unconfirmed':
     case 'contact-renamed':
     case 'provider-differs':
       return change.interopId;
@@ -153,6 +165,8 @@ export function noticeWords(change: NoticeChange): string {
         : `This person is ${change.identifier} at ${change.provider} now${change.before === undefined ? '' : `, and was ${change.before.identifier} at ${change.before.provider}`}.`;
     case 'provider-differs':
       return `The gatekeeper says that this person is ${change.identifier} at ${change.provider}, but their address is another provider’s. They are shown without a name.`;
+    case 'contact-unconfirmed':
+      return `The gatekeeper says that this person is ${standingWords[change.claimed]}. None of your devices has said so: here they stay ${standingWords[change.holds]}, and learn nothing of you. Decide it here if you did.`;
     case 'store-restored':
       return 'This folder is older than it was: it was restored from a backup, or another copy of it is at work. What was said there since is missing here. Sessions and keys are renewed. Use one copy only; for a second place, link a device.';
     case 'gatekeeper-not-certified':
@@ -176,6 +190,14 @@ function linkAgainWords(devices: readonly number[]): string {
   if (devices.length === 0) return 'Contacts see that it changed.';
   return `Contacts see that it changed. Link again, in new folders: devices ${devices.join(', ')}.`;
 }
+
+const standingWords: Readonly<Record<DecisionState | 'none', string>> = {
+  none: 'not refused any more',
+  request: 'somebody who waits for your decision',
+  accepted: 'accepted',
+  denied: 'denied',
+  blocked: 'blocked',
+};
 
 const manifestWords: Readonly<Record<ManifestWarning, string>> = {
   malformed: 'unreadable',

@@ -57,6 +57,8 @@ function keyOf(change: NoticeChange): string {
     case 'identity-renewed':
     case 'earlier-identity':
       return `${change.kind} ${change.interopId}`;
+    case 'contact-unconfirmed':
+      return `decision ${change.interopId}`;
     case 'provider-differs':
       return `provider ${change.interopId}`;
     case 'unlisted-device':
@@ -87,7 +89,10 @@ export function addNotice(tx: Transaction, change: NoticeChange, atMs: number): 
   tx.put('notice', key, encodeJson(joinedRecord));
   const person = chatOf(change);
   const isSaid = before !== undefined && textOf(before.change) === textOf(joinedRecord.change);
-  if (person !== undefined) return isSaid && change.kind === 'not-applied' ? [] : lineOf(tx, person, change, atMs);
+  // Whatever a gatekeeper says in turn, one line of it waits for a person.
+  const isQuiet =
+    change.kind === 'contact-unconfirmed' ? before !== undefined : isSaid && change.kind === 'not-applied';
+  if (person !== undefined) return isQuiet ? [] : lineOf(tx, person, change, atMs);
   const own = readAccount(tx)?.interopId;
   if (own === undefined || isSaid) return [];
   // A history that can't be written now must not cost the notice.

@@ -10,6 +10,9 @@ import type { Clock } from '../clock.ts';
 import { isUnmet } from '../devices/people-to-come.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
+import { isHeldBack } from '../history/chat-state.ts';
+import { chatWith } from '../history/message-names.ts';
+import { readChat } from '../store/message-records.ts';
 import { type OutboxRecord, type OutboxRow, writeOutbox } from '../store/outbox-records.ts';
 import type { EncryptedStore } from '../store/store.ts';
 import { isOfOneRow, storeFaultIn } from '../store/store-errors.ts';
@@ -49,6 +52,8 @@ export class Preparing {
     const isUnmetNow = this.#rows.transaction(tx => isUnmet(tx, this.#context.suite.local.interopId, record.to));
     if (isUnmetNow === undefined) return { kind: 'store-failed' };
     if (isUnmetNow) return this.#rows.hold(id);
+    if (saysByItself(record) && this.#rows.transaction(tx => isHeldBack(readChat(tx, chatWith(record.to)))) === true)
+      return this.#rows.forget(id);
     const merged =
       record.payload.kind === 'receipt' ? mergeReceipts(row, queue, this.#context.clock.nowMs()) : undefined;
     // Rows of 0.1.0, and receipts, which are put together only now, are not bound yet.
@@ -196,6 +201,11 @@ export class Preparing {
     this.#context.emit({ kind: 'problem', error });
     return { kind: 'store-failed' };
   }
+}
+
+/** What no person says: receipts, and requests to send again. */
+function saysByItself({ payload, silent, toDevice }: OutboxRecord): boolean {
+  return payload.kind === 'receipt' || (silent && toDevice !== undefined);
 }
 
 /** What may be seen once is never kept to be sent again, nor its copy for one's own devices. */

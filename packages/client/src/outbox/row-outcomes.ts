@@ -188,6 +188,15 @@ export class RowOutcomes {
     return isDropped === true ? { kind: 'gone' } : { kind: 'store-failed' };
   }
 
+  /** Its recipient is to learn nothing any more: it goes without a word. */
+  forget(id: string): NotReady {
+    const isGone = this.transaction(tx => {
+      tx.delete('outbox', id);
+      return true;
+    });
+    return isGone === true ? { kind: 'gone' } : { kind: 'store-failed' };
+  }
+
   /** For good: the row goes, the message says why. */
   fail(id: string, code: ClientErrorCode, detail?: string): boolean {
     const changed = this.transaction(tx => {

@@ -40,6 +40,7 @@ export type SettingName =
   | 'renewal'
   | 'compact-withheld'
   | 'consents'
+  | 'decisions-asked'
   | 'static-key'
   | 'store-count'
   | 'transport'

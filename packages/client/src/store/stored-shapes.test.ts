@@ -24,7 +24,7 @@ const types: Readonly<Record<string, readonly string[]>> = {
   'directory/manifest-records.ts': ['ManifestRecord'],
   'files/upload-records.ts': ['UploadRecord'],
   'history/acts.ts': ['Edit', 'Reaction', 'Vote', 'ActState', 'Act'],
-  'history/chat-state.ts': ['Stamped', 'Timer', 'ChatRecord', 'ProfileRecord'],
+  'history/chat-state.ts': ['Stamped', 'Timer', 'OwnDecision', 'Claim', 'ChatRecord', 'ProfileRecord'],
   'history/gaps.ts': ['Run', 'Heard'],
   'history/history-transfer.ts': ['Cursor', 'Start', 'Outgoing', 'Arriving'],
   'history/stamp.ts': ['Stamp'],

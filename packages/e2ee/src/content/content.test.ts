@@ -117,6 +117,11 @@ const bodies: ContentBody[] = [
       { what: 'expiry-timer', chat: person },
       { what: 'profile', chat: person },
     ],
+    decisions: [
+      ...(['none', 'accepted', 'denied', 'blocked'] as const).map(state => ({ chat: person, state })),
+      { chat: person, state: 'blocked', decided: { atMs: 7, messageId: id(9) } },
+    ],
+    decisionsAsked: true,
   },
   {
     kind: 'history-piece',
@@ -333,6 +338,21 @@ test('what breaks a limit is refused, on the way out and on the way in', () => {
     [
       content({ kind: 'device-sync', notApplied: [{ what: 'profile', message: target, chat: person }] }),
       'deviceSync.message',
+    ],
+    [content({ kind: 'device-sync', decisions: [{ chat: 'x', state: 'blocked' }] }), 'deviceSync.chat'],
+    [
+      content({
+        kind: 'device-sync',
+        decisions: [{ chat: person, state: 'blocked', decided: { atMs: 1, messageId: new Uint8Array(15) } }],
+      }),
+      'deviceSync.decisions',
+    ],
+    [
+      content({
+        kind: 'device-sync',
+        decisions: Array.from({ length: 201 }, () => ({ chat: person, state: 'blocked' as const })),
+      }),
+      'deviceSync',
     ],
     [
       content({

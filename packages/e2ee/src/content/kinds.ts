@@ -14,6 +14,7 @@ import {
   type ProgressState,
   type UnappliedKind,
 } from './own-devices.ts';
+import type { OwnDecisionState, SyncedDecision } from './own-decisions.ts';
 import { type PeopleBodies, peopleKinds, type Profile } from './people.ts';
 import { type PostBodies, postKinds } from './posts.ts';
 import { type SignalBodies, signalKinds } from './signals.ts';
@@ -25,8 +26,10 @@ export {
   type DeviceSync,
   type HistoryItem,
   type MessageRef,
+  type OwnDecisionState,
   type Profile,
   type ProgressState,
+  type SyncedDecision,
   type UnappliedKind,
 };
 

@@ -14,7 +14,7 @@ export const contentKindLimits = {
   maxOptions: 20,
   maxOptionBytes: 512,
   maxVoteVersion: 1_000_000,
-  /** Reads, hidden messages, and chats in one sync: each. */
+  /** Reads, hidden messages, chats and decisions in one sync: each. */
   maxSyncEntries: 200,
   maxReasonBytes: 64,
   maxHistoryItems: 500,

@@ -18,6 +18,7 @@ import {
 } from './checks.ts';
 import { type BodyInit, type BodyValue, type KindRow, reads } from './kind.ts';
 import { contentKindLimits as limits } from './limits.ts';
+import { checkDecisions, readDecisions, type SyncedDecision, writeDecisions } from './own-decisions.ts';
 import { type PeopleActs, peopleKinds } from './people.ts';
 import { type PostActs, postKinds } from './posts.ts';
 import { type SignalActs, signalKinds } from './signals.ts';
@@ -69,6 +70,10 @@ export type DeviceSync = {
   readonly peopleQuestion?: { readonly after: number };
   /** The answer; without `next` that was everybody. */
   readonly peoplePage?: { readonly after: number; readonly people: readonly KnownPerson[]; readonly next?: number };
+  /** What this person has decided about others. */
+  readonly decisions?: readonly SyncedDecision[];
+  /** The other devices are to tell all decisions that they know. */
+  readonly decisionsAsked?: boolean;
 };
 
 /** The kinds that others get and that show no message of their own. */
@@ -118,7 +123,8 @@ export type OwnDeviceBodies = {
 };
 
 function checkSync(sync: DeviceSync): void {
-  const { reads = [], hidden = [], chats = [], progress = [], notApplied = [] } = sync;
+  const { reads = [], hidden = [], chats = [], progress = [], notApplied = [], decisions = [] } = sync;
+  checkDecisions(decisions);
   for (const entries of [reads, hidden, chats, progress, notApplied]) {
     need(entries.length <= limits.maxSyncEntries, 'deviceSync');
   }
@@ -147,7 +153,7 @@ function checkSync(sync: DeviceSync): void {
 }
 
 function writeSync(sync: DeviceSync): BodyInit {
-  const { reads: read = [], hidden = [], chats = [], progress = [], notApplied = [] } = sync;
+  const { reads: read = [], hidden = [], chats = [], progress = [], notApplied = [], decisions = [] } = sync;
   return {
     case: 'deviceSync',
     value: {
@@ -174,6 +180,8 @@ function writeSync(sync: DeviceSync): BodyInit {
         ...(message === undefined ? {} : { message: refMessage(message) }),
         chat,
       })),
+      decisions: writeDecisions(decisions),
+      decisionsAsked: sync.decisionsAsked ?? false,
       ...peopleInit(sync),
     },
   };
@@ -232,6 +240,7 @@ function readSync(sync: BodyValue<'deviceSync'>): DeviceSync {
     const ref = message === undefined ? undefined : readRef(message, 'deviceSync.message');
     return kind === undefined ? [] : [{ what: kind, chat, ...(ref === undefined ? {} : { message: ref }) }];
   });
+  const decisions = readDecisions(sync.decisions);
   return {
     ...(read.length === 0 ? {} : { reads: read }),
     ...(hidden.length === 0 ? {} : { hidden }),
@@ -239,6 +248,8 @@ function readSync(sync: BodyValue<'deviceSync'>): DeviceSync {
     ...(progress.length === 0 ? {} : { progress }),
     ...(notApplied.length === 0 ? {} : { notApplied }),
     ...readPeople(sync),
+    ...(decisions.length === 0 ? {} : { decisions }),
+    ...(sync.decisionsAsked ? { decisionsAsked: true } : {}),
   };
 }
 

@@ -6,15 +6,15 @@
 // @generated from file device.proto (package drawbridge.device.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Message } from "@bufbuild/protobuf";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file device.proto.
  */
 export const file_device: GenFile = /*@__PURE__*/
-  fileDesc("CgxkZXZpY2UucHJvdG8SFGRyYXdicmlkZ2UuZGV2aWNlLnYxIl4KDERldmljZVJlY29yZBIZChFpZGVudGl0eV9rZXlfcGFpchgBIAEoDBIXCg9yZWdpc3RyYXRpb25faWQYAiABKA0SGgoSZGV2aWNlX3ByaXZhdGVfa2V5GAMgASgMItoCCg5LZXlJbmRleFJlY29yZBIWCg5uZXh0X3ByZWtleV9pZBgBIAEoDRIaChJuZXh0X2tlbV9wcmVrZXlfaWQYAiABKA0SHQoVbmV4dF9zaWduZWRfcHJla2V5X2lkGAMgASgNEkUKDnNpZ25lZF9wcmVrZXlzGAQgAygLMi0uZHJhd2JyaWRnZS5kZXZpY2UudjEuS2V5SW5kZXhSZWNvcmQuUm90YXRpbmcSTgoXbGFzdF9yZXNvcnRfa2VtX3ByZWtleXMYBSADKAsyLS5kcmF3YnJpZGdlLmRldmljZS52MS5LZXlJbmRleFJlY29yZC5Sb3RhdGluZxpeCghSb3RhdGluZxIKCgJpZBgBIAEoDRIVCg1jcmVhdGVkX2F0X21zGAIgASgEEhcKD3B1Ymxpc2hlZF9hdF9tcxgDIAEoBBIWCg5yZXBsYWNlZF9hdF9tcxgEIAEoBCJwCg5JZGVudGl0eVJlY29yZBIUCgxpZGVudGl0eV9rZXkYASABKAwSGAoQZmlyc3Rfc2Vlbl9hdF9tcxgCIAEoBBIQCgh2ZXJpZmllZBgDIAEoCBIcChRwZW5kaW5nX2lkZW50aXR5X2tleRgEIAEoDCJ1CgtMaW5rUmVxdWVzdBIPCgd2ZXJzaW9uGAEgASgNEhAKCHNlYWxfa2V5GAIgASgMEh0KFWRldmljZV9rZXlfdGh1bWJwcmludBgDIAEoDBINCgVub25jZRgEIAEoDBIVCg1jcmVhdGVkX2F0X21zGAUgASgEIp4CCgpMaW5rVGlja2V0Eg8KB3ZlcnNpb24YASABKA0SGQoRaWRlbnRpdHlfa2V5X3BhaXIYAiABKAwSEgoKaW50ZXJvcF9pZBgDIAEoCRIOCgZkb21haW4YBCABKAkSEgoKaWRlbnRpZmllchgFIAEoCRIQCghwcm92aWRlchgGIAEoCRIVCg1jcmVhdGVkX2F0X21zGAcgASgEEg4KBmlzc3VlchgIIAEoCRITCgtzaWduaW5nX2tleRgJIAEoCRIxCgZwZW9wbGUYCiADKAsyIS5kcmF3YnJpZGdlLmRldmljZS52MS5Lbm93blBlcnNvbhIRCglkZXZpY2VfaWQYCyABKA0SGAoQcGVvcGxlX3RvX2ZvbGxvdxgMIAEoDSK9AQoLS25vd25QZXJzb24SEgoKaW50ZXJvcF9pZBgBIAEoCRIUCgxpZGVudGl0eV9rZXkYAiABKAwSEAoIdmVyaWZpZWQYAyABKAgSGAoQZmlyc3Rfc2Vlbl9hdF9tcxgEIAEoBBIQCghwcm92aWRlchgFIAEoCRIXCg9wcm92aWRlcl9udW1iZXIYBiABKA0SEgoKaWRlbnRpZmllchgHIAEoCRIZChFmb3JtZXJfaWRlbnRpdGllcxgIIAMoDGIGcHJvdG8z");
+  fileDesc("CgxkZXZpY2UucHJvdG8SFGRyYXdicmlkZ2UuZGV2aWNlLnYxIl4KDERldmljZVJlY29yZBIZChFpZGVudGl0eV9rZXlfcGFpchgBIAEoDBIXCg9yZWdpc3RyYXRpb25faWQYAiABKA0SGgoSZGV2aWNlX3ByaXZhdGVfa2V5GAMgASgMItoCCg5LZXlJbmRleFJlY29yZBIWCg5uZXh0X3ByZWtleV9pZBgBIAEoDRIaChJuZXh0X2tlbV9wcmVrZXlfaWQYAiABKA0SHQoVbmV4dF9zaWduZWRfcHJla2V5X2lkGAMgASgNEkUKDnNpZ25lZF9wcmVrZXlzGAQgAygLMi0uZHJhd2JyaWRnZS5kZXZpY2UudjEuS2V5SW5kZXhSZWNvcmQuUm90YXRpbmcSTgoXbGFzdF9yZXNvcnRfa2VtX3ByZWtleXMYBSADKAsyLS5kcmF3YnJpZGdlLmRldmljZS52MS5LZXlJbmRleFJlY29yZC5Sb3RhdGluZxpeCghSb3RhdGluZxIKCgJpZBgBIAEoDRIVCg1jcmVhdGVkX2F0X21zGAIgASgEEhcKD3B1Ymxpc2hlZF9hdF9tcxgDIAEoBBIWCg5yZXBsYWNlZF9hdF9tcxgEIAEoBCJwCg5JZGVudGl0eVJlY29yZBIUCgxpZGVudGl0eV9rZXkYASABKAwSGAoQZmlyc3Rfc2Vlbl9hdF9tcxgCIAEoBBIQCgh2ZXJpZmllZBgDIAEoCBIcChRwZW5kaW5nX2lkZW50aXR5X2tleRgEIAEoDCJ1CgtMaW5rUmVxdWVzdBIPCgd2ZXJzaW9uGAEgASgNEhAKCHNlYWxfa2V5GAIgASgMEh0KFWRldmljZV9rZXlfdGh1bWJwcmludBgDIAEoDBINCgVub25jZRgEIAEoDBIVCg1jcmVhdGVkX2F0X21zGAUgASgEItYCCgpMaW5rVGlja2V0Eg8KB3ZlcnNpb24YASABKA0SGQoRaWRlbnRpdHlfa2V5X3BhaXIYAiABKAwSEgoKaW50ZXJvcF9pZBgDIAEoCRIOCgZkb21haW4YBCABKAkSEgoKaWRlbnRpZmllchgFIAEoCRIQCghwcm92aWRlchgGIAEoCRIVCg1jcmVhdGVkX2F0X21zGAcgASgEEg4KBmlzc3VlchgIIAEoCRITCgtzaWduaW5nX2tleRgJIAEoCRIxCgZwZW9wbGUYCiADKAsyIS5kcmF3YnJpZGdlLmRldmljZS52MS5Lbm93blBlcnNvbhIRCglkZXZpY2VfaWQYCyABKA0SGAoQcGVvcGxlX3RvX2ZvbGxvdxgMIAEoDRI2CglkZWNpc2lvbnMYDSADKAsyIy5kcmF3YnJpZGdlLmRldmljZS52MS5Lbm93bkRlY2lzaW9uItgBCg1Lbm93bkRlY2lzaW9uEhIKCmludGVyb3BfaWQYASABKAkSOAoFc3RhdGUYAiABKA4yKS5kcmF3YnJpZGdlLmRldmljZS52MS5Lbm93bkRlY2lzaW9uLlN0YXRlEg0KBWF0X21zGAMgASgEEhIKCm1lc3NhZ2VfaWQYBCABKAwiVgoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIRCg1TVEFURV9CTE9DS0VEEAESEAoMU1RBVEVfREVOSUVEEAISEQoNU1RBVEVfUkVRVUVTVBADIr0BCgtLbm93blBlcnNvbhISCgppbnRlcm9wX2lkGAEgASgJEhQKDGlkZW50aXR5X2tleRgCIAEoDBIQCgh2ZXJpZmllZBgDIAEoCBIYChBmaXJzdF9zZWVuX2F0X21zGAQgASgEEhAKCHByb3ZpZGVyGAUgASgJEhcKD3Byb3ZpZGVyX251bWJlchgGIAEoDRISCgppZGVudGlmaWVyGAcgASgJEhkKEWZvcm1lcl9pZGVudGl0aWVzGAggAygMYgZwcm90bzM");
 
 /**
  * This device's own keys. Written once.
@@ -285,6 +285,13 @@ export type LinkTicket = Message<"drawbridge.device.v1.LinkTicket"> & {
    * @generated from field: uint32 people_to_follow = 12;
    */
   peopleToFollow: number;
+
+  /**
+   * Those from whom the person is held back, blocked ones first. Absent in earlier versions.
+   *
+   * @generated from field: repeated drawbridge.device.v1.KnownDecision decisions = 13;
+   */
+  decisions: KnownDecision[];
 };
 
 /**
@@ -293,6 +300,78 @@ export type LinkTicket = Message<"drawbridge.device.v1.LinkTicket"> & {
  */
 export const LinkTicketSchema: GenMessage<LinkTicket> = /*@__PURE__*/
   messageDesc(file_device, 4);
+
+/**
+ * Somebody who was blocked or denied, or whose request waits.
+ *
+ * @generated from message drawbridge.device.v1.KnownDecision
+ */
+export type KnownDecision = Message<"drawbridge.device.v1.KnownDecision"> & {
+  /**
+   * @generated from field: string interop_id = 1;
+   */
+  interopId: string;
+
+  /**
+   * @generated from field: drawbridge.device.v1.KnownDecision.State state = 2;
+   */
+  state: KnownDecision_State;
+
+  /**
+   * When it was decided, as in `DeviceSync.Decision`; with an empty id it is the gatekeeper's word alone, since then.
+   *
+   * @generated from field: uint64 at_ms = 3;
+   */
+  atMs: bigint;
+
+  /**
+   * @generated from field: bytes message_id = 4;
+   */
+  messageId: Uint8Array;
+};
+
+/**
+ * Describes the message drawbridge.device.v1.KnownDecision.
+ * Use `create(KnownDecisionSchema)` to create a new message.
+ */
+export const KnownDecisionSchema: GenMessage<KnownDecision> = /*@__PURE__*/
+  messageDesc(file_device, 5);
+
+/**
+ * @generated from enum drawbridge.device.v1.KnownDecision.State
+ */
+export const KnownDecision_State = {
+  /**
+   * @generated from enum value: STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: STATE_BLOCKED = 1;
+   */
+  BLOCKED: 1,
+
+  /**
+   * @generated from enum value: STATE_DENIED = 2;
+   */
+  DENIED: 2,
+
+  /**
+   * @generated from enum value: STATE_REQUEST = 3;
+   */
+  REQUEST: 3,
+} as const;
+
+/**
+ * @generated from enum drawbridge.device.v1.KnownDecision.State
+ */
+export type KnownDecision_State = (typeof KnownDecision_State)[keyof typeof KnownDecision_State] | UnknownEnum;
+
+/**
+ * Describes the enum drawbridge.device.v1.KnownDecision.State.
+ */
+export const KnownDecision_StateSchema: GenEnum<KnownDecision_State> = /*@__PURE__*/
+  enumDesc(file_device, 5, 0);
 
 /**
  * A person's identity key as one of the devices knows it, and the name that it goes by.
@@ -350,5 +429,5 @@ export type KnownPerson = Message<"drawbridge.device.v1.KnownPerson"> & {
  * Use `create(KnownPersonSchema)` to create a new message.
  */
 export const KnownPersonSchema: GenMessage<KnownPerson> = /*@__PURE__*/
-  messageDesc(file_device, 5);
+  messageDesc(file_device, 6);
 
