@@ -39,7 +39,7 @@ export type { ClientFiles } from './files/client-files.ts';
 export type { UnsentFile } from './files/unsent-file.ts';
 export { fileKinds } from './files/files.ts';
 export type { SentFile } from './files/client-files.ts';
-export type { FileSource } from './files/spool.ts';
+export type { FileSource } from './files/file-source.ts';
 export type { FileProgress, SendFileOptions, TransferOptions } from './files/files.ts';
 export type { OpenedFile, ReadOptions } from './files/opened-file.ts';
 export type { Capability } from './history/capabilities.ts';

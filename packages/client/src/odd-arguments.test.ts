@@ -53,6 +53,9 @@ function calls(message: { readonly author: string; readonly id: string }): Call[
     ...with_('a draft', [5, null, `${big}y`], (c, draft) => c.chats.setDraft(anna, draft)),
     ...with_('a file', [null, 5, 'x', {}, { path: 5 }, { path: '' }, { from: null }], (c, v) => c.files.send(anna, v)),
     ...with_('a file from', ['x', 5, {}, [1], locked(), { size: 1 }], (c, from) => c.files.send(anna, { from })),
+    ...with_('a size', [-1, 0.5, NaN, 'x', {}, 2 ** 60, 3], (c, sizeBytes) =>
+      c.files.send(anna, { from: new Blob(['x']), sizeBytes }),
+    ),
     ...with_('a name of a file', [5, null, {}, '\ud800'], (c, name) =>
       c.files.send(anna, { from: new Blob(['x']), name }),
     ),

@@ -25,7 +25,8 @@ import type { UnsentFile } from './unsent-file.ts';
 import { Files, type SendFileOptions, type TransferOptions } from './files.ts';
 import type { OpenedFile } from './opened-file.ts';
 import { MediaCopies } from './media-copies.ts';
-import { abandon, type FileSource, type KeptFile, Spool } from './spool.ts';
+import { abandon, type FileSource } from './file-source.ts';
+import { type KeptFile, Spool } from './spool.ts';
 import { chatWith } from '../history/message-names.ts';
 
 /** What is sent: a file by its path, or what an app holds. */

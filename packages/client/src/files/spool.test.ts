@@ -67,6 +67,14 @@ test('all files together have a limit, also those that an earlier start left', a
   const spool = new Spool(folder, 300_000);
   const first = await spool.add(new Blob([randomBytes(200_000)]), undefined, never);
   await assert.rejects(spool.add(new Blob([randomBytes(100_001)]), undefined, never), { code: 'outbox-full' });
+  async function* asLongAsItSays(size: number): AsyncGenerator<Uint8Array> {
+    yield randomBytes(size);
+  }
+  const unread = asLongAsItSays(100_001);
+  await assert.rejects(spool.add(unread, 100_001, never), { code: 'outbox-full' });
+  assert.equal((await unread.next()).done, false, 'what is known not to fit is not read');
+  await assert.rejects(spool.add(asLongAsItSays(100_001), undefined, never), { code: 'outbox-full' });
+  assert.equal(readdirSync(folder).length, 1);
   await spool.add(new Blob([randomBytes(90_000)]), undefined, never);
 
   const later = new Spool(folder, 300_000);
@@ -97,4 +105,21 @@ test('a sweep leaves what is being written, and what nobody could have asked for
   spool.release(kept.path);
   await spool.sweep([]);
   assert.deepEqual(readdirSync(folder), []);
+});
+
+test('a source that fails while it is ended costs the call alone', async () => {
+  const stubborn: AsyncIterable<Uint8Array> = {
+    [Symbol.asyncIterator]: () => ({
+      next: async () => ({ done: false, value: randomBytes(10) }),
+      return: () => Promise.reject(new Error('not yet')),
+    }),
+  };
+  const unhandled: unknown[] = [];
+  const note = (error: unknown): void => void unhandled.push(error);
+  process.on('unhandledRejection', note);
+  const spool = new Spool(join(root, 'stubborn'));
+  await assert.rejects(spool.add(stubborn, 9, never), { code: 'file-changed' });
+  await new Promise(resolve => setTimeout(resolve, 10));
+  process.off('unhandledRejection', note);
+  assert.deepEqual(unhandled, []);
 });

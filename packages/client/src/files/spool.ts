@@ -6,22 +6,15 @@ import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClientError } from '../errors.ts';
 import { encryptedChunks } from './encrypted-file.ts';
+import { chunksOf, type FileSource, nameOf } from './file-source.ts';
 import type { Spooled } from './local-file.ts';
-import { streamFrom } from './web-stream.ts';
 
 export const spoolLimits = {
   /** As many as an attachment may have. */
   maxBytes: 2_147_483_648,
   /** Of all files together. */
   totalBytes: 4_294_967_296,
-  maxNameCharacters: 80,
 } as const;
-
-/**
- * What an app holds; a stream of Node is an `AsyncIterable`. A `File` has its own name; it is used as the last part of a path
- * would be. A stream is read once, and cancelled when it is not read to its end.
- */
-export type FileSource = Blob | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
 
 export type KeptFile = { readonly path: string; readonly spooled: Spooled };
 
@@ -47,8 +40,8 @@ export class Spool {
    * nothing is left behind then.
    */
   async add(source: FileSource, sizeBytes: number | undefined, signal: AbortSignal): Promise<KeptFile> {
-    const expectedBytes = source instanceof Blob ? source.size : sizeBytes;
-    if (expectedBytes !== undefined && expectedBytes > spoolLimits.maxBytes) throw new ClientError('file-too-large');
+    const expectedBytes = sizeBytes ?? (source instanceof Blob ? source.size : undefined);
+    this.#checkSize(expectedBytes ?? 0);
     const path = join(this.#folder, randomUUID());
     const key = randomBytes(32);
     const digest = createHash('sha256');
@@ -95,14 +88,25 @@ export class Spool {
     }
   }
 
+  /** Before anything is read: what is known not to fit is not written down first. */
+  #checkSize(bytes: number): void {
+    if (!Number.isSafeInteger(bytes) || bytes < 0) throw new ClientError('invalid-argument', { detail: 'sizeBytes' });
+    if (bytes > spoolLimits.maxBytes) throw new ClientError('file-too-large');
+    this.#checkRoom(bytes);
+  }
+
+  #checkRoom(moreBytes: number): void {
+    let total = moreBytes;
+    for (const each of this.#sizes.values()) total += each;
+    if (total > this.#maxTotalBytes) throw new ClientError('outbox-full', { detail: 'bytes of files' });
+  }
+
   #count(path: string, moreBytes: number, expectedBytes: number | undefined): void {
     const bytes = this.#sizes.get(path)! + moreBytes;
     if (bytes > spoolLimits.maxBytes) throw new ClientError('file-too-large');
     if (bytes > (expectedBytes ?? bytes)) throw new ClientError('file-changed');
     this.#sizes.set(path, bytes);
-    let total = 0;
-    for (const each of this.#sizes.values()) total += each;
-    if (total > this.#maxTotalBytes) throw new ClientError('outbox-full', { detail: 'bytes of files' });
+    this.#checkRoom(0);
   }
 
   async #remove(path: string): Promise<void> {
@@ -110,60 +114,4 @@ export class Spool {
     await rm(path, { recursive: true, force: true }).catch(() => {});
     this.#sizes.delete(path);
   }
-}
-
-/** A source that gives nothing more does not hold up whoever ends it. */
-async function* chunksOf(source: FileSource, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  const reader = readerOf(source);
-  const cancel = (): void => void reader.cancel().catch(() => {});
-  signal.addEventListener('abort', cancel);
-  try {
-    for (;;) {
-      signal.throwIfAborted();
-      const { done, value } = await reader.read();
-      if (done) return signal.throwIfAborted();
-      if (!(value instanceof Uint8Array)) throw notASource();
-      yield value;
-    }
-  } catch (cause) {
-    throw cause instanceof ClientError ? cause : new ClientError('file-unreadable', { cause });
-  } finally {
-    signal.removeEventListener('abort', cancel);
-    cancel();
-  }
-}
-
-/** Throws `invalid-argument` for what is no source, or is read by somebody else. */
-function readerOf(source: FileSource): ReadableStreamDefaultReader<Uint8Array> {
-  try {
-    if (source instanceof Blob) return source.stream().getReader();
-    if (source instanceof ReadableStream) return source.getReader();
-    const pieces = source[Symbol.asyncIterator]();
-    return streamFrom(pieces, () => void pieces.return?.()).getReader();
-  } catch {
-    throw notASource();
-  }
-}
-
-/** Nobody will read it: its owner hears of that. Does nothing to what is no source, or was read. */
-export function abandon(source: FileSource): void {
-  try {
-    void readerOf(source)
-      .cancel()
-      .catch(() => {});
-  } catch {
-    // It is somebody else's to read.
-  }
-}
-
-function notASource(): ClientError {
-  return new ClientError('invalid-argument', { detail: 'from is a Blob, or a stream of Uint8Array' });
-}
-
-/** A name that is the last part of a path on every system, and hides nothing. */
-function nameOf(source: FileSource): string {
-  const given = source instanceof File ? source.name : '';
-  const last = given.split(/[/\\]/).at(-1) ?? '';
-  const plain = last.replace(/[^\p{L}\p{N} ._()-]/gu, '').replace(/^[. ]+|[. ]+$/g, '');
-  return plain.slice(-spoolLimits.maxNameCharacters) || 'file';
 }

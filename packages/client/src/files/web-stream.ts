@@ -1,8 +1,11 @@
 // A stream of the web that gives what an iterator gives, each piece when it is asked for.
 // Knows nothing of what the pieces are.
 
-/** `cancel` is called when nobody reads any more, also while a piece is waited for. */
-export function streamFrom<T>(pieces: AsyncIterator<T, unknown>, cancel: () => void): ReadableStream<T> {
+/** `cancel` is called when nobody reads any more, also while a piece is waited for; its failure is the canceller's. */
+export function streamFrom<T>(
+  pieces: AsyncIterator<T, unknown>,
+  cancel: () => Promise<unknown> | undefined | void,
+): ReadableStream<T> {
   return new ReadableStream<T>(
     {
       async pull(controller) {
@@ -10,7 +13,7 @@ export function streamFrom<T>(pieces: AsyncIterator<T, unknown>, cancel: () => v
         if (next.done === true) controller.close();
         else controller.enqueue(next.value);
       },
-      cancel,
+      cancel: async () => void (await cancel()),
     },
     { highWaterMark: 0 },
   );
