@@ -32,7 +32,7 @@ export type ChatOptions = ChatPerson & {
 const flushMs = 3_000;
 
 export async function runChat(options: ChatOptions): Promise<void> {
-  const { identifier, gatekeeper, provider, folder, ca, password, passphrase } = options;
+  const { identifier, gatekeeper, provider, folder, ca, relay, password, passphrase } = options;
   let client: Client;
   try {
     client = await openClient({
@@ -41,6 +41,7 @@ export async function runChat(options: ChatOptions): Promise<void> {
       gatekeeper,
       provider: { url: provider, identifier, password, signUp: true },
       ...(ca === undefined ? {} : { ca }),
+      ...(relay === undefined ? {} : { relay }),
     });
   } catch (error) {
     if (error instanceof ClientError && error.code === 'store-failed') {

@@ -12,6 +12,7 @@ type Flags = {
   gatekeeper?: string;
   provider?: string;
   ca?: string;
+  relay?: string;
   folder?: string;
   native: boolean;
   replace: boolean;
@@ -45,6 +46,7 @@ export function registerChat(program: Command): void {
     .option('--gatekeeper <url>', 'the gatekeeper')
     .option('--provider <url>', 'your provider')
     .option('--ca <file>', 'development: trust this authority (PEM)')
+    .option('--relay <host:port>', "reach the gatekeeper through this relay, which hides this device's address from it")
     .option('--folder <folder>', 'where keys and history are kept (otherwise below ~/.drawbridge)')
     .option('--replace', 'enlist again and remove your other devices (when they are lost)', false)
     .option('--link', 'link this device to one that you have, with /link there', false)
@@ -77,6 +79,7 @@ export type ChatPerson = {
   readonly provider: string;
   readonly folder: string;
   readonly ca?: string;
+  readonly relay?: string;
   /** In a demo nothing is worth a secret of one's own. */
   readonly demo: boolean;
 };
@@ -107,6 +110,7 @@ async function showPage(flags: Flags): Promise<void> {
   await runPage({
     port,
     ca,
+    relay: flags.relay,
     replace: flags.replace,
     secrets: known === undefined || password === '' || passphrase === '' ? undefined : { password, passphrase },
     prefill: {
@@ -123,6 +127,11 @@ async function showPage(flags: Flags): Promise<void> {
 }
 
 function personOf(flags: Flags): ChatPerson {
+  const { relay } = flags;
+  return relay === undefined ? placeOf(flags) : { ...placeOf(flags), relay };
+}
+
+function placeOf(flags: Flags): ChatPerson {
   const { as: identifier } = flags;
   if (identifier === undefined) throw usageError('--as is missing', 'say who you are at your provider: --as anna');
   if (flags.network !== undefined) {

@@ -10,6 +10,7 @@ import { registerGatekeeper } from './gatekeeper.ts';
 import { registerInspect } from './inspect.ts';
 import { registerOffer } from './offer.ts';
 import { registerProvider } from './provider.ts';
+import { registerRelay } from './relay.ts';
 import { registerSandbox } from './sandbox.ts';
 import { registerShell } from './shell.ts';
 import { registerToken } from './token.ts';
@@ -44,6 +45,7 @@ Exit codes: 0 all right, 1 it failed, 2 wrong usage, 130 stopped by Ctrl-C at a 
     registerGatekeeper,
     registerAdmin,
     registerProvider,
+    registerRelay,
     registerOffer,
     registerSandbox,
     registerToken,

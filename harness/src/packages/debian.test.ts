@@ -93,7 +93,7 @@ async function stops(child: ChildProcess): Promise<number | null> {
 }
 
 describe('the units', { skip: has('systemd-analyze') ? false : 'systemd-analyze is not here' }, () => {
-  for (const name of ['gatekeeper', 'provider']) {
+  for (const name of ['gatekeeper', 'provider', 'relay']) {
     const unit = join(root, 'packaging/systemd', `drawbridge-${name}.service`);
     test(`${name}: an exposure of at most 2.5, and V8 may compile`, () => {
       const judged = spawnSync('systemd-analyze', ['security', '--offline=true', '--threshold=25', unit], {

@@ -594,7 +594,7 @@ test('providers without room, without a place, and without sense', async () => {
   const trust = { ca: readFileSync(pki.caFile, 'utf8') };
   const copies = new MediaCopies({ folder: saved, nameKey: () => new Uint8Array(32), nowMs: Date.now });
   const preparationFolder = join(network.folder, 'preparation');
-  const common = { trust, nowMs: Date.now, copies, preparationFolder, noteSaving: () => {} };
+  const common = { trust, placeTrust: trust, nowMs: Date.now, copies, preparationFolder, noteSaving: () => {} };
   const { path } = made('anything', 3_000);
   const account = { identifier: 'carol', password: 'correct horse' };
   const sendAt = async (url: string, password = account.password): Promise<unknown> => {

@@ -10,6 +10,7 @@ import { type DevGatekeeper, startDevGatekeeper, startDevProvider } from '@drawb
 import { ensureDevPki } from '@drawbridge/cli/dev-pki';
 import { type Client, type ClientOptions, openClient } from '@drawbridge/client';
 import type { Config } from '@drawbridge/gatekeeper/config';
+import type { ControlLog } from '@drawbridge/gatekeeper/control';
 
 export type SdkNetwork = {
   readonly folder: string;
@@ -17,7 +18,7 @@ export type SdkNetwork = {
   readonly ca: string;
   readonly gatekeeper: string;
   readonly provider: string;
-  readonly ports: { readonly compact: number; readonly websocket: number };
+  readonly ports: Readonly<Record<'http' | 'xmpp' | 'xmpps' | 'websocket' | 'compact', number>>;
   /** Stops the gatekeeper and starts it again on the same ports and data. */
   restart(): Promise<void>;
   /** Cuts all streams to the gatekeeper without a word, as a network does. */
@@ -34,6 +35,7 @@ export type Extra = Partial<ClientOptions> & { readonly device?: string };
 export async function startSdkNetwork(
   storage?: Config['storage'],
   requests: 'across-providers' | 'none' = 'none',
+  log?: ControlLog,
 ): Promise<SdkNetwork> {
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-sdk-'));
   const pki = await ensureDevPki(join(folder, 'pki'), ['citadel.example', 'skylark.example']);
@@ -54,6 +56,7 @@ export async function startSdkNetwork(
       unlimited: requests === 'none',
       requests,
       ...(storage === undefined ? {} : { storage }),
+      ...(log === undefined ? {} : { log }),
     });
   let gatekeeper = await start();
   const streamPorts = new Set([xmpp, xmpps, websocket, compact]);
@@ -71,7 +74,7 @@ export async function startSdkNetwork(
     ca: pki.caFile,
     gatekeeper: gatekeeper.issuer,
     provider: provider.issuer,
-    ports: { compact: compact!, websocket: websocket! },
+    ports: { http: http!, xmpp: xmpp!, xmpps: xmpps!, websocket: websocket!, compact: compact! },
     async restart() {
       await gatekeeper.close();
       gatekeeper = await start();

@@ -76,9 +76,9 @@ export class Client {
   #closed = false;
 
   /** Use `openClient`. */
-  constructor(options: ClientOptions, { gatekeeper, trust }: CheckedOptions, store: EncryptedStore) {
+  constructor(options: ClientOptions, { gatekeeper, trust, providerTrust }: CheckedOptions, store: EncryptedStore) {
     const { provider: known, keyLogFile, folder } = options;
-    const provider = known === undefined ? undefined : new ProviderSession(known, trust);
+    const provider = known === undefined ? undefined : new ProviderSession(known, providerTrust);
     const maySignUp = (): boolean => known?.signUp === true && this.me === undefined;
     const device = new LocalDevice({
       store,
@@ -107,7 +107,7 @@ export class Client {
     this.reports = new Reports(device, lifecycle);
     this.chats = new Chats(device, lifecycle);
     const place = options.mediaSession === undefined ? provider : mediaPlaceOf(options.mediaSession);
-    this.files = new ClientFiles({ device, lifecycle, place, folder });
+    this.files = new ClientFiles({ device, lifecycle, place, placeTrust: providerTrust, folder });
   }
 
   /** Reads what the folder knows. `openClient` calls it. */

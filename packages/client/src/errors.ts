@@ -11,6 +11,7 @@ export type ClientErrorCode =
   | 'not-connected'
   | 'replaced'
   | 'unreachable'
+  | 'relay-refused'
   | 'certificate-refused'
   | 'gatekeeper-not-certified'
   | 'timed-out'
@@ -78,6 +79,7 @@ export const clientErrors: Readonly<Record<ClientErrorCode, { readonly retry: bo
   'not-connected': { retry: true, text: 'There is no live stream. Call connect(), or wait until it is up again.' },
   replaced: { retry: false, text: 'Another stream of this device took over. Run one client per folder.' },
   unreachable: { retry: true, text: 'The server cannot be reached. Check the address and the network.' },
+  'relay-refused': { retry: true, text: 'The relay does not pass on to this gatekeeper. Use one that does, or none.' },
   'certificate-refused': {
     retry: false,
     text: "The server's certificate is not valid for its name. In development, name the authority with `ca`.",

@@ -5,6 +5,7 @@ import type { MediaSessionSource } from './account/media-session.ts';
 import type { ProofSource, ProviderAccount } from './account/provider-session.ts';
 import type { Clock, Random } from './clock.ts';
 import { type HttpTrust, isHttpsUrl } from './connection/http.ts';
+import { parseRelay } from './connection/relay-tunnel.ts';
 import { defaultTransports, type TransportName } from './connection/transports.ts';
 import { ClientError } from './errors.ts';
 import type { KeySource } from './store/store-keys.ts';
@@ -28,6 +29,11 @@ export type ClientOptions = {
   readonly ca?: string;
   /** The transports to try, in order. */
   readonly transports?: readonly TransportName[];
+  /**
+   * A relay (`drawbridge relay`), `host:port`: the gatekeeper sees its address in place of this device's. What goes to the
+   * provider goes there directly, unless it lies with the gatekeeper.
+   */
+  readonly relay?: string;
   /** Says that this is not a real person's device: allows `keyLogFile`. */
   readonly development?: boolean;
   /** Where the keys of compact sessions are written for `drawbridge inspect`; needs `development`. */
@@ -42,6 +48,8 @@ export type CheckedOptions = {
   /** Without a slash at its end. */
   readonly gatekeeper: string;
   readonly trust: HttpTrust;
+  /** Towards the provider, which knows the person anyway. */
+  readonly providerTrust: HttpTrust;
   readonly keySource: KeySource;
 };
 
@@ -75,6 +83,7 @@ const members: Members<ClientOptions> = {
   mediaSession: [value => isFunction(value) || isObject(value), 'gives sessions for files'],
   ca: [isText, 'is a path, or PEM'],
   transports: [isTransports, `is a list of ${defaultTransports.join(', ')}`],
+  relay: [value => typeof value === 'string' && parseRelay(value) !== undefined, 'is host:port of a relay'],
   development: [isFlag, 'is true or false'],
   keyLogFile: [isText, 'is a path'],
   deliveryReceipts: [isFlag, 'is true or false'],
@@ -118,8 +127,15 @@ export function checkOptions(options: ClientOptions): CheckedOptions {
   if (options.keyLogFile !== undefined && options.development !== true) {
     throw new ClientError('invalid-argument', { detail: 'keyLogFile needs `development: true`' });
   }
-  const ca = options.ca === undefined ? undefined : readAuthority(options.ca);
-  return { gatekeeper, trust: ca === undefined ? {} : { ca }, keySource: keySource(options) };
+  return { gatekeeper, ...trustOf(options, gatekeeper), keySource: keySource(options) };
+}
+
+function trustOf(options: ClientOptions, gatekeeper: string): Pick<CheckedOptions, 'trust' | 'providerTrust'> {
+  const ca = options.ca === undefined ? {} : { ca: readAuthority(options.ca) };
+  const relay = options.relay === undefined ? undefined : parseRelay(options.relay);
+  if (relay === undefined) return { trust: ca, providerTrust: ca };
+  const onlyOrigin = new URL(gatekeeper).origin;
+  return { trust: { ...ca, relay }, providerTrust: { ...ca, relay: { ...relay, onlyOrigin } } };
 }
 
 function keySource(options: ClientOptions): KeySource {

@@ -4,7 +4,7 @@
 // Source: threats 6 and 7 of docs/threat-model.md; the generic cell rate algorithm (ITU-T I.371): a party is one number, the
 // time at which its bucket is full again.
 import { hash, randomBytes } from 'node:crypto';
-import { siteKey } from '@drawbridge/identity/network-prefix';
+import { sharesOf, siteKey } from '@drawbridge/identity/network-prefix';
 
 export type BudgetRate = { readonly burst: number; readonly refillSeconds: number };
 
@@ -89,7 +89,7 @@ export class Budget {
   /** A party's own, or that of its crowded site or network, or one of the newcomers'. */
   #bucketOf(party: string, nowMs: number): Bucket {
     const [site, network] = prefixesOf(party);
-    let bucket: Bucket = { key: party, rates: 1 };
+    let bucket: Bucket = { key: party, rates: sharesOf(party) };
     const isNew = (): boolean => !this.#fullAtMs.has(bucket.key);
     if (site !== undefined && isNew() && this.#count(site) >= maxKeysPerSite) bucket = { key: site, rates: siteRates };
     const most = Math.max(maxKeysPerSite, Math.floor(this.#maxKeys / networksInFull));

@@ -73,6 +73,13 @@ class Findings {
     if (text !== undefined && !isDomainName(text)) this.wrongValue(key, `${key} is not a DNS name in lower case`);
   }
 
+  checkRange(key: string, range: string): void {
+    const [address = '', prefix] = range.split('/', 2);
+    const bits = isIP(address) === 4 ? 32 : 128;
+    const fits = prefix === undefined || (/^[0-9]{1,3}$/.test(prefix) && Number(prefix) <= bits);
+    if (isIP(address) === 0 || !fits) this.contradiction(key, 'is not an IP address or range');
+  }
+
   checkMediaOrigin(key: string, origin: string): void {
     this.checkUrl(key, origin, 'origin');
     if (this.#mediaOrigins.has(origin))
@@ -183,11 +190,11 @@ function checkAddresses(config: Config, found: Findings): void {
     const address = bracketed ?? (isIP(plain ?? '') === 0 ? plain?.replace(/:[1-9][0-9]{0,4}$/, '') : plain);
     if (isIP(address ?? '') === 0) found.contradiction(`egress.nameServers[${index}]`, 'is not an IP address');
   }
-  for (const [index, range] of config.trustedProxies.entries()) {
-    const [address = '', prefix] = range.split('/', 2);
-    const bits = isIP(address) === 4 ? 32 : 128;
-    const fits = prefix === undefined || (/^[0-9]{1,3}$/.test(prefix) && Number(prefix) <= bits);
-    if (isIP(address) === 0 || !fits) found.contradiction(`trustedProxies[${index}]`, 'is not an IP address or range');
+  for (const [index, range] of config.trustedProxies.entries()) found.checkRange(`trustedProxies[${index}]`, range);
+  for (const [number, relay] of config.relays.entries()) {
+    for (const [index, range] of relay.addresses.entries()) {
+      found.checkRange(`relays[${number}].addresses[${index}]`, range);
+    }
   }
   for (const origin of config.egress.allowPlainHttpOrigins) {
     const parsed = URL.canParse(origin) ? new URL(origin) : undefined;

@@ -247,6 +247,33 @@ export const configSchema = closed({
     description:
       'addresses of reverse proxies and load balancers whose X-Forwarded-For and PROXY headers are believed; none by default',
   }),
+  relays: Type.Array(
+    closed({
+      endpoint: Type.Optional(
+        Type.String({
+          pattern: '^(\\[[0-9a-f:.]+\\]|[a-z0-9.-]+):[1-9][0-9]{0,4}$',
+          maxLength: 261,
+          description: '`host:port` where clients reach it; stands in the reference offer',
+        }),
+      ),
+      addresses: Type.Array(Type.String(), {
+        minItems: 1,
+        maxItems: 32,
+        description: 'addresses or ranges from which its connections come',
+      }),
+      shares: count(
+        100,
+        100_000,
+        'what connections, requests and enlistments by address it may have: so many times one',
+      ),
+    }),
+    {
+      maxItems: 64,
+      default: [],
+      description:
+        'address-hiding relays (`drawbridge relay`): one that is not named here has what one address has, for all behind it',
+    },
+  ),
   ownUsers: Type.Union([embeddedUsers, issuedUsers], {
     default: { kind: 'embedded' },
     description: "who vouches for the gatekeeper's own users (provider 0)",

@@ -59,6 +59,7 @@ export type CoreDeps = {
   ) => Promise<Admission>;
   /** Whose a WebSocket is, an address key; the socket's when left out. */
   readonly addressOf?: ListenerHost['addressOf'];
+  readonly keyOf?: ListenerHost['keyOf'];
   readonly stamps: Pick<Stamps, 'stamp'>;
   readonly nowMs: () => number;
   /** By which mail grows old; `nowMs` as it goes on by itself when left out. */
@@ -271,7 +272,7 @@ class OpenCore implements Core {
   }
 
   #newListenerHost(sessionHost: SessionHost): ListenerHost {
-    const { domain, tap, listenerLimits, log, authenticate, addressOf } = this.#deps;
+    const { domain, tap, listenerLimits, log, authenticate, addressOf, keyOf } = this.#deps;
     return {
       domain,
       tap,
@@ -283,6 +284,7 @@ class OpenCore implements Core {
       authenticate,
       gate: new ConnectionGate(listenerLimits),
       streamErrors: new Map(),
+      keyOf: keyOf ?? addressKey,
       addressOf: addressOf ?? (request => addressKey(peerAddress(request.socket))),
     };
   }

@@ -234,7 +234,7 @@ class OpenPorts implements Listening {
     isFull: () => boolean,
     isUpload: HttpPortOptions['isUpload'] = () => false,
   ): HttpPort {
-    const { config, development } = this.#deps;
+    const { config, core, development } = this.#deps;
     const port = createHttpPort(handler, {
       tls: material,
       isUpload,
@@ -242,6 +242,7 @@ class OpenPorts implements Listening {
       tap: development.tap,
       isFull,
       isProxy: this.#isProxy,
+      keyOf: core.listenerHost.keyOf,
       limits: {
         ...httpPlaces(config),
         headersTimeoutMs: 15_000,

@@ -20,7 +20,7 @@ import { type CoreLimits, coreLimits } from './core-limits.ts';
 import type { Development } from './development.ts';
 import { connectionRoom, moreFiles, readFileLimit } from './file-limit.ts';
 import { openAdminToken } from './http/admin-token.ts';
-import { clientAddress } from './http/client-address.ts';
+import { addressKeys, clientAddress } from './http/client-address.ts';
 import { listen, type Listening, type Ports } from './listen.ts';
 import type { Tap } from './listeners/admission.ts';
 import type { CompactOptions } from './listeners/compact.ts';
@@ -278,7 +278,8 @@ async function openGatekeeperCore(
         nowMs: Date.now(),
         ...(deviceKeyThumbprint === undefined ? {} : { deviceKeyThumbprint }),
       }),
-    addressOf: clientAddress(config.trustedProxies),
+    keyOf: addressKeys(config.relays),
+    addressOf: clientAddress(config.trustedProxies, config.relays),
     nowMs: Date.now,
     expiry: clock,
     tap,

@@ -34,7 +34,7 @@ export async function openOwnUsers(
     dataFolder,
     registration: ownUsers.registration,
     egress,
-    clientAddress: clientAddress(config.trustedProxies),
+    clientAddress: clientAddress(config.trustedProxies, config.relays),
     // Read through the media proxy alone, which asks whether the reader may.
     media: { reading: 'closed', ...(mediaStore === undefined ? {} : { store: mediaStore }) },
     log: ({ event, code }) => log('warn', `users-${event}`, { code }),

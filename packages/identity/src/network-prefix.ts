@@ -36,6 +36,16 @@ export function siteKey(key: string): string | undefined {
   return third < 0 ? undefined : `${key.slice(0, third)}/48`;
 }
 
+/** What stands for all connections of one relay, behind which are many people: it has the shares of so many addresses. */
+export function relayKey(number: number, shares: number): string {
+  return `relay-${number}*${shares}`;
+}
+
+/** Of how many addresses a key has the shares: 1 but for a relay's. */
+export function sharesOf(key: string): number {
+  return key.startsWith('relay-') ? Number(/^relay-[0-9]+\*([1-9][0-9]*)$/.exec(key)?.[1] ?? 1) : 1;
+}
+
 /** Bounds a count, of whatever unit, per address and per site. */
 export class PrefixCounts {
   readonly #counts = new Map<string, number>();
@@ -59,7 +69,7 @@ export class PrefixCounts {
 
   /** The full prefix of this key, or undefined: there is room for this many more. */
   full(key: string, amount = 1): string | undefined {
-    if ((this.#counts.get(key) ?? 0) + amount > this.#maxPerAddress) return key;
+    if ((this.#counts.get(key) ?? 0) + amount > this.#maxPerAddress * sharesOf(key)) return key;
     const site = siteKey(key);
     return site !== undefined && (this.#counts.get(site) ?? 0) + amount > this.#maxPerSite ? site : undefined;
   }

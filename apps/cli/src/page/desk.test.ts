@@ -12,7 +12,14 @@ function open(t: TestContext): (key: string, name: string, given?: Record<string
   const defects: unknown[] = [];
   const prefill = { gatekeeper: '', provider: '', identifier: '', demo: false };
   const onDefect = (error: unknown): void => void defects.push(error);
-  const session = new Session({ prefill, ca: undefined, folderOf: () => folder, emit: () => undefined, onDefect });
+  const session = new Session({
+    prefill,
+    ca: undefined,
+    relay: undefined,
+    folderOf: () => folder,
+    emit: () => undefined,
+    onDefect,
+  });
   t.after(async () => {
     await session.close();
     rmSync(folder, { recursive: true });

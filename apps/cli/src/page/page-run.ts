@@ -12,6 +12,7 @@ import { Tabs } from './tabs.ts';
 export type PageOptions = {
   readonly prefill: Prefill;
   readonly ca: string | undefined;
+  readonly relay: string | undefined;
   readonly folderOf: (identifier: string, gatekeeper: string) => string;
   readonly port: number;
   /** Known already: the page does not ask. */
@@ -26,9 +27,9 @@ export async function startPage(options: PageOptions): Promise<RunningPage> {
   const onDefect = (error: unknown): void => {
     process.stderr.write(`drawbridge: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   };
-  const { prefill, ca, folderOf, secrets, replace, port } = options;
+  const { prefill, ca, relay, folderOf, secrets, replace, port } = options;
   const emit = (event: PageEvent): void => tabs.tell(event);
-  const session = new Session({ prefill, ca, folderOf, emit, onDefect });
+  const session = new Session({ prefill, ca, relay, folderOf, emit, onDefect });
   const desk = new Desk(session, emit, onDefect);
   const tabs = new Tabs({
     obey: command => desk.obey(command),

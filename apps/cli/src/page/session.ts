@@ -8,6 +8,7 @@ import { messageView, personView } from './views.ts';
 export type SessionSettings = {
   readonly prefill: Prefill;
   readonly ca: string | undefined;
+  readonly relay: string | undefined;
   /** Where keys and history of a person at a gatekeeper lie. */
   readonly folderOf: (identifier: string, gatekeeper: string) => string;
   readonly emit: (event: PageEvent) => void;
@@ -48,7 +49,7 @@ export class Session {
 
   /** Rejects with `ClientError`; then nobody is signed in, and the page is told why. */
   async signIn(account: SignIn): Promise<void> {
-    const { prefill, ca, folderOf, emit } = this.#settings;
+    const { prefill, ca, relay, folderOf, emit } = this.#settings;
     this.#become({ kind: 'opening' });
     const { gatekeeper, provider, identifier, password, passphrase, replace } = account;
     let client: Client | undefined;
@@ -59,6 +60,7 @@ export class Session {
         gatekeeper,
         provider: { url: provider, identifier, password, signUp: true },
         ...(ca === undefined ? {} : { ca }),
+        ...(relay === undefined ? {} : { relay }),
       });
       const me = await client.account.enlist({ replace });
       this.#client = client;

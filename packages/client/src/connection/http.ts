@@ -2,8 +2,9 @@
 // development. Knows nothing of what the requests mean.
 // Source: RFC 9457 (problem details).
 import type { IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
+import { type Agent, request as httpsRequest } from 'node:https';
 import { ClientError } from '../errors.ts';
+import { type Relay, relayFor, tunnelAgent } from './relay-tunnel.ts';
 
 export const httpLimits = {
   timeoutMs: 15_000,
@@ -14,7 +15,15 @@ export const httpLimits = {
 export type HttpTrust = {
   /** PEM certificates of authorities that are trusted instead of the system's. */
   readonly ca?: string;
+  /** Through which the server is reached, so that it does not see this device's address. */
+  readonly relay?: Relay;
 };
+
+/** The way that a request takes: a connection of its own, through the relay where there is one for this URL. */
+export function agentFor(trust: HttpTrust | undefined, url: string): Agent | false {
+  const relay = relayFor(trust?.relay, url);
+  return relay === undefined ? false : tunnelAgent(relay);
+}
 
 export type HttpAnswer = {
   readonly status: number;
@@ -64,7 +73,7 @@ function exchange(call: HttpCall, trust: HttpTrust): Promise<{ status: number; t
   const body = call.body === undefined ? undefined : JSON.stringify(call.body);
   const request = httpsRequest(call.url, {
     method: call.method,
-    agent: false,
+    agent: agentFor(trust, call.url),
     minVersion: 'TLSv1.2',
     ...(trust.ca === undefined ? {} : { ca: trust.ca }),
     headers: {
@@ -77,7 +86,7 @@ function exchange(call: HttpCall, trust: HttpTrust): Promise<{ status: number; t
     () => request.destroy(new ClientError('timed-out', { detail: new URL(call.url).origin })),
     call.timeoutMs ?? httpLimits.timeoutMs,
   );
-  request.on('error', error => reject(error instanceof ClientError ? error : networkError(error)));
+  request.on('error', error => reject(networkError(error)));
   request.on('close', () => {
     clearTimeout(timer);
     reject(new ClientError('unreachable'));
@@ -92,7 +101,7 @@ function exchange(call: HttpCall, trust: HttpTrust): Promise<{ status: number; t
         request.destroy(new ClientError('protocol-error', { detail: 'the answer is too large' }));
       }
     });
-    response.on('error', error => reject(error instanceof ClientError ? error : networkError(error)));
+    response.on('error', error => reject(networkError(error)));
     response.on('end', () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }));
   });
   request.end(body);
@@ -101,6 +110,7 @@ function exchange(call: HttpCall, trust: HttpTrust): Promise<{ status: number; t
 
 /** Turns an error of node:net, node:tls or node:https into ours; never quotes what a server sent. */
 export function networkError(error: unknown): ClientError {
+  if (error instanceof ClientError) return error;
   const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
   const certificate = code !== undefined && /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS_CERT|HOSTNAME_MISMATCH/.test(code);
   return new ClientError(certificate ? 'certificate-refused' : 'unreachable', {

@@ -13,7 +13,8 @@ import { goodbye, preferredCipher, type StaticKeyCertificate } from '@drawbridge
 import type { Element } from '@drawbridge/wire/element';
 import { WebSocket } from 'ws';
 import { ClientError } from '../errors.ts';
-import { type HttpTrust, networkError } from './http.ts';
+import { agentFor, type HttpTrust, networkError } from './http.ts';
+import { openTunnel, type Relay } from './relay-tunnel.ts';
 import type { ConnectTransport, Transport, TransportContext } from './transport.ts';
 
 /** The gatekeeper's static key as certified last; with it the login needs one round trip less. */
@@ -106,7 +107,8 @@ class CompactTransport implements Transport {
     };
     this.#expect(connectTimeoutMs, 'no connection');
     const { target } = options;
-    this.#carrier = 'url' in target ? overWebsocket(target.url, options, events) : overTcp(target, events);
+    this.#carrier =
+      'url' in target ? overWebsocket(target.url, options, events) : overTcp(target, options.relay, events);
   }
 
   sendHeader(): void {
@@ -272,16 +274,18 @@ class CompactTransport implements Transport {
   }
 }
 
-function overTcp(target: { readonly host: string; readonly port: number }, events: CarrierEvents): Carrier {
-  const socket = connectTcp({
-    host: target.host,
-    port: target.port,
-    noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: 60_000,
-  });
-  socket.on('connect', events.connected);
-  socket.on('data', events.bytes);
+function overTcp(
+  target: { readonly host: string; readonly port: number },
+  relay: Relay | undefined,
+  events: CarrierEvents,
+): Carrier {
+  const opened = (): void => {
+    socket.on('data', events.bytes);
+    events.connected();
+  };
+  const { host, port } = target;
+  const options = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
+  const socket = relay === undefined ? connectTcp(options, opened) : openTunnel(relay, target, opened);
   socket.on('error', events.failed);
   socket.on('close', events.closed);
   return {
@@ -307,6 +311,7 @@ function overWebsocket(url: string, trust: HttpTrust, events: CarrierEvents): Ca
     maxPayload: maxWebSocketMessageBytes,
     handshakeTimeout: connectTimeoutMs,
     followRedirects: false,
+    agent: agentFor(trust, url) || undefined,
   });
   socket.on('open', events.connected);
   socket.on('message', (data, isBinary) => {

@@ -9,6 +9,7 @@ import { XmlStreamDecoder } from '@drawbridge/wire/xml-decoder';
 import { encodeElement, encodeStreamEnd, encodeStreamHeader } from '@drawbridge/wire/xml-encoder';
 import type { ClientError } from '../errors.ts';
 import { type HttpTrust, networkError } from './http.ts';
+import { openTunnel } from './relay-tunnel.ts';
 import type { ConnectTransport, Transport, TransportContext } from './transport.ts';
 
 export type TcpOptions = HttpTrust & {
@@ -52,13 +53,24 @@ class TcpTransport implements Transport {
     this.#tickets = tickets;
     this.#context = context;
     this.carrier = options.security === 'starttls' ? 'starttls' : 'secured';
-    const { host, port } = options;
-    this.#socket = options.security === 'starttls' ? connectTcp({ host, port }) : this.#tls({ host, port });
-    this.#socket.once(options.security === 'starttls' ? 'connect' : 'secureConnect', () => {
-      this.#socket.setNoDelay(true);
-      context.emit({ kind: 'connected' });
-    });
-    this.#attach(this.#socket);
+    const { host, port, relay } = options;
+    if (relay !== undefined) this.#socket = openTunnel(relay, { host, port }, () => this.#opened());
+    else {
+      this.#socket = connectTcp({ host, port, noDelay: true });
+      this.#socket.once('connect', () => this.#opened());
+    }
+    this.#watch(this.#socket);
+  }
+
+  /** The way to the gatekeeper is there. */
+  #opened(): void {
+    const socket = this.#socket;
+    if (this.carrier === 'starttls') {
+      this.#listen(socket);
+      this.#context.emit({ kind: 'connected' });
+      return;
+    }
+    this.#secure(socket, () => this.#context.emit({ kind: 'connected' }));
   }
 
   sendHeader(to: string): void {
@@ -80,10 +92,7 @@ class TcpTransport implements Transport {
     plain.removeAllListeners('data');
     // As in #read: nothing may follow <proceed/> in the clear, not even half an element.
     if (this.#decoder.pendingBytes > 0) return this.#refuse();
-    const socket = this.#tls({ socket: plain });
-    this.#socket = socket;
-    socket.once('secureConnect', () => this.#context.emit({ kind: 'secured' }));
-    this.#attach(socket);
+    this.#secure(plain, () => this.#context.emit({ kind: 'secured' }));
   }
 
   pause(): void {
@@ -101,12 +110,12 @@ class TcpTransport implements Transport {
     setTimeout(() => socket.destroy(), lingerMs).unref();
   }
 
-  #tls(target: { host: string; port: number } | { socket: Socket }): Socket {
+  #secure(plain: Socket, done: () => void): void {
     const { ca } = this.#options;
     const ticket = this.#tickets.pop();
     const socket = connectTls({
       ...(ticket === undefined ? {} : { session: ticket }),
-      ...target,
+      socket: plain,
       servername: this.#context.domain,
       minVersion: 'TLSv1.2',
       ALPNProtocols: ['xmpp-client'],
@@ -116,11 +125,17 @@ class TcpTransport implements Transport {
     socket.on('session', (session: Buffer) => {
       if (this.#tickets.push(session) > maxTickets) this.#tickets.shift();
     });
-    return socket;
+    socket.once('secureConnect', done);
+    this.#socket = socket;
+    this.#listen(socket);
+    this.#watch(socket);
   }
 
-  #attach(socket: Socket): void {
+  #listen(socket: Socket): void {
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
+  }
+
+  #watch(socket: Socket): void {
     socket.on('error', error => {
       this.failure ??= networkError(error);
     });

@@ -6,7 +6,7 @@ import { parseFraming, parseXmlDocument } from '@drawbridge/wire/xml-decoder';
 import { encodeElement, encodeFramingClose, encodeFramingOpen } from '@drawbridge/wire/xml-encoder';
 import { type RawData, WebSocket } from 'ws';
 import type { ClientError } from '../errors.ts';
-import { type HttpTrust, networkError } from './http.ts';
+import { agentFor, type HttpTrust, networkError } from './http.ts';
 import type { ConnectTransport, Transport, TransportContext } from './transport.ts';
 
 export type WebsocketOptions = HttpTrust & {
@@ -37,6 +37,7 @@ class WebsocketTransport implements Transport {
       maxPayload: xmlLimitsAfterLogin.elementBytes,
       handshakeTimeout: handshakeTimeoutMs,
       followRedirects: false,
+      agent: agentFor(options, options.url) || undefined,
     });
     // ws refuses by itself an answer without the subprotocol (RFC 7395 section 3.1).
     this.#socket.on('open', () => context.emit({ kind: 'connected' }));

@@ -155,6 +155,7 @@ export function inTurn(choices: readonly OfferedTransport[], memory: TransportMe
 const leadsOn: ReadonlySet<ClientErrorCode | undefined> = new Set([
   'unreachable',
   'timed-out',
+  'relay-refused',
   'gatekeeper-not-certified',
 ]);
 

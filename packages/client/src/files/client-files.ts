@@ -10,6 +10,7 @@ import type { AttachmentPointer } from '@drawbridge/e2ee/content-attachment';
 import type { LocalDevice } from '../account/local-device.ts';
 import type { MediaPlace } from '../account/media-session.ts';
 import { type Message, presentMessage } from '../chats/presenting.ts';
+import type { HttpTrust } from '../connection/http.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import type { Request } from '../directory/directory.ts';
 import type { Recipient } from '../directory/people.ts';
@@ -45,6 +46,7 @@ export type ClientFilesSettings = {
   readonly device: LocalDevice;
   readonly lifecycle: Lifecycle;
   readonly place: MediaPlace | undefined;
+  readonly placeTrust: HttpTrust;
   /** The client's folder: copies and preparations lie in it. */
   readonly folder: string;
 };
@@ -56,7 +58,7 @@ export class ClientFiles {
   readonly #outbox: FileOutbox;
   readonly #spool: Spool;
 
-  constructor({ device, lifecycle, place, folder }: ClientFilesSettings) {
+  constructor({ device, lifecycle, place, placeTrust, folder }: ClientFilesSettings) {
     this.#device = device;
     this.#lifecycle = lifecycle;
     const { store, clock } = device;
@@ -64,6 +66,7 @@ export class ClientFiles {
     this.#files = new Files({
       place,
       trust: device.trust,
+      placeTrust,
       nowMs: () => clock.nowMs(),
       copies: new MediaCopies({
         folder: join(folder, 'media'),

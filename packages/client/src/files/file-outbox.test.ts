@@ -37,6 +37,7 @@ before(async () => {
   files = new Files({
     place: undefined,
     trust: {},
+    placeTrust: {},
     nowMs: Date.now,
     copies,
     preparationFolder,

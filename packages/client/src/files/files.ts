@@ -78,7 +78,9 @@ export type FilesSettings = {
   readonly place: MediaPlace | undefined;
   /** Where copies lie while they are sent; nothing else may be in it. */
   readonly preparationFolder: string;
+  /** Towards the gatekeeper, for downloads, and towards the media origin that is uploaded to. */
   readonly trust: HttpTrust;
+  readonly placeTrust: HttpTrust;
   readonly nowMs: () => number;
   readonly copies: MediaCopies;
   /** A plaintext file is written there now, or isn't any more: who keeps that removes what a killed process left behind. */
@@ -376,7 +378,7 @@ export class Files {
       },
       onSent: tell,
       onProgress: tell,
-      trust: this.#settings.trust,
+      trust: this.#settings.placeTrust,
       signal,
     });
     if (result.kind === 'uploaded') return result.url;

@@ -13,7 +13,7 @@ import {
   type SealedAttachment,
 } from '@drawbridge/e2ee/attachments';
 import { drained, readBuffer } from '@drawbridge/identity/body-buffers';
-import { type HttpTrust, isHttpsUrl } from '../connection/http.ts';
+import { agentFor, type HttpTrust, isHttpsUrl } from '../connection/http.ts';
 
 export const mediaTransferLimits = {
   idleTimeoutMs: 30_000,
@@ -288,7 +288,7 @@ async function openReply(call: Call): Promise<IncomingMessage | undefined> {
   const sent = httpsRequest(call.url, {
     method: call.method,
     headers: call.headers,
-    agent: false,
+    agent: agentFor(call.trust, call.url),
     minVersion: 'TLSv1.2',
     timeout: mediaTransferLimits.idleTimeoutMs,
     ...readBuffer(),

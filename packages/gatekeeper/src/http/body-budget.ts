@@ -3,7 +3,7 @@
 // holds most gives way, and where all hold alike a body that hardly moves: half-sent bodies keep nobody out.
 // Knows nothing of routes. Source: threat 10 of docs/threat-model.md; docs/protocol/03.
 import type { IncomingMessage } from 'node:http';
-import { PrefixCounts, siteKey } from '@drawbridge/identity/network-prefix';
+import { PrefixCounts, sharesOf, siteKey } from '@drawbridge/identity/network-prefix';
 
 export type BodyLimits = {
   readonly httpBodyMebibytes: number;
@@ -119,9 +119,14 @@ export class BodyBudget {
     this.#shares.setBounds(httpBodyMebibytesPerAddress * mebibyte, httpBodyMebibytesPerSite * mebibyte);
     if (held.key !== '' && this.#shares.full(held.key, more) !== undefined) return 'share-full';
     while (this.#bytes + more > httpBodyMebibytes * mebibyte) {
-      if (!this.#makeWay(held, (this.#bytesOfParty.get(held.party) ?? 0) + more)) return 'full';
+      if (!this.#makeWay(held, this.#holdingOf(held.party, more))) return 'full';
     }
     return 'taken';
+  }
+
+  /** For each of its shares. */
+  #holdingOf(party: string, more = 0): number {
+    return ((this.#bytesOfParty.get(party) ?? 0) + more) / sharesOf(party);
   }
 
   #release(held: Held): void {
@@ -150,7 +155,7 @@ export class BodyBudget {
     let slowest: Held | undefined;
     for (const other of this.#held) {
       if (other === held || other.bytes === 0 || other.request.complete) continue;
-      const theirs = this.#bytesOfParty.get(other.party) ?? 0;
+      const theirs = this.#holdingOf(other.party);
       if (theirs > most) {
         most = theirs;
         largest = other;

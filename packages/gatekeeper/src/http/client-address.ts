@@ -1,8 +1,8 @@
-// Which address a request comes from, for budgets and places. Knows nothing of what is asked for; addresses are never
-// logged.
+// Which address a request comes from, and what it counts as, for budgets and places: an address, its site, or a relay with
+// shares for the people behind it. Knows nothing of what is asked for; addresses are never logged.
 import type { IncomingMessage } from 'node:http';
 import { BlockList, isIPv4 } from 'node:net';
-import { addressKey, plainAddress } from '@drawbridge/identity/network-prefix';
+import { addressKey, plainAddress, relayKey } from '@drawbridge/identity/network-prefix';
 import { peerAddress } from '../listeners/peer-address.ts';
 
 /** Whether an address is one of these reverse proxies. */
@@ -21,12 +21,29 @@ export function proxyCheck(trustedProxies: readonly string[]): (address: string)
   };
 }
 
+/** A relay (`drawbridge relay`) as an operator names it: all its addresses together have the shares of so many. */
+export type NamedRelay = { readonly addresses: readonly string[]; readonly shares: number };
+
+/** The key of an address: one of a relay that is named has its relay's. */
+export function addressKeys(relays: readonly NamedRelay[]): (address: string) => string {
+  if (relays.length === 0) return addressKey;
+  const named = relays.map(({ addresses, shares }, index) => ({
+    has: proxyCheck(addresses),
+    key: relayKey(index, shares),
+  }));
+  return address => named.find(({ has }) => has(address))?.key ?? addressKey(address);
+}
+
 /** Reads the address key of a request; `X-Forwarded-For` counts only from the right and only through these proxies. */
-export function clientAddress(trustedProxies: readonly string[]): (request: IncomingMessage) => string {
+export function clientAddress(
+  trustedProxies: readonly string[],
+  relays: readonly NamedRelay[] = [],
+): (request: IncomingMessage) => string {
   const trusted = proxyCheck(trustedProxies);
+  const keyOf = addressKeys(relays);
   return request => {
     let address = plainAddress(peerAddress(request.socket));
-    if (trustedProxies.length === 0) return addressKey(address);
+    if (trustedProxies.length === 0) return keyOf(address);
     const header = request.headers['x-forwarded-for'];
     const forwarded = (Array.isArray(header) ? header.join(',') : (header ?? '')).split(',').slice(-16);
     while (trusted(address)) {
@@ -34,6 +51,6 @@ export function clientAddress(trustedProxies: readonly string[]): (request: Inco
       if (next === '') break;
       address = next;
     }
-    return addressKey(address);
+    return keyOf(address);
   };
 }

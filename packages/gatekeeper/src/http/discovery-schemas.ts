@@ -104,6 +104,15 @@ export const Offer = Type.Object(
       { page: Type.String(), schema: Type.String(), signed: Type.Optional(Type.String()), openapi: Type.String() },
       closed,
     ),
+    relays: Type.Object(
+      {
+        accepted: Type.Literal(true, {
+          description: "connections through an address-hiding relay are served like everybody's (docs/protocol/12)",
+        }),
+        named: Type.Array(Type.String(), { description: '`host:port` of relays that have shares for many people' }),
+      },
+      closed,
+    ),
     jwksUri: Type.String(),
     providers: Type.Array(Type.Object({ number: Count, name: Type.String() }, closed)),
     terms: Type.Optional(Type.String()),

@@ -26,7 +26,7 @@ const bearer = [{ proof: [] }];
 
 /** The routes that make an enlistment or a device of one. */
 export function addEnlistRoutes(app: App, deps: PublicHttpDeps, gate: ProofGate): void {
-  const addressOf = clientAddress(deps.config.trustedProxies);
+  const addressOf = clientAddress(deps.config.trustedProxies, deps.config.relays);
   const Device = deviceSchema(deps.config.limits.oneTimeKeysPerEnlistment);
   const enlisted = { 200: Enlisted, 201: Enlisted, ...problemResponses };
 
@@ -74,7 +74,7 @@ export function addEnlistRoutes(app: App, deps: PublicHttpDeps, gate: ProofGate)
 
 /** The route by which a device of an enlistment takes a fresh identity. */
 export function addRenewalRoute(app: App, deps: PublicHttpDeps, gate: ProofGate): void {
-  const addressOf = clientAddress(deps.config.trustedProxies);
+  const addressOf = clientAddress(deps.config.trustedProxies, deps.config.relays);
   const Device = deviceSchema(deps.config.limits.oneTimeKeysPerEnlistment);
   app.post(
     '/v1/enlistments/:interopId/identity',

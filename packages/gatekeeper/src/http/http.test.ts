@@ -383,6 +383,7 @@ test('the well-known documents and OpenAPI say what is there', async () => {
     },
     suites: ['signal-1'],
     transports: ['starttls'],
+    relays: { accepted: true, named: [] },
     jwksUri: `${gatekeeperIssuer}/.well-known/jwks.json`,
     providers: [{ number: 1, name: 'skylark.example' }],
   });

@@ -13,7 +13,7 @@ td{overflow-wrap:anywhere}th{width:16rem;font-weight:600}mark{padding:0 .2rem}`;
 export const pageCsp = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(style).digest('base64')}'; frame-ancestors 'none'`;
 
 const sections: readonly (readonly [string, readonly (keyof ReferenceOffer)[]])[] = [
-  ['Who and where', ['issuer', 'domain', 'contact', 'terms', 'endpoints', 'transports', 'documents']],
+  ['Who and where', ['issuer', 'domain', 'contact', 'terms', 'endpoints', 'transports', 'relays', 'documents']],
   ['What it does', ['functions', 'suites', 'possession', 'identityRenewal', 'security', 'compactKeys', 'jwksUri']],
   ['Limits and rates', ['limits', 'rates']],
   ['What is kept, and for how long', ['kept']],

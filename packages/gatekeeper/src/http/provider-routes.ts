@@ -18,7 +18,7 @@ const statementRetrySeconds = 30;
 export function addProviderStatementRoutes(app: App, deps: PublicHttpDeps): void {
   const { control, config, log } = deps;
   const { lifecycle, budgets } = control;
-  const addressOf = clientAddress(config.trustedProxies);
+  const addressOf = clientAddress(config.trustedProxies, config.relays);
   app.get(
     '/v1/agreement',
     {

@@ -28,7 +28,7 @@ const bodyRetrySeconds = 5;
 /** Builds the handler; it serves until `close`. */
 export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp> {
   const { config, control, log } = deps;
-  const addressOf = clientAddress(config.trustedProxies);
+  const addressOf = clientAddress(config.trustedProxies, config.relays);
   const app = createApp(code => log('error', 'http-failed', { code }));
 
   await app.register(swagger, {

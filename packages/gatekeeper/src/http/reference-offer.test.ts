@@ -169,3 +169,12 @@ test('a reload of a running gatekeeper changes the offer, the page and the agree
   const page = await (await fetch(`${base}/reference-offer`)).text();
   assert.match(page, /Agreement, version 2[^]*<mark>changed<\/mark>/);
 });
+
+test('relays that have shares are named where clients reach them; one without an endpoint is nobody’s business', async () => {
+  const relays = [
+    { addresses: ['192.0.2.7'], endpoint: 'relay.skylark.example:8444' },
+    { addresses: ['2001:db8::/64'], shares: 5 },
+  ];
+  const offer = await offerOf(await open({ relays }));
+  assert.deepEqual(offer.relays, { accepted: true, named: ['relay.skylark.example:8444'] });
+});

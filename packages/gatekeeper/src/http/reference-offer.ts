@@ -72,6 +72,10 @@ export async function referenceOffer(deps: PublicHttpDeps): Promise<ReferenceOff
       ...(deps.compactKeys === undefined ? {} : { signed: `${issuer}/.well-known/interop-gatekeeper.jws` }),
       openapi: `${issuer}/openapi.json`,
     },
+    relays: {
+      accepted: true,
+      named: config.relays.flatMap(({ endpoint }) => (endpoint === undefined ? [] : [endpoint])),
+    },
     jwksUri: `${issuer}/.well-known/jwks.json`,
     providers: registry
       .list()

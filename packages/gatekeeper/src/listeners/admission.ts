@@ -7,7 +7,7 @@ import type { Account, Device } from '../enlistment/account.ts';
 import { type Carrier, DeviceSession, type SessionHost } from '../routing/device-session.ts';
 import type { Sessions } from '../routing/sessions.ts';
 import { type LoginStep, LoginTurns } from './login-turns.ts';
-import { PrefixCounts } from '@drawbridge/identity/network-prefix';
+import { PrefixCounts, sharesOf } from '@drawbridge/identity/network-prefix';
 
 /** Who a stream belongs to, and the provider's key that vouched for it. */
 export type Admitted = { readonly account: Account; readonly device: Device; readonly keyThumbprint: string };
@@ -86,7 +86,9 @@ export type ListenerHost = {
   readonly gate: ConnectionGate;
   /** Streams that ended with an error, by its condition or, where nothing was said, by the code in the log. */
   readonly streamErrors: Map<string, number>;
-  /** The address key of whoever opens a WebSocket; behind a reverse proxy that is not the socket's. */
+  /** The key by which connections from an address are counted. */
+  readonly keyOf: (address: string) => string;
+  /** That of whoever opens a WebSocket; behind a reverse proxy that is not the socket's. */
   readonly addressOf: (request: IncomingMessage) => string;
 };
 
@@ -119,6 +121,7 @@ export class ConnectionGate {
   #unauthenticated = 0;
   #connections = 0;
   #refusals = 0;
+  #relayed = 0;
   #others: () => number = () => 0;
 
   constructor(limits: ListenerLimits) {
@@ -185,6 +188,12 @@ export class ConnectionGate {
     this.#byPrefix.remove(key);
   }
 
+  /** In whose name a newcomer takes its turn: a relay has as many as it has shares. */
+  turnOf(key: string): string {
+    const shares = sharesOf(key);
+    return shares === 1 ? key : `${key} ${this.#relayed++ % shares}`;
+  }
+
   left(): void {
     this.#connections--;
   }
@@ -206,7 +215,7 @@ class Place {
     if (this.#begun || this.#address === undefined) this.#gate.turns.next(step);
     else {
       this.#begun = true;
-      this.#gate.turns.first(this.#address, step);
+      this.#gate.turns.first(this.#gate.turnOf(this.#address), step);
     }
   }
 

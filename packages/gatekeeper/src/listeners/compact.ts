@@ -4,7 +4,6 @@ import { maxWebSocketMessageBytes } from '@drawbridge/stream/compact-frames';
 import type { CompactServerSettings } from '@drawbridge/stream/compact-server';
 import type { WebSocket } from 'ws';
 import type { ConnectionPlace, ListenerHost } from './admission.ts';
-import { addressKey } from '@drawbridge/identity/network-prefix';
 import { type ByteLink, CompactStream, type KeyLog } from './compact-stream.ts';
 import { peerAddress } from './peer-address.ts';
 
@@ -20,7 +19,7 @@ export type CompactOptions = {
 export function createCompactListener(host: ListenerHost, options: CompactOptions): Server {
   const { tcpKeepAliveMs } = host.limits;
   return createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: tcpKeepAliveMs }, socket => {
-    const place = host.gate.enter(addressKey(peerAddress(socket)));
+    const place = host.gate.enter(host.keyOf(peerAddress(socket)));
     if (place === undefined) {
       host.log('connection-refused');
       host.gate.refuse(socket);

@@ -55,6 +55,8 @@ export type HttpPortOptions = {
   readonly isFull?: () => boolean;
   /** Reverse proxies, whose connections are everybody's: no share of one address holds for them. */
   readonly isProxy?: (address: string) => boolean;
+  /** The key by which connections from an address are counted. */
+  readonly keyOf?: (address: string) => string;
   readonly tap?: Tap | undefined;
 };
 
@@ -159,7 +161,8 @@ class Port implements HttpPort {
 
   #connected(socket: Socket): void {
     const address = peerAddress(socket);
-    const key = this.#options.isProxy?.(address) === true ? '' : addressKey(address);
+    const { isProxy, keyOf = addressKey } = this.#options;
+    const key = isProxy?.(address) === true ? '' : keyOf(address);
     const place = this.#places.take(key, () => socket.destroy(), this.#options.isFull?.() === true);
     if (place === undefined) {
       // Not at once: TLS would be put on a socket that is none any more.

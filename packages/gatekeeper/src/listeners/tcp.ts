@@ -6,7 +6,6 @@ import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import { streamErrorElement } from '@drawbridge/wire/stream-error';
 import { encodeElement, encodeStreamEnd, encodeStreamHeader } from '@drawbridge/wire/xml-encoder';
 import { type ConnectionPlace, countStreamError, type ListenerHost } from './admission.ts';
-import { addressKey } from '@drawbridge/identity/network-prefix';
 import { minTlsVersion } from '../tls/certificate.ts';
 import { peerAddress } from './peer-address.ts';
 import { XmppStream, type XmppLink } from './xmpp-stream.ts';
@@ -31,7 +30,7 @@ export function createTcpListener(
 ): Server {
   const { tcpKeepAliveMs } = host.limits;
   return createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: tcpKeepAliveMs }, tcp => {
-    const place = host.gate.enter(addressKey(peerAddress(tcp)));
+    const place = host.gate.enter(host.keyOf(peerAddress(tcp)));
     if (place === undefined) {
       host.log('connection-refused');
       // Before a TLS handshake nothing can be said.

@@ -35,6 +35,7 @@ const fixedKeys = [
   'publicHost',
   'listeners',
   'trustedProxies',
+  'relays',
   'ownUsers',
   'egress',
   'drain',

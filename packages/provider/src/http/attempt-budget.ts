@@ -16,16 +16,20 @@ export type AttemptBudget = {
   readonly restore: (key: string) => void;
 };
 
-/** `nowMs` only goes forward, such as `performance.now`. */
-export function createAttemptBudget(limits: AttemptBudgetLimits, nowMs: () => number): AttemptBudget {
+/** `nowMs` only goes forward, such as `performance.now`. `sharesOf`: how many buckets in one a key has. */
+export function createAttemptBudget(
+  limits: AttemptBudgetLimits,
+  nowMs: () => number,
+  sharesOf: (key: string) => number = () => 1,
+): AttemptBudget {
   const buckets = new Map<string, { left: number; atMs: number }>();
-  const msPerAttempt = limits.refillMs / limits.burst;
   return {
     take: key => {
       const now = nowMs();
       const seen = buckets.get(key);
-      const left =
-        seen === undefined ? limits.burst : Math.min(limits.burst, seen.left + (now - seen.atMs) / msPerAttempt);
+      const burst = limits.burst * sharesOf(key);
+      const msPerAttempt = limits.refillMs / burst;
+      const left = seen === undefined ? burst : Math.min(burst, seen.left + (now - seen.atMs) / msPerAttempt);
       const granted = left >= 1;
       // Set again, so that the map's order is the order of use.
       buckets.delete(key);
