@@ -6,6 +6,8 @@ import { count, runFiles } from './test-files.js';
 
 /** It measures what a whole gatekeeper holds and how long people wait while everything is abused at once. */
 const alone = new Set(['harness/src/crowd/crowd.test.ts']);
+/** The tests of packages build into the same folders of the repository. */
+const needOf = file => (file.startsWith('harness/src/packages/') ? 'dist' : undefined);
 /** Those that take longest begin first, so that nothing waits for them at the end. */
 const longest = [
   'cheating/attacks',
@@ -40,7 +42,7 @@ for (const [name, { lanes, patterns }] of Object.entries(parts)) {
   const beside = files.filter(file => !alone.has(file));
   console.log(`${name} tests: ${files.length} files, ${lanes} at once, ${files.length - beside.length} alone`);
   const last = files.filter(file => alone.has(file));
-  const results = await runFiles({ together: beside, alone: last, lanes, only, isVerbose });
+  const results = await runFiles({ together: beside, alone: last, lanes, needOf, only, isVerbose });
   const tests = results.flatMap(result => result.tests.map(test => ({ ...test, file: result.file })));
   ran += tests.length;
   hasFailed = files.length === 0 || tests.some(test => test.state === 'failed');

@@ -10,16 +10,26 @@ import { ownNode, root } from './node.js';
 const timeoutMs = 900_000;
 
 /**
- * Runs `together`, `lanes` at once, in their order, then `alone` one after the other. `only`: a regular expression for the names of
- * tests that run. Gives what each file came to, in the order in which they ended.
+ * Runs `together`, `lanes` at once, in their order, then `alone` one after the other. Of the files that need the same thing for
+ * themselves (`needOf` gives its name), one runs at a time. `only`: a regular expression for the names of tests that run. Gives what
+ * each file came to, in the order in which they ended.
  */
-export async function runFiles({ together, alone, lanes, only, isVerbose }) {
+export async function runFiles({ together, alone, lanes, needOf = () => undefined, only, isVerbose }) {
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-tests-'));
   const results = [];
   let begun = 0;
+  const inUse = new Set();
+  // When all that is left waits for what a file of another lane uses, that lane goes on with it.
+  const next = queue => {
+    const place = queue.findIndex(file => !inUse.has(needOf(file)));
+    return place < 0 ? undefined : queue.splice(place, 1)[0];
+  };
   const inTurn = async queue => {
-    for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+    for (let file = next(queue); file !== undefined; file = next(queue)) {
+      const need = needOf(file);
+      if (need !== undefined) inUse.add(need);
       const result = await runFile(file, join(folder, String(begun++)), only);
+      inUse.delete(need);
       results.push(result);
       if (only === undefined || result.tests.length > 0) tell(result, isVerbose);
     }

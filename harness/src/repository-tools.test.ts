@@ -116,3 +116,37 @@ test('of a file whose tests have other names nothing is told, whatever it closes
   const { stdout } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], options);
   assert.match(stdout, /^RESULT \[\[\],\["passed"\]\]$/m);
 });
+
+test('of test files that need the same for themselves, one runs at a time', t => {
+  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-tools-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const together = ['shared-one', 'shared-two', 'other'].map(name => {
+    const path = join(folder, `${name}.mjs`);
+    const taken = JSON.stringify(join(folder, name.split('-', 1)[0]!));
+    writeFileSync(
+      path,
+      `import { mkdirSync, rmdirSync } from 'node:fs'; import { test } from 'node:test';
+      test('has it alone', async () => {
+        mkdirSync(${taken});
+        await new Promise(resolve => setTimeout(resolve, 500));
+        rmdirSync(${taken});
+      });`,
+    );
+    return path;
+  });
+  const program = `
+    import { runFiles } from ${JSON.stringify(join(root, 'scripts/test-files.js'))};
+    const needOf = file => (file.includes('shared-') ? 'shared' : undefined);
+    const results = await runFiles({ together: ${JSON.stringify(together)}, alone: [], lanes: 3, needOf });
+    console.log('RESULT ' + JSON.stringify(results.map(({ file, tests }) => [file.split('/').at(-1), tests[0].state])));
+  `;
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const options = { cwd: root, env, encoding: 'utf8', timeout: 60_000 } as const;
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], options);
+  const [, result = ''] = /^RESULT (.*)$/m.exec(stdout) ?? [];
+  assert.deepEqual(Object.fromEntries(JSON.parse(result || '[]') as [string, string][]), {
+    'shared-one.mjs': 'passed',
+    'shared-two.mjs': 'passed',
+    'other.mjs': 'passed',
+  });
+});
