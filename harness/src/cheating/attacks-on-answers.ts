@@ -182,7 +182,7 @@ export const falseAnswers: readonly Attack[] = [
         await until(() => cheat.got.length > before || bob.lost.length > 0, 'it is read, or said to be unreadable');
         await cheat.settled();
       }
-      assert(bob.lost.includes(cheat.person.id), 'it is a line in the chat');
+      await until(() => bob.lost.includes(cheat.person.id), 'it is a line in the chat');
       await clara.say(bob, 'behind it');
       await bob.sees('behind it');
       await meets(network, cheat, bob);
