@@ -156,10 +156,19 @@ for (const transport of ['compact', 'direct-tls', 'websocket'] as const) {
     const bob = await person(`bob-cut-${transport}`, 'citadel', often);
     const anna = await person(`anna-cut-${transport}`, 'skylark', often);
     let resumptions = 0;
+    const online = new Set<Client>([anna, bob]);
     const watch = async (client: Client): Promise<void> => {
       for await (const event of client.events()) {
-        if (event.kind === 'status' && event.status.kind === 'online' && event.status.resumed) resumptions++;
+        if (event.kind !== 'status') continue;
+        const { status } = event;
+        if (status.kind === 'online') online.add(client);
+        else online.delete(client);
+        if (status.kind === 'online' && status.resumed) resumptions++;
       }
+    };
+    const areBack = async (): Promise<void> => {
+      const endMs = performance.now() + 20_000;
+      while (online.size < 2 && performance.now() < endMs) await new Promise(resolve => setTimeout(resolve, 10));
     };
     const watched = [watch(bob), watch(anna)];
     await anna.send(bobOf(`bob-cut-${transport}`), { text: '0' });
@@ -168,6 +177,8 @@ for (const transport of ['compact', 'direct-tls', 'websocket'] as const) {
       await anna.send(bobOf(`bob-cut-${transport}`), { text: String(i) });
       await bob.send(annaOf(`anna-cut-${transport}`), { text: String(i) });
       if (i % 10 === 0) {
+        // A login that is cut is no stream yet.
+        await areBack();
         network.cutStreams();
         await new Promise(resolve => setTimeout(resolve, 60));
       }
