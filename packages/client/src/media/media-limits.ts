@@ -39,6 +39,8 @@ export const voiceLimits = {
   runUpPackets: 3,
   /** Of what is encoded here; what is Opus already stays as it is. */
   bitRate: 32_000,
+  /** Of 10: what is above takes twice the time, and speech sounds the same. */
+  complexity: 5,
   /** Root of the mean square, of 1: what is never louder is shown as silence. */
   silence: 0.000_1,
   /** Said with a refusal. */

@@ -98,6 +98,7 @@ class VoiceEncoder extends CustomAudioEncoder {
       application: Application.Voip,
       signal: Signal.Voice,
       bitrate: voiceLimits.bitRate,
+      complexity: voiceLimits.complexity,
     });
   }
 
