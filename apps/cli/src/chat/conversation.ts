@@ -5,6 +5,9 @@ import type { Screen } from './screen.ts';
 
 export type Peer = { readonly provider: string; readonly identifier: string };
 
+/** A message that could not be sent, and to whom. */
+export type Failed = { readonly message: Message; readonly to: string };
+
 export class Conversation {
   readonly client: Client;
   readonly screen: Screen;
@@ -15,6 +18,8 @@ export class Conversation {
   lastTheirs: Message | undefined;
   lastPoll: Pick<Message, 'author' | 'id'> | undefined;
   lastFiles: Message | undefined;
+  /** What `/failed` has shown: numbers mean these. */
+  listedFailed: readonly Failed[] | undefined;
 
   constructor(client: Client, screen: Screen) {
     this.client = client;
@@ -45,9 +50,13 @@ export class Conversation {
     return this.peer;
   }
 
-  /** A person's own messages that could not be sent, newest first. */
-  async failed(): Promise<Message[]> {
+  /** A person's own messages that could not be sent, newest first, and to whom. */
+  async failed(): Promise<readonly Failed[]> {
     const rows = await this.client.chats.messages({ limit: 500 });
-    return rows.map(({ message }) => message).filter(({ state }) => state === 'failed');
+    const failed = rows.map(({ message }) => message).filter(({ state }) => state === 'failed');
+    const known = this.client.contacts.list();
+    const nameOf = (chat: string): string =>
+      known.find(({ interopId }) => interopId === chat)?.identifier ?? 'somebody';
+    return failed.map(message => ({ message, to: nameOf(message.chat) }));
   }
 }

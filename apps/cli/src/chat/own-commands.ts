@@ -3,6 +3,7 @@ import { noticeWords, shownLine } from '@drawbridge/client';
 import type { ChatCommand } from './chat-command.ts';
 import type { Conversation } from './conversation.ts';
 import { localTime } from './shown-message.ts';
+import { parseSpan } from './spans.ts';
 
 async function devices(chat: Conversation): Promise<void> {
   for (const { deviceId } of await chat.client.devices.list()) {
@@ -64,27 +65,37 @@ function notices(chat: Conversation, rest: string): void {
   );
 }
 
+async function disappear(chat: Conversation, rest: string): Promise<void> {
+  const seconds = parseSpan(rest);
+  if (seconds === undefined) return chat.say('/disappear 30s, 5m, 12h, 3d or 2w; /disappear off: messages stay');
+  const peer = chat.needPeer();
+  if (peer !== undefined) await chat.client.chats.setTimer(peer, seconds);
+}
+
+async function rename(chat: Conversation, rest: string): Promise<void> {
+  if (rest === '') return chat.say('/name NAME: what people are to see');
+  await chat.client.account.setProfile({ displayName: rest });
+}
+
+async function receipts(chat: Conversation, rest: string): Promise<void> {
+  if (rest !== 'on' && rest !== 'off') return chat.say('/receipts on, or /receipts off');
+  await chat.client.chats.setDefaults({ sendRead: rest === 'on', sendPlayed: rest === 'on' });
+  chat.say(rest === 'on' ? 'people learn that you have read their messages' : 'nobody learns that any more');
+}
+
 export const ownCommands: readonly ChatCommand[] = [
   {
     name: '/disappear',
-    takes: 'SECONDS',
-    does: 'messages from now on vanish so long after they were read; 0: they stay',
-    run: async (chat, rest) => {
-      const peer = chat.needPeer();
-      if (peer !== undefined) await chat.client.chats.setTimer(peer, Number(rest));
-    },
+    takes: 'TIME|off',
+    does: 'messages from now on vanish so long after they were read: 30s, 5m, 12h, 3d, 2w',
+    run: disappear,
   },
-  {
-    name: '/name',
-    takes: 'NAME',
-    does: 'what people see as your name',
-    run: async (chat, rest) => chat.client.account.setProfile({ displayName: rest }),
-  },
+  { name: '/name', takes: 'NAME', does: 'what people see as your name', run: rename },
   {
     name: '/receipts',
     takes: 'on|off',
     does: 'whether people learn that you have read their messages',
-    run: async (chat, rest) => chat.client.chats.setDefaults({ sendRead: rest !== 'off', sendPlayed: rest !== 'off' }),
+    run: receipts,
   },
   {
     name: '/notices',

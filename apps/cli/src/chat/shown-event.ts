@@ -10,6 +10,7 @@ import {
 } from '@drawbridge/client';
 import { nameDoubts } from './name-doubts.ts';
 import { clipped, shown } from './shown-message.ts';
+import { spanWords } from './spans.ts';
 
 export type Remark = { readonly look: 'remark' | 'warning'; readonly text: string };
 
@@ -45,8 +46,10 @@ export async function remarkOn(event: ClientEvent, { me, nameOf, doubtsAbout }: 
       );
     case 'expiry-timer': {
       const name = event.from === me ? 'you' : await nameOf(event.from);
-      const rule = event.seconds === 0 ? 'messages stay' : `messages vanish ${event.seconds} s after they were read`;
-      const lost = event.lost === undefined ? '' : `; your own ${event.lost} s, set at the same time, don’t hold`;
+      const rule =
+        event.seconds === 0 ? 'messages stay' : `messages vanish ${spanWords(event.seconds)} after they were read`;
+      const lost =
+        event.lost === undefined ? '' : `; your own ${spanWords(event.lost)}, set at the same time, don’t hold`;
       return remark(`from now on ${rule}: set by ${name}${lost}`);
     }
     case 'profile':

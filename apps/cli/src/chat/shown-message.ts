@@ -2,6 +2,7 @@
 // the terminal. Knows nothing of events.
 import { type Chat, type MessageRecord, shownLine, type ShownQuote } from '@drawbridge/client';
 import type { AttachmentPointer } from '@drawbridge/e2ee/content-attachment';
+import { spanWords } from './spans.ts';
 
 const shownBars = 24;
 
@@ -28,7 +29,7 @@ export function chatLine(chat: Chat, me: string | undefined): string {
     chat.muted ? 'muted' : '',
     chat.unread > 0 ? `${chat.unread} unread` : '',
     chat.missing > 0 ? `${chat.missing} have not come` : '',
-    chat.timerSeconds > 0 ? `messages vanish after ${chat.timerSeconds} s` : '',
+    chat.timerSeconds > 0 ? `messages vanish after ${spanWords(chat.timerSeconds)}` : '',
   ].filter(mark => mark !== '');
   const said = chat.profile?.displayName ?? '';
   const name = `${shownLine(chat.with.identifier ?? 'somebody')}${said === '' ? '' : ` “${shownLine(said)}”`}`;

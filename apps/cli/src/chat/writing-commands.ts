@@ -2,7 +2,7 @@
 import { shownLine } from '@drawbridge/client';
 import { type ChatCommand, wordsOf } from './chat-command.ts';
 import type { Conversation } from './conversation.ts';
-import { localTime, shown } from './shown-message.ts';
+import { clipped, localTime, shown } from './shown-message.ts';
 
 async function place(chat: Conversation, rest: string): Promise<void> {
   const [latitude, longitude, ...name] = wordsOf(rest);
@@ -26,14 +26,31 @@ async function versions(chat: Conversation): Promise<void> {
 }
 
 async function listFailed(chat: Conversation): Promise<void> {
-  for (const [index, { text, failure }] of (await chat.failed()).entries())
-    chat.say(`  ${index + 1}  ${shownLine(text)} (${failure?.code}: ${shownLine(failure?.detail ?? '')})`);
+  const failed = await chat.failed();
+  chat.listedFailed = failed;
+  for (const [index, { message, to }] of failed.entries()) {
+    const { sentAtMs, text, failure } = message;
+    const why = `${failure?.code}: ${shownLine(failure?.detail ?? '')}`;
+    chat.say(`  ${index + 1}  ${localTime(sentAtMs)} to ${shownLine(to)}: ${shownLine(text)} (${why})`);
+  }
+  chat.say(failed.length === 0 ? 'nothing of yours has failed' : '/resend N sends one again, /drop N lets it go');
 }
 
+/** A number means the list that was shown last: what fails meanwhile does not move it. Without one, the only one is meant. */
 async function resendOrDrop(chat: Conversation, rest: string, act: 'resend' | 'drop'): Promise<void> {
-  const message = (await chat.failed())[Number(wordsOf(rest)[0] ?? 1) - 1];
-  if (message === undefined) chat.say('there is no such message: /failed lists them');
-  else await chat.client.chats[act](message.id);
+  const [number] = wordsOf(rest);
+  const failed = number === undefined ? await chat.failed() : (chat.listedFailed ?? []);
+  const one = number === undefined && failed.length > 1 ? undefined : failed[Number(number ?? 1) - 1];
+  if (one === undefined) return chat.say(`/failed lists them, then /${act} NUMBER`);
+  await chat.client.chats[act](one.message.id);
+  chat.say(`${act === 'resend' ? 'on its way again' : 'let go'}: ${clipped(one.message.text, 60)}`);
+}
+
+async function vote(chat: Conversation, rest: string): Promise<void> {
+  if (chat.lastPoll === undefined) return chat.say('there is no poll yet');
+  if (rest === '') return chat.say('/vote 1 2 …: numbers of answers; /vote none takes your vote back');
+  const chosen = rest === 'none' ? [] : wordsOf(rest).map(word => Number(word) - 1);
+  await chat.client.chats.vote(chat.lastPoll, chosen);
 }
 
 export const writingCommands: readonly ChatCommand[] = [
@@ -95,13 +112,9 @@ export const writingCommands: readonly ChatCommand[] = [
   { name: '/poll', takes: 'Q | A | B …', does: 'ask a question with answers to choose from', run: poll },
   {
     name: '/vote',
-    takes: '1 2 …',
+    takes: '1 2 …|none',
     does: 'choose in the last poll',
-    run: async (chat, rest) => {
-      const chosen = wordsOf(rest).map(word => Number(word) - 1);
-      if (chat.lastPoll === undefined) chat.say('there is no poll yet');
-      else await chat.client.chats.vote(chat.lastPoll, chosen);
-    },
+    run: vote,
   },
   {
     name: '/close',
