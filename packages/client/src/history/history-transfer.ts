@@ -23,7 +23,7 @@ import { actsAgain } from './acts.ts';
 import { type LogEntry, type MessageRecord, type Quote, viewOf } from './message-log.ts';
 import type { Stamp } from './stamp.ts';
 import type { Outbox } from '../outbox/outbox.ts';
-import { listChats, listEntries, readExpiry } from '../store/message-records.ts';
+import { listChats, listEntries, readEntry, readExpiry } from '../store/message-records.ts';
 import { readElapsed, readTransfer, writeTransfer } from '../store/account-records.ts';
 import { readProfile } from '../store/person-records.ts';
 import { addNotice } from '../notices/notice-records.ts';
@@ -273,7 +273,9 @@ export class HistoryTransfer {
     );
     if (rows.length === 0) return { items: bag.items, cursor: undefined, done };
     for (const { sequence, entry } of rows) {
-      const items = tx.attempt(() => entryItems(entry, own, leftSeconds(tx, entry, elapsed)));
+      const items = tx.attempt(() =>
+        entryItems(entry, own, leftSeconds(tx, entry, elapsed), quotesWhatIsGone(tx, entry, own)),
+      );
       if (!bag.add(items.ok ? items.value : [])) break;
       cursor = { phase: 'messages', before: sequence };
       done++;
@@ -385,8 +387,20 @@ function leftSeconds(tx: Transaction, { author, id, posted }: LogEntry, elapsed:
   return Math.max(1, Math.ceil(leftMs / 1_000));
 }
 
+/** Words that are gone here do not come back on the new device by a quote of them. */
+function quotesWhatIsGone(tx: Transaction, { posted }: LogEntry, own: InteropId): boolean {
+  const quote = posted?.replyTo;
+  const original = quote === undefined ? undefined : readEntry(tx, quote.author, quote.id);
+  return original?.gone !== undefined || (original !== undefined && viewOf(original, own)?.kind === 'view-once');
+}
+
 /** An entry as the contents that made it, the most needed first. */
-function entryItems(entry: LogEntry, own: InteropId, expiresAfterSeconds: number | undefined): HistoryItem[] {
+function entryItems(
+  entry: LogEntry,
+  own: InteropId,
+  expiresAfterSeconds: number | undefined,
+  isQuoteGone: boolean,
+): HistoryItem[] {
   const { id, author, chat, posted, gone } = entry;
   const message = viewOf(entry, own);
   if (posted === undefined || message === undefined || !isShown(message)) return [];
@@ -404,10 +418,14 @@ function entryItems(entry: LogEntry, own: InteropId, expiresAfterSeconds: number
   } else if (body.kind === 'notice') {
     // Each device warns of what it has seen itself.
     return [];
-  } else if (raw !== undefined) {
+  } else if (raw !== undefined && expiresAfterSeconds === posted.expiresAfterSeconds && !isQuoteGone) {
     items.push({ author, chat: personOf(chat), receivedAtMs, content: raw });
-  } else if (body.kind !== 'unsupported') {
-    const quote = replyTo === undefined ? {} : { replyTo: quoteOf(replyTo) };
+  } else if (body.kind === 'unsupported') {
+    // What time it has left can't be said in it.
+    return [];
+  } else {
+    const quote =
+      replyTo === undefined ? {} : { replyTo: quoteOf(isQuoteGone ? { ...replyTo, excerpt: '' } : replyTo) };
     const expiry = expiresAfterSeconds === undefined ? {} : { expiresAfterSeconds };
     add(author, { ...name, ...quote, ...expiry, body });
   }
