@@ -12,6 +12,7 @@ import { parseEnvelopeMessage } from '@drawbridge/wire/envelope';
 import { NS_KEYS } from '@drawbridge/wire/namespaces';
 import { OwnProfile } from '../account/own-profile.ts';
 import { systemClock } from '../clock.ts';
+import { ClientError } from '../errors.ts';
 import { DeviceLists } from '../directory/device-lists.ts';
 import { Authoring } from '../history/authoring.ts';
 import { addSaid } from '../history/conversation.ts';
@@ -177,4 +178,49 @@ test('a message that failed is failed on all devices; from any it is sent again 
     device.outbox.close();
     device.store.close();
   }
+});
+
+test('sending again is all or nothing: without room for all of it the failed message stays as it is', async () => {
+  const device = await newDevice(3);
+  device.outbox.online(false);
+  const { id } = device.writing.send(chatWith(anna), { text: 'hello' });
+  for (const { sending } of await device.said(anna, 1)) device.outbox.refused(sending.id, gone);
+  device.outbox.delivered((await device.said(bob, 2)).map(({ sending }) => sending));
+  device.outbox.close();
+  const to = `1-${'c'.repeat(26)}`;
+  const payload = { kind: 'receipt', receipt: 'delivered', messageIds: [id] } as const;
+  const fill = (): string => device.read(tx => device.outbox.add(tx, { to, payload, silent: true }));
+  const rows: string[] = [];
+  assert.throws(
+    () => {
+      for (;;) rows.push(fill());
+    },
+    { code: 'outbox-full' },
+  );
+  const failed = [['hello', 'failed', 'not-reachable']];
+  let missing = 0;
+  for (;;) {
+    try {
+      device.writing.resend(id);
+      break;
+    } catch (error) {
+      assert(error instanceof ClientError && error.code === 'outbox-full');
+      assert.deepEqual(device.states(), failed, `with ${missing} places`);
+      device.read(tx => tx.delete('outbox', rows.pop()!));
+      missing++;
+    }
+  }
+  assert(missing > 1);
+  assert.deepEqual(device.states(), [['hello', 'queued', undefined]]);
+  device.store.close();
+});
+
+test('of what may be seen once nothing is kept: sending it again is refused and says so', async () => {
+  const device = await newDevice(4);
+  device.outbox.online(false);
+  const { id } = device.writing.send(chatWith(anna), { text: 'for one look', viewOnce: true });
+  for (const { sending } of await device.said(anna, 1)) device.outbox.refused(sending.id, gone);
+  assert.throws(() => device.writing.resend(id), { code: 'unknown-message', detail: /write it again/ });
+  device.outbox.close();
+  device.store.close();
 });

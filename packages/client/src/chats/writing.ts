@@ -6,6 +6,7 @@ import { MESSAGE_ID_BYTES, type TextBody } from '@drawbridge/e2ee/content';
 import type { OwnProfile } from '../account/own-profile.ts';
 import { excerptOf } from '../display/shown-text.ts';
 import { ClientError } from '../errors.ts';
+import type { ClientEvent } from '../events.ts';
 import { type Authoring, bytesOf, refOf } from '../history/authoring.ts';
 import { fallbackFor, lackingOf } from '../history/capabilities.ts';
 import { isShownBody, type MessageRecord, type ShownBody, textVersions } from '../history/message-log.ts';
@@ -59,11 +60,12 @@ export class Writing {
     return authoring.needMessage({ author: authoring.own, id });
   }
 
-  /** Sends an own message that failed once more, as a new message in place of the old one. */
+  /** Sends an own message that failed once more, as a new message in place of the old one, in one transaction. */
   resend(id: string): MessageRecord {
     const failed = this.#needFailed(id);
     const { kind, text, styles, mentions, preview, body, replyTo } = failed;
-    if (kind !== 'text' && body === undefined) throw new ClientError('unknown-message');
+    if (kind !== 'text' && body === undefined)
+      throw new ClientError('unknown-message', { detail: 'nothing of it is kept: write it again' });
     const said: Outgoing = body ?? {
       text,
       ...(styles === undefined ? {} : { styles }),
@@ -74,8 +76,11 @@ export class Writing {
       replyTo === undefined
         ? {}
         : { replyTo: { id: replyTo.id, author: replyTo.author, text: replyTo.excerpt, sentAtMs: 0 } };
-    const message = this.send(failed.chat, { ...said, ...quoted });
-    this.hide(failed);
+    let events: readonly ClientEvent[] = [];
+    const message = this.send(failed.chat, { ...said, ...quoted }, tx => {
+      events = this.#hide(tx, failed);
+    });
+    this.#authoring.announce(events);
     return message;
   }
 
@@ -93,8 +98,11 @@ export class Writing {
   /** Deletes a message for oneself, on all devices of this person. */
   hide(target: MessageName): void {
     const message = this.#authoring.needMessage(target);
-    const hidden = [{ message: refOf(message), chat: personOf(message.chat) }];
-    this.#authoring.announce(this.#authoring.transaction(tx => this.#authoring.sync(tx, { hidden })));
+    this.#authoring.announce(this.#authoring.transaction(tx => this.#hide(tx, message)));
+  }
+
+  #hide(tx: Transaction, message: MessageRecord): ClientEvent[] {
+    return this.#authoring.sync(tx, { hidden: [{ message: refOf(message), chat: personOf(message.chat) }] });
   }
 
   /** The texts that a message had, oldest first. */
