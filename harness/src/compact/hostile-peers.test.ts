@@ -5,6 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { defaultShaperLimits } from '@drawbridge/gatekeeper/routing/stream-shaper';
 import { element } from '@drawbridge/wire/element';
 import { NS_CLIENT, NS_SM } from '@drawbridge/wire/namespaces';
 import { WebSocket } from 'ws';
@@ -144,3 +145,30 @@ test('300 half-open connections on each port do not hold up a login', { timeout:
   }
   for (const socket of sockets) socket.destroy();
 });
+
+for (const carrier of ['tcp', 'websocket'] as const) {
+  test(`${carrier}: what a stream said above its rate waits, also when it came in one frame, and keeps its order`, async t => {
+    const shaper = { ...defaultShaperLimits, stanzaBurst: 10, stanzasPerSecond: 100 };
+    const network = await CompactNetwork.open({ session: { shaper } });
+    t.after(() => network.close());
+    const device = await CompactDevice.open(network, await network.person('anna'), { carrier });
+    await device.received.next('enabled');
+    const count = 300;
+    const ids = Array.from({ length: count }, (_, i) => `f${i}`);
+    const ping = element('ping', 'urn:xmpp:ping');
+    device.send(...ids.map(id => element('iq', NS_CLIENT, { type: 'get', id }, [ping])));
+    const answers = () =>
+      device.received
+        .named('iq')
+        .map(idOf)
+        .filter(id => id?.startsWith('f'));
+    const sentAtMs = performance.now();
+    await device.received.until('most answers', () => answers().length >= 200);
+    const tookMs = performance.now() - sentAtMs;
+    // 128 are taken at once.
+    assert.ok(tookMs > 500, `200 were answered after ${tookMs} ms`);
+    await device.received.until('all answers', () => answers().length === count);
+    assert.deepEqual(answers(), ids);
+    device.cut();
+  });
+}

@@ -16,7 +16,7 @@ import { attachWebSocket } from '@drawbridge/gatekeeper/listeners/websocket';
 import { defaultMailboxLimits } from '@drawbridge/gatekeeper/mailbox/mailbox-limits';
 import { createStanzaCodec } from '@drawbridge/gatekeeper/mailbox/stanza-codec';
 import { createSqliteMailbox } from '@drawbridge/gatekeeper/storage/sqlite/sqlite-mailbox';
-import { defaultSessionLimits } from '@drawbridge/gatekeeper/routing/device-session';
+import { defaultSessionLimits, type SessionLimits } from '@drawbridge/gatekeeper/routing/device-session';
 import {
   domain,
   type Fixture,
@@ -59,6 +59,7 @@ export type NetworkOptions = {
   readonly fixture?: FixtureOptions;
   readonly limits?: Partial<ListenerLimits>;
   readonly keyLog?: (line: string) => void;
+  readonly session?: Partial<SessionLimits>;
 };
 
 export class CompactNetwork {
@@ -97,7 +98,7 @@ export class CompactNetwork {
       nowMs: () => fixture.clock.nowMs,
       log: (event, data) => void log.push(`${event} ${JSON.stringify(data ?? {})}`),
       mailboxLimits: defaultMailboxLimits,
-      sessionLimits: defaultSessionLimits,
+      sessionLimits: { ...defaultSessionLimits, ...options.session },
       listenerLimits: { ...defaultListenerLimits, ...options.limits },
     });
     control.onEvent(event => core.onAccountEvent(event));

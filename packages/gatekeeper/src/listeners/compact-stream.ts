@@ -1,6 +1,7 @@
 // One compact connection: bytes in, bytes out; login by the Noise handshake's payload, then a session.
 // Knows nothing of accounts or routing, and nothing of how its link moves bytes. Source: docs/protocol/05-compact.md.
 import { thumbprintX25519 } from '@drawbridge/identity/jwk';
+import { noBytes } from '@drawbridge/noise/crypto';
 import type { PipePattern } from '@drawbridge/noise/pipes';
 import { maxHandshakeFrameBytes } from '@drawbridge/stream/compact-frames';
 import { CompactKeyRecorder } from '@drawbridge/stream/compact-key-log';
@@ -10,7 +11,7 @@ import { ServerNegotiation } from '@drawbridge/stream/server-negotiation';
 import type { Element } from '@drawbridge/wire/element';
 import { type StreamErrorCondition, streamErrorElement } from '@drawbridge/wire/stream-error';
 import { encodeElement } from '@drawbridge/wire/xml-encoder';
-import type { Carrier, DeviceSession } from '../routing/device-session.ts';
+import { type Carrier, type DeviceSession, maxTurnStanzas } from '../routing/device-session.ts';
 import {
   type Admitted,
   beginSession,
@@ -38,7 +39,14 @@ export type KeyLog = (line: string) => void;
 /** Pieces of input that may wait for one turn; a paused link gives few more after the first. */
 const maxWaitingChunks = 8;
 
-export class CompactStream implements Carrier, BreakableStream, PacedStream {
+/** What came and was not taken yet: of what was read already, and behind it bytes. */
+type CompactInput = { readonly events: readonly CompactServerEvent[]; readonly bytes: Uint8Array };
+
+/** About what events keep alive: a frame may have 320 KiB, and those of so many stanzas have far less. */
+const eventsBytes = 64 * 1024;
+const noEvents: readonly CompactServerEvent[] = [];
+
+export class CompactStream implements Carrier, BreakableStream, PacedStream<CompactInput> {
   readonly host: ListenerHost;
   readonly #link: ByteLink;
   readonly #place: ConnectionPlace;
@@ -58,7 +66,7 @@ export class CompactStream implements Carrier, BreakableStream, PacedStream {
   #closed = false;
   #paused = false;
   /** Once there was more than one piece at a time: most streams say little. */
-  #paced: PacedInput | undefined;
+  #paced: PacedInput<CompactInput> | undefined;
 
   constructor(
     host: ListenerHost,
@@ -114,15 +122,21 @@ export class CompactStream implements Carrier, BreakableStream, PacedStream {
     this.#waiting = undefined;
     if (chunks === undefined || this.#closed) return;
     if (!this.#verifying) this.#link.resume();
-    for (const chunk of chunks) this.#read(chunk);
+    for (const chunk of chunks) this.#takeInput(chunk);
   }
 
-  #read(chunk: Uint8Array): void {
-    if (this.#closed) return;
+  /** Gives what of it has to wait for the stream's next turn. */
+  #read(chunk: Uint8Array): readonly CompactServerEvent[] {
+    if (this.#closed) return noEvents;
     this.#session?.receivedBytes(chunk.length);
     this.#recorder?.keys.clientSent(chunk);
-    this.#take(this.#server.receive(chunk));
-    this.#session?.afterInput();
+    return this.#takeOn(this.#server.receive(chunk));
+  }
+
+  #takeOn(events: readonly CompactServerEvent[]): readonly CompactServerEvent[] {
+    const left = this.#take(events);
+    if (left.length === 0) this.#session?.afterInput();
+    return left;
   }
 
   linkLost(): void {
@@ -161,16 +175,29 @@ export class CompactStream implements Carrier, BreakableStream, PacedStream {
   }
 
   #takeInput(input: Uint8Array): void {
-    if (this.#paced === undefined && input.length <= pieceBytes && !this.#paused) this.readPiece(input);
-    else (this.#paced ??= new PacedInput(this)).take(input);
+    if (this.#paced === undefined && input.length <= pieceBytes && !this.#paused) {
+      this.#later(this.#read(input));
+    } else this.#pace({ events: noEvents, bytes: input });
   }
 
-  get isDivisible(): boolean {
-    return true;
+  readPiece({ events, bytes }: CompactInput): CompactInput | undefined {
+    const piece = bytes.subarray(0, pieceBytes);
+    const left = events.length > 0 ? this.#takeOn(events) : this.#read(piece);
+    const rest = events.length > 0 ? bytes : bytes.subarray(pieceBytes);
+    return left.length > 0 || rest.length > 0 ? { events: left, bytes: rest } : undefined;
   }
 
-  readPiece(input: Uint8Array): void {
-    this.#read(input);
+  /** An element may keep alive the frame that it came in. */
+  heldBytes({ events, bytes }: CompactInput): number {
+    return (events.length > 0 ? eventsBytes : 0) + (bytes.length > 0 ? bytes.buffer.byteLength : 0);
+  }
+
+  #later(events: readonly CompactServerEvent[]): void {
+    if (events.length > 0) this.#pace({ events, bytes: noBytes });
+  }
+
+  #pace(input: CompactInput): void {
+    (this.#paced ??= new PacedInput<CompactInput>(this)).take(input);
   }
 
   get mayRead(): boolean {
@@ -204,9 +231,10 @@ export class CompactStream implements Carrier, BreakableStream, PacedStream {
     this.#link.end();
   }
 
-  #take(events: readonly CompactServerEvent[]): void {
-    for (const event of events) {
-      if (this.#closed) return;
+  #take(events: readonly CompactServerEvent[]): readonly CompactServerEvent[] {
+    for (let at = 0; at < events.length; at++) {
+      if (this.#closed) return noEvents;
+      const event = events[at]!;
       switch (event.kind) {
         case 'send':
           this.#link.send(event.bytes);
@@ -218,13 +246,28 @@ export class CompactStream implements Carrier, BreakableStream, PacedStream {
             endForDefect(this, error),
           );
           break;
-        case 'elements':
-          for (const el of event.elements) this.#element(el);
+        case 'elements': {
+          const left = this.#elements(event.elements);
+          if (left !== undefined) return [{ kind: 'elements', elements: left }, ...events.slice(at + 1)];
           break;
+        }
         case 'failed':
           this.#cut(event.code);
       }
     }
+    return noEvents;
+  }
+
+  /** Gives those for which this turn has no more room. */
+  #elements(elements: readonly Element[]): readonly Element[] | undefined {
+    for (let at = 0; at < elements.length; at++) {
+      if (at > 0 && at % maxTurnStanzas === 0 && this.#session !== undefined) {
+        this.#session.afterInput();
+        if (!this.mayRead && !this.#closed) return elements.slice(at);
+      }
+      this.#element(elements[at]!);
+    }
+    return undefined;
   }
 
   async #login(pattern: PipePattern, deviceKey: Uint8Array, proof: string, stanzas: readonly Element[]): Promise<void> {
@@ -253,8 +296,7 @@ export class CompactStream implements Carrier, BreakableStream, PacedStream {
     if (this.#closed) return;
     const events = this.#server.admit(answers);
     this.#recorder?.keyLog(this.#recorder.keys.line(this.host.domain, pattern === 'XXfallback'));
-    this.#take(events);
-    this.#session?.afterInput();
+    this.#later(this.#takeOn(events));
   }
 
   #element(el: Element): void {

@@ -10,17 +10,19 @@ function scene({ memory = new HeldMemory(1), isDivisible = true, piecesPerTurn =
   const sizes: number[] = [];
   const soon: (() => void)[] = [];
   const state = { isPaused: false, isClosed: false, links: 0, left: piecesPerTurn };
-  const stream: PacedStream = {
+  const stream: PacedStream<Uint8Array> = {
     get mayRead() {
       return !state.isPaused && !state.isClosed;
     },
-    isDivisible,
-    readPiece(piece) {
-      if (state.isClosed) return;
+    readPiece(input) {
+      if (state.isClosed) return undefined;
+      const piece = isDivisible ? input.subarray(0, pieceBytes) : input;
       read.push(...piece);
       sizes.push(piece.length);
       if (--state.left <= 0) state.isPaused = true;
+      return piece.length < input.length ? input.subarray(piece.length) : undefined;
     },
+    heldBytes: input => input.buffer.byteLength,
     resumeLink: () => void state.links++,
     inputWaits: bytes => memory.changeWaitingInput(bytes),
     readSoon: () => void soon.push(() => paced.readOn()),

@@ -6,12 +6,13 @@
 export const pieceBytes = 8 * 1024;
 
 /** A stream of either encoding, as its input sees it. */
-export interface PacedStream {
+export interface PacedStream<Input> {
   /** It is open, and nothing speaks against reading on. */
   readonly mayRead: boolean;
-  /** Input may be cut anywhere; otherwise each is taken whole. */
-  readonly isDivisible: boolean;
-  readPiece(input: Uint8Array): void;
+  /** Takes a piece of it, and gives what is left. */
+  readPiece(input: Input): Input | undefined;
+  /** What it keeps alive while it waits. */
+  heldBytes(input: Input): number;
   /** Everything was read that came: more may come. */
   resumeLink(): void;
   /** So many bytes more wait, or fewer. False: all streams together hold too much, read it at once. */
@@ -20,19 +21,19 @@ export interface PacedStream {
   readSoon(): void;
 }
 
-export class PacedInput {
-  readonly #stream: PacedStream;
+export class PacedInput<Input> {
+  readonly #stream: PacedStream<Input>;
   /** In the order in which it came. */
-  #waiting: Uint8Array[] = [];
+  #waiting: Input[] = [];
   #heldBytes = 0;
   #isReading = false;
   #isScheduled = false;
 
-  constructor(stream: PacedStream) {
+  constructor(stream: PacedStream<Input>) {
     this.#stream = stream;
   }
 
-  take(input: Uint8Array): void {
+  take(input: Input): void {
     this.#waiting.push(input);
     if (this.#waiting.length === 1) this.readOn();
     else if (!this.#isHeld()) this.#readAll();
@@ -52,7 +53,7 @@ export class PacedInput {
     this.#isScheduled = false;
     this.#isReading = true;
     try {
-      while (this.#waiting.length > 0 && this.#stream.mayRead) this.#stream.readPiece(this.#next(pieceBytes));
+      while (this.#waiting.length > 0 && this.#stream.mayRead) this.#readPiece();
     } finally {
       this.#isReading = false;
     }
@@ -66,17 +67,17 @@ export class PacedInput {
     this.#isHeld();
   }
 
-  #next(bytes: number): Uint8Array {
-    const input = this.#waiting[0]!;
-    if (!this.#stream.isDivisible || input.length <= bytes) return this.#waiting.shift()!;
-    this.#waiting[0] = input.subarray(bytes);
-    return input.subarray(0, bytes);
+  #readPiece(): void {
+    const waiting = this.#waiting;
+    const left = this.#stream.readPiece(waiting[0]!);
+    // It may have been dropped.
+    if (left === undefined) waiting.shift();
+    else waiting[0] = left;
   }
 
-  /** A piece keeps alive all that it was read with. */
   #isHeld(): boolean {
     let held = 0;
-    for (const input of this.#waiting) held += input.buffer.byteLength;
+    for (const input of this.#waiting) held += this.#stream.heldBytes(input);
     const more = held - this.#heldBytes;
     if (more === 0) return true;
     if (!this.#stream.inputWaits(more)) return false;
@@ -85,9 +86,7 @@ export class PacedInput {
   }
 
   #readAll(): void {
-    const all = this.#waiting;
-    this.#waiting = [];
+    while (this.#waiting.length > 0) this.#readPiece();
     this.#isHeld();
-    for (const input of all) this.#stream.readPiece(input);
   }
 }

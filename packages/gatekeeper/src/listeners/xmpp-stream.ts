@@ -45,7 +45,7 @@ const closingBracket = 0x3e;
 /** Pieces of input that may wait for one turn; a paused link gives few more after the first. */
 const maxWaitingInputs = 8;
 
-export class XmppStream implements Carrier, BreakableStream, PacedStream {
+export class XmppStream implements Carrier, BreakableStream, PacedStream<Uint8Array> {
   readonly host: ListenerHost;
   readonly #link: XmppLink;
   readonly #framing: 'stream' | 'websocket';
@@ -69,7 +69,7 @@ export class XmppStream implements Carrier, BreakableStream, PacedStream {
   #closed = false;
   #paused = false;
   /** Once there was more than one piece at a time: most streams say little. */
-  #paced: PacedInput | undefined;
+  #paced: PacedInput<Uint8Array> | undefined;
 
   constructor(
     host: ListenerHost,
@@ -240,13 +240,19 @@ export class XmppStream implements Carrier, BreakableStream, PacedStream {
     else (this.#paced ??= new PacedInput(this)).take(input);
   }
 
-  get isDivisible(): boolean {
-    return this.#framing === 'stream';
+  /** A WebSocket's message is one element: it is taken whole. */
+  readPiece(input: Uint8Array): Uint8Array | undefined {
+    if (this.#framing === 'websocket') {
+      this.#readDocument(input);
+      return undefined;
+    }
+    const isWhole = input.length <= pieceBytes;
+    this.#read(isWhole ? input : input.subarray(0, pieceBytes));
+    return isWhole ? undefined : input.subarray(pieceBytes);
   }
 
-  readPiece(input: Uint8Array): void {
-    if (this.#framing === 'stream') this.#read(input);
-    else this.#readDocument(input);
+  heldBytes(input: Uint8Array): number {
+    return input.buffer.byteLength;
   }
 
   get mayRead(): boolean {
