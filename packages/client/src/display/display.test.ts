@@ -75,6 +75,10 @@ test('what people write stays as it is', () => {
   assert.equal(shownName('  a\u200bn\u00adna \u202e x\n'), 'anna x');
   assert.equal(shownName(`a${'\u0301'.repeat(200)}`), `a${'\u0301'.repeat(shownTextLimits.maxMarks)}`);
   assert.equal(shownName('x\u{e0041}\u{e0042}y'), 'xy', 'tags without a flag');
+  assert.equal(shownName('Bob 1\ufe0f'), 'Bob 1', 'a selector that changes nothing');
+  assert.equal(shownName('1\ufe0f\u20e3 \u2764\ufe0f'), '1\ufe0f\u20e3 \u2764\ufe0f', 'a keycap and a heart');
+  const joined = `\u0915${`${'\u0901'.repeat(8)}\u200d`.repeat(50)}\u0915`;
+  assert.equal(shownName(joined).match(/\p{M}/gu)?.length, shownTextLimits.maxMarks, 'joiners do not begin a new count');
 });
 
 test('odd names are told', () => {
@@ -145,6 +149,7 @@ test('no file name leads out of a folder, hides its ending or names a device', (
     assert.equal(safeFileName(name), safe, JSON.stringify(name));
   }
   assert.match(safeFileName(`${'ü'.repeat(400)}.jpeg`), /^ü+\.jpeg$/);
+  for (const end of '. ') assert.equal(safeFileName(`${'a'.repeat(239)}${end}${'b'.repeat(40)}`), 'a'.repeat(239));
   fc.assert(
     fc.property(anyText, text => {
       const name = safeFileName(text);

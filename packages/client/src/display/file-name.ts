@@ -31,5 +31,6 @@ function shortened(name: string): string {
     if (Buffer.byteLength(kept + character + ending) > maxFileNameBytes) break;
     kept += character;
   }
-  return kept + ending;
+  // A cut can leave a dot or a space at the end.
+  return `${kept}${ending}`.replace(/[.\s]+$/u, '');
 }

@@ -35,11 +35,14 @@ const kept = [
   String.raw`(?<=\u{1f3f4})[\u{e0030}-\u{e0039}\u{e0061}-\u{e007a}]{2,6}\u{e007f}`,
   String.raw`(?<=\p{Extended_Pictographic}\p{Emoji_Modifier}?\ufe0f?)\u200d(?=\p{Extended_Pictographic})`,
   String.raw`(?<=[${joining}]\p{M}*)[\u200c\u200d](?=[${joining}])`,
-  String.raw`(?<=\p{Emoji})[\ufe0e\ufe0f]`,
+  String.raw`(?<=[\p{Extended_Pictographic}\p{Emoji_Modifier}])[\ufe0e\ufe0f]`,
+  String.raw`(?<=[0-9#*])\ufe0f(?=\u20e3)`,
 ].join('|');
 const hidden = String.raw`[\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\p{Cs}\ufff9-\ufffb]`;
 const keptOrHidden = new RegExp(`(${kept})|${hidden}`, 'gu');
-const tooManyMarks = new RegExp(String.raw`(\p{M}{${shownTextLimits.maxMarks}})\p{M}+`, 'gu');
+/** A joiner that is kept does not begin a new count. */
+const mark = String.raw`[\u200c\u200d]?\p{M}`;
+const tooManyMarks = new RegExp(`((?:${mark}){${shownTextLimits.maxMarks}})(?:${mark})+`, 'gu');
 
 /** Several lines of text: line breaks and tabs stay. */
 export function shownText(text: string): string {

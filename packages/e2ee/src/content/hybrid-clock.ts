@@ -8,9 +8,12 @@ import { MAX_TIME_MS } from './checks.ts';
 /** How far ahead of this device's clock a stamp of somebody else may move its stamps. */
 export const MAX_STAMP_AHEAD_MS = 300_000;
 
-/** The stamp of what is said now. `lastMs` is the last one given or heard here. */
+/**
+ * The stamp of what is said now. `lastMs` is the last one given or heard here. A clock at the end of time, even once, leaves
+ * room for what is said afterwards; at the latest time of all stamps are equal, so that nothing becomes unsayable.
+ */
 export function nextStamp(nowMs: number, lastMs: number): number {
-  return Math.max(nowMs, lastMs + 1);
+  return Math.min(MAX_TIME_MS, Math.max(Math.min(nowMs, MAX_OWN_STAMP_MS), lastMs + 1));
 }
 
 /** The last stamp after another device's was heard: never lower, and never far ahead of `nowMs` because of others. */
