@@ -87,7 +87,8 @@ const acts: { readonly [K in UnappliedKind]: ActRow<K> } = {
   },
   'poll-close': {
     about: ({ pollMessageId }, author) => ({ author, id: messageIdOf(pollMessageId) }),
-    fact: (_body, { sentAtMs }) => ({ kind: 'closed', atMs: sentAtMs }),
+    // By the stamp, as votes: it is later than what its author has heard, whatever the clock says.
+    fact: (_body, { stamp }) => ({ kind: 'closed', atMs: stamp.atMs }),
     again: ({ closedAtMs: atMs }, { author: by, messageId: pollMessageId }) =>
       atMs === undefined ? [] : [{ by, atMs, body: { kind: 'poll-close', pollMessageId } }],
     words: 'Your ending of a poll',

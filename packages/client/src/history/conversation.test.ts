@@ -303,6 +303,29 @@ test('a device whose clock was far ahead makes nothing ineffective that its pers
   assert.equal(inStore(store, readStamp), before);
 });
 
+test('ending a poll keeps the votes that its author has heard, whatever the author’s clock has done', async () => {
+  const hourMs = 3_600_000;
+  const rightMs = 10 * hourMs;
+  for (const [why, askedAtMs, closedAtMs] of [
+    ['an hour back at the end', rightMs, rightMs - hourMs],
+    ['two hours ahead at the beginning, right at the end', rightMs + 2 * hourMs, rightMs + 2],
+  ] as const) {
+    const store = await newStore();
+    inStore(store, tx => {
+      const poll = { kind: 'poll', question: 'when?', options: ['now', 'later'] } as const;
+      hear(tx, say(bob, anna, 1, poll, { sentAtMs: askedAtMs }));
+      const vote = { kind: 'poll-vote', poll: ref(1, bob), options: [0], version: 1 } as const;
+      hear(tx, say(anna, anna, 2, vote, { sentAtMs: rightMs + 1 }));
+      const close = { kind: 'poll-close', pollMessageId: ref(1, bob).messageId } as const;
+      // Stamped as this device stamps what its person says.
+      const stampMs = nextStamp(closedAtMs, Math.max(askedAtMs, rightMs + 1));
+      hear(tx, say(bob, anna, 3, close, { sentAtMs: closedAtMs, stampMs }));
+      const shown = readMessage(tx, bob, { author: bob, id: hexId(1) })?.poll;
+      assert.deepEqual(shown, { votes: { [anna]: [0] }, closed: true }, why);
+    });
+  }
+});
+
 test('a quote shows the original that is here, and never words that others put into one’s mouth', async () => {
   const store = await newStore();
   const quoting = (n: number, of: number, author: string, excerpt: string): Said =>
