@@ -124,3 +124,15 @@ test('never more than burst + elapsed / refill, whatever the times and costs', (
     }),
   );
 });
+
+test('a full bucket lets its whole burst through, at whatever fraction of a millisecond', () => {
+  for (let i = 0; i < 10_000; i++) {
+    const nowMs = i * 977.123_456_7;
+    const budget = new Budget({ burst: 3, refillSeconds: 600 }, 10);
+    for (let said = 0; said < 3; said++) {
+      assert.equal(budget.waitMs('party', nowMs), 0, `${said} at ${nowMs}`);
+      budget.spend('party', nowMs);
+    }
+    assert.ok(budget.waitMs('party', nowMs) > 599_000);
+  }
+});

@@ -17,6 +17,8 @@ export const networkRates = 64;
 /** Newcomers share so many buckets, of this many rates each, while every place is taken by somebody in debt. */
 export const newcomerBuckets = 1_024;
 export const newcomerRates = 16;
+/** What adding and taking away of fractions may leave: nobody waits for that. */
+const roundingMs = 0.001;
 /** Of the places that were used longest ago, for each newcomer that finds all taken. */
 const looksForRoom = 8;
 
@@ -69,7 +71,8 @@ export class Budget {
   waitMs(party: string, nowMs: number, cost = 1): number {
     const bucket = this.#bucketOf(party, nowMs);
     const usableMs = this.#burst * this.#refillMs;
-    return Math.max(0, this.#startMs(bucket, nowMs) + this.#costMs(bucket, cost) - usableMs - nowMs);
+    const waitMs = this.#startMs(bucket, nowMs) + this.#costMs(bucket, cost) - usableMs - nowMs;
+    return waitMs > roundingMs ? waitMs : 0;
   }
 
   spend(party: string, nowMs: number, cost = 1): void {

@@ -78,7 +78,11 @@ test('what people write stays as it is', () => {
   assert.equal(shownName('Bob 1\ufe0f'), 'Bob 1', 'a selector that changes nothing');
   assert.equal(shownName('1\ufe0f\u20e3 \u2764\ufe0f'), '1\ufe0f\u20e3 \u2764\ufe0f', 'a keycap and a heart');
   const joined = `\u0915${`${'\u0901'.repeat(8)}\u200d`.repeat(50)}\u0915`;
-  assert.equal(shownName(joined).match(/\p{M}/gu)?.length, shownTextLimits.maxMarks, 'joiners do not begin a new count');
+  assert.equal(
+    shownName(joined).match(/\p{M}/gu)?.length,
+    shownTextLimits.maxMarks,
+    'joiners do not begin a new count',
+  );
 });
 
 test('odd names are told', () => {
