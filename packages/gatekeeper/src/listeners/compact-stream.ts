@@ -122,7 +122,10 @@ export class CompactStream implements Carrier, BreakableStream, PacedStream<Comp
     this.#waiting = undefined;
     if (chunks === undefined || this.#closed) return;
     if (!this.#verifying) this.#link.resume();
-    for (const chunk of chunks) this.#takeInput(chunk);
+    for (const chunk of chunks) {
+      if (this.#negotiation === undefined) this.#takeInput(chunk);
+      else this.#later(this.#read(chunk));
+    }
   }
 
   /** Gives what of it has to wait for the stream's next turn. */
