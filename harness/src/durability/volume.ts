@@ -1,6 +1,6 @@
 // A small ext4 file system in a file, on a loop device: it can be filled up, and its power can be cut. The cut stops all
-// writing at once and drops what was not flushed (EXT4_IOC_SHUTDOWN without log flush); mounting it again replays the
-// journal, as after a power failure. Needs root and loop devices. Knows nothing of what is stored on it.
+// writing at once and drops what was not flushed (EXT4_IOC_SHUTDOWN without log flush); mounting what had reached the
+// disk by then replays the journal, as after a power failure. Needs root and loop devices. Knows nothing of what is stored.
 import { execFile, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -48,7 +48,7 @@ const python = existsSync('/usr/bin/python3') ? '/usr/bin/python3' : 'python3';
 
 /** Makes and mounts one. Rejects with the tool's words. */
 export async function createVolume(parent: string, sizeMiB: number): Promise<Volume> {
-  const image = join(parent, 'volume.img');
+  let image = join(parent, 'volume.img');
   const folder = join(parent, 'volume');
   const ballast = join(folder, 'ballast');
   mkdirSync(folder, { recursive: true });
@@ -69,6 +69,7 @@ export async function createVolume(parent: string, sizeMiB: number): Promise<Vol
       }
     }
   };
+  let cuts = 0;
   await mount();
   const atExit = (): void => void spawnSync('umount', ['-l', folder], { env: toolEnv });
   process.once('exit', atExit);
@@ -88,6 +89,12 @@ export async function createVolume(parent: string, sizeMiB: number): Promise<Vol
     cutPower: async () => void (await tool(python, '-c', cutScript, folder)),
     async remount() {
       await unmount();
+      // A copy: another process's mount namespace may still hold the file system that was cut, and the same file would be
+      // the same dead file system.
+      const copy = join(parent, `volume-${++cuts}.img`);
+      await tool('cp', '--sparse=always', image, copy);
+      rmSync(image);
+      image = copy;
       await mount();
     },
     async close() {
