@@ -89,6 +89,8 @@ class Wire {
   #isOver = false;
   /** What is held back, in order of arrival. */
   #held: (() => void)[] = [];
+  /** What is late and has not passed yet; nothing overtakes it. */
+  #late = 0;
   ended: () => void = () => {};
 
   constructor(inner: Socket, outer: Socket, line: FlakyLine, fate: Fate) {
@@ -139,13 +141,19 @@ class Wire {
 
   #forward(pass: () => void): void {
     if (this.#isOver) return;
-    if (this.#isHeld || this.#line.partitioned || this.#held.length > 0) {
+    const isStopped = (): boolean => this.#isHeld || this.#line.partitioned || this.#held.length > 0;
+    if (this.#late === 0 && isStopped()) {
       this.#held.push(pass);
       return;
     }
-    if (this.#fate.kind !== 'late') return pass();
+    if (this.#late === 0 && this.#fate.kind !== 'late') return pass();
     // Timers of one length fire in the order in which they were set.
-    setTimeout(() => (this.#isHeld || this.#line.partitioned ? this.#held.push(pass) : pass()), this.#fate.lateMs);
+    this.#late++;
+    setTimeout(() => {
+      this.#late--;
+      if (isStopped()) this.#held.push(pass);
+      else pass();
+    }, this.#fate.lateMs);
   }
 
   #spend(bytes: number): void {

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { devGatekeeperIssuer } from '@drawbridge/cli/dev-config';
 import { type DevGatekeeper, startDevGatekeeper, startDevProvider } from '@drawbridge/cli/dev-network';
 import { ensureDevPki } from '@drawbridge/cli/dev-pki';
-import { type Client, type Message, openClient } from '@drawbridge/client';
+import { type Client, type ConnectionStatus, type Message, openClient } from '@drawbridge/client';
 import type { TransportName } from '@drawbridge/client/connection/transports';
 import { type Random, seededRandom } from '../durability/random.ts';
 import { type FlakyLine, openFlakyLine } from './line.ts';
@@ -34,6 +34,8 @@ export type FlakyOutcome = {
   readonly lines: readonly string[];
   readonly faults: string;
   readonly healedMs: number;
+  /** What both connections went through, the latest last. */
+  readonly statuses: readonly string[];
 };
 
 /** The gatekeeper's own address, so that its ports on 127.0.0.1 are the line's. */
@@ -41,6 +43,7 @@ const hiddenHost = '127.0.0.2';
 const lineHost = '127.0.0.1';
 const maxFileBytes = 200_000;
 const maxFiles = 20;
+const maxStatuses = 30;
 
 export type Person = {
   readonly name: string;
@@ -55,6 +58,8 @@ export type Person = {
   readonly files: Map<string, string>;
   readonly shownFiles: Map<string, Message[]>;
   readonly refused: string[];
+  /** Of their connection, the latest last. */
+  readonly statuses: string[];
   /** They are about to close: what failed is not tried again. */
   over: boolean;
 };
@@ -74,6 +79,7 @@ export async function playFlaky(options: FlakyOptions): Promise<FlakyOutcome> {
       trouble(network, endMs, random),
     ]);
     network.lines.forEach(line => line.heal());
+    people.forEach(({ statuses }) => statuses.push('the line heals'));
     const healedAtMs = performance.now();
     const [anna, bob] = people as [Person, Person];
     const isThere = (): boolean =>
@@ -97,7 +103,8 @@ export async function playFlaky(options: FlakyOptions): Promise<FlakyOutcome> {
     const sent = anna.sent.length + bob.sent.length;
     const files = anna.files.size + bob.files.size;
     const lines = people.flatMap(person => person.lines);
-    return { sent, files, lines, faults: JSON.stringify(faults), healedMs };
+    const statuses = people.map(person => `${person.name}: ${person.statuses.join(', ')}`);
+    return { sent, files, lines, faults: JSON.stringify(faults), healedMs, statuses };
   } finally {
     people.forEach(person => (person.over = true));
     await network.close();
@@ -106,8 +113,7 @@ export async function playFlaky(options: FlakyOptions): Promise<FlakyOutcome> {
 
 /** Once, and in the order of the history: what had to be sent again comes later, and stands where it came first. */
 async function compare(from: Person, to: Person): Promise<void> {
-  const status = `${from.name} is ${from.client.status.kind}, ${to.name} is ${to.client.status.kind}`;
-  const lines = [status, ...to.lines].join('; ');
+  const lines = [...[from, to].map(({ name, statuses }) => `${name}: ${statuses.join(', ')}`), ...to.lines].join('; ');
   assert.deepEqual(await textsOf(to), from.sent, `what stands at ${to.name} is what ${from.name} sent (${lines})`);
   const [shown, sent] = [to.shown, from.sent].map(texts => texts.toSorted());
   assert.deepEqual(shown, sent, `what ${to.name} was shown is what ${from.name} sent (${lines})`);
@@ -206,6 +212,7 @@ export async function startNetwork(
       files: new Map(),
       shownFiles: new Map(),
       refused: [],
+      statuses: [],
       over: false,
     };
     void watch(someone);
@@ -239,12 +246,18 @@ export async function startNetwork(
 }
 
 /** Notes what the SDK gave up of what this person sent, and what it says of what came. */
-async function watch({ client, refused, lines, name }: Person): Promise<void> {
+async function watch({ client, refused, lines, statuses, name }: Person): Promise<void> {
   for await (const event of client.events()) {
+    if (event.kind === 'status') note(statuses, event.status);
     if (event.kind === 'problem' && event.error.code === 'protocol-error') lines.push(`${name}: ${event.error.detail}`);
     if (event.kind !== 'message' || event.message.state !== 'failed') continue;
     refused.push(`${name}: ${event.message.text} ${event.message.failure?.code} ${event.message.failure?.detail}`);
   }
+}
+
+function note(statuses: string[], status: ConnectionStatus): void {
+  const why = 'error' in status && status.error !== undefined ? ` (${status.error.code} ${status.error.detail})` : '';
+  if (statuses.push(`${new Date().toISOString().slice(14, 23)} ${status.kind}${why}`) > maxStatuses) statuses.shift();
 }
 
 async function talk(person: Person, endMs: number, random: Random, folder: string): Promise<void> {

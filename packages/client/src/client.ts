@@ -128,7 +128,8 @@ export class Client {
 
   /**
    * Connects, and stays connected until `disconnect` or `close`. Fulfilled when the stream is up. When that takes too long it
-   * rejects with the last reason, and goes on trying in the background; only `replaced` and `sign-in-refused` are final.
+   * rejects with the last reason, and goes on trying in the background; only `sign-in-refused`, and `replaced` when it comes
+   * twice within ten minutes, are final.
    *
    * `proof-refused`: the gatekeeper does not believe the ownership proof. The SDK asks for another and tries again, slowly
    * (up to 10 minutes apart), since it is the provider (its registration or its keys) or this machine's clock that has to be

@@ -29,8 +29,6 @@ export type ClientStreamFailureCode =
 export type ClientStreamFailure = { readonly code: ClientStreamFailureCode; readonly condition?: string };
 
 type ClientStreamFailureData = {
-  /** What helps: `back-off` try again with growing pauses; `never` do not try by itself, a person must act. */
-  readonly retry: 'back-off' | 'never';
   /** Whether the session may be taken up by the next stream. */
   readonly resumable: boolean;
   /** What happened and what to do. */
@@ -38,61 +36,52 @@ type ClientStreamFailureData = {
 };
 
 export const clientStreamFailures: Record<ClientStreamFailureCode, ClientStreamFailureData> = {
-  disconnected: { retry: 'back-off', resumable: true, text: 'The connection was lost.' },
-  'ended-by-peer': { retry: 'back-off', resumable: true, text: 'The gatekeeper closed the stream.' },
-  'login-timeout': { retry: 'back-off', resumable: true, text: 'The gatekeeper did not finish the login in time.' },
-  'peer-silent': { retry: 'back-off', resumable: true, text: 'The gatekeeper no longer answers.' },
+  disconnected: { resumable: true, text: 'The connection was lost.' },
+  'ended-by-peer': { resumable: true, text: 'The gatekeeper closed the stream.' },
+  'login-timeout': { resumable: true, text: 'The gatekeeper did not finish the login in time.' },
+  'peer-silent': { resumable: true, text: 'The gatekeeper no longer answers.' },
   'tls-not-offered': {
-    retry: 'back-off',
     resumable: true,
     text: 'The peer offers no TLS. Either it is not the gatekeeper or somebody on the path removed the offer.',
   },
-  'tls-refused': { retry: 'back-off', resumable: true, text: 'The peer refused to start TLS.' },
-  'mechanism-not-offered': { retry: 'back-off', resumable: true, text: 'The peer does not offer OAUTHBEARER.' },
+  'tls-refused': { resumable: true, text: 'The peer refused to start TLS.' },
+  'mechanism-not-offered': { resumable: true, text: 'The peer does not offer OAUTHBEARER.' },
   'proof-unusable': {
-    retry: 'back-off',
     resumable: true,
     text: 'The proof source gave something that is not an ownership proof.',
   },
   'not-authorized': {
-    retry: 'back-off',
     resumable: true,
     text: 'The ownership proof was refused. Check that this device is enlisted and that its clock is right.',
   },
   'temporary-auth-failure': {
-    retry: 'back-off',
     resumable: true,
     text: 'The gatekeeper cannot judge the ownership proof now. It is asked again later.',
   },
-  'login-refused': { retry: 'back-off', resumable: true, text: 'The gatekeeper refused the login.' },
-  'bind-refused': { retry: 'back-off', resumable: true, text: 'The gatekeeper refused to bind the device.' },
+  'login-refused': { resumable: true, text: 'The gatekeeper refused the login.' },
+  'bind-refused': { resumable: true, text: 'The gatekeeper refused to bind the device.' },
   'management-refused': {
-    retry: 'back-off',
     resumable: true,
     text: 'The gatekeeper offers no stream management, which this client needs.',
   },
   replaced: {
-    retry: 'never',
     resumable: false,
     text: 'Another stream of this device took over. Run one client per folder.',
   },
-  'stream-error': { retry: 'back-off', resumable: true, text: 'The gatekeeper ended the stream with an error.' },
+  'stream-error': { resumable: true, text: 'The gatekeeper ended the stream with an error.' },
   'handled-count-ahead': {
-    retry: 'back-off',
     resumable: false,
     text: 'The gatekeeper acknowledged what was never sent.',
   },
   'not-acknowledged': {
-    retry: 'back-off',
     resumable: false,
     text: 'The gatekeeper acknowledged nothing for too long. A new session is begun.',
   },
   'not-kept': {
-    retry: 'back-off',
     resumable: false,
     text: 'This client kept nothing of what came for too long. It comes again in a new session.',
   },
-  'protocol-error': { retry: 'back-off', resumable: true, text: 'The peer does not keep to the protocol.' },
+  'protocol-error': { resumable: true, text: 'The peer does not keep to the protocol.' },
 };
 
 /**

@@ -338,13 +338,34 @@ test('a login that hangs is given up', () => {
   assert.ok(played.statuses.some(each => each.kind === 'waiting' && each.error.code === 'timed-out'));
 });
 
-test('conflict stops it for good', async () => {
+test('a stream of this device that takes over once is endured, for it may be an attempt that arrived late; again it is not', async () => {
   const played = play();
+  const conflict = element('error', NS_STREAM, {}, [element('conflict', NS_STREAMS)]);
+  const isTakenOver = async (): Promise<void> => {
+    await played.last().login();
+    played.last().element(conflict);
+    played.last().context.emit({ kind: 'disconnected' });
+  };
   played.connection.start();
-  await played.last().login();
-  played.last().element(element('error', NS_STREAM, {}, [element('conflict', NS_STREAMS)]));
+  await isTakenOver();
   const { status } = played.connection;
-  assert.ok(status.kind === 'stopped' && status.error?.code === 'replaced');
+  assert.ok(status.kind === 'waiting' && status.error.code === 'replaced');
+  played.clock.advance(reconnectionLimits.busyPauseMs);
+  await played.last().login();
+  // Long after, it is as the first time.
+  for (let goneMs = 0; goneMs < connectionLimits.takenOverAgainMs; goneMs += connectionLimits.stableMs) {
+    played.clock.advance(connectionLimits.stableMs);
+    played.last().element(message(String(goneMs)));
+    played.messages.at(-1)!.resolve();
+  }
+  assert.equal(played.connection.status.kind, 'online');
+  played.last().element(conflict);
+  played.last().context.emit({ kind: 'disconnected' });
+  assert.equal(played.connection.status.kind, 'waiting');
+  played.clock.advance(reconnectionLimits.busyPauseMs);
+  await isTakenOver();
+  const last = played.connection.status;
+  assert.ok(last.kind === 'stopped' && last.error?.code === 'replaced');
   assert.equal(played.clock.waiting, 0);
 });
 

@@ -1,7 +1,7 @@
 // Keeps one live stream: connects, logs in with a fresh proof, resumes, waits and tries again, and carries IQs.
 // Knows nothing of messages' content, sessions or stores: what arrives is handed on with a way to say that it is kept.
 // Source: docs/protocol/04-streams.md; RFC 6120 section 3.3 (reconnection), XEP-0198.
-import { type ClientStreamFailure, clientStreamFailures } from '@drawbridge/stream/client-failures';
+import type { ClientStreamFailure } from '@drawbridge/stream/client-failures';
 import {
   ClientStream,
   type ClientStreamEffect,
@@ -24,6 +24,11 @@ export const connectionLimits = {
   maxUnresolved: 64,
   /** Refusals in a row after which the pauses are long: a person may have to look, and may not have to. */
   maxRefusals: 5,
+  /**
+   * A stream of this device that takes over once may be an attempt of this client's own that was given up and arrived late;
+   * one that takes over again within this time is somebody else's.
+   */
+  takenOverAgainMs: 600_000,
 } as const;
 
 export type ConnectionStatus =
@@ -77,6 +82,7 @@ export class Connection<T> {
   #resumption: Resumption<T> | undefined;
   #attempt = 0;
   #refusals = 0;
+  #takenOverAtMs: number | undefined;
   #onlineSinceMs: number | undefined;
   /** The session that was begun last stamps commitments; a resumption goes on as it began. */
   #isStamped = false;
@@ -312,13 +318,12 @@ export class Connection<T> {
       if (isSetAside) this.#resumption = undefined;
     }
     const error = this.#proofError ?? errorOf(failure, transport);
-    const isMendable = clientStreamFailures[failure.code].retry === 'never' || mendable.has(error.code);
-    if (isMendable) return this.#stop(error);
+    const nowMs = this.#nowMs();
+    if (mendable.has(error.code) || (error.code === 'replaced' && this.#isTakenOver(nowMs))) return this.#stop(error);
     const isProofError = error === this.#proofError && !error.retry;
     if (error.code === 'proof-refused' || isProofError) this.#refusals++;
     else if (error.code === 'not-judged') this.#refusals = 0;
     const { random } = this.#settings;
-    const nowMs = this.#nowMs();
     if (this.#onlineSinceMs !== undefined && nowMs - this.#onlineSinceMs >= connectionLimits.stableMs)
       this.#attempt = 0;
     this.#onlineSinceMs = undefined;
@@ -328,6 +333,12 @@ export class Connection<T> {
         : pauseBeforeRetryMs(this.#attempt++, isBusyCondition(failure.condition), random());
     this.#setTimer(nowMs + retryInMs, () => this.#connect());
     this.#setStatus({ kind: 'waiting', retryInMs, error });
+  }
+
+  #isTakenOver(nowMs: number): boolean {
+    const lastMs = this.#takenOverAtMs;
+    this.#takenOverAtMs = nowMs;
+    return lastMs !== undefined && nowMs - lastMs < connectionLimits.takenOverAgainMs;
   }
 
   #stop(error: ClientError | undefined): void {
