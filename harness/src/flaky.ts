@@ -21,7 +21,7 @@ const { minutes, seed, seconds } = readNumberOptions(usage, {
   seconds: { otherwise: 20, least: 1, most: 3_600 },
 });
 /** A client that only listens notices after 80 s that its connection is lost, and may then wait a minute. */
-const healMs = 240_000;
+const patienceMs = 240_000;
 
 const endMs = performance.now() + minutes * 60_000;
 for (let round = 0; performance.now() < endMs; round++) {
@@ -32,7 +32,7 @@ for (let round = 0; performance.now() < endMs; round++) {
       seed: now,
       transport,
       badMs: seconds * 1_000,
-      healMs,
+      patienceMs,
       mayLose: true,
     });
     const after = (healedMs / 1_000).toFixed(1);

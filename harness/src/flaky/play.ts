@@ -20,8 +20,8 @@ export type FlakyOptions = {
   readonly transport: TransportName;
   /** How long the line is bad. */
   readonly badMs: number;
-  /** Until everything must be there after the line has healed. */
-  readonly healMs: number;
+  /** After the line has healed something new must be there within this time, again and again until everything is. */
+  readonly patienceMs: number;
   /** Whether connections may be lost for ever without a word; then a quiet client needs 80 s to see it. */
   readonly mayLose: boolean;
   readonly print?: (line: string) => void;
@@ -43,7 +43,8 @@ const hiddenHost = '127.0.0.2';
 const lineHost = '127.0.0.1';
 const maxFileBytes = 200_000;
 const maxFiles = 20;
-const maxStatuses = 30;
+const maxStatuses = 60;
+const progressEveryMs = 5_000;
 
 export type Person = {
   readonly name: string;
@@ -64,7 +65,7 @@ export type Person = {
   over: boolean;
 };
 
-/** Throws when something is missing, twice or out of order after `healMs`. */
+/** Throws when something is missing, twice or out of order when everything is there or nothing moves any more. */
 export async function playFlaky(options: FlakyOptions): Promise<FlakyOutcome> {
   const random = seededRandom(options.seed);
   const network = await startNetwork(options, random);
@@ -85,7 +86,20 @@ export async function playFlaky(options: FlakyOptions): Promise<FlakyOutcome> {
     const isThere = (): boolean =>
       people.every(({ shown }, i) => shown.length >= people[1 - i]!.sent.length) &&
       people.every(({ shownFiles }, i) => shownFiles.size >= people[1 - i]!.files.size);
-    while (!isThere() && performance.now() < healedAtMs + options.healMs) await pause(50);
+    const progress = setInterval(
+      () => people.forEach((person, i) => noteShown(person, people[1 - i]!)),
+      progressEveryMs,
+    );
+    const count = (): number => people.reduce((sum, { shown, shownFiles }) => sum + shown.length + shownFiles.size, 0);
+    for (
+      let [last, movedAtMs] = [count(), healedAtMs];
+      !isThere() && performance.now() < movedAtMs + options.patienceMs;
+    ) {
+      await pause(50);
+      const now = count();
+      if (now > last) [last, movedAtMs] = [now, performance.now()];
+    }
+    clearInterval(progress);
     const healedMs = performance.now() - healedAtMs;
     // Whatever comes twice comes now.
     await pause(300);
@@ -256,8 +270,13 @@ async function watch({ client, refused, lines, statuses, name }: Person): Promis
 }
 
 function note(statuses: string[], status: ConnectionStatus): void {
+  if (statuses.length >= maxStatuses) statuses.shift();
   const why = 'error' in status && status.error !== undefined ? ` (${status.error.code} ${status.error.detail})` : '';
-  if (statuses.push(`${new Date().toISOString().slice(14, 23)} ${status.kind}${why}`) > maxStatuses) statuses.shift();
+  statuses.push(`${new Date().toISOString().slice(14, 23)} ${status.kind}${why}`);
+}
+
+function noteShown({ shown, shownFiles, statuses }: Person, { sent, files }: Person): void {
+  statuses.push(`${shown.length} of ${sent.length} texts, ${shownFiles.size} of ${files.size} files`);
 }
 
 async function talk(person: Person, endMs: number, random: Random, folder: string): Promise<void> {
