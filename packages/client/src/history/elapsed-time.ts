@@ -3,12 +3,13 @@
 // Source: docs/protocol/09-content.md section 9.9; docs/decisions/0044.
 import type { Clock } from '../clock.ts';
 
-/** Where elapsed time was, and what the clock showed then. */
+/** Where elapsed time was, and what the clock showed then, or would have shown had nobody set it back. */
 export type ElapsedRecord = { readonly elapsedMs: number; readonly wallMs: number };
 
 export class ElapsedTime {
   readonly #clock: Clock;
   readonly #fromMs: number;
+  readonly #fromWallMs: number;
   readonly #baseMs: number;
 
   /**
@@ -18,16 +19,24 @@ export class ElapsedTime {
   constructor(clock: Clock, kept: ElapsedRecord | undefined) {
     this.#clock = clock;
     this.#fromMs = this.#readMs();
-    this.#baseMs = kept === undefined ? 0 : kept.elapsedMs + Math.max(0, clock.nowMs() - kept.wallMs);
+    this.#fromWallMs = clock.nowMs();
+    this.#baseMs = kept === undefined ? 0 : kept.elapsedMs + Math.max(0, this.#fromWallMs - kept.wallMs);
   }
 
   nowMs(): number {
-    return this.#baseMs + Math.max(0, this.#readMs() - this.#fromMs);
+    return this.#baseMs + this.#wentByMs();
   }
 
-  /** To be kept, so that the next start goes on from here. */
+  /**
+   * To be kept, so that the next start goes on from here. A clock that is set back only now would make that start count the
+   * time by which it is wrong.
+   */
   record(): ElapsedRecord {
-    return { elapsedMs: this.nowMs(), wallMs: this.#clock.nowMs() };
+    return { elapsedMs: this.nowMs(), wallMs: Math.max(this.#clock.nowMs(), this.#fromWallMs + this.#wentByMs()) };
+  }
+
+  #wentByMs(): number {
+    return Math.max(0, this.#readMs() - this.#fromMs);
   }
 
   #readMs(): number {
