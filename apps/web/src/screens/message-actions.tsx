@@ -130,8 +130,9 @@ function Versions({ message: { author, id }, onClose }: Pick<Props, 'message' | 
   return (
     <Dialog title={t('versions')} onClose={onClose}>
       <ul class="plain">
-        {versions.map(({ text, atMs }) => (
-          <li key={atMs}>
+        {versions.map(({ text, atMs }, at) => (
+          // Their order; two may have one time.
+          <li key={at}>
             <span dir="auto">{text}</span>
             <small>
               {dayName(atMs)} {timeOf(atMs)}

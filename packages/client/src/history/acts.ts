@@ -20,7 +20,8 @@ export const actLimits = {
   maxVotes: 4,
 } as const;
 
-type Edit = Stamp & { readonly text: TextBody };
+/** `sentAtMs`: what its author's clock showed, where that is not the stamp. */
+type Edit = Stamp & { readonly text: TextBody; readonly sentAtMs?: number };
 type Reaction = Stamp & { readonly emoji: string };
 type Vote = Stamp & { readonly version: number; readonly options: readonly number[] };
 
@@ -42,7 +43,7 @@ export function withoutActs<E extends ActState>(entry: E): Omit<E, keyof ActStat
 }
 
 export type ActFact =
-  | { readonly kind: 'edited'; readonly stamp: Stamp; readonly text: TextBody }
+  | { readonly kind: 'edited'; readonly stamp: Stamp; readonly sentAtMs?: number; readonly text: TextBody }
   /** An empty emoji takes the reaction back. */
   | { readonly kind: 'reacted'; readonly by: string; readonly stamp: Stamp; readonly emoji: string }
   | ({ readonly kind: 'voted'; readonly by: string; readonly stamp: Stamp } & Pick<Vote, 'version' | 'options'>)
@@ -56,6 +57,8 @@ export type SaidAgain = {
   readonly by: string;
   readonly atMs: number;
   readonly id?: string;
+  /** What its author's clock showed, where that is known and not the stamp. */
+  readonly sentAtMs?: number;
   readonly body: ContentBody;
 };
 
@@ -107,9 +110,9 @@ const acts: { readonly [K in UnappliedKind]: ActRow<K> } = {
   },
   edit: {
     about: ({ targetMessageId }, author) => ({ author, id: messageIdOf(targetMessageId) }),
-    fact: ({ text }, { stamp }) => ({ kind: 'edited', stamp, text }),
+    fact: ({ text }, { stamp, sentAtMs }) => ({ kind: 'edited', stamp, sentAtMs, text }),
     again: ({ edits = [] }, { author: by, messageId: targetMessageId }) =>
-      edits.toReversed().map(({ atMs, id, text }) => ({ by, atMs, id, body: { kind: 'edit', targetMessageId, text } })),
+      edits.toReversed().map(({ text, ...said }) => ({ by, ...said, body: { kind: 'edit', targetMessageId, text } })),
     words: 'Your edit of a message',
   },
   'expiry-timer': { words: 'Your timer for disappearing messages' },
@@ -168,7 +171,8 @@ export function actsAgain(state: ActState, message: MessageRef): SaidAgain[] {
 const joins: {
   readonly [K in ActFact['kind']]: (state: ActState, fact: Extract<ActFact, { kind: K }>) => ActState;
 } = {
-  edited: (state, { stamp, text }) => joinEdit(state, { ...stamp, text }),
+  edited: (state, { stamp, sentAtMs = stamp.atMs, text }) =>
+    joinEdit(state, { ...stamp, ...(sentAtMs === stamp.atMs ? {} : { sentAtMs }), text }),
   reacted: (state, { by, stamp, emoji }) => {
     const { reactions = {} } = state;
     const before = reactions[by];
@@ -202,9 +206,9 @@ function joinEdit(state: ActState, edit: Edit): ActState {
   let bytes = kept.reduce((sum, each) => sum + editBytes(each), 0);
   let floor = editsFloor;
   while (kept.length > actLimits.maxEdits || (kept.length > 1 && bytes > actLimits.maxEditBytes)) {
-    const { text: _, ...stamp } = kept[0]!;
+    const { atMs, id } = kept[0]!;
     bytes -= editBytes(kept.shift()!);
-    floor = stamp;
+    floor = { atMs, id };
   }
   return { ...state, edits: kept, ...(floor === undefined ? {} : { editsFloor: floor }) };
 }

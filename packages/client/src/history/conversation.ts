@@ -71,7 +71,7 @@ export function factsOf({ author, chat, content, receivedAtMs }: Said, own: Inte
 }
 
 /** What orders contents that change one thing: the author's hybrid logical stamp, then the id. */
-function stampOf({ stampMs, sentAtMs, messageId }: DecodedContent): { readonly atMs: number; readonly id: string } {
+export function stampOf({ stampMs, sentAtMs, messageId }: DecodedContent): Stamp {
   return { atMs: stampMs ?? sentAtMs, id: messageIdOf(messageId) };
 }
 

@@ -11,9 +11,9 @@ import type { Clock } from '../clock.ts';
 import type { ClientEvent } from '../events.ts';
 import { listMessages, record } from './history.ts';
 import { HistoryTransfer } from './history-transfer.ts';
-import type { MessageRecord, Posted } from './message-log.ts';
+import { type MessageRecord, type Posted, textVersions } from './message-log.ts';
 import type { Outbox } from '../outbox/outbox.ts';
-import { readChat, readEntry, readExpiry, writeChat, writeExpiry } from '../store/message-records.ts';
+import { listEntries, readChat, readEntry, readExpiry, writeChat, writeExpiry } from '../store/message-records.ts';
 import { readProfile, writeProfile } from '../store/person-records.ts';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
 import { faultyStore } from '../testing/faulty-store.ts';
@@ -116,7 +116,8 @@ function fill(store: EncryptedStore, count: number): void {
       });
       const stamp = { atMs: i, id: hexId(10_000 + i) };
       if (i % 3 === 0) record(tx, own, target, { kind: 'reacted', by: bob, stamp, emoji: String(i % 9) });
-      if (i % 5 === 0) record(tx, own, target, { kind: 'edited', stamp, text: { text: `edited ${i}` } });
+      if (i % 5 === 0)
+        record(tx, own, target, { kind: 'edited', stamp, sentAtMs: i - (i % 2), text: { text: `edited ${i}` } });
       if (i % 10 === 3) record(tx, own, target, { kind: 'voted', by: own, stamp, version: 1, options: [i % 3] });
       if (i % 20 === 3) record(tx, own, target, { kind: 'closed', atMs: i + 1 });
       if (author === bob && i % 4 !== 3) record(tx, own, target, { kind: 'read', atMs: nowMs - 5, hereMs: nowMs - 5 });
@@ -144,6 +145,9 @@ function state(store: EncryptedStore): unknown {
         // Each device runs by its own clock.
         return { ...rest, reactions, receivedAtMs, runs: expiresAtMs !== undefined };
       }),
+    versions: listEntries(tx, { limit: 1_000 })
+      .map(({ entry }) => textVersions(entry))
+      .filter(texts => texts.length > 0),
     settings: readChat(tx, bob).settings,
     timer: readChat(tx, bob).timer,
     defaults: readChat(tx, 'defaults').settings,

@@ -447,8 +447,10 @@ function entryItems(
   ][]) {
     add(chat, said(fresh(atMs), { kind: 'receipt', receipt, messageIds: [name.messageId] }));
   }
-  for (const { by, body: act, ...stamp } of actsAgain(entry, ref))
-    add(by, said({ ...fresh(stamp.atMs), ...stamp }, act));
+  for (const { by, body: act, sentAtMs: clockMs, ...stamp } of actsAgain(entry, ref)) {
+    const content = said({ ...fresh(stamp.atMs), ...stamp }, act);
+    add(by, clockMs === undefined ? content : { ...content, sentAtMs: clockMs, stampMs: stamp.atMs });
+  }
   return items;
 }
 

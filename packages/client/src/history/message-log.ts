@@ -314,10 +314,16 @@ function textFields({
   };
 }
 
-/** The texts that a message had, oldest first; the last is the one that is shown. None for other kinds. */
+/**
+ * The texts that a message had, oldest first, and what its author's clock showed; the last is the one that is shown. None for
+ * other kinds.
+ */
 export function textVersions(entry: LogEntry): { readonly text: TextBody; readonly atMs: number }[] {
   const { posted, edits = [], gone } = entry;
   if (posted?.body.kind !== 'text' || gone !== undefined || posted.viewOnce === true) return [];
   const { kind: _, ...text } = posted.body;
-  return [{ text, atMs: posted.sentAtMs }, ...edits.map(edit => ({ text: edit.text, atMs: edit.atMs }))];
+  return [
+    { text, atMs: posted.sentAtMs },
+    ...edits.map(edit => ({ text: edit.text, atMs: edit.sentAtMs ?? edit.atMs })),
+  ];
 }
