@@ -245,3 +245,32 @@ test('clocks set while everybody is off: view once is once, and what runs out ru
   assert(lastedMs > 28_000 && lastedMs < 45_000, `${lastedMs} ms`);
   for (const { client } of all) await client.close();
 });
+
+test('what is written without a network, with a timer that is shorter than that lasts, is told on both devices of its author', async () => {
+  const people = await meet('unsent');
+  const { anna, annas, bob, bobs } = people;
+  const first = await anna.client.send(bob.name, { text: 'first' });
+  await until(() => bob.find(first.id), 'it comes');
+  await anna.client.chats.setTimer(bob.name, 1);
+  await anna.client.disconnect();
+  const lost = await anna.client.send(bob.name, { text: 'nobody gets this' });
+  const told = (device: Device) =>
+    until(async () => (await device.messages()).find(({ notice }) => notice?.kind === 'never-sent'), 'a line of it');
+  assert.match((await told(anna)).text, /before it could be sent/);
+  assert.equal(await anna.find(lost.id), undefined);
+  // Over a restart the other device hears of it, and the other side of nothing.
+  await anna.client.close();
+  await anna.open();
+  await anna.client.connect();
+  assert.equal((await told(annas)).text, (await told(anna)).text);
+  await anna.client.chats.setTimer(bob.name, 0);
+  const goesOn = await anna.client.send(bob.name, { text: 'goes on' });
+  for (const device of [bob, bobs]) {
+    await until(() => device.find(goesOn.id), 'it goes on');
+    const texts = (await device.messages()).filter(({ kind }) => kind !== 'notice').map(({ text }) => text);
+    assert.deepEqual(texts, ['first', 'goes on']);
+  }
+  const [chat] = (await bob.client.chats.list()).filter(each => each.with.interopId !== bob.client.me!.interopId);
+  assert.equal(chat?.missing, 0, 'its number was said as nothing');
+  for (const { client } of Object.values(people)) await client.close();
+});

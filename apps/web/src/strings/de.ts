@@ -264,6 +264,8 @@ export const de: Strings = {
     'Ein Gerät dieser Person bittet um das, was gesendet wurde, bevor es da war. Der Terminal-Chat kann antworten: /again.',
   'notice_not-applied':
     'Etwas von dir (eine Änderung, eine Reaktion, eine Löschung oder die Frist) hat ein Gerät der anderen Seite nicht erreicht.',
+  'notice_never-sent':
+    'Die Frist von etwas, das du geschrieben hast, war um, bevor es gesendet werden konnte. Soweit hier bekannt ist, hat es niemand: schreib es noch einmal, wenn es noch wichtig ist.',
   'notice_store-restored':
     'Dieser Ordner ist älter als das, was der Gatekeeper weiß: er wurde wiederhergestellt, oder eine andere Kopie ist am Werk.',
   'notice_gatekeeper-not-certified':

@@ -268,6 +268,8 @@ export const en = {
     'A device of theirs asks for what was sent before it was there. The terminal chat can answer: /again.',
   'notice_not-applied':
     'A change of yours (an edit, a reaction, a deletion or the timer) did not reach a device of theirs.',
+  'notice_never-sent':
+    'Time ran out for something that you wrote before it could be sent. As far as is known here, nobody has it: write it again if it still matters.',
   'notice_store-restored':
     'This folder is older than what the gatekeeper knows: it was restored, or another copy is at work.',
   'notice_gatekeeper-not-certified':

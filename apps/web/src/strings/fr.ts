@@ -262,6 +262,8 @@ export const fr: Strings = {
     'Un appareil de cette personne demande ce qui a été envoyé avant lui. La messagerie du terminal peut répondre : /again.',
   'notice_not-applied':
     'Quelque chose de vous (une modification, une réaction, une suppression ou la durée) n’a pas atteint un appareil de l’autre.',
+  'notice_never-sent':
+    'La durée de quelque chose que vous avez écrit s’est écoulée avant l’envoi. Pour autant qu’on le sache ici, personne ne l’a : écrivez-le de nouveau si cela compte encore.',
   'notice_store-restored':
     'Ce dossier est plus ancien que ce que sait le contrôleur d’accès : il a été restauré, ou une autre copie est à l’œuvre.',
   'notice_gatekeeper-not-certified':

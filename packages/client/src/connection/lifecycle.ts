@@ -12,6 +12,8 @@ import type { ClientEvent } from '../events.ts';
 import { Disappearing } from '../history/disappearing.ts';
 import { Messenger } from '../messenger.ts';
 import { addNotice } from '../notices/notice-records.ts';
+import { Additions } from '../outbox/additions.ts';
+import { MessageProgress } from '../outbox/message-progress.ts';
 import { readSetting, writeSetting } from '../store/account-records.ts';
 import type { ConnectionStatus } from './connection.ts';
 import type { ConnectTransport } from './transport.ts';
@@ -53,7 +55,17 @@ export class Lifecycle {
     const { device } = this.#settings;
     if (device.account === undefined) return;
     const { store, clock, account } = device;
-    this.#disappearing ??= new Disappearing({ store, own: account.interopId, clock, emit: this.emit });
+    const { interopId: own, deviceId, domain } = account;
+    const additions = { suite: { local: { interopId: own, deviceId } }, domain, clock };
+    const progress = new MessageProgress(additions, new Additions(additions));
+    this.#disappearing ??= new Disappearing({
+      store,
+      own,
+      clock,
+      emit: this.emit,
+      neverSent: (tx, entries) => progress.neverSent(tx, entries),
+      ownHasNews: () => this.#messenger?.authoring.announce([]),
+    });
     const known = device.transaction(tx => readSetting(tx, 'static-key'));
     this.#knownStaticKey = known === undefined ? undefined : decodeStaticKey(known);
   }

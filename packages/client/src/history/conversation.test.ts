@@ -303,6 +303,52 @@ test('a device whose clock was far ahead makes nothing ineffective that its pers
   assert.equal(inStore(store, readStamp), before);
 });
 
+test('the versions of a text are in the order of the stamps, and dated by the clock of their author', async () => {
+  const store = await newStore();
+  const yearMs = 31_536_000_000;
+  inStore(store, tx => {
+    hear(tx, say(anna, anna, 1, { kind: 'text', text: 'one' }, { sentAtMs: 5_000 }));
+    const edit = (n: number, text: string, sentAtMs: number, stampMs: number): Said =>
+      say(anna, anna, n, { kind: 'edit', targetMessageId: id(1), text: { text } }, { sentAtMs, stampMs });
+    // Her clock was a year ahead when she wrote the first, and right afterwards.
+    hear(tx, edit(3, 'three', 7_000, yearMs + 1), edit(2, 'two', yearMs, yearMs));
+    const versions = textVersions(readEntry(tx, anna, hexId(1))!);
+    assert.deepEqual(
+      versions.map(({ text, atMs }) => [text.text, atMs]),
+      [
+        ['one', 5_000],
+        ['two', yearMs],
+        ['three', 7_000],
+      ],
+    );
+  });
+});
+
+test('what did not leave before its time ran out is told here in each chat, once for each word of another device', async () => {
+  const store = await newStore();
+  inStore(store, tx => {
+    const told = (n: number, ...chats: readonly string[]): void => {
+      const notApplied = chats.map(chat => ({ what: 'message', message: ref(n, bob), chat }) as const);
+      hear(tx, say(bob, bob, n, { kind: 'device-sync', notApplied }));
+    };
+    told(1, anna, anna, eve, bob);
+    told(2, anna);
+    const lines = listMessages(tx, bob, { limit: 10 }).map(({ message }) => [message.chat, message.notice?.kind]);
+    assert.deepEqual(lines, [
+      [anna, 'never-sent'],
+      [eve, 'never-sent'],
+      [anna, 'never-sent'],
+    ]);
+    assert.deepEqual(
+      listNotices(tx).map(({ change, times }) => [change, times]),
+      [
+        [{ kind: 'never-sent', interopId: eve }, 1],
+        [{ kind: 'never-sent', interopId: anna }, 2],
+      ],
+    );
+  });
+});
+
 test('ending a poll keeps the votes that its author has heard, whatever the author’s clock has done', async () => {
   const hourMs = 3_600_000;
   const rightMs = 10 * hourMs;

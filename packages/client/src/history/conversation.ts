@@ -223,10 +223,16 @@ function addSync(
     events.push(...addFact(tx, own, target, { kind: 'progress', progress: { state, ...failure } }));
   }
   for (const { what, message, chat } of sync.notApplied ?? []) {
+    if (what === 'message') continue;
     if (chat === own || (message !== undefined && message.author !== own && message.author !== chat)) continue;
     const about =
       message === undefined ? {} : { message: { author: message.author, id: messageIdOf(message.messageId) } };
     const lines = addNotice(tx, { kind: 'not-applied', interopId: chat, what, ...about }, nowMs);
+    events.push(...lines.map(line => ({ kind: 'message', change: 'new', message: line }) as const));
+  }
+  const neverSent = (sync.notApplied ?? []).filter(({ what, chat }) => what === 'message' && chat !== own);
+  for (const interopId of new Set(neverSent.map(({ chat }) => chat))) {
+    const lines = addNotice(tx, { kind: 'never-sent', interopId }, nowMs);
     events.push(...lines.map(line => ({ kind: 'message', change: 'new', message: line }) as const));
   }
   for (const { chat: person, ...change } of sync.chats ?? []) {

@@ -4,13 +4,16 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { decodeContent } from '@drawbridge/e2ee/content';
 import type { Clock } from '../clock.ts';
-import { Disappearing, disappearingLimits } from './disappearing.ts';
+import { Disappearing, type DisappearingContext, disappearingLimits } from './disappearing.ts';
 import type { ClientEvent } from '../events.ts';
 import { readMessage, record } from './history.ts';
 import type { MessageRecord } from './message-log.ts';
+import { Additions } from '../outbox/additions.ts';
+import { MessageProgress } from '../outbox/message-progress.ts';
 import { readChat } from '../store/message-records.ts';
-import { readOutbox, readSent, writeOutbox, writeSent } from '../store/outbox-records.ts';
+import { listOutbox, readOutbox, readSent, writeOutbox, writeSent } from '../store/outbox-records.ts';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
 
@@ -52,6 +55,12 @@ class PlayedClock implements Clock {
   }
 }
 
+/** Whatever is not given does nothing, and nothing but a test of it has anything that was not sent. */
+function watching(store: EncryptedStore, clock: Clock, more: Partial<DisappearingContext> = {}): Disappearing {
+  const neverSent = (): never => assert.fail('all of it was sent');
+  return new Disappearing({ store, own, clock, emit: () => {}, neverSent, ownHasNews: () => {}, ...more });
+}
+
 async function withStore(work: (store: EncryptedStore) => void): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-disappearing-'));
   const opened = await openEncryptedStore({ path: join(folder, 'db'), key: { kind: 'key', key: new Uint8Array(32) } });
@@ -91,7 +100,7 @@ test('each goes when its time has come, and not before; also far ahead', () =>
   withStore(store => {
     const clock = new PlayedClock();
     const events: ClientEvent[] = [];
-    const watch = new Disappearing({ store, own, clock, emit: event => void events.push(event) });
+    const watch = watching(store, clock, { emit: event => void events.push(event) });
     const monthSeconds = 30 * 86_400;
     watch.note(write(store, 'a', bob, 0, 10));
     watch.note(write(store, 'b', bob, 0, monthSeconds));
@@ -125,7 +134,7 @@ test('each goes when its time has come, and not before; also far ahead', () =>
 test('what came due while nothing ran is wiped at the start, however much it is', () =>
   withStore(store => {
     const clock = new PlayedClock();
-    const open = () => new Disappearing({ store, own, clock, emit: () => undefined });
+    const open = () => watching(store, clock);
     const before = open();
     const count = disappearingLimits.batch * 2 + 1;
     for (let i = 0; i < count; i++) before.note(write(store, String(i), bob, 0, 1 + (i % 3)));
@@ -159,7 +168,7 @@ for (const [what, jumpMs] of [
     withStore(store => {
       const clock = new PlayedClock();
       clock.atMs = 1_000_000_000;
-      const watch = new Disappearing({ store, own, clock, emit: () => undefined });
+      const watch = watching(store, clock);
       // One runs when the clock is set, the other begins after it.
       watch.note(write(store, 'before', bob, clock.nowMs(), 1_800));
       clock.moveTo(1_000_600_000);
@@ -181,13 +190,13 @@ test('a clock that was set back while the device was off gives no more than the 
   withStore(store => {
     const clock = new PlayedClock();
     clock.atMs = 1_000_000_000;
-    const first = new Disappearing({ store, own, clock, emit: () => undefined });
+    const first = watching(store, clock);
     first.note(write(store, 'a', bob, clock.nowMs(), 1_800));
     clock.moveTo(1_000_600_000);
     first.close();
     clock.wrongByMs = -86_400_000;
     clock.moveTo(1_000_700_000);
-    const second = new Disappearing({ store, own, clock, emit: () => undefined });
+    const second = watching(store, clock);
     clock.moveTo(1_001_899_999);
     assert.equal(kindOf(store, bob, 'a'), 'text');
     clock.moveTo(1_001_900_000);
@@ -195,10 +204,34 @@ test('a clock that was set back while the device was off gives no more than the 
     second.close();
   }));
 
+test('a clock that is set back for a moment, in which the process is killed, wipes nothing early', () =>
+  withStore(store => {
+    const clock = new PlayedClock();
+    clock.atMs = 1_000_000_000;
+    const killed = watching(store, clock);
+    killed.note(write(store, 'before', bob, clock.nowMs(), 1_800));
+    clock.moveTo(1_000_600_000);
+    clock.wrongByMs = -86_400_000;
+    killed.note(write(store, 'meanwhile', bob, clock.nowMs(), 1_800));
+    // Nothing is closed.
+    clock.wrongByMs = 0;
+    clock.moveTo(1_000_660_000);
+    const next = watching(store, clock);
+    for (const id of ['before', 'meanwhile']) assert.equal(kindOf(store, bob, id), 'text', id);
+    clock.moveTo(1_001_800_000);
+    assert.equal(kindOf(store, bob, 'before'), 'expired');
+    clock.moveTo(1_002_399_999);
+    assert.equal(kindOf(store, bob, 'meanwhile'), 'text');
+    clock.moveTo(1_002_400_000);
+    assert.equal(kindOf(store, bob, 'meanwhile'), 'expired');
+    next.close();
+    killed.close();
+  }));
+
 test('an own message leaves the outbox and what is kept for retries, too', () =>
   withStore(store => {
     const clock = new PlayedClock();
-    const watch = new Disappearing({ store, own, clock, emit: () => undefined });
+    const watch = watching(store, clock);
     const content = Buffer.from('secret').toString('base64');
     inStore(store, tx => {
       for (const id of ['s1', 's1~3', 's2', 'other']) {
@@ -226,3 +259,61 @@ test('an own message leaves the outbox and what is kept for retries, too', () =>
     });
     watch.close();
   }));
+
+test('own messages that wait or are held when their time runs out are told as never sent, here and to the other devices', () =>
+  withStore(store => {
+    const clock = new PlayedClock();
+    const additions = { suite: { local: { interopId: own, deviceId: 1 } }, domain: 'citadel.example', clock };
+    const progress = new MessageProgress(additions, new Additions(additions));
+    const events: ClientEvent[] = [];
+    let news = 0;
+    const watch = watching(store, clock, {
+      emit: event => void events.push(event),
+      neverSent: (tx, entries) => progress.neverSent(tx, entries),
+      ownHasNews: () => news++,
+    });
+    const states = { waits: 'queued', held: 'held', left: 'sent', failed: 'failed', unknown: undefined } as const;
+    for (const [id, state] of Object.entries(states)) {
+      const message = write(store, hexOf(id), own, 0, 1);
+      const target = { author: own, id: hexOf(id), chat: bob };
+      if (state !== undefined) inStore(store, tx => record(tx, own, target, { kind: 'progress', progress: { state } }));
+      watch.note(message);
+    }
+    // The acknowledgement did not come, but the receipt did.
+    const arrived = write(store, hexOf('came'), own, 0, 1);
+    inStore(store, tx => {
+      const target = { author: own, id: hexOf('came'), chat: bob };
+      record(tx, own, target, { kind: 'progress', progress: { state: 'queued' } });
+      record(tx, own, target, { kind: 'receipt', receipt: 'delivered', atMs: 0 });
+    });
+    watch.note(arrived);
+    watch.note(write(store, hexOf('theirs'), bob, 0, 1));
+    clock.moveTo(1_000);
+
+    const lines = events.flatMap(event => (event.kind === 'message' && event.change === 'new' ? [event.message] : []));
+    assert.deepEqual(
+      lines.map(({ chat, notice }) => [chat, notice]),
+      [[bob, { kind: 'never-sent', interopId: bob }]],
+    );
+    assert.ok(inStore(store, tx => readMessage(tx, own, { author: bob, id: lines[0]!.id })) !== undefined);
+    assert.equal(news, 1);
+    const rows = inStore(store, tx => listOutbox(tx, { to: own, limit: 10 }));
+    const told = rows.flatMap(({ record: { payload } }) => {
+      assert.ok(payload.kind === 'content');
+      const content = decodeContent(Buffer.from(payload.content, 'base64'));
+      assert.ok(content.ok && content.value.body.kind === 'device-sync');
+      return content.value.body.notApplied ?? [];
+    });
+    assert.deepEqual(
+      told.map(({ what, message, chat }) => [what, Buffer.from(message!.messageId).toString('hex'), chat]),
+      [
+        ['message', hexOf('waits'), bob],
+        ['message', hexOf('held'), bob],
+      ],
+    );
+    watch.close();
+  }));
+
+function hexOf(name: string): string {
+  return Buffer.from(name.padEnd(16)).toString('hex');
+}

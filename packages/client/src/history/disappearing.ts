@@ -8,7 +8,7 @@ import { addFact } from './conversation.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { ElapsedTime } from './elapsed-time.ts';
-import type { MessageRecord } from './message-log.ts';
+import type { LogEntry, MessageRecord } from './message-log.ts';
 import {
   deleteExpiry,
   type ExpiryRecord,
@@ -38,6 +38,10 @@ export type DisappearingContext = {
   readonly own: InteropId;
   readonly clock: Clock;
   readonly emit: (event: ClientEvent) => void;
+  /** Tells the person of own messages that are wiped and were not sent, in the transaction that wipes them. */
+  readonly neverSent: (tx: Transaction, entries: readonly LogEntry[]) => readonly ClientEvent[];
+  /** After the commit: something waits for one's own other devices. */
+  readonly ownHasNews: () => void;
 };
 
 export class Disappearing {
@@ -114,16 +118,18 @@ export class Disappearing {
   /** Gives how many it wiped. */
   #wipe(): number {
     if (this.#closed) return 0;
-    const { store, own, emit } = this.#context;
+    const { store, own, emit, neverSent, ownHasNews } = this.#context;
     const nowMs = this.#elapsed.nowMs();
     const due = [...this.#running].filter(([, { dueMs }]) => dueMs <= nowMs).slice(0, disappearingLimits.batch);
     const result = store.transaction(tx => {
       writeElapsed(tx, this.#elapsed.record());
-      return due.flatMap(([, { author, id }]) => {
-        const entry = readEntry(tx, author, id);
+      const entries = due.flatMap(([, { author, id }]) => {
         deleteExpiry(tx, author, id);
-        return entry === undefined ? [] : addFact(tx, own, entry, { kind: 'gone', why: 'expired' });
+        return [readEntry(tx, author, id)].filter(entry => entry !== undefined);
       });
+      const unsent = entries.filter(entry => isUnsent(entry, own));
+      const wiped = entries.flatMap(entry => addFact(tx, own, entry, { kind: 'gone', why: 'expired' }));
+      return unsent.length === 0 ? { events: wiped } : { events: [...wiped, ...neverSent(tx, unsent)], hasNews: true };
     });
     if (!result.ok) {
       this.#failed(result.error);
@@ -132,7 +138,9 @@ export class Disappearing {
     }
     this.#keptAtMs = nowMs;
     for (const [key] of due) this.#running.delete(key);
-    for (const event of result.value) emit(event);
+    const { events, hasNews } = result.value;
+    for (const event of events) emit(event);
+    if (hasNews === true) ownHasNews();
     let next = Number.POSITIVE_INFINITY;
     for (const { dueMs } of this.#running.values()) next = Math.min(next, dueMs);
     this.#nextAtMs = next;
@@ -144,4 +152,9 @@ export class Disappearing {
     if (error.code === 'closed') return;
     this.#context.emit({ kind: 'problem', error: new ClientError('store-failed', { cause: error }) });
   }
+}
+
+function isUnsent({ author, gone, receipts, progress }: LogEntry, own: InteropId): boolean {
+  const isWaiting = progress?.state === 'queued' || progress?.state === 'held';
+  return author === own && gone === undefined && receipts === undefined && isWaiting;
 }

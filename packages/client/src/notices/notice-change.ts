@@ -37,6 +37,8 @@ export type NoticeChange =
   | { readonly kind: 'asked-again'; readonly interopId: InteropId }
   /** What this person changed did not reach a device of theirs, or could not be read there: it may look otherwise to them. */
   | ({ readonly kind: 'not-applied'; readonly interopId: InteropId } & Act)
+  /** Time ran out for messages of this person, here or on another device of theirs, before they were sent to that person. */
+  | { readonly kind: 'never-sent'; readonly interopId: InteropId }
   /**
    * The gatekeeper says that somebody who was refused, or whose request waits, was let in, and no device of this person has said
    * so. What they see of this person stays as it was, until it is decided here (`contacts`) or another device says so.
@@ -105,6 +107,7 @@ export function chatOf(change: NoticeChange): InteropId | undefined {
     case 'two-identities':
     case 'asked-again':
     case 'not-applied':
+    case 'never-sent':
     case 'contact-unconfirmed':
     case 'contact-renamed':
     case 'provider-differs':
@@ -142,6 +145,8 @@ export function noticeWords(change: NoticeChange): string {
       return 'They ask for earlier messages, from a device or under a key that those were not sent to. Nothing is sent again before you say so.';
     case 'not-applied':
       return `${actWords(change)} did not reach a device of theirs, or could not be read there. They may not see it. Do it again.`;
+    case 'never-sent':
+      return 'Time ran out for something that you wrote before it could be sent. As far as is known here, nobody has it: write it again if it still matters.';
     case 'devices-changed': {
       const part = (ids: readonly number[], word: string): string[] =>
         ids.length === 0 ? [] : [`${word} ${ids.join(', ')}`];

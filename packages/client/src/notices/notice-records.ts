@@ -38,6 +38,8 @@ function keyOf(change: NoticeChange): string {
       return `identities ${change.interopId}`;
     case 'asked-again':
       return `asked ${change.interopId}`;
+    case 'never-sent':
+      return `never-sent ${change.interopId}`;
     case 'not-applied':
       return `not-applied ${change.interopId} ${change.what}`;
     case 'store-restored':

@@ -10,7 +10,7 @@ import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
 import type { ClientEvent } from '../events.ts';
 import { addFact } from '../history/conversation.ts';
-import type { Progress } from '../history/message-log.ts';
+import type { LogEntry, Progress } from '../history/message-log.ts';
 import { type MessageName, personOf } from '../history/message-names.ts';
 import { addNotice } from '../notices/notice-records.ts';
 import { readEntry } from '../store/message-records.ts';
@@ -108,6 +108,24 @@ export class MessageProgress {
     if (interopId !== this.#own) this.#tellOwn(tx, { kind: 'device-sync', notApplied: [told] });
     const lines = addNotice(tx, { kind: 'not-applied', interopId, ...act }, this.#clock.nowMs());
     return lines.map(message => ({ kind: 'message', change: 'new', message }));
+  }
+
+  /**
+   * Own messages whose time ran out before the gatekeeper had taken them over: a line in each chat, here and on one's own other
+   * devices. They may have reached it all the same, where a stream ended in between.
+   */
+  neverSent(tx: Transaction, entries: readonly LogEntry[]): ClientEvent[] {
+    const told = entries.map(({ id, author, chat }) => ({
+      what: 'message' as const,
+      message: refTo(tx, { author, id }),
+      chat: personOf(chat),
+    }));
+    this.#tellOwn(tx, { kind: 'device-sync', notApplied: told });
+    return [...new Set(told.map(({ chat }) => chat))].flatMap(interopId =>
+      addNotice(tx, { kind: 'never-sent', interopId }, this.#clock.nowMs()).map(
+        message => ({ kind: 'message', change: 'new', message }) as const,
+      ),
+    );
   }
 
   #tellOwn(tx: Transaction, body: ContentBody<'device-sync'>): void {

@@ -111,7 +111,7 @@ const bodies: ContentBody[] = [
       { message: target, chat: person, state: 'failed', reason: 'not-reachable' },
     ],
     notApplied: [
-      ...(['edit', 'reaction', 'delete', 'poll-vote', 'poll-close'] as const).map(what => {
+      ...(['edit', 'reaction', 'delete', 'poll-vote', 'poll-close', 'message'] as const).map(what => {
         return { what, message: target, chat: person };
       }),
       { what: 'expiry-timer', chat: person },

@@ -3,7 +3,11 @@
 // Source: docs/protocol/09-content.md sections 9.3, 9.9 and 9.10, schema/content.proto.
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { isInteropId, type InteropId } from '@drawbridge/wire/jid';
-import { DeviceSync_Progress_State, type DeviceSyncSchema } from '../gen/content_pb.ts';
+import {
+  DeviceSync_NotApplied_What as NotApplied,
+  DeviceSync_Progress_State,
+  type DeviceSyncSchema,
+} from '../gen/content_pb.ts';
 import {
   checkRef,
   identifier,
@@ -16,7 +20,7 @@ import {
   uint32,
   wholeNumber,
 } from './checks.ts';
-import { type BodyInit, type BodyValue, type KindRow, reads } from './kind.ts';
+import { type ActName, type BodyInit, type BodyValue, type KindRow, reads } from './kind.ts';
 import { contentKindLimits as limits } from './limits.ts';
 import { checkDecisions, readDecisions, type SyncedDecision, writeDecisions } from './own-decisions.ts';
 import { type PeopleActs, peopleKinds } from './people.ts';
@@ -59,9 +63,12 @@ export type DeviceSync = {
     readonly state: ProgressState;
     readonly reason?: string;
   }[];
-  /** What this person said that shows no message of its own, and that somebody's reader did not get or not apply. */
+  /**
+   * What this person said that shows no message of its own, and that somebody's reader did not get or not apply; `message`:
+   * a message whose time ran out before it was sent.
+   */
   readonly notApplied?: readonly {
-    readonly what: UnappliedKind;
+    readonly what: UnappliedKind | 'message';
     /** Absent for a timer and a profile, which are about no message. */
     readonly message?: MessageRef;
     readonly chat: InteropId;
@@ -80,11 +87,12 @@ export type DeviceSync = {
 export type UnappliedKind = TextActs | SignalActs | PeopleActs | PostActs;
 
 const kindsForOthers = { ...textKinds, ...signalKinds, ...peopleKinds, ...postKinds };
-const actRows = new Map(
+const actRows = new Map<UnappliedKind | 'message', ActName>(
   Object.entries<Pick<KindRow<never>, 'case' | 'notApplied'>>(kindsForOthers).flatMap(([kind, { notApplied }]) =>
     notApplied === undefined ? [] : [[kind as UnappliedKind, notApplied] as const],
   ),
 );
+actRows.set('message', { what: NotApplied.MESSAGE, isAboutMessage: true });
 const unappliedKinds = new Map(Array.from(actRows, ([kind, { what }]) => [what, kind]));
 
 export type ProgressState = 'held' | 'sent' | 'failed';
