@@ -24,7 +24,6 @@ export const actLimits = {
 type Edit = Stamp & { readonly text: TextBody; readonly sentAtMs?: number };
 type Reaction = Stamp & { readonly emoji: string };
 type Vote = Stamp & { readonly version: number; readonly options: readonly number[] };
-
 /** What acts have made known of a message. */
 export type ActState = {
   /** Oldest first. */
@@ -33,12 +32,16 @@ export type ActState = {
   readonly editsFloor?: Stamp;
   readonly reactions?: Readonly<Record<string, Reaction>>;
   readonly votes?: Readonly<Record<string, readonly Vote[]>>;
+  /** The earliest end. */
   readonly closedAtMs?: number;
+  /** The last end that says which votes count, by their message ids. */
+  readonly closing?: Stamp & { readonly counted: readonly string[] };
 };
+type Closing = NonNullable<ActState['closing']>;
 
 /** The same without it: there is no message to which it could belong. */
 export function withoutActs<E extends ActState>(entry: E): Omit<E, keyof ActState> {
-  const { edits: _e, editsFloor: _f, reactions: _r, votes: _v, closedAtMs: _c, ...rest } = entry;
+  const { edits: _e, editsFloor: _f, reactions: _r, votes: _v, closedAtMs: _c, closing: _l, ...rest } = entry;
   return rest;
 }
 
@@ -47,7 +50,7 @@ export type ActFact =
   /** An empty emoji takes the reaction back. */
   | { readonly kind: 'reacted'; readonly by: string; readonly stamp: Stamp; readonly emoji: string }
   | ({ readonly kind: 'voted'; readonly by: string; readonly stamp: Stamp } & Pick<Vote, 'version' | 'options'>)
-  | { readonly kind: 'closed'; readonly atMs: number };
+  | { readonly kind: 'closed'; readonly atMs: number; readonly closing?: Closing };
 
 type Taken = { readonly kind: 'gone'; readonly why: 'deleted' };
 /** `stamp` orders it; `sentAtMs` is the clock of its author. */
@@ -90,10 +93,20 @@ const acts: { readonly [K in UnappliedKind]: ActRow<K> } = {
   },
   'poll-close': {
     about: ({ pollMessageId }, author) => ({ author, id: messageIdOf(pollMessageId) }),
-    // By the stamp, as votes: it is later than what its author has heard, whatever the clock says.
-    fact: (_body, { stamp }) => ({ kind: 'closed', atMs: stamp.atMs }),
-    again: ({ closedAtMs: atMs }, { author: by, messageId: pollMessageId }) =>
-      atMs === undefined ? [] : [{ by, atMs, body: { kind: 'poll-close', pollMessageId } }],
+    fact: ({ counted }, { stamp }) => ({
+      ...{ kind: 'closed', atMs: stamp.atMs },
+      ...(counted === undefined ? {} : { closing: { ...stamp, counted: counted.map(messageIdOf) } }),
+    }),
+    again: ({ closedAtMs, closing }, { author: by, messageId: pollMessageId }) => {
+      const body = { kind: 'poll-close', pollMessageId } as const;
+      const ends: SaidAgain[] = [];
+      if (closing !== undefined) {
+        const { atMs, id, counted } = closing;
+        ends.push({ by, atMs, id, body: { ...body, counted: counted.map(vote => Buffer.from(vote, 'hex')) } });
+      }
+      if (closedAtMs !== undefined && closedAtMs !== closing?.atMs) ends.push({ by, atMs: closedAtMs, body });
+      return ends;
+    },
     words: 'Your ending of a poll',
   },
   'poll-vote': {
@@ -180,8 +193,12 @@ const joins: {
     return isNews ? { ...state, reactions: { ...reactions, [by]: { ...stamp, emoji } } } : state;
   },
   voted: (state, { by, stamp, version, options }) => joinVote(state, by, { ...stamp, version, options }),
-  closed: (state, { atMs }) =>
-    state.closedAtMs !== undefined && state.closedAtMs <= atMs ? state : { ...state, closedAtMs: atMs },
+  closed: (state, { atMs, closing }) => {
+    const isFirst = state.closedAtMs === undefined || atMs < state.closedAtMs;
+    const closed = isFirst ? { ...state, closedAtMs: atMs } : state;
+    if (closing === undefined || (state.closing !== undefined && !isLater(closing, state.closing))) return closed;
+    return { ...closed, closing };
+  },
 };
 
 export function isActFact(fact: { readonly kind: string }): fact is ActFact {
@@ -260,13 +277,18 @@ export function shownActs(
   };
 }
 
-/** Options that don't exist are left out, and so is whoever chose more than one person may. */
+/**
+ * Options that don't exist are left out, and so is whoever chose more than one person may. Of a poll that has ended those votes
+ * count that its end names, and are here; where it names none, those that are not later.
+ */
 function pollResult(
-  { votes = {}, closedAtMs }: ActState,
+  { votes = {}, closedAtMs, closing }: ActState,
   { options, choices = options.length }: ContentBody<'poll'>,
 ): PollResult {
+  const named = closing === undefined ? undefined : new Set(closing.counted);
+  const isInTime = ({ atMs, id }: Vote): boolean => named?.has(id) ?? (closedAtMs === undefined || atMs <= closedAtMs);
   const counted = Object.entries(votes).flatMap(([by, each]) => {
-    const vote = each.findLast(({ atMs }) => closedAtMs === undefined || atMs <= closedAtMs);
+    const vote = each.findLast(isInTime);
     const chosen = [...new Set(vote?.options ?? [])].filter(option => option < options.length);
     return chosen.length === 0 || chosen.length > choices ? [] : [[by, chosen] as const];
   });
@@ -306,7 +328,9 @@ export function voting(wanted: readonly number[]): Saying {
   };
 }
 
-export const closingPoll: Saying = ({ kind }, { messageId: pollMessageId }) => {
-  if (kind !== 'poll') throw new ClientError('unknown-message');
-  return { kind: 'poll-close', pollMessageId };
+/** The votes that are known here count, whatever the clocks of those who gave them said. */
+export const closingPoll: Saying = ({ poll }, { messageId: pollMessageId }, { votes = {} }) => {
+  if (poll?.closed !== false) throw new ClientError('unknown-message');
+  const counted = Object.values(votes).flatMap(each => each.slice(-1).map(({ id }) => Buffer.from(id, 'hex')));
+  return { kind: 'poll-close', pollMessageId, counted };
 };

@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { type Content, type ContentBody, decodeContent, encodeContent } from '@drawbridge/e2ee/content';
 import type { DeviceSync } from '@drawbridge/e2ee/content-kinds';
-import { MAX_OWN_STAMP_MS, nextStamp } from '@drawbridge/e2ee/hybrid-clock';
+import { heardStamp, MAX_OWN_STAMP_MS, nextStamp } from '@drawbridge/e2ee/hybrid-clock';
 import * as fc from 'fast-check';
+import { closingPoll } from './acts.ts';
 import { addSaid } from './conversation.ts';
 import { exportMessages, historyLimits, listMessages, readMessage, searchMessages, searchWords } from './history.ts';
 import { type MessageRecord, textVersions } from './message-log.ts';
@@ -369,6 +370,36 @@ test('ending a poll keeps the votes that its author has heard, whatever the auth
       const shown = readMessage(tx, bob, { author: bob, id: hexId(1) })?.poll;
       assert.deepEqual(shown, { votes: { [anna]: [0] }, closed: true }, why);
     });
+  }
+});
+
+test('a vote by a clock that is ahead counts on every device when it came before the end, whatever comes first there', async () => {
+  const aheadMs = 86_400_000;
+  const poll = say(bob, anna, 1, { kind: 'poll', question: 'when?', options: ['now', 'later'] }, { sentAtMs: nowMs });
+  const vote = (n: number, option: number, version: number): Said => {
+    const body = { kind: 'poll-vote', poll: ref(1, bob), options: [option], version } as const;
+    return say(anna, anna, n, body, { sentAtMs: nowMs + aheadMs + n });
+  };
+  const [ending, other, fresh] = [await newStore(), await newStore(), await newStore()];
+  const end = inStore(ending, tx => {
+    hear(tx, poll, vote(2, 0, 1));
+    const { votes } = readEntry(tx, bob, hexId(1))!;
+    const shown = readMessage(tx, bob, { author: bob, id: hexId(1) })!;
+    const body = closingPoll(shown, ref(1, bob), { votes: votes! }, bob);
+    const stampMs = nextStamp(nowMs, heardStamp(nowMs, 0, nowMs + aheadMs));
+    const said = say(bob, anna, 4, body, { sentAtMs: nowMs, stampMs });
+    hear(tx, said);
+    return said;
+  });
+  // Given after the end was made.
+  const late = vote(3, 1, 2);
+  inStore(ending, tx => hear(tx, late));
+  inStore(other, tx => hear(tx, end, late, vote(2, 0, 1), poll));
+  inStore(fresh, tx => hear(tx, poll, late, end, vote(2, 0, 1)));
+  for (const store of [ending, other, fresh]) {
+    const shown = inStore(store, tx => readMessage(tx, bob, { author: bob, id: hexId(1) })!);
+    assert.deepEqual(shown.poll, { votes: { [anna]: [0] }, closed: true });
+    assert.throws(() => closingPoll(shown, ref(1, bob), {}, bob), { code: 'unknown-message' });
   }
 });
 

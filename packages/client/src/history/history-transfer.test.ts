@@ -120,6 +120,10 @@ function fill(store: EncryptedStore, count: number): void {
         record(tx, own, target, { kind: 'edited', stamp, sentAtMs: i - (i % 2), text: { text: `edited ${i}` } });
       if (i % 10 === 3) record(tx, own, target, { kind: 'voted', by: own, stamp, version: 1, options: [i % 3] });
       if (i % 20 === 3) record(tx, own, target, { kind: 'closed', atMs: i + 1 });
+      if (i % 40 === 3) {
+        const closing = { atMs: i + 2, id: hexId(20_000 + i), counted: i % 80 === 3 ? [stamp.id] : [] };
+        record(tx, own, target, { kind: 'closed', atMs: closing.atMs, closing });
+      }
       if (author === bob && i % 4 !== 3) record(tx, own, target, { kind: 'read', atMs: nowMs - 5, hereMs: nowMs - 5 });
       if (author === own) record(tx, own, target, { kind: 'receipt', receipt: 'read', atMs: i + 2 });
       if (i % 13 === 5) record(tx, own, target, { kind: 'gone', why: 'deleted' });

@@ -26,6 +26,9 @@ const fact: fc.Arbitrary<Fact> = fc.oneof(
     return { kind: 'voted', by, stamp: at, version, options: at.atMs % 4 === 0 ? [] : [at.atMs % 4] };
   }),
   fc.nat(20).map((atMs): Fact => ({ kind: 'closed', atMs })),
+  stamp.map((at): Fact => {
+    return { kind: 'closed', atMs: at.atMs, closing: { ...at, counted: ['a', 'b', 'c'].slice(at.atMs % 3) } };
+  }),
   fc.nat(20).map((atMs): Fact => ({ kind: 'read', atMs, hereMs: 30 })),
   fc
     .tuple(fc.constantFrom('delivered', 'read', 'played'), fc.nat(20))
@@ -132,6 +135,32 @@ test('a closed poll counts what was chosen before, also when somebody votes afte
   assert.deepEqual(viewOf(open, bob)?.poll, { votes: { [bob]: [2] }, closed: false });
   const closed = fold([...facts, { kind: 'posted', posted: poll }]);
   assert.deepEqual(viewOf(closed, bob)?.poll, { votes: { [bob]: [1] }, closed: true });
+});
+
+test('a poll whose end names votes counts those, whatever the clocks said, and no others', () => {
+  const vote = (by: string, id: string, atMs: number, version: number, options: number[]): Fact => {
+    return { kind: 'voted', by, stamp: { atMs, id }, version, options };
+  };
+  const poll: Posted = { ...posted, body: { kind: 'poll', question: 'q', options: ['a', 'b', 'c'] } };
+  const result = (...facts: readonly Fact[]) => viewOf(fold([{ kind: 'posted', posted: poll }, ...facts]), bob)?.poll;
+  const votes = [
+    vote(bob, 'far-ahead', 900, 1, [0]),
+    vote(bob, 'later', 901, 2, [1]),
+    vote(anna, 'unheard', 3, 1, [2]),
+  ];
+  const named = { kind: 'closed', atMs: 5, closing: { atMs: 5, id: 'e', counted: ['far-ahead'] } } as const;
+  assert.deepEqual(result(...votes, named), { votes: { [bob]: [0] }, closed: true });
+  assert.deepEqual(result(named, ...votes.toReversed()), { votes: { [bob]: [0] }, closed: true });
+  assert.deepEqual(result(named), { votes: {}, closed: true }, 'the vote has not come yet');
+  // The last end that names votes holds, also beside earlier ones that name none.
+  const again = { kind: 'closed', atMs: 6, closing: { atMs: 6, id: 'f', counted: ['unheard'] } } as const;
+  for (const ends of [
+    [named, again],
+    [again, named],
+    [again, { kind: 'closed', atMs: 2 } as const, named],
+  ]) {
+    assert.deepEqual(result(...votes, ...ends), { votes: { [anna]: [2] }, closed: true });
+  }
 });
 
 test('an own message moves forward: receipts over progress, never back', () => {

@@ -94,6 +94,8 @@ const bodies: ContentBody[] = [
   { kind: 'poll-vote', poll: target, options: [0, 2], version: 3 },
   { kind: 'poll-vote', poll: target, options: [], version: 4 },
   { kind: 'poll-close', pollMessageId: id(8) },
+  { kind: 'poll-close', pollMessageId: id(8), counted: [] },
+  { kind: 'poll-close', pollMessageId: id(8), counted: [id(9), id(10)] },
   {
     kind: 'device-sync',
     reads: [

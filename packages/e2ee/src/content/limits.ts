@@ -14,6 +14,8 @@ export const contentKindLimits = {
   maxOptions: 20,
   maxOptionBytes: 512,
   maxVoteVersion: 1_000_000,
+  /** Votes that the end of a poll names: one of each person. */
+  maxCountedVotes: 1_024,
   /** Reads, hidden messages, chats and decisions in one sync: each. */
   maxSyncEntries: 200,
   maxReasonBytes: 64,

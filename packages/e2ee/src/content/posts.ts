@@ -34,7 +34,11 @@ export type PostBodies = {
   readonly sticker: Sticker;
   readonly poll: Poll;
   readonly 'poll-vote': PollVote;
-  readonly 'poll-close': { readonly pollMessageId: Uint8Array };
+  readonly 'poll-close': {
+    readonly pollMessageId: Uint8Array;
+    /** The votes that count, by their message ids; absent: those that are not later, by their stamps. */
+    readonly counted?: readonly Uint8Array[];
+  };
 };
 
 function checkPoll(poll: Poll): void {
@@ -132,8 +136,18 @@ export const postKinds: KindTable<PostBodies, PostActs> = {
     capability: 'polls',
     isQuiet: true,
     notApplied: { what: NotApplied.POLL_CLOSE, isAboutMessage: true },
-    check: ({ pollMessageId }) => identifier(pollMessageId, 'pollClose.poll'),
-    write: ({ pollMessageId }) => ({ case: 'pollClose', value: { pollMessageId } }),
-    read: reads('pollClose', ({ pollMessageId }) => ({ pollMessageId })),
+    check: ({ pollMessageId, counted = [] }) => {
+      identifier(pollMessageId, 'pollClose.poll');
+      need(counted.length <= limits.maxCountedVotes, 'pollClose.counted');
+      for (const id of counted) identifier(id, 'pollClose.counted');
+    },
+    write: ({ pollMessageId, counted }) => ({
+      case: 'pollClose',
+      value: { pollMessageId, ...(counted === undefined ? {} : { counted: { voteMessageIds: [...counted] } }) },
+    }),
+    read: reads('pollClose', ({ pollMessageId, counted }) => ({
+      pollMessageId,
+      ...(counted === undefined ? {} : { counted: counted.voteMessageIds }),
+    })),
   },
 };
