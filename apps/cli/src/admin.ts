@@ -28,6 +28,7 @@ Examples:
   registerPeople(admin);
   registerOwnUsers(admin);
   registerReports(admin);
+  registerRestrictions(admin);
   registerProviders(admin);
   registerEvents(admin);
   registerApplications(admin);
@@ -284,6 +285,47 @@ function registerReports(admin: Command): void {
       const { decideReport } = await import('./admin/report-run.ts');
       await decideReport(flags, id, decision, flags);
     });
+}
+
+function registerRestrictions(admin: Command): void {
+  const subjectText = "InteropId, or a provider's number";
+  const restrictions = command(
+    admin,
+    'restrictions',
+    'list who is held back, see why, and take it back',
+    'Lists whom others refused or reported so often that they meet new people slowly, or not at all.',
+    'restrictions',
+  )
+    .enablePositionalOptions()
+    .option('--after <subject>', 'those behind this one')
+    .action(async (flags: Flags & { after?: string }) => {
+      const { query, show } = await import('./admin/admin-run.ts');
+      await show(flags, `/admin/v1/restrictions?${query({ after: flags.after })}`);
+    });
+  command(
+    restrictions,
+    'show',
+    'what counts for and against a person or a provider',
+    'Sums alone: nobody who refused or reported somebody is named.',
+    'restrictions show 1-k5…',
+  )
+    .argument('<subject>', subjectText)
+    .action(async (subject: string, flags: Flags) => {
+      const { show } = await import('./admin/admin-run.ts');
+      await show(flags, `/admin/v1/restrictions/${encodeURIComponent(subject)}`);
+    });
+  command(
+    restrictions,
+    'forgive',
+    'lift a restriction',
+    'Nothing that was said of them up to now counts any more. `resume` of a suspended person does it too.',
+    "restrictions forgive 1-k5… --reason 'a mistake, ticket 4711'",
+  )
+    .argument('<subject>', subjectText)
+    .requiredOption('--reason <text>', reasonText)
+    .action(async (subject: string, flags: Told) =>
+      change(flags, 'POST', `restrictions/${encodeURIComponent(subject)}/forgive`),
+    );
 }
 
 function registerProviders(admin: Command): void {

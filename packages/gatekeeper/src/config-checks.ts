@@ -93,12 +93,29 @@ export function contradictions(config: Config): ConfigError[] {
   const found = new Findings(config);
   checkOwnNames(config, found);
   checkStorage(config, found);
+  checkIntegrity(config, found);
   checkOwnUsers(config, found);
   checkProviders(config, found);
   checkAddresses(config, found);
   checkProxyHeaders(config, found);
   if (config.mode !== 'development') checkProduction(config, found);
   return found.errors;
+}
+
+function checkIntegrity({ integrity }: Config, found: Findings): void {
+  const { slowed, acceptedOnly, suspended, provider, voicesPerProvider } = integrity;
+  if (voicesPerProvider >= slowed.refusals) {
+    found.contradiction(
+      'integrity.voicesPerProvider',
+      'must be below slowed.refusals: one provider alone could have anybody slowed down',
+    );
+  }
+  if (acceptedOnly.refusals < slowed.refusals || suspended.refusals < acceptedOnly.refusals) {
+    found.contradiction('integrity', 'has a harder step with fewer refusals than a milder one');
+  }
+  if (provider.acceptedOnly.refusals < provider.slowed.refusals) {
+    found.contradiction('integrity.provider', 'has a harder step with fewer refusals than a milder one');
+  }
 }
 
 function checkOwnNames(config: Config, found: Findings): void {

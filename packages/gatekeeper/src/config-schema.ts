@@ -30,6 +30,21 @@ function budget(burst: number, refillSeconds: number, description: string) {
   );
 }
 
+function threshold(refusals: number, percent: number, description: string) {
+  return closed(
+    {
+      refusals: count(refusals, 1_000_000, 'refusals and reports, as they count'),
+      percent: Type.Integer({
+        minimum: 1,
+        maximum: 100,
+        default: percent,
+        description: 'and of all that was decided at least so many in a hundred',
+      }),
+    },
+    { default: {}, description },
+  );
+}
+
 const hostText = 'address or name to listen on';
 const url = (description: string) => Type.String({ minLength: 8, maxLength: 2048, pattern: '^https?://', description });
 
@@ -431,6 +446,51 @@ export const configSchema = closed({
     },
     { default: {}, description: 'sizes and counts' },
   ),
+  integrity: closed(
+    {
+      enabled: Type.Boolean({
+        default: true,
+        description: 'restrict whoever is refused or reported often by people to whom they wrote first (chapter 10.3)',
+      }),
+      halfLifeDays: Type.Number({
+        minimum: 0.01,
+        maximum: 90,
+        default: 7,
+        description: 'after so many days a decision counts half; after four times as many it is not read any more',
+      }),
+      freshDays: Type.Number({
+        minimum: 0,
+        maximum: 365,
+        default: 7,
+        description: 'all people of one provider who decided within so many days of enlisting count as one',
+      }),
+      voicesPerProvider: count(
+        3,
+        1_000_000,
+        'what all people of one third-party provider count at most; below `slowed.refusals`, so that no provider alone can restrict anybody',
+      ),
+      upheldReportCounts: count(3, 1_000, 'what a report counts that an operator has upheld'),
+      unanswered: count(100, 1_000_000, 'first contacts nobody has answered, from which on a person is slowed down'),
+      slowedCosts: Type.Integer({
+        minimum: 2,
+        maximum: 1_000,
+        default: 10,
+        description: 'first contacts that one of somebody who is slowed down costs',
+      }),
+      slowed: threshold(5, 50, 'slow down'),
+      acceptedOnly: threshold(10, 60, 'no further first contacts'),
+      suspended: threshold(30, 80, 'suspend, until it has decayed or an operator ends it'),
+      provider: closed(
+        {
+          unanswered: count(10_000, 1_000_000_000, 'the same for all people of one third-party provider'),
+          slowed: threshold(50, 50, 'slow all its people down'),
+          acceptedOnly: threshold(200, 70, 'no further first contacts by its people'),
+        },
+        { default: {}, description: 'a provider as a whole; it is suspended by an operator alone' },
+      ),
+    },
+    { default: {}, description: 'what follows when people refuse or report somebody' },
+  ),
   budgets: closed(
     {
       unlimited: Type.Boolean({ default: false, description: 'no budgets at all, for load tests; development only' }),
@@ -445,6 +505,15 @@ export const configSchema = closed({
       storeCountsPerDevice: budget(30, 10, 'counts of its store by one device'),
       changesPerAccount: budget(30, 60, 'consent changes, authorisations, removals and device manifests by one person'),
       reportsPerPerson: budget(20, 1_800, 'reports by one person'),
+      firstContactsPerDevice: budget(40, 300, "people to whom one device writes first, and who have to accept"),
+      firstContactsPerPerson: budget(60, 300, 'people to whom one person writes first'),
+      firstContactsPerAddress: budget(200, 30, 'people to whom is written first from one address'),
+      firstContactsPerProvider: budget(5_000, 0.5, 'people to whom all people of one third-party provider write first'),
+      firstContactsPerTargetAndProvider: budget(
+        40,
+        300,
+        'people of one third-party provider who write to one person first',
+      ),
       contactChangesPerAccount: budget(300, 10, 'people accepted, denied, blocked or unblocked by one person'),
       mediaGrantsPerAccount: budget(300, 1, 'media grants for one person'),
       mediaMebibytesPerAccount: budget(8_192, 0.02, 'MiB through the media proxy for one person; above it, slower'),

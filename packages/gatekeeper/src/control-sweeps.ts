@@ -2,6 +2,7 @@
 // Knows nothing of what they were for.
 import type { ControlLog } from './control-log.ts';
 import type { SeenTimes } from './enlistment/seen-times.ts';
+import type { Integrity } from './integrity/integrity.ts';
 import type { Lifecycle } from './providers/lifecycle.ts';
 import type { Stores } from './storage/stores.ts';
 
@@ -13,6 +14,7 @@ const reportRows = 100;
 export type SweepDeps = {
   readonly stores: Pick<Stores, 'proofIds' | 'accounts' | 'audit' | 'reports' | 'outgoingEvents'>;
   readonly lifecycle: Pick<Lifecycle, 'sweep'>;
+  readonly integrity: Pick<Integrity, 'sweep'>;
   readonly reportDays: () => number;
   readonly deadEventDays: () => number;
   readonly seenTimes: SeenTimes;
@@ -52,6 +54,7 @@ export class Sweeps {
     }
     while ((await stores.accounts.sweepAuthorisations(judgeMs(), sweepRows)) === sweepRows);
     await this.#deps.lifecycle.sweep();
+    await this.#deps.integrity.sweep();
     const reportsBeforeMs = judgeMs() - reportDays() * 86_400_000;
     while ((await stores.reports.sweep(reportsBeforeMs, reportRows)) === reportRows);
     const eventsBeforeMs = judgeMs() - this.#deps.deadEventDays() * 86_400_000;

@@ -15,6 +15,7 @@ import type { ControlLog } from './control-log.ts';
 import { Sweeps } from './control-sweeps.ts';
 import { People } from './consent/contacts.ts';
 import { mayReach } from './consent/may-reach.ts';
+import { Integrity } from './integrity/integrity.ts';
 import type { Account, AccountEvent, Device } from './enlistment/account.ts';
 import { type AccountEvents, createAccountEvents } from './enlistment/account-events.ts';
 import { accountTurnMs, CachedAccounts } from './enlistment/accounts.ts';
@@ -84,6 +85,7 @@ export type Control = {
   readonly ownUsers: OwnUsers | undefined;
   readonly mayReach: (from: Account, to: Account) => boolean;
   readonly contacts: People;
+  readonly integrity: Integrity;
   readonly clockState: () => GatekeeperClockState;
   readonly onEvent: (listener: (event: AccountEvent) => void) => () => void;
   /** Another node has changed this: what is in memory of it is out of date. */
@@ -177,12 +179,27 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     log: (code, provider) => log('info', 'media-not-fetched', { code, provider }),
   });
   let configured = config;
+  const providerCost = (provider: number): number => (registry.find(provider)?.trustClass === 'trial' ? 10 : 1);
+  const integrity = new Integrity({
+    store: stores.restrictions,
+    budgets,
+    config: () => configured,
+    accounts,
+    enlistment,
+    suspendedBy: async interopId => (await stores.people.view(interopId))?.suspension?.actor,
+    providerCost,
+    nowMs,
+    judgeMs,
+    monotonicMs,
+    onLevel: (kind, level) => log('info', `${kind}-restricted`, { code: level }),
+  });
   const contacts = new People({
     domain: config.domain,
     store: stores.contacts,
     accounts,
     events,
     notifyDevice: deps.notifyDevice,
+    integrity,
     requests: () => configured.policy.requests,
     isUnlimited: () => configured.budgets.unlimited,
     nowMs,
@@ -197,6 +214,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     registry,
     enlistment,
     budgets,
+    providerCost,
     limits: config.limits,
     mayReach: reach,
     notifyDevice: deps.notifyDevice,
@@ -210,7 +228,10 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
       budgets,
       limits: () => config.limits,
       stampMs,
-      onReport: ({ category }) => log('info', 'report-kept', { code: category }),
+      async onReport({ category, reported }) {
+        log('info', 'report-kept', { code: category });
+        await integrity.refused(reported);
+      },
     }),
   });
 
@@ -257,6 +278,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     reportDays: () => configured.limits.reportDays,
     deadEventDays: () => configured.limits.deadEventDays,
     lifecycle,
+    integrity,
     stores,
     seenTimes,
     nowMs,
@@ -289,6 +311,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     ownUsers,
     mayReach: reach,
     contacts,
+    integrity,
     clockState: () => deps.clock?.state() ?? { kind: 'believed' },
     onEvent: events.onEvent,
     hear(event) {

@@ -22,6 +22,8 @@ export type IqHandlerDeps = {
   readonly registry: Registry;
   readonly enlistment: Enlistment;
   readonly budgets: Budgets;
+  /** How much one thing takes from a budget of this provider: ten times as much on trial. */
+  readonly providerCost: (provider: number) => number;
   readonly limits: Limits;
   readonly mayReach: (from: Account, to: Account) => boolean;
   /** Sends an element to a device that is connected, in a message that is never stored. */
@@ -36,6 +38,4 @@ export type IqDeps = IqHandlerDeps & {
   readonly identityKeyOf: (account: number) => Promise<Uint8Array | undefined>;
   /** What a directory question costs: the asker, and the asker's provider when it is a third party. */
   readonly lookupCharges: (account: Account) => Charge[];
-  /** How much one thing takes from a budget of this provider: ten times as much on trial. */
-  readonly providerCost: (provider: number) => number;
 };

@@ -11,11 +11,9 @@ import type { IqHandler, IqHandlers } from './routing/iq.ts';
 import { StoreError } from './storage/store-error.ts';
 
 export function createIqHandlers(given: IqHandlerDeps): IqHandlers {
-  const { registry, people } = given;
-  const providerCost = (provider: number): number => (registry.find(provider)?.trustClass === 'trial' ? 10 : 1);
+  const { people, providerCost } = given;
   const deps: IqDeps = {
     ...given,
-    providerCost,
     identityKeyOf: account => people.readIdentityKey(account),
     lookupCharges: account => {
       const { provider } = account;

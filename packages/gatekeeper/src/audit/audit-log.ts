@@ -4,7 +4,7 @@ export type AuditNote = {
   readonly atMs: number;
   /**
    * Who did it: the name of an admin; `admin` (the token file), `configuration`, `command` (on the machine itself),
-   * or `provider` (by a statement or an event that it signed).
+   * `provider` (by a statement or an event that it signed), or `integrity` (by what was counted, chapter 10.3).
    */
   readonly actor: string;
   readonly action:
@@ -38,10 +38,14 @@ export type AuditNote = {
     | 'events-told-again'
     | 'report-looked-at'
     | 'report-upheld'
-    | 'report-dismissed';
+    | 'report-dismissed'
+    | 'restriction-slowed'
+    | 'restriction-accepted-only'
+    | 'restriction-lifted'
+    | 'restriction-forgiven';
   /** A provider number (of an own user who is not enlisted: 0), the id of an application or a report, an InteropId, an admin's name or `clock`; never a user-visible identifier. */
   readonly subject: string;
-  /** In the operator's words; for an admin who was added, the role. */
+  /** In the operator's words; for an admin who was added, the role; of `integrity`, what was counted. */
   readonly reason?: string | undefined;
 };
 /** `digest`: of the chain (`audit-chain.ts`), in hex. */

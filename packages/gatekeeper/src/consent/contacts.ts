@@ -8,9 +8,12 @@ import type { AccountEvents } from '../enlistment/account-events.ts';
 import type { CachedAccounts } from '../enlistment/accounts.ts';
 import type { ContactState } from './contact.ts';
 import type { Admitted, ContactStore, DecideArgs } from './contact-store.ts';
+import type { FirstContactFrom, Integrity } from '../integrity/integrity.ts';
 import { firstContactLimits, type Judgement, judge, maxContacts, type Requests } from './first-contact.ts';
 
 export type Undecided = Extract<Judgement, { readonly kind: 'undecided' }>;
+/** What became of it; a number: nothing, and after how many seconds it is worth trying again. */
+export type FirstAnswer = Admitted['kind'] | number;
 export type MessageFacts = { readonly isLoud: boolean; readonly largestBytes: number };
 
 export type ContactDeps = {
@@ -19,6 +22,8 @@ export type ContactDeps = {
   readonly accounts: Pick<CachedAccounts, 'invalidate'>;
   readonly events: Pick<AccountEvents, 'emit'>;
   readonly notifyDevice: (account: Account, device: Device, content: Element) => void;
+  /** Whether somebody may write to somebody for the first time, and what follows when they are refused. */
+  readonly integrity: Pick<Integrity, 'firstContact' | 'refused'>;
   readonly requests: () => Requests;
   /** Without the bounds of first contacts: load tests. */
   readonly isUnlimited: () => boolean;
@@ -38,16 +43,27 @@ export class People {
   }
 
   /** What an undecided message needs first. Rejects with StoreError alone. */
-  async admit(from: Account, to: Account, what: Undecided, facts: MessageFacts): Promise<Admitted['kind']> {
-    const { store, accounts, isUnlimited, nowMs } = this.#deps;
+  async admit(
+    from: Account,
+    to: Account,
+    what: Undecided,
+    facts: MessageFacts,
+    by: FirstContactFrom,
+  ): Promise<FirstAnswer> {
+    const { store, accounts, integrity, isUnlimited, nowMs } = this.#deps;
     const { messages, ciphertextBytes, waiting } = firstContactLimits;
+    const isSmall = isUnlimited() || facts.largestBytes <= ciphertextBytes;
+    // One that asks for something new: those who were refused before wait for nothing but what others wait for.
+    const asks = what.isFirst && facts.isLoud && isSmall && !to.contacts.decided.has(from.contacts.key);
+    const waitSeconds = asks ? await integrity.firstContact(from, to, by) : 0;
+    if (waitSeconds > 0) return waitSeconds;
     const admitted = await store.admit({
       from,
       to,
       accepts: what.accepts,
       isFirst: what.isFirst,
       isLoud: facts.isLoud,
-      isSmall: isUnlimited() || facts.largestBytes <= ciphertextBytes,
+      isSmall,
       maxMessages: isUnlimited() ? Number.MAX_SAFE_INTEGER : messages,
       maxWaiting: waiting,
       maxContacts,
@@ -67,11 +83,14 @@ export class People {
     about: DecideArgs['about'],
     decision: DecideArgs['decision'],
   ): Promise<ContactState | 'full' | undefined> {
-    const { store, accounts, requests, nowMs } = this.#deps;
+    const { store, accounts, integrity, requests, nowMs } = this.#deps;
     const isOpen = requests() === 'none' || about.provider === by.provider;
     const state = await store.decide({ account: by.row, about, decision, isOpen, maxContacts, nowMs: nowMs() });
     accounts.invalidate(by.interopId);
     if (state !== 'full') this.#changed(by, about.interopId, state);
+    if ((decision === 'deny' || decision === 'block') && about.interopId !== undefined) {
+      await integrity.refused(about.interopId);
+    }
     return state;
   }
 

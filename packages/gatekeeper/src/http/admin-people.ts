@@ -3,6 +3,7 @@
 import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import type { FastifyRequest } from 'fastify';
 import type { PersonView } from '../admin/person-records.ts';
+import { integrityActor } from '../integrity/integrity.ts';
 import { showDevice, showPerson } from './admin-person.ts';
 import type { AdminRoutes } from './admin-routes.ts';
 import { ownUserOf } from './admin-own-user.ts';
@@ -112,8 +113,16 @@ function addSuspensions({ app, deps, gate, about }: AdminRoutes): void {
         const status = action === 'suspend' ? 'suspended' : 'active';
         const { name } = gate.callerOf(request);
         const { enlistment } = deps.control;
-        const result = await enlistment.setStatus(interopId, status, name, deps.nowMs(), request.body?.reason);
+        const reason = request.body?.reason;
+        const before = action === 'suspend' ? await deps.stores.people.view(interopId) : undefined;
+        const result = await enlistment.setStatus(interopId, status, name, deps.nowMs(), reason);
         if (result === 'unknown') return problem(reply, 'enlistment-unknown');
+        if (action === 'resume') await deps.control.integrity.forgive(interopId, name, reason);
+        else if (before?.suspension?.actor === integrityActor) {
+          // From now on it is the operator's, and ends by their word alone.
+          const atMs = deps.nowMs();
+          await deps.stores.audit.note({ atMs, actor: name, action: 'enlistment-suspended', subject: interopId, reason });
+        }
         // Whom their provider has disabled stays out when the operator lets them in.
         const now = await deps.control.accounts.find(interopId);
         return reply.send({ interopId, status: now?.status ?? status });

@@ -84,6 +84,8 @@ export function addReportRoutes({ app, deps, gate, about }: AdminRoutes): void {
       const result = await stores.reports.decide({ id, decision, actor, reason, nowMs: nowMs(), event });
       if (result === 'unknown') return problem(reply, 'report-unknown');
       if (result === 'decided') return problem(reply, 'report-decided');
+      const decided = await stores.reports.find(id);
+      if (decided !== undefined) await control.integrity.refused(decided.reported);
       log('info', `report-${decision}`, {});
       return reply.send({ id, decision });
     },

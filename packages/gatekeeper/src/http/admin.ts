@@ -13,6 +13,7 @@ import { addOwnUserRoutes } from './admin-own-users.ts';
 import { addPeopleRoutes } from './admin-people.ts';
 import { addProviderRoutes } from './admin-providers.ts';
 import { addReportRoutes } from './admin-reports.ts';
+import { addRestrictionRoutes } from './admin-restrictions.ts';
 import type { AdminHttpDeps, AdminRoutes } from './admin-routes.ts';
 import { createApp, problemResponses } from './app.ts';
 import { addHealthRoutes } from './health.ts';
@@ -80,6 +81,7 @@ export async function buildAdminHttp(deps: AdminHttpDeps): Promise<AdminHttp> {
   addOwnUserRoutes(routes);
   addExportRoute(routes);
   addReportRoutes(routes);
+  addRestrictionRoutes(routes);
   addProviderRoutes(routes);
   addApplicationRoutes(routes);
   addEventAdminRoutes(routes);

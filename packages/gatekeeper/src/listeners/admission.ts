@@ -200,6 +200,7 @@ export class ConnectionGate {
 }
 
 class Place {
+  readonly network: string;
   readonly #gate: ConnectionGate;
   /** Undefined once logged in. */
   #address: string | undefined;
@@ -207,6 +208,7 @@ class Place {
   #left = false;
 
   constructor(gate: ConnectionGate, address: string) {
+    this.network = address;
     this.#gate = gate;
     this.#address = address;
   }
@@ -237,4 +239,10 @@ class Place {
  * One connection's place: `admitted` after login, `leave` at its end; repeats do nothing. `turn` has a step of the login
  * done when its turn comes, also when the connection is over by then: the step looks.
  */
-export type ConnectionPlace = { turn(step: LoginStep): void; admitted(): void; leave(): void };
+export type ConnectionPlace = {
+  /** The key of the address that it came from. */
+  readonly network: string;
+  turn(step: LoginStep): void;
+  admitted(): void;
+  leave(): void;
+};

@@ -91,6 +91,10 @@ export class CompactStream implements Carrier, BreakableStream, PacedStream<Comp
 
   readonly countsLate = false;
 
+  get network(): string {
+    return this.#place.network;
+  }
+
   get congested(): boolean {
     return this.#link.congested;
   }

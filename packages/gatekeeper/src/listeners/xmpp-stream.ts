@@ -91,6 +91,10 @@ export class XmppStream implements Carrier, BreakableStream, PacedStream<Uint8Ar
   /** Of one read: other people's clients have been seen to miss stanzas that come with `<enabled/>`. */
   readonly countsLate = true;
 
+  get network(): string {
+    return this.#place.network;
+  }
+
   get congested(): boolean {
     return this.#link.congested;
   }

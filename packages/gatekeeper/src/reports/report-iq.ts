@@ -36,10 +36,10 @@ export type ReportIqDeps = {
     readonly reportsKeptPerPerson: number;
     readonly reportsKeptBytes: number;
   };
-  /** A report was kept. */
   /** From which a report is kept. */
   readonly stampMs: () => number;
-  readonly onReport: (report: Pick<NewReport, 'reported' | 'category'>) => void;
+  /** A report was kept. */
+  readonly onReport: (report: Pick<NewReport, 'reported' | 'category'>) => Promise<void>;
 };
 
 type Read = Pick<NewReport, 'reported' | 'category' | 'comment' | 'messages'>;
@@ -62,7 +62,7 @@ export function reportIqHandlers(deps: ReportIqDeps): IqHandlers {
     const reporter = { account: account.row, reporter: account.interopId };
     const kept = await deps.reports.add({ ...read, ...reporter, id, digest, atMs: deps.stampMs() }, bounds);
     if (kept === 'full') return { kind: 'error', condition: 'resource-constraint', type: 'wait' };
-    if (kept.kind === 'added') deps.onReport(read);
+    if (kept.kind === 'added') await deps.onReport(read);
     return { kind: 'result', payload: element('reported', NS_REPORT, { id: kept.id }) };
   }
   return new Map<string, IqHandler>([[iqKey('set', NS_REPORT, 'report'), report]]);

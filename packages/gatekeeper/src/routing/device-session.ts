@@ -30,6 +30,8 @@ export interface Carrier {
   close(condition: StreamErrorCondition | undefined, application?: Element): void;
   /** The peer may begin to count a moment after it has read `<enabled/>`: stanzas wait that long. */
   readonly countsLate: boolean;
+  /** The key of the address that it came from. */
+  readonly network: string;
 }
 
 export type SessionLimits = {
@@ -178,6 +180,11 @@ export class DeviceSession implements LiveDevice {
   /** Whether what is sent now is likely to be read: otherwise its device has to be woken for it. */
   get reachable(): boolean {
     return this.#carrier !== undefined && !this.#late;
+  }
+
+  /** The key of the address that its stream comes from; one of its own while it has none. */
+  get network(): string {
+    return this.#carrier?.network ?? `device ${this.device.row}`;
   }
 
   /** Takes a carrier: the first one, or, on resumption, the next. */

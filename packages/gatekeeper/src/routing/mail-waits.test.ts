@@ -54,6 +54,7 @@ async function scene() {
   const carrier: Carrier = {
     write: elements => written.push(...elements),
     countsLate: false,
+    network: '192.0.2.1',
     congested: false,
     pause: () => {},
     resume: () => {},

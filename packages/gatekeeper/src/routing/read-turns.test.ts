@@ -54,6 +54,7 @@ function scene() {
     const carrier: Carrier = {
       write: () => {},
       countsLate: false,
+      network: '192.0.2.1',
       congested: false,
       pause: () => (state.reads = false),
       resume: () => (state.reads = true),

@@ -115,6 +115,7 @@ function scene(cached?: Account, maxHeldBytes = 100_000_000) {
       for (const el of elements) if (childElement(el, 'error', NS_CLIENT) !== undefined) written.push('error');
     },
     countsLate: false,
+    network: '192.0.2.1',
     congested: false,
     pause: () => {
       paused = true;

@@ -13,8 +13,7 @@ import { parseJid } from '@drawbridge/wire/jid';
 import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import { parsePresence, stanzaRefusalElement } from '@drawbridge/wire/stanza';
 import { stanzaErrorElement } from '@drawbridge/wire/stanza-error';
-import type { Admitted } from '../consent/contact-store.ts';
-import type { People, Undecided } from '../consent/contacts.ts';
+import type { FirstAnswer, People, Undecided } from '../consent/contacts.ts';
 import type { Account, Accounts, Device } from '../enlistment/account.ts';
 import type { Delivery } from '../mailbox/delivery.ts';
 import type { RefusedBecause } from '../mailbox/device-mailbox.ts';
@@ -28,6 +27,7 @@ import {
   answerError,
   blockedBySender,
   busy,
+  comeAgain,
   conditionOf,
   firstContactFull,
   firstContactLarge,
@@ -63,7 +63,7 @@ type Parties = {
   readonly from: Account | undefined;
   readonly to: Account | undefined;
   /** What a first contact, or an answer that accepts, was found to be. */
-  readonly admitted?: Admitted['kind'];
+  readonly admitted?: FirstAnswer;
 };
 /** Something has to be read, or counted, before this stanza goes on. */
 type NotYet =
@@ -128,7 +128,7 @@ export class Router {
         const parties = await this.#read(session, el);
         const notYet = this.#route(session, el, sequence, parties);
         if (notYet?.kind === 'undecided') {
-          this.#route(session, el, sequence, { ...parties, admitted: await this.#admit(notYet) });
+          this.#route(session, el, sequence, { ...parties, admitted: await this.#admit(session, notYet) });
         }
       } catch (error) {
         if (!(error instanceof StoreError)) {
@@ -158,9 +158,13 @@ export class Router {
     return { from, to: mayReach(from, known) ? known : await accounts.findAfresh(local, from.row) };
   }
 
-  #admit({ from, to, what, message }: Extract<NotYet, { readonly kind: 'undecided' }>): Promise<Admitted['kind']> {
+  #admit(
+    session: DeviceSession,
+    { from, to, what, message }: Extract<NotYet, { readonly kind: 'undecided' }>,
+  ): Promise<FirstAnswer> {
     const largestBytes = message.ciphertexts.reduce((most, { payload }) => Math.max(most, bytesOf(payload)), 0);
-    return this.#deps.contacts.admit(from, to, what, { isLoud: isLoudMessage(message), largestBytes });
+    const facts = { isLoud: isLoudMessage(message), largestBytes };
+    return this.#deps.contacts.admit(from, to, what, facts, { device: session.device.row, network: session.network });
   }
 
   /** What has to be done first: then nothing was done. Nothing, when all of it is given. */
@@ -284,6 +288,7 @@ export class Router {
     parties: Parties | undefined,
   ): 'open' | 'shut' | 'mute' | Element | NotYet {
     const judged = parties?.admitted ?? this.#deps.contacts.judge(from, to, isLoudMessage(message));
+    if (typeof judged === 'number') return comeAgain(judged);
     if (typeof judged === 'object') {
       if (judged.kind === 'undecided') {
         return parties === undefined ? accountsUnread : { kind: 'undecided', from, to, what: judged, message };

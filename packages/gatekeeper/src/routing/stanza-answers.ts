@@ -39,6 +39,10 @@ export const firstContactFull = detailed('resource-constraint', 'wait', 'first-c
 export const firstContactLarge = detailed('policy-violation', 'modify', 'first-contact', {
   bytes: String(firstContactLimits.ciphertextBytes),
 });
+/** A budget is used up. */
+export function comeAgain(seconds: number): Element {
+  return detailed('resource-constraint', 'wait', 'retry-after', { seconds: String(seconds) });
+}
 export const wrongFromDevice = stanzaErrorElement('policy-violation', { type: 'modify' });
 
 /** With the condition of ours that says more (docs/protocol/06). */

@@ -222,6 +222,12 @@ export const movedTables: readonly MovedTable[] = [
     source: 'SELECT * FROM contact',
   },
   {
+    name: 'restriction',
+    keys: ['subject'],
+    columns: { subject: 'text', account: 'bigint', level: 'text', since: 'bigint', counted_from: 'bigint' },
+    source: 'SELECT * FROM restriction',
+  },
+  {
     name: 'mailbox',
     keys: ['account', 'device', 'seq'],
     columns: {

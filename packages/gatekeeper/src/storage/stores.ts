@@ -14,6 +14,7 @@ import type { KeyDirectory } from '../keys/key-directory.ts';
 import type { MailboxStore } from '../mailbox/mailbox-store.ts';
 import type { ProviderApplications } from '../providers/applications.ts';
 import type { ProviderStates } from '../providers/provider-states.ts';
+import type { RestrictionStore } from '../integrity/restriction-store.ts';
 import type { ReportStore } from '../reports/report-store.ts';
 import type { WakeUpQueue } from '../wakeup/wake-up-queue.ts';
 
@@ -36,6 +37,7 @@ export type Stores = {
   readonly applications: ProviderApplications;
   readonly wakeUps: WakeUpQueue;
   readonly reports: ReportStore;
+  readonly restrictions: RestrictionStore;
   readonly subjectEvents: SubjectEvents;
   readonly outgoingEvents: EventOutbox;
   readonly audit: AuditLog;

@@ -13,6 +13,7 @@ import { testMailboxesOfAccounts } from './stores/mailboxes-of-accounts.ts';
 import { testProofIds } from './stores/proof-ids.ts';
 import { testProviderStates } from './stores/provider-states.ts';
 import { testReportStore } from './stores/report-store.ts';
+import { testRestrictionStore } from './stores/restriction-store.ts';
 import { testSubjectEvents } from './stores/subject-events.ts';
 import { testWakeUpQueue } from './stores/wake-up-queue.ts';
 
@@ -37,6 +38,7 @@ export function testStores(name: string, open: OpenStores): void {
   testProviderStates(contract);
   testAdminStore(contract);
   testReportStore(contract);
+  testRestrictionStore(contract);
   testSubjectEvents(contract);
   testEventOutbox(contract);
   testProofIds(contract);

@@ -20,6 +20,7 @@ import { postgresPeople } from './people.ts';
 import { postgresProofIds } from './proof-ids.ts';
 import { postgresProviders } from './providers.ts';
 import { postgresReports } from './reports.ts';
+import { postgresRestrictions } from './restrictions.ts';
 import { migrate } from './schema.ts';
 import { postgresSubjectEvents } from './subject-events.ts';
 import { postgresWakeUps } from './wake-ups.ts';
@@ -91,6 +92,7 @@ export async function openPostgresStores(url: string): Promise<PostgresStores> {
       applications: postgresApplications(database),
       wakeUps: postgresWakeUps(database),
       reports: postgresReports(database),
+      restrictions: postgresRestrictions(database),
       outgoingEvents: postgresEvents(database),
       subjectEvents: postgresSubjectEvents(database),
       audit: postgresAuditLog(database),

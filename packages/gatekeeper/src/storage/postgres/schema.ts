@@ -286,6 +286,22 @@ CREATE INDEX outgoing_event_dead ON outgoing_event (dead_at, provider);`,
   },
   { fitFrom: 1, text: 'ALTER TABLE contact ADD COLUMN carried boolean NOT NULL DEFAULT false;' },
   { fitFrom: 1, text: 'ALTER TABLE clock ADD COLUMN leaps_paid_at bigint NOT NULL DEFAULT 0;' },
+  {
+    // The latest decisions about somebody are found without the rest. An earlier program that removes an account leaves its
+    // restriction to the sweep.
+    fitFrom: 1,
+    text: `
+CREATE TABLE restriction (
+  subject text PRIMARY KEY,
+  account bigint UNIQUE,
+  level text NOT NULL CHECK (level IN ('none', 'slowed', 'accepted-only', 'suspended')),
+  since bigint NOT NULL,
+  counted_from bigint NOT NULL
+);
+DROP INDEX contact_person;
+CREATE INDEX contact_person ON contact (person, changed_at);
+CREATE INDEX contact_provider ON contact (provider, changed_at) WHERE loud > 0;`,
+  },
 ];
 
 /** The version of the tables that this program writes. */

@@ -268,6 +268,7 @@ const accountTables = [
   'retired_identity',
   'mailbox_person',
   'report',
+  'restriction',
 ] as const;
 
 /** Everything that is kept of a person; gives back the devices that were. */

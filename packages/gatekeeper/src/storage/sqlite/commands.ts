@@ -17,6 +17,7 @@ import { manifestReads, manifestWrites } from './manifest-commands.ts';
 import { operationsReads, operationsWrites } from './operations-commands.ts';
 import { proofWrites } from './proof-commands.ts';
 import { reportReads, reportWrites } from './report-commands.ts';
+import { restrictionReads, restrictionWrites } from './restriction-commands.ts';
 import { subjectEventWrites } from './subject-event-commands.ts';
 
 export const writeCommands = {
@@ -29,6 +30,7 @@ export const writeCommands = {
   ...proofWrites,
   ...operationsWrites,
   ...reportWrites,
+  ...restrictionWrites,
   ...subjectEventWrites,
   ...eventWrites,
   ...heartbeatWrites,
@@ -46,6 +48,7 @@ export const readCommands = {
   ...keyReads,
   ...operationsReads,
   ...reportReads,
+  ...restrictionReads,
   ...eventReads,
   ...heartbeatReads,
   ...auditReads,

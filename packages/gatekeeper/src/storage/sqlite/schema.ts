@@ -294,6 +294,19 @@ const steps: readonly (string | ((db: DatabaseSync) => void))[] = [
   'ALTER TABLE contact ADD COLUMN carried INTEGER NOT NULL DEFAULT 0;',
   // When as much time will have gone by as was believed for leaps of the clock.
   'ALTER TABLE clock ADD COLUMN leaps_paid_at INTEGER NOT NULL DEFAULT 0;',
+
+  // Who is held back by what others decided about them: a person, or without an account a provider by its number. And the
+  // latest decisions about somebody are found without the rest.
+  `CREATE TABLE restriction (
+     subject TEXT PRIMARY KEY,
+     account INTEGER UNIQUE REFERENCES account (row),
+     level TEXT NOT NULL CHECK (level IN ('none', 'slowed', 'accepted-only', 'suspended')),
+     since INTEGER NOT NULL,
+     counted_from INTEGER NOT NULL
+   ) WITHOUT ROWID, STRICT;
+   DROP INDEX contact_person;
+   CREATE INDEX contact_person ON contact (person, changed_at);
+   CREATE INDEX contact_provider ON contact (provider, changed_at) WHERE loud > 0;`,
 ];
 
 /** The version of the tables that this program writes. */

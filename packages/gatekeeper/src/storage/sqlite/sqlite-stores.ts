@@ -1,6 +1,7 @@
 // All storage ports on one embedded store. Knows no rules: each call is one named command.
 import type { ClockStore } from '../../clock/clock-store.ts';
 import type { ContactStore } from '../../consent/contact-store.ts';
+import type { RestrictionStore } from '../../integrity/restriction-store.ts';
 import type { ReportStore } from '../../reports/report-store.ts';
 import type { ProofIds } from '../../enlistment/proof-ids.ts';
 import type { EventOutbox } from '../../events/event-outbox.ts';
@@ -90,6 +91,7 @@ export function sqliteStores(store: SqliteStore): Stores {
       page: (afterAccount, limit) => store.read('wakeUpsPending', { afterAccount, limit }),
     },
     reports: reportsOf(store),
+    restrictions: sqliteRestrictions(store),
     ...eventsOf(store),
     audit: {
       note: note => store.run('auditNote', note),
@@ -122,6 +124,16 @@ function sqliteContacts(store: SqliteStore): ContactStore {
     decide: args => store.run('contactDecide', args),
     page: (account, after, limit) => store.read('contactPage', { account, after, limit }),
     findKey: (account, interopId) => store.read('contactFindKey', { account, interopId }),
+  };
+}
+
+function sqliteRestrictions(store: SqliteStore): RestrictionStore {
+  return {
+    voices: (subject, sinceMs, limit) => store.read('restrictionVoices', { subject, sinceMs, limit }),
+    find: subject => store.read('restrictionFind', { subject }),
+    list: (after, limit) => store.read('restrictionList', { after, limit }),
+    put: change => store.run('restrictionPut', change),
+    forget: (subject, countedBeforeMs) => store.run('restrictionForget', { subject, countedBeforeMs }),
   };
 }
 
