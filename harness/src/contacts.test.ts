@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { attribute, childElements, type Element } from '@drawbridge/wire/element';
+import { everybodyOf } from '@drawbridge/wire/jid';
 import { encodeElement } from '@drawbridge/wire/xml-encoder';
 import { ciphertextFor, envelope, type Person, RawNetwork } from './raw-network.ts';
 import type { RawXmpp } from './raw-xmpp.ts';
@@ -115,6 +116,49 @@ test('whoever is denied or blocked is answered as before, and nothing of theirs 
   c.send(envelope(carl, bob.bareJid, 'c2'));
   await to.expect(el => attribute(el, 'id') === 'c2');
   for (const client of [to, a, d, c]) client.cut();
+});
+
+test('a block of a provider holds for all its people, and what was before holds again behind it', async t => {
+  const network = await open(t);
+  const bob = await host(network, 'bob');
+  const [anna, dora, hans] = [
+    await network.person('anna', 1),
+    await network.person('dora', 1),
+    await network.person('hans', 2),
+  ];
+  const [a, d, h] = [await network.login(anna), await network.login(dora), await network.login(hans)];
+  const device = await network.login(bob);
+  a.send(envelope(anna, bob.bareJid, 'a1'));
+  await device.expect(el => attribute(el, 'id') === 'a1');
+  await decide(device, 'accept', `jid='${anna.bareJid}'`);
+  const all = `jid='${everybodyOf(1)}@citadel.example'`;
+  for (const verb of ['accept', 'deny']) {
+    const answer = await ask(device, 'set', `<${verb} xmlns='${NS}' ${all}/>`);
+    assert.match(words(answer), /item-not-found/, 'all of a provider are blocked or not');
+  }
+  assert.match(words(await ask(device, 'set', `<block xmlns='${NS}' jid='${everybodyOf(0)}@citadel.example'/>`)), /not-found/);
+  await decide(device, 'block', all);
+  a.send(envelope(anna, bob.bareJid, 'a2', ciphertextFor(1, 9_000)));
+  assert.equal(await a.acknowledged(), 2, 'as if bob were away');
+  for (const id of ['d1', 'd2', 'd3', 'd4']) d.send(envelope(dora, bob.bareJid, id));
+  assert.match(words(await d.expect(isErrorOf('d4'))), /first-contact/);
+  device.send(envelope(bob, anna.bareJid, 'no'));
+  assert.match(words(await device.expect(isErrorOf('no'))), /not-acceptable.*<blocked/);
+  h.send(envelope(hans, bob.bareJid, 'h1'));
+  await device.expect(el => attribute(el, 'id') === 'h1');
+  await device.ping();
+  assert.deepEqual(messagesOf(device), []);
+  assert.deepEqual(await listed(device), [
+    `${anna.bareJid} accepted`,
+    `${everybodyOf(1)}@citadel.example blocked`,
+    `${hans.bareJid} request`,
+  ]);
+  await decide(device, 'unblock', all);
+  a.send(envelope(anna, bob.bareJid, 'a3', ciphertextFor(1, 9_000)));
+  await device.expect(el => attribute(el, 'id') === 'a3');
+  d.send(envelope(dora, bob.bareJid, 'd5'));
+  await device.expect(el => attribute(el, 'id') === 'd5');
+  for (const client of [a, d, h, device]) client.cut();
 });
 
 test('a block holds under a new InteropId, and for the same mail address at a second provider', async t => {

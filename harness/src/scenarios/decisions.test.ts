@@ -82,6 +82,54 @@ test('a first message waits as a request; an answer accepts, and a block lets no
   assert.equal((await received.next()).value?.text, 'again', 'what came during the block is gone');
 });
 
+test('a provider is blocked on one device for all, and nothing is said to its people; unblocking gives back what was', async t => {
+  const network = await startSdkNetwork(undefined, 'across-providers');
+  t.after(() => network.close());
+  const { anna, bob } = await people(network);
+  const second = await linked(network, bob);
+  const blocks: (boolean | undefined)[] = [];
+  const events: AsyncIterable<ClientEvent> = second.events();
+  void (async () => {
+    for await (const event of events) if (event.kind === 'provider-block') blocks.push(event.isBlocked);
+  })();
+  const received = second.messages();
+  await anna.send(toBob, { text: 'hello' });
+  assert.equal((await received.next()).value?.text, 'hello');
+  await bob.contacts.accept(toAnna);
+  await assert.rejects(bob.contacts.blockProvider('nowhere.example'), { code: 'not-found' });
+  await assert.rejects(bob.contacts.blockProvider('citadel.example'), { code: 'not-found' });
+  await assert.rejects(bob.contacts.blockProvider(-1), { code: 'invalid-argument' });
+  await bob.contacts.blockProvider('skylark.example');
+  await until(() => (blocks.includes(true) ? true : undefined), 'the second device hears of it');
+  const annaId = anna.me!.interopId;
+  for (const device of [bob, second]) {
+    assert.deepEqual(
+      device.contacts.blockedProviders().map(({ name }) => name),
+      ['skylark.example'],
+    );
+    assert.equal(device.contacts.decision(annaId), 'blocked');
+  }
+  assert.deepEqual(await second.contacts.requests(), []);
+  const lost = await anna.send(toBob, { text: 'are you there?' });
+  const stateOf = async (client: Client, id: string): Promise<string | undefined> =>
+    (await client.chats.messages({ limit: 20 })).find(({ message }) => message.id === id)?.message.state;
+  await until(async () => ((await stateOf(anna, lost.id)) === 'sent' ? true : undefined), 'as to somebody away');
+  const refused = await second.send(toAnna, { text: 'to somebody who is blocked' });
+  await until(async () => ((await stateOf(second, refused.id)) === 'failed' ? true : undefined), 'nothing is sent');
+  // A device that is linked now has never heard a notice of it.
+  const third = await network.open('bob', 'citadel', { device: '-third' });
+  const { code } = await third.devices.beginLink();
+  const ticket = await (await bob.devices.readLink(code)).confirm({});
+  await (await third.devices.openLink(ticket)).confirm();
+  assert.equal(third.contacts.blockedProviders().length, 1, 'by the ticket alone');
+  await second.contacts.unblockProvider('skylark.example');
+  await until(() => (bob.contacts.blockedProviders().length === 0 ? true : undefined), 'the first device hears of it');
+  assert.equal(bob.contacts.decision(annaId), 'accepted');
+  await anna.send(toBob, { text: 'again' });
+  assert.equal((await received.next()).value?.text, 'again');
+  assert.deepEqual(await second.chats.list({ limit: 10 }).then(list => list.map(chat => chat.with.identifier)), ['anna']);
+});
+
 test('a request is not answered by anything, and its files are not fetched, until it is accepted on any device', async t => {
   const network = await startSdkNetwork(undefined, 'across-providers');
   t.after(() => network.close());

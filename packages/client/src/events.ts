@@ -28,6 +28,16 @@ export type ClientEvent =
       readonly state: DecisionState | 'none';
       readonly claimed?: DecisionState | 'none';
     }
+  /**
+   * All people of a provider are blocked, or are not any more. `isDoubted`: the gatekeeper says that they are not, and no device
+   * of this person has said so, so that they stay blocked.
+   */
+  | {
+      readonly kind: 'provider-block';
+      readonly provider: number;
+      readonly isBlocked: boolean;
+      readonly isDoubted?: boolean;
+    }
   /** Which providers this person has opted in to, chosen on whichever device. */
   | { readonly kind: 'consent'; readonly consents: readonly ProviderConsent[] }
   | { readonly kind: 'profile'; readonly interopId: InteropId; readonly profile: Profile }

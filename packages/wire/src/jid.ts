@@ -133,6 +133,20 @@ export function providerNumberOf(interopId: string): number | undefined {
   return parseDecimal(interopId, split, 0, maxProviderNumber);
 }
 
+const everybody = 'allpeopleofthisprovider222';
+
+/**
+ * Stands for all people of a provider where one person decides about another. Nobody has it: its last characters stand for
+ * bits that an InteropId of a person does not have.
+ */
+export function everybodyOf(providerNumber: number): InteropId {
+  return `${providerNumber}-${everybody}`;
+}
+
+export function isEverybody(interopId: InteropId): boolean {
+  return interopId.endsWith(`-${everybody}`);
+}
+
 /**
  * Makes an InteropId of a provider number (0..65535) and 16 random bytes.
  * Throws on other numbers or sizes: both come from our own code.

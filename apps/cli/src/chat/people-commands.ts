@@ -81,6 +81,24 @@ async function shutOut(chat: Conversation, how: 'deny' | 'block' | 'unblock'): P
   );
 }
 
+async function shutOutProvider(chat: Conversation, rest: string, how: 'block' | 'unblock'): Promise<void> {
+  const { contacts } = chat.client;
+  if (rest === '') {
+    const blocked = contacts.blockedProviders();
+    if (blocked.length === 0) chat.say('no provider is blocked');
+    for (const { number, name } of blocked) chat.say(`  ${shownLine(name ?? 'a provider')} (${number})`);
+    return;
+  }
+  const provider = /^[0-9]{1,5}$/.test(rest) ? Number(rest) : rest;
+  if (how === 'block') await contacts.blockProvider(provider);
+  else await contacts.unblockProvider(provider);
+  chat.say(
+    how === 'block'
+      ? `nothing of anybody of ${shownLine(rest)} comes any more; they are not told`
+      : `people of ${shownLine(rest)} are as they were before`,
+  );
+}
+
 async function reject(chat: Conversation): Promise<void> {
   const peer = chat.needPeer();
   if (peer === undefined) return;
@@ -171,6 +189,18 @@ export const peopleCommands: readonly ChatCommand[] = [
   },
   { name: '/block', takes: '', does: 'the same, and send them nothing', run: async chat => shutOut(chat, 'block') },
   { name: '/unblock', takes: '', does: 'end that', run: async chat => shutOut(chat, 'unblock') },
+  {
+    name: '/blockprovider',
+    takes: '[PROVIDER]',
+    does: 'block all people of a provider; alone: which are blocked',
+    run: async (chat, rest) => shutOutProvider(chat, rest, 'block'),
+  },
+  {
+    name: '/unblockprovider',
+    takes: 'PROVIDER',
+    does: 'end that; what you decided about single people holds again',
+    run: async (chat, rest) => shutOutProvider(chat, rest, 'unblock'),
+  },
   { name: '/reject', takes: '', does: 'refuse it, and go on under the one that you compared', run: reject },
   {
     name: '/moved',

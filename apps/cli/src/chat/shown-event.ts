@@ -44,6 +44,11 @@ export async function remarkOn(event: ClientEvent, { me, nameOf, doubtsAbout }: 
       return warning(
         `${await nameOf(event.interopId)} writes to you for the first time: to answer is to accept; /requests for more`,
       );
+    case 'provider-block': {
+      if (event.isDoubted === true) return undefined;
+      const whose = `provider ${event.provider}`;
+      return remark(event.isBlocked ? `all people of ${whose} are blocked` : `${whose} is not blocked any more`);
+    }
     case 'expiry-timer': {
       const name = event.from === me ? 'you' : await nameOf(event.from);
       const rule =

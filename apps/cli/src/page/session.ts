@@ -142,6 +142,7 @@ export class Session {
         return [{ kind: 'chats', ...(event.chat === undefined ? {} : { chat: event.chat }) }];
       // Chats of a provider close and open with it.
       case 'consent':
+      case 'provider-block':
         return [{ kind: 'people' }, { kind: 'chats' }];
       case 'contact':
         return [{ kind: 'people' }, { kind: 'chats', chat: event.interopId }];

@@ -13,6 +13,7 @@ import type { Outbox } from '../outbox/outbox.ts';
 import { listCapabilities } from '../store/person-records.ts';
 import { readChat, writeChat } from '../store/message-records.ts';
 import { type ChatId, personOf } from '../history/message-names.ts';
+import { chatInForce } from '../history/provider-block.ts';
 
 export class Preferences {
   readonly #authoring: Authoring;
@@ -68,7 +69,7 @@ export class Preferences {
 
   async typing(to: string, state: 'started' | 'stopped'): Promise<void> {
     const isSent = this.#authoring.transaction(tx =>
-      isOn('sendTyping', readChat(tx, to), readChat(tx, defaultsKey), true),
+      isOn('sendTyping', chatInForce(tx, to), readChat(tx, defaultsKey), true),
     );
     if (!isSent) return;
     await this.#outbox.sendTransient(to, encoded(this.#authoring.content({ kind: 'typing', state })));

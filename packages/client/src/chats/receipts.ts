@@ -16,6 +16,7 @@ import type { Outbox } from '../outbox/outbox.ts';
 import type { Transaction } from '../store/store.ts';
 import { readChat, readEntry } from '../store/message-records.ts';
 import { type ChatId, personOf, type MessageName } from '../history/message-names.ts';
+import { chatInForce } from '../history/provider-block.ts';
 
 export class Receipts {
   readonly #authoring: Authoring;
@@ -110,7 +111,7 @@ export class Receipts {
   /** A receipt, when that is switched on, and nobody else is said to be this person. */
   #tell(tx: Transaction, chat: ChatId, receipt: ReceiptKind, messageIds: readonly string[]): void {
     const field = receipt === 'played' ? 'sendPlayed' : 'sendRead';
-    if (isMoving(tx, personOf(chat)) || !isOn(field, readChat(tx, chat), readChat(tx, defaultsKey), true)) return;
+    if (isMoving(tx, personOf(chat)) || !isOn(field, chatInForce(tx, chat), readChat(tx, defaultsKey), true)) return;
     for (let at = 0; at < messageIds.length; at += outboxLimits.maxReceipts) {
       const ids = messageIds.slice(at, at + outboxLimits.maxReceipts);
       this.#outbox.add(tx, { to: chat, payload: { kind: 'receipt', receipt, messageIds: ids }, silent: true });

@@ -1,7 +1,7 @@
 // `client.contacts`: the people that this person writes with. Finds them by name and says what is known of them.
 // Knows nothing of their keys (`client.identities`) or of chats.
 import type { Profile } from '@drawbridge/e2ee/content-kinds';
-import type { InteropId } from '@drawbridge/wire/jid';
+import { type InteropId, isEverybody } from '@drawbridge/wire/jid';
 import type { LocalDevice } from '../account/local-device.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import { listWaiting, type Move } from '../directory/moved-names.ts';
@@ -14,8 +14,12 @@ import {
 } from '../directory/contact-decisions.ts';
 import { shownProfile } from '../display/shown-profile.ts';
 import { listContacts } from '../directory/contact-records.ts';
+import { ProviderNumbers } from '../directory/provider-numbers.ts';
+import { readProviderName } from '../directory/user-name.ts';
+import { ClientError } from '../errors.ts';
 import { allChats } from '../history/history.ts';
 import { chatWith, personOf } from '../history/message-names.ts';
+import { blockedProviders, chatInForce } from '../history/provider-block.ts';
 import { standingOf } from '../history/standing.ts';
 import { readChat } from '../store/message-records.ts';
 import { readProfile } from '../store/person-records.ts';
@@ -37,9 +41,13 @@ export class Contacts {
     return this.#lifecycle.live().people.find(provider, identifier);
   }
 
-  /** What the gatekeeper keeps of this person's decisions about others, of whichever device; the latest last. */
+  /**
+   * What the gatekeeper keeps of this person's decisions about others, of whichever device; the latest last. Blocks of providers
+   * are in `blockedProviders`.
+   */
   async decisions(): Promise<Decision[]> {
-    return fetchDecisions(this.#lifecycle.live().request);
+    const decisions = await fetchDecisions(this.#lifecycle.live().request);
+    return decisions.filter(({ interopId }) => !isEverybody(interopId));
   }
 
   /** People whose first messages wait for a decision, also without a stream. To answer is to accept. */
@@ -54,7 +62,7 @@ export class Contacts {
    * this person, here or on another device, makes it laxer.
    */
   decision(interopId: InteropId): DecisionState | 'none' {
-    return standingOf(this.#device.transaction(tx => readChat(tx, chatWith(interopId))));
+    return standingOf(this.#device.transaction(tx => chatInForce(tx, chatWith(interopId))));
   }
 
   /** What the gatekeeper says in place of it, laxer, while no device of this person has said so. To decide here ends it. */
@@ -79,6 +87,40 @@ export class Contacts {
   /** As it was before the block. */
   async unblock(person: Recipient): Promise<void> {
     await this.#decide('unblock', person);
+  }
+
+  /**
+   * Blocks all people of a provider, on all devices: as `block` does one. What was decided about single people stays beneath it,
+   * and holds again after `unblockProvider`. By number, or by a name that was heard here; rejects with `not-found` otherwise.
+   */
+  async blockProvider(provider: number | string): Promise<void> {
+    await this.#decideProvider('block', provider);
+  }
+
+  async unblockProvider(provider: number | string): Promise<void> {
+    await this.#decideProvider('unblock', provider);
+  }
+
+  /** Providers whose people are all blocked; `name` as far as it is known. */
+  blockedProviders(): { readonly number: number; readonly name: string | undefined }[] {
+    const numbers = new ProviderNumbers(this.#device.enlisted().account.domain);
+    return this.#device.transaction(tx =>
+      blockedProviders(tx).map(number => ({ number, name: numbers.nameOf(tx, number) })),
+    );
+  }
+
+  async #decideProvider(verb: 'block' | 'unblock', provider: number | string): Promise<void> {
+    const number = typeof provider === 'number' ? provider : this.#numberOf(provider);
+    if (number === undefined) throw new ClientError('not-found', { detail: 'provider' });
+    const isNumber = Number.isInteger(number) && number >= 0 && number <= 65_535;
+    if (!isNumber) throw new ClientError('invalid-argument', { detail: 'provider' });
+    await this.#lifecycle.live().decisions.decideProvider(verb, number);
+  }
+
+  #numberOf(provider: string): number | undefined {
+    const numbers = new ProviderNumbers(this.#device.enlisted().account.domain);
+    const name = readProviderName(provider);
+    return name === undefined ? undefined : this.#device.transaction(tx => numbers.numberOf(tx, name));
   }
 
   async #decide(decision: Parameters<typeof sendDecision>[1], person: Recipient): Promise<void> {

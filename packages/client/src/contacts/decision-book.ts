@@ -6,7 +6,7 @@
 import { attribute, childElements, type Element } from '@drawbridge/wire/element';
 import { type InteropId, isInteropId, parseJid } from '@drawbridge/wire/jid';
 import { NS_CONSENT } from '@drawbridge/wire/namespaces';
-import { type Decision, decisionStates, fetchDecisions } from '../directory/contact-decisions.ts';
+import { type Decision, decisionStates, fetchDecisions, mayBe } from '../directory/contact-decisions.ts';
 import type { Clock } from '../clock.ts';
 import type { Request } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
@@ -15,6 +15,7 @@ import type { Authoring } from '../history/authoring.ts';
 import { defaultsKey, isHeldBack, isOn, type Standing } from '../history/chat-state.ts';
 import { allChats, historyLimits } from '../history/history.ts';
 import { chatWith, personOf } from '../history/message-names.ts';
+import { chatInForce } from '../history/provider-block.ts';
 import { hearGatekeeper, isDoubtful } from '../history/standing.ts';
 import { changeStanding } from '../history/standing-changes.ts';
 import type { Outbox } from '../outbox/outbox.ts';
@@ -96,7 +97,7 @@ export class DecisionBook {
     const interopId = parseJid(attribute(notice, 'jid') ?? '')?.local ?? '';
     const word = attribute(notice, 'state');
     const state = word === 'none' ? word : decisionStates.find(each => each === word);
-    if (!isInteropId(interopId) || state === undefined) return true;
+    if (!isInteropId(interopId) || state === undefined || !mayBe(interopId, state)) return true;
     this.#told.add(interopId);
     this.#note(() => [[interopId, state]]);
     return true;
@@ -156,7 +157,7 @@ export class DecisionBook {
   #acknowledgeTo(tx: Transaction, person: InteropId): boolean {
     const { outbox, deliveryReceipts } = this.#context;
     const { owed, ...record } = readChat(tx, chatWith(person));
-    if (owed === undefined || isHeldBack(record) || !outbox.hasRoom(tx)) return false;
+    if (owed === undefined || isHeldBack(chatInForce(tx, chatWith(person))) || !outbox.hasRoom(tx)) return false;
     writeChat(tx, record);
     if (!isOn('sendDelivered', record, readChat(tx, defaultsKey), deliveryReceipts)) return false;
     outbox.add(tx, { to: person, payload: { kind: 'receipt', receipt: 'delivered', messageIds: owed }, silent: true });

@@ -10,6 +10,7 @@ import { type Authoring, bytesOf, encoded } from '../history/authoring.ts';
 import { allChats } from '../history/history.ts';
 import { chatWith, personOf } from '../history/message-names.ts';
 import { isDoubtful, standingOf } from '../history/standing.ts';
+import { standingEvent } from '../history/standing-changes.ts';
 import { addNotice } from '../notices/notice-records.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import { contentPayload } from '../outbox/rows.ts';
@@ -123,6 +124,6 @@ function tellOf(tx: Transaction, interopId: InteropId, nowMs: number): ClientEve
   const lines = addNotice(tx, { kind: 'contact-unconfirmed', interopId, holds, claimed }, nowMs);
   return [
     ...lines.map(message => ({ kind: 'message', change: 'new', message }) as const),
-    { kind: 'contact', interopId, state: holds, claimed },
+    standingEvent(interopId, holds, claimed),
   ];
 }

@@ -2,7 +2,7 @@
 // Knows nothing of what holds by the words of others.
 // Source: docs/protocol/10-consent-and-reports.md section 10.1.
 import type { OwnDecisionState } from '@drawbridge/e2ee/content-kinds';
-import type { InteropId } from '@drawbridge/wire/jid';
+import { everybodyOf, type InteropId } from '@drawbridge/wire/jid';
 import { lastKnownAs } from '../directory/contact-records.ts';
 import { sendDecision } from '../directory/contact-decisions.ts';
 import type { Request } from '../directory/directory.ts';
@@ -50,6 +50,15 @@ export class OwnDecisions {
       return;
     }
     const interopId = await people.other(person);
+    await sendDecision(request, verb, { jid: `${interopId}@${domain}` });
+    this.#note(verb, () => interopId);
+  }
+
+  /** About all people of a provider. Rejects with `not-found` for one's own, and one that is not there. */
+  async decideProvider(verb: 'block' | 'unblock', number: number): Promise<void> {
+    const { request, domain, authoring, outbox } = this.#context;
+    if (!authoring.transaction(tx => outbox.hasRoom(tx))) throw new ClientError('outbox-full');
+    const interopId = everybodyOf(number);
     await sendDecision(request, verb, { jid: `${interopId}@${domain}` });
     this.#note(verb, () => interopId);
   }

@@ -1,7 +1,7 @@
 // What a person has decided about others, as the gatekeeper keeps it for all their devices. Builds the requests and reads the
 // answers. Knows nothing of names, keys or stores. Source: docs/protocol/10 section 10.1.
 import { attribute, childElements, element } from '@drawbridge/wire/element';
-import { type InteropId, isInteropId, parseJid } from '@drawbridge/wire/jid';
+import { type InteropId, isEverybody, isInteropId, parseJid } from '@drawbridge/wire/jid';
 import { NS_CONSENT } from '@drawbridge/wire/namespaces';
 import { ClientError } from '../errors.ts';
 import type { Request } from './directory.ts';
@@ -24,12 +24,17 @@ export async function fetchDecisions(request: Request): Promise<Decision[]> {
     for (const el of childElements(answer)) {
       const interopId = parseJid(attribute(el, 'jid') ?? '')?.local ?? '';
       const state = decisionStates.find(each => each === attribute(el, 'state'));
-      if (!isInteropId(interopId) || state === undefined) throw malformed();
+      if (!isInteropId(interopId) || state === undefined || !mayBe(interopId, state)) throw malformed();
       found.push({ interopId, state });
     }
     after = attribute(answer, 'next');
   }
   return found;
+}
+
+/** All people of a provider are blocked, or nothing is said of them. */
+export function mayBe(interopId: InteropId, state: DecisionState | 'none'): boolean {
+  return !isEverybody(interopId) || state === 'blocked' || state === 'none';
 }
 
 export async function sendDecision(

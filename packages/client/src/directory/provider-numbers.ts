@@ -25,6 +25,11 @@ export class ProviderNumbers {
     return number === 0 ? this.#domain : readKnown(tx).find(each => each.number === number)?.name;
   }
 
+  /** The number of a name in its one form; undefined when nothing was said of it. */
+  numberOf(tx: Transaction, name: string): number | undefined {
+    return name === this.#domain ? 0 : readKnown(tx).find(each => each.name === name)?.number;
+  }
+
   /** Whether a number can be that provider's, as far as is known. */
   fits(tx: Transaction, said: NumberedProvider): boolean {
     return this.#judge(readKnown(tx), said) !== 'differs';

@@ -29,6 +29,7 @@ import { MediaCopies } from './media-copies.ts';
 import { abandon, type FileSource } from './file-source.ts';
 import { type KeptFile, Spool } from './spool.ts';
 import { chatWith } from '../history/message-names.ts';
+import { chatInForce } from '../history/provider-block.ts';
 
 /** What is sent: a file by its path, or what an app holds. */
 export type SentFile =
@@ -208,7 +209,7 @@ export class ClientFiles {
 
   /** Whoever waits for a decision learns by no fetch that their message was looked at. */
   #needAccepted({ author }: Attached): void {
-    const chat = this.#device.transaction(tx => readChat(tx, chatWith(author)));
+    const chat = this.#device.transaction(tx => chatInForce(tx, chatWith(author)));
     if (isHeldBack(chat)) throw new ClientError('not-accepted');
   }
 

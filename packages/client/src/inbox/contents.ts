@@ -20,6 +20,7 @@ import { addNotice } from '../notices/notice-records.ts';
 import { keepEvidence } from '../reports/evidence.ts';
 import type { Transaction } from '../store/store.ts';
 import { type ChatId, chatWith, type MessageId, messageIdOf } from '../history/message-names.ts';
+import { chatInForce } from '../history/provider-block.ts';
 import { IdleBudget } from './idle-budget.ts';
 import { type InboxContext, inboxLimits } from './inbox-context.ts';
 import { type Followup, type Incoming, fullAddress } from './incoming.ts';
@@ -152,7 +153,7 @@ export class Contents {
     const message = events.flatMap(each => (each.kind === 'message' && each.change === 'new' ? [each.message] : []))[0];
     if (message?.id !== id || message.chat !== chat || !isSeen(message)) return;
     if (this.#isOwed(tx, chat, message.id) || !outbox.hasRoom(tx)) return;
-    if (!isOn('sendDelivered', readChat(tx, chat), readChat(tx, defaultsKey), deliveryReceipts)) return;
+    if (!isOn('sendDelivered', chatInForce(tx, chat), readChat(tx, defaultsKey), deliveryReceipts)) return;
     const payload = { kind: 'receipt', receipt: 'delivered', messageIds: [message.id] } as const;
     outbox.add(tx, { to: author, payload, silent: true });
     followup.wake.add(author);
@@ -162,7 +163,8 @@ export class Contents {
   #isOwed(tx: Transaction, chat: ChatId, id: MessageId): boolean {
     const { suite, decisions } = this.#context;
     const record = readChat(tx, chat);
-    const { contact, owed = [] } = record;
+    const { owed = [] } = record;
+    const { contact } = chatInForce(tx, chat);
     const mayWait = contact === undefined && isThirdParty(chat, suite.local.interopId) && !decisions.isListed;
     if (contact !== 'request' && !mayWait) return false;
     writeChat(tx, { ...record, owed: [...owed, id].slice(-inboxLimits.owedReceipts) });

@@ -7,6 +7,7 @@ import type { DeviceAddress } from '@drawbridge/e2ee/suite';
 import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
 import { isHeldBack } from '../history/chat-state.ts';
 import { chatWith } from '../history/message-names.ts';
+import { chatInForce } from '../history/provider-block.ts';
 import { readChat } from '../store/message-records.ts';
 import { repeatId } from '../outbox/rows.ts';
 import { listUnread, type UnreadRecord, writeUnread } from '../store/inbox-records.ts';
@@ -33,7 +34,7 @@ export function sendAgain(
   const failed = readDecryptionError(request.decryptionError);
   if (!failed.ok || failed.value.deviceId !== suite.local.deviceId || failed.value.tag !== stanzaTag(stanzaId)) return;
   // Whoever is held back learns nothing of who is there.
-  if (isHeldBack(readChat(tx, chatWith(interopId)))) return;
+  if (isHeldBack(chatInForce(tx, chatWith(interopId)))) return;
   const sent = readSent(tx, stanzaId, clock.nowMs());
   if (sent === undefined && askOnceMore(context, tx, from, request, followup)) return;
   if (sent?.addressed === undefined) return cantSayAgain(context, tx, interopId, stanzaId, followup);

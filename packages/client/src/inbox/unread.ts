@@ -42,6 +42,7 @@ import { forgetOldEvidence } from '../reports/evidence.ts';
 import type { Transaction } from '../store/store.ts';
 import { isHeldBack } from '../history/chat-state.ts';
 import { type ChatId, chatWith } from '../history/message-names.ts';
+import { chatInForce } from '../history/provider-block.ts';
 import { isOfOneRow, storeFaultIn } from '../store/store-errors.ts';
 import { soundly } from './damaged-rows.ts';
 import { forgetRetries, isSessionDue, keepUnread, takeRetry } from './retry-quota.ts';
@@ -161,7 +162,7 @@ export class Unread {
     const failed =
       kind === 'plaintext-retry' ? undefined : makeDecryptionError({ from: ciphertext.from, kind, bytes, stanzaId });
     // Whoever is held back learns not even that something of theirs could not be read.
-    const isMute = isHeldBack(readChat(tx, chatWith(interopId)));
+    const isMute = isHeldBack(chatInForce(tx, chatWith(interopId)));
     if (isMute || !(decision.allowed || decision.isBeyond) || failed?.ok !== true || !outbox.hasRoom(tx)) {
       this.lose(tx, from, chatWith(interopId), stanzaId, followup);
       return false;

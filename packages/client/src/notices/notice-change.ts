@@ -1,7 +1,7 @@
 // The changes that nobody may miss, the chat that each concerns, and each in words.
 // Knows nothing of how they are kept or came about.
 import type { IdentityEvent } from '@drawbridge/e2ee/suite';
-import type { InteropId } from '@drawbridge/wire/jid';
+import { type InteropId, isEverybody, providerNumberOf } from '@drawbridge/wire/jid';
 import type { DecisionState } from '../directory/contact-decisions.ts';
 import { type Act, actWords } from '../history/acts.ts';
 import type { ManifestWarning } from '../directory/manifest-judgement.ts';
@@ -108,10 +108,11 @@ export function chatOf(change: NoticeChange): InteropId | undefined {
     case 'asked-again':
     case 'not-applied':
     case 'never-sent':
-    case 'contact-unconfirmed':
     case 'contact-renamed':
     case 'provider-differs':
       return change.interopId;
+    case 'contact-unconfirmed':
+      return isEverybody(change.interopId) ? undefined : change.interopId;
     case 'devices-changed':
     case 'unlisted-device':
     case 'left-out-device':
@@ -171,6 +172,9 @@ export function noticeWords(change: NoticeChange): string {
     case 'provider-differs':
       return `The gatekeeper says that this person is ${change.identifier} at ${change.provider}, but their address is another provider’s. They are shown without a name.`;
     case 'contact-unconfirmed':
+      if (isEverybody(change.interopId)) {
+        return `The gatekeeper says that the people of provider ${providerNumberOf(change.interopId)} are not blocked any more. None of your devices has said so: here they stay blocked, and learn nothing of you. Decide it here if you did.`;
+      }
       return `The gatekeeper says that this person is ${standingWords[change.claimed]}. None of your devices has said so: here they stay ${standingWords[change.holds]}, and learn nothing of you. Decide it here if you did.`;
     case 'store-restored':
       return 'This folder is older than it was: it was restored from a backup, or another copy of it is at work. What was said there since is missing here. Sessions and keys are renewed. Use one copy only; for a second place, link a device.';

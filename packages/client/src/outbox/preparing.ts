@@ -12,6 +12,7 @@ import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { isHeldBack } from '../history/chat-state.ts';
 import { chatWith } from '../history/message-names.ts';
+import { chatInForce } from '../history/provider-block.ts';
 import { readChat } from '../store/message-records.ts';
 import { type OutboxRecord, type OutboxRow, writeOutbox } from '../store/outbox-records.ts';
 import type { EncryptedStore } from '../store/store.ts';
@@ -52,7 +53,7 @@ export class Preparing {
     const isUnmetNow = this.#rows.transaction(tx => isUnmet(tx, this.#context.suite.local.interopId, record.to));
     if (isUnmetNow === undefined) return { kind: 'store-failed' };
     if (isUnmetNow) return this.#rows.hold(id);
-    if (saysByItself(record) && this.#rows.transaction(tx => isHeldBack(readChat(tx, chatWith(record.to)))) === true)
+    if (saysByItself(record) && this.#rows.transaction(tx => isHeldBack(chatInForce(tx, chatWith(record.to)))) === true)
       return this.#rows.forget(id);
     const merged =
       record.payload.kind === 'receipt' ? mergeReceipts(row, queue, this.#context.clock.nowMs()) : undefined;

@@ -2,13 +2,14 @@
 // refusal. Knows nothing of streams. Source: docs/protocol/10 sections 10.1 and 10.2.
 import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import { element } from '@drawbridge/wire/element';
+import { type InteropId, isEverybody, providerNumberOf } from '@drawbridge/wire/jid';
 import { NS_CONSENT, NS_ERRORS } from '@drawbridge/wire/namespaces';
 import { personKey } from '../budgets.ts';
 import type { Account } from '../enlistment/account.ts';
 import type { IqDeps } from '../iq-deps.ts';
 import { badRequest, emptyResult, notFound, readAttributes, readPerson, waitAnswer } from '../keys/strict-payload.ts';
 import { type IqAnswer, type IqHandler, type IqHandlers, iqKey, type IqRequest } from '../routing/iq.ts';
-import { contactKeys } from './contact.ts';
+import { contactKeys, providerKey } from './contact.ts';
 import type { DecideArgs } from './contact-store.ts';
 
 /** Decisions in one answer. */
@@ -32,14 +33,23 @@ export function contactIqHandlers(deps: IqDeps): IqHandlers {
   }
 
   /** By address: somebody who is here and within reach, or about whom this person has decided before. */
-  async function byAddress(account: Account, jid: string): Promise<DecideArgs['about'] | undefined> {
+  async function byAddress(account: Account, jid: string, verb: string): Promise<DecideArgs['about'] | undefined> {
     const interopId = readPerson(jid, domain);
     if (interopId === undefined || interopId === account.interopId) return undefined;
+    if (isEverybody(interopId)) return byProvider(account, interopId, verb);
     const person = await accounts.findAfresh(interopId, account.row);
     const known = await decided.findKey(account.row, interopId);
     if (person !== undefined && (known !== undefined || deps.mayReach(account, person))) return person;
     if (known === undefined) return undefined;
     return { interopId, provider: known.provider, contacts: { key: known.key, sharedKey: undefined } };
+  }
+
+  /** All people of a provider, but for one's own. The provider may have gone since a block. */
+  function byProvider(account: Account, interopId: InteropId, verb: string): DecideArgs['about'] | undefined {
+    const provider = providerNumberOf(interopId)!;
+    const isKnown = verb === 'unblock' || registry.find(provider) !== undefined;
+    if (provider === account.provider || !isKnown || (verb !== 'block' && verb !== 'unblock')) return undefined;
+    return { interopId, provider, contacts: { key: providerKey(provider), sharedKey: undefined } };
   }
 
   /** By name: also somebody who is not here yet. Nothing is looked up, so that the answer tells nothing. */
@@ -56,7 +66,7 @@ export function contactIqHandlers(deps: IqDeps): IqHandlers {
     const waitSeconds = budgets.take([{ budget: 'contactChangesPerAccount', key: personKey(account) }]);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     const about =
-      named === undefined ? await byAddress(account, jid!) : byName(named['provider']!, named['identifier']!);
+      named === undefined ? await byAddress(account, jid!, payload.name) : byName(named['provider']!, named['identifier']!);
     if (about === undefined || about.contacts.key === account.contacts.key) return notFound;
     const decision = decisions.find(each => each === payload.name)!;
     const state = await contacts.decide(account, about, decision);

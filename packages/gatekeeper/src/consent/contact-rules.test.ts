@@ -1,7 +1,7 @@
 // What is changed when somebody writes for the first time, or decides; from every state.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { contactKeys, contactStates } from './contact.ts';
+import { contactKeys, contactStates, providerKey } from './contact.ts';
 import { admitChanges, type ContactChange, decideChanges, type KeptContact, type KeptOfPair } from './contact-rules.ts';
 import type { AdmitArgs, DecideArgs } from './contact-store.ts';
 
@@ -34,7 +34,7 @@ const first = (more: Partial<AdmitArgs> = {}): AdmitArgs => ({
   nowMs: 0,
   ...more,
 });
-const nothing: KeptOfPair = { theirs: undefined, isBlockedByIdentifier: false, mine: undefined };
+const nothing: KeptOfPair = { theirs: undefined, isBlockedByIdentifier: false, isBlockedByProvider: false, mine: undefined };
 const kinds = (changes: readonly ContactChange[]): string[] =>
   changes.map(change => (change.kind === 'put' ? `put ${change.state}` : change.kind));
 
@@ -45,6 +45,19 @@ test('a first message asks, and is counted; somebody whose identifier is blocked
   const blocked = admitChanges(first(), { ...nothing, isBlockedByIdentifier: true });
   assert.deepEqual(blocked.admitted, { kind: 'shut', requested: false, accepted: false });
   assert.deepEqual(kinds(blocked.changes), ['put denied', 'bound', 'bound', 'count'], 'as many writes');
+});
+
+test('whoever writes while all of their provider are blocked asks nothing, and may ask once that is over', () => {
+  const shut = admitChanges(first(), { ...nothing, isBlockedByProvider: true });
+  assert.deepEqual(shut.admitted, { kind: 'shut', requested: false, accepted: false });
+  assert.deepEqual(kinds(shut.changes), ['put denied', 'bound-carried', 'bound', 'count'], 'as many writes');
+  assert.equal(shut.changes[0]?.kind === 'put' && shut.changes[0].isCarried, true);
+  const about = { interopId: undefined, provider: 1, contacts: { key: providerKey(1), sharedKey: undefined } };
+  const decision = { account: 2, about, isOpen: false, maxContacts: 9, nowMs: 0 } as const;
+  const blocked = decideChanges({ ...decision, decision: 'block' }, { kept: undefined, blocked: 0 });
+  assert.deepEqual([blocked.state, kinds(blocked.changes)], ['blocked', ['put blocked', 'bound']]);
+  const lifted = decideChanges({ ...decision, decision: 'unblock' }, { kept: kept('blocked'), blocked: 1 });
+  assert.deepEqual([lifted.state, kinds(lifted.changes)], [undefined, ['forget', 'bound-carried']]);
 });
 
 test('what goes beyond a bound changes nothing, in whatever state', () => {

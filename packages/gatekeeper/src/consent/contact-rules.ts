@@ -1,8 +1,9 @@
 // What becomes of kept decisions when somebody writes for the first time, or decides: from what is kept, to what is to be
 // changed. The rules of every store's adapter. Knows no storage, clocks or stanzas. Source: docs/protocol/10 sections 10.1 and 10.2.
 import type { InteropId } from '@drawbridge/wire/jid';
-import { type ContactState, isShut, stateAfter } from './contact.ts';
+import { type ContactState, isShut, providerKey, stateAfter } from './contact.ts';
 import type { Admitted, AdmitArgs, ContactParty, DecideArgs } from './contact-store.ts';
+import { maxCarriedBlocks } from './first-contact.ts';
 
 /** A decision, with what has been counted of a first contact. */
 export type KeptContact = {
@@ -10,7 +11,7 @@ export type KeptContact = {
   readonly isOpen: boolean;
   readonly loud: number;
   readonly silent: number;
-  /** A block that came along with a rename, and not by this person's word about this name. */
+  /** Not by this person's word about this person: a block that came along with a rename, or refused with all of a provider. */
   readonly isCarried: boolean;
 };
 
@@ -25,6 +26,7 @@ export type ContactChange =
       readonly state: ContactState;
       readonly isOpen: boolean;
       readonly interopId: InteropId | undefined;
+      readonly isCarried?: boolean;
     }
   | { readonly kind: 'forget'; readonly account: number; readonly key: string }
   /** What stands under one key stands under another, where nothing is: with its counts and its place in the list. */
@@ -37,8 +39,14 @@ export type ContactChange =
       readonly provider: number;
       readonly interopId: InteropId;
     }
-  /** Of blocks that renames by one provider have brought, the oldest beyond so many go. */
-  | { readonly kind: 'bound-carried'; readonly account: number; readonly provider: number; readonly max: number }
+  /** Of what is carried in this state about people of one provider, the oldest beyond so many go. */
+  | {
+      readonly kind: 'bound-carried';
+      readonly account: number;
+      readonly provider: number;
+      readonly state: 'denied' | 'blocked';
+      readonly max: number;
+    }
   /** One message more, and the latest address. Changes no decision. */
   | {
       readonly kind: 'count';
@@ -59,6 +67,8 @@ export type KeptOfPair = {
   /** Of the recipient about the sender, and whether they have blocked the sender's identifier wherever it comes from. */
   readonly theirs: KeptContact | undefined;
   readonly isBlockedByIdentifier: boolean;
+  /** With all people of the sender's provider. */
+  readonly isBlockedByProvider: boolean;
   /** Of the sender about the recipient. */
   readonly mine: KeptContact | undefined;
 };
@@ -71,11 +81,12 @@ export function sharedKeyOf({ provider, contacts }: Pick<ContactParty, 'provider
 /** The recipient's side of a message of somebody whom they have not accepted. */
 function countFirst(
   args: AdmitArgs,
-  { theirs, isBlockedByIdentifier }: KeptOfPair,
+  { theirs, isBlockedByIdentifier, isBlockedByProvider }: KeptOfPair,
 ): { readonly judged: Pick<Admitted, 'kind' | 'requested'>; readonly changes: readonly ContactChange[] } {
   const { from, to, isLoud, isSmall } = args;
   const { key } = from.contacts;
-  const refused = isBlockedByIdentifier || (theirs !== undefined && isShut({ ...theirs, interopId: undefined }));
+  const refused =
+    isBlockedByIdentifier || isBlockedByProvider || (theirs !== undefined && isShut({ ...theirs, interopId: undefined }));
   const answer = (kind: Admitted['kind']) => ({ judged: { kind, requested: false }, changes: [] });
   if (theirs?.isOpen === true) return answer(refused ? 'shut' : 'open');
   if (isLoud && !isSmall) return answer('too-large');
@@ -90,8 +101,10 @@ function countFirst(
     // Somebody whose identifier is blocked wherever it comes from asks for nothing.
     const state = refused ? 'denied' : 'request';
     changes.push(
-      { kind: 'put', account, key, provider, state, isOpen: false, interopId },
-      { kind: 'bound', account, which: 'decisions', max: args.maxContacts },
+      { kind: 'put', account, key, provider, state, isOpen: false, interopId, isCarried: isBlockedByProvider },
+      isBlockedByProvider
+        ? { kind: 'bound-carried', account, provider, state: 'denied', max: maxCarriedBlocks }
+        : { kind: 'bound', account, which: 'decisions', max: args.maxContacts },
       { kind: 'bound', account, which: 'requests', max: args.maxWaiting },
     );
   }
@@ -135,6 +148,8 @@ export function decideChanges(
   const { interopId, provider } = about;
   const { key, sharedKey } = about.contacts;
   if (decision === 'unblock' && kept?.state !== 'blocked') return { state: kept?.state, changes: [] };
+  // Whoever wrote while all of their provider were blocked may write for the first time again.
+  const isProvider = key === providerKey(provider);
   const isDecided = kept?.state === stateAfter[decision] && !kept.isCarried;
   if (decision === 'block' && !isDecided && blocked >= maxContacts) return { state: 'full', changes: [] };
   const isOpen = decision === 'accept' || (kept === undefined ? isOpenAnyway : kept.isOpen);
@@ -151,6 +166,7 @@ export function decideChanges(
   }
   if (decision === 'unblock' && !isOpen) {
     changes.push({ kind: 'forget', account, key });
+    if (isProvider) changes.push({ kind: 'bound-carried', account, provider, state: 'denied', max: 0 });
     return { state: undefined, changes };
   }
   if (!isDecided) put(key, stateAfter[decision], interopId);

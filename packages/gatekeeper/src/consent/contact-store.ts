@@ -61,7 +61,10 @@ export interface ContactStore {
   admit(args: AdmitArgs): Promise<Admitted>;
   /** The state that holds then; undefined: none; `full`: no more people can be blocked. Idempotent. */
   decide(args: DecideArgs): Promise<ContactState | 'full' | undefined>;
-  /** Decisions of one person in the order in which they were made, after a number. */
+  /**
+   * Decisions of one person in the order in which they were made, after a number; not of those who are refused with all of
+   * their provider.
+   */
   page(account: number, after: number, limit: number): Promise<readonly ListedContact[]>;
   /** The key under which this person has decided about somebody who had this InteropId; undefined: nothing is kept. */
   findKey(account: number, interopId: InteropId): Promise<(Pick<Contacts, 'key'> & { provider: number }) | undefined>;

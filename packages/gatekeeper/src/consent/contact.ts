@@ -22,6 +22,7 @@ export type Contact = {
 
 /** Who somebody is to others' decisions, and their own decisions by whom they are about. */
 export type Contacts = {
+  /** Of a person; for all people of a provider `providerKey`. */
   readonly key: string;
   /** Of an identifier that means the same person at any provider; undefined for names that a provider has given. */
   readonly sharedKey: string | undefined;
@@ -35,6 +36,13 @@ type Named = { readonly provider: number; readonly identifier: string };
 /** What is needed of an account. */
 export type Decider = Pick<Named, 'provider'> & { readonly contacts: Contacts };
 
+const providerKeys: string[] = [];
+
+/** Under which a decision about all people of a provider is kept: no person has such a key. */
+export function providerKey(provider: number): string {
+  return (providerKeys[provider] ??= `@${provider}`);
+}
+
 const telephoneNumber = /^\+[1-9][0-9]{6,14}$/;
 const mailAddress = /^[^\s@]+@[^\s@]+\.[^\s@]+$/;
 
@@ -46,7 +54,7 @@ export function contactKeys(person: Named): Pick<Contacts, 'key' | 'sharedKey'> 
 }
 
 /**
- * What `whose` has decided about `about`. A block of a telephone number or mail address holds for that identifier at every
+ * What `whose` has decided about `about`. A block of a provider holds for all its people. One of a telephone number or mail address holds for that identifier at every
  * third-party provider; never for own users by what a provider claims: it could have anybody blocked.
  */
 export function decisionAbout(whose: Decider, about: Decider): Contact | undefined {
@@ -54,9 +62,10 @@ export function decisionAbout(whose: Decider, about: Decider): Contact | undefin
   if (decided.size === 0) return undefined;
   const { key, sharedKey } = about.contacts;
   const own = decided.get(key);
-  if (sharedKey === undefined || about.provider === 0 || own?.state === 'blocked') return own;
-  const shared = decided.get(sharedKey);
-  return shared === undefined ? own : { ...shared, isOpen: own?.isOpen ?? false };
+  if (own?.state === 'blocked') return own;
+  const isShared = sharedKey !== undefined && about.provider !== 0;
+  const wider = decided.get(providerKey(about.provider)) ?? (isShared ? decided.get(sharedKey) : undefined);
+  return wider === undefined ? own : { ...wider, isOpen: own?.isOpen ?? false };
 }
 
 /** What this person sends is taken, and dropped. */

@@ -6,7 +6,7 @@ import { NS_CONSENT } from '@drawbridge/wire/namespaces';
 import type { Account, Device } from '../enlistment/account.ts';
 import type { AccountEvents } from '../enlistment/account-events.ts';
 import type { CachedAccounts } from '../enlistment/accounts.ts';
-import type { ContactState } from './contact.ts';
+import { type ContactState, providerKey } from './contact.ts';
 import type { Admitted, ContactStore, DecideArgs } from './contact-store.ts';
 import type { FirstContactFrom, Integrity } from '../integrity/integrity.ts';
 import { firstContactLimits, type Judgement, judge, maxContacts, type Requests } from './first-contact.ts';
@@ -84,11 +84,12 @@ export class People {
     decision: DecideArgs['decision'],
   ): Promise<ContactState | 'full' | undefined> {
     const { store, accounts, integrity, requests, nowMs } = this.#deps;
-    const isOpen = requests() === 'none' || about.provider === by.provider;
+    const isProvider = about.contacts.key === providerKey(about.provider);
+    const isOpen = !isProvider && (requests() === 'none' || about.provider === by.provider);
     const state = await store.decide({ account: by.row, about, decision, isOpen, maxContacts, nowMs: nowMs() });
     accounts.invalidate(by.interopId);
     if (state !== 'full') this.#changed(by, about.interopId, state);
-    if ((decision === 'deny' || decision === 'block') && about.interopId !== undefined) {
+    if ((decision === 'deny' || decision === 'block') && about.interopId !== undefined && !isProvider) {
       await integrity.refused(about.interopId);
     }
     return state;

@@ -1,7 +1,7 @@
 // What two people have decided about each other, and what becomes of a message between them: every pair of states.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Contact, contactKeys, contactStates, type Decider, decisionAbout } from './contact.ts';
+import { type Contact, contactKeys, contactStates, type Decider, decisionAbout, providerKey } from './contact.ts';
 import { judge } from './first-contact.ts';
 
 function person(provider: number, identifier: string, decided: Record<string, Contact['state']> = {}, isOpen = false) {
@@ -43,6 +43,21 @@ test('within one provider, and where the operator asks for none, a first message
   assert.equal(judge(person(1, 'anna'), person(0, 'bob'), 'none', true).kind, 'open');
   const shut = person(0, 'bob', { [anna]: 'blocked' }, true);
   assert.equal(judge(person(1, 'anna'), shut, 'none', true).kind, 'shut', 'decisions hold all the same');
+});
+
+test('a block of a provider holds for all its people, whatever was decided about one, and for nobody else', () => {
+  const everybody = { [providerKey(1)]: 'blocked' } as const;
+  for (const theirs of ['none', ...contactStates] as const) {
+    const decided = theirs === 'none' ? everybody : { ...everybody, [anna]: theirs };
+    const to = person(0, 'bob', decided, true);
+    assert.equal(decisionAbout(to, person(1, 'anna'))?.state, 'blocked');
+    assert.equal(judge(to, person(1, 'anna'), 'across-providers', true).kind, 'blocked-by-sender');
+    // Somebody who was accepted once meets no bound, as before; a stranger those of a first contact.
+    const loud = judge(person(1, 'anna', { [bob]: 'accepted' }), to, 'across-providers', true);
+    assert.equal(loud.kind, theirs === 'none' ? 'undecided' : 'shut');
+    assert.equal(decisionAbout(to, person(2, 'anna')), undefined);
+  }
+  assert.equal(decisionAbout(person(0, 'bob', everybody), person(0, 'carl')), undefined);
 });
 
 test('a number or a mail address is blocked wherever a third party brings it; never an own user', () => {

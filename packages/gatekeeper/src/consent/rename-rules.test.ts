@@ -39,7 +39,7 @@ function after(names: KeptOfNames): { readonly from: KeptContact | undefined; re
     } else if (change.kind === 'put') {
       const row = rows.get(change.key) ?? { loud: 0, silent: 0 };
       rows.set(change.key, { ...row, state: change.state, isOpen: change.isOpen, isCarried: false });
-    } else assert.deepEqual(change, { kind: 'bound-carried', account: 7, provider: 1, max: 5 });
+    } else assert.deepEqual(change, { kind: 'bound-carried', account: 7, provider: 1, state: 'blocked', max: 5 });
   }
   return { from: rows.get(renamed.keys.from), to: rows.get(renamed.keys.to) };
 }

@@ -41,7 +41,7 @@ export function renameChanges(
     changes.push({ kind: 'put', account, key, provider, state: 'blocked', isOpen, interopId });
   } else if (isBlockedByIdentifier || to?.state === 'blocked') {
     changes.push({ kind: 'carry', account, key, provider, interopId });
-    changes.push({ kind: 'bound-carried', account, provider, max: maxCarriedBlocks });
+    changes.push({ kind: 'bound-carried', account, provider, state: 'blocked', max: maxCarriedBlocks });
   }
   return changes;
 }

@@ -1,7 +1,7 @@
 // What people have decided about each other, on PostgreSQL; what a message or a decision changes is said by
 // consent/contact-rules.ts. Every change locks the accounts first. Knows nothing of stanzas or of who may reach whom; its arguments were checked at the edge.
 import type { InteropId } from '@drawbridge/wire/jid';
-import type { Contact, ContactState } from '../../consent/contact.ts';
+import { type Contact, type ContactState, providerKey } from '../../consent/contact.ts';
 import {
   admitChanges,
   type ContactChange,
@@ -35,7 +35,7 @@ async function lockAccounts(sql: Sql, rows: readonly number[]): Promise<number> 
 }
 
 const ownBlocks = "state = 'blocked' AND NOT carried";
-const whichOf = { requests: "state = 'request'", decisions: "state <> 'blocked'" } as const;
+const whichOf = { requests: "state = 'request'", decisions: "state <> 'blocked' AND NOT carried" } as const;
 
 async function countOf(sql: Sql, account: number, which: string): Promise<number> {
   const text = `SELECT count(*) AS count FROM contact WHERE account = $1 AND ${which}`;
@@ -52,26 +52,32 @@ async function forgetOldest(sql: Sql, account: number, max: number, which: keyof
   );
 }
 
-async function forgetOldestCarried(sql: Sql, account: number, provider: number, max: number): Promise<void> {
-  await sql.change(
+type Carried = Extract<ContactChange, { readonly kind: 'bound-carried' }>;
+
+async function forgetOldestCarried(sql: Sql, { account, provider, state, max }: Carried): Promise<void> {
+  const forgotten = await sql.change(
     `DELETE FROM contact WHERE account = $1 AND person IN
-       (SELECT person FROM contact WHERE account = $1 AND carried AND provider = $2 ORDER BY sequence DESC OFFSET $3)`,
-    [account, provider, max],
+       (SELECT person FROM contact WHERE account = $1 AND carried AND provider = $2 AND state = $3
+        ORDER BY sequence DESC OFFSET $4)`,
+    [account, provider, state, max],
   );
+  if (forgotten > 0) await raiseVersion(sql, account);
 }
 
 export async function makeContactChange(sql: Sql, change: ContactChange, nowMs: number): Promise<void> {
   const { account } = change;
   switch (change.kind) {
     case 'put': {
-      const { key, provider, state, isOpen, interopId } = change;
+      const { key, provider, state, isOpen, interopId, isCarried = false } = change;
       await sql.change(
-        `INSERT INTO contact (account, person, provider, state, is_open, loud, silent, interop_id, changed_at, sequence)
-         VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $7, (SELECT coalesce(max(sequence), 0) + 1 FROM contact WHERE account = $1))
+        `INSERT INTO contact
+           (account, person, provider, state, is_open, loud, silent, interop_id, changed_at, sequence, carried)
+         VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $7,
+           (SELECT coalesce(max(sequence), 0) + 1 FROM contact WHERE account = $1), $8)
          ON CONFLICT (account, person) DO UPDATE SET state = excluded.state, is_open = excluded.is_open,
            interop_id = coalesce(excluded.interop_id, contact.interop_id), changed_at = excluded.changed_at,
-           sequence = excluded.sequence, carried = false`,
-        [account, key, provider, state, isOpen, interopId ?? null, nowMs],
+           sequence = excluded.sequence, carried = excluded.carried`,
+        [account, key, provider, state, isOpen, interopId ?? null, nowMs, isCarried],
       );
       await raiseVersion(sql, account);
       return;
@@ -97,7 +103,7 @@ export async function makeContactChange(sql: Sql, change: ContactChange, nowMs: 
       return;
     }
     case 'bound-carried':
-      await forgetOldestCarried(sql, account, change.provider, change.max);
+      await forgetOldestCarried(sql, change);
       return;
     case 'forget': {
       const values = [account, change.key];
@@ -126,6 +132,7 @@ async function admit(sql: Sql, args: AdmitArgs): Promise<Admitted> {
   const { admitted, changes } = admitChanges(args, {
     theirs: await findContact(sql, to.row, from.contacts.key),
     isBlockedByIdentifier: (await findContact(sql, to.row, sharedKeyOf(from))) !== undefined,
+    isBlockedByProvider: (await findContact(sql, to.row, providerKey(from.provider))) !== undefined,
     mine: await findContact(sql, from.row, to.contacts.key),
   });
   for (const change of changes) await makeContactChange(sql, change, nowMs);
@@ -161,7 +168,8 @@ export function postgresContacts(database: Database): ContactStore {
     page: (account, after, limit) =>
       database.rows(
         `SELECT interop_id AS "interopId", state, sequence FROM contact
-         WHERE account = $1 AND sequence > $2 AND interop_id IS NOT NULL ORDER BY sequence LIMIT $3`,
+         WHERE account = $1 AND sequence > $2 AND interop_id IS NOT NULL AND NOT (carried AND state = 'denied')
+         ORDER BY sequence LIMIT $3`,
         [account, after, limit],
       ),
     findKey: (account, interopId) =>

@@ -2,7 +2,7 @@
 // Runs in the storage workers. Knows nothing of stanzas or of who may reach whom; its arguments were checked at the edge.
 import type { DatabaseSync } from 'node:sqlite';
 import type { InteropId } from '@drawbridge/wire/jid';
-import type { ContactState } from '../../consent/contact.ts';
+import { type ContactState, providerKey } from '../../consent/contact.ts';
 import {
   admitChanges,
   type ContactChange,
@@ -32,7 +32,7 @@ function isThere(db: DatabaseSync, account: number): boolean {
 }
 
 const ownBlocks = "state = 'blocked' AND carried = 0";
-const whichOf = { requests: "state = 'request'", decisions: "state <> 'blocked'" } as const;
+const whichOf = { requests: "state = 'request'", decisions: "state <> 'blocked' AND carried = 0" } as const;
 
 function forgetOldest(db: DatabaseSync, account: number, max: number, which: keyof typeof whichOf): void {
   const count = countOf(db, account, whichOf[which]);
@@ -49,26 +49,32 @@ function countOf(db: DatabaseSync, account: number, which: string): number {
   return (select.get(account) as { count: number }).count;
 }
 
-function forgetOldestCarried(db: DatabaseSync, account: number, provider: number, max: number): void {
-  prepared(
+type Carried = Extract<ContactChange, { readonly kind: 'bound-carried' }>;
+
+function forgetOldestCarried(db: DatabaseSync, { account, provider, state, max }: Carried): void {
+  const { changes } = prepared(
     db,
     `DELETE FROM contact WHERE account = ?1 AND person IN
-     (SELECT person FROM contact WHERE account = ?1 AND carried = 1 AND provider = ?2 ORDER BY sequence DESC LIMIT -1 OFFSET ?3)`,
-  ).run(account, provider, max);
+     (SELECT person FROM contact WHERE account = ?1 AND carried = 1 AND provider = ?2 AND state = ?3
+      ORDER BY sequence DESC LIMIT -1 OFFSET ?4)`,
+  ).run(account, provider, state, max);
+  if (Number(changes) > 0) raiseVersion(db, account);
 }
 
 export function makeContactChange(db: DatabaseSync, change: ContactChange, nowMs: number): void {
   const { account } = change;
   switch (change.kind) {
     case 'put': {
-      const { key, provider, state, isOpen, interopId } = change;
+      const { key, provider, state, isOpen, interopId, isCarried = false } = change;
       prepared(
         db,
-        `INSERT INTO contact (account, person, provider, state, is_open, loud, silent, interop_id, changed_at, sequence)
-         VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?6, ?7, (SELECT coalesce(max(sequence), 0) + 1 FROM contact WHERE account = ?1))
+        `INSERT INTO contact
+           (account, person, provider, state, is_open, loud, silent, interop_id, changed_at, sequence, carried)
+         VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?6, ?7,
+           (SELECT coalesce(max(sequence), 0) + 1 FROM contact WHERE account = ?1), ?8)
          ON CONFLICT (account, person) DO UPDATE SET state = ?4, is_open = ?5, interop_id = coalesce(?6, interop_id),
-           changed_at = ?7, sequence = excluded.sequence, carried = 0`,
-      ).run(account, key, provider, state, isOpen ? 1 : 0, interopId ?? null, nowMs);
+           changed_at = ?7, sequence = excluded.sequence, carried = ?8`,
+      ).run(account, key, provider, state, isOpen ? 1 : 0, interopId ?? null, nowMs, isCarried ? 1 : 0);
       raiseVersion(db, account);
       return;
     }
@@ -95,7 +101,7 @@ export function makeContactChange(db: DatabaseSync, change: ContactChange, nowMs
       raiseVersion(db, account);
       return;
     case 'bound-carried':
-      forgetOldestCarried(db, account, change.provider, change.max);
+      forgetOldestCarried(db, change);
       return;
     case 'forget': {
       const { changes } = prepared(db, 'DELETE FROM contact WHERE account = ? AND person = ?').run(account, change.key);
@@ -122,6 +128,7 @@ export const contactWrites = {
     const { admitted, changes } = admitChanges(args, {
       theirs: findContact(db, to.row, from.contacts.key),
       isBlockedByIdentifier: sharedKey !== undefined && findContact(db, to.row, sharedKey) !== undefined,
+      isBlockedByProvider: findContact(db, to.row, providerKey(from.provider)) !== undefined,
       mine: findContact(db, from.row, to.contacts.key),
     });
     for (const change of changes) makeContactChange(db, change, nowMs);
@@ -142,7 +149,8 @@ export const contactReads = {
     const select = prepared(
       db,
       `SELECT interop_id AS interopId, state, sequence FROM contact
-       WHERE account = ? AND sequence > ? AND interop_id IS NOT NULL ORDER BY sequence LIMIT ?`,
+       WHERE account = ? AND sequence > ? AND interop_id IS NOT NULL AND NOT (carried = 1 AND state = 'denied')
+       ORDER BY sequence LIMIT ?`,
     );
     return select.all(args.account, args.after, args.limit).map(row => ({ ...(row as unknown as ListedContact) }));
   },
