@@ -210,6 +210,10 @@ test('opting out makes chats with that provider read-only on all devices, and sa
     own.every(chat => chat.with.interopId === bob.me!.interopId),
     'at most the chat with oneself',
   );
+  const textOfMine = async (): Promise<string | undefined> =>
+    (await anna.chats.messages({ limit: 20 })).find(({ message }) => message.id === mine.id)?.message.text;
+  const mine = await bob.send(anna.me!.interopId, { text: 'mine' });
+  await until(async () => ((await textOfMine()) === 'mine' ? true : undefined), 'Anna has it');
   await bob.chats.setDefaults({ separateInbox: true });
   await until(() => (second.chats.defaults().separateInbox === true ? true : undefined), 'one choice on all devices');
 
@@ -219,10 +223,23 @@ test('opting out makes chats with that provider read-only on all devices, and sa
   for (const device of [bob, second]) {
     await until(async () => ((await isReadOnly(device)) ? true : undefined), 'the chat is read-only');
     await assert.rejects(device.send(anna.me!.interopId, { text: 'anybody?' }), { code: 'opted-out' });
-    const [row] = await device.chats.messages({ chat: anna.me!.interopId, limit: 1 });
+    const [, row] = await device.chats.messages({ chat: anna.me!.interopId, limit: 2 });
     assert.equal(row!.message.text, 'hello', 'what was said stays');
     await assert.rejects(device.chats.react(row!.message, '👍'), { code: 'opted-out' });
   }
+  // What is here can be deleted here, and what was said taken back: from Anna when the chat is open again.
+  const [, hers] = await bob.chats.messages({ chat: anna.me!.interopId, limit: 2 });
+  await bob.chats.hide(hers!.message);
+  await until(async () => {
+    const rows = await second.chats.messages({ chat: anna.me!.interopId });
+    return rows.some(({ message }) => message.text === 'hello') ? undefined : true;
+  }, 'it is gone from the other device too');
+  await bob.chats.delete(mine.id);
+  await until(async () => {
+    const rows = await second.chats.messages({ chat: anna.me!.interopId });
+    return rows.find(({ message }) => message.id === mine.id)?.message.kind === 'deleted' ? true : undefined;
+  }, 'it is taken back on the other device');
+  assert.equal(await textOfMine(), 'mine');
   const refused = await anna.send(toBob, { text: 'are you there?' });
   await until(async () => {
     const [row] = await anna.chats.messages({ limit: 1 });
@@ -234,6 +251,7 @@ test('opting out makes chats with that provider read-only on all devices, and sa
   await bob.account.optIn('skylark.example');
   await second.connect();
   await until(async () => ((await isReadOnly(second)) ? undefined : true), 'it is open again');
+  await until(async () => ((await textOfMine()) === 'mine' ? undefined : true), 'it is taken back from Anna as well');
   await second.send(anna.me!.interopId, { text: 'back again' });
   await anna.send(toBob, { text: 'good' });
   const next = await received.next();

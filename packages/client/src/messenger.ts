@@ -110,7 +110,7 @@ export class Messenger {
       send: (stanza, sending) => this.#connection.send(stanza, sending),
     });
     this.#outbox = outbox;
-    this.#consents = new ProviderConsents({ store, domain, request, emit });
+    this.#consents = new ProviderConsents({ store, domain, request, emit, changed: () => outbox.wakeAll() });
     const authoring = new Authoring({ store, own, clock, outbox, emit });
     this.authoring = authoring;
     this.#book = new DecisionBook({ store, domain, request, outbox, authoring, clock, deliveryReceipts, emit });

@@ -91,6 +91,16 @@ export const writingCommands: readonly ChatCommand[] = [
     },
   },
   {
+    name: '/hide',
+    takes: '',
+    does: 'delete their last message on your devices alone',
+    run: async chat => {
+      if (chat.lastTheirs === undefined) return chat.say('nothing of theirs yet');
+      await chat.client.chats.hide(chat.lastTheirs);
+      chat.say('it is gone from your devices; they keep theirs');
+    },
+  },
+  {
     name: '/delete',
     takes: '',
     does: 'delete your last message for everybody',

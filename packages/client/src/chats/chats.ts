@@ -236,7 +236,7 @@ export class Chats {
     return this.#lifecycle.worker().writing.versions(target);
   }
 
-  /** Takes an own message back, for everybody. */
+  /** Takes an own message back, for everybody. In a chat that is read-only: from others once it is open again. */
   async delete(id: string): Promise<void> {
     await this.#act(this.#mine(id), takingBack);
   }

@@ -22,9 +22,10 @@ const isOut = (): boolean => inStore(tx => isOptedOut(tx, ofSkylark));
 
 test('a list that is told is later than one that was asked for before, and one with another number is not believed', async () => {
   const events: ClientEvent[] = [];
+  let changes = 0;
   const lists: ((answer: Element) => void)[] = [];
   const request = (): Promise<Element> => new Promise(resolve => lists.push(resolve));
-  const consents = new ProviderConsents({ store, domain, request, emit: event => void events.push(event) });
+  const consents = new ProviderConsents({ store, domain, request, emit: event => void events.push(event), changed: () => void changes++ });
   assert.equal(isOut(), false, 'nothing is known');
   const asked = consents.refresh();
   lists[0]!(consent(true));
@@ -40,7 +41,7 @@ test('a list that is told is later than one that was asked for before, and one w
   assert(consents.hear(told(consent(false))));
   assert.equal(consents.hear(told(consent(true), `${ofSkylark}@${domain}`)), false);
   assert(consents.hear(told(consent(true, 'crow.example'))));
-  assert.deepEqual([isOut(), events.length], [true, 2]);
+  assert.deepEqual([isOut(), events.length, changes], [true, 2, 2]);
   assert.equal(
     inStore(tx => isOptedOut(tx, `0-${'a'.repeat(26)}`)),
     false,

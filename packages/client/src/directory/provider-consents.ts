@@ -17,6 +17,8 @@ export type ProviderConsentsContext = {
   readonly domain: string;
   readonly request: Request;
   readonly emit: (event: ClientEvent) => void;
+  /** Others are within reach than before. */
+  readonly changed: () => void;
 };
 
 export class ProviderConsents {
@@ -53,7 +55,7 @@ export class ProviderConsents {
 
   /** A store that fails now loses nothing: the list is asked for again. */
   #learn(consents: readonly ProviderConsent[]): void {
-    const { store, domain, emit } = this.#context;
+    const { store, domain, emit, changed } = this.#context;
     const news = JSON.stringify(consents);
     const noted = store.transaction(tx => {
       if (contradiction(tx, domain, consents) !== undefined) return false;
@@ -61,7 +63,9 @@ export class ProviderConsents {
       if (before !== news) writeSetting(tx, 'consents', news);
       return before !== news && (before !== undefined || consents.length > 0);
     });
-    if (noted.ok && noted.value) emit({ kind: 'consent', consents });
+    if (!noted.ok || !noted.value) return;
+    emit({ kind: 'consent', consents });
+    changed();
   }
 }
 

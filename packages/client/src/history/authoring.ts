@@ -93,9 +93,11 @@ export class Authoring {
    */
   say(tx: Transaction, chat: ChatId, content: Content, about?: MessageId): ClientEvent[] {
     const { outbox } = this.#context;
-    // What was said can be taken back whoever has it.
-    if (content.body.kind !== 'delete') refuseWhileMoved(tx, personOf(chat));
-    refuseOptedOut(tx, personOf(chat));
+    // What was said can be taken back whoever has it: here at once, there when the chat is open again.
+    if (content.body.kind !== 'delete') {
+      refuseWhileMoved(tx, personOf(chat));
+      refuseOptedOut(tx, personOf(chat));
+    }
     for (const unsaid of outbox.unsaid(tx, chat)) this.#post(tx, chat, unsaid, false);
     const bytes = outbox.bound(tx, chat, encoded(stamped(tx, content)));
     const id = messageIdOf(content.messageId);

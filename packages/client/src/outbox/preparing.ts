@@ -8,6 +8,7 @@ import { decodeContent, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee
 import type { E2eeSuite, Encrypted, KnownDevice } from '@drawbridge/e2ee/suite';
 import type { Clock } from '../clock.ts';
 import { isUnmet } from '../devices/people-to-come.ts';
+import { isOptedOut } from '../directory/provider-consents.ts';
 import { ClientError } from '../errors.ts';
 import type { ClientEvent } from '../events.ts';
 import { isHeldBack } from '../history/chat-state.ts';
@@ -55,6 +56,9 @@ export class Preparing {
     if (isUnmetNow) return this.#rows.hold(id);
     if (saysByItself(record) && this.#rows.transaction(tx => isHeldBack(chatInForce(tx, chatWith(record.to)))) === true)
       return this.#rows.forget(id);
+    // What is taken back in a chat that is read-only waits until it is open.
+    const isShut = record.act?.what === 'delete' && this.#rows.transaction(tx => isOptedOut(tx, record.to)) === true;
+    if (isShut) return { kind: 'later' };
     const merged =
       record.payload.kind === 'receipt' ? mergeReceipts(row, queue, this.#context.clock.nowMs()) : undefined;
     // Rows of 0.1.0, and receipts, which are put together only now, are not bound yet.
