@@ -56,6 +56,7 @@ const accounts: readonly Account[] = [1, 0].map((provider, index) => ({
   devices: [{ row: index + 1, id: 1, registrationId: 1, thumbprint: `t${index}`, listed: true }],
   version: 1,
   optIns: [1],
+  linkOnly: false,
   contacts: { key: `k${index}`, sharedKey: undefined, decided: decidedAbout(1 - index) },
 }));
 const people: readonly Person[] = accounts.map((account, index) => ({
@@ -118,7 +119,7 @@ async function openCountedCore(store: CountedStore): Promise<Core> {
   const unlimited = Number.MAX_SAFE_INTEGER;
   return await openCore({
     domain,
-    accounts: { peek, find, findAfresh: find, findByIdentifier: () => Promise.resolve(undefined) },
+    accounts: { peek, find, findAfresh: id => find(id), findByIdentifier: () => Promise.resolve(undefined) },
     mailboxStore: store,
     codec: createStanzaCodec(domain),
     iqHandlers: new Map(),

@@ -136,7 +136,10 @@ test('a block of a provider holds for all its people, and what was before holds 
     const answer = await ask(device, 'set', `<${verb} xmlns='${NS}' ${all}/>`);
     assert.match(words(answer), /item-not-found/, 'all of a provider are blocked or not');
   }
-  assert.match(words(await ask(device, 'set', `<block xmlns='${NS}' jid='${everybodyOf(0)}@citadel.example'/>`)), /not-found/);
+  assert.match(
+    words(await ask(device, 'set', `<block xmlns='${NS}' jid='${everybodyOf(0)}@citadel.example'/>`)),
+    /not-found/,
+  );
   await decide(device, 'block', all);
   a.send(envelope(anna, bob.bareJid, 'a2', ciphertextFor(1, 9_000)));
   assert.equal(await a.acknowledged(), 2, 'as if bob were away');

@@ -179,6 +179,7 @@ function configOf({ nameServer, ...parts }: ConfigParts): Config {
     listeners: { ...config.listeners, admin: { ...config.listeners.admin, host: '127.0.0.1' } },
     policy: {
       requests: 'none',
+      linkOnly: [],
       admittedPairs: [
         [heron, swallow],
         [heron, wren],

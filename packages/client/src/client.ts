@@ -16,6 +16,7 @@ import type { ConnectionStatus } from './connection/connection.ts';
 import { connectTimeoutMs, Lifecycle } from './connection/lifecycle.ts';
 import { defaultTransports } from './connection/transports.ts';
 import { Contacts } from './contacts/contacts.ts';
+import { Links } from './contacts/links.ts';
 import { Devices } from './devices/devices.ts';
 import type { Recipient } from './directory/people.ts';
 import { type ClientEvent, EventHub } from './events.ts';
@@ -58,6 +59,8 @@ export class Client {
   readonly devices: Devices;
   /** Other people: finds them. */
   readonly contacts: Contacts;
+  /** Personal links: by which strangers come to this person, and this person to others. */
+  readonly links: Links;
   /** Their identity keys: compares and accepts them. */
   readonly identities: Identities;
   /** Chats and what is in them. */
@@ -101,6 +104,7 @@ export class Client {
     this.account = new Account(device, lifecycle);
     this.devices = new Devices({ device, lifecycle, account: this.account, identifier: known?.identifier });
     this.contacts = new Contacts(device, lifecycle);
+    this.links = new Links(device, lifecycle);
     this.identities = new Identities(device, lifecycle);
     this.notices = new Notices(device);
     this.resends = new Resends(device, lifecycle);

@@ -24,6 +24,8 @@ export type { ConnectionStatus } from './connection/connection.ts';
 export { defaultTransports } from './connection/transports.ts';
 export type { TransportName } from './connection/transports.ts';
 export type { Contacts } from './contacts/contacts.ts';
+export type { Links } from './contacts/links.ts';
+export type { ContactLink } from './directory/contact-links.ts';
 export type { Devices } from './devices/devices.ts';
 export type { Decision, DecisionState } from './directory/contact-decisions.ts';
 export type { ProviderConsent } from './directory/directory.ts';

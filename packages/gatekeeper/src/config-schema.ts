@@ -309,6 +309,13 @@ export const configSchema = closed({
         description:
           'whose first messages are a request, which is bounded until the recipient accepts or answers: people of another provider, or nobody',
       }),
+      linkOnly: Type.Array(Type.Integer({ minimum: 0, maximum: 65535 }), {
+        maxItems: 4096,
+        uniqueItems: true,
+        default: [],
+        description:
+          'providers (0: own users) whose people are found by strangers of other providers by their personal links alone; each person may choose it too',
+      }),
     },
     { default: {}, description: 'who may reach whom' },
   ),
@@ -505,7 +512,7 @@ export const configSchema = closed({
       storeCountsPerDevice: budget(30, 10, 'counts of its store by one device'),
       changesPerAccount: budget(30, 60, 'consent changes, authorisations, removals and device manifests by one person'),
       reportsPerPerson: budget(20, 1_800, 'reports by one person'),
-      firstContactsPerDevice: budget(40, 300, "people to whom one device writes first, and who have to accept"),
+      firstContactsPerDevice: budget(40, 300, 'people to whom one device writes first, and who have to accept'),
       firstContactsPerPerson: budget(60, 300, 'people to whom one person writes first'),
       firstContactsPerAddress: budget(200, 30, 'people to whom is written first from one address'),
       firstContactsPerProvider: budget(5_000, 0.5, 'people to whom all people of one third-party provider write first'),

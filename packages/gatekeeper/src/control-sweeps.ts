@@ -12,7 +12,7 @@ const sweepRows = 5_000;
 const reportRows = 100;
 
 export type SweepDeps = {
-  readonly stores: Pick<Stores, 'proofIds' | 'accounts' | 'audit' | 'reports' | 'outgoingEvents'>;
+  readonly stores: Pick<Stores, 'proofIds' | 'accounts' | 'audit' | 'links' | 'reports' | 'outgoingEvents'>;
   readonly lifecycle: Pick<Lifecycle, 'sweep'>;
   readonly integrity: Pick<Integrity, 'sweep'>;
   readonly reportDays: () => number;
@@ -55,6 +55,7 @@ export class Sweeps {
     while ((await stores.accounts.sweepAuthorisations(judgeMs(), sweepRows)) === sweepRows);
     await this.#deps.lifecycle.sweep();
     await this.#deps.integrity.sweep();
+    while ((await stores.links.sweep(judgeMs(), sweepRows)) === sweepRows);
     const reportsBeforeMs = judgeMs() - reportDays() * 86_400_000;
     while ((await stores.reports.sweep(reportsBeforeMs, reportRows)) === reportRows);
     const eventsBeforeMs = judgeMs() - this.#deps.deadEventDays() * 86_400_000;

@@ -14,7 +14,7 @@ import type { Config, Limits } from './config-schema.ts';
 import type { ControlLog } from './control-log.ts';
 import { Sweeps } from './control-sweeps.ts';
 import { People } from './consent/contacts.ts';
-import { mayReach } from './consent/may-reach.ts';
+import { isDoorShut, mayReach } from './consent/may-reach.ts';
 import { Integrity } from './integrity/integrity.ts';
 import type { Account, AccountEvent, Device } from './enlistment/account.ts';
 import { type AccountEvents, createAccountEvents } from './enlistment/account-events.ts';
@@ -158,6 +158,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     monotonicMs,
   });
   const logins = new Map<string, number>();
+  let configured = config;
   const login = createLogin({
     verifyProof,
     accounts,
@@ -167,7 +168,9 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
       if (outcome !== 'admitted') log('info', 'login-refused', { code: outcome });
     },
   });
-  const reach = (from: Account, to: Account): boolean => mayReach(from, to, registry);
+  const mayMeet = (from: Account, to: Account): boolean => mayReach(from, to, registry);
+  const isLinkOnly = (provider: number): boolean => configured.policy.linkOnly.includes(provider);
+  const reach = (from: Account, to: Account): boolean => mayMeet(from, to) && !isDoorShut(from, to, isLinkOnly);
   const media = createMedia({
     config,
     egressOptions: egressOptionsOf(config),
@@ -178,7 +181,6 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     nowMs,
     log: (code, provider) => log('info', 'media-not-fetched', { code, provider }),
   });
-  let configured = config;
   const providerCost = (provider: number): number => (registry.find(provider)?.trustClass === 'trial' ? 10 : 1);
   const integrity = new Integrity({
     store: stores.restrictions,
@@ -196,6 +198,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
   const contacts = new People({
     domain: config.domain,
     store: stores.contacts,
+    links: stores.links,
     accounts,
     events,
     notifyDevice: deps.notifyDevice,
@@ -203,6 +206,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     requests: () => configured.policy.requests,
     isUnlimited: () => configured.budgets.unlimited,
     nowMs,
+    judgeMs,
   });
   const signatures = createSignatureChecks();
   const iqHandlers = createIqHandlers({
@@ -217,9 +221,12 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     providerCost,
     limits: config.limits,
     mayReach: reach,
+    mayMeet,
     notifyDevice: deps.notifyDevice,
     contacts,
     decided: stores.contacts,
+    links: stores.links,
+    judgeMs,
     media: media.iqHandlers,
     reports: reportIqHandlers({
       domain: config.domain,

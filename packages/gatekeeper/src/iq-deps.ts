@@ -2,6 +2,7 @@
 import type { Element } from '@drawbridge/wire/element';
 import type { Budgets, Charge } from './budgets.ts';
 import type { Limits } from './config-schema.ts';
+import type { ContactLinkStore } from './consent/contact-link-store.ts';
 import type { ContactStore } from './consent/contact-store.ts';
 import type { People } from './consent/contacts.ts';
 import type { Account, Device } from './enlistment/account.ts';
@@ -26,10 +27,15 @@ export type IqHandlerDeps = {
   readonly providerCost: (provider: number) => number;
   readonly limits: Limits;
   readonly mayReach: (from: Account, to: Account) => boolean;
+  /** The same but for whoever is met by links alone. */
+  readonly mayMeet: (from: Account, to: Account) => boolean;
   /** Sends an element to a device that is connected, in a message that is never stored. */
   readonly notifyDevice: (account: Account, device: Device, content: Element) => void;
   readonly contacts: People;
   readonly decided: ContactStore;
+  readonly links: ContactLinkStore;
+  /** By which what is kept grows old. */
+  readonly judgeMs: () => number;
   readonly media: IqHandlers;
   readonly reports: IqHandlers;
 };

@@ -3,6 +3,7 @@ import { type Charge, personKey } from './budgets.ts';
 import { contactIqHandlers } from './consent/contact-iq.ts';
 import { consentIqHandlers } from './consent/consent-iq.ts';
 import { directoryIqHandlers } from './consent/directory-iq.ts';
+import { linkIqHandlers } from './consent/link-iq.ts';
 import { deviceIqHandlers } from './enlistment/device-iq.ts';
 import type { IqDeps, IqHandlerDeps } from './iq-deps.ts';
 import { keyIqHandlers } from './keys/key-iq.ts';
@@ -29,6 +30,7 @@ export function createIqHandlers(given: IqHandlerDeps): IqHandlers {
     directoryIqHandlers(deps),
     consentIqHandlers(deps),
     contactIqHandlers(deps),
+    linkIqHandlers(deps),
     deviceIqHandlers(deps),
     given.media,
     given.reports,

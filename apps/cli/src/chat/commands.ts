@@ -5,12 +5,14 @@ import type { ChatCommand } from './chat-command.ts';
 import type { Conversation } from './conversation.ts';
 import { fileCommands } from './file-commands.ts';
 import { historyCommands } from './history-commands.ts';
+import { linkCommands } from './link-commands.ts';
 import { ownCommands } from './own-commands.ts';
 import { peopleCommands } from './people-commands.ts';
 import { writingCommands } from './writing-commands.ts';
 
 const commands: readonly ChatCommand[] = [
   ...peopleCommands,
+  ...linkCommands,
   ...writingCommands,
   ...fileCommands,
   ...historyCommands,

@@ -31,6 +31,7 @@ import { readChat } from '../store/message-records.ts';
 import { readProfile } from '../store/person-records.ts';
 import { type Message, presentMessage } from './presenting.ts';
 import { type ChatId, chatWith, personOf, type MessageName } from '../history/message-names.ts';
+import { chatInForce } from '../history/provider-block.ts';
 
 /** A chat as a list of chats shows it. */
 export type Chat = {
@@ -93,10 +94,11 @@ export class Chats {
         ...row,
         profile: readProfile(tx, personOf(row.chat.chat))?.profile,
         readOnly: isOptedOut(tx, personOf(row.chat.chat)),
+        contact: chatInForce(tx, row.chat.chat).contact,
       })),
     );
     return Promise.all(
-      rows.map(async ({ chat, lastMessage, profile, readOnly }) => ({
+      rows.map(async ({ chat, lastMessage, profile, readOnly, contact }) => ({
         with: await this.#lifecycle.worker().people.contact(personOf(chat.chat)),
         profile: profile === undefined ? undefined : shownProfile(profile),
         unread: chat.unread,
@@ -110,7 +112,7 @@ export class Chats {
         timerSeconds: chat.timer?.seconds ?? 0,
         thirdParty: isThirdParty(chat.chat, own),
         readOnly,
-        contact: chat.contact,
+        contact,
         settings: settingsOf(chat),
       })),
     );

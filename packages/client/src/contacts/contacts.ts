@@ -19,7 +19,7 @@ import { readProviderName } from '../directory/user-name.ts';
 import { ClientError } from '../errors.ts';
 import { allChats } from '../history/history.ts';
 import { chatWith, personOf } from '../history/message-names.ts';
-import { blockedProviders, chatInForce } from '../history/provider-block.ts';
+import { blockedProviders, chatInForce, isProviderBlocked } from '../history/provider-block.ts';
 import { standingOf } from '../history/standing.ts';
 import { readChat } from '../store/message-records.ts';
 import { readProfile } from '../store/person-records.ts';
@@ -52,8 +52,9 @@ export class Contacts {
 
   /** People whose first messages wait for a decision, also without a stream. To answer is to accept. */
   async requests(): Promise<Contact[]> {
-    const chats = this.#device.transaction(allChats);
-    const waiting = chats.filter(({ contact }) => contact === 'request');
+    const waiting = this.#device.transaction(tx =>
+      allChats(tx).filter(({ chat, contact }) => contact === 'request' && !isProviderBlocked(tx, personOf(chat))),
+    );
     return Promise.all(waiting.map(({ chat }) => this.get(personOf(chat))));
   }
 

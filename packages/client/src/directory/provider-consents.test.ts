@@ -25,7 +25,13 @@ test('a list that is told is later than one that was asked for before, and one w
   let changes = 0;
   const lists: ((answer: Element) => void)[] = [];
   const request = (): Promise<Element> => new Promise(resolve => lists.push(resolve));
-  const consents = new ProviderConsents({ store, domain, request, emit: event => void events.push(event), changed: () => void changes++ });
+  const consents = new ProviderConsents({
+    store,
+    domain,
+    request,
+    emit: event => void events.push(event),
+    changed: () => void changes++,
+  });
   assert.equal(isOut(), false, 'nothing is known');
   const asked = consents.refresh();
   lists[0]!(consent(true));

@@ -17,7 +17,6 @@ import type { Recipient } from '../directory/people.ts';
 import { ClientError } from '../errors.ts';
 import type { MessageRecord } from '../history/message-log.ts';
 import { isHeldBack } from '../history/chat-state.ts';
-import { readChat } from '../store/message-records.ts';
 import { readSetting, writeSetting } from '../store/account-records.ts';
 import { listSaving, noteSaving } from './upload-records.ts';
 import { storeError } from '../store/transact.ts';

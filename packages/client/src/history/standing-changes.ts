@@ -27,7 +27,8 @@ export function changeStanding(
 
 /** `claimed`: what the gatekeeper says in place of it. */
 export function standingEvent(interopId: InteropId, state: Standing, claimed?: Standing): ClientEvent {
-  if (!isEverybody(interopId)) return { kind: 'contact', interopId, state, ...(claimed === undefined ? {} : { claimed }) };
+  if (!isEverybody(interopId))
+    return { kind: 'contact', interopId, state, ...(claimed === undefined ? {} : { claimed }) };
   const isDoubted = claimed !== undefined && claimed !== 'blocked';
   const provider = providerNumberOf(interopId)!;
   return { kind: 'provider-block', provider, isBlocked: state === 'blocked', ...(isDoubted ? { isDoubted } : {}) };

@@ -8,7 +8,6 @@ import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
 import { isHeldBack } from '../history/chat-state.ts';
 import { chatWith } from '../history/message-names.ts';
 import { chatInForce } from '../history/provider-block.ts';
-import { readChat } from '../store/message-records.ts';
 import { repeatId } from '../outbox/rows.ts';
 import { listUnread, type UnreadRecord, writeUnread } from '../store/inbox-records.ts';
 import { readSent, writeSent } from '../store/outbox-records.ts';

@@ -14,7 +14,6 @@ import type { ClientEvent } from '../events.ts';
 import { isHeldBack } from '../history/chat-state.ts';
 import { chatWith } from '../history/message-names.ts';
 import { chatInForce } from '../history/provider-block.ts';
-import { readChat } from '../store/message-records.ts';
 import { type OutboxRecord, type OutboxRow, writeOutbox } from '../store/outbox-records.ts';
 import type { EncryptedStore } from '../store/store.ts';
 import { isOfOneRow, storeFaultIn } from '../store/store-errors.ts';

@@ -41,6 +41,10 @@ const concerns: Readonly<Record<AuditEntry['action'], 'person' | 'providers' | '
   'report-looked-at': 'nothing',
   'report-upheld': 'nothing',
   'report-dismissed': 'nothing',
+  'restriction-slowed': 'nothing',
+  'restriction-accepted-only': 'nothing',
+  'restriction-lifted': 'nothing',
+  'restriction-forgiven': 'nothing',
 };
 
 export type OperatorStepsDeps = {

@@ -37,7 +37,7 @@ export function contactIqHandlers(deps: IqDeps): IqHandlers {
     const interopId = readPerson(jid, domain);
     if (interopId === undefined || interopId === account.interopId) return undefined;
     if (isEverybody(interopId)) return byProvider(account, interopId, verb);
-    const person = await accounts.findAfresh(interopId, account.row);
+    const person = await accounts.findAfresh(interopId, account);
     const known = await decided.findKey(account.row, interopId);
     if (person !== undefined && (known !== undefined || deps.mayReach(account, person))) return person;
     if (known === undefined) return undefined;
@@ -66,7 +66,9 @@ export function contactIqHandlers(deps: IqDeps): IqHandlers {
     const waitSeconds = budgets.take([{ budget: 'contactChangesPerAccount', key: personKey(account) }]);
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     const about =
-      named === undefined ? await byAddress(account, jid!, payload.name) : byName(named['provider']!, named['identifier']!);
+      named === undefined
+        ? await byAddress(account, jid!, payload.name)
+        : byName(named['provider']!, named['identifier']!);
     if (about === undefined || about.contacts.key === account.contacts.key) return notFound;
     const decision = decisions.find(each => each === payload.name)!;
     const state = await contacts.decide(account, about, decision);

@@ -34,7 +34,12 @@ const first = (more: Partial<AdmitArgs> = {}): AdmitArgs => ({
   nowMs: 0,
   ...more,
 });
-const nothing: KeptOfPair = { theirs: undefined, isBlockedByIdentifier: false, isBlockedByProvider: false, mine: undefined };
+const nothing: KeptOfPair = {
+  theirs: undefined,
+  isBlockedByIdentifier: false,
+  isBlockedByProvider: false,
+  mine: undefined,
+};
 const kinds = (changes: readonly ContactChange[]): string[] =>
   changes.map(change => (change.kind === 'put' ? `put ${change.state}` : change.kind));
 

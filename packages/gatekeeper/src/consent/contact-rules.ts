@@ -3,6 +3,7 @@
 import type { InteropId } from '@drawbridge/wire/jid';
 import { type ContactState, isShut, providerKey, stateAfter } from './contact.ts';
 import type { Admitted, AdmitArgs, ContactParty, DecideArgs } from './contact-store.ts';
+import type { ContactLinkStore } from './contact-link-store.ts';
 import { maxCarriedBlocks } from './first-contact.ts';
 
 /** A decision, with what has been counted of a first contact. */
@@ -63,6 +64,8 @@ export type ContactChange =
       readonly max: number;
     };
 
+type RedeemArgs = Pick<Parameters<ContactLinkStore['redeem']>[0], 'owner' | 'by' | 'maxContacts'>;
+
 export type KeptOfPair = {
   /** Of the recipient about the sender, and whether they have blocked the sender's identifier wherever it comes from. */
   readonly theirs: KeptContact | undefined;
@@ -86,7 +89,9 @@ function countFirst(
   const { from, to, isLoud, isSmall } = args;
   const { key } = from.contacts;
   const refused =
-    isBlockedByIdentifier || isBlockedByProvider || (theirs !== undefined && isShut({ ...theirs, interopId: undefined }));
+    isBlockedByIdentifier ||
+    isBlockedByProvider ||
+    (theirs !== undefined && isShut({ ...theirs, interopId: undefined }));
   const answer = (kind: Admitted['kind']) => ({ judged: { kind, requested: false }, changes: [] });
   if (theirs?.isOpen === true) return answer(refused ? 'shut' : 'open');
   if (isLoud && !isSmall) return answer('too-large');
@@ -171,4 +176,23 @@ export function decideChanges(
   }
   if (!isDecided) put(key, stateAfter[decision], interopId);
   return { state: stateAfter[decision], changes };
+}
+
+/** Whoever comes by a link is accepted. `same`: they are already; nobody who was refused is told, nor let in. */
+export function redeemChanges(
+  { owner, by, maxContacts }: RedeemArgs,
+  kept: KeptContact | undefined,
+): { readonly outcome: 'used' | 'same'; readonly changes: readonly ContactChange[] } {
+  if (kept?.state === 'accepted') return { outcome: 'same', changes: [] };
+  const isRefused = kept !== undefined && !kept.isCarried && isShut({ ...kept, interopId: undefined });
+  if (isRefused) return { outcome: 'used', changes: [] };
+  const { interopId, provider } = by;
+  const { key } = by.contacts;
+  return {
+    outcome: 'used',
+    changes: [
+      { kind: 'put', account: owner, key, provider, state: 'accepted', isOpen: true, interopId },
+      { kind: 'bound', account: owner, which: 'decisions', max: maxContacts },
+    ],
+  };
 }

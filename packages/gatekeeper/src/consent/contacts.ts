@@ -7,6 +7,7 @@ import type { Account, Device } from '../enlistment/account.ts';
 import type { AccountEvents } from '../enlistment/account-events.ts';
 import type { CachedAccounts } from '../enlistment/accounts.ts';
 import { type ContactState, providerKey } from './contact.ts';
+import type { ContactLinkStore } from './contact-link-store.ts';
 import type { Admitted, ContactStore, DecideArgs } from './contact-store.ts';
 import type { FirstContactFrom, Integrity } from '../integrity/integrity.ts';
 import { firstContactLimits, type Judgement, judge, maxContacts, type Requests } from './first-contact.ts';
@@ -19,6 +20,7 @@ export type MessageFacts = { readonly isLoud: boolean; readonly largestBytes: nu
 export type ContactDeps = {
   readonly domain: string;
   readonly store: ContactStore;
+  readonly links: Pick<ContactLinkStore, 'redeem' | 'setLinkOnly'>;
   readonly accounts: Pick<CachedAccounts, 'invalidate'>;
   readonly events: Pick<AccountEvents, 'emit'>;
   readonly notifyDevice: (account: Account, device: Device, content: Element) => void;
@@ -28,6 +30,8 @@ export type ContactDeps = {
   /** Without the bounds of first contacts: load tests. */
   readonly isUnlimited: () => boolean;
   readonly nowMs: () => number;
+  /** By which links expire. */
+  readonly judgeMs: () => number;
 };
 
 export class People {
@@ -93,6 +97,25 @@ export class People {
       await integrity.refused(about.interopId);
     }
     return state;
+  }
+
+  /** Somebody comes by a link of this person. Rejects with StoreError alone. */
+  async redeem(owner: Account, by: Account, digest: Uint8Array): Promise<'accepted' | 'same' | 'gone'> {
+    const { links, accounts, nowMs, judgeMs } = this.#deps;
+    const redemption = { digest, owner: owner.row, by, maxContacts, nowMs: nowMs(), judgeMs: judgeMs() };
+    const outcome = await links.redeem(redemption);
+    accounts.invalidate(owner.interopId);
+    if (outcome === 'accepted') this.#changed(owner, by.interopId, 'accepted');
+    return outcome;
+  }
+
+  /** False: the person is gone. Rejects with StoreError alone. */
+  async setLinkOnly({ row, interopId }: Account, linkOnly: boolean): Promise<boolean> {
+    const { links, accounts, events } = this.#deps;
+    const isThere = await links.setLinkOnly(row, linkOnly);
+    accounts.invalidate(interopId);
+    events.emit({ kind: 'account-changed', interopId });
+    return isThere;
   }
 
   /**

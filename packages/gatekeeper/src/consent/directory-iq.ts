@@ -26,7 +26,7 @@ export function directoryIqHandlers(deps: IqDeps): IqHandlers {
     const person = await accounts.findByIdentifierAfresh(
       registry.findByName(provider)?.number ?? -1,
       identifier,
-      account.row,
+      account,
     );
     if (!visible(account, person)) return notFound;
     return { kind: 'result', payload: element('lookup', NS_DIRECTORY, { jid: `${person.interopId}@${domain}` }) };
@@ -38,7 +38,7 @@ export function directoryIqHandlers(deps: IqDeps): IqHandlers {
     const waitSeconds = budgets.take(deps.lookupCharges(account));
     if (waitSeconds > 0) return waitAnswer(waitSeconds);
     const jid = attributes['jid']!;
-    const person = await accounts.findAfresh(readPerson(jid, domain) ?? '', account.row);
+    const person = await accounts.findAfresh(readPerson(jid, domain) ?? '', account);
     const provider = visible(account, person) ? registry.find(person.provider) : undefined;
     if (person === undefined || provider === undefined) return notFound;
     return {

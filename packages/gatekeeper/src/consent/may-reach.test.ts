@@ -15,6 +15,7 @@ function person(row: number, provider: number, optIns: readonly number[] = [], s
     proofsFromMs: 0,
     devices: [],
     optIns,
+    linkOnly: false,
     contacts: noContacts,
     version: 1,
   } as Account;

@@ -10,6 +10,15 @@ export type ReachPolicy = {
 };
 
 /**
+ * True when `to` is met by their links alone and `from` is a stranger of another provider: for them nobody is there. Whom this
+ * person has decided about, or written to, is no stranger.
+ */
+export function isDoorShut(from: Account, to: Account, isLinkOnly: (provider: number) => boolean): boolean {
+  if (from.provider === to.provider || (!to.linkOnly && !isLinkOnly(to.provider))) return false;
+  return !to.contacts.decided.has(from.contacts.key);
+}
+
+/**
  * True when `from` may reach `to`: send, look up, fetch keys. Symmetric: whoever may write may be answered.
  *
  * Own users (provider 0) reach each other; an own user and a third-party one reach each other when the own user has

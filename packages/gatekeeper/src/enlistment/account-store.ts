@@ -95,10 +95,16 @@ export type WithdrawnAccount =
 export interface AccountStore {
   /**
    * With `askerRow` there are the same reads whether the account is there or not (then of the asker's own rows): the time
-   * of the answer doesn't tell who exists. Without decisions nor does how many there are; `findByIdentifier` gives none.
+   * of the answer doesn't tell who exists. With `onlyAbout` (a contact key) of decisions the one about them alone, so that
+   * how many there are doesn't tell it either.
    */
-  find(interopId: InteropId, askerRow?: number, part?: 'without-decisions'): Promise<Account | undefined>;
-  findByIdentifier(provider: number, identifier: string, askerRow?: number): Promise<Account | undefined>;
+  find(interopId: InteropId, askerRow?: number, onlyAbout?: string): Promise<Account | undefined>;
+  findByIdentifier(
+    provider: number,
+    identifier: string,
+    askerRow?: number,
+    onlyAbout?: string,
+  ): Promise<Account | undefined>;
   readIdentityKey(account: number): Promise<Uint8Array | undefined>;
   /** When each active device was enlisted, in ascending device id. */
   listDevices(account: number): Promise<readonly { readonly id: number; readonly enlistedAtMs: number }[]>;

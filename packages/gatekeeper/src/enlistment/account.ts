@@ -29,6 +29,8 @@ export type Account = {
   readonly devices: readonly Device[];
   /** Providers whose users this person (an own user) lets in. */
   readonly optIns: readonly number[];
+  /** People of other providers have to come by one of this person's links the first time; others find nobody. */
+  readonly linkOnly: boolean;
   /** What this person has decided about others, and who they are to others' decisions. */
   readonly contacts: Contacts;
   /** Grows with every change of the account, its devices, opt-ins and decisions. */
@@ -44,8 +46,11 @@ export interface Accounts {
    * Rejects with StoreError alone.
    */
   find(interopId: InteropId, askerRow?: number): Promise<Account | undefined>;
-  /** From storage itself, in the same time whether there is such a person or not: for questions of strangers. */
-  findAfresh(interopId: InteropId, askerRow: number): Promise<Account | undefined>;
+  /**
+   * From storage itself, in the same time whether there is such a person or not: for questions of strangers. Of decisions the
+   * one about the asker alone.
+   */
+  findAfresh(interopId: InteropId, asker: Pick<Account, 'row' | 'contacts'>): Promise<Account | undefined>;
   findByIdentifier(provider: number, identifier: string): Promise<Account | undefined>;
 }
 

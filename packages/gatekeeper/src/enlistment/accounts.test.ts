@@ -15,6 +15,7 @@ const account = (version: number): Account => ({
   proofsFromMs: 0,
   devices: [],
   optIns: [],
+  linkOnly: false,
   contacts: noContacts,
   version,
 });

@@ -13,6 +13,7 @@ export const accountMaxAgeMs = 60_000;
 /** How often `turn` is to be called. */
 export const accountTurnMs = accountMaxAgeMs / 2;
 
+type Asker = Pick<Account, 'row' | 'contacts'>;
 type Known = { readonly account: Account; readonly readAtMs: number };
 
 export class CachedAccounts implements Accounts {
@@ -60,12 +61,12 @@ export class CachedAccounts implements Accounts {
     return await this.find(account.interopId);
   }
 
-  findAfresh(interopId: InteropId, askerRow: number): Promise<Account | undefined> {
-    return this.#store.find(interopId, askerRow, 'without-decisions');
+  findAfresh(interopId: InteropId, { row, contacts }: Asker): Promise<Account | undefined> {
+    return this.#store.find(interopId, row, contacts.key);
   }
 
-  findByIdentifierAfresh(provider: number, identifier: string, askerRow: number): Promise<Account | undefined> {
-    return this.#store.findByIdentifier(provider, identifier, askerRow);
+  findByIdentifierAfresh(provider: number, identifier: string, { row, contacts }: Asker): Promise<Account | undefined> {
+    return this.#store.findByIdentifier(provider, identifier, row, contacts.key);
   }
 
   /** Forgets an account, and lets no read that began before this bring its old form back. */

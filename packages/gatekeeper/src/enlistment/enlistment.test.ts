@@ -297,7 +297,7 @@ test('the cache is bounded, holds no unknown people, and sees every change', asy
   await control.enlistment.setOptIn(account, 2, true);
   assert.deepEqual((await control.accounts.find(account.interopId))!.optIns, [2]);
   assert.deepEqual(
-    await control.accounts.findAfresh(account.interopId, account.row),
+    await control.accounts.findAfresh(account.interopId, account),
     await control.accounts.find(account.interopId),
   );
   await control.enlistment.setStatus(account.interopId, 'suspended', 'admin', clock.nowMs);

@@ -124,7 +124,7 @@ test('a suspension that comes while the proof is being used up is not missed', a
   const token = await proof(issuers.skylark, 'anna', sample.jkt);
   const suspended = control.enlistment.setStatus(account.interopId, 'suspended', 'admin', clock.nowMs);
   // It reads before it writes: behind another read, the write is on its way.
-  await control.accounts.findAfresh(account.interopId, account.row);
+  await control.accounts.findAfresh(account.interopId, account);
   const result = await control.login.authenticate(token, { transport: 'xmpp', nowMs: clock.nowMs });
   await suspended;
   assert.deepEqual(result, { kind: 'refused', code: 'account-suspended' });

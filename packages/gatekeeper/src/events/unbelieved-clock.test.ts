@@ -105,6 +105,7 @@ test('dead events and authorisations are deleted when their time was believed to
   const sweeps = new Sweeps({
     stores,
     lifecycle: { sweep: async () => undefined },
+    integrity: { sweep: async () => undefined },
     reportDays: () => 180,
     deadEventDays: () => 30,
     seenTimes: { note: () => undefined, forgetBeforeMs: () => undefined } as never,

@@ -117,11 +117,18 @@ function addSuspensions({ app, deps, gate, about }: AdminRoutes): void {
         const before = action === 'suspend' ? await deps.stores.people.view(interopId) : undefined;
         const result = await enlistment.setStatus(interopId, status, name, deps.nowMs(), reason);
         if (result === 'unknown') return problem(reply, 'enlistment-unknown');
-        if (action === 'resume') await deps.control.integrity.forgive(interopId, name, reason);
-        else if (before?.suspension?.actor === integrityActor) {
+        const isRestricted = (await deps.stores.restrictions.find(interopId)) !== undefined;
+        if (action === 'resume' && isRestricted) await deps.control.integrity.forgive(interopId, name, reason);
+        if (before?.suspension?.actor === integrityActor) {
           // From now on it is the operator's, and ends by their word alone.
           const atMs = deps.nowMs();
-          await deps.stores.audit.note({ atMs, actor: name, action: 'enlistment-suspended', subject: interopId, reason });
+          await deps.stores.audit.note({
+            atMs,
+            actor: name,
+            action: 'enlistment-suspended',
+            subject: interopId,
+            reason,
+          });
         }
         // Whom their provider has disabled stays out when the operator lets them in.
         const now = await deps.control.accounts.find(interopId);

@@ -10,7 +10,7 @@ import { problem, problemResponses } from './app.ts';
 const Subject = Type.Union([InteropId, Type.String({ pattern: '^[1-9][0-9]{0,4}$' })], {
   description: "an InteropId, or a provider's number",
 });
-const Level = Type.Union(restrictionLevels.map(level => Type.Literal(level)));
+const Level = Type.Enum([...restrictionLevels]);
 const Share = Type.Number({ minimum: 0 });
 const subjectParams = Type.Object({ subject: Subject }, closed);
 const listQuery = Type.Object(

@@ -45,7 +45,12 @@ async function writeFirst({ control }: Fixture, from: Person, to: Person, networ
   return await control.contacts.admit(sender!, recipient!, judged, { isLoud: true, largestBytes: 100 }, by);
 }
 
-async function decide({ control }: Fixture, by: Person, about: Person, what: 'accept' | 'deny' | 'block'): Promise<void> {
+async function decide(
+  { control }: Fixture,
+  by: Person,
+  about: Person,
+  what: 'accept' | 'deny' | 'block',
+): Promise<void> {
   const [whose, whom] = await Promise.all([by, about].map(({ account }) => control.accounts.find(account.interopId)));
   await control.contacts.decide(whose!, whom!, what);
 }
@@ -104,7 +109,10 @@ test('whom many settled people refuse is slowed down, then meets nobody new, the
     entries.map(entry => entry.slice(0, entry.indexOf(':'))),
     ['integrity restriction-slowed', 'integrity restriction-accepted-only', 'integrity enlistment-suspended'],
   );
-  assert.match(entries[2]!, /refused 30, accepted 1 \(97 % refused\), not answered 0; the threshold is 30 refused and 80 %/);
+  assert.match(
+    entries[2]!,
+    /refused 30, accepted 1 \(97 % refused\), not answered 0; the threshold is 30 refused and 80 %/,
+  );
   for (const person of people)
     assert.ok(!JSON.stringify(entries).includes(person.account.interopId), 'nobody who refused is named');
   assert.ok(fixture.logLines.every(line => !line.includes(interopId)));
@@ -180,7 +188,11 @@ test('an operator forgives; what they suspended themselves does not end by decay
 });
 
 test('a provider whose people are refused by many is slowed as a whole, and never suspended', async () => {
-  const provider = { unanswered: 1_000, slowed: { refusals: 5, percent: 50 }, acceptedOnly: { refusals: 8, percent: 50 } };
+  const provider = {
+    unanswered: 1_000,
+    slowed: { refusals: 5, percent: 50 },
+    acceptedOnly: { refusals: 8, percent: 50 },
+  };
   const fixture = await open({ integrity: { provider } });
   const people = await many(fixture, 0, 12, 'b');
   const spammers = await many(fixture, 1, 4, 's');

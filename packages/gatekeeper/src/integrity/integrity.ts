@@ -138,7 +138,14 @@ export class Integrity {
     const kept = await store.find(name);
     if (subject.kind === 'person' && kept?.level === 'suspended') await this.#resume(subject.interopId, by, reason);
     const audit: AuditNote = { atMs: nowMs(), actor: by, action: 'restriction-forgiven', subject: name, reason };
-    const change = { subject, before: kept?.level, level: 'none', countedFromMs: nowMs(), nowMs: nowMs(), audit } as const;
+    const change = {
+      subject,
+      before: kept?.level,
+      level: 'none',
+      countedFromMs: nowMs(),
+      nowMs: nowMs(),
+      audit,
+    } as const;
     if ((await store.put(change)) === 'overtaken') return await this.forgive(name, by, reason);
     if (subject.kind === 'provider') this.#providers.delete(subject.number);
     return 'forgiven';

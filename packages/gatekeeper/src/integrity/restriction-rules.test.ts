@@ -2,7 +2,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { explainJudged, judgeVoices, restrictionLevels, type RestrictionRules, type Voice } from './restriction-rules.ts';
+import {
+  explainJudged,
+  judgeVoices,
+  restrictionLevels,
+  type RestrictionRules,
+  type Voice,
+} from './restriction-rules.ts';
 
 const dayMs = 86_400_000;
 const nowMs = 1_000 * dayMs;
@@ -87,7 +93,11 @@ test('what was said decays, and the level with it', () => {
     'none',
     'none',
   ]);
-  assert.equal(judgeVoices(voices, rules, nowMs - 30 * dayMs).tally.refused, 30, 'a clock that was set back adds nothing');
+  assert.equal(
+    judgeVoices(voices, rules, nowMs - 30 * dayMs).tally.refused,
+    30,
+    'a clock that was set back adds nothing',
+  );
 });
 
 test('one more refusal never makes it milder, one more acceptance never harder; a provider is never suspended', () => {

@@ -135,9 +135,12 @@ function roundedAll<T extends Record<string, number>>(sums: T): T {
 export function explainJudged({ level, tally }: Judged, rules: RestrictionRules): string {
   const { waiting, accepted, refused, percent } = tally;
   const counted = `refused ${refused}, accepted ${accepted} (${percent} % refused), not answered ${waiting}`;
-  const threshold = { none: undefined, slowed: rules.slowed, 'accepted-only': rules.acceptedOnly, suspended: rules.suspended }[
-    level
-  ];
+  const threshold = {
+    none: undefined,
+    slowed: rules.slowed,
+    'accepted-only': rules.acceptedOnly,
+    suspended: rules.suspended,
+  }[level];
   if (threshold === undefined) return `${counted}: below every threshold`;
   const orWaiting = level === 'slowed' ? `, or ${rules.unanswered} not answered` : '';
   return `${counted}; the threshold is ${threshold.refusals} refused and ${threshold.percent} %${orWaiting}`;

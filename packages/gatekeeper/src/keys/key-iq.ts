@@ -27,7 +27,7 @@ export async function reachablePerson(
   from: Account,
   jid: string,
 ): Promise<Account | undefined> {
-  const to = await accounts.findAfresh(readPerson(jid, domain) ?? '', from.row);
+  const to = await accounts.findAfresh(readPerson(jid, domain) ?? '', from);
   return to !== undefined && mayReach(from, to) ? to : undefined;
 }
 

@@ -29,6 +29,7 @@ const anna: Account = {
   proofsFromMs: 0,
   devices: [device],
   optIns: [],
+  linkOnly: false,
   contacts: noContacts,
   version: 1,
 };
@@ -59,7 +60,12 @@ function scene(cached?: Account, maxHeldBytes = 100_000_000) {
   const counters = { routed: 0, refused: 0, storageRefused: 0, dropped: 0, refusedBy: new Map<string, number>() };
   const router = new Router({
     domain,
-    accounts: { peek: () => cached, find, findAfresh: find, findByIdentifier: () => Promise.resolve(undefined) },
+    accounts: {
+      peek: () => cached,
+      find,
+      findAfresh: id => find(id),
+      findByIdentifier: () => Promise.resolve(undefined),
+    },
     delivery: mailboxes,
     iqHandlers: new Map<string, IqHandler>([
       [iqKey('get', 'urn:example', 'ask'), () => ({ kind: 'result' })],

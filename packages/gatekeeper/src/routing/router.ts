@@ -155,7 +155,7 @@ export class Router {
     if (local === from.interopId) return { from, to: from };
     const known = accounts.peek(local);
     if (known === undefined) return { from, to: await accounts.find(local, from.row) };
-    return { from, to: mayReach(from, known) ? known : await accounts.findAfresh(local, from.row) };
+    return { from, to: mayReach(from, known) ? known : await accounts.findAfresh(local, from) };
   }
 
   #admit(

@@ -22,6 +22,7 @@ const bert: Account = {
   proofsFromMs: 0,
   devices: [{ row: 70, id: 2, registrationId: 1, thumbprint: 't', listed: true }],
   optIns: [],
+  linkOnly: false,
   contacts: noContacts,
   version: 1,
 };
@@ -41,7 +42,7 @@ function scene(sender: Account | undefined = bert) {
     deliver: (device, el, _sizeBytes, keep, receipt) => delivered.push({ device, element: el, keep, receipt }),
   };
   const tell = createTellSender({
-    accounts: { peek: () => undefined, find, findAfresh: find, findByIdentifier: async () => undefined },
+    accounts: { peek: () => undefined, find, findAfresh: id => find(id), findByIdentifier: async () => undefined },
     delivery,
     mayReach: (from, to) => mayReach(from, to, { isLive: () => true, admitsPair: () => false }),
   });

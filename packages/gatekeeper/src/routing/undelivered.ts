@@ -32,7 +32,7 @@ export function createTellSender({ accounts, delivery, mayReach }: TellSenderDep
     const device = sender?.devices.find(each => String(each.id) === from.resource);
     if (sender === undefined || device === undefined) return;
     // Whom the person had shut out learns nothing of their going.
-    if (person !== undefined && !mayReach({ ...sender, status: 'active' }, asAccount(person))) return;
+    if (person !== undefined && !mayReach({ ...sender, status: 'active' }, asAccount(person, sender))) return;
     const notice = undeliveredNotice({ from: attribute(element, 'to')!, to: attribute(element, 'from')!, id, cause });
     await kept(delivery, device.row, notice);
   };
@@ -56,8 +56,9 @@ function kept(delivery: Delivery, device: number, notice: Element): Promise<void
   });
 }
 
-/** As far as reach is concerned: the person as they were. */
-function asAccount({ provider, optIns }: OrphanedPerson): Account {
+/** As far as reach is concerned: the person as they were. Whose mail waited was no stranger. */
+function asAccount({ provider, optIns }: OrphanedPerson, sender: Account): Account {
+  const known = { state: 'accepted', isOpen: true, interopId: sender.interopId } as const;
   return {
     row: 0,
     interopId: '',
@@ -68,6 +69,7 @@ function asAccount({ provider, optIns }: OrphanedPerson): Account {
     version: 0,
     devices: [],
     optIns,
-    contacts: noContacts,
+    linkOnly: false,
+    contacts: { ...noContacts, decided: new Map([[sender.contacts.key, known]]) },
   };
 }

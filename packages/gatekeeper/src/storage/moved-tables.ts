@@ -59,6 +59,7 @@ export const movedTables: readonly MovedTable[] = [
       enlisted_at: 'bigint',
       version: 'bigint',
       disabled: 'boolean',
+      link_only: 'boolean',
       proofs_from: 'bigint',
       last_event_at: 'bigint',
     },
@@ -220,6 +221,12 @@ export const movedTables: readonly MovedTable[] = [
       carried: 'boolean',
     },
     source: 'SELECT * FROM contact',
+  },
+  {
+    name: 'contact_link',
+    keys: ['digest'],
+    columns: { digest: 'bytea', account: 'bigint', uses_left: 'integer', expires_at: 'bigint' },
+    source: 'SELECT * FROM contact_link',
   },
   {
     name: 'restriction',

@@ -5,6 +5,7 @@ import type { PersonRecords } from '../admin/person-records.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { ClockStore } from '../clock/clock-store.ts';
 import type { ClusterStore } from '../cluster/cluster-store.ts';
+import type { ContactLinkStore } from '../consent/contact-link-store.ts';
 import type { ContactStore } from '../consent/contact-store.ts';
 import type { AccountStore } from '../enlistment/account-store.ts';
 import type { ProofIds } from '../enlistment/proof-ids.ts';
@@ -31,6 +32,7 @@ export type MailboxDepth = {
 export type Stores = {
   readonly accounts: AccountStore;
   readonly contacts: ContactStore;
+  readonly links: ContactLinkStore;
   readonly keys: KeyDirectory;
   readonly proofIds: ProofIds;
   readonly providers: ProviderStates;

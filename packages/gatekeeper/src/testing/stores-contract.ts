@@ -5,6 +5,7 @@ import type { Stores } from '../storage/stores.ts';
 import { testAccountStore } from './stores/account-store.ts';
 import { testAdminStore } from './stores/admin-store.ts';
 import { testClockStore } from './stores/clock-store.ts';
+import { testContactLinkStore } from './stores/contact-link-store.ts';
 import { testContactStore } from './stores/contact-store.ts';
 import { type Contract, nowMs } from './stores/contract.ts';
 import { testEventOutbox } from './stores/event-outbox.ts';
@@ -34,6 +35,7 @@ export function testStores(name: string, open: OpenStores): void {
   };
   testAccountStore(contract);
   testContactStore(contract);
+  testContactLinkStore(contract);
   testKeyDirectory(contract);
   testProviderStates(contract);
   testAdminStore(contract);

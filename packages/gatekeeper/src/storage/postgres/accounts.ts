@@ -1,7 +1,7 @@
 // Accounts and devices on PostgreSQL: reads, and what ends or changes an enlistment (how one begins: enlisting.ts). Every
 // change locks the account first. Knows nothing of proofs, streams or HTTP; its arguments were checked at the edge.
 import type { InteropId } from '@drawbridge/wire/jid';
-import { contactKeys, noContacts } from '../../consent/contact.ts';
+import { contactKeys } from '../../consent/contact.ts';
 import type { Account, Device } from '../../enlistment/account.ts';
 import type { AccountStore, ManifestRow, PublishManifest } from '../../enlistment/account-store.ts';
 import { writeAudit } from './audit.ts';
@@ -35,6 +35,7 @@ const accountTables = [
   'mailbox_person',
   'report',
   'restriction',
+  'contact_link',
 ] as const;
 
 /** Everything that is kept of a person; gives back the devices that were. */
@@ -161,11 +162,11 @@ async function readAccount(
   condition: string,
   values: readonly (string | number)[],
   otherwise: number | undefined,
-  part?: 'without-decisions',
+  onlyAbout: string | undefined,
 ): Promise<Account | undefined> {
   const found = await database.row<Omit<Account, 'devices' | 'optIns' | 'contacts'>>(
-    `SELECT row, interop_id AS "interopId", provider, identifier, ${statusColumn}, proofs_from AS "proofsFromMs", version
-     FROM account WHERE ${condition}`,
+    `SELECT row, interop_id AS "interopId", provider, identifier, ${statusColumn}, proofs_from AS "proofsFromMs",
+       link_only AS "linkOnly", version FROM account WHERE ${condition}`,
     values,
   );
   const row = found?.row ?? otherwise;
@@ -174,7 +175,7 @@ async function readAccount(
     devicesOf(database, row),
     database.rows<{ provider: number }>('SELECT provider FROM opt_in WHERE account = $1', [row]),
     // How many there are must not tell a stranger who exists.
-    part === undefined ? decisionsOf(database, row) : noContacts.decided,
+    decisionsOf(database, row, onlyAbout),
   ]);
   if (found === undefined) return undefined;
   const contacts = { ...contactKeys(found), decided };
@@ -183,10 +184,10 @@ async function readAccount(
 
 export function postgresAccounts(database: Database): AccountStore {
   return {
-    find: (interopId: InteropId, askerRow, part) =>
-      readAccount(database, 'interop_id = $1', [interopId], askerRow, part),
-    findByIdentifier: (provider, identifier, askerRow) =>
-      readAccount(database, 'provider = $1 AND identifier = $2', [provider, identifier], askerRow, 'without-decisions'),
+    find: (interopId: InteropId, askerRow, onlyAbout) =>
+      readAccount(database, 'interop_id = $1', [interopId], askerRow, onlyAbout),
+    findByIdentifier: (provider, identifier, askerRow, onlyAbout) =>
+      readAccount(database, 'provider = $1 AND identifier = $2', [provider, identifier], askerRow, onlyAbout),
     async readIdentityKey(account) {
       const text = 'SELECT identity_key AS "identityKey" FROM account WHERE row = $1';
       return (await database.row<{ identityKey: Uint8Array }>(text, [account]))?.identityKey;

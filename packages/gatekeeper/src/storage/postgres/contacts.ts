@@ -29,7 +29,7 @@ export async function findContact(
 }
 
 /** Locks the accounts that are there until the transaction ends; the same order everywhere. */
-async function lockAccounts(sql: Sql, rows: readonly number[]): Promise<number> {
+export async function lockAccounts(sql: Sql, rows: readonly number[]): Promise<number> {
   const text = 'SELECT row FROM account WHERE row = ANY ($1::bigint[]) ORDER BY row FOR UPDATE';
   return (await sql.rows(text, [rows])).length;
 }
@@ -148,14 +148,22 @@ async function decide(sql: Sql, args: DecideArgs): Promise<ContactState | 'full'
   return state;
 }
 
-/** All decisions of one person, by whom they are about. */
-export async function decisionsOf(database: Database, account: number): Promise<ReadonlyMap<string, Contact>> {
+/** Decisions of one person, by whom they are about; with `onlyAbout` the one alone that is kept under this key. */
+export async function decisionsOf(
+  database: Database,
+  account: number,
+  onlyAbout: string | undefined,
+): Promise<ReadonlyMap<string, Contact>> {
   const rows = await database.rows<{
     person: string;
     state: ContactState;
     isOpen: boolean;
     interopId: InteropId | null;
-  }>('SELECT person, state, is_open AS "isOpen", interop_id AS "interopId" FROM contact WHERE account = $1', [account]);
+  }>(
+    `SELECT person, state, is_open AS "isOpen", interop_id AS "interopId" FROM contact
+     WHERE account = $1${onlyAbout === undefined ? '' : ' AND person = $2'}`,
+    onlyAbout === undefined ? [account] : [account, onlyAbout],
+  );
   return new Map(
     rows.map(({ person, interopId, ...rest }) => [person, { ...rest, interopId: interopId ?? undefined }]),
   );

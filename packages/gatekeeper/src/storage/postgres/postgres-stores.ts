@@ -8,6 +8,7 @@ import { postgresApplications } from './applications.ts';
 import { postgresAuditLog } from './audit.ts';
 import { postgresClock } from './clock.ts';
 import { postgresCluster } from './cluster.ts';
+import { postgresLinks } from './contact-links.ts';
 import { postgresContacts } from './contacts.ts';
 import { Database, noLimit, type Sql } from './database.ts';
 import { postgresEvents } from './events.ts';
@@ -86,6 +87,7 @@ export async function openPostgresStores(url: string): Promise<PostgresStores> {
     stores: {
       accounts: postgresAccounts(database),
       contacts: postgresContacts(database),
+      links: postgresLinks(database),
       keys: postgresKeyDirectory(database),
       proofIds: postgresProofIds(database),
       providers: postgresProviders(database),

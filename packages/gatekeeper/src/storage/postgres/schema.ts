@@ -302,6 +302,20 @@ DROP INDEX contact_person;
 CREATE INDEX contact_person ON contact (person, changed_at);
 CREATE INDEX contact_provider ON contact (provider, changed_at) WHERE loud > 0;`,
   },
+  {
+    // An earlier program that removes an account leaves its links to the sweep.
+    fitFrom: 1,
+    text: `
+ALTER TABLE account ADD COLUMN link_only boolean NOT NULL DEFAULT false;
+CREATE TABLE contact_link (
+  digest bytea PRIMARY KEY,
+  account bigint NOT NULL,
+  uses_left integer NOT NULL,
+  expires_at bigint NOT NULL
+);
+CREATE INDEX contact_link_account ON contact_link (account, expires_at);
+CREATE INDEX contact_link_expiry ON contact_link (expires_at);`,
+  },
 ];
 
 /** The version of the tables that this program writes. */

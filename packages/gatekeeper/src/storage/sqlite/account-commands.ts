@@ -15,7 +15,7 @@ import {
   type WithdrawnAccount,
 } from '../../enlistment/account-store.ts';
 import type { OrphanedPerson } from '../../mailbox/mailbox-store.ts';
-import { contactKeys, noContacts } from '../../consent/contact.ts';
+import { contactKeys } from '../../consent/contact.ts';
 import { writeAudit } from './audit-commands.ts';
 import { decisionsOf } from './contact-decisions.ts';
 import { addOneTimeKeys, removeKeys } from './key-commands.ts';
@@ -269,6 +269,7 @@ const accountTables = [
   'mailbox_person',
   'report',
   'restriction',
+  'contact_link',
 ] as const;
 
 /** Everything that is kept of a person; gives back the devices that were. */
@@ -399,8 +400,8 @@ export const accountWrites = {
   },
 };
 
-const columns = `row, interop_id AS interopId, provider, identifier, ${statusColumn}, proofs_from AS proofsFromMs, version
-  FROM account WHERE`;
+const columns = `row, interop_id AS interopId, provider, identifier, ${statusColumn}, proofs_from AS proofsFromMs,
+  link_only AS linkOnly, version FROM account WHERE`;
 
 /** One account; with `otherwise`, an account that isn't there costs the same reads, of that row. */
 function readAccount(
@@ -408,10 +409,10 @@ function readAccount(
   condition: string,
   args: readonly (string | number)[],
   otherwise: number | undefined,
-  part?: 'without-decisions',
+  onlyAbout: string | undefined,
 ): Account | undefined {
   const found = prepared(db, `SELECT ${columns} ${condition}`).get(...args) as
-    | Omit<Account, 'devices' | 'optIns' | 'contacts'>
+    | (Omit<Account, 'devices' | 'optIns' | 'contacts' | 'linkOnly'> & { readonly linkOnly: number })
     | undefined;
   const row = found?.row ?? otherwise;
   if (row === undefined) return undefined;
@@ -420,26 +421,27 @@ function readAccount(
     provider: number;
   }[];
   // How many there are must not tell a stranger who exists.
-  const decided = part === undefined ? decisionsOf(db, row) : noContacts.decided;
+  const decided = decisionsOf(db, row, onlyAbout);
   if (found === undefined) return undefined;
   const contacts = { ...contactKeys(found), decided };
-  return { ...found, devices, optIns: optIns.map(each => each.provider), contacts };
+  const linkOnly = found.linkOnly === 1;
+  return { ...found, devices, optIns: optIns.map(each => each.provider), linkOnly, contacts };
 }
 
 export const accountReads = {
   accountFind(
     db: DatabaseSync,
-    args: { interopId: InteropId; askerRow: number | undefined; part: 'without-decisions' | undefined },
+    args: { interopId: InteropId; askerRow: number | undefined; onlyAbout: string | undefined },
   ): Account | undefined {
-    return readAccount(db, 'interop_id = ?', [args.interopId], args.askerRow, args.part);
+    return readAccount(db, 'interop_id = ?', [args.interopId], args.askerRow, args.onlyAbout);
   },
 
   accountFindByIdentifier(
     db: DatabaseSync,
-    args: { provider: number; identifier: string; askerRow: number | undefined },
+    args: { provider: number; identifier: string; askerRow: number | undefined; onlyAbout: string | undefined },
   ): Account | undefined {
     const condition = 'provider = ? AND identifier = ?';
-    return readAccount(db, condition, [args.provider, args.identifier], args.askerRow, 'without-decisions');
+    return readAccount(db, condition, [args.provider, args.identifier], args.askerRow, args.onlyAbout);
   },
 
   accountIdentityKey(db: DatabaseSync, args: { account: number }): Uint8Array | undefined {

@@ -6,6 +6,7 @@ import { applicationReads, applicationWrites } from './application-commands.ts';
 import { auditReads, auditWrites } from './audit-commands.ts';
 import { clockReads, clockWrites } from './clock-commands.ts';
 import { contactReads, contactWrites } from './contact-commands.ts';
+import { linkReads, linkWrites } from './contact-link-commands.ts';
 import { eventReads, eventWrites } from './event-commands.ts';
 import { heartbeatReads, heartbeatWrites } from './heartbeat-commands.ts';
 import { keyReads, keyWrites } from './key-commands.ts';
@@ -25,6 +26,7 @@ export const writeCommands = {
   ...orphanWrites,
   ...accountWrites,
   ...contactWrites,
+  ...linkWrites,
   ...manifestWrites,
   ...keyWrites,
   ...proofWrites,
@@ -44,6 +46,7 @@ export const readCommands = {
   ...orphanReads,
   ...accountReads,
   ...contactReads,
+  ...linkReads,
   ...manifestReads,
   ...keyReads,
   ...operationsReads,

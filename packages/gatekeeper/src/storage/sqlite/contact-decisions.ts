@@ -4,13 +4,19 @@ import type { InteropId } from '@drawbridge/wire/jid';
 import type { Contact, ContactState } from '../../consent/contact.ts';
 import { prepared } from './prepared.ts';
 
-/** All decisions of one person, by whom they are about. */
-export function decisionsOf(db: DatabaseSync, account: number): ReadonlyMap<string, Contact> {
-  const select = prepared(
-    db,
-    'SELECT person, state, is_open AS isOpen, interop_id AS interopId FROM contact WHERE account = ?',
-  );
-  const rows = select.all(account) as unknown as {
+const columns = 'person, state, is_open AS isOpen, interop_id AS interopId FROM contact WHERE account = ?';
+
+/** Decisions of one person, by whom they are about; with `onlyAbout` the one alone that is kept under this key. */
+export function decisionsOf(
+  db: DatabaseSync,
+  account: number,
+  onlyAbout: string | undefined,
+): ReadonlyMap<string, Contact> {
+  const found =
+    onlyAbout === undefined
+      ? prepared(db, `SELECT ${columns}`).all(account)
+      : prepared(db, `SELECT ${columns} AND person = ?`).all(account, onlyAbout);
+  const rows = found as unknown as {
     person: string;
     state: ContactState;
     isOpen: number;

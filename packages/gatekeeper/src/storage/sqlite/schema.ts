@@ -307,6 +307,17 @@ const steps: readonly (string | ((db: DatabaseSync) => void))[] = [
    DROP INDEX contact_person;
    CREATE INDEX contact_person ON contact (person, changed_at);
    CREATE INDEX contact_provider ON contact (provider, changed_at) WHERE loud > 0;`,
+
+  // By which strangers come to a person: a link is known by the hash of its secret.
+  `ALTER TABLE account ADD COLUMN link_only INTEGER NOT NULL DEFAULT 0;
+   CREATE TABLE contact_link (
+     digest BLOB PRIMARY KEY,
+     account INTEGER NOT NULL REFERENCES account (row),
+     uses_left INTEGER NOT NULL,
+     expires_at INTEGER NOT NULL
+   ) WITHOUT ROWID, STRICT;
+   CREATE INDEX contact_link_account ON contact_link (account, expires_at);
+   CREATE INDEX contact_link_expiry ON contact_link (expires_at);`,
 ];
 
 /** The version of the tables that this program writes. */

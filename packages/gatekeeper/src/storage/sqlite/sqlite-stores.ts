@@ -1,5 +1,6 @@
 // All storage ports on one embedded store. Knows no rules: each call is one named command.
 import type { ClockStore } from '../../clock/clock-store.ts';
+import type { ContactLinkStore } from '../../consent/contact-link-store.ts';
 import type { ContactStore } from '../../consent/contact-store.ts';
 import type { RestrictionStore } from '../../integrity/restriction-store.ts';
 import type { ReportStore } from '../../reports/report-store.ts';
@@ -39,9 +40,9 @@ function eventsOf(store: SqliteStore): Pick<Stores, 'outgoingEvents' | 'subjectE
 export function sqliteStores(store: SqliteStore): Stores {
   return {
     accounts: {
-      find: (interopId, askerRow, part) => store.read('accountFind', { interopId, askerRow, part }),
-      findByIdentifier: (provider, identifier, askerRow) =>
-        store.read('accountFindByIdentifier', { provider, identifier, askerRow }),
+      find: (interopId, askerRow, onlyAbout) => store.read('accountFind', { interopId, askerRow, onlyAbout }),
+      findByIdentifier: (provider, identifier, askerRow, onlyAbout) =>
+        store.read('accountFindByIdentifier', { provider, identifier, askerRow, onlyAbout }),
       readIdentityKey: account => store.read('accountIdentityKey', { account }),
       listDevices: account => store.read('accountDevices', { account }),
       enlist: args => store.run('accountEnlist', args),
@@ -58,6 +59,7 @@ export function sqliteStores(store: SqliteStore): Stores {
       sweepAuthorisations: (judgeMs, limit) => store.run('deviceAuthorisationSweep', { judgeMs, limit }),
     },
     contacts: sqliteContacts(store),
+    links: sqliteLinks(store),
     keys: {
       publish: keys => store.run('keysPublish', keys),
       takeBundles: (devices, lastResortOnly = []) => store.run('keysTake', { devices, lastResortOnly }),
@@ -124,6 +126,18 @@ function sqliteContacts(store: SqliteStore): ContactStore {
     decide: args => store.run('contactDecide', args),
     page: (account, after, limit) => store.read('contactPage', { account, after, limit }),
     findKey: (account, interopId) => store.read('contactFindKey', { account, interopId }),
+  };
+}
+
+function sqliteLinks(store: SqliteStore): ContactLinkStore {
+  return {
+    add: link => store.run('linkAdd', link),
+    remove: (account, digest) => store.run('linkRemove', { account, digest }),
+    list: (account, judgeMs) => store.read('linkList', { account, judgeMs }),
+    ownerOf: (digest, judgeMs) => store.read('linkOwner', { digest, judgeMs }),
+    redeem: redemption => store.run('linkRedeem', redemption),
+    setLinkOnly: (account, linkOnly) => store.run('linkOnlySet', { account, linkOnly }),
+    sweep: (judgeMs, limit) => store.run('linksSweep', { judgeMs, limit }),
   };
 }
 

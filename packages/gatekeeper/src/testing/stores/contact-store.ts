@@ -8,32 +8,39 @@ import type { EnlistArgs } from '../../enlistment/account-store.ts';
 import { type Contract, enlisted, nowMs, person } from './contract.ts';
 
 export function testContactStore(contract: Contract): void {
-  contract('a block of a provider holds for whoever writes, is listed once, and leaves nothing behind', async stores => {
-    const [a, b] = [await enlisted(stores, 'a'), await enlisted(stores, 'b')];
-    const party = async (id: string): Promise<Account> => (await stores.accounts.find(id))!;
-    const admit = async (): Promise<string> => {
-      const args = { accepts: false, isFirst: true, isLoud: true, isSmall: true, maxMessages: 2, maxWaiting: 10 };
-      const { kind } = await stores.contacts.admit({
-        ...{ from: await party(a.id), to: await party(b.id), ...args, maxContacts: 10, nowMs },
-      });
-      return kind;
-    };
-    const decide = async (decision: 'block' | 'unblock') => {
-      const contacts = { key: providerKey(1), sharedKey: undefined };
-      const about = { interopId: everybodyOf(1), provider: 1, contacts };
-      return stores.contacts.decide({ account: b.row, about, decision, isOpen: false, maxContacts: 10, nowMs });
-    };
-    const list = async (): Promise<string[]> =>
-      (await stores.contacts.page(b.row, 0, 10)).map(({ interopId, state }) => `${interopId} ${state}`);
-    assert.equal(await decide('block'), 'blocked');
-    assert.deepEqual([await admit(), await admit(), await admit()], ['shut', 'shut', 'too-many']);
-    assert.deepEqual(await list(), [`${everybodyOf(1)} blocked`], 'nobody is listed whom this person did not decide about');
-    const { version } = await party(b.id);
-    assert.equal(await decide('unblock'), undefined);
-    assert((await party(b.id)).version > version);
-    assert.deepEqual(await list(), []);
-    assert.deepEqual([await admit(), await list()], ['open', [`${a.id} request`]], 'as if nothing had been');
-  });
+  contract(
+    'a block of a provider holds for whoever writes, is listed once, and leaves nothing behind',
+    async stores => {
+      const [a, b] = [await enlisted(stores, 'a'), await enlisted(stores, 'b')];
+      const party = async (id: string): Promise<Account> => (await stores.accounts.find(id))!;
+      const admit = async (): Promise<string> => {
+        const args = { accepts: false, isFirst: true, isLoud: true, isSmall: true, maxMessages: 2, maxWaiting: 10 };
+        const { kind } = await stores.contacts.admit({
+          ...{ from: await party(a.id), to: await party(b.id), ...args, maxContacts: 10, nowMs },
+        });
+        return kind;
+      };
+      const decide = async (decision: 'block' | 'unblock') => {
+        const contacts = { key: providerKey(1), sharedKey: undefined };
+        const about = { interopId: everybodyOf(1), provider: 1, contacts };
+        return stores.contacts.decide({ account: b.row, about, decision, isOpen: false, maxContacts: 10, nowMs });
+      };
+      const list = async (): Promise<string[]> =>
+        (await stores.contacts.page(b.row, 0, 10)).map(({ interopId, state }) => `${interopId} ${state}`);
+      assert.equal(await decide('block'), 'blocked');
+      assert.deepEqual([await admit(), await admit(), await admit()], ['shut', 'shut', 'too-many']);
+      assert.deepEqual(
+        await list(),
+        [`${everybodyOf(1)} blocked`],
+        'nobody is listed whom this person did not decide about',
+      );
+      const { version } = await party(b.id);
+      assert.equal(await decide('unblock'), undefined);
+      assert((await party(b.id)).version > version);
+      assert.deepEqual(await list(), []);
+      assert.deepEqual([await admit(), await list()], ['open', [`${a.id} request`]], 'as if nothing had been');
+    },
+  );
 
   contract('decisions: a request is counted, an answer accepts, a refusal is told to nobody', async stores => {
     const [a, b] = [await enlisted(stores, 'a'), await enlisted(stores, 'b')];
@@ -139,6 +146,7 @@ export function testContactStore(contract: Contract): void {
         proofsFromMs: 0,
         devices: [{ row: device, id: 1, registrationId: 97, thumbprint: 'a'.repeat(43), listed: true }],
         optIns: [],
+        linkOnly: false,
       };
       for (const found of [
         await stores.accounts.find(id),

@@ -39,7 +39,9 @@ export function testRestrictionStore(contract: Contract): void {
     const [a, b, c] = [await enlisted(stores, 'a'), await enlisted(stores, 'b'), await enlisted(stores, 'c')];
     const subject = await subjectOf(stores, a.id);
     const heard = async (whom: RestrictedSubject = subject, sinceMs = 0, limit = 10): Promise<string[]> =>
-      (await restrictions.voices(whom, sinceMs, limit)).map(voice => `${voice.voter === b.row ? 'b' : 'c'} ${voice.says}`);
+      (await restrictions.voices(whom, sinceMs, limit)).map(
+        voice => `${voice.voter === b.row ? 'b' : 'c'} ${voice.says}`,
+      );
     await decide(stores, c.id, a.id, 'block');
     assert.deepEqual(await heard(), [], 'who was never written to may block, and that counts for nothing');
     await writeFirst(stores, a.id, b.id, true);
