@@ -127,9 +127,11 @@ test('a provider is blocked on one device for all, and nothing is said to its pe
   assert.equal(bob.contacts.decision(annaId), 'accepted');
   await anna.send(toBob, { text: 'again' });
   assert.equal((await received.next()).value?.text, 'again');
-  assert.deepEqual(await second.chats.list({ limit: 10 }).then(list => list.map(chat => chat.with.identifier)), [
-    'anna',
-  ]);
+  const others = (await second.chats.list()).filter(chat => chat.with.interopId !== bob.me!.interopId);
+  assert.deepEqual(
+    others.map(chat => chat.with.identifier),
+    ['anna'],
+  );
 });
 
 test('a request is not answered by anything, and its files are not fetched, until it is accepted on any device', async t => {

@@ -158,13 +158,16 @@ function placeVersion(grid: Grid, version: number): void {
   }
 }
 
+/** Of each format bit beside the finder pattern at the top left: around the timing pattern. */
+const nearPlaces = [0, 1, 2, 3, 4, 5, 7, 8, 7, 5, 4, 3, 2, 1, 0];
+
 /** Level L is 01. */
 function placeFormat(grid: Grid, mask: number): void {
   const bits = withCheck((0b01 << 3) | mask, 0x537, 10) ^ 0x5412;
   const isDark = (at: number): boolean => ((bits >>> at) & 1) === 1;
   const { size } = grid;
   for (let at = 0; at < 15; at++) {
-    const near = at < 6 ? at : at < 8 ? at + 1 : 14 - at + (at === 8 ? 1 : 0);
+    const near = nearPlaces[at]!;
     if (at < 8) {
       setFixed(grid, 8, near, isDark(at));
       setFixed(grid, size - 1 - at, 8, isDark(at));
@@ -248,7 +251,7 @@ export function qrLines(code: readonly (readonly boolean[])[]): string[] {
     let line = '';
     for (let x = 0; x < size; x++) {
       const [upper, lower] = [isDark(x, y), y + 1 < size ? isDark(x, y + 1) : true];
-      line += upper ? (lower ? ' ' : '▄') : lower ? '▀' : '█';
+      line += '█▀▄ '[(upper ? 2 : 0) + (lower ? 1 : 0)]!;
     }
     lines.push(line);
   }

@@ -20,11 +20,9 @@ export async function fetchLinks(request: Request): Promise<ContactLinks> {
   if (answer === undefined || answer.name !== 'links' || answer.ns !== NS_CONSENT) throw malformed();
   const links = childElements(answer).map((el): ContactLink => {
     const [id = '', uses = '', expires = ''] = ['digest', 'uses', 'expires'].map(name => attribute(el, name));
-    const expiresAtMs = Date.parse(expires);
-    if (!/^[A-Za-z0-9_-]{43}$/.test(id) || !/^[1-9][0-9]{0,8}$/.test(uses) || Number.isNaN(expiresAtMs)) {
-      throw malformed();
-    }
-    return { id, usesLeft: Number(uses), expiresAtMs };
+    const areNumbers = /^[1-9][0-9]{0,8}$/.test(uses) && /^[1-9][0-9]{0,14}$/.test(expires);
+    if (!/^[A-Za-z0-9_-]{43}$/.test(id) || !areNumbers) throw malformed();
+    return { id, usesLeft: Number(uses), expiresAtMs: Number(expires) };
   });
   return { required: attribute(answer, 'required') === 'true', links };
 }

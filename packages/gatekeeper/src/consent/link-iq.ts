@@ -39,7 +39,7 @@ export function linkIqHandlers(deps: IqDeps): IqHandlers {
       element('link', NS_CONSENT, {
         digest: Buffer.from(digest).toString('base64url'),
         uses: String(usesLeft),
-        expires: new Date(expiresAtMs).toISOString(),
+        expires: String(expiresAtMs),
       }),
     );
     const required = String(account.linkOnly);

@@ -131,7 +131,7 @@ test('what is no link is refused, and bounds are met exactly', async () => {
   const { fixture, bob } = await open();
   const digest = digestOf(newSecret());
   const { uses, seconds, links } = linkLimits;
-  const bad = [
+  const bad: Record<string, string>[] = [
     { digest: 'short', uses: '1', seconds: '1' },
     { digest, uses: '0', seconds: '1' },
     { digest, uses: String(uses + 1), seconds: '1' },
@@ -140,7 +140,7 @@ test('what is no link is refused, and bounds are met exactly', async () => {
     { digest, uses: '1', seconds: '1', more: '1' },
   ];
   for (const attributes of bad) {
-    const answer = await ask(fixture, bob, 'set', consent('link', attributes as Record<string, string>));
+    const answer = await ask(fixture, bob, 'set', consent('link', attributes));
     assert.deepEqual(answer, { kind: 'error', condition: 'bad-request' }, JSON.stringify(attributes));
   }
   for (const secret of ['', 'x'.repeat(21), `${'x'.repeat(21)}!`]) {

@@ -89,9 +89,15 @@ test('whom many settled people refuse is slowed down, then meets nobody new, the
   fixture.clock.nowMs += 8 * dayMs;
   for (const person of people.slice(0, 31)) assert.equal(await writeFirst(fixture, spammer, person), 'open');
   const level = async (): Promise<string> => (await fixture.stores.restrictions.find(interopId))?.level ?? 'none';
+  const steps = [
+    [0, 'none'] as const,
+    [4, 'slowed'] as const,
+    [9, 'accepted-only'] as const,
+    [29, 'suspended'] as const,
+  ];
   for (const [index, person] of people.slice(0, 30).entries()) {
     await decide(fixture, person, spammer, index % 2 === 0 ? 'deny' : 'block');
-    const expected = index < 4 ? 'none' : index < 9 ? 'slowed' : index < 29 ? 'accepted-only' : 'suspended';
+    const expected = steps.findLast(([from]) => index >= from)![1];
     assert.equal(await level(), expected, `after ${index + 1}`);
     if (index === 9) {
       const wait = await writeFirst(fixture, spammer, people[31]!);

@@ -117,13 +117,12 @@ export function judgeVoices(voices: readonly Voice[], rules: RestrictionRules, n
   const percent = decided === 0 ? 0 : (100 * sums.refused) / decided;
   const passes = (threshold: Threshold | undefined): boolean =>
     threshold !== undefined && sums.refused >= threshold.refusals && percent >= threshold.percent;
-  const level = passes(rules.suspended)
-    ? 'suspended'
-    : passes(rules.acceptedOnly)
-      ? 'accepted-only'
-      : passes(rules.slowed) || sums.waiting >= rules.unanswered
-        ? 'slowed'
-        : 'none';
+  const reached: [RestrictionLevel, boolean][] = [
+    ['suspended', passes(rules.suspended)],
+    ['accepted-only', passes(rules.acceptedOnly)],
+    ['slowed', passes(rules.slowed) || sums.waiting >= rules.unanswered],
+  ];
+  const level = reached.find(([, isReached]) => isReached)?.[0] ?? 'none';
   return { level, tally: { ...roundedAll(sums), percent: Math.round(percent) } };
 }
 

@@ -6,6 +6,7 @@ import type { RestrictionStore } from '../../integrity/restriction-store.ts';
 import type { ReportStore } from '../../reports/report-store.ts';
 import type { ProofIds } from '../../enlistment/proof-ids.ts';
 import type { EventOutbox } from '../../events/event-outbox.ts';
+import type { WakeUpQueue } from '../../wakeup/wake-up-queue.ts';
 import type { Stores } from '../stores.ts';
 import { sqliteHeartbeat } from './heartbeat.ts';
 import { measureDepth } from './mailbox-depth.ts';
@@ -88,10 +89,7 @@ export function sqliteStores(store: SqliteStore): Stores {
       keepAgreement: agreement => store.run('agreementKeep', agreement),
       agreement: version => store.read('agreementRead', { version }),
     },
-    wakeUps: {
-      write: list => store.run('wakeUpsWrite', list),
-      page: (afterAccount, limit) => store.read('wakeUpsPending', { afterAccount, limit }),
-    },
+    wakeUps: sqliteWakeUps(store),
     reports: reportsOf(store),
     restrictions: sqliteRestrictions(store),
     ...eventsOf(store),
@@ -148,6 +146,13 @@ function sqliteRestrictions(store: SqliteStore): RestrictionStore {
     list: (after, limit) => store.read('restrictionList', { after, limit }),
     put: change => store.run('restrictionPut', change),
     forget: (subject, countedBeforeMs) => store.run('restrictionForget', { subject, countedBeforeMs }),
+  };
+}
+
+function sqliteWakeUps(store: SqliteStore): WakeUpQueue {
+  return {
+    write: list => store.run('wakeUpsWrite', list),
+    page: (afterAccount, limit) => store.read('wakeUpsPending', { afterAccount, limit }),
   };
 }
 
