@@ -72,9 +72,14 @@ export type NoiseCrypto = {
 
 export const noBytes = new Uint8Array(0);
 
-/** A copy of one's own. Not `bytes.slice()`: on a Buffer that is a view of the same memory. */
+/**
+ * A copy of one's own. Not `bytes.slice()`: on a Buffer that is a view of the same memory. In a buffer that was asked for: V8
+ * puts short arrays among its objects, and whenever it moves them leaves copies that nobody can wipe.
+ */
 export function copyBytes(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(bytes);
+  const copy = new Uint8Array(new ArrayBuffer(bytes.length));
+  copy.set(bytes);
+  return copy;
 }
 
 /** Wipes secrets as well as JavaScript can: buffers of ours are zeroed. */

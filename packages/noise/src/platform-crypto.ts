@@ -1,8 +1,10 @@
 // The fastest primitives that work here: libsodium where sodium-native has a binary for this machine that computes what it
 // should, else node:crypto. Both speak all ciphers; what differs is their price. Source: docs/decisions/0035.
 // Knows nothing of handshakes.
+import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import type { NoiseCrypto } from './crypto.ts';
+import { dirname, join } from 'node:path';
+import { noBytes, type NoiseCrypto } from './crypto.ts';
 import { generatePrivateKey, nodeCrypto } from './node-crypto.ts';
 import { type Sodium, sodiumCrypto } from './sodium-crypto.ts';
 
@@ -13,22 +15,51 @@ export type PlatformCrypto = { readonly crypto: NoiseCrypto; readonly sodiumAbse
 
 /** Chooses by what `load` gives: for tests. `load` throws when there is nothing to load. */
 export function chooseCrypto(load: () => unknown): PlatformCrypto {
-  let loaded: unknown;
   try {
-    loaded = load();
+    const loaded = load();
+    if (!hasFunctions(loaded)) return withoutSodium('not-loadable');
+    const crypto = sodiumCrypto(loaded, { ...nodeCrypto, generatePrivateKey });
+    return computesRight(crypto) ? { crypto, sodiumAbsence: undefined } : withoutSodium('computes-wrongly');
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    return { crypto: nodeCrypto, sodiumAbsence: code === 'MODULE_NOT_FOUND' ? 'not-installed' : 'not-loadable' };
+    return withoutSodium(code === 'MODULE_NOT_FOUND' ? 'not-installed' : 'not-loadable');
   }
-  if (!hasFunctions(loaded)) return { crypto: nodeCrypto, sodiumAbsence: 'not-loadable' };
-  const crypto = sodiumCrypto(loaded, { ...nodeCrypto, generatePrivateKey });
-  return computesRight(crypto)
-    ? { crypto, sodiumAbsence: undefined }
-    : { crypto: nodeCrypto, sodiumAbsence: 'computes-wrongly' };
 }
 
-/** A native library through `require`: it is optional, and a static import of what isn't there would end the process. */
-const chosen = chooseCrypto(() => createRequire(import.meta.url)('sodium-native'));
+function withoutSodium(sodiumAbsence: SodiumAbsence): PlatformCrypto {
+  return { crypto: nodeCrypto, sodiumAbsence };
+}
+
+/**
+ * The library as a module at `from` finds it. Through `require`: it is optional, and a static import of what isn't there would
+ * end the process. So would a binary that was cut short on disk: the system's loader reads beyond its end.
+ */
+export function loadSodium(from: string): unknown {
+  const require = createRequire(from);
+  const folder = join(dirname(require.resolve('sodium-native')), 'prebuilds', `${process.platform}-${process.arch}`);
+  const binary = join(folder, 'sodium-native.node');
+  if (existsSync(binary) && isCutShort(binary)) throw new Error(`${binary} ends too early`);
+  return require('sodium-native');
+}
+
+const elfHeaderBytes = 64;
+const elfMagic = 0x7f45_4c46;
+
+/** Of 64-bit ELF files alone, whose headers say where their last part, the table of sections, lies. */
+function isCutShort(binary: string): boolean {
+  const header = Buffer.alloc(elfHeaderBytes);
+  const file = openSync(binary, 'r');
+  try {
+    if (readSync(file, header) < elfHeaderBytes) return true;
+    if (header.readUInt32BE(0) !== elfMagic) return false;
+    const sectionsBytes = header.readUInt16LE(58) * header.readUInt16LE(60);
+    return Number(header.readBigUInt64LE(40)) + sectionsBytes > fstatSync(file).size;
+  } finally {
+    closeSync(file);
+  }
+}
+
+const chosen = chooseCrypto(() => loadSodium(import.meta.url));
 
 export const platformCrypto: NoiseCrypto = chosen.crypto;
 export const sodiumAbsence: SodiumAbsence | undefined = chosen.sodiumAbsence;
@@ -45,7 +76,7 @@ function hasFunctions(loaded: unknown): loaded is Sodium {
   return Object.keys(names).every(name => typeof Reflect.get(loaded, name) === 'function');
 }
 
-/** One answer each, against node:crypto, and one refusal: a broken binary must not come as far as a handshake. */
+/** One answer each, against node:crypto, and refusals: a broken binary must not come as far as a handshake. */
 function computesRight(crypto: NoiseCrypto): boolean {
   try {
     const own = Uint8Array.from({ length: 32 }, (_, i) => i + 1);
@@ -54,18 +85,24 @@ function computesRight(crypto: NoiseCrypto): boolean {
     const other = nodeCrypto.generateKeyPair().publicKey;
     if (!isSame(fast.agree(other), sure.agree(other)) || fast.agree(new Uint8Array(32)) !== undefined) return false;
     fast.close();
-    const [left, right] = [crypto, nodeCrypto].map(each => each.suite('ChaChaPoly', 'SHA256').aead(own));
-    const [one, two] = [new Uint8Array(48), new Uint8Array(48)];
-    left!.seal(1, 2, other, own, one, 0);
-    right!.seal(1, 2, other, own, two, 0);
-    if (!isSame(one, two) || !isSame(left!.open(1, 2, other, two), own)) return false;
-    two[40]! ^= 1;
-    const isRefused = left!.open(1, 2, other, two) === undefined;
-    left!.close();
-    return isRefused;
+    // Handshakes seal with associated data, frames without any.
+    return [other, noBytes].every(ad => sealsRight(crypto, own, ad));
   } catch {
     return false;
   }
+}
+
+function sealsRight(crypto: NoiseCrypto, key: Uint8Array, ad: Uint8Array): boolean {
+  const [fast, sure] = [crypto, nodeCrypto].map(each => each.suite('ChaChaPoly', 'SHA256').aead(key));
+  const [one, two] = [new Uint8Array(48), new Uint8Array(48)];
+  fast!.seal(1, 2, ad, key, one, 0);
+  sure!.seal(1, 2, ad, key, two, 0);
+  const isRight = isSame(one, two) && isSame(fast!.open(1, 2, ad, two), key);
+  two[40]! ^= 1;
+  const isRefused = fast!.open(1, 2, ad, two) === undefined;
+  fast!.close();
+  sure!.close();
+  return isRight && isRefused;
 }
 
 function isSame(one: Uint8Array | undefined, two: Uint8Array | undefined): boolean {

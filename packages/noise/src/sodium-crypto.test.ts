@@ -238,7 +238,9 @@ test('without a binary that works, node:crypto does everything', () => {
     throw error;
   };
   assert.equal(chooseCrypto(fail(missing)).sodiumAbsence, 'not-installed');
-  for (const load of [fail(unfit), () => undefined, () => ({}), () => ({ ...sodium, crypto_scalarmult: 1 })]) {
+  const throws = Object.defineProperty({ ...sodium }, 'crypto_scalarmult', { get: fail(unfit) });
+  const loads = [fail(unfit), () => undefined, () => ({}), () => ({ ...sodium, crypto_scalarmult: 1 }), () => throws];
+  for (const load of loads) {
     const chosen = chooseCrypto(load);
     assert.equal(chosen.sodiumAbsence, 'not-loadable');
     assert.equal(chosen.crypto, nodeCrypto);
@@ -250,6 +252,11 @@ test('without a binary that works, node:crypto does everything', () => {
     // Opens whatever comes, as an unsigned -1 taken for success would.
     { crypto_aead_chacha20poly1305_ietf_decrypt: plaintext => plaintext.length },
     { crypto_aead_chacha20poly1305_ietf_decrypt: () => 2 ** 64 },
+    // Right with associated data, and wrong without, as messages are sealed.
+    {
+      crypto_aead_chacha20poly1305_ietf_encrypt: (sealed, plaintext, ad, ...rest) =>
+        sodium.crypto_aead_chacha20poly1305_ietf_encrypt(sealed, plaintext, ad ?? new Uint8Array(1), ...rest),
+    },
     { sodium_memzero: fail(new Error('no')) },
   ];
   for (const change of broken) {
