@@ -39,7 +39,11 @@ function flipped(chunk: Buffer, at: number, isFirst: boolean): Buffer {
 }
 
 /** An XX message of AESGCM with keys of the attacker's own, in place of the client's. */
-const ownMessage = Buffer.concat([Buffer.from('44420101000021', 'hex'), Buffer.from([0x01]), generateKeyPair().publicKey]);
+const ownMessage = Buffer.concat([
+  Buffer.from('44420101000021', 'hex'),
+  Buffer.from([0x01]),
+  generateKeyPair().publicKey,
+]);
 
 const attacks: Readonly<Record<string, Attack>> = {
   'names the other cipher to the gatekeeper': { fromClient: (chunk, isFirst) => flipped(chunk, patternAt, isFirst) },
