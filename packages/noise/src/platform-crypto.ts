@@ -30,6 +30,12 @@ function withoutSodium(sodiumAbsence: SodiumAbsence): PlatformCrypto {
   return { crypto: nodeCrypto, sodiumAbsence };
 }
 
+class BinaryCutShort extends Error {
+  constructor(binary: string) {
+    super(`${binary} ends too early: install sodium-native again`);
+  }
+}
+
 /**
  * The library as a module at `from` finds it. Through `require`: it is optional, and a static import of what isn't there would
  * end the process. So would a binary that was cut short on disk: the system's loader reads beyond its end.
@@ -38,7 +44,7 @@ export function loadSodium(from: string): unknown {
   const require = createRequire(from);
   const folder = join(dirname(require.resolve('sodium-native')), 'prebuilds', `${process.platform}-${process.arch}`);
   const binary = join(folder, 'sodium-native.node');
-  if (existsSync(binary) && isCutShort(binary)) throw new Error(`${binary} ends too early`);
+  if (existsSync(binary) && isCutShort(binary)) throw new BinaryCutShort(binary);
   return require('sodium-native');
 }
 
