@@ -3,7 +3,7 @@
 // the SDK enlists with a gatekeeper, sends and receives. Needs the npm registry, or npm's cache.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -118,6 +118,10 @@ for (const major of [24, 26]) {
       await tryReadmes(project);
     });
 
+    test('an app brings its own storage and sockets', async () => {
+      await tryPorts(project);
+    });
+
     test("a newcomer's Express service is registered in the sandbox, and its first message arrives", async () => {
       await tryOwnProvider(project);
     });
@@ -156,6 +160,46 @@ async function tryReadmes(project: OutsideProject): Promise<void> {
     }
   }
 }
+
+/** An app's storage passes the cases that ship with the SDK, and a client lives in it, over sockets that the app opens. */
+async function tryPorts(project: OutsideProject): Promise<void> {
+  writeFileSync(join(project.folder, 'try-storage.ts'), tryStorage);
+  assert.match(await project.run(['--test', '--test-reporter=tap', 'try-storage.ts']), /^# pass 7\n# fail 0/m);
+  const args = ['sandbox', '--json', '--base-port', '0', '--accounts', '1'];
+  const sandbox = project.start([project.bin('drawbridge'), ...args]);
+  try {
+    const { ports, ca } = JSON.parse(await sandbox.line(/^\{/)) as SandboxReady;
+    const out = await project.run(['sdk-ports.ts'], {
+      ...{ GATEKEEPER: `https://localhost:${ports.http}`, CA: ca },
+      CAROL_AT: `https://localhost:${ports.sandbox}/skylark`,
+      DAVE_AT: `https://localhost:${ports.sandbox}/users`,
+    });
+    assert.equal(
+      out,
+      'carol: hello from a journal\nkept: hello from a journal\nthrough sockets of the app\n',
+    );
+    const folder = join(project.folder, 'people');
+    for (const name of ['carol', 'dave']) assert.ok(!existsSync(join(folder, name, 'drawbridge.db')), 'no SQLite file');
+  } finally {
+    await sandbox.stop();
+    for (const name of ['people', 'drawbridge-sandbox']) {
+      rmSync(join(project.folder, name), { recursive: true, force: true });
+    }
+  }
+}
+
+const tryStorage = `import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { test } from 'node:test';
+import { storageContract } from '@drawbridge/client/storage-contract';
+import { JournalStorage } from './sdk-storage.ts';
+
+const folder = mkdtempSync(\`\${tmpdir()}/drawbridge-journal-\`);
+for (const { name, run } of storageContract) {
+  const place = mkdtempSync(\`\${folder}/\`);
+  void test(name, () => run(each => new JournalStorage(\`\${place}/\${each}\`)));
+}
+`;
 
 /** As the page for providers says it: the sandbox, the Express example beside it, the SDK's greeting. */
 async function tryOwnProvider(project: OutsideProject): Promise<void> {

@@ -13,6 +13,7 @@ import { type Message, presentMessage } from './chats/presenting.ts';
 import type { Outgoing } from './chats/writing.ts';
 import { systemClock } from './clock.ts';
 import type { ConnectionStatus } from './connection/connection.ts';
+import type { HttpTrust } from './connection/http.ts';
 import { connectTimeoutMs, Lifecycle } from './connection/lifecycle.ts';
 import { defaultTransports } from './connection/transports.ts';
 import { Contacts } from './contacts/contacts.ts';
@@ -28,10 +29,12 @@ import { Notices } from './notices/notices.ts';
 import { Resends } from './outbox/resends.ts';
 import { Reports } from './reports/reports.ts';
 import { type CheckedOptions, checkOptions, type ClientOptions, openKeyLog } from './options.ts';
-import { openEncryptedStore } from './store/encrypted-store.ts';
-import type { EncryptedStore } from './store/store.ts';
+import { openStoredTables } from './storage/stored-tables.ts';
 import type { AccountRecord } from './store/account-records.ts';
-import { storeError } from './store/transact.ts';
+import { openEncryptedStore } from './store/encrypted-store.ts';
+import type { StoreResult } from './store/store-errors.ts';
+import type { EncryptedStore } from './store/store.ts';
+import { durable, storeError } from './store/transact.ts';
 import { chatWith } from './history/message-names.ts';
 
 /**
@@ -40,7 +43,7 @@ import { chatWith } from './history/message-names.ts';
  */
 export async function openClient(options: ClientOptions): Promise<Client> {
   const checked = checkOptions(options);
-  const opened = await openEncryptedStore({ path: join(options.folder, 'drawbridge.db'), key: checked.keySource });
+  const opened = await openStore(options, checked);
   if (!opened.ok) throw storeError(opened.error);
   try {
     const client = new Client(options, checked, opened.value);
@@ -50,6 +53,15 @@ export async function openClient(options: ClientOptions): Promise<Client> {
     opened.value.close();
     throw error;
   }
+}
+
+function openStore(
+  { folder, storage, clock = systemClock }: ClientOptions,
+  { keySource }: CheckedOptions,
+): Promise<StoreResult<EncryptedStore>> {
+  const nowMs = (): number => clock.nowMs();
+  if (storage !== undefined) return openStoredTables({ storage, key: keySource, nowMs });
+  return openEncryptedStore({ path: join(folder, 'drawbridge.db'), key: keySource, nowMs });
 }
 
 export class Client {
@@ -79,8 +91,13 @@ export class Client {
   #closed = false;
 
   /** Use `openClient`. */
-  constructor(options: ClientOptions, { gatekeeper, trust, providerTrust }: CheckedOptions, store: EncryptedStore) {
+  constructor(options: ClientOptions, checked: CheckedOptions, store: EncryptedStore) {
     const { provider: known, keyLogFile, folder } = options;
+    const { gatekeeper } = checked;
+    const [trust, providerTrust] = [checked.trust, checked.providerTrust].map(each => ({
+      ...each,
+      durable: () => durable(store),
+    })) as [HttpTrust, HttpTrust];
     const provider = known === undefined ? undefined : new ProviderSession(known, providerTrust);
     const maySignUp = (): boolean => known?.signUp === true && this.me === undefined;
     const device = new LocalDevice({
@@ -160,6 +177,15 @@ export class Client {
     await this.#lifecycle.close();
     this.#hub.close();
     this.#device.store.close();
+    await durable(this.#device.store);
+  }
+
+  /**
+   * Fulfilled when everything that was said to this client until now is durable: at once, but for a `storage` of the app's own.
+   * What goes over the network waits for it by itself, and so do `send`, `files.send`, `chats.resend` and `chats.openOnce`.
+   */
+  async durable(): Promise<void> {
+    await durable(this.#device.store);
   }
 
   /**
@@ -168,7 +194,9 @@ export class Client {
    */
   async send(to: Recipient, outgoing: Outgoing): Promise<Message> {
     const { people, writing } = this.#lifecycle.worker();
-    return presentMessage(this.#lifecycle, writing.send(chatWith(await people.addressee(to)), outgoing));
+    const message = writing.send(chatWith(await people.addressee(to)), outgoing);
+    await this.durable();
+    return presentMessage(this.#lifecycle, message);
   }
 
   /**

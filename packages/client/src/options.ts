@@ -4,15 +4,19 @@ import { appendFileSync, readFileSync } from 'node:fs';
 import type { MediaSessionSource } from './account/media-session.ts';
 import type { ProofSource, ProviderAccount } from './account/provider-session.ts';
 import type { Clock, Random } from './clock.ts';
+import type { ConnectSocket } from './connection/connect-socket.ts';
 import { type HttpTrust, isHttpsUrl } from './connection/http.ts';
 import { parseRelay } from './connection/relay-tunnel.ts';
 import { defaultTransports, type TransportName } from './connection/transports.ts';
 import { ClientError } from './errors.ts';
+import type { RowStorage } from './storage/row-storage.ts';
 import type { KeySource } from './store/store-keys.ts';
 
 export type ClientOptions = {
-  /** Where everything is kept, encrypted. One client at a time. */
+  /** Where everything is kept, encrypted. One client at a time. With `storage`: only files on their way, encrypted too. */
   readonly folder: string;
+  /** Where rows are kept in place of the folder's SQLite file: sealed, in a storage of the app's own. */
+  readonly storage?: RowStorage;
   /** What opens the folder; exactly one of the three. A key has 32 bytes. */
   readonly passphrase?: string;
   readonly key?: Uint8Array;
@@ -34,6 +38,11 @@ export type ClientOptions = {
    * provider goes there directly, unless it lies with the gatekeeper.
    */
   readonly relay?: string;
+  /**
+   * Opens the sockets of this client in place of the system: those of all transports, of HTTPS, and the one to a relay. What
+   * goes through is under TLS or Noise.
+   */
+  readonly connectSocket?: ConnectSocket;
   /** Says that this is not a real person's device: allows `keyLogFile`. */
   readonly development?: boolean;
   /** Where the keys of compact sessions are written for `drawbridge inspect`; needs `development`. */
@@ -63,6 +72,11 @@ function isClock(value: unknown): boolean {
   return isFunction(nowMs) && isFunction(after);
 }
 
+function isStorage(value: unknown): boolean {
+  const { load, write, close } = (isObject(value) ? value : {}) as Partial<Record<keyof RowStorage, unknown>>;
+  return isFunction(load) && isFunction(write) && isFunction(close);
+}
+
 function isTransports(value: unknown): boolean {
   const known: readonly unknown[] = defaultTransports;
   return Array.isArray(value) && value.length > 0 && value.every(each => known.includes(each));
@@ -74,6 +88,7 @@ type Rules = Readonly<Record<string, Rule | undefined>>;
 type Members<T> = { readonly [K in keyof Required<T>]: Rule };
 const members: Members<ClientOptions> = {
   folder: [isText, 'is a path'],
+  storage: [isStorage, 'is an object with load, write and close'],
   passphrase: [value => typeof value === 'string', 'is a text'],
   key: [value => value instanceof Uint8Array, 'is 32 bytes'],
   keyFile: [isText, 'is a path'],
@@ -84,6 +99,7 @@ const members: Members<ClientOptions> = {
   ca: [isText, 'is a path, or PEM'],
   transports: [isTransports, `is a list of ${defaultTransports.join(', ')}`],
   relay: [value => typeof value === 'string' && parseRelay(value) !== undefined, 'is host:port of a relay'],
+  connectSocket: [isFunction, 'is a function that opens a stream to host and port'],
   development: [isFlag, 'is true or false'],
   keyLogFile: [isText, 'is a path'],
   deliveryReceipts: [isFlag, 'is true or false'],
@@ -131,11 +147,12 @@ export function checkOptions(options: ClientOptions): CheckedOptions {
 }
 
 function trustOf(options: ClientOptions, gatekeeper: string): Pick<CheckedOptions, 'trust' | 'providerTrust'> {
-  const ca = options.ca === undefined ? {} : { ca: readAuthority(options.ca) };
+  const { connectSocket } = options;
+  const trust = { ...(options.ca === undefined ? {} : { ca: readAuthority(options.ca) }), connectSocket };
   const relay = options.relay === undefined ? undefined : parseRelay(options.relay);
-  if (relay === undefined) return { trust: ca, providerTrust: ca };
+  if (relay === undefined) return { trust, providerTrust: trust };
   const onlyOrigin = new URL(gatekeeper).origin;
-  return { trust: { ...ca, relay }, providerTrust: { ...ca, relay: { ...relay, onlyOrigin } } };
+  return { trust: { ...trust, relay }, providerTrust: { ...trust, relay: { ...relay, onlyOrigin } } };
 }
 
 function keySource(options: ClientOptions): KeySource {

@@ -29,6 +29,7 @@ import {
 import type { MessageRecord } from '../history/message-log.ts';
 import { readChat } from '../store/message-records.ts';
 import { readProfile } from '../store/person-records.ts';
+import { durable } from '../store/transact.ts';
 import { type Message, presentMessage } from './presenting.ts';
 import { type ChatId, chatWith, personOf, type MessageName } from '../history/message-names.ts';
 import { chatInForce } from '../history/provider-block.ts';
@@ -245,7 +246,9 @@ export class Chats {
 
   /** Sends an own message of state `failed` once more; the new message stands in its place. */
   async resend(id: string): Promise<Message> {
-    return presentMessage(this.#lifecycle, this.#lifecycle.worker().writing.resend(id));
+    const message = this.#lifecycle.worker().writing.resend(id);
+    await durable(this.#device.store);
+    return presentMessage(this.#lifecycle, message);
   }
 
   /** Lets an own message of state `failed` go, on all of one's devices. */
@@ -270,7 +273,9 @@ export class Chats {
 
   /** Gives a message of kind `view-once` as it is; it was wiped before this is fulfilled, on all of one's devices. */
   async openOnce(target: MessageName): Promise<MessageRecord> {
-    return this.#lifecycle.worker().receipts.openOnce(target);
+    const opened = this.#lifecycle.worker().receipts.openOnce(target);
+    await durable(this.#device.store);
+    return opened;
   }
 
   /** Notes everything unread of a chat as read. */

@@ -2,9 +2,9 @@
 // development. Knows nothing of what the requests mean.
 // Source: RFC 9457 (problem details).
 import type { IncomingMessage } from 'node:http';
-import { type Agent, request as httpsRequest } from 'node:https';
+import { request as httpsRequest } from 'node:https';
 import { ClientError } from '../errors.ts';
-import { type Relay, relayFor, tunnelAgent } from './relay-tunnel.ts';
+import { agentFor, type Way } from './way.ts';
 
 export const httpLimits = {
   timeoutMs: 15_000,
@@ -12,18 +12,12 @@ export const httpLimits = {
   maxDetailLength: 300,
 } as const;
 
-export type HttpTrust = {
+export type HttpTrust = Way & {
   /** PEM certificates of authorities that are trusted instead of the system's. */
   readonly ca?: string;
-  /** Through which the server is reached, so that it does not see this device's address. */
-  readonly relay?: Relay;
+  /** Fulfilled when what a request may rest on is durable; undefined: it is. Awaited before the request leaves. */
+  readonly durable?: () => Promise<void> | undefined;
 };
-
-/** The way that a request takes: a connection of its own, through the relay where there is one for this URL. */
-export function agentFor(trust: HttpTrust | undefined, url: string): Agent | false {
-  const relay = relayFor(trust?.relay, url);
-  return relay === undefined ? false : tunnelAgent(relay);
-}
 
 export type HttpAnswer = {
   readonly status: number;
@@ -60,6 +54,7 @@ export function isHttpsUrl(text: string): boolean {
  */
 export async function callJson(call: HttpCall, trust: HttpTrust): Promise<HttpAnswer> {
   if (!isHttpsUrl(call.url)) throw new ClientError('invalid-argument', { detail: 'an https URL is needed' });
+  await trust.durable?.();
   const { status, text } = await exchange(call, trust);
   const body = parse(text);
   if (status >= 400) return { status, body: undefined, problem: readProblem(body) };

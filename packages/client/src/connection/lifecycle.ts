@@ -15,6 +15,8 @@ import { addNotice } from '../notices/notice-records.ts';
 import { Additions } from '../outbox/additions.ts';
 import { MessageProgress } from '../outbox/message-progress.ts';
 import { readSetting, writeSetting } from '../store/account-records.ts';
+import { durable } from '../store/transact.ts';
+import { afterDurable } from './after-durable.ts';
 import type { ConnectionStatus } from './connection.ts';
 import type { ConnectTransport } from './transport.ts';
 import type { KnownStaticKey } from './transport-compact.ts';
@@ -234,7 +236,10 @@ export class Lifecycle {
       noted: message => this.#disappearing?.note(message),
       keys: () => device.keys(),
       proof: transport => device.proof(transport),
-      connect: context => this.#turns!(context),
+      connect: afterDurable(
+        context => this.#turns!(context),
+        () => durable(device.store),
+      ),
     });
   }
 

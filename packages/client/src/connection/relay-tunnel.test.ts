@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { callJson } from './http.ts';
-import { openTunnel, parseRelay, type Place, relayFor, tunnelLimits } from './relay-tunnel.ts';
+import type { Place } from './connect-socket.ts';
+import { openTunnel, parseRelay, relayFor, tunnelLimits } from './relay-tunnel.ts';
 
 async function relayThat(t: TestContext, answer: (socket: Socket, asked: string) => void): Promise<Place> {
   const sockets = new Set<Socket>();

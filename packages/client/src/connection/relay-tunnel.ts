@@ -1,12 +1,9 @@
 // A way to the gatekeeper through a relay: an HTTP CONNECT, and behind it the same bytes as without one. The relay learns this
 // device's address, the gatekeeper the relay's; TLS and Noise stay between device and gatekeeper.
 // Knows nothing of what is carried. Source: RFC 9110 section 9.3.6; docs/protocol/12-relays.md.
-import { Agent } from 'node:https';
-import { connect, type Socket } from 'node:net';
-import { connect as connectTls, type ConnectionOptions } from 'node:tls';
+import type { Duplex } from 'node:stream';
 import { ClientError } from '../errors.ts';
-
-export type Place = { readonly host: string; readonly port: number };
+import { type ConnectSocket, openSocket, type Place } from './connect-socket.ts';
 
 /** A relay; with `onlyOrigin` it is used for URLs of this origin alone. */
 export type Relay = Place & { readonly onlyOrigin?: string };
@@ -34,14 +31,13 @@ export function relayFor(relay: Relay | undefined, url: string): Relay | undefin
  * Connects to `target` through the relay; calls `opened` once when the way is open: the socket is then as a new one to the
  * target. Otherwise the socket ends with a `ClientError`: `relay-refused`, `unreachable`, `timed-out`.
  */
-export function openTunnel(relay: Place, { host, port }: Place, opened: () => void): Socket {
-  const socket = connect({
-    host: relay.host,
-    port: relay.port,
-    noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: 60_000,
-  });
+export function openTunnel(
+  relay: Place,
+  { host, port }: Place,
+  opened: () => void,
+  connectSocket?: ConnectSocket,
+): Duplex {
+  const socket = openSocket({ host: relay.host, port: relay.port }, connectSocket);
   const authority = `${host.includes(':') ? `[${host}]` : host}:${port}`;
   let received = Buffer.alloc(0);
   const late = (): void => {
@@ -82,22 +78,4 @@ function refusalOf(status: string | undefined): ClientError {
   return new ClientError('unreachable', {
     detail: status === undefined ? 'no relay answers there' : `relay: ${status}`,
   });
-}
-
-/** For requests over HTTPS and WebSockets: each has a connection of its own through the relay. */
-export function tunnelAgent(relay: Place): Agent {
-  const agent = new Agent({ keepAlive: false });
-  agent.createConnection = (options, done) => {
-    const { host, port } = options as { readonly host: string; readonly port: number };
-    let failure: Error = new ClientError('unreachable', { detail: 'the relay ended the connection' });
-    const lost = (): void => done?.(failure, undefined as never);
-    const socket = openTunnel(relay, { host, port }, () => {
-      socket.off('close', lost);
-      done?.(null, connectTls({ ...(options as ConnectionOptions), socket, ALPNProtocols: ['http/1.1'] }));
-    });
-    socket.on('error', error => (failure = error));
-    socket.once('close', lost);
-    return undefined;
-  };
-  return agent;
 }

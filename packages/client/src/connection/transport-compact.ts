@@ -2,7 +2,6 @@
 // first stanzas travel in the handshake. Knows nothing of what stanzas mean or where keys are kept.
 // Source: docs/protocol/05-compact.md.
 import type { KeyObject } from 'node:crypto';
-import { connect as connectTcp } from 'node:net';
 import { isStaticKeyCertified } from '@drawbridge/identity/static-key-certificate';
 import type { CipherName, KeyPair } from '@drawbridge/noise/crypto';
 import { platformCrypto } from '@drawbridge/noise/platform-crypto';
@@ -13,9 +12,10 @@ import { goodbye, preferredCipher, type StaticKeyCertificate } from '@drawbridge
 import type { Element } from '@drawbridge/wire/element';
 import { WebSocket } from 'ws';
 import { ClientError } from '../errors.ts';
-import { agentFor, type HttpTrust, networkError } from './http.ts';
-import { openTunnel, type Relay } from './relay-tunnel.ts';
+import type { Place } from './connect-socket.ts';
+import { type HttpTrust, networkError } from './http.ts';
 import type { ConnectTransport, Transport, TransportContext } from './transport.ts';
+import { agentFor, openWay, type Way } from './way.ts';
 
 /** The gatekeeper's static key as certified last; with it the login needs one round trip less. */
 export type KnownStaticKey = {
@@ -26,7 +26,7 @@ export type KnownStaticKey = {
 };
 
 export type CompactOptions = HttpTrust & {
-  readonly target: { readonly host: string; readonly port: number } | { readonly url: string };
+  readonly target: Place | { readonly url: string };
   /** The device key: the proof is bound to it. */
   readonly deviceKeyPair: KeyPair;
   /** The gatekeeper's long-term key, as it is pinned now. */
@@ -108,7 +108,7 @@ class CompactTransport implements Transport {
     this.#expect(connectTimeoutMs, 'no connection');
     const { target } = options;
     this.#carrier =
-      'url' in target ? overWebsocket(target.url, options, events) : overTcp(target, options.relay, events);
+      'url' in target ? overWebsocket(target.url, options, events) : overTcp(target, options, events);
   }
 
   sendHeader(): void {
@@ -274,18 +274,12 @@ class CompactTransport implements Transport {
   }
 }
 
-function overTcp(
-  target: { readonly host: string; readonly port: number },
-  relay: Relay | undefined,
-  events: CarrierEvents,
-): Carrier {
+function overTcp(target: Place, way: Way, events: CarrierEvents): Carrier {
   const opened = (): void => {
     socket.on('data', events.bytes);
     events.connected();
   };
-  const { host, port } = target;
-  const options = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
-  const socket = relay === undefined ? connectTcp(options, opened) : openTunnel(relay, target, opened);
+  const socket = openWay(way, target, opened);
   socket.on('error', events.failed);
   socket.on('close', events.closed);
   return {

@@ -1,6 +1,6 @@
 // XMPP over TCP: STARTTLS or direct TLS, XML in both directions. Knows nothing of logins or stanzas.
 // Source: RFC 6120 sections 3-5 and 13.7, RFC 7590, XEP-0368; docs/protocol/04-streams.md section 4.1.
-import { connect as connectTcp, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import type { Element } from '@drawbridge/wire/element';
 import { xmlLimitsAfterLogin } from '@drawbridge/wire/limits';
@@ -9,8 +9,8 @@ import { XmlStreamDecoder } from '@drawbridge/wire/xml-decoder';
 import { encodeElement, encodeStreamEnd, encodeStreamHeader } from '@drawbridge/wire/xml-encoder';
 import type { ClientError } from '../errors.ts';
 import { type HttpTrust, networkError } from './http.ts';
-import { openTunnel } from './relay-tunnel.ts';
 import type { ConnectTransport, Transport, TransportContext } from './transport.ts';
+import { openWay } from './way.ts';
 
 export type TcpOptions = HttpTrust & {
   readonly host: string;
@@ -44,7 +44,7 @@ class TcpTransport implements Transport {
   readonly #tickets: Tickets;
   readonly #context: TransportContext;
   readonly #decoder = new XmlStreamDecoder(xmlLimitsAfterLogin);
-  #socket: Socket;
+  #socket: Duplex;
   #outgoing: string[] = [];
   #done = false;
 
@@ -53,12 +53,8 @@ class TcpTransport implements Transport {
     this.#tickets = tickets;
     this.#context = context;
     this.carrier = options.security === 'starttls' ? 'starttls' : 'secured';
-    const { host, port, relay } = options;
-    if (relay !== undefined) this.#socket = openTunnel(relay, { host, port }, () => this.#opened());
-    else {
-      this.#socket = connectTcp({ host, port, noDelay: true });
-      this.#socket.once('connect', () => this.#opened());
-    }
+    const { host, port } = options;
+    this.#socket = openWay(options, { host, port }, () => this.#opened());
     this.#watch(this.#socket);
   }
 
@@ -110,7 +106,7 @@ class TcpTransport implements Transport {
     setTimeout(() => socket.destroy(), lingerMs).unref();
   }
 
-  #secure(plain: Socket, done: () => void): void {
+  #secure(plain: Duplex, done: () => void): void {
     const { ca } = this.#options;
     const ticket = this.#tickets.pop();
     const socket = connectTls({
@@ -131,11 +127,11 @@ class TcpTransport implements Transport {
     this.#watch(socket);
   }
 
-  #listen(socket: Socket): void {
+  #listen(socket: Duplex): void {
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
   }
 
-  #watch(socket: Socket): void {
+  #watch(socket: Duplex): void {
     socket.on('error', error => {
       this.failure ??= networkError(error);
     });

@@ -6,8 +6,9 @@ import { parseFraming, parseXmlDocument } from '@drawbridge/wire/xml-decoder';
 import { encodeElement, encodeFramingClose, encodeFramingOpen } from '@drawbridge/wire/xml-encoder';
 import { type RawData, WebSocket } from 'ws';
 import type { ClientError } from '../errors.ts';
-import { agentFor, type HttpTrust, networkError } from './http.ts';
+import { type HttpTrust, networkError } from './http.ts';
 import type { ConnectTransport, Transport, TransportContext } from './transport.ts';
+import { agentFor } from './way.ts';
 
 export type WebsocketOptions = HttpTrust & {
   /** `wss:` URL from the reference offer; the certificate must be valid for its host. */

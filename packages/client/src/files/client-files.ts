@@ -19,7 +19,7 @@ import type { MessageRecord } from '../history/message-log.ts';
 import { isHeldBack } from '../history/chat-state.ts';
 import { readSetting, writeSetting } from '../store/account-records.ts';
 import { listSaving, noteSaving } from './upload-records.ts';
-import { storeError } from '../store/transact.ts';
+import { durable, storeError } from '../store/transact.ts';
 import { FileOutbox } from './file-outbox.ts';
 import type { UnsentFile } from './unsent-file.ts';
 import { Files, type SendFileOptions, type TransferOptions } from './files.ts';
@@ -112,7 +112,7 @@ export class ClientFiles {
   async send(to: Recipient, file: SentFile): Promise<Message> {
     if (typeof file !== 'object' || file === null) throw new ClientError('invalid-argument', { detail: 'file' });
     const addressee = (): Promise<InteropId> => this.#lifecycle.worker().people.addressee(to);
-    if ('path' in file) return presentMessage(this.#lifecycle, await this.#outbox.send(await addressee(), file));
+    if ('path' in file) return this.#sent(await this.#outbox.send(await addressee(), file));
     const { from, sizeBytes, ...options } = file;
     let chat: InteropId;
     let kept: KeptFile;
@@ -124,7 +124,7 @@ export class ClientFiles {
       throw error;
     }
     try {
-      return presentMessage(this.#lifecycle, await this.#outbox.send(chat, { ...options, ...kept }));
+      return await this.#sent(await this.#outbox.send(chat, { ...options, ...kept }));
     } finally {
       // Otherwise the next start goes on with it.
       if (!this.#device.isClosed) {
@@ -132,6 +132,11 @@ export class ClientFiles {
         await this.#outbox.tidy();
       }
     }
+  }
+
+  async #sent(message: MessageRecord): Promise<Message> {
+    await durable(this.#device.store);
+    return presentMessage(this.#lifecycle, message);
   }
 
   /** Files that were to be sent and are not messages yet. Those that failed stay until they are dropped. */

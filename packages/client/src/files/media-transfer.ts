@@ -13,7 +13,8 @@ import {
   type SealedAttachment,
 } from '@drawbridge/e2ee/attachments';
 import { drained, readBuffer } from '@drawbridge/identity/body-buffers';
-import { agentFor, type HttpTrust, isHttpsUrl } from '../connection/http.ts';
+import { type HttpTrust, isHttpsUrl } from '../connection/http.ts';
+import { agentFor } from '../connection/way.ts';
 
 export const mediaTransferLimits = {
   idleTimeoutMs: 30_000,
@@ -284,6 +285,7 @@ async function openReply(call: Call): Promise<IncomingMessage | undefined> {
   if (!isHttpsUrl(call.url)) throw new MediaTransferFailure('invalid-argument');
   // Before there is a connection that would wait: what is sent already may have to be encrypted again first.
   const first = await call.body?.next();
+  await call.trust?.durable?.();
   const ca = call.trust?.ca;
   const sent = httpsRequest(call.url, {
     method: call.method,

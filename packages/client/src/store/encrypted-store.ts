@@ -207,6 +207,7 @@ function createStore(db: DatabaseSync, keys: StoreKeys): EncryptedStore {
         return { ok: false, error: fault };
       }
     },
+    durable: () => undefined,
     close() {
       if (closed) return;
       closed = true;

@@ -1,5 +1,5 @@
-// The store port: what the SDK asks of the place where it keeps keys, sessions, history and outbox. SQLite on Node is the
-// adapter that ships (`encrypted-store.ts`).
+// The store port: what the SDK asks of the place where it keeps keys, sessions, history and outbox. `encrypted-store.ts` is SQLite
+// on Node; `storage/stored-tables.ts` is any storage that an app brings.
 // Knows nothing of how rows are kept or encrypted, nor of what values mean.
 // Source: docs/protocol/09-content.md section 9.8; docs/decisions/0026-the-sdk-s-store-is-a-port-with-short-transactions.md.
 import type { E2eeStore, E2eeTable, StoreChange } from '@drawbridge/e2ee/stores';
@@ -123,12 +123,18 @@ export type EncryptedStore = {
   /** For `openSignalSuite` and `readDeviceKeys`. Its reads throw `StoreFault`. */
   readonly e2ee: E2eeStore;
   /**
-   * Runs `work` in one transaction: durable (synchronous=FULL) when it gives back `ok`, not done at all otherwise.
+   * Runs `work` in one transaction: done when it gives back `ok` (and durable when `durable` says so), not done at all otherwise.
    * `work` is synchronous and must not open another one. What it throws besides `StoreFault` undoes the transaction and is
    * thrown on: broken code.
    */
   transaction<T>(work: (tx: Transaction) => T): StoreResult<T>;
   /** Wraps the data key for another passphrase, key or key file; rows stay as they are. */
   changeKey(source: KeySource): Promise<StoreResult<void>>;
+  /**
+   * Undefined: all that was done is durable, as always in SQLite (synchronous=FULL). Otherwise fulfilled when what was done until
+   * now is; rejects with `StoreFault`. Nothing that rests on a transaction may leave the device before.
+   */
+  durable(): Promise<void> | undefined;
+  /** What isn't durable yet becomes so behind it, and `durable` says when. */
   close(): void;
 };

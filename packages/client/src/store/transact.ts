@@ -3,13 +3,21 @@
 // Knows nothing of what is read or written.
 import { ClientError } from '../errors.ts';
 import type { EncryptedStore, Transaction } from './store.ts';
-import type { StoreFault } from './store-errors.ts';
+import { type StoreFault, storeFaultIn } from './store-errors.ts';
 
 /** Runs `work` in one transaction. Throws `closed`, or `store-failed` with the store's code as `detail`; nothing is changed then. */
 export function transact<T>(store: EncryptedStore, work: (tx: Transaction) => T): T {
   const result = store.transaction(work);
   if (!result.ok) throw storeError(result.error);
   return result.value;
+}
+
+/** Undefined, or fulfilled when all that was done until now is durable. Rejects with `ClientError`. */
+export function durable(store: EncryptedStore): Promise<void> | undefined {
+  return store.durable()?.catch((error: unknown) => {
+    const fault = storeFaultIn(error);
+    throw fault === undefined ? error : storeError(fault);
+  });
 }
 
 export function storeError(fault: StoreFault): ClientError {
