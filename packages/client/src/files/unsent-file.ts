@@ -1,6 +1,6 @@
 // A file on its way, as an application sees it. A type alone.
 import type { ClientErrorCode } from '../errors.ts';
-import type { FileProgress } from './files.ts';
+import type { FileProgress } from './file-to-send.ts';
 
 /** A file that was to be sent, and has not become a message yet. */
 export type UnsentFile = {

@@ -5,7 +5,7 @@ import { decodeJson } from '../store/json-bytes.ts';
 import { getJson, putJson } from '../store/json-rows.ts';
 import type { Transaction } from '../store/store.ts';
 import type { Spooled } from './local-file.ts';
-import type { SendFileOptions } from './files.ts';
+import type { SendFileOptions } from './file-to-send.ts';
 
 /** An upload that is under way or broke off, and the message that waits for it. */
 export type UploadRecord = {
