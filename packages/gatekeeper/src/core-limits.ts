@@ -5,7 +5,7 @@ import type { Config } from './config-schema.ts';
 import { connectionRoom, readFileLimit } from './file-limit.ts';
 import { defaultListenerLimits, type ListenerLimits } from './listeners/admission.ts';
 import { defaultMailboxLimits, type MailboxLimits } from './mailbox/mailbox-limits.ts';
-import { defaultSessionLimits, type SessionLimits } from './routing/device-session.ts';
+import { defaultSessionLimits, type SessionLimits } from './routing/session-limits.ts';
 import { type ShaperLimits, unlimitedShaper } from './routing/stream-shaper.ts';
 
 const oneDayMs = 86_400_000;

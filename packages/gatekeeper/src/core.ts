@@ -18,6 +18,7 @@ import {
   type Tap,
 } from './listeners/admission.ts';
 import { addressKey } from '@drawbridge/identity/network-prefix';
+import { every, systemAfter } from '@drawbridge/identity/timers';
 import { peerAddress } from './listeners/peer-address.ts';
 import { Mailboxes } from './mailbox/mailbox.ts';
 import type { MailboxLimits } from './mailbox/mailbox-limits.ts';
@@ -25,7 +26,8 @@ import type { Codec } from './mailbox/stanza-codec.ts';
 import type { MailboxStore } from './mailbox/mailbox-store.ts';
 import type { TellSender } from './mailbox/sweep.ts';
 import type { Stamps } from './reports/stamps.ts';
-import type { DeviceSession, SessionHost, SessionLimits } from './routing/device-session.ts';
+import type { DeviceSession, SessionHost } from './routing/device-session.ts';
+import type { SessionLimits } from './routing/session-limits.ts';
 import { HeldMemory } from './routing/held-memory.ts';
 import type { IqHandlers } from './routing/iq.ts';
 import { Router, type RouterCounters, type RouterDeps } from './routing/router.ts';
@@ -35,6 +37,7 @@ import { stillWanted } from './routing/still-wanted.ts';
 import { KeptShapers } from './routing/stream-shaper.ts';
 import { createTellSender } from './routing/undelivered.ts';
 
+const time = { monotonicMs: () => performance.now(), after: systemAfter } as const;
 const defaultSweepEveryMs = 60_000;
 /** Devices whose stream a dead process had are woken for their mail after this, unless they are there again by themselves. */
 const defaultDesertedAfterMs = 60_000;
@@ -127,24 +130,24 @@ class OpenCore implements Core {
   readonly #mailboxes: Mailboxes;
   readonly #tellSender: TellSender;
   #sweeping: Promise<unknown> = Promise.resolve();
-  readonly #sweeper: NodeJS.Timeout;
-  readonly #deserted: NodeJS.Timeout;
+  readonly #endSweeps: () => void;
+  readonly #callOffDeserted: () => void;
 
   constructor(deps: CoreDeps) {
     this.#deps = deps;
     const defect = (error: unknown): void => deps.log('session-failed', errorPlace(error), 'error');
-    this.sessions = new Sessions(defect);
+    this.sessions = new Sessions(defect, time);
     const { accounts, mayReach, keyStands } = deps;
     this.#standing = new SessionStanding({ accounts, sessions: this.sessions, mayReach, keyStands });
     this.#neighbours = this.#newNeighbours();
     this.#mailboxes = this.#newMailboxes();
     this.#tellSender = createTellSender({ accounts, delivery: this.#mailboxes, mayReach });
     this.listenerHost = this.#newListenerHost(this.#newSessionHost(this.#newRouter(defect)));
-    this.#sweeper = setInterval(() => this.#sweep(), deps.sweepEveryMs ?? defaultSweepEveryMs).unref();
-    this.#deserted = setTimeout(() => {
+    this.#endSweeps = every(time.after, deps.sweepEveryMs ?? defaultSweepEveryMs, () => this.#sweep());
+    this.#callOffDeserted = time.after(deps.desertedAfterMs ?? defaultDesertedAfterMs, () => {
       const woken = this.#wakeDeserted().catch(() => deps.log('wake-up-not-asked'));
       this.#sweeping = Promise.all([this.#sweeping, woken]);
-    }, deps.desertedAfterMs ?? defaultDesertedAfterMs).unref();
+    });
   }
 
   get lostOnBus(): number {
@@ -154,7 +157,7 @@ class OpenCore implements Core {
   async start(): Promise<void> {
     if (this.#neighbours === undefined) return;
     // They say of each other who is dead.
-    clearTimeout(this.#deserted);
+    this.#callOffDeserted();
     await this.#neighbours.start();
   }
 
@@ -175,8 +178,8 @@ class OpenCore implements Core {
   }
 
   async close(): Promise<void> {
-    clearInterval(this.#sweeper);
-    clearTimeout(this.#deserted);
+    this.#endSweeps();
+    this.#callOffDeserted();
     this.#mailboxes.stopSweeping();
     this.sessions.close();
     await this.#sweeping;
@@ -206,7 +209,7 @@ class OpenCore implements Core {
       node: this.#node,
       codec,
       nowMs,
-      monotonicMs: () => performance.now(),
+      ...time,
       expiry,
       limits: mailboxLimits,
       events: {
@@ -253,7 +256,7 @@ class OpenCore implements Core {
       domain: deps.domain,
       limits: deps.sessionLimits,
       mailboxes,
-      monotonicMs: () => performance.now(),
+      ...time,
       newId: () => sessions.newId(),
       route: (session, el, sequence) => router.route(session, el, sequence),
       stillWanted: (session, el) => stillWanted(deps, session.interopId, el),

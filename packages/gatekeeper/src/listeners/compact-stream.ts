@@ -11,7 +11,9 @@ import { ServerNegotiation } from '@drawbridge/stream/server-negotiation';
 import type { Element } from '@drawbridge/wire/element';
 import { type StreamErrorCondition, streamErrorElement } from '@drawbridge/wire/stream-error';
 import { encodeElement } from '@drawbridge/wire/xml-encoder';
-import { type Carrier, type DeviceSession, maxTurnStanzas } from '../routing/device-session.ts';
+import type { Carrier } from '../routing/carrier.ts';
+import type { DeviceSession } from '../routing/device-session.ts';
+import { maxTurnStanzas } from '../routing/session-limits.ts';
 import {
   type Admitted,
   beginSession,

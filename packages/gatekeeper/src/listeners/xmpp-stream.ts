@@ -14,7 +14,8 @@ import {
   encodeStreamEnd,
   encodeStreamHeader,
 } from '@drawbridge/wire/xml-encoder';
-import type { Carrier, DeviceSession } from '../routing/device-session.ts';
+import type { Carrier } from '../routing/carrier.ts';
+import type { DeviceSession } from '../routing/device-session.ts';
 import {
   type Admitted,
   beginSession,

@@ -1,6 +1,7 @@
 // What waits in storage is handed to a live stream, page by page, while it has room; then the stream turns to live.
 // Knows nothing of how entries come to storage.
 import type { ExpiryClock } from '@drawbridge/identity/believed-clock';
+import type { After } from '@drawbridge/identity/timers';
 import type { Element } from '@drawbridge/wire/element';
 import { type Damage, type DeviceMailbox, type Entry, epochOf, type Live, type Wanted } from './device-mailbox.ts';
 import { type MailboxLimits, maxReadFailures, retryMs } from './mailbox-limits.ts';
@@ -14,6 +15,7 @@ export type DrainDeps = {
   readonly limits: MailboxLimits;
   readonly expiry: ExpiryClock;
   readonly removals: Removals;
+  readonly after: After;
   readonly track: (work: Promise<void>) => void;
   readonly damaged: (what: Damage) => void;
   /** Its time is over: resolves when its sender has been told. */
@@ -55,7 +57,7 @@ export class Drain {
           live.isBehind = true;
           this.#deps.damaged('read');
           if (++live.readFailures === maxReadFailures) this.#deps.failed(box, live);
-          else setTimeout(() => this.run(box), retryMs).unref();
+          else this.#deps.after(retryMs, () => this.run(box));
         },
       ),
     );

@@ -1,5 +1,6 @@
 // Entries that are over leave storage: gathered for a moment, in ranges, and tried again until they are gone.
 // Knows nothing of why an entry is over. Pages that were asked for meanwhile leave out what is in `box.removed`.
+import type { After } from '@drawbridge/identity/timers';
 import type { Damage, DeviceMailbox } from './device-mailbox.ts';
 import { retryMs } from './mailbox-limits.ts';
 import type { MailboxStore, RemovedRange } from './mailbox-store.ts';
@@ -11,6 +12,7 @@ const removeAfterMs = 50;
 
 export type RemovalDeps = {
   readonly store: MailboxStore;
+  readonly after: After;
   /** Nothing is tried again any more. */
   readonly isClosing: () => boolean;
   /** Hears of work under way, which has to end before the mailboxes are closed. */
@@ -23,7 +25,8 @@ export type RemovalDeps = {
 export class Removals {
   readonly #deps: RemovalDeps;
   #ranges = new Map<DeviceMailbox, Range[]>();
-  #timer: NodeJS.Timeout | undefined;
+  /** Calls off the next flush. */
+  #cancel: (() => void) | undefined;
 
   constructor(deps: RemovalDeps) {
     this.#deps = deps;
@@ -37,13 +40,13 @@ export class Removals {
     const last = ranges.at(-1);
     if (last !== undefined && last.last === seq - 1 && last.epoch === epoch) last.last = seq;
     else ranges.push({ epoch, first: seq, last: seq });
-    this.#timer ??= setTimeout(() => this.flush(), removeAfterMs);
+    this.#flushAfter(removeAfterMs);
   }
 
   /** Call at the end: what is scheduled goes to storage now, but for mailboxes that are being claimed. */
   flush(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#cancel?.();
+    this.#cancel = undefined;
     if (this.#ranges.size === 0) return;
     const batch = this.#ranges;
     this.#ranges = new Map();
@@ -52,7 +55,7 @@ export class Removals {
       // Under the old claim it might come too late, and under the new one it can't be said yet.
       batch.delete(box);
       this.#ranges.set(box, ranges);
-      this.#timer ??= setTimeout(() => this.flush(), removeAfterMs);
+      this.#flushAfter(removeAfterMs);
     }
     if (batch.size === 0) return;
     this.#deps.track(
@@ -70,10 +73,14 @@ export class Removals {
         () => {
           if (this.#deps.isClosing()) return;
           for (const [box, ranges] of batch) this.#ranges.set(box, [...ranges, ...(this.#ranges.get(box) ?? [])]);
-          this.#timer ??= setTimeout(() => this.flush(), retryMs);
+          this.#flushAfter(retryMs);
         },
       ),
     );
+  }
+
+  #flushAfter(ms: number): void {
+    this.#cancel ??= this.#deps.after(ms, () => this.flush());
   }
 }
 

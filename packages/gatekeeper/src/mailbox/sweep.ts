@@ -1,6 +1,7 @@
 // What is over leaves storage, in pieces between which others write: mail of devices that are gone, and what has expired.
 // Whoever sent it is told first. Knows nothing of how they are told.
 import type { ExpiryClock } from '@drawbridge/identity/believed-clock';
+import type { After } from '@drawbridge/identity/timers';
 import type { Element } from '@drawbridge/wire/element';
 import type { UndeliveredCause } from '@drawbridge/wire/envelope';
 import type { Damage } from './device-mailbox.ts';
@@ -23,6 +24,7 @@ export type SweepDeps = {
   readonly store: MailboxStore;
   readonly codec: Codec;
   readonly expiry: ExpiryClock;
+  readonly after: After;
   readonly isClosing: () => boolean;
   /** A device with a stream finds out by itself what is too old. */
   readonly isLive: (device: number) => boolean;
@@ -61,7 +63,7 @@ export class Sweep {
       if (person !== undefined) await this.#tell(entries, 'gone', person);
       await store.removeOrphaned(device, entries.at(-1)?.seq ?? 0, pieceShares);
       removed += entries.length;
-      await pause();
+      await this.#pause();
     }
     return removed;
   }
@@ -85,9 +87,13 @@ export class Sweep {
       }
       if (next === undefined) break;
       after = next;
-      await pause();
+      await this.#pause();
     }
     return removed;
+  }
+
+  #pause(): Promise<void> {
+    return new Promise(resolve => void this.#deps.after(sweepLimits.pauseMs, resolve));
   }
 
   async #tell(entries: readonly StoredEntry[], cause: UndeliveredCause, person?: OrphanedPerson): Promise<void> {
@@ -100,8 +106,4 @@ export class Sweep {
       }),
     );
   }
-}
-
-function pause(): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve, sweepLimits.pauseMs));
 }

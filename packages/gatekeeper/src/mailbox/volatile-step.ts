@@ -1,10 +1,12 @@
 // The short volatile step: entries that a live stream has wait a moment in memory, and are written when their time is up.
 // Knows nothing of storage: the writer takes them over. Source: docs/decisions/0010, 0020.
+import type { After } from '@drawbridge/identity/timers';
 import { type DeviceMailbox, type Entry, noEntries } from './device-mailbox.ts';
 
 export type VolatileStepDeps = {
   readonly writeAfterMs: number;
   readonly monotonicMs: () => number;
+  readonly after: After;
   readonly write: (entry: Entry) => void;
 };
 
@@ -12,7 +14,8 @@ export class VolatileStep {
   readonly #deps: VolatileStepDeps;
   /** Mailboxes that have, or lately had, entries in memory only: written when their time is up. */
   #watched: DeviceMailbox[] = [];
-  #timer: NodeJS.Timeout | undefined;
+  /** Calls off the next look. */
+  #cancel: (() => void) | undefined;
 
   constructor(deps: VolatileStepDeps) {
     this.#deps = deps;
@@ -25,7 +28,7 @@ export class VolatileStep {
     if (box.watched) return;
     box.watched = true;
     this.#watched.push(box);
-    this.#timer ??= setTimeout(() => this.#writeOverdue(), this.#deps.writeAfterMs);
+    this.#cancel ??= this.#deps.after(this.#deps.writeAfterMs, () => this.#writeOverdue());
   }
 
   /** The first entry of this mailbox may be over. */
@@ -40,12 +43,12 @@ export class VolatileStep {
   }
 
   close(): void {
-    clearTimeout(this.#timer);
+    this.#cancel?.();
   }
 
   /** A list of mailboxes, not of entries: what is acknowledged in time is nowhere any more, and dies young. */
   #writeOverdue(): void {
-    this.#timer = undefined;
+    this.#cancel = undefined;
     const dueBefore = this.#deps.monotonicMs() - this.#deps.writeAfterMs;
     this.#watched = this.#watched.filter(box => {
       const oldest = box.volatile[0];
@@ -55,6 +58,6 @@ export class VolatileStep {
       return false;
     });
     if (this.#watched.length === 0) return;
-    this.#timer = setTimeout(() => this.#writeOverdue(), this.#deps.writeAfterMs / 2);
+    this.#cancel = this.#deps.after(this.#deps.writeAfterMs / 2, () => this.#writeOverdue());
   }
 }

@@ -1,111 +1,22 @@
 // One device's session: joins the session rules (stream), the mailbox and the carrier that moves elements just now.
-// Outlives a carrier while it may be resumed. Knows nothing of encodings, sockets or who may write to whom.
+// Outlives a carrier while it may be resumed. Knows nothing of encodings, sockets or who may write to whom, nor how fast a stream
+// is read (`reading-pace.ts`) or what it may owe (`session-debts.ts`).
+import { type Outbound, ServerSession } from '@drawbridge/stream/server-session';
 import { type Element, OversizedElement, ownElement } from '@drawbridge/wire/element';
-import { detachMessage, isLoud, type Stampable, stampableOf, stamped } from '@drawbridge/wire/envelope';
+import { detachMessage, isLoud, stampableOf, stamped } from '@drawbridge/wire/envelope';
+import type { InteropId } from '@drawbridge/wire/jid';
 import { NS_SM } from '@drawbridge/wire/namespaces';
 import type { StreamErrorCondition } from '@drawbridge/wire/stream-error';
-import { type Outbound, ServerSession } from '@drawbridge/stream/server-session';
-import type { InteropId } from '@drawbridge/wire/jid';
 import type { Device } from '../enlistment/account.ts';
 import type { Entry, LiveDevice, Wanted } from '../mailbox/device-mailbox.ts';
-import type { Mailboxes } from '../mailbox/mailbox.ts';
-import { type HeldMemory, sizeOfElement } from './held-memory.ts';
-import {
-  acknowledgementCost,
-  defaultShaperLimits,
-  type KeptShapers,
-  type ShaperLimits,
-  type StreamShaper,
-} from './stream-shaper.ts';
+import type { Carrier } from './carrier.ts';
+import { sizeOfElement } from './held-memory.ts';
+import { ReadingPace } from './reading-pace.ts';
+import { SessionDebts } from './session-debts.ts';
+import type { HeldStanza, HostOf } from './session-host.ts';
+import { acknowledgementCost } from './stream-shaper.ts';
 
-/** What moves elements to and from one device: an XML stream, a WebSocket, a compact connection. */
-export interface Carrier {
-  /** Encodes and sends, in one write. */
-  write(elements: readonly Element[]): void;
-  /** More is waiting to be sent than should be. Call `DeviceSession.drained` when that ends. */
-  readonly congested: boolean;
-  pause(): void;
-  resume(): void;
-  /** Ends the stream: with an error, or in order. Calls nothing back. */
-  close(condition: StreamErrorCondition | undefined, application?: Element): void;
-  /** The peer may begin to count a moment after it has read `<enabled/>`: stanzas wait that long. */
-  readonly countsLate: boolean;
-  /** The key of the address that it came from. */
-  readonly network: string;
-}
-
-export type SessionLimits = {
-  /** Stanzas handed to a device and not acknowledged, at most; more wait in the mailbox. */
-  readonly maxUnacknowledged: number;
-  /** Their bytes, beyond the first: what they hold of memory is the device's own doing. */
-  readonly maxUnacknowledgedBytes: number;
-  /** All stanzas sent and not acknowledged, answers included, beyond which a device is taken for broken. */
-  readonly maxOutstanding: number;
-  /** How long a dropped session may be resumed. */
-  readonly resumeSeconds: number;
-  /** A device that owes an acknowledgement for this long is taken for dead. */
-  readonly answerWithinMs: number;
-  /** And for this long, for one that has to be woken: its network may have gone without a word. */
-  readonly lateAfterMs: number;
-  /** Stanzas of one session that may be larger than a stanza may be: each is answered, then the stream is closed. */
-  readonly maxOversized: number;
-  /**
-   * Bytes of answers that a device has not acknowledged, and of its IQs that wait for one, beyond which IQs are refused;
-   * twice that of answers, and it is closed.
-   */
-  readonly maxAnswerBytes: number;
-  /** Faster streams are read more slowly. */
-  readonly shaper: ShaperLimits;
-  /** IQs of one device that wait for an answer. */
-  readonly maxOpenRequests: number;
-};
-
-export const defaultSessionLimits: SessionLimits = {
-  maxUnacknowledged: 512,
-  maxUnacknowledgedBytes: 4 * 1024 * 1024,
-  maxOutstanding: 10_000,
-  resumeSeconds: 300,
-  answerWithinMs: 60_000,
-  lateAfterMs: 15_000,
-  maxOversized: 16,
-  maxAnswerBytes: 4 * 1024 * 1024,
-  shaper: defaultShaperLimits,
-  maxOpenRequests: 64,
-};
-
-/** Of one stream in one turn of the event loop: with more to say, it is read again when others were. */
-const maxTurnBytes = 32 * 1024;
-export const maxTurnStanzas = 128;
-
-/** What a session asks of its surroundings. */
-export type SessionHost = {
-  readonly domain: string;
-  readonly limits: SessionLimits;
-  readonly mailboxes: Mailboxes;
-  monotonicMs(): number;
-  newId(): string;
-  /** Routes one stanza; the session resolves `sequence` when told. */
-  route(session: DeviceSession, el: Element, sequence: number): void;
-  /** Whether this entry, which waited, may be delivered now (opt-outs and suspensions since). */
-  stillWanted(session: DeviceSession, el: Element): Wanted | Promise<Wanted>;
-  /** The gatekeeper's word that it took this over at this time. */
-  stamp(message: Stampable, atMs: number): Uint8Array;
-  /** Flush this session at the end of this turn. */
-  flushSoon(session: DeviceSession): void;
-  /** Flush this session after a few milliseconds. */
-  flushLater(session: DeviceSession): void;
-  /** Mail is kept for this device, and its stream is lost or late: have it woken. */
-  mailWaits(session: DeviceSession): void;
-  /** The session is over: forget it. */
-  ended(session: DeviceSession): void;
-  /** Storage lags: the largest senders wait first. */
-  readonly congested: boolean;
-  readonly memory: HeldMemory;
-  readonly shapers: KeptShapers;
-  pausedByCongestion(session: DeviceSession): void;
-};
-
-export type HeldStanza = { readonly el: Element; readonly sequence: number };
+export type SessionHost = HostOf<DeviceSession>;
 
 /** Shared, for most streams are silent. */
 const noneHeld = Object.freeze([]) as unknown as never[];
@@ -127,22 +38,13 @@ export class DeviceSession implements LiveDevice {
   /** Its client asked for stamps; others get no commitments either, which they would not know. */
   #takesStamps = false;
   #over = false;
-  #resumeTimer: NodeJS.Timeout | undefined;
-  /** The device's, whatever became of its earlier sessions; undefined while it is full: most streams are silent. */
-  #shaper: StreamShaper | undefined;
-  #throttle: NodeJS.Timeout | undefined;
-  #unacknowledgedBytes = 0;
-  #answerBytes = 0;
+  /** Without a carrier: until when another may take over. */
+  #resumeUntilMs: number | undefined;
+  readonly #pace: ReadingPace;
+  readonly #debts: SessionDebts;
   #oversized = 0;
-  /** Read since the end of the last turn. */
-  #turnBytes = 0;
-  #turnStanzas = 0;
-  #unsettledBytes = 0;
   /** Has owed an answer for longer than `lateAfterMs`. */
   #late = false;
-  /** IQs of this device that wait for an answer, and about what they hold. */
-  #openRequests = 0;
-  #openRequestBytes = 0;
   /** Stanzas of this device that wait for an account to be read, in their order; nothing more is read meanwhile. */
   held: HeldStanza[] = noneHeld;
   /** In the list of sessions to flush at the end of this turn. */
@@ -162,7 +64,8 @@ export class DeviceSession implements LiveDevice {
     this.proofsFromMs = account.proofsFromMs;
     this.fullJid = `${account.interopId}@${host.domain}/${device.id}`;
     this.core = new ServerSession<Entry | number>(host.domain, this.fullJid);
-    this.#shaper = host.shapers.take(this.provider, device.row);
+    this.#pace = new ReadingPace(host, this.provider, device.row);
+    this.#debts = new SessionDebts(host.memory, host.limits);
   }
 
   get bareJid(): string {
@@ -189,7 +92,7 @@ export class DeviceSession implements LiveDevice {
 
   /** Takes a carrier: the first one, or, on resumption, the next. */
   carryOn(carrier: Carrier): void {
-    clearTimeout(this.#resumeTimer);
+    this.#resumeUntilMs = undefined;
     this.#late = false;
     this.#carrier = carrier;
     this.#host.flushSoon(this);
@@ -205,8 +108,7 @@ export class DeviceSession implements LiveDevice {
 
   /** Counts bytes that were read, of whatever kind. Call it before their elements are given. */
   receivedBytes(count: number): void {
-    this.#usedShaper().takeBytes(count);
-    this.#turnBytes += count;
+    this.#pace.tookBytes(count);
   }
 
   /** So much more of its input waits for its next turn, or less. False: it may not. */
@@ -214,15 +116,9 @@ export class DeviceSession implements LiveDevice {
     return this.#host.memory.changeWaitingInput(bytes);
   }
 
-  get #turnIsOver(): boolean {
-    return this.#turnBytes >= maxTurnBytes || this.#turnStanzas >= maxTurnStanzas;
-  }
-
   /** This sender's messages hold this number of bytes more, or fewer, until they are durable or acknowledged. */
   changeUnsettled(bytes: number): void {
-    const before = this.#unsettledBytes;
-    this.#unsettledBytes += bytes;
-    this.#host.memory.changeUnsettled(before, this.#unsettledBytes);
+    this.#debts.changeUnsettled(bytes);
   }
 
   /**
@@ -230,36 +126,27 @@ export class DeviceSession implements LiveDevice {
    * those of all.
    */
   get owesTooMuch(): boolean {
-    const { maxAnswerBytes, maxOpenRequests } = this.#host.limits;
-    const heldBytes = this.#answerBytes + this.#openRequestBytes;
-    if (this.#openRequests >= maxOpenRequests || heldBytes > maxAnswerBytes) return true;
-    return heldBytes > 0 && this.#host.memory.isFull;
+    return this.#debts.owesTooMuch;
   }
 
   /** An IQ that holds this number of bytes waits for its answer; `requestAnswered` when it does no more. */
   requestWaits(bytes: number): void {
-    this.#openRequests++;
-    this.#openRequestBytes += bytes;
-    this.#host.memory.addOutstanding(bytes);
+    this.#debts.changeRequests(1, bytes);
   }
 
   requestAnswered(bytes: number): void {
-    this.#openRequests--;
-    this.#openRequestBytes -= bytes;
-    this.#host.memory.addOutstanding(-bytes);
+    this.#debts.changeRequests(-1, bytes);
   }
 
   /** Takes the elements of one read, in order. Gives a condition when the peer broke the rules: close the stream. */
   receive(el: Element): StreamErrorCondition | undefined {
-    this.#turnStanzas++;
-    this.#usedShaper().takeStanzas(el.ns === NS_SM ? acknowledgementCost : 1);
+    this.#pace.tookStanza(el.ns === NS_SM ? acknowledgementCost : 1);
     if (el instanceof OversizedElement && ++this.#oversized > this.#host.limits.maxOversized) return 'policy-violation';
     const received = this.core.receive(el, this.#host.monotonicMs());
     switch (received.kind) {
       case 'stanza':
         this.#host.route(this, el, received.sequence);
-        return this.core.unacknowledgedCount > this.#host.limits.maxOutstanding ||
-          this.#answerBytes > 2 * this.#host.limits.maxAnswerBytes
+        return this.core.unacknowledgedCount > this.#host.limits.maxOutstanding || this.#debts.hasTooManyAnswers
           ? 'policy-violation'
           : undefined;
       case 'enable':
@@ -286,7 +173,7 @@ export class DeviceSession implements LiveDevice {
   afterInput(): void {
     this.#takeDelivered();
     this.#host.flushSoon(this);
-    this.#readOrWait();
+    this.readOrWait();
   }
 
   /** Keeps a stanza, behind those that are held. */
@@ -295,24 +182,14 @@ export class DeviceSession implements LiveDevice {
     else this.held.push(stanza);
   }
 
-  congestionOver(): void {
-    this.#readOrWait();
-  }
-
-  /** Nothing is held any more. */
-  heldOver(): void {
-    this.#readOrWait();
-  }
-
   /** Reads on when nothing speaks against it: storage that lags, a sender above its rate, a peer that reads nothing. */
-  #readOrWait(): void {
+  readOrWait(): void {
     const carrier = this.#carrier;
     if (carrier === undefined) return;
-    if (this.#shaper?.overdrawn === true && this.#throttle === undefined) this.#slowDown(this.#shaper);
-    const lags = this.#host.congested && this.#host.memory.isLargeSender(this.#unsettledBytes);
+    const mustWait = this.#pace.mustWait(this);
+    const lags = this.#host.congested && this.#debts.isLargeSender;
     if (lags) this.#host.pausedByCongestion(this);
-    const waits = lags || this.#throttle !== undefined || carrier.congested || this.held.length > 0;
-    if (waits || this.#turnIsOver) carrier.pause();
+    if (mustWait || lags || carrier.congested || this.held.length > 0) carrier.pause();
     else carrier.resume();
   }
 
@@ -326,8 +203,7 @@ export class DeviceSession implements LiveDevice {
   send(el: Element): void {
     if (this.#over) return;
     const sizeBytes = sizeOfElement(el);
-    this.#answerBytes += sizeBytes;
-    this.#host.memory.addOutstanding(sizeBytes);
+    this.#debts.changeAnswers(sizeBytes);
     // It may wait long for its acknowledgement, and must not keep alive what its question came with.
     this.core.send(ownElement(el), sizeBytes);
     this.#host.flushSoon(this);
@@ -338,8 +214,7 @@ export class DeviceSession implements LiveDevice {
       this.#carrier !== undefined &&
       !this.#carrier.congested &&
       this.core.unacknowledgedCount < this.#host.limits.maxUnacknowledged &&
-      this.#unacknowledgedBytes < this.#host.limits.maxUnacknowledgedBytes &&
-      (this.#unacknowledgedBytes === 0 || !this.#host.memory.isFull)
+      this.#debts.hasRoom
     );
   }
 
@@ -349,8 +224,7 @@ export class DeviceSession implements LiveDevice {
 
   deliver(entry: Entry, element: Element): void {
     this.core.send(this.#marked(entry, element), entry);
-    this.#unacknowledgedBytes += entry.sizeBytes;
-    this.#host.memory.addOutstanding(entry.sizeBytes);
+    this.#debts.changeUnacknowledged(entry.sizeBytes);
     if (!this.flushPending) this.#host.flushSoon(this);
   }
 
@@ -371,7 +245,8 @@ export class DeviceSession implements LiveDevice {
   flush(): void {
     const carrier = this.#carrier;
     if (carrier === undefined) return;
-    this.#endTurn();
+    // Others have had their turn: what this stream has more to say is read again.
+    if (this.#pace.endTurn()) this.readOrWait();
     if (this.#delivering && this.core.ask(this.#host.monotonicMs()) !== undefined) this.#host.flushLater(this);
     const elements = this.core.takeOutgoing();
     if (elements.length === 0) return;
@@ -379,23 +254,16 @@ export class DeviceSession implements LiveDevice {
     if (carrier.congested) carrier.pause();
   }
 
-  /** Others have had their turn: what this stream has more to say is read again. */
-  #endTurn(): void {
-    const wasOver = this.#turnIsOver;
-    this.#turnBytes = 0;
-    this.#turnStanzas = 0;
-    if (wasOver) this.#readOrWait();
-  }
-
   /** The carrier can take more. */
   drained(): void {
-    this.#readOrWait();
+    this.readOrWait();
     if (this.#delivering) this.#host.mailboxes.roomAgain(this.device.row);
   }
 
-  /** Once a second: a bucket that is full again, late answers, and devices that have stopped answering. */
+  /** Once a second: a session that nobody resumed, a full bucket, late answers, devices that have stopped answering. */
   tick(nowMs: number): void {
-    if (this.#shaper?.isFull(nowMs) === true) this.#shaper = undefined;
+    if (this.#resumeUntilMs !== undefined && this.#resumeUntilMs <= nowMs) return this.end();
+    this.#pace.tick(nowMs);
     // What waits for so long must not keep alive what it came with.
     if (this.core.unacknowledgedCount > 0) this.core.eachOutstanding(detachMessage);
     if (this.core.oldestRequestMs !== undefined) {
@@ -418,7 +286,7 @@ export class DeviceSession implements LiveDevice {
   carrierLost(carrier: Carrier): void {
     if (this.#carrier !== carrier) return;
     this.#carrier = undefined;
-    this.#stopThrottle();
+    this.#pace.stop();
     // What it said last counts, also when it said something wrong after it.
     this.#takeDelivered();
     this.#wakeForMail();
@@ -427,15 +295,14 @@ export class DeviceSession implements LiveDevice {
       return;
     }
     this.#host.mailboxes.suspend(this.device.row, this);
-    this.#resumeTimer = setTimeout(() => this.end(), this.#host.limits.resumeSeconds * 1_000);
-    this.#resumeTimer.unref();
+    this.#resumeUntilMs = this.#host.monotonicMs() + this.#host.limits.resumeSeconds * 1_000;
   }
 
   /** Lets go of the old carrier without ending the session: a new one takes over. */
   releaseCarrier(condition: StreamErrorCondition | undefined, application?: Element): void {
     const carrier = this.#carrier;
     this.#carrier = undefined;
-    this.#stopThrottle();
+    this.#pace.stop();
     carrier?.close(condition, application);
   }
 
@@ -447,11 +314,9 @@ export class DeviceSession implements LiveDevice {
     // After `conflict` the device's new stream gets its mail; a lost carrier has asked already.
     if (this.#carrier !== undefined && condition !== 'conflict') this.#wakeForMail();
     this.#over = true;
-    if (this.#shaper !== undefined) {
-      this.#host.shapers.keep(this.provider, this.device.row, this.#shaper, this.#host.monotonicMs());
-    }
-    this.#host.memory.addOutstanding(-this.#unacknowledgedBytes - this.#answerBytes);
-    clearTimeout(this.#resumeTimer);
+    this.#pace.end(this.provider, this.device.row);
+    this.#debts.end();
+    this.#resumeUntilMs = undefined;
     this.releaseCarrier(condition, application);
     if (this.#delivering) this.#host.mailboxes.detach(this.device.row, this);
     this.#host.ended(this);
@@ -469,9 +334,7 @@ export class DeviceSession implements LiveDevice {
       this.#host.mailWaits(this);
       return;
     }
-    const { maxUnacknowledged, maxUnacknowledgedBytes } = this.#host.limits;
-    const isFull =
-      this.core.unacknowledgedCount >= maxUnacknowledged || this.#unacknowledgedBytes >= maxUnacknowledgedBytes;
+    const isFull = this.core.unacknowledgedCount >= this.#host.limits.maxUnacknowledged || this.#debts.isWindowFull;
     if (!isFull) return;
     // With a full window there may be more in the mailbox than this session was handed.
     void this.#host.mailboxes.hasLoud(this.device.row).then(hasLoud => {
@@ -484,34 +347,14 @@ export class DeviceSession implements LiveDevice {
     if (delivered.length > 0) {
       for (const note of delivered) {
         if (typeof note === 'number') {
-          this.#answerBytes -= note;
-          this.#host.memory.addOutstanding(-note);
+          this.#debts.changeAnswers(-note);
           continue;
         }
-        this.#unacknowledgedBytes -= note.sizeBytes;
-        this.#host.memory.addOutstanding(-note.sizeBytes);
+        this.#debts.changeUnacknowledged(-note.sizeBytes);
         this.#host.mailboxes.acknowledge(note);
       }
     }
     // Also an answer that was acknowledged makes room.
     if (this.#delivering) this.#host.mailboxes.roomAgain(this.device.row);
-  }
-
-  #usedShaper(): StreamShaper {
-    return (this.#shaper ??= this.#host.shapers.fill(this.#host.monotonicMs()));
-  }
-
-  #slowDown(shaper: StreamShaper): void {
-    const waitMs = shaper.waitMs(this.#host.monotonicMs());
-    if (waitMs === 0) return;
-    this.#throttle = setTimeout(() => {
-      this.#throttle = undefined;
-      this.#readOrWait();
-    }, waitMs);
-  }
-
-  #stopThrottle(): void {
-    clearTimeout(this.#throttle);
-    this.#throttle = undefined;
   }
 }

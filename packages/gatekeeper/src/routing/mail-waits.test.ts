@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { systemAfter } from '@drawbridge/identity/timers';
 import { type Element, element } from '@drawbridge/wire/element';
 import { placedNotice } from '@drawbridge/wire/envelope';
 import { NS_CLIENT, NS_DELIVERY, NS_E2EE, NS_SM } from '@drawbridge/wire/namespaces';
@@ -11,7 +12,9 @@ import { createStanzaCodec } from '../mailbox/stanza-codec.ts';
 import { MemoryMailboxStore } from '../testing/memory-mailbox.ts';
 import { HeldMemory } from './held-memory.ts';
 import { KeptShapers } from './stream-shaper.ts';
-import { type Carrier, defaultSessionLimits, DeviceSession, type SessionHost } from './device-session.ts';
+import type { Carrier } from './carrier.ts';
+import { DeviceSession, type SessionHost } from './device-session.ts';
+import { defaultSessionLimits } from './session-limits.ts';
 
 const domain = 'citadel.example';
 const device = { row: 1, id: 1, registrationId: 1, thumbprint: 't', listed: true };
@@ -38,6 +41,7 @@ async function scene() {
     limits: defaultSessionLimits,
     mailboxes,
     monotonicMs: () => nowMs,
+    after: systemAfter,
     newId: () => 'id',
     route: () => {},
     stillWanted: () => true,

@@ -1,19 +1,16 @@
 // How much of one stream is read in one turn of the event loop, and that a device which comes again is as slow as it was.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { systemAfter } from '@drawbridge/identity/timers';
 import { element } from '@drawbridge/wire/element';
 import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import { Mailboxes } from '../mailbox/mailbox.ts';
 import { defaultMailboxLimits } from '../mailbox/mailbox-limits.ts';
 import { createStanzaCodec } from '../mailbox/stanza-codec.ts';
 import { MemoryMailboxStore } from '../testing/memory-mailbox.ts';
-import {
-  type Carrier,
-  defaultSessionLimits,
-  DeviceSession,
-  maxTurnStanzas,
-  type SessionHost,
-} from './device-session.ts';
+import type { Carrier } from './carrier.ts';
+import { DeviceSession, type SessionHost } from './device-session.ts';
+import { defaultSessionLimits, maxTurnStanzas } from './session-limits.ts';
 import { HeldMemory } from './held-memory.ts';
 import { KeptShapers } from './stream-shaper.ts';
 
@@ -36,6 +33,7 @@ function scene() {
     limits: defaultSessionLimits,
     mailboxes,
     monotonicMs: () => 0,
+    after: systemAfter,
     newId: () => 'id',
     route: () => {},
     stillWanted: () => true,

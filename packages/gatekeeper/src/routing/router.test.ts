@@ -12,7 +12,9 @@ import { Mailboxes } from '../mailbox/mailbox.ts';
 import { createStanzaCodec } from '../mailbox/stanza-codec.ts';
 import { StoreError } from '../storage/store-error.ts';
 import { MemoryMailboxStore } from '../testing/memory-mailbox.ts';
-import { type Carrier, defaultSessionLimits, DeviceSession } from './device-session.ts';
+import type { Carrier } from './carrier.ts';
+import { DeviceSession } from './device-session.ts';
+import { defaultSessionLimits } from './session-limits.ts';
 import { HeldMemory } from './held-memory.ts';
 import { KeptShapers } from './stream-shaper.ts';
 import { type IqAnswer, type IqHandler, iqKey } from './iq.ts';
@@ -102,6 +104,7 @@ function scene(cached?: Account, maxHeldBytes = 100_000_000) {
     limits: defaultSessionLimits,
     mailboxes,
     monotonicMs: () => 0,
+    after: systemAfter,
     newId: () => 'id',
     route: (session: DeviceSession, el: Element, sequence: number) => router.route(session, el, sequence),
     stillWanted: () => true,

@@ -141,7 +141,7 @@ export class Router {
       }
       held.shift();
     }
-    session.heldOver();
+    session.readOrWait();
   }
 
   /** The sender, and for a message its recipient: by the same reads whether there is such a person, or one within reach. */

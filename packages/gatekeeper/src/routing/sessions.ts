@@ -1,9 +1,10 @@
 // All sessions of this process, by device and by resumption id, and the turn-by-turn flushing of what they have to send.
 // Knows nothing of encodings or of where stanzas go.
 import { randomFillSync } from 'node:crypto';
-import { performance } from 'node:perf_hooks';
+import { type After, every } from '@drawbridge/identity/timers';
 import type { Account, Device } from '../enlistment/account.ts';
-import type { Carrier, DeviceSession } from './device-session.ts';
+import type { Carrier } from './carrier.ts';
+import type { DeviceSession } from './device-session.ts';
 
 /** Sessions whose question to the peer came too early are flushed again after this. */
 const flushLaterMs = 15;
@@ -13,27 +14,27 @@ const idPoolBytes = 64 * idBytes;
 /** How often sessions look at late answers and dead peers. */
 const tickMs = 1_000;
 
+export type SessionsTime = { readonly monotonicMs: () => number; readonly after: After };
+
 export class Sessions {
   readonly #byDevice = new Map<number, DeviceSession>();
   #dirty: DeviceSession[] = [];
   #flushScheduled = false;
   #later = new Set<DeviceSession>();
-  #laterTimer: NodeJS.Timeout | undefined;
+  #cancelLater: (() => void) | undefined;
   readonly #congested = new Set<DeviceSession>();
-  readonly #ticker: NodeJS.Timeout;
+  readonly #endTicks: () => void;
   readonly #idPool = Buffer.alloc(idPoolBytes);
   #idsUsed = idPoolBytes;
 
   readonly #defect: (error: unknown) => void;
+  readonly #time: SessionsTime;
 
   /** `defect` hears of what a session threw; that session is over. */
-  constructor(defect: (error: unknown) => void) {
+  constructor(defect: (error: unknown) => void, time: SessionsTime) {
     this.#defect = defect;
-    this.#ticker = setInterval(() => {
-      const nowMs = performance.now();
-      for (const session of this.#byDevice.values()) this.#guard(session, () => session.tick(nowMs));
-    }, tickMs);
-    this.#ticker.unref();
+    this.#time = time;
+    this.#endTicks = every(time.after, tickMs, () => this.#tick());
   }
 
   get count(): number {
@@ -123,12 +124,12 @@ export class Sessions {
 
   flushLater(session: DeviceSession): void {
     this.#later.add(session);
-    this.#laterTimer ??= setTimeout(() => {
-      this.#laterTimer = undefined;
+    this.#cancelLater ??= this.#time.after(flushLaterMs, () => {
+      this.#cancelLater = undefined;
       const later = this.#later;
       this.#later = new Set();
       for (const waiting of later) this.#guard(waiting, () => waiting.flush());
-    }, flushLaterMs);
+    });
   }
 
   pausedByCongestion(session: DeviceSession): void {
@@ -136,14 +137,19 @@ export class Sessions {
   }
 
   congestionOver(): void {
-    for (const session of this.#congested) session.congestionOver();
+    for (const session of this.#congested) session.readOrWait();
     this.#congested.clear();
   }
 
   close(): void {
-    clearInterval(this.#ticker);
+    this.#endTicks();
     for (const session of [...this.#byDevice.values()]) session.end('system-shutdown');
-    clearTimeout(this.#laterTimer);
+    this.#cancelLater?.();
+  }
+
+  #tick(): void {
+    const nowMs = this.#time.monotonicMs();
+    for (const session of this.#byDevice.values()) this.#guard(session, () => session.tick(nowMs));
   }
 
   #flush(): void {
