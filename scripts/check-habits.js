@@ -1,6 +1,6 @@
 // Habits that a tool finds: no import cycle (of types neither), no function over 80 lines, no nested ternary, no export that
-// nothing uses, first lines of each file that say what it doesn't know, no decision on an error's words, and no error without
-// a class.
+// nothing uses, first lines of each file that say what it doesn't know, no decision on an error's words, no error without
+// a class, and no timer of the system's where clocks are arguments.
 // scripts/habits.json lists, with a reason, what offends today: the list only shrinks. An entry that no longer
 // offends is an error too. Tests, harness and benches may have long functions: a scenario reads from top to bottom.
 import { spawnSync } from 'node:child_process';
@@ -64,6 +64,21 @@ for (const file of globSync('{packages,apps}/*/src/**/*.{ts,tsx}', { cwd: root }
     // What may fail is a value or an error with a class; what may not is asserted.
     if (/\bnew Error\(/.test(line)) note('error without a class', at, 'give the error a class, or assert');
   }
+}
+
+// Where a clock is an argument, what waits is one too (`After`, `Clock.after`): tests play both.
+const takesClock =
+  /\b(?:nowMs|monotonicMs|judgeMs|elapsedMs)\??: \(\) => number|\b(?:nowMs|monotonicMs)\(\): number|\bclock\??: (?:Clock|Pick<Clock)/;
+const setsTimer = /(?<![\w.])(?:setTimeout|setInterval)\(|from '(?:node:)?timers(?:\/promises)?'/;
+for (const file of sources) {
+  const text = readFileSync(join(root, file), 'utf8');
+  if (!takesClock.test(text)) continue;
+  const lines = text.split('\n').flatMap((line, at) => (setsTimer.test(line) ? [at + 1] : []));
+  if (lines.length === 0) continue;
+  found.set(
+    `${file}: timer beside a clock`,
+    lines.map(line => `${file}:${line}: sets a timer of the system's beside a clock that is an argument; take an After`),
+  );
 }
 
 const listed = JSON.parse(readFileSync(join(root, 'scripts/habits.json'), 'utf8'));

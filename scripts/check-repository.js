@@ -71,6 +71,17 @@ for (const file of files) {
   }
 }
 
+// Each decision is listed once, in the order of numbers.
+const listed = [...readFileSync(join(root, 'docs/decisions/README.md'), 'utf8').matchAll(/^\| \[\d{4}\]\(([^)]+)\)/gm)];
+const decisions = files.flatMap(file => /^docs\/decisions\/(\d{4}-.+\.md)$/.exec(file)?.[1] ?? []).sort();
+const names = listed.map(([, name]) => name);
+for (const [at, name] of decisions.entries()) {
+  if (names[at] === name) continue;
+  problems.push(`docs/decisions/README.md: ${name} is to be line ${at + 1} of the list, once`);
+  break;
+}
+if (names.length > decisions.length) problems.push('docs/decisions/README.md: lists more than there are');
+
 const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
 // Their scripts only save time: the packages work with scripts blocked, which the tests rely on.
 const worksWithoutScript = new Set(

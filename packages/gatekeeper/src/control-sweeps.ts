@@ -1,5 +1,6 @@
 // Removes what has expired of used proofs, authorisations and reports, every minute, and says where the audit log stands.
 // Knows nothing of what they were for.
+import { type After, every } from '@drawbridge/identity/timers';
 import type { ControlLog } from './control-log.ts';
 import type { SeenTimes } from './enlistment/seen-times.ts';
 import type { Integrity } from './integrity/integrity.ts';
@@ -23,24 +24,25 @@ export type SweepDeps = {
   readonly judgeMs: () => number;
   readonly noteClock: () => Promise<void>;
   readonly monotonicMs: () => number;
+  readonly after: After;
   readonly log: ControlLog;
 };
 
 export class Sweeps {
   readonly #deps: SweepDeps;
-  readonly #timer: NodeJS.Timeout;
+  readonly #callOff: () => void;
   #sweeping: Promise<void> | undefined;
   #saidSeq = 0;
 
   constructor(deps: SweepDeps) {
     this.#deps = deps;
-    this.#timer = setInterval(() => {
+    this.#callOff = every(deps.after, sweepIntervalMs, () => {
       this.#sweeping ??= this.sweep()
         .catch(() => deps.log('error', 'sweep-failed', { code: 'store-failed' }))
         .finally(() => {
           this.#sweeping = undefined;
         });
-    }, sweepIntervalMs).unref();
+    });
   }
 
   /** Each round is a small transaction, so that messages need not wait for a long one. Idempotent. */
@@ -73,7 +75,7 @@ export class Sweeps {
 
   /** Waits for the round that is under way. */
   async close(): Promise<void> {
-    clearInterval(this.#timer);
+    this.#callOff();
     await this.#sweeping;
   }
 }

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import type { ExpiryClock } from '@drawbridge/identity/believed-clock';
 import { makeFolder } from '@drawbridge/identity/make-folder';
 import type { Egress, EgressOptions } from '@drawbridge/identity/egress';
-import { type After, systemAfter } from '@drawbridge/identity/timers';
+import { type After, every, systemAfter } from '@drawbridge/identity/timers';
 import type { Provider as OwnUsers } from '@drawbridge/provider/provider';
 import type { Element } from '@drawbridge/wire/element';
 import { type Budgets, createBudgets } from './budgets.ts';
@@ -292,10 +292,10 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     judgeMs,
     noteClock: async () => await deps.clock?.note(),
     monotonicMs,
+    after: deps.after ?? systemAfter,
     log,
   });
-  const ageing = setInterval(() => accounts.turn(), accountTurnMs);
-  ageing.unref();
+  const endAgeing = every(deps.after ?? systemAfter, accountTurnMs, () => accounts.turn());
 
   return {
     accounts,
@@ -338,7 +338,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     },
     bulkEnlist: list => bulkEnlist(enlistment, list, nowMs),
     async close() {
-      clearInterval(ageing);
+      endAgeing();
       await sweeps.close();
       media.proxy.close();
       registry.close();

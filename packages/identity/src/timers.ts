@@ -9,3 +9,13 @@ export const systemAfter: After = (ms, run) => {
   const timer = setTimeout(run, ms).unref();
   return () => clearTimeout(timer);
 };
+
+/** Calls back again and again, each time that long after the last; gives a function that ends it. */
+export function every(after: After, ms: number, run: () => void): () => void {
+  let callOff = after(ms, beat);
+  function beat(): void {
+    callOff = after(ms, beat);
+    run();
+  }
+  return () => callOff();
+}

@@ -252,6 +252,7 @@ export class Lifecycle {
       devicePrivateKey: keys.deviceKey.privateKey,
       signingKey: () => device.account?.signingKey,
       nowMs: () => device.clock.nowMs(),
+      after: (ms, run) => device.clock.after(ms, run),
       keyLog,
       knownStaticKey: () => this.#knownStaticKey,
       keepStaticKey: key => {

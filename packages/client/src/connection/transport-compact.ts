@@ -11,6 +11,7 @@ import { CompactKeyRecorder } from '@drawbridge/stream/compact-key-log';
 import { goodbye, preferredCipher, type StaticKeyCertificate } from '@drawbridge/stream/compact-login';
 import type { Element } from '@drawbridge/wire/element';
 import { WebSocket } from 'ws';
+import { type Clock, systemClock } from '../clock.ts';
 import { ClientError } from '../errors.ts';
 import type { Place } from './connect-socket.ts';
 import { type HttpTrust, networkError } from './http.ts';
@@ -37,6 +38,8 @@ export type CompactOptions = HttpTrust & {
   /** Keeps a newly certified key, or forgets the known one. */
   readonly keepStaticKey: (key: KnownStaticKey | undefined) => void;
   readonly nowMs: () => number;
+  /** The system's timers when left out. */
+  readonly after?: Clock['after'];
   /** Development: takes a line with each session's keys, for `drawbridge inspect`. */
   readonly keyLog?: ((line: string) => void) | undefined;
 };
@@ -89,7 +92,8 @@ class CompactTransport implements Transport {
   #outgoing: Element[] = [];
   #flushing = false;
   #recorder: CompactKeyRecorder | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  /** Calls off what is waited for. */
+  #callOff: (() => void) | undefined;
   #open = false;
   #done = false;
 
@@ -150,12 +154,12 @@ class CompactTransport implements Transport {
     this.#flush();
     if (!this.#open) return this.#carrier.destroy();
     this.#carrier.end();
-    setTimeout(() => this.#carrier.destroy(), lingerMs).unref();
+    this.#after(lingerMs, () => this.#carrier.destroy());
   }
 
   /** What the stream says first (bind or resume) goes with the proof. */
   async #logIn(): Promise<void> {
-    clearTimeout(this.#timer);
+    this.#callOff?.();
     const { deviceKeyPair, knownStaticKey, nowMs } = this.#options;
     let proof: string;
     try {
@@ -189,10 +193,14 @@ class CompactTransport implements Transport {
   }
 
   #expect(withinMs: number, what: string): void {
-    this.#timer = setTimeout(() => {
+    this.#callOff = this.#after(withinMs, () => {
       this.failure ??= new ClientError('timed-out', { detail: what });
       this.#carrier.destroy();
-    }, withinMs);
+    });
+  }
+
+  #after(ms: number, run: () => void): () => void {
+    return (this.#options.after ?? systemClock.after)(ms, run);
   }
 
   #isCertified(certificate: StaticKeyCertificate): boolean {
@@ -210,7 +218,7 @@ class CompactTransport implements Transport {
           this.#carrier.write(event.bytes);
           break;
         case 'established': {
-          clearTimeout(this.#timer);
+          this.#callOff?.();
           this.#open = true;
           if (this.#recorder !== undefined) {
             this.#options.keyLog?.(this.#recorder.line(this.#context.domain, event.pattern === 'XXfallback'));
@@ -265,7 +273,7 @@ class CompactTransport implements Transport {
 
   #disconnected(): void {
     if (this.#done) return;
-    clearTimeout(this.#timer);
+    this.#callOff?.();
     if (!this.#open) this.failure ??= new ClientError('unreachable', { detail: 'closed without an answer' });
     this.#done = true;
     this.#outgoing = [];

@@ -4,6 +4,7 @@ import type { KeyObject } from 'node:crypto';
 import { platformCrypto } from '@drawbridge/noise/platform-crypto';
 import { importPinnedKey } from '@drawbridge/identity/static-key-certificate';
 import type { ReferenceOffer } from '../account/enlist.ts';
+import type { Clock } from '../clock.ts';
 import type { ClientErrorCode } from '../errors.ts';
 import type { HttpTrust } from './http.ts';
 import type { ConnectTransport, Transport } from './transport.ts';
@@ -35,6 +36,7 @@ export type TransportOptions = {
   readonly knownStaticKey: () => KnownStaticKey | undefined;
   readonly keepStaticKey: (key: KnownStaticKey | undefined) => void;
   readonly nowMs: () => number;
+  readonly after: Clock['after'];
   /** Development: takes the keys of compact sessions. */
   readonly keyLog?: ((line: string) => void) | undefined;
 };
@@ -72,7 +74,7 @@ function overCompact(
   options: TransportOptions,
   target: { readonly host: string; readonly port: number } | { readonly url: string },
 ): ConnectTransport | undefined {
-  const { trust, knownStaticKey, keepStaticKey, nowMs, keyLog } = options;
+  const { trust, knownStaticKey, keepStaticKey, nowMs, after, keyLog } = options;
   const pinnedKey = (): KeyObject | undefined => importPinnedKey(options.signingKey() ?? '');
   const deviceKeyPair = platformCrypto.keyPairFromPrivateKey(options.devicePrivateKey);
   if (pinnedKey() === undefined || deviceKeyPair === undefined) return undefined;
@@ -85,6 +87,7 @@ function overCompact(
     knownStaticKey,
     keepStaticKey,
     nowMs,
+    after,
     keyLog,
     ...trust,
   });

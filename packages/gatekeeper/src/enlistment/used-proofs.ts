@@ -1,6 +1,7 @@
 // Takes the ids of ownership proofs, each once and for good: logins that come together share one commit.
 // Knows nothing of tokens or accounts.
 // Source: docs/protocol/02 (`jti` is taken once within the proof's lifetime); why gathered: docs/decisions/0017.
+import { type After, systemAfter } from '@drawbridge/identity/timers';
 import type { ProofIds } from './proof-ids.ts';
 
 /** The least time between two commits of proofs: what a login may wait at most beside the commit itself. */
@@ -26,14 +27,18 @@ export type UsedProofs = {
  * The first after a pause is committed at once; those that follow within the interval wait for its end together.
  * `monotonicMs` only goes forward.
  */
-export function createUsedProofs(store: ProofIds, monotonicMs: () => number): UsedProofs {
+export function createUsedProofs(
+  store: ProofIds,
+  monotonicMs: () => number,
+  after: After = systemAfter,
+): UsedProofs {
   let batch: Batch | undefined;
   let committedAtMs = Number.NEGATIVE_INFINITY;
-  let timer: NodeJS.Timeout | undefined;
+  let callOff: (() => void) | undefined;
 
   function commit(): void {
-    clearTimeout(timer);
-    timer = undefined;
+    callOff?.();
+    callOff = undefined;
     const { ids, expiresAtMs, waiting } = batch!;
     batch = undefined;
     committedAtMs = monotonicMs();
@@ -56,7 +61,7 @@ export function createUsedProofs(store: ProofIds, monotonicMs: () => number): Us
       const count = batch.waiting.push(mine);
       const waitMs = committedAtMs + proofCommitIntervalMs - monotonicMs();
       if (waitMs <= 0 || count === maxProofsPerCommit) commit();
-      else timer ??= setTimeout(commit, Math.ceil(waitMs));
+      else callOff ??= after(Math.ceil(waitMs), commit);
       return mine.promise;
     },
   };

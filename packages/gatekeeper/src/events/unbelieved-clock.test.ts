@@ -103,6 +103,7 @@ test('dead events and authorisations are deleted when their time was believed to
   await stores.providers.noteKeysRevoked({ number: 1, actor: 'rosa', nowMs, event: told });
   let believedMs = 0;
   const sweeps = new Sweeps({
+    after: () => () => {},
     stores,
     lifecycle: { sweep: async () => undefined },
     integrity: { sweep: async () => undefined },

@@ -1,5 +1,5 @@
 // Whether storage works just now, by one small durable write and one read. Asked by readiness checks. Knows no store.
-import { setTimeout as sleep } from 'node:timers/promises';
+import { type After, systemAfter } from '@drawbridge/identity/timers';
 import { StoreError } from './store-error.ts';
 import type { StorageHealth } from './stores.ts';
 
@@ -16,6 +16,7 @@ export function createHeartbeat(
   write: () => Promise<unknown>,
   nowMs: () => number,
   timeoutMs = heartbeatTimeoutMs,
+  after: After = systemAfter,
 ): () => Promise<StorageHealth> {
   let asked: Promise<StorageHealth> | undefined;
   let answeredAtMs = Number.NEGATIVE_INFINITY;
@@ -37,11 +38,11 @@ export function createHeartbeat(
       open = undefined;
     });
     answeredAtMs = Number.POSITIVE_INFINITY;
-    const stop = new AbortController();
-    const late = sleep(timeoutMs, 'late' as const, { ref: false, signal: stop.signal }).catch(() => 'late' as const);
-    asked = Promise.race([open, late]).finally(() => {
+    const late = Promise.withResolvers<'late'>();
+    const callOff = after(timeoutMs, () => late.resolve('late'));
+    asked = Promise.race([open, late.promise]).finally(() => {
       answeredAtMs = nowMs();
-      stop.abort();
+      callOff();
     });
     return asked;
   };

@@ -3,6 +3,7 @@
 // Source: HTML living standard, section 9.2 (server-sent events).
 
 import type { ServerResponse } from 'node:http';
+import { type After, every, systemAfter } from '@drawbridge/identity/timers';
 
 export const wakeUpStreamLimits = {
   maxStreams: 10_000,
@@ -23,7 +24,7 @@ export type WakeUpStreams = {
 };
 
 /** `nowMs` only goes forward. */
-export function createWakeUpStreams(nowMs: () => number): WakeUpStreams {
+export function createWakeUpStreams(nowMs: () => number, after: After = systemAfter): WakeUpStreams {
   const byUser = new Map<string, Set<ServerResponse>>();
   const pending = new Map<string, { readonly gatekeepers: Set<string>; readonly untilMs: number }>();
   let count = 0;
@@ -33,10 +34,9 @@ export function createWakeUpStreams(nowMs: () => number): WakeUpStreams {
     if (!response.write(text)) response.destroy();
   }
 
-  const heartbeat = setInterval(() => {
+  const endHeartbeat = every(after, wakeUpStreamLimits.heartbeatMs, () => {
     for (const streams of byUser.values()) for (const response of streams) write(response, ':\n\n');
-  }, wakeUpStreamLimits.heartbeatMs);
-  heartbeat.unref();
+  });
 
   return {
     open: (identifier, response) => {
@@ -85,7 +85,7 @@ export function createWakeUpStreams(nowMs: () => number): WakeUpStreams {
       for (const response of byUser.get(identifier) ?? []) response.end();
     },
     close: () => {
-      clearInterval(heartbeat);
+      endHeartbeat();
       pending.clear();
       for (const streams of byUser.values()) for (const response of streams) response.end();
     },
