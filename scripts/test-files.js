@@ -67,7 +67,7 @@ async function runFile(file, eventsFile, only) {
   clearTimeout(timer);
   const lines = existsSync(eventsFile) ? readFileSync(eventsFile, 'utf8').split('\n').slice(0, -1) : [];
   const tests = lines.map(line => JSON.parse(line));
-  // What it closes at its end was never opened: that is no failure of a test that was asked for.
+  // What it closes at its end was never opened: that is not a failure of a test that was asked for.
   const isLeftOut = only !== undefined && tests.every(({ name }) => name === join(root, file));
   if (isLeftOut) return { file, tests: [], printed, ms: performance.now() - began };
   const isSilent = tests.length === 0 && only === undefined;

@@ -1,6 +1,6 @@
 // Loaded into the server before anything else when it is profiled. The first SIGUSR2 begins, the second ends: V8's CPU
 // profile of the main thread and of each worker, and what every thread of the process has used of the CPU meanwhile.
-// So that starting up, preparing accounts and warming up are no part of what is found.
+// So that starting up, preparing accounts and warming up are not in what is found.
 import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
 import { join } from 'node:path';

@@ -131,7 +131,7 @@ const deadOf = ({ stores }: Fixture, provider: number) =>
 const waitingOf = async ({ stores }: Fixture, provider: number): Promise<number> =>
   (await stores.outgoingEvents.counts()).find(each => each.provider === provider)?.waiting ?? 0;
 
-test('a provider is told of its steps and its people, in order, and of nobody else', async t => {
+test('a provider is told about its steps and its people, in order, and of nobody else', async t => {
   const { fixture, skylark, heron } = await open(t);
   const { control, clock } = fixture;
   const [anna, bert] = [await fixture.enlist(1, 'anna'), await fixture.enlist(1, 'bert')];

@@ -178,7 +178,7 @@ test('nothing of what is planted in files from the wild leaves', { skip, timeout
   assert.deepEqual(metadataIn(copies), []);
 });
 
-/** What is told of kinds that are always refused, and of pictures that are sound and can't be read here. */
+/** What is said of kinds that are always refused, and of pictures that are sound and can't be read here. */
 const expectedWords: readonly (readonly [RegExp, RegExp])[] = [
   [/\.heic$/i, /HEIC can’t be read here: JPEG and PNG can/],
   [/\.jxl$/i, /JPEG XL can’t be read here: JPEG and PNG can/],

@@ -48,7 +48,7 @@ test('an operator lists, reads, verifies and decides a report; one that was alte
   assert.match(shown.out, /verified\n {4}a threat/);
   assert.equal(shown.out.includes('\u001b'), false, 'nothing that was said reaches the terminal as a control');
   assert.match((await reports('verify', id)).out, /verified +1/);
-  assert.match((await reports('decide', id, 'maybe')).err, /maybe is no decision/);
+  assert.match((await reports('decide', id, 'maybe')).err, /maybe is not a decision/);
   assert.equal((await reports('decide', id, 'upheld', '--reason', 'ticket 7')).code, 0);
   assert.match((await reports('decide', id, 'dismissed')).err, /Decided before/);
 

@@ -281,7 +281,7 @@ function registerReports(admin: Command): void {
     .option('--tell-provider', 'upheld: tell the provider of whoever was reported; never who reported or what was said')
     .action(async (id: string, decision: string, flags: Told & { tellProvider?: true }) => {
       if (decision !== 'upheld' && decision !== 'dismissed')
-        throw usageError(`${decision} is no decision`, 'say upheld or dismissed');
+        throw usageError(`${decision} is not a decision`, 'say upheld or dismissed');
       const { decideReport } = await import('./admin/report-run.ts');
       await decideReport(flags, id, decision, flags);
     });

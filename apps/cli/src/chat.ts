@@ -95,7 +95,7 @@ function defaultFolder(identifier: string, gatekeeper: string): string {
 async function showPage(flags: Flags): Promise<void> {
   const port = Number(flags.port);
   if (!Number.isInteger(port) || port < 0 || port > 65_535)
-    throw usageError(`${flags.port} is no port`, 'name 0 to 65535');
+    throw usageError(`${flags.port} is not a port`, 'name 0 to 65535');
   if (flags.link)
     throw usageError('--link works in the terminal only so far', 'leave out --page, link, and start again');
   const isWhole = flags.as !== undefined && flags.gatekeeper !== undefined && flags.provider !== undefined;

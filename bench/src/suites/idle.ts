@@ -86,7 +86,7 @@ export async function idleSuite(context: SuiteContext): Promise<SuiteResult> {
     ],
     notes: [
       'Resident memory (with what is swapped out) some seconds after the last login, less what was resident before the first, divided by the streams: medians of looks, a second apart. Kernel memory of sockets is not in it, for anybody.',
-      'Before each look the gatekeeper collects its garbage, for what waits to be collected is no part of a stream and differs by tens of MiB from one start to the next. Peaks are before that. The peers and the copier are looked at as they are.',
+      'Before each look the gatekeeper collects its garbage, for what waits to be collected does not belong to a stream and differs by tens of MiB from one start to the next. Peaks are before that. The peers and the copier are looked at as they are.',
       'A fresh server for each run. Heap and external: what objects of the main thread take for each stream, and what they hold outside of the heap, as V8 counts it; the rest is native memory of Node, libuv and libsodium, and caches of SQLite.',
     ],
   };

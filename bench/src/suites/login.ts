@@ -190,7 +190,7 @@ export async function loginSuite(context: SuiteContext): Promise<SuiteResult> {
       'Every ownership proof is new; taking it once is durable before the login is answered.',
       'Proofs are signed by ES256, the default of the provider kit.',
       ...negotiated,
-      'Clients keep what SCRAM lets them keep, so that stretching passwords is no part of it on either side.',
+      'Clients keep what SCRAM lets them keep, so that stretching passwords does not count on either side.',
     ],
   };
 }

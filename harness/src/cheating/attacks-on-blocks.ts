@@ -85,7 +85,7 @@ export const liftedBlocks: readonly Attack[] = [
       await anna.client.contacts.unblock({ interopId: bob.id });
       assert.deepEqual(states(anna, bob), ['accepted', undefined]);
       await bob.say(anna, 'thank you');
-      await until(() => bob.receipts().length === 2, 'what comes from now on is acknowledged, and nothing of before');
+      await until(() => bob.receipts().length === 2, 'what comes from now on is acknowledged, and nothing earlier');
       assert.equal(left(), 1);
       return 'told';
     },

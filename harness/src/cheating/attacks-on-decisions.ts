@@ -67,7 +67,7 @@ export const decisions: readonly Attack[] = [
       assert.equal(request?.fingerprint, pending!.fingerprint);
       const rows = await anna.client.chats.messages({ chat: { interopId: bob.id }, limit: 50 });
       assert.equal(rows.find(({ message }) => message.id === request.messageId)?.message.text, 'kept back');
-      // A request under the key of before is nobody's any more.
+      // A request under the earlier key is nobody's any more.
       const former = { ...request, fingerprint: before.fingerprint };
       await assert.rejects(anna.client.resends.release(former), { code: 'untrusted-identity' });
       await anna.client.resends.release(request);

@@ -163,7 +163,7 @@ export const gapsInTrust: readonly Attack[] = [
       await readToTheEnd(network, cheat, first, 'that is all');
       assert(
         cheat.keys.contents.every(({ body }) => body.kind !== 'device-sync'),
-        'a contact is told of nobody',
+        'a contact hears about nobody',
       );
       const kept: Element[] = [];
       network.gatekeeper.lies = {

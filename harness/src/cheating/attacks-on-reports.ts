@@ -104,7 +104,7 @@ export const falseReports: readonly Attack[] = [
       await bob.sees('without a stamp');
       assert.equal(bob.canReport('without a stamp'), false);
       await assert.rejects(bob.report('without a stamp'), { code: 'not-reportable' });
-      // What is sent anew with a stamp is the same message, and has been read.
+      // What is sent again with a stamp is the same message, and has been read.
       assert.equal(bob.canReport('hello Bob'), true);
       await goesOn(network, anna, bob);
       return 'refused';

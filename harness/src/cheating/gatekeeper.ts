@@ -23,7 +23,7 @@ export type Lies = {
   deliver?: (message: Element, who: string) => readonly Element[];
   /** What the real gatekeeper gets in place of a client's message. */
   accept?: (message: Element, who: string) => readonly Element[];
-  /** What a client is told of its session: what the gatekeeper offers in it. `who` is its full JID. */
+  /** What a client is told about its session: what the gatekeeper offers in it. `who` is its full JID. */
   enabled?: (enabled: Element, who: string) => Element;
   /** The reference offer. */
   offer?: (offer: Record<string, unknown>) => Record<string, unknown>;

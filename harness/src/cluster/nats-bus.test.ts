@@ -59,7 +59,7 @@ test('a server that stands still is given so much and no more; what it reads aga
   assert.deepEqual([bus.lost, states], [lost, ['behind', 'keeps-up']]);
 });
 
-test('what is said to a connection that ends is no debt of the next one', { skip: absence }, async t => {
+test('what is said to a connection that ends does not count against the next one', { skip: absence }, async t => {
   const nats = await startNats();
   t.after(() => nats.close());
   const states: BusState[] = [];

@@ -112,7 +112,7 @@ test('opt in, a request, accepted, and a chat both ways', { skip: noBrowser, tim
   await find(anna.page, 'citadel.example', 'bob');
   await write(anna.page, 'hello from <b>anna</b>');
 
-  // A request is no chat: text, and a decision.
+  // A request is not a chat: text, and a decision.
   await bob.page.getByRole('button', { name: /Requests/ }).click();
   await bob.page.getByText('hello from <b>anna</b>').waitFor();
   assert.equal(await bob.page.locator('b').count(), 0, 'markup of others is text');

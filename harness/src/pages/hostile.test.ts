@@ -230,7 +230,7 @@ test('the policy holds from inside: no markup, no code, no load, no frame', { sk
       secret: document.cookie,
     };
   });
-  assert.equal(tried.secret, '', 'the cookie is no script’s');
+  assert.equal(tried.secret, '', 'no script gets the cookie');
   const { secret: _, ...attempts } = tried;
   for (const [name, outcome] of Object.entries(attempts)) assert.notEqual(outcome, 'done', name);
 });

@@ -169,7 +169,7 @@ for (const [at, [what, first]] of wrong.entries()) {
       await until(() => annas.find(answer.id), 'the answer');
     }
 
-    // All clocks are set again, the other way: what is said now is later than what was said by the clocks of before.
+    // All clocks are set again, the other way: what is said now is later than what was said by the earlier clocks.
     await setClocks(people, { anna: -first.anna, annas: -first.annas, bob: -first.bob, bobs: -first.bobs });
     await connect(people);
     await anna.client.chats.edit(said.id, { text: 'edited twice' });

@@ -81,7 +81,7 @@ test('a File, a stream of the web, one of Node and a generator go like a path, a
   }
 });
 
-test('a source that breaks, lies about its size, hangs or is no source is refused, and leaves nothing', async () => {
+test('a source that breaks, lies about its size, hangs or is not a source is refused, and leaves nothing', async () => {
   const broken = new ReadableStream<Uint8Array>({ pull: controller => controller.error(new Error('gone')) });
   const texts = new ReadableStream({ start: controller => controller.enqueue('text') });
   let cancelled = 0;

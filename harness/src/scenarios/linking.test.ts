@@ -103,7 +103,7 @@ test('a new device knows the earlier keys and names before it hears anything', a
   for (const client of [second, anna, bob]) await client.close();
 });
 
-test('every device of the person is told of a new one, whichever let it in', async () => {
+test('every device of the person is told about a new one, whichever let it in', async () => {
   const anna = await person('anna-three', 'skylark');
   const link = async (from: Client, device: string): Promise<Client> => {
     const further = await network.open('anna-three', 'skylark', { device });

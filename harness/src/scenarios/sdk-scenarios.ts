@@ -177,7 +177,7 @@ for (const transport of ['compact', 'direct-tls', 'websocket'] as const) {
       await anna.send(bobOf(`bob-cut-${transport}`), { text: String(i) });
       await bob.send(annaOf(`anna-cut-${transport}`), { text: String(i) });
       if (i % 10 === 0) {
-        // A login that is cut is no stream yet.
+        // A login that is cut is not a stream yet.
         await areBack();
         network.cutStreams();
         await new Promise(resolve => setTimeout(resolve, 60));

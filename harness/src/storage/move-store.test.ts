@@ -112,7 +112,7 @@ async function filled(
   return { ...fixture, file: join(fixture.folder, 'gatekeeper.sqlite'), people };
 }
 
-/** What the ports say of all of it. Numbers of devices are made anew, and are left out. */
+/** What the ports say of all of it. Devices get new numbers, which are left out. */
 async function picture(stores: Stores, people: readonly string[]): Promise<unknown> {
   const views = [];
   for (const interopId of people) {

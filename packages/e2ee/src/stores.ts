@@ -26,7 +26,7 @@ export type E2eeTable =
   | 'kem-base-key'
   | 'sender-key';
 
-/** The device of a row of `session`; undefined for what is no key of that table. */
+/** The device of a row of `session`; undefined for what isn't a key of that table. */
 export function deviceOfSession(key: string): DeviceAddress | undefined {
   const dot = key.lastIndexOf('.');
   const address = { interopId: key.slice(0, dot), deviceId: Number(key.slice(dot + 1)) };

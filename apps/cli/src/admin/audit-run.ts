@@ -88,7 +88,7 @@ function headsOf(flags: VerifyFlags): ChainHead[] {
     .map(text => {
       const [, seq, digest] = /^([0-9]{1,15}):([0-9a-f]{64})$/.exec(text) ?? [];
       if (seq === undefined || digest === undefined) {
-        throw usageError(`${text} is no head`, 'give NUMBER:DIGEST, as `drawbridge admin audit head` prints it');
+        throw usageError(`${text} is not a head`, 'give NUMBER:DIGEST, as `drawbridge admin audit head` prints it');
       }
       return { seq: Number(seq), digest };
     });

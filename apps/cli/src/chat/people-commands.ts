@@ -68,7 +68,7 @@ async function requests(chat: Conversation): Promise<void> {
   for (const { provider, identifier } of waiting) {
     chat.say(`  ${shownLine(identifier ?? 'somebody')} of ${shownLine(provider ?? 'an unknown provider')}`);
   }
-  chat.say('/to PROVIDER NAME, then /accept, /deny or /block; to answer is to accept. Nobody is told of a refusal');
+  chat.say('/to PROVIDER NAME, then /accept, /deny or /block; to answer is to accept. Nobody is told about a refusal');
 }
 
 async function shutOut(chat: Conversation, how: 'deny' | 'block' | 'unblock'): Promise<void> {

@@ -1,6 +1,6 @@
 // Who may use the page: the launch secret of an address that this process printed is exchanged, once, for a cookie and a
 // token. Both are needed: a cookie is sent to every port of this machine's address, where another user may listen; a token
-// is kept by the browser for exactly this port, and is no use without the cookie, which no script can read.
+// is kept by the browser for exactly this port, and is useless without the cookie, which no script can read.
 // Knows nothing of HTTP. Everything here ends with the process.
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 

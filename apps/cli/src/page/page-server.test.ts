@@ -174,7 +174,7 @@ test('a secret opens one session, once, within its time, and the next one ends i
   assert.equal((await exchange(server, fresh)).status, 403, 'too old');
 });
 
-test('the cookie is no script’s and no other site’s, and neither half of a session opens anything alone', async t => {
+test('neither scripts nor other sites get the cookie, and neither half of a session opens anything alone', async t => {
   const server = await start(t);
   const answer = await exchange(server, secretOf(server.launchUrl()));
   const set = String(answer.headers['set-cookie']?.[0]);

@@ -118,7 +118,7 @@ export type CommandResult<N extends CommandName> = N extends keyof NamedResults 
 /** `sequence`: where the next page begins. */
 export type PlacedMessage = { readonly sequence: number; readonly message: MessageView };
 
-/** Those that only read: a repeat is no second deed, and nothing of them is kept. */
+/** Those that only read: a repeat does nothing more, and nothing of them is kept. */
 export const readingCommands: ReadonlySet<CommandName> = new Set<CommandName>([
   'chats.list',
   'chats.messages',

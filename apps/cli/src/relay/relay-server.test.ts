@@ -57,7 +57,7 @@ const until = async (holds: () => boolean): Promise<void> => {
   assert(holds());
 };
 
-test('bytes pass both ways as they are, also those that come with the question, and an end on one side is no end of the other', async t => {
+test('bytes pass both ways as they are, also those that come with the question, and an end on one side does not end the other', async t => {
   const { relay, port, upstream } = await relayTo(t, echo);
   const { socket, status } = await ask(port, upstream.toUpperCase(), 'first');
   assert.equal(status, '200');
@@ -81,7 +81,7 @@ test('the last bytes of one side arrive when the other has ended long before', a
   assert.equal(digest(await buffer(socket)), digest(bytes));
 });
 
-test('nothing but the upstreams that are named is reached: it is no open proxy', async t => {
+test('nothing but the upstreams that are named is reached: it is not an open proxy', async t => {
   let reached = 0;
   const other = await portOf(createServer(() => reached++));
   const { relay, port, upstream } = await relayTo(t, echo);

@@ -2,7 +2,7 @@
 // nothing. Knows nothing of how a tunnel was opened.
 import type { Socket } from 'node:net';
 
-/** Spends so many bytes of the tunnel's share; how long to wait before more are read. */
+/** Takes this number of bytes from the tunnel's share; gives how long to wait before more are read. */
 export type Spend = (bytes: number) => number;
 
 export type Tunnel = {

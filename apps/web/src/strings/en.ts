@@ -278,7 +278,7 @@ export const en = {
   notice_unreadable: 'Messages came that could not be read.',
   'notice_own-device-appeared': 'A device of yours that was not known here has spoken: {devices}.',
   'notice_people-missing':
-    'This device does not know everybody whom you know yet. Until your device {devices} has told of them, nothing goes to people whom it does not know, and nothing of theirs is read. Keep that device connected. If it is lost: /missing in the terminal chat.',
+    'This device does not know everybody whom you know yet. Until your device {devices} has named them, nothing goes to people whom it does not know, and nothing of theirs is read. Keep that device connected. If it is lost: /missing in the terminal chat.',
   'notice_people-forgone':
     'This device went on without the people of whom your device {devices} had not told. Compare safety numbers again with those whom you had verified.',
   'notice_provider-differs':

@@ -54,7 +54,7 @@ test('who does not read is not written to without bound', async () => {
   while (read < (pieces + 1) * piece.length) await once(socket, 'data');
 });
 
-test('what the app could not open, or what is no stream, ends it with an error', async () => {
+test('what the app could not open, or what is not a stream, ends it with an error', async () => {
   const refused = openSocket(place, () => Promise.reject(new Error('no way')));
   const [error] = (await once(refused, 'error')) as [Error];
   assert.equal(error.message, 'no way');

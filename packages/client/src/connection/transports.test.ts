@@ -105,7 +105,7 @@ test("the gatekeeper's refusal, or somebody's who pretends to be it, does not", 
   }
 });
 
-test('whoever is not certified by the pinned key leads on, and is told of each time', () => {
+test('whoever is not certified by the pinned key leads on, and the person is told each time', () => {
   const { next, memory } = begin();
   next().play(['connected'], 'gatekeeper-not-certified');
   assert.equal(memory.uncertified, 1);

@@ -40,7 +40,7 @@ export class DecisionBook {
   readonly #doubts: Doubts;
   #rows: number | undefined;
   #isListed = false;
-  /** Whom the gatekeeper has told of since the list was asked for: that is later than what the list says of them. */
+  /** People whom the gatekeeper has named since the list was asked for: that is later than what the list says of them. */
   #told = new Set<InteropId>();
 
   constructor(context: DecisionBookContext) {

@@ -245,7 +245,7 @@ test('beyond the limit nothing is taken and the device stays incomplete; a perso
   assert.equal(
     fresh.in(tx => isUnmet(tx, own, own)),
     false,
-    'oneself is no stranger',
+    'oneself is not a stranger',
   );
   assert.equal(
     fresh.in(tx => forgoPeople(tx, nowMs)),

@@ -125,7 +125,7 @@ test('an address of another gatekeeper does not pass as found', async () => {
   assert.equal(await lookUp(answers(here), anna, 'citadel.example'), interopId);
 });
 
-test('a name that no provider may give is no name', async () => {
+test('a name that no provider may give is refused', async () => {
   const named = (provider: string, identifier: string) =>
     identify(answers(element('identify', NS_DIRECTORY, { provider, number: '1', identifier })), jid);
   assert.equal((await named('skylark.example', 'Дарья')).name.identifier, 'Дарья');

@@ -43,7 +43,7 @@ test('a list that is told is later than one that was asked for before, and one w
   await onItsWay;
   assert.deepEqual([isOut(), events.length], [true, 2]);
   assert.throws(() => inStore(tx => refuseOptedOut(tx, ofSkylark)), { code: 'opted-out' });
-  // The same again is no news; from anybody else it is no notice; by another's name it changes nothing.
+  // The same again is not news; from anybody else it is not a notice; by another's name it changes nothing.
   assert(consents.hear(told(consent(false))));
   assert.equal(consents.hear(told(consent(true), `${ofSkylark}@${domain}`)), false);
   assert(consents.hear(told(consent(true, 'crow.example'))));

@@ -35,7 +35,7 @@ export async function* chunksOf(source: FileSource, signal: AbortSignal): AsyncG
   }
 }
 
-/** Throws `invalid-argument` for what is no source, or is read by somebody else. */
+/** Throws `invalid-argument` for what isn't a source, or is read by somebody else. */
 function readerOf(source: FileSource): ReadableStreamDefaultReader<Uint8Array> {
   try {
     if (source instanceof Blob) return source.stream().getReader();
@@ -47,7 +47,7 @@ function readerOf(source: FileSource): ReadableStreamDefaultReader<Uint8Array> {
   }
 }
 
-/** Nobody will read it: its owner hears of that. Does nothing to what is no source, or was read. */
+/** Nobody will read it: its owner hears of that. Does nothing to what isn't a source, or was read. */
 export function abandon(source: FileSource): void {
   try {
     void readerOf(source)

@@ -1,5 +1,5 @@
 // One sealed file on its way to a media origin, begun now or before.
-// Knows nothing of how it was prepared, nor of who is told of it.
+// Knows nothing of how it was prepared, nor of whom it is for.
 // Source: docs/protocol/11-media.md.
 import type { MediaPlace } from '../account/media-session.ts';
 import type { HttpTrust } from '../connection/http.ts';

@@ -1,5 +1,5 @@
 // What people say that shows no message of its own: edits, reactions, deletions, votes, timers, profiles. One row for each kind:
-// the message that it is about, what becomes known of that message, how a new device is told of it, and its name when it did not
+// the message that it is about, what becomes known of that message, how a new device is told about it, and its name when it did not
 // come; below, how each kind of fact joins, and how a person says each. A new kind is a row here.
 // Pure. Knows nothing of storage, encryption, streams or clocks, nor of who talks with whom.
 // Source: docs/protocol/09-content.md sections 9.3, 9.7, 9.9 and 9.10.
@@ -163,7 +163,7 @@ export function actWords({ what }: Act): string {
   return acts[what].words;
 }
 
-/** What an act makes known of a message; undefined for what is about none, or is no act. */
+/** What an act makes known of a message; undefined for what is about no message, or isn't an act. */
 export function actFact(
   body: { readonly kind: string },
   said: Said,

@@ -509,7 +509,7 @@ test('what another own device could not get through is told here, about messages
     assert.deepEqual(
       tell(6, { what: 'delete', message: ref(1, bob), chat: anna }, anna),
       both,
-      'she is no device of his',
+      'she is not a device of his',
     );
     const [row, ...more] = listMessages(tx, bob, { limit: 10 }).map(({ message }) => [message.chat, message.notice]);
     const message = { author: bob, id: hexId(1) };

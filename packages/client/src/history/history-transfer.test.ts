@@ -404,7 +404,7 @@ test('history goes on past what can not be kept or read: a bad part costs itself
     ),
     2,
   );
-  // A piece with an item that is no content, as a broken device would make it.
+  // A piece with an item that isn't a content, as a broken device would make it.
   play(giving, taking, piece => {
     const bad = { author: bob, chat: bob, receivedAtMs: 1, content: Uint8Array.of(1, 2, 3) };
     return { ...piece, items: [bad, ...piece.items] };

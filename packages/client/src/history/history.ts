@@ -98,7 +98,7 @@ export function record(
 function wipeCopies(tx: Transaction, { stanzas = [] }: LogEntry): void {
   for (const stanza of stanzas) {
     wipeSentRow(tx, stanza);
-    // Nobody is told of a change to what is not there any more.
+    // Nobody is told about a change to what is not there any more.
     tx.delete('accepted', stanza);
     wipeRow(tx, stanza);
     for (let device = 1; device <= historyLimits.maxDevices; device++) wipeRow(tx, repeatId(stanza, device));

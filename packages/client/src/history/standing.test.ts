@@ -78,7 +78,7 @@ test('a request is over when this person accepts or writes, on any device; a ref
   assert.equal(hearWritten(chat, { atMs: 1, id: 'a' }), chat, 'nobody who waits for nothing is accepted by it');
 });
 
-test('what the gatekeeper made stricter is lifted by the word that was under way, not by one of before', () => {
+test('what the gatekeeper made stricter is lifted by the word that was under way, not by an earlier one', () => {
   const denied = hearOwn(gatekeeper(chat, ['blocked'], 100), own('denied', 90));
   assert.equal(standingOf(denied), 'blocked');
   assert.equal(standingOf(hearOwn(denied, own('denied', 101))), 'denied');
@@ -86,7 +86,7 @@ test('what the gatekeeper made stricter is lifted by the word that was under way
   assert.deepEqual([standingOf(stricter), stricter.heldAtMs], ['blocked', undefined]);
 });
 
-test('a person is told of a claim that lets somebody in, once; what forgets a request is none', () => {
+test('a person is told about a claim that lets somebody in, once; what forgets a request is none', () => {
   const waits = gatekeeper(chat, ['request']);
   assert.deepEqual([chat, waits, gatekeeper(waits, ['none']), gatekeeper(waits, ['accepted'])].map(isDoubtful), [
     false,
@@ -103,7 +103,7 @@ test('a person is told of a claim that lets somebody in, once; what forgets a re
   assert.equal(isDoubtful(gatekeeper(told, ['blocked', 'none'])), true);
 });
 
-test('a record of before own words were kept holds what it held', () => {
+test('a record from the time before own words were kept holds what it held', () => {
   const before: ChatRecord = { ...chat, contact: 'blocked' };
   assert.equal(isHeldBack(gatekeeper(before, ['accepted'])), true);
   assert.equal(standingOf(hearOwn(before, own('none', 1))), 'none');

@@ -47,7 +47,7 @@ export function hearWritten(record: ChatRecord, { atMs, id }: Stamp): ChatRecord
   return hearOwn(record, { atMs, id, state: 'accepted' });
 }
 
-/** Whether a person has to be told: what forgets a request that waits is no news. */
+/** Whether a person has to be told: forgetting a request that waits is not news. */
 export function isDoubtful(record: ChatRecord): boolean {
   const { claim } = record;
   if (claim === undefined || claim.isTold === true) return false;

@@ -250,7 +250,7 @@ test('whoever is asked can not read the request either: it is made again in the 
   await talk(anna, bob);
   assert.deepEqual(shown(bob), ['hello', 'hello', ...texts('in the old one', count)]);
   clock.pass(10 * inboxLimits.showUnreadMs);
-  assert.deepEqual(shown(anna), ['hello'], 'a request is no message: no line stands for it');
+  assert.deepEqual(shown(anna), ['hello'], 'a request is not a message: no line stands for it');
   assert.deepEqual(
     [anna, bob].flatMap(({ device }) => done(device, tx => listUnread(tx, 1_000))),
     [],

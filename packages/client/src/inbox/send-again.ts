@@ -59,7 +59,7 @@ export function sendAgain(
 
 /**
  * That device could not read what it was asked for, either: both had lost their sessions, or its keys are others by now. It is
- * asked again, in the session in which it says so; otherwise what waits here would wait for ever. False: it was no such request.
+ * asked again, in the session in which it says so; otherwise what waits here would wait for ever. False: it was not such a request.
  */
 function askOnceMore(
   { outbox, clock }: InboxContext,

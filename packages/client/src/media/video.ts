@@ -104,7 +104,7 @@ async function videoCut(track: InputVideoTrack, shown: ShownPart & { kind: 'part
   return { fromS: key.timestamp, toS: endS, shiftS: key.timestamp };
 }
 
-/** Sound follows its own edit list and begins with the pictures. A codec's few packets of run-up are no hidden part. */
+/** Sound follows its own edit list and begins with the pictures. A codec's few packets of run-up are not a hidden part. */
 async function audioCut(
   track: InputAudioTrack,
   heard: (ShownPart & { kind: 'part' }) | undefined,

@@ -61,7 +61,7 @@ export type NoticeChange =
   /** Messages came that could not be read, and more of them than lines say so in chats, or from nobody who is known. */
   | { readonly kind: 'unreadable' }
   /**
-   * The device that let this one in knows more people than its ticket held. Until it has told of them nothing goes to people
+   * The device that let this one in knows more people than its ticket held. Until it has named them nothing goes to people
    * whom this one does not know, and nothing of them is read; or its person goes on without (`people-forgone`).
    */
   | { readonly kind: 'people-missing' | 'people-forgone'; readonly deviceId: number; readonly count: number }

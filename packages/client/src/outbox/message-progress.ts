@@ -100,7 +100,7 @@ export class MessageProgress {
 
   /**
    * What shows no message of its own has nowhere to say so: it is a notice, and a line of the chat, here and on one's own
-   * other devices, which show it as said. They are told also where it is no news here: they may have acknowledged theirs.
+   * other devices, which show it as said. They are told also where it is not news here: they may have acknowledged theirs.
    */
   notApplied(tx: Transaction, interopId: InteropId, act: Act): ClientEvent[] {
     const { what, message: name } = act;

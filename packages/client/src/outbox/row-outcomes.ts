@@ -60,7 +60,7 @@ export class RowOutcomes {
   readonly #context: RowOutcomesContext;
   readonly #progress: MessageProgress;
   readonly #hooks: RowHooks;
-  /** What is to be told of rows that the transaction under way found damaged. */
+  /** What is to be said about rows that the transaction under way found damaged. */
   #damaged: ClientEvent[] = [];
 
   constructor(context: RowOutcomesContext, hooks: RowHooks) {

@@ -350,8 +350,8 @@ test('a row that was changed or put elsewhere is refused by its name until it is
   assert.deepEqual(codes, Array(3).fill('corrupt-row in setting'));
   assert.equal(inStore(again, tx => tx.list('setting').length), 0);
   assert.equal(inStore(again, tx => tx.get('outbox', 'sound')?.toString()), 'sound');
-  inStore(again, tx => tx.put('setting', 'a', bytes('anew')));
-  assert.equal(inStore(again, tx => tx.get('setting', 'a')?.toString()), 'anew');
+  inStore(again, tx => tx.put('setting', 'a', bytes('mended')));
+  assert.equal(inStore(again, tx => tx.get('setting', 'a')?.toString()), 'mended');
   // Undone with its transaction, then done.
   again.transaction(tx => {
     tx.dropDamaged('setting', () => true);
@@ -362,7 +362,7 @@ test('a row that was changed or put elsewhere is refused by its name until it is
   again = await open(memoryStorage(rows));
   assert.deepEqual(
     inStore(again, tx => ['a', 'b', 'c'].map(name => tx.get('setting', name)?.toString())),
-    ['anew', undefined, undefined],
+    ['mended', undefined, undefined],
   );
   await close(again);
 });

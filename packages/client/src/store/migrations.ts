@@ -54,7 +54,7 @@ export function migrate(db: DatabaseSync, from: number, rows: () => Transaction,
   db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
 }
 
-/** The same for a store that is no file of ours. */
+/** The same for a store that isn't a file of ours. */
 export function migrateRows(rows: Transaction, from: number, nowMs: number): void {
   for (const step of migrations.slice(from)) step.rows?.(rows, nowMs);
 }

@@ -98,7 +98,7 @@ export function leftToWaitMs({ notBeforeMs, putOffAtMs = 0 }: OutboxRecord, nowM
   return nowMs < putOffAtMs || leftMs > outboxLimits.maxPutOffMs ? 0 : Math.max(0, leftMs);
 }
 
-/** What a row carries that its author is told of when nobody will have it. */
+/** What a row carries that its author is told about when nobody will have it. */
 export function carriedBy({ messageId, act, to }: OutboxRecord): Accepted | undefined {
   return messageId ?? (act === undefined ? undefined : { act, to });
 }

@@ -13,7 +13,7 @@ export type AdminRole = (typeof adminRoles)[number];
 export type Caller = { readonly name: string; readonly role: AdminRole };
 export type Admin = Caller & { readonly addedAtMs: number };
 
-/** Actors that are no admin of that name: the configuration, the token file, a command on the machine itself, a provider, the rules of integrity. */
+/** Actors who are not admins of that name: the configuration, the token file, a command on the machine itself, a provider, the rules of integrity. */
 export const reservedActors = ['configuration', 'admin', 'command', 'provider', 'integrity'] as const;
 
 /** Each write is one transaction with its audit entry, durable when it resolves; rejects with StoreError alone. */

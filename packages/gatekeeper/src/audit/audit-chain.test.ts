@@ -53,7 +53,7 @@ function verified(
   }
 }
 
-/** As somebody does who has the file: the triggers are no obstacle. */
+/** As somebody does who has the file: the triggers do not hinder them. */
 function tamper(file: string, sql: string): void {
   const db = new DatabaseSync(file);
   db.exec(`DROP TRIGGER audit_keeps; DROP TRIGGER audit_stays; ${sql}`);

@@ -46,7 +46,7 @@ export type NeighbourDeps = Omit<OperatorStepsDeps, 'personChanged'> & {
   readonly notUnderstood: () => void;
 };
 
-/** First byte of what is told of a device. */
+/** First byte of what is said about a device. */
 const told = { written: 0, claimed: 1, passedOn: 2 } as const;
 const eventSubject = 'events';
 const subjectOf = (device: number): string => `device.${device}`;

@@ -1,4 +1,4 @@
-// What operators did at any node, and what providers told of their people, read on in the audit log, which is written with
+// What operators did at any node, and what providers said of their people, read on in the audit log, which is written with
 // what it tells of: so a suspension reaches every node without a message that may be lost. Acts on what is kept now, not on
 // what an entry says; a repeat does nothing.
 // Knows no bus, no streams and no accounts. Source: docs/decisions/0067.

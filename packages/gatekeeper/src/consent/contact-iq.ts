@@ -1,4 +1,4 @@
-// Answers the decisions of `urn:drawbridge:consent:1`: accept, deny, block, unblock, and the list of them. Nobody is told of a
+// Answers the decisions of `urn:drawbridge:consent:1`: accept, deny, block, unblock, and the list of them. Nobody is told about a
 // refusal. Knows nothing of streams. Source: docs/protocol/10 sections 10.1 and 10.2.
 import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import { element } from '@drawbridge/wire/element';

@@ -56,7 +56,7 @@ export type ContactChange =
       readonly isLoud: boolean;
       readonly interopId: InteropId;
     }
-  /** Of requests beyond so many the oldest go; of decisions that are no blocks, too. */
+  /** Of requests beyond this number the oldest go; of decisions that are not blocks, too. */
   | {
       readonly kind: 'bound';
       readonly account: number;

@@ -38,7 +38,7 @@ test('every pair of decisions: nobody who was refused meets another answer than 
   }
 });
 
-test('within one provider, and where the operator asks for none, a first message is no request', () => {
+test('within one provider, and where the operator asks for none, a first message is not a request', () => {
   assert.equal(judge(person(0, 'bob'), person(0, 'carl'), 'across-providers', true).kind, 'open');
   assert.equal(judge(person(1, 'anna'), person(0, 'bob'), 'none', true).kind, 'open');
   const shut = person(0, 'bob', { [anna]: 'blocked' }, true);

@@ -104,7 +104,7 @@ test('nobody starts again with an identity key that a removed device may hold', 
   assert.equal((await control.accounts.find(account.interopId))?.devices[0]?.row, phone.row, 'and nothing is changed');
   const fresh = sampleDevice();
   assert.equal((await start(fresh)).kind, 'enlisted');
-  assert.equal((await start(fresh)).kind, 'enlisted', 'a repeat of the same is no other start');
+  assert.equal((await start(fresh)).kind, 'enlisted', 'a repeat of the same is not another start');
   assert.deepEqual(await start(lost), notFresh, 'one that was there before');
   assert.deepEqual(await start(withIdentity()), notFresh);
   const now = (await control.accounts.find(account.interopId))!;

@@ -265,7 +265,7 @@ test('nobody applies for a domain, a name or a place that is not theirs', async 
   assert.equal(
     codeOf(await say(application, { key: thief })),
     '503 statement-not-judged',
-    'keys elsewhere are no keys',
+    'keys elsewhere do not count',
   );
   outside.movedTo.delete(wren);
   // Another gatekeeper's statement, and one that was taken already.
@@ -368,7 +368,7 @@ test('the agreement follows the configuration: another version says what differs
   await admin('POST', `/admin/v1/applications/${id}/admit`, { reason });
   const next = { ...config, limits: { ...config.limits, mailboxDays: 7 }, terms: 'https://citadel.example/terms' };
   assert.equal(await control.reconfigure(next), undefined);
-  assert.equal(await control.reconfigure(next), undefined, 'the same again is no other version');
+  assert.equal(await control.reconfigure(next), undefined, 'the same again is not another version');
   const second = (await ask('GET', '/v1/agreement')).json as { version: number; digest: string; differences: unknown };
   assert.equal(second.version, 2);
   assert.deepEqual(second.differences, { added: ['terms'], removed: [], changed: ['kept'] });

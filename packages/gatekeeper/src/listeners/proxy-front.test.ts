@@ -108,7 +108,7 @@ test('no header, a broken one, a late one, one from somebody else: the connectio
   for (const socket of held) socket.resume();
   crowded.stop();
   await cut;
-  // A health check that connects and goes is no event.
+  // A health check that connects and goes is not an event.
   const checked = await open(t);
   const check = connect({ host: '127.0.0.1', port: checked.port });
   await new Promise<void>(resolve => check.once('connect', () => check.end(resolve)));

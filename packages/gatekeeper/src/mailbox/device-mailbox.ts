@@ -7,7 +7,7 @@ import type { BoundReached, MailboxRow } from './mailbox-store.ts';
 export type RefusedBecause = BoundReached | 'storage-failed' | 'damaged';
 
 /**
- * What the disk has lost: one entry whose bytes are no stanza; a page of a mailbox; a row that can't be written or removed; or
+ * What the disk has lost: one entry whose bytes are not a stanza; a page of a mailbox; a row that can't be written or removed; or
  * a read that failed as a whole.
  */
 export type Damage = 'entry' | 'page' | 'write' | 'removal' | 'read';

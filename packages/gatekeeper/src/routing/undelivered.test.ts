@@ -91,7 +91,7 @@ test('storage that fails is told, so that the message stays; a sender without ro
   }
 });
 
-test('nobody is told of what the gatekeeper says itself, of errors, or of copies for own devices', async () => {
+test('nobody is told about what the gatekeeper says itself, of errors, or of copies for own devices', async () => {
   const { tell, delivered } = scene();
   await tell(placedNotice(domain, bertJid, 'm1'), 'expired');
   await tell(message({ type: 'error' }), 'expired');
