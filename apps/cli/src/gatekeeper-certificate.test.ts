@@ -1,4 +1,4 @@
-// Drill: the certificate of a running gatekeeper ends. Who is connected stays, who comes is told why not, `check` names the
+// Drill: the certificate of a running gatekeeper ends. A client that is connected stays, one that comes is told why not, `check` names the
 // file, and files that are replaced are enough.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

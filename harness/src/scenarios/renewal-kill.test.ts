@@ -121,7 +121,7 @@ test(`${kills} kills of a renewal: one identity or the other, everywhere`, { tim
     const digits = (await ofBob.identities.safetyNumber(anna)).digits;
     assert.equal(digits, (await ofAnna.identities.safetyNumber(bob)).digits);
     assert.equal((await ofBob.identities.get(anna)).fingerprint === fingerprint, !isNew);
-    // Who has never met her has the directory's word alone.
+    // A person who has never met her has the directory's word alone.
     const stranger = await network.open(`stranger-${round}`, 'citadel');
     await stranger.account.enlist();
     await stranger.connect();

@@ -100,7 +100,7 @@ test('a second device is linked from the terminal, with a yes on both sides', { 
   fresh.type('yes\r');
   await fresh.until(/connected\. \/help/);
   await fresh.until(/device 2/);
-  // Who was not looking finds it again: in words, until it is seen, and among what is said in the chat with oneself.
+  // A person who was not looking finds it again: in words, until it is seen, and among what is said in the chat with oneself.
   there.type('/notices\r');
   const listed = await there.until(/Devices changed: new:\s+2/);
   there.type('/notices seen\r');

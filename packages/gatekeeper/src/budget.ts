@@ -1,4 +1,4 @@
-// One budget of many parties, in bounded memory. Who has spent is remembered until the bucket is full again: strangers can not
+// One budget of many parties, in bounded memory. A party that has spent is remembered until the bucket is full again: strangers can not
 // make it be forgotten by coming as many. Time is an argument, of a clock that only goes forward: a wall clock that is set
 // back would lock out whoever had spent anything. Knows nothing of what is asked for.
 // Source: threats 6 and 7 of docs/threat-model.md; the generic cell rate algorithm (ITU-T I.371): a party is one number, the

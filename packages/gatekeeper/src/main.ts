@@ -209,7 +209,7 @@ export async function startGatekeeper(options: GatekeeperOptions): Promise<Gatek
   }
 }
 
-/** Who has one process needs no driver of it. */
+/** One process by itself needs no driver for it. */
 async function openBus(config: Config, options: NonNullable<Config['bus']>, log: ControlLog): Promise<Bus> {
   const { busPrefix, openNatsBus } = await import('./cluster/nats-bus.ts');
   const next = 'messages between nodes take seconds until it is back';

@@ -32,7 +32,7 @@ export function hearName(
   // Nobody honest gets back a name that led to somebody else since.
   const isBack = hadName(tx, name, interopId);
   const called = shown ?? (isBack ? undefined : readGoneName(tx, interopId));
-  // Who was compared without a name was not compared under this one.
+  // A person who was compared without a name was not compared under this one.
   const isFurther = called !== undefined || isVerified(tx, interopId);
   const needsAcceptance = isBack || (before !== undefined && isKnown(before)) || (isFurther && isKnown(interopId));
   if (needsAcceptance && !addWaiting(tx, { name, before, interopId })) return { isBelieved: false, lines: [] };

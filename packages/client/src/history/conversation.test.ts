@@ -544,7 +544,7 @@ test('two timers set at once end the same on both sides, and the one whose setti
       3_600,
     );
   }
-  // Who knew it and replaces it does not make anybody lose.
+  // A device that knew it and replaces it makes nobody lose.
   const knowing = say(
     anna,
     anna,

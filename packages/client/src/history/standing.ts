@@ -40,7 +40,7 @@ export function hearOwn(record: ChatRecord, decision: OwnDecision): ChatRecord {
   return standingAs(next, after, strictness[after] > 0 ? atMs : undefined);
 }
 
-/** Who writes to somebody accepts them, but for whom they have blocked. */
+/** A person accepts those whom they write to, except those whom they have blocked. */
 export function hearWritten(record: ChatRecord, { atMs, id }: Stamp): ChatRecord {
   const holds = standingOf(record);
   if (holds !== 'request' && holds !== 'denied') return record;

@@ -1,5 +1,5 @@
 // What is kept of sent content, for a device that could not read it: bounded by number and by bytes, for each person and in all.
-// Who is sent much to pushes out what is kept for others only while they have the larger share.
+// A person to whom much is sent pushes out what is kept for others only while they have the larger share.
 // Knows nothing of who asks for it.
 // Source: docs/protocol/09-content.md section 9.7.
 import type { InteropId, StanzaId } from '@drawbridge/wire/jid';

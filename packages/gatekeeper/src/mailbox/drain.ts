@@ -134,7 +134,7 @@ export class Drain {
     if (element === undefined) {
       damaged('entry');
       leave();
-      // Who could not be told now is told by the sweep, or by the next stream.
+      // A sender who could not be told now is told by the sweep, or by the next stream.
     } else track(expired(element).then(leave, () => {}));
     return undefined;
   }

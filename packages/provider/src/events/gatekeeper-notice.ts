@@ -25,7 +25,7 @@ export type GatekeeperNotice = Told &
     | { readonly kind: 'enlistment-suspended' | 'enlistment-resumed'; readonly identifier: string }
     /** `by`: whether the person withdrew, or an operator deleted them. */
     | { readonly kind: 'enlistment-ended'; readonly identifier: string; readonly by: 'person' | 'operator' }
-    /** `report`: its id at the gatekeeper. Who reported and what was said is not told. */
+    /** `report`: its id at the gatekeeper. It does not tell who reported or what was said. */
     | {
         readonly kind: 'report-upheld';
         readonly identifier: string;

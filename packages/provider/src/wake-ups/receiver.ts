@@ -17,7 +17,7 @@ export type WakeUpReceipt =
 /** What a verified wake-up does. */
 export type WakeUpTaker = {
   /**
-   * True for the first caller with this id, until it expires. Who keeps wake-ups keeps this one, for `identifier`, in the
+   * True for the first caller with this id, until it expires. A receiver that keeps wake-ups keeps this one, for `identifier`, in the
    * same transaction: a crash in between would lose it. When it rejects the gatekeeper comes again.
    */
   readonly takeEventId: (id: ProofId, identifier: string) => Promise<boolean>;
