@@ -77,7 +77,9 @@ for (const file of sources) {
   if (lines.length === 0) continue;
   found.set(
     `${file}: timer beside a clock`,
-    lines.map(line => `${file}:${line}: sets a timer of the system's beside a clock that is an argument; take an After`),
+    lines.map(
+      line => `${file}:${line}: sets a timer of the system's beside a clock that is an argument; take an After`,
+    ),
   );
 }
 

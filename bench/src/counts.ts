@@ -16,7 +16,7 @@ import { XmppStream } from '@drawbridge/gatekeeper/listeners/xmpp-stream';
 import { defaultMailboxLimits } from '@drawbridge/gatekeeper/mailbox/mailbox-limits';
 import type { AppendOutcome, MailboxStore, StoredEntry } from '@drawbridge/gatekeeper/mailbox/mailbox-store';
 import { createStanzaCodec } from '@drawbridge/gatekeeper/mailbox/stanza-codec';
-import { defaultSessionLimits } from '@drawbridge/gatekeeper/routing/device-session';
+import { defaultSessionLimits } from '@drawbridge/gatekeeper/routing/session-limits';
 import { unlimitedShaper } from '@drawbridge/gatekeeper/routing/stream-shaper';
 import { platformCrypto } from '@drawbridge/noise/platform-crypto';
 import { CompactClient } from '@drawbridge/stream/compact-client';

@@ -12,6 +12,7 @@ import { sqliteStores } from '@drawbridge/gatekeeper/storage/sqlite/sqlite-store
 import { openSqliteStore } from '@drawbridge/gatekeeper/storage/sqlite/store';
 import { addDevices } from '@drawbridge/gatekeeper/testing/add-devices';
 import { mailboxRow, unbounded } from '@drawbridge/gatekeeper/testing/mailbox-contract';
+import { systemAfter } from '@drawbridge/identity/timers';
 import { element } from '@drawbridge/wire/element';
 import { NS_CLIENT } from '@drawbridge/wire/namespaces';
 import { describeMachine } from './machine.ts';
@@ -65,6 +66,7 @@ const sweep = new Sweep({
   store: mailboxes,
   codec: { encode: () => new Uint8Array(0), decode: () => told },
   expiry: { stampMs: () => 0, judgeMs: () => 2_000 },
+  after: systemAfter,
   isClosing: () => false,
   isLive: () => false,
   tell: async () => {},

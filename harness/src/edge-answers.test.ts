@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { attribute, childElement, type Element, isElement } from '@drawbridge/wire/element';
 import { fakeWorld, issuers } from '@drawbridge/gatekeeper/testing/control-fixture';
 import { NS_SM } from '@drawbridge/wire/namespaces';
-import { defaultSessionLimits } from '@drawbridge/gatekeeper/routing/device-session';
+import { defaultSessionLimits } from '@drawbridge/gatekeeper/routing/session-limits';
 import { ciphertextFor, envelope, RawNetwork } from './raw-network.ts';
 import { RawXmpp, type RawTransport } from './raw-xmpp.ts';
 

@@ -17,7 +17,7 @@ import { attachWebSocket } from '@drawbridge/gatekeeper/listeners/websocket';
 import { defaultMailboxLimits, type MailboxLimits } from '@drawbridge/gatekeeper/mailbox/mailbox-limits';
 import { createStanzaCodec } from '@drawbridge/gatekeeper/mailbox/stanza-codec';
 import { createSqliteMailbox } from '@drawbridge/gatekeeper/storage/sqlite/sqlite-mailbox';
-import { defaultSessionLimits, type SessionLimits } from '@drawbridge/gatekeeper/routing/device-session';
+import { defaultSessionLimits, type SessionLimits } from '@drawbridge/gatekeeper/routing/session-limits';
 import {
   domain,
   type Fixture,

@@ -174,10 +174,7 @@ async function tryPorts(project: OutsideProject): Promise<void> {
       CAROL_AT: `https://localhost:${ports.sandbox}/skylark`,
       DAVE_AT: `https://localhost:${ports.sandbox}/users`,
     });
-    assert.equal(
-      out,
-      'carol: hello from a journal\nkept: hello from a journal\nthrough sockets of the app\n',
-    );
+    assert.equal(out, 'carol: hello from a journal\nkept: hello from a journal\nthrough sockets of the app\n');
     const folder = join(project.folder, 'people');
     for (const name of ['carol', 'dave']) assert.ok(!existsSync(join(folder, name, 'drawbridge.db')), 'no SQLite file');
   } finally {

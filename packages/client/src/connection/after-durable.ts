@@ -6,10 +6,7 @@ import { ClientError } from '../errors.ts';
 import type { ConnectTransport, Transport } from './transport.ts';
 
 /** `durable` rejects with `ClientError` when it can't be kept: then the connection ends. */
-export function afterDurable(
-  connect: ConnectTransport,
-  durable: () => Promise<void> | undefined,
-): ConnectTransport {
+export function afterDurable(connect: ConnectTransport, durable: () => Promise<void> | undefined): ConnectTransport {
   return context => new DurableTransport(connect(context), durable);
 }
 

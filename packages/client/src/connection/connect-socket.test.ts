@@ -8,11 +8,12 @@ import { type ConnectSocket, openSocket } from './connect-socket.ts';
 const place = { host: 'citadel.example', port: 5223 };
 
 /** What the app opens, its other end, and the places that were asked for. */
-function opener(): { connectSocket: ConnectSocket; far: Duplex; asked: string[] } {
+function opener(): { connectSocket: ConnectSocket; near: Duplex; far: Duplex; asked: string[] } {
   const [near, far] = duplexPair();
   const asked: string[] = [];
   return {
     asked,
+    near,
     far,
     connectSocket: async ({ host, port }) => {
       asked.push(`${host}:${port}`);
@@ -67,13 +68,11 @@ test('what the app could not open, or what is not a stream, ends it with an erro
 });
 
 test('a way that breaks breaks it, and one that is not wanted any more is called off', async () => {
-  const { connectSocket, far } = opener();
+  const { connectSocket, near } = opener();
   const socket = openSocket(place, connectSocket);
   await once(socket, 'connect');
-  const failed = once(socket, 'error');
-  far.destroy();
-  socket.write('into nothing');
-  await failed.catch(() => undefined);
+  near.destroy(new Error('cut'));
+  assert.match(String((await once(socket, 'error'))[0]), /cut/);
 
   const opening = Promise.withResolvers<Duplex>();
   let signal: AbortSignal | undefined;
@@ -83,8 +82,8 @@ test('a way that breaks breaks it, and one that is not wanted any more is called
   });
   await new Promise(setImmediate);
   unwanted.destroy();
-  const [near] = duplexPair();
-  opening.resolve(near);
-  await once(near, 'close');
+  const [late] = duplexPair();
+  opening.resolve(late);
+  await once(late, 'close');
   assert.equal(signal?.aborted, true);
 });

@@ -111,8 +111,7 @@ class CompactTransport implements Transport {
     };
     this.#expect(connectTimeoutMs, 'no connection');
     const { target } = options;
-    this.#carrier =
-      'url' in target ? overWebsocket(target.url, options, events) : overTcp(target, options, events);
+    this.#carrier = 'url' in target ? overWebsocket(target.url, options, events) : overTcp(target, options, events);
   }
 
   sendHeader(): void {

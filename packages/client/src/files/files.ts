@@ -94,7 +94,16 @@ export class Files {
       const described = { ...said, ...prepared.facts, kind: prepared.kind, fileName };
       const upload = await seal(prepared, begun, signal);
       const keep = begun?.keep ?? (() => {});
-      const url = await uploadFile({ place, endpoint, file: prepared.file, upload, keep, options, trust: this.#settings.placeTrust, signal });
+      const url = await uploadFile({
+        place,
+        endpoint,
+        file: prepared.file,
+        upload,
+        keep,
+        options,
+        trust: this.#settings.placeTrust,
+        signal,
+      });
       const { key, digest, incrementalMac, incrementalMacChunkBytes, sizeBytes } = upload.sealed;
       const secrets = { key, digest, incrementalMac, incrementalMacChunkBytes, sizeBytes };
       return await deliver({ ...secrets, ...described, url, uploadedAtMs: this.#settings.nowMs() });
@@ -112,7 +121,10 @@ export class Files {
   save(pointer: AttachmentPointer, path: string, request: Request, options: TransferOptions): Promise<void> {
     return this.#transfer(options, signal => {
       const { onProgress } = options;
-      return this.#fetching.save(pointer, path, request, { ...(onProgress === undefined ? {} : { onProgress }), signal });
+      return this.#fetching.save(pointer, path, request, {
+        ...(onProgress === undefined ? {} : { onProgress }),
+        signal,
+      });
     });
   }
 

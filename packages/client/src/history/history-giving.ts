@@ -8,7 +8,14 @@ import type { ClientEvent } from '../events.ts';
 import { readTransfer, writeTransfer } from '../store/account-records.ts';
 import type { Transaction } from '../store/store.ts';
 import { collectPiece, type Start } from './history-pieces.ts';
-import { hexOf, type HistoryQuestion, nothing, post, type TransferContext, type TransferOutcome } from './history-posting.ts';
+import {
+  hexOf,
+  type HistoryQuestion,
+  nothing,
+  post,
+  type TransferContext,
+  type TransferOutcome,
+} from './history-posting.ts';
 
 export const givingLimits = {
   /** Pieces sent and not asked beyond. */

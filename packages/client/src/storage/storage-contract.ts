@@ -85,7 +85,10 @@ async function keepsOddRows(open: OpenStorage): Promise<void> {
   const largest = new Uint8Array(storageLimits.maxRowBytes).map((_, at) => at * 31 + (at >> 8));
   const odd = [
     row('30.Abc-_', new Uint8Array(0)),
-    row('30.aBC-_', Uint8Array.from({ length: 256 }, (_, at) => at)),
+    row(
+      '30.aBC-_',
+      Uint8Array.from({ length: 256 }, (_, at) => at),
+    ),
     row('31.'.padEnd(64, 'x'), largest),
   ];
   await write(open, 'odd', { put: odd, remove: [] });

@@ -194,8 +194,7 @@ export class Tables {
   #list(table: StoreTable, order: keyof Orders, options: ListOptions): Row[] {
     const found = this.#table(table);
     const orders = options.scope === undefined ? found.all : found.scopes.get(options.scope);
-    const numberOf = (row: TableRow): number =>
-      order === 'byPlace' ? (row.place ?? row.sequence) : row.sequence;
+    const numberOf = (row: TableRow): number => (order === 'byPlace' ? (row.place ?? row.sequence) : row.sequence);
     const rows = orders?.[order].list(options) ?? [];
     return rows.map(row => ({ sequence: numberOf(row), key: row.key, value: Buffer.from(row.value) }));
   }

@@ -27,11 +27,7 @@ export type UsedProofs = {
  * The first after a pause is committed at once; those that follow within the interval wait for its end together.
  * `monotonicMs` only goes forward.
  */
-export function createUsedProofs(
-  store: ProofIds,
-  monotonicMs: () => number,
-  after: After = systemAfter,
-): UsedProofs {
+export function createUsedProofs(store: ProofIds, monotonicMs: () => number, after: After = systemAfter): UsedProofs {
   let batch: Batch | undefined;
   let committedAtMs = Number.NEGATIVE_INFINITY;
   let callOff: (() => void) | undefined;

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { systemAfter } from '@drawbridge/identity/timers';
 import { attribute, childElement, type Element, element } from '@drawbridge/wire/element';
 import { parsePlaced } from '@drawbridge/wire/envelope';
 import { NS_CLIENT, NS_E2EE, NS_PING } from '@drawbridge/wire/namespaces';
