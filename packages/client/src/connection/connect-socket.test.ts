@@ -1,7 +1,7 @@
 // A way that an app opens: bytes both ways, pressure, ends and errors as with a socket of the system.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { Duplex, duplexPair } from 'node:stream';
+import { type Duplex, duplexPair } from 'node:stream';
 import { test } from 'node:test';
 import { type ConnectSocket, openSocket } from './connect-socket.ts';
 

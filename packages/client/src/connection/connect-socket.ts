@@ -33,16 +33,20 @@ class AppSocket extends Duplex {
   }
 
   override _construct(done: (error?: Error) => void): void {
-    this.#open().then(() => {
-      done();
-      this.emit('connect');
-    }, done);
+    void this.#open(done);
   }
 
-  async #open(): Promise<void> {
-    const opened: unknown = await this.#connectSocket(this.#place, this.#wanted.signal);
+  async #open(done: (error?: Error) => void): Promise<void> {
+    let opened: unknown;
+    try {
+      opened = await this.#connectSocket(this.#place, this.#wanted.signal);
+    } catch (error) {
+      done(error instanceof Error ? error : new ClientError('unreachable', { cause: error }));
+      return;
+    }
     if (!(opened instanceof Duplex)) {
-      throw new ClientError('invalid-argument', { detail: 'connectSocket gives a Duplex of node:stream' });
+      done(new ClientError('invalid-argument', { detail: 'connectSocket gives a Duplex of node:stream' }));
+      return;
     }
     this.#opened = opened;
     opened.on('data', (chunk: Uint8Array) => {
@@ -52,6 +56,8 @@ class AppSocket extends Duplex {
     opened.on('error', error => this.destroy(error));
     opened.on('close', () => this.destroy());
     if (this.destroyed) opened.destroy();
+    done();
+    this.emit('connect');
   }
 
   override _read(): void {

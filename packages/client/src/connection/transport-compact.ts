@@ -199,7 +199,8 @@ class CompactTransport implements Transport {
   }
 
   #after(ms: number, run: () => void): () => void {
-    return (this.#options.after ?? systemClock.after)(ms, run);
+    const { after } = this.#options;
+    return after === undefined ? systemClock.after(ms, run) : after(ms, run);
   }
 
   #isCertified(certificate: StaticKeyCertificate): boolean {

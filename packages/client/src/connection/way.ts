@@ -27,7 +27,7 @@ export function agentFor(way: Way | undefined, url: string): Agent | false {
   if (relay === undefined && connectSocket === undefined) return false;
   const agent = new Agent({ keepAlive: false });
   agent.createConnection = (options, done) => {
-    const { host, port } = options as { readonly host: string; readonly port: number };
+    const { host, port } = options as { readonly host: string; readonly port: number | string };
     const who = relay === undefined ? 'it' : 'the relay';
     let failure: Error = new ClientError('unreachable', { detail: `${who} ended the connection` });
     const lost = (): void => done?.(failure, undefined as never);
