@@ -147,7 +147,7 @@ export class RunningGatekeeper {
 }
 
 /** Makes Node's wall clock wrong, in all threads; the one that only goes forward stays. */
-function shiftedClock(aheadMs: number): string {
+export function shiftedClock(aheadMs: number): string {
   const program = `const D=Date;const a=${aheadMs};const n=()=>D.now.call(D)+a;globalThis.Date=class extends D{constructor(...x){if(x.length)super(...x);else super(n())}static now(){return n()}}`;
   return `--import=data:text/javascript,${encodeURIComponent(program)}`;
 }
