@@ -58,7 +58,8 @@ export type CompactServerEvent =
       readonly proof: string;
       readonly stanzas: readonly Element[];
     }
-  | { readonly kind: 'elements'; readonly elements: readonly Element[] }
+  /** `frameBytes`: of the frame that they came in, which each of them may keep alive. */
+  | { readonly kind: 'elements'; readonly elements: readonly Element[]; readonly frameBytes: number }
   /** Close the connection without a word. */
   | { readonly kind: 'failed'; readonly code: CompactServerFailure };
 
@@ -188,7 +189,7 @@ export class CompactServer {
   #opened(frame: Uint8Array, key: CipherState): CompactServerEvent | undefined {
     const elements = openFrame(frame, this.#context, xmlLimitsOfSession, key);
     if (typeof elements === 'string') return { kind: 'failed', code: elements };
-    return elements.length === 0 ? undefined : { kind: 'elements', elements };
+    return elements.length === 0 ? undefined : { kind: 'elements', elements, frameBytes: frame.length };
   }
 
   #handshake(frame: Uint8Array): CompactServerEvent {

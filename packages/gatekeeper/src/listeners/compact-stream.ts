@@ -13,6 +13,7 @@ import { type StreamErrorCondition, streamErrorElement } from '@drawbridge/wire/
 import { encodeElement } from '@drawbridge/wire/xml-encoder';
 import type { Carrier } from '../routing/carrier.ts';
 import type { DeviceSession } from '../routing/device-session.ts';
+import { sizeOfElement } from '../routing/held-memory.ts';
 import { maxTurnStanzas } from '../routing/session-limits.ts';
 import {
   type Admitted,
@@ -42,11 +43,25 @@ export type KeyLog = (line: string) => void;
 const maxWaitingChunks = 8;
 
 /** What came and was not taken yet: of what was read already, and behind it bytes. */
-type CompactInput = { readonly events: readonly CompactServerEvent[]; readonly bytes: Uint8Array };
+type CompactInput = {
+  readonly events: readonly CompactServerEvent[];
+  /** What they keep alive. */
+  readonly eventsBytes: number;
+  readonly bytes: Uint8Array;
+};
 
-/** About what events keep alive: a frame may have 320 KiB, and those of so many stanzas have far less. */
-const eventsBytes = 64 * 1024;
 const noEvents: readonly CompactServerEvent[] = [];
+
+/** Trees, and the frames that they lie in. */
+function sizeOfEvents(events: readonly CompactServerEvent[]): number {
+  let bytes = 0;
+  for (const event of events) {
+    if (event.kind !== 'elements') continue;
+    bytes += event.frameBytes;
+    for (const el of event.elements) bytes += sizeOfElement(el);
+  }
+  return bytes;
+}
 
 export class CompactStream implements Carrier, BreakableStream, PacedStream<CompactInput> {
   readonly host: ListenerHost;
@@ -186,23 +201,23 @@ export class CompactStream implements Carrier, BreakableStream, PacedStream<Comp
   #takeInput(input: Uint8Array): void {
     if (this.#paced === undefined && input.length <= pieceBytes && !this.#paused) {
       this.#later(this.#read(input));
-    } else this.#pace({ events: noEvents, bytes: input });
+    } else this.#pace({ events: noEvents, eventsBytes: 0, bytes: input });
   }
 
   readPiece({ events, bytes }: CompactInput): CompactInput | undefined {
     const piece = bytes.subarray(0, pieceBytes);
     const left = events.length > 0 ? this.#takeOn(events) : this.#read(piece);
     const rest = events.length > 0 ? bytes : bytes.subarray(pieceBytes);
-    return left.length > 0 || rest.length > 0 ? { events: left, bytes: rest } : undefined;
+    if (left.length === 0 && rest.length === 0) return undefined;
+    return { events: left, eventsBytes: sizeOfEvents(left), bytes: rest };
   }
 
-  /** An element may keep alive the frame that it came in. */
-  heldBytes({ events, bytes }: CompactInput): number {
-    return (events.length > 0 ? eventsBytes : 0) + (bytes.length > 0 ? bytes.buffer.byteLength : 0);
+  heldBytes({ eventsBytes, bytes }: CompactInput): number {
+    return eventsBytes + (bytes.length > 0 ? bytes.buffer.byteLength : 0);
   }
 
   #later(events: readonly CompactServerEvent[]): void {
-    if (events.length > 0) this.#pace({ events, bytes: noBytes });
+    if (events.length > 0) this.#pace({ events, eventsBytes: sizeOfEvents(events), bytes: noBytes });
   }
 
   #pace(input: CompactInput): void {
@@ -257,7 +272,7 @@ export class CompactStream implements Carrier, BreakableStream, PacedStream<Comp
           break;
         case 'elements': {
           const left = this.#elements(event.elements);
-          if (left !== undefined) return [{ kind: 'elements', elements: left }, ...events.slice(at + 1)];
+          if (left !== undefined) return [{ ...event, elements: left }, ...events.slice(at + 1)];
           break;
         }
         case 'failed':
