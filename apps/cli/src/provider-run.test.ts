@@ -22,7 +22,7 @@ test('options and file give the same provider; paths in the file are relative to
   const run = readProviderOptions(flags);
   assert.deepEqual(readProviderOptions({ config: file }), run);
   assert.equal(run.provider.registration, 'closed');
-  assert.deepEqual([run.host, run.port, run.tls], ['127.0.0.1', 8443, undefined]);
+  assert.deepEqual([run.listen.host, run.listen.port, run.listen.tls], ['127.0.0.1', 8443, undefined]);
 });
 
 test('unfit options are refused with the next step', () => {
@@ -40,6 +40,8 @@ test('unfit options are refused with the next step', () => {
     { ...flags, trustedProxy: ['proxy.example'] },
     { ...flags, trustedProxy: ['10.0.0.0/33'] },
     { ...flags, trustedProxy: ['10.0.0.1/8/8'] },
+    { ...flags, connectionsPerAddress: 0 },
+    { ...flags, connectionsPerAddress: 20_001 },
   ];
   for (const each of unfit) {
     assert.throws(

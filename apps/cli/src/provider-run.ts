@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { makeFolder } from '@drawbridge/identity/make-folder';
 import type { ControlLog } from '@drawbridge/gatekeeper/control';
-import { clientAddress } from '@drawbridge/gatekeeper/http/client-address';
+import { clientAddress, proxyCheck } from '@drawbridge/gatekeeper/http/client-address';
 import { isUserIdentifier } from '@drawbridge/identity/ownership-proof';
 import { createIssuer } from '@drawbridge/provider/issuer';
 import { issuerKeyFile } from '@drawbridge/provider/issuer-key-file';
@@ -32,9 +32,7 @@ const loggedSteps = new Set(['sandbox', 'live', 'suspended', 'resumed', 'withdra
 
 export type ProviderRun = {
   readonly provider: ProviderOptions;
-  readonly host: string;
-  readonly port: number;
-  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly listen: Parameters<Provider['listen']>[0];
   readonly mediaStorage?: MediaStorage;
 };
 
@@ -49,6 +47,7 @@ export const members: Readonly<Record<Exclude<keyof ProviderFlags, 'config'>, (v
   tlsKey: isText,
   registration: value => value === 'open' || value === 'closed',
   trustedProxy: value => Array.isArray(value) && value.every(isText),
+  connectionsPerAddress: value => Number.isInteger(value),
   developmentCa: isText,
   mediaStorage: value => typeof value === 'object' && value !== null,
 };
@@ -73,6 +72,7 @@ export function readProviderOptions(flags: ProviderFlags): ProviderRun {
     registration = 'closed',
     developmentCa,
     trustedProxy = [],
+    connectionsPerAddress,
   } = given;
   const development = developmentCa !== undefined;
   const issuer = issuerUrl('issuer', needed(given.issuer, 'issuer'), development);
@@ -80,6 +80,9 @@ export function readProviderOptions(flags: ProviderFlags): ProviderRun {
   if (port < 0 || port > 65_535) throw usageError('--port is out of range', 'give a port up to 65535');
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     throw usageError('--tls-cert and --tls-key belong together', 'give both, or neither behind your own proxy');
+  }
+  if (connectionsPerAddress !== undefined && (connectionsPerAddress < 1 || connectionsPerAddress > 20_000)) {
+    throw usageError('--connections-per-address is out of range', 'give 1 to 20000');
   }
   const notAddress = trustedProxy.find(each => !isAddressOrNetwork(each));
   if (notAddress !== undefined) {
@@ -102,10 +105,14 @@ export function readProviderOptions(flags: ProviderFlags): ProviderRun {
         ? {}
         : { egress: { allow: { addresses: loopbackAddresses, ca: read(developmentCa) } } }),
     },
-    host,
-    port,
+    listen: {
+      host,
+      port,
+      ...(tlsCert === undefined || tlsKey === undefined ? {} : { tls: { cert: read(tlsCert), key: read(tlsKey) } }),
+      ...(connectionsPerAddress === undefined ? {} : { connectionsPerAddress }),
+      ...(trustedProxy.length === 0 ? {} : { isProxy: proxyCheck(trustedProxy) }),
+    },
     ...(mediaStorage === undefined ? {} : { mediaStorage }),
-    ...(tlsCert === undefined || tlsKey === undefined ? {} : { tls: { cert: read(tlsCert), key: read(tlsKey) } }),
   };
 }
 
@@ -167,7 +174,7 @@ function issuerUrl(name: string, url: string, development: boolean): string {
 
 /** Runs until a signal. Rejects with a CommandError or the system's error when it can't start. */
 export async function runProvider(flags: ProviderFlags): Promise<void> {
-  const { provider: options, host, port, tls, mediaStorage } = readProviderOptions(flags);
+  const { provider: options, listen, mediaStorage } = readProviderOptions(flags);
   const log = createOperatorLog(process.stdout);
   makeFolder(options.dataFolder);
   const stopped = untilStopped();
@@ -196,9 +203,9 @@ export async function runProvider(flags: ProviderFlags): Promise<void> {
     throw new CommandError(error instanceof Error ? error.message : String(error), '');
   });
   try {
-    const at = await provider.listen({ host, port, ...(tls === undefined ? {} : { tls }) });
+    const at = await provider.listen(listen);
     running = provider;
-    log('info', 'listening', { host: at.host, port: at.port, tls: tls === undefined ? 'no' : 'yes' });
+    log('info', 'listening', { host: at.host, port: at.port, tls: listen.tls === undefined ? 'no' : 'yes' });
     await stopped;
   } finally {
     await closeWithin(closeMs, provider.close);
@@ -215,7 +222,7 @@ function wordOf(notice: GatekeeperNotice): string {
 /** Takes the certificate again; whatever else changed in the options needs a restart. */
 function reloadProvider(provider: Provider, flags: ProviderFlags, log: ControlLog): void {
   try {
-    const { tls } = readProviderOptions(flags);
+    const { tls } = readProviderOptions(flags).listen;
     if (tls !== undefined) provider.setCertificate(tls);
     log('info', 'reloaded', { certificate: tls === undefined ? 'none' : 'read' });
   } catch (error) {

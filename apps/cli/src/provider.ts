@@ -16,6 +16,7 @@ export type ProviderFlags = {
   tlsKey?: string;
   registration?: 'open' | 'closed';
   trustedProxy?: string[];
+  connectionsPerAddress?: number;
   developmentCa?: string;
   /** In the file only. */
   mediaStorage?: object;
@@ -44,6 +45,11 @@ export function registerProvider(program: Command): void {
       ]),
     )
     .option('--trusted-proxy <address...>', 'reverse proxies (address or CIDR) whose X-Forwarded-For is believed')
+    .option(
+      '--connections-per-address <number>',
+      'connections that one address may have at a time (default: 512)',
+      wholeNumber,
+    )
     .option('--development-ca <file>', 'trust this authority alone, and gatekeepers on loopback; never in production')
     .addHelpText(
       'after',

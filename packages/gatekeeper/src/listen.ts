@@ -13,7 +13,7 @@ import { buildPublicHttp } from './http/public.ts';
 import type { Endpoints } from './http/public-deps.ts';
 import { type CompactOptions, createCompactListener } from './listeners/compact.ts';
 import type { CompactKeys } from './listeners/compact-keys.ts';
-import type { HttpPlaceLimits } from './listeners/http-places.ts';
+import type { HttpPlaceLimits } from '@drawbridge/identity/http-places';
 import { createHttpPort, type HttpPort, type HttpPortOptions } from './listeners/http-port.ts';
 import { expectProxyHeaders } from './listeners/proxy-front.ts';
 import { createTcpListener } from './listeners/tcp.ts';

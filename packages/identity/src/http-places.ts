@@ -1,7 +1,7 @@
 // Who may hold a connection of an HTTP port: a limited number in all, per address and per site. When there is none left, the
 // connection that has been idle for longest gives way; one with a request under way never does.
 // Knows nothing of HTTP. Source: threat 10 of docs/threat-model.md.
-import { PrefixCounts, siteKey } from '@drawbridge/identity/network-prefix';
+import { PrefixCounts, siteKey } from './network-prefix.ts';
 
 export type HttpPlaceLimits = {
   readonly maxConnections: number;

@@ -14,7 +14,10 @@ export const providerLimits = {
   slowedAttempts: { delayMs: 2_000, maxWaiting: 1_000 },
   /** Proofs for one person: 120, refilled in a minute. */
   proofs: { burst: 120, refillMs: 60_000, maxKeys: 50_000 },
+  /** Of a port: in all, of one address, and for how many such addresses a /48 of IPv6 counts. The longest idle one gives way. */
   maxConnections: 20_000,
+  connectionsPerAddress: 512,
+  addressesPerSite: 4,
   maxHeaderBytes: 16_384,
   requestTimeoutMs: 15_000,
   keepAliveTimeoutMs: 5_000,

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { addressKey, PrefixCounts, relayKey, sharesOf, siteKey } from '@drawbridge/identity/network-prefix';
 import { Budget } from '../budget.ts';
 import { ConnectionGate, defaultListenerLimits } from '../listeners/admission.ts';
-import { HttpPlaces } from '../listeners/http-places.ts';
+import { HttpPlaces } from '@drawbridge/identity/http-places';
 import { addressKeys, clientAddress } from './client-address.ts';
 
 const relays = [

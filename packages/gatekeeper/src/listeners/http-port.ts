@@ -10,7 +10,8 @@ import {
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import type { Tap } from './admission.ts';
-import { type HttpPlace, type HttpPlaceLimits, HttpPlaces } from './http-places.ts';
+import { HttpConnections, peerOf } from '@drawbridge/identity/http-connections';
+import type { HttpPlaceLimits } from '@drawbridge/identity/http-places';
 import { addressKey } from '@drawbridge/identity/network-prefix';
 import { minTlsVersion, type TlsMaterial } from '../tls/certificate.ts';
 import { declareAddress, peerAddress } from './peer-address.ts';
@@ -74,9 +75,7 @@ class Port implements HttpPort {
   readonly #options: HttpPortOptions;
   readonly #secure: HttpsServer | undefined;
   readonly #plain: HttpServer | undefined;
-  readonly #places: HttpPlaces;
-  /** By the peer's address and port: TLS puts another socket object in front of the one that was counted. */
-  readonly #placeOf = new Map<string, HttpPlace>();
+  readonly #connections: HttpConnections;
   readonly #addressOf = new Map<string, string>();
   readonly #sockets = new Set<Socket>();
 
@@ -85,7 +84,7 @@ class Port implements HttpPort {
     this.#options = options;
     const { tls, limits } = options;
     const { maxConnections, maxPerAddress = maxConnections, maxPerSite = maxConnections } = limits;
-    this.#places = new HttpPlaces({ maxConnections, maxPerAddress, maxPerSite });
+    this.#connections = new HttpConnections({ maxConnections, maxPerAddress, maxPerSite });
     const common = {
       headersTimeout: limits.headersTimeoutMs,
       // Node has one for all paths; see `#timed`.
@@ -111,7 +110,7 @@ class Port implements HttpPort {
   }
 
   connections(): number {
-    return this.#places.count;
+    return this.#connections.count;
   }
 
   setCertificate(material: TlsMaterial): void {
@@ -119,7 +118,7 @@ class Port implements HttpPort {
   }
 
   setPlaces(limits: HttpPlaceLimits): void {
-    this.#places.setLimits(limits);
+    this.#connections.setLimits(limits);
   }
 
   async close(): Promise<void> {
@@ -134,17 +133,8 @@ class Port implements HttpPort {
     // Streams that have become WebSockets have rules of their own; media and event streams move at least twice a minute.
     server.timeout = this.#options.limits.idleMs ?? defaultIdleMs;
     server.on('clientError', (_error, socket) => socket.destroy());
-    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-      const place = this.#placeOf.get(peerOf(request.socket));
-      if (place === undefined) return;
-      this.#places.requestBegan(place);
-      response.once('close', () => this.#places.requestEnded(place));
-    });
-    // From here it is bounded as a stream: before login by address, refused ones by time.
-    server.on('upgrade', (request: IncomingMessage) => {
-      const place = this.#placeOf.get(peerOf(request.socket));
-      if (place !== undefined) this.#places.leave(place);
-    });
+    // A WebSocket is bounded as a stream: before login by address, refused ones by time.
+    this.#connections.watch(server);
     const { tap } = this.#options;
     if (tap !== undefined) server.on('request', request => tapRequest(request, tap));
   }
@@ -163,23 +153,13 @@ class Port implements HttpPort {
     const address = peerAddress(socket);
     const { isProxy, keyOf = addressKey } = this.#options;
     const key = isProxy?.(address) === true ? '' : keyOf(address);
-    const place = this.#places.take(key, () => socket.destroy(), this.#options.isFull?.() === true);
-    if (place === undefined) {
-      // Not at once: TLS would be put on a socket that is none any more.
-      setImmediate(() => socket.destroy());
-      return;
-    }
+    if (!this.#connections.take(socket, key, this.#options.isFull?.() === true)) return;
     const peer = peerOf(socket);
-    this.#placeOf.set(peer, place);
     this.#addressOf.set(peer, address);
     this.#sockets.add(socket);
     socket.once('close', () => {
       this.#sockets.delete(socket);
-      if (this.#placeOf.get(peer) === place) {
-        this.#placeOf.delete(peer);
-        this.#addressOf.delete(peer);
-      }
-      this.#places.leave(place);
+      this.#addressOf.delete(peer);
     });
   }
 
@@ -196,10 +176,6 @@ class Port implements HttpPort {
       process.nextTick(() => socket.resume());
     });
   }
-}
-
-function peerOf(socket: Socket): string {
-  return `${socket.remoteAddress ?? ''} ${socket.remotePort ?? 0}`;
 }
 
 /** Shows address, headers and body of a request, without taking anything from whoever reads it. */

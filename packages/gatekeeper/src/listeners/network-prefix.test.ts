@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConnectionGate, defaultListenerLimits } from './admission.ts';
-import { HttpPlaces } from './http-places.ts';
+import { HttpPlaces } from '@drawbridge/identity/http-places';
 import { addressKey, PrefixCounts, siteKey } from '@drawbridge/identity/network-prefix';
 
 test('a party is an IPv4 address or a /64; a site is a /48; translated IPv4 addresses are told apart', () => {

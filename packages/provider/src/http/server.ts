@@ -2,14 +2,20 @@
 
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createHttpsServer, Server as HttpsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
+import { HttpConnections } from '@drawbridge/identity/http-connections';
+import { addressKey } from '@drawbridge/identity/network-prefix';
 import { providerLimits } from '../provider-limits.ts';
 
 export type ListenOptions = {
   readonly host: string;
   readonly port: number;
   readonly tls?: { readonly key: string; readonly cert: string };
+  /** Connections of one address (IPv4, or the /64 of IPv6): 512 when left out. A /48 has four times as many. */
+  readonly connectionsPerAddress?: number;
+  /** Reverse proxies, whose connections are everybody's: no share of one address holds for them. */
+  readonly isProxy?: (address: string) => boolean;
 };
 
 export type Handler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -25,7 +31,7 @@ export type Servers = {
 export function createServers(handler: Handler): Servers {
   const servers: Server[] = [];
   return {
-    async listen({ host, port, tls }) {
+    async listen({ host, port, tls, isProxy, connectionsPerAddress = providerLimits.connectionsPerAddress }) {
       const limits = {
         maxHeaderSize: providerLimits.maxHeaderBytes,
         // Each handler has its own.
@@ -37,7 +43,16 @@ export function createServers(handler: Handler): Servers {
         tls === undefined
           ? createHttpServer(limits, handler)
           : createHttpsServer({ ...limits, ...tls, minVersion: 'TLSv1.2' }, handler);
-      server.maxConnections = providerLimits.maxConnections;
+      const connections = new HttpConnections({
+        maxConnections: providerLimits.maxConnections,
+        maxPerAddress: connectionsPerAddress,
+        maxPerSite: connectionsPerAddress * providerLimits.addressesPerSite,
+      });
+      server.prependListener('connection', (socket: Socket) => {
+        const address = socket.remoteAddress ?? '';
+        connections.take(socket, isProxy?.(address) === true ? '' : addressKey(address));
+      });
+      connections.watch(server);
       servers.push(server);
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject);
