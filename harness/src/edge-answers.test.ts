@@ -121,26 +121,28 @@ for (const transport of transports) {
   });
 }
 
-test("a provider's outage is not a refusal: temporary-auth-failure, and the next try is judged", async () => {
-  const world = fakeWorld(Object.values(issuers));
-  world.published.set(issuers.skylark, []);
-  const lone = await RawNetwork.open({ fixture: { world } });
-  try {
-    const anna = await lone.person('anna', 1);
-    const client = await RawXmpp.connect(lone.target, 'direct');
-    await client.secure();
-    client.sendAuth(await lone.proof(anna));
-    const failure = await client.expect(el => el.name === 'failure' || el.name === 'challenge');
-    assert.equal(failure.name, 'failure');
-    assert.equal(conditionOf(failure), 'temporary-auth-failure');
-    client.cut();
-    world.published.delete(issuers.skylark);
-    lone.fixture.clock.nowMs += 60_000;
-    (await lone.login(anna)).cut();
-  } finally {
-    await lone.close();
-  }
-});
+for (const transport of transports) {
+  test(`${transport}: a provider's outage is not a refusal: temporary-auth-failure, and the next try is judged`, async () => {
+    const world = fakeWorld(Object.values(issuers));
+    world.published.set(issuers.skylark, []);
+    const lone = await RawNetwork.open({ fixture: { world } });
+    try {
+      const anna = await lone.person('anna', 1);
+      const client = await RawXmpp.connect(lone.target, transport);
+      await client.secure();
+      client.sendAuth(await lone.proof(anna));
+      const failure = await client.expect(el => el.name === 'failure' || el.name === 'challenge');
+      assert.equal(failure.name, 'failure');
+      assert.equal(conditionOf(failure), 'temporary-auth-failure');
+      client.cut();
+      world.published.delete(issuers.skylark);
+      lone.fixture.clock.nowMs += 60_000;
+      (await lone.login(anna, transport)).cut();
+    } finally {
+      await lone.close();
+    }
+  });
+}
 
 test("a provider's outage outlives a restart of the gatekeeper: people log in by the last good key set", async () => {
   const world = fakeWorld(Object.values(issuers));

@@ -11,7 +11,14 @@ declare module '@xmpp/client' {
   export type XmppClient = {
     readonly jid: { toString(): string };
     readonly saslFactory: { use(name: string, mechanism: unknown): void };
-    readonly reconnect: { stop(): void };
+    readonly reconnect: { stop(): void; reconnect(): Promise<void> };
+    readonly status: string;
+    readonly streamManagement: {
+      readonly enabled: boolean;
+      on(event: 'resumed' | 'fail', listener: () => void): void;
+    };
+    /** A TCP or TLS socket, or what is around a WebSocket. */
+    readonly socket: { destroy?(): void; readonly socket?: unknown } | null;
     readonly iqCaller: {
       readonly handlers: Map<string, { readonly promise: Promise<unknown> }>;
       request(iq: XmlElement, timeoutMs?: number): Promise<XmlElement>;

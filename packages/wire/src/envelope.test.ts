@@ -76,6 +76,15 @@ test('the message of the specification is read', () => {
   } satisfies EnvelopeMessage);
 });
 
+const delay = "<delay xmlns='urn:xmpp:delay' from='bob@citadel.example/1' stamp='2026-01-01T00:00:00Z'/>";
+
+test('a client that sends again after a resumption may say since when it tries (XEP-0198, XEP-0203): it counts for nothing', () => {
+  assert.deepEqual(
+    parseEnvelopeMessage(read(sample.replace('<silent', `${delay}<silent`))),
+    parseEnvelopeMessage(read(sample)),
+  );
+});
+
 test('the schema is closed', () => {
   const cases: [from: string | RegExp, to: string, code: EnvelopeRefusalCode][] = [
     ["xmlns='jabber:client'", "xmlns='jabber:server'", 'not-a-message'],
@@ -112,11 +121,10 @@ test('the schema is closed', () => {
     ["urn:drawbridge:delivery:1'/>", "urn:drawbridge:delivery:1' a='b'/>", 'child-refused'],
     ['urn:xmpp:hints', 'urn:xmpp:hint', 'child-refused'],
     ['urn:drawbridge:e2ee:1', 'urn:drawbridge:e2ee:2', 'child-refused'],
-    [
-      '<silent',
-      "<delay xmlns='urn:xmpp:delay' from='citadel.example' stamp='2026-01-01T00:00:00Z'/><silent",
-      'child-refused',
-    ],
+    ['<silent', `${delay}${delay}<silent`, 'child-repeated'],
+    ['<silent', `${delay.replace('/>', '>Offline Storage</delay>')}<silent`, 'delay-malformed'],
+    ['<silent', `${delay.replace(' stamp', " reason='hi' stamp")}<silent`, 'delay-malformed'],
+    ['<silent', `${delay.replace('2026-01-01T', 'hello ')}<silent`, 'delay-malformed'],
     ["suite='signal-1'", '', 'suite-malformed'],
     ["suite='signal-1'", "suite=''", 'suite-malformed'],
     ["suite='signal-1'", "suite='Hello you'", 'suite-malformed'],

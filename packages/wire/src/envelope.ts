@@ -52,8 +52,9 @@ export {
 /**
  * Reads a message as a client sends it and lets nothing through but the closed schema.
  *
- * `from` may be present with any value (the gatekeeper replaces it), `xml:lang` too (it is dropped); neither is in the
- * result. One pass over the tree; payloads are checked, not converted.
+ * `from` may be present with any value (the gatekeeper replaces it), `xml:lang` too (it is dropped), and the `<delay/>` of a
+ * client that sends again after a resumption (XEP-0198 section 5); none of them is in the result. One pass over the tree;
+ * payloads are checked, not converted.
  */
 export function parseEnvelopeMessage(el: Element): EnvelopeMessage | EnvelopeRefusal {
   if (el instanceof EnvelopeElement) return el.message;
@@ -170,7 +171,7 @@ type Body = {
   readonly delayedSince: string | undefined;
 };
 
-/** The children of a message, in any order; `<delay/>` and `<stamp/>` only where the gatekeeper is the sender. */
+/** The children of a message, in any order; `<stamp/>` only where the gatekeeper is the sender. A client's `<delay/>` says nothing. */
 function readBody(el: Element, fromGatekeeper: boolean): Body | EnvelopeRefusal {
   let envelope: Element | undefined;
   let noStore = false;
@@ -189,7 +190,7 @@ function readBody(el: Element, fromGatekeeper: boolean): Body | EnvelopeRefusal 
       if (silent) return refused('child-repeated');
       if (child.attrs.length > 0 || child.children.length > 0) return refused('child-refused');
       silent = true;
-    } else if (fromGatekeeper && child.name === 'delay' && child.ns === NS_DELAY) {
+    } else if (child.name === 'delay' && child.ns === NS_DELAY) {
       if (delayedSince !== undefined) return refused('child-repeated');
       delayedSince = readDelay(child);
       if (delayedSince === undefined) return refused('delay-malformed');
@@ -303,7 +304,7 @@ function isSuiteName(text: string): boolean {
   return true;
 }
 
-/** The stamp of `<delay from=domain stamp=UTC/>` (XEP-0203, XEP-0082), or undefined. */
+/** The stamp of `<delay from=address stamp=UTC/>` (XEP-0203, XEP-0082), or undefined. */
 function readDelay(el: Element): string | undefined {
   if (el.children.length > 0 || el.attrs.length !== 4) return undefined;
   const from = attribute(el, 'from');
