@@ -527,6 +527,11 @@ export const configSchema = closed({
       enlistmentsPerProvider: budget(2_000, 0.05, 'enlistments of one provider'),
       enlistmentsPerAddress: budget(60, 10, 'enlistments from one address'),
       eventsPerProvider: budget(1_000, 0.1, 'events that one provider tells of its people and keys'),
+      lastingEventsPerProvider: budget(
+        100_000,
+        10,
+        'the same in the long run: each may stay in the audit log for ever',
+      ),
       statementsPerAddress: budget(10, 30, 'statements of providers from one address'),
       requestsPerAddress: budget(300, 0.1, 'HTTP requests from one address'),
     },

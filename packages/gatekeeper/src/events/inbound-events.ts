@@ -54,6 +54,9 @@ export const keyEventLimits = {
 } as const;
 
 export function createInboundEvents(deps: InboundEventDeps): InboundEvents {
+/** Who was deleted may be there again when the provider, which missed the answer, tells it again: longer than it does. */
+const deletionsRememberedMs = 4 * 86_400_000;
+
   const keyEvents: KeyEvents = new Map();
   const counts = new Map<string, number>();
   return {
@@ -96,7 +99,11 @@ async function receive(deps: InboundEventDeps, keyEvents: KeyEvents, token: stri
     return { kind: 'refused', code: 'provider-suspended' };
   // What is forged costs its provider nothing.
   const cost = provider.trustClass === 'trial' ? 10 : 1;
-  const retryAfterSeconds = budgets.take([{ budget: 'eventsPerProvider', key: String(provider.number), cost }]);
+  const key = String(provider.number);
+  const retryAfterSeconds = budgets.take([
+    { budget: 'eventsPerProvider', key, cost },
+    { budget: 'lastingEventsPerProvider', key, cost },
+  ]);
   if (retryAfterSeconds > 0) return { kind: 'budget-spent', retryAfterSeconds };
   return await apply(deps, keyEvents, provider, verdict.event);
 }
@@ -121,7 +128,7 @@ async function apply(
     occurredAtMs: event.occurredAtMs,
     nowMs: deps.nowMs(),
     id: idOf(event),
-    idExpiresAtMs: event.usableUntilMs,
+    idExpiresAtMs: event.usableUntilMs + (change.kind === 'purge' ? deletionsRememberedMs : 0),
   });
   if (result.kind === 'identifier-taken') return { kind: 'refused', code: 'identifier-taken' };
   if (result.kind === 'applied') tell(deps, change, result);

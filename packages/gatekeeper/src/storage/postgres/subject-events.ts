@@ -23,6 +23,7 @@ type Row = {
   readonly disabled: boolean;
   readonly enlistedAtMs: number;
   readonly lastEventAtMs: number;
+  readonly proofsFromMs: number;
 };
 type Done = Pick<Extract<SubjectEventResult, { kind: 'applied' }>, 'removed' | 'deciders'>;
 
@@ -53,6 +54,7 @@ async function renameDecisions(sql: Sql, renamed: Renamed, nowMs: number): Promi
 async function change(sql: Sql, account: Row, event: SubjectEvent): Promise<Done | undefined> {
   const { change: what, nowMs: atMs, provider } = event;
   const { row, interopId: subject, disabled } = account;
+  const isToldAgain = event.occurredAtMs === account.lastEventAtMs;
   const audit = (action: AuditNote['action'], reason?: string): Promise<void> =>
     writeAudit(sql, { atMs, actor: 'provider', action, subject, reason });
   const disable = (isDisabled: boolean): Promise<number> =>
@@ -70,6 +72,7 @@ async function change(sql: Sql, account: Row, event: SubjectEvent): Promise<Done
       return nothing;
     case 'purge':
       if (account.status === 'suspended') {
+        if (disabled && isToldAgain) return undefined;
         await disable(true);
         await audit('enlistment-disabled', 'closed by its provider, and suspended here: delete it when that is over');
         return nothing;
@@ -85,6 +88,7 @@ async function change(sql: Sql, account: Row, event: SubjectEvent): Promise<Done
         deciders: await renameDecisions(sql, { ...what, provider, interopId: subject }, atMs),
       };
     case 'compromise':
+      if (isToldAgain && what.proofsFromMs <= account.proofsFromMs) return undefined;
       await sql.change('UPDATE account SET proofs_from = greatest(proofs_from, $2) WHERE row = $1', [
         row,
         what.proofsFromMs,
@@ -99,7 +103,7 @@ async function apply(sql: Sql, event: SubjectEvent): Promise<SubjectEventResult>
   const { provider, identifier, occurredAtMs, id, idExpiresAtMs, change: what } = event;
   const [account] = await sql.rows<Row>(
     `SELECT row, interop_id AS "interopId", status, disabled, enlisted_at AS "enlistedAtMs",
-       last_event_at AS "lastEventAtMs" FROM account WHERE provider = $1 AND identifier = $2 FOR UPDATE`,
+       last_event_at AS "lastEventAtMs", proofs_from AS "proofsFromMs" FROM account WHERE provider = $1 AND identifier = $2 FOR UPDATE`,
     [provider, identifier],
   );
   if (what.kind === 'rename' && account !== undefined) {

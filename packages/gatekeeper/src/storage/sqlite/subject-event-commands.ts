@@ -17,6 +17,7 @@ type Row = {
   readonly disabled: number;
   readonly enlistedAtMs: number;
   readonly lastEventAtMs: number;
+  readonly proofsFromMs: number;
 };
 type Done = Pick<Extract<SubjectEventResult, { kind: 'applied' }>, 'removed' | 'deciders'>;
 
@@ -25,8 +26,8 @@ const nothing: Done = { removed: undefined, deciders: [] };
 function find(db: DatabaseSync, provider: number, identifier: string): Row | undefined {
   const select = prepared(
     db,
-    `SELECT row, interop_id AS interopId, status, disabled, enlisted_at AS enlistedAtMs, last_event_at AS lastEventAtMs
-     FROM account WHERE provider = ? AND identifier = ?`,
+    `SELECT row, interop_id AS interopId, status, disabled, enlisted_at AS enlistedAtMs, last_event_at AS lastEventAtMs,
+       proofs_from AS proofsFromMs FROM account WHERE provider = ? AND identifier = ?`,
   );
   return select.get(provider, identifier) as Row | undefined;
 }
@@ -54,6 +55,7 @@ function renameDecisions(db: DatabaseSync, renamed: Renamed, nowMs: number): Int
 function change(db: DatabaseSync, account: Row, event: SubjectEvent): Done | undefined {
   const { change: what, nowMs: atMs, provider } = event;
   const { row, interopId: subject, disabled } = account;
+  const isToldAgain = event.occurredAtMs === account.lastEventAtMs;
   const audit = (action: AuditNote['action'], reason?: string): void =>
     writeAudit(db, { atMs, actor: 'provider', action, subject, reason });
   const disable = (isDisabled: 0 | 1): void => {
@@ -72,6 +74,7 @@ function change(db: DatabaseSync, account: Row, event: SubjectEvent): Done | und
       return nothing;
     case 'purge':
       if (account.status === 'suspended') {
+        if (disabled === 1 && isToldAgain) return undefined;
         disable(1);
         audit('enlistment-disabled', 'closed by its provider, and suspended here: delete it when that is over');
         return nothing;
@@ -87,6 +90,7 @@ function change(db: DatabaseSync, account: Row, event: SubjectEvent): Done | und
         deciders: renameDecisions(db, { ...what, provider, interopId: subject }, atMs),
       };
     case 'compromise':
+      if (isToldAgain && what.proofsFromMs <= account.proofsFromMs) return undefined;
       prepared(db, 'UPDATE account SET proofs_from = max(proofs_from, ?) WHERE row = ?').run(what.proofsFromMs, row);
       prepared(db, 'DELETE FROM device_authorisation WHERE account = ?').run(row);
       audit('enlistment-credentials-compromised', what.reason);

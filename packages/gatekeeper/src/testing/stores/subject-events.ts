@@ -103,6 +103,37 @@ export function testSubjectEvents(contract: Contract): void {
   );
 
   contract(
+    'what is told again when its id is forgotten changes nothing, and leaves no entry in the audit log',
+    async stores => {
+      const { accounts, audit } = stores;
+      const a = await enlisted(stores, 'a');
+      const at = nowMs + 10;
+      const again = (ofId: number) => ({ id: new Uint8Array(32).fill(ofId) });
+      const compromise = { kind: 'compromise', proofsFromMs: nowMs + 1_000, reason: undefined } as const;
+      assert.equal((await tell(stores, 'a', compromise, at)).kind, 'applied');
+      const authorisation = { account: a.row, by: a.device, judgeMs: nowMs, expiresAtMs: nowMs + 9_000, max: 1 };
+      assert.equal(await accounts.authoriseDevice({ ...authorisation, thumbprint: 'z' }), 'authorised');
+      assert.deepEqual(await tell(stores, 'a', compromise, at, again(1)), { kind: 'same' });
+      assert.equal(
+        await accounts.authoriseDevice({ ...authorisation, thumbprint: 'y' }),
+        'full',
+        'what was made since stays',
+      );
+      await accounts.setStatus({ interopId: a.id, status: 'suspended', actor: 'rosa', nowMs });
+      const purge = { kind: 'purge' } as const;
+      assert.equal((await tell(stores, 'a', purge, at + 1)).kind, 'applied');
+      const entries = (await audit.page(0, 10, a.id)).length;
+      assert.deepEqual(await tell(stores, 'a', purge, at + 1, again(2)), { kind: 'same' });
+      assert.equal((await audit.page(0, 10, a.id)).length, entries);
+      assert.equal(
+        (await tell(stores, 'a', purge, at + 2, again(3))).kind,
+        'applied',
+        'closed once more is another event',
+      );
+    },
+  );
+
+  contract(
     'another name: the person stays, and what others decided goes along; a name that is taken changes nothing',
     async stores => {
       const { accounts, contacts } = stores;
