@@ -52,7 +52,9 @@ export class Sweeps {
     seenTimes.note(nowMs(), monotonicMs());
     const forgetBeforeMs = seenTimes.forgetBeforeMs(monotonicMs());
     if (forgetBeforeMs !== undefined) {
-      while ((await stores.proofIds.sweep(forgetBeforeMs, sweepRows)) === sweepRows);
+      // What has ended by a clock that is not believed may be judged again when it is set.
+      const endedMs = Math.min(forgetBeforeMs, judgeMs());
+      while ((await stores.proofIds.sweep(endedMs, sweepRows)) === sweepRows);
     }
     while ((await stores.accounts.sweepAuthorisations(judgeMs(), sweepRows)) === sweepRows);
     await this.#deps.lifecycle.sweep();

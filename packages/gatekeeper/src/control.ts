@@ -86,6 +86,8 @@ export type Control = {
   readonly mayReach: (from: Account, to: Account) => boolean;
   readonly contacts: People;
   readonly integrity: Integrity;
+  /** What providers are told as the time. */
+  readonly tellMs: () => number;
   readonly clockState: () => GatekeeperClockState;
   readonly onEvent: (listener: (event: AccountEvent) => void) => () => void;
   /** Another node has changed this: what is in memory of it is out of date. */
@@ -125,6 +127,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
   const { config, stores, log, nowMs } = deps;
   const monotonicMs = deps.monotonicMs ?? (() => performance.now());
   const expiry = deps.clock ?? { stampMs: nowMs, judgeMs: nowMs };
+  const tellMs = deps.clock?.tellMs ?? nowMs;
   const { judgeMs, stampMs } = expiry;
   makeFolder(config.dataFolder);
   const signingKeys = openEventKeys(config.dataFolder);
@@ -134,7 +137,9 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
   const accounts = new CachedAccounts(stores.accounts, config.limits.accountCacheEntries, monotonicMs);
 
   const ownUsers = await openOwnUsers(config, log, { nowMs, expiry }, egressOptionsOf(config));
-  const { registry, wakeUps } = await openProviders(deps, { ownUsers, events, signingKeys, monotonicMs, expiry });
+  const { registry, wakeUps } = await openProviders(deps, {
+    ...{ ownUsers, events, signingKeys, monotonicMs, expiry, tellMs },
+  });
   events.onEvent(event => {
     if (event.kind === 'account-withdrawn') wakeUps.forget(event.interopId);
   });
@@ -146,7 +151,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     limits: config.limits,
     events,
     randomBytes,
-    nowMs,
+    tellMs,
     judgeMs,
   });
   const seenTimes = new SeenTimes(monotonicMs());
@@ -253,6 +258,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     nowMs,
     judgeMs,
     stampMs,
+    tellMs,
     monotonicMs,
   });
   const inboundEvents = createInboundEvents({
@@ -274,7 +280,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     issuer: config.issuer,
     limits: config.limits,
     random: Math.random,
-    nowMs,
+    nowMs: tellMs,
     judgeMs,
     stampMs,
     monotonicMs,
@@ -321,6 +327,7 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     integrity,
     clockState: () => deps.clock?.state() ?? { kind: 'believed' },
     onEvent: events.onEvent,
+    tellMs,
     hear(event) {
       if ('interopId' in event) accounts.invalidate(event.interopId);
       else if (event.kind === 'provider-keys') void registry.refetchKeys(event.provider, event.isRevoked);
@@ -361,7 +368,8 @@ async function openProviders(
     readonly expiry: ExpiryClock;
   },
 ): Promise<{ readonly registry: Registry; readonly wakeUps: WakeUps }> {
-  const { ownUsers, events, signingKeys, monotonicMs, expiry } = given;
+    readonly tellMs: () => number;
+  const { ownUsers, events, signingKeys, monotonicMs, expiry, tellMs } = given;
   try {
     const registry = await createRegistry({
       config,
@@ -374,6 +382,7 @@ async function openProviders(
       nowMs,
       monotonicMs,
       onKeySetEvent: (provider, event) => {
+      tellMs,
         if (event.kind === 'failed') {
           log('warn', 'key-set-not-fetched', { provider, code: event.code, failures: event.failures });
         } else if (event.ignored.length > 0) log('warn', 'keys-ignored', { provider, code: event.ignored.join(' ') });
@@ -392,7 +401,7 @@ async function openProviders(
         log(level, event, { provider, code });
       },
       ...expiry,
-      nowMs,
+      nowMs: tellMs,
       monotonicMs,
       after,
     });

@@ -33,6 +33,11 @@ export type RememberedTime = {
 };
 
 export type BelievedClock = ExpiryClock & {
+  /**
+   * What others are told as the time: the wall clock while it is believed, and what is believed while it is not, so that they
+   * take what was told by a clock that is wrong here.
+   */
+  readonly tellMs: () => number;
   readonly state: () => ClockState;
   /**
    * To be called now and then. A small leap is believed once it has lasted for its own longest length. Gives what is to be
@@ -86,6 +91,7 @@ export function createBelievedClock(
   return {
     stampMs: () => Math.max(wallMs(), believedMs()),
     judgeMs,
+    tellMs: () => (clockStateAt(wallMs(), believed()).kind === 'believed' ? wallMs() : believedMs()),
     state: () => clockStateAt(wallMs(), believed()),
     note() {
       const leapMs = wallMs() - believedMs();

@@ -246,8 +246,9 @@ async function beginSession({ directory, sessions, mediaUrl }: Parts, identifier
 }
 
 function openEvents(parts: Parts, gatekeepers: readonly string[], fetch: EgressFetch): EventSender {
-  const { options, database, issuer, nowMs, expiry, monotonicMs, log } = parts;
+  const { options, database, issuer, clock, expiry, monotonicMs, log } = parts;
   const { judgeMs } = expiry;
+  const nowMs = clock?.tellMs ?? parts.nowMs;
   const store = createEventStore(database);
   const { signingKey } = issuer;
   return createEventSender({

@@ -18,7 +18,7 @@ import type { ClockReading, ClockStore } from './clock-store.ts';
 /** `differs`: this machine's clock is not the database's. */
 export type GatekeeperClockState = ClockState | { readonly kind: 'differs'; readonly byMs: number };
 
-export type GatekeeperClock = ExpiryClock & {
+export type GatekeeperClock = Pick<BelievedClock, keyof ExpiryClock | 'tellMs'> & {
   readonly state: () => GatekeeperClockState;
   /** To be called every minute: remembers the time, and hears of a person's word. Rejects with StoreError. */
   readonly note: () => Promise<void>;
@@ -76,6 +76,7 @@ export async function openClock({ store, nowMs, monotonicMs, log }: ClockDeps): 
   return {
     stampMs: () => Math.max(nowMs(), clock.stampMs()),
     judgeMs: clock.judgeMs,
+    tellMs: clock.tellMs,
     state,
     async note() {
       const before = reading.remembered;

@@ -68,7 +68,8 @@ export type EnlistmentDeps = {
   readonly events: AccountEvents;
   /** That many random bytes, of the best source there is. */
   readonly randomBytes: (size: number) => Uint8Array;
-  readonly nowMs: () => number;
+  /** What providers are told as the time. */
+  readonly tellMs: () => number;
   /** By which an authorisation grows old. */
   readonly judgeMs: () => number;
 };
@@ -135,16 +136,15 @@ function enlisting(deps: EnlistmentDeps): Pick<Enlistment, 'enlist' | 'enlistMan
 
 /** What the person's provider is told; never why, which is between the operator and the person. */
 function tellProvider(
-  { registry, limits }: EnlistmentDeps,
+  { registry, limits, tellMs }: EnlistmentDeps,
   account: Account | undefined,
   step: 'suspended' | 'resumed' | 'ended',
-  nowMs: number,
   by?: 'person' | 'operator',
 ): NewEvent | undefined {
   if (account === undefined) return undefined;
   const { provider, identifier: subject } = account;
   const event = `urn:drawbridge:event:enlistment-${step}` as const;
-  return composeEvent(registry.find(provider), limits, { event, subject, payload: { by }, nowMs });
+  return composeEvent(registry.find(provider), limits, { event, subject, payload: { by }, nowMs: tellMs() });
 }
 
 /** What changes or ends an enlistment: storage first, then the cache, then everybody who listens. */
@@ -169,7 +169,7 @@ function changing(deps: EnlistmentDeps): Omit<Enlistment, keyof ReturnType<typeo
 
     async withdraw(account) {
       const { row, interopId } = account;
-      const result = await store.withdraw(row, tellProvider(deps, account, 'ended', deps.nowMs(), 'person'));
+      const result = await store.withdraw(row, tellProvider(deps, account, 'ended', 'person'));
       if (result.kind === 'refused') return result.code;
       accounts.invalidate(interopId);
       events.emit({ kind: 'account-withdrawn', interopId, devices: result.devices });
@@ -178,7 +178,7 @@ function changing(deps: EnlistmentDeps): Omit<Enlistment, keyof ReturnType<typeo
 
     async remove(interopId, actor, nowMs, reason) {
       const account = await store.find(interopId);
-      const event = tellProvider(deps, account, 'ended', nowMs, 'operator');
+      const event = tellProvider(deps, account, 'ended', 'operator');
       const devices = await store.remove({ interopId, actor, reason, nowMs, event });
       if (devices === undefined) return 'unknown';
       accounts.invalidate(interopId);
@@ -188,7 +188,7 @@ function changing(deps: EnlistmentDeps): Omit<Enlistment, keyof ReturnType<typeo
 
     async setStatus(interopId, status, actor, nowMs, reason) {
       const step = status === 'suspended' ? 'suspended' : 'resumed';
-      const event = tellProvider(deps, await store.find(interopId), step, nowMs);
+      const event = tellProvider(deps, await store.find(interopId), step);
       const result = await store.setStatus({ interopId, status, actor, reason, nowMs, event });
       if (result !== 'changed') return result;
       accounts.invalidate(interopId);

@@ -191,7 +191,9 @@ class EventSender implements OutboundEvents {
 
   async #post({ provider, url, audience, tokenId, ...event }: WaitingEvent): Promise<PostOutcome> {
     const endpoint = this.#deps.endpointOf(provider);
-    const { subject, event: kind, payload, occurredAtMs } = event;
+    const { subject, event: kind, payload } = event;
+    // A clock that was put right since must not make it one that is still to come, which nobody takes.
+    const occurredAtMs = Math.min(event.occurredAtMs, this.#deps.nowMs());
     const claims = {
       audience: endpoint?.issuer ?? audience,
       jti: tokenId,

@@ -9,6 +9,7 @@ export type Poster = {
   readonly signingKey: SigningKey;
   /** The gatekeeper's issuer URL. */
   readonly issuer: string;
+  /** What providers are told as the time. */
   readonly nowMs: () => number;
 };
 

@@ -5,7 +5,7 @@ import { createBelievedClock } from '@drawbridge/identity/believed-clock';
 import { generateSigningKey } from '@drawbridge/identity/jwk';
 import { systemAfter } from '@drawbridge/identity/timers';
 import { Sweeps } from '../control-sweeps.ts';
-import { openFixture } from '../testing/control-fixture.ts';
+import { issuers, openFixture } from '../testing/control-fixture.ts';
 import type { WaitingEvent } from './event-outbox.ts';
 import { createOutboundEvents } from './outbound-events.ts';
 
@@ -124,4 +124,49 @@ test('dead events and authorisations are deleted when their time was believed to
   await sweeps.sweep();
   assert.deepEqual(await stores.outgoingEvents.counts(), []);
   assert.equal(await stores.accounts.authoriseDevice({ ...authorisation, thumbprint: 'b' }), 'authorised');
+});
+
+test('by a clock that is not believed providers are told the time that is, ahead or behind', async t => {
+  const place = { number: 1, name: 'skylark.example', issuer: issuers.skylark, eventsUrl: `${issuers.skylark}/events` };
+  for (const setBackMs of [-400 * dayMs, 400 * dayMs]) {
+    const fixture = await openFixture({ expiry: createBelievedClock, config: { providers: [place] } });
+    t.after(() => fixture.close());
+    const { control, clock, world, stores } = fixture;
+    clock.setBackMs = setBackMs;
+    await control.registry.setStatus(1, 'suspended', 'rosa', clock.nowMs - setBackMs);
+    while (world.posted.length === 0) await new Promise(resolve => setTimeout(resolve, 20));
+    const claims = JSON.parse(Buffer.from(world.posted[0]!.body.split('.')[1]!, 'base64url').toString());
+    assert.deepEqual([claims.iat, claims.toe], [Math.floor(clock.nowMs / 1000), clock.nowMs / 1000]);
+    // One that was written by the wrong clock is told as of now when it is ahead.
+    const written = { ...event, url: place.eventsUrl, occurredAtMs: clock.nowMs + dayMs, maxWaiting: 9, maxDead: 9 };
+    await stores.providers.noteKeysRevoked({ number: 1, actor: 'rosa', nowMs: clock.nowMs, event: written });
+    while (world.posted.length === 1) await new Promise(resolve => setTimeout(resolve, 20));
+    const late = JSON.parse(Buffer.from(world.posted[1]!.body.split('.')[1]!, 'base64url').toString());
+    assert.equal(late.toe, clock.nowMs / 1000);
+  }
+});
+
+test('a used proof is not forgotten by a clock that is ahead and not believed', async t => {
+  const fixture = await openFixture({ expiry: createBelievedClock });
+  t.after(() => fixture.close());
+  const { control, clock, enlist, proof } = fixture;
+  const { sample } = await enlist(1, 'anna');
+  const tries = async (token: string): Promise<string> => {
+    const nowMs = clock.nowMs - clock.setBackMs;
+    const result = await control.login.authenticate(token, { transport: 'xmpp', nowMs });
+    return result.kind === 'refused' ? result.code : result.kind;
+  };
+  // An issuer on this machine goes by the same clock.
+  clock.setBackMs = -3_600_000;
+  clock.nowMs += 3_600_000;
+  const token = await proof(issuers.skylark, 'anna', sample.jkt);
+  clock.nowMs -= 3_600_000;
+  assert.equal(await tries(token), 'admitted');
+  for (let minute = 0; minute < 40; minute++) {
+    clock.nowMs += 60_000;
+    await control.sweep();
+  }
+  clock.setBackMs = 0;
+  clock.nowMs += 20 * 60_000;
+  assert.equal(await tries(token), 'replayed');
 });

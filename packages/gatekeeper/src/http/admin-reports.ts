@@ -93,13 +93,13 @@ export function addReportRoutes({ app, deps, gate, about }: AdminRoutes): void {
 }
 
 /** To the provider of whoever was reported, never who did: undefined when they are gone, or it takes no events. */
-async function toldOf({ stores, control, nowMs }: AdminRoutes['deps'], id: string): Promise<NewEvent | undefined> {
+async function toldOf({ stores, control }: AdminRoutes['deps'], id: string): Promise<NewEvent | undefined> {
   const report = await stores.reports.find(id);
   const account = report === undefined ? undefined : await stores.accounts.find(report.reported);
   if (report === undefined || account === undefined) return undefined;
   const payload = { report: id, category: report.category };
   const event = 'urn:drawbridge:event:report-upheld';
-  const told = { event, subject: account.identifier, payload, nowMs: nowMs() } as const;
+  const told = { event, subject: account.identifier, payload, nowMs: control.tellMs() } as const;
   return composeEvent(control.registry.find(account.provider), control.limits(), told);
 }
 

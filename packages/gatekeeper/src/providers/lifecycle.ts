@@ -75,6 +75,8 @@ export type LifecycleDeps = {
   readonly newId: () => string;
   readonly nowMs: () => number;
   /** By which an application grows old. */
+  /** What providers are told as the time. */
+  readonly tellMs: () => number;
   readonly judgeMs: () => number;
   /** From which it does. */
   readonly stampMs: () => number;
@@ -292,7 +294,7 @@ class ProviderLifecycle implements Lifecycle {
   }
 
   /** To a provider that has a place for events; one that is not admitted yet is told when it has its number. */
-  async #told({ id, reason, nowMs }: Step, step: string): Promise<NewEvent | undefined> {
+  async #told({ id, reason }: Step, step: string): Promise<NewEvent | undefined> {
     const found = await this.#deps.applications.find(id);
     if (found === undefined) return undefined;
     const { issuer, number = 0, terms } = found;
@@ -307,6 +309,7 @@ class ProviderLifecycle implements Lifecycle {
 
   async agreementOf(version: number): Promise<ShownAgreement | undefined> {
     const found = await this.#deps.applications.agreement(version);
+    const nowMs = this.#deps.tellMs();
     return found === undefined ? undefined : await this.#shown(found);
   }
 

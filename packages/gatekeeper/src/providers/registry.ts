@@ -109,6 +109,8 @@ export type RegistryDeps = {
   readonly ownIssuer: OwnIssuer | undefined;
   readonly events: AccountEvents;
   readonly nowMs: () => number;
+  /** What providers are told as the time. */
+  readonly tellMs: () => number;
   /** Only goes forward. */
   readonly monotonicMs: () => number;
   readonly onKeySetEvent: (provider: number, event: KeySetEvent) => void;
@@ -423,7 +425,11 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
         if (entry === undefined) return 'unknown';
         if (entry.heldByConfig && status === 'live') return 'suspended-by-configuration';
         const payload = { step: status === 'live' ? 'resumed' : 'suspended', reason };
-        const event = composeEvent(entry.provider, config.limits, { event: providerStep, payload, nowMs });
+        const event = composeEvent(entry.provider, config.limits, {
+          event: providerStep,
+          payload,
+          nowMs: deps.tellMs(),
+        });
         const result = await states.setStatus({ number, status, actor, reason, nowMs, event });
         if (result === 'changed') known.setStatus(entry, status);
         return result;
@@ -440,7 +446,11 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
     revokeKeys: (number, actor, nowMs, reason) => {
       const entry = known.byNumber.get(number);
       const payload = { step: 'keys-revoked', reason };
-      const event = composeEvent(entry?.provider, config.limits, { event: providerStep, payload, nowMs });
+      const event = composeEvent(entry?.provider, config.limits, {
+        event: providerStep,
+        payload,
+        nowMs: deps.tellMs(),
+      });
       return revokeKeys(deps, entry, { number, actor, nowMs, reason, event });
     },
     refetchKeys: (number, isRevoked) => refetchKeys(deps, known.byNumber.get(number), isRevoked),

@@ -160,7 +160,9 @@ export async function openFixture(options: FixtureOptions = {}): Promise<Fixture
   const expiry = options.expiry?.(nowMs, monotonicMs);
   const control = await createControl({
     config,
-    ...(expiry && { clock: { ...expiry, state: () => ({ kind: 'believed' }), note: async () => undefined } }),
+    ...(expiry && {
+      clock: { tellMs: nowMs, ...expiry, state: () => ({ kind: 'believed' }), note: async () => undefined },
+    }),
     stores,
     egress: world.egress,
     keySetEgress: world.egress,

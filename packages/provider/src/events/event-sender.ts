@@ -44,6 +44,7 @@ export type EventSenderOptions = {
   readonly signingKey: () => SigningKey;
   readonly fetch: EgressFetch;
   readonly random: () => number;
+  /** What gatekeepers are told as the time. */
   readonly nowMs: () => number;
   /** By which what waits grows old. */
   readonly judgeMs: () => number;

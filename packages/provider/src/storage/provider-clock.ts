@@ -17,8 +17,7 @@ export const clockTable = `CREATE TABLE clock (
     one INTEGER PRIMARY KEY CHECK (one = 1), seen_at_ms INTEGER NOT NULL, leaps_paid_at_ms INTEGER NOT NULL
   ) STRICT`;
 
-export type ProviderClock = ExpiryClock & {
-  readonly state: () => ClockState;
+export type ProviderClock = Pick<BelievedClock, keyof ExpiryClock | 'tellMs' | 'state'> & {
   /** To be called now and then: remembers the time, and hears of a person's word. Rejects with a DatabaseWriteError. */
   readonly note: () => Promise<void>;
 };
@@ -55,6 +54,7 @@ export function openProviderClock(
   return {
     stampMs: clock.stampMs,
     judgeMs: clock.judgeMs,
+    tellMs: clock.tellMs,
     state: clock.state,
     async note() {
       const before = remembered;
