@@ -161,6 +161,8 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     registry,
     proofIds: stores.proofIds,
     monotonicMs,
+    accounts,
+    tellsStrangers: config.mode === 'development',
   });
   const logins = new Map<string, number>();
   let configured = config;
@@ -256,9 +258,9 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     egressFetch: deps.egress.fetch,
     newId: () => randomBytes(12).toString('hex'),
     nowMs,
+    tellMs,
     judgeMs,
     stampMs,
-    tellMs,
     monotonicMs,
   });
   const inboundEvents = createInboundEvents({
@@ -325,9 +327,9 @@ export async function createControl(deps: ControlDeps): Promise<Control> {
     mayReach: reach,
     contacts,
     integrity,
+    tellMs,
     clockState: () => deps.clock?.state() ?? { kind: 'believed' },
     onEvent: events.onEvent,
-    tellMs,
     hear(event) {
       if ('interopId' in event) accounts.invalidate(event.interopId);
       else if (event.kind === 'provider-keys') void registry.refetchKeys(event.provider, event.isRevoked);
@@ -366,9 +368,9 @@ async function openProviders(
     readonly signingKeys: EventKeys;
     readonly monotonicMs: () => number;
     readonly expiry: ExpiryClock;
+    readonly tellMs: () => number;
   },
 ): Promise<{ readonly registry: Registry; readonly wakeUps: WakeUps }> {
-    readonly tellMs: () => number;
   const { ownUsers, events, signingKeys, monotonicMs, expiry, tellMs } = given;
   try {
     const registry = await createRegistry({
@@ -380,9 +382,9 @@ async function openProviders(
       ownIssuer: ownUsers,
       events,
       nowMs,
+      tellMs,
       monotonicMs,
       onKeySetEvent: (provider, event) => {
-      tellMs,
         if (event.kind === 'failed') {
           log('warn', 'key-set-not-fetched', { provider, code: event.code, failures: event.failures });
         } else if (event.ignored.length > 0) log('warn', 'keys-ignored', { provider, code: event.ignored.join(' ') });

@@ -107,6 +107,26 @@ test('a set that was kept is used over a restart while its issuer is down, for t
     const useless = site({ kept });
     useless.down = true;
     assert.equal(await kindOf(useless, first), 'unavailable');
+    assert.equal(useless.set.fetchedAtMs(), undefined);
+  }
+});
+
+test('of a set that is too old the keys are known, and vouch for nobody until it is fetched again', async () => {
+  const keptBodies: Uint8Array[] = [];
+  const before = site({ keep: body => keptBodies.push(body) });
+  await kindOf(before, first);
+  before.down = true;
+  before.nowMs += keySetLimits.maxStaleMs;
+  const after = site({ kept: { body: keptBodies[0]!, ageMs: 40 * keySetLimits.maxStaleMs } });
+  after.down = true;
+  for (const it of [before, after]) {
+    const found = await it.set.findKey(first.kid);
+    assert.equal(found.kind === 'unavailable' && found.lastKnown?.kid, first.kid);
+    assert.deepEqual(await it.set.findKey('another'), { kind: 'unavailable', lastKnown: undefined });
+    assert.equal(it.set.fetchedAtMs(), undefined);
+    it.down = false;
+    it.nowMs += keySetLimits.maxRetryMs;
+    assert.equal(await kindOf(it, first), 'found');
   }
 });
 

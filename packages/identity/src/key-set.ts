@@ -49,7 +49,10 @@ export type KeySetOptions = {
   /** A clock that only goes forward, such as `performance.now`: a step of the wall clock must not age or renew a set. */
   readonly nowMs: () => number;
   readonly onEvent?: (event: KeySetEvent) => void;
-  /** A set that an earlier process fetched: used until the first fetch, and while its issuer can't be reached, for its day. */
+  /**
+   * A set that an earlier process fetched: used until the first fetch, and while its issuer can't be reached, for its day. After
+   * that its keys tell the issuer's people from strangers, and vouch for nobody.
+   */
   readonly kept?: KeptKeySet;
   /** Called with each set that was fetched, to be kept for a later process. */
   readonly keep?: (body: Uint8Array) => void;
@@ -68,7 +71,7 @@ export type KeySet = KeySource & {
   readonly dueAtMs: () => number;
   /** Whether the key of this thumbprint is in the set now, under whatever id; asks nobody. */
   readonly holds: (thumbprint: string) => boolean;
-  /** When the set in use was fetched; `undefined` while there is none. For readiness checks. */
+  /** When the set in use was fetched; `undefined` while there is none that may be used. For readiness checks. */
   readonly fetchedAtMs: () => number | undefined;
 };
 
@@ -76,11 +79,12 @@ type Held = { readonly keys: ReadonlyMap<string, VerificationKey>; readonly fetc
 
 type FetchedKeySet = ParsedKeySet & { readonly body: Uint8Array; readonly refreshMs: number };
 
-/** An age that can't be (a wall clock was set back) or beyond a day says nothing good of a set. */
+/** An age that can't be (a wall clock was set back) or beyond a day says nothing good of a set: its keys vouch for nobody any more. */
 function heldFrom(kept: KeptKeySet | undefined, nowMs: () => number): Held | undefined {
-  if (kept === undefined || !(kept.ageMs >= 0 && kept.ageMs < keySetLimits.maxStaleMs)) return undefined;
-  const parsed = parseKeySet(kept.body);
-  return parsed === undefined ? undefined : { keys: parsed.keys, fetchedAtMs: nowMs() - kept.ageMs };
+  const parsed = kept && parseKeySet(kept.body);
+  if (kept === undefined || parsed === undefined) return undefined;
+  const ageMs = kept.ageMs >= 0 ? kept.ageMs : keySetLimits.maxStaleMs;
+  return { keys: parsed.keys, fetchedAtMs: nowMs() - ageMs };
 }
 
 /**
@@ -88,7 +92,7 @@ function heldFrom(kept: KeptKeySet | undefined, nowMs: () => number): Held | und
  *
  * `findKey` answers from memory while the set is fresh. When it is due, it waits for one shared fetch; when the last try
  * failed, it answers from the last good set at once and lets the next try run beside it, for at most 24 h since that set
- * was fetched, then `unavailable`. An unknown key id causes at most one fetch in 30 s. Never more than one is under way.
+ * was fetched, then `unavailable`, with the key as it was known last. An unknown key id causes at most one fetch in 30 s. Never more than one is under way.
  */
 export function createKeySet(options: KeySetOptions): KeySet {
   return new IssuerKeySet(options);
@@ -201,18 +205,21 @@ class IssuerKeySet implements KeySet {
     return { body: response.body, cacheControl: response.headers['cache-control'] ?? '' };
   }
 
+  get #isUsable(): boolean {
+    return this.#held !== undefined && this.#options.nowMs() - this.#held.fetchedAtMs < keySetLimits.maxStaleMs;
+  }
+
   #lookUp(kid: string): KeyLookup {
-    if (this.#held === undefined || this.#options.nowMs() - this.#held.fetchedAtMs >= keySetLimits.maxStaleMs)
-      return { kind: 'unavailable' };
-    const key = this.#held.keys.get(kid);
+    const key = this.#held?.keys.get(kid);
+    if (!this.#isUsable) return { kind: 'unavailable', lastKnown: key };
     return key === undefined ? { kind: 'unknown' } : { kind: 'found', key };
   }
 
   async findKey(kid: string): Promise<KeyLookup> {
     let waited = false;
-    if (this.#options.nowMs() >= this.dueAtMs() || (this.#held === undefined && this.#underWay !== undefined)) {
+    if (this.#options.nowMs() >= this.dueAtMs() || (!this.#isUsable && this.#underWay !== undefined)) {
       const attempt = this.refresh();
-      waited = this.#failures === 0 || this.#lookUp(kid).kind === 'unavailable';
+      waited = this.#failures === 0 || !this.#isUsable;
       if (waited) await attempt;
     }
     const found = this.#lookUp(kid);
@@ -231,7 +238,7 @@ class IssuerKeySet implements KeySet {
   }
 
   fetchedAtMs(): number | undefined {
-    return this.#held?.fetchedAtMs;
+    return this.#isUsable ? this.#held?.fetchedAtMs : undefined;
   }
 }
 

@@ -3,7 +3,8 @@
 // Knows nothing of HTTP, storage or what is decided.
 // Source: docs/protocol/10 section 10.6; RFC 7515, RFC 8725.
 import assert from 'node:assert/strict';
-import { isSignedBy, type JwsErrorCode, readJws, signJws } from './jws.ts';
+import { judgeSignature, type SignatureErrorCode } from './judge-signature.ts';
+import { type JwsErrorCode, readJws, signJws } from './jws.ts';
 import type { SigningKey } from './jwk.ts';
 import { clockSkewSeconds, isNumericDate, isTokenId } from './ownership-proof.ts';
 import { hasExactMembers, isJsonObject } from './strict-json.ts';
@@ -63,10 +64,8 @@ export type StatementErrorCode =
   | 'times-refused'
   | 'token-id-refused'
   | 'terms-refused'
-  | 'key-unknown'
   | 'key-set-unavailable'
-  | 'algorithm-key-mismatch'
-  | 'signature-refused'
+  | SignatureErrorCode
   | 'repeated';
 
 export type StatementContext = {
@@ -111,11 +110,9 @@ export async function verifyProviderStatement(
   const statement = { ...act, issuer: iss };
   const keys = context.keysOf(statement);
   if (keys === undefined) return refused('issuer-refused');
-  const found = await keys.findKey(jws.kid);
-  if (found.kind === 'unavailable') return refused('key-set-unavailable');
-  if (found.kind === 'unknown') return refused('key-unknown');
-  if (found.key.algorithm !== jws.algorithm) return refused('algorithm-key-mismatch');
-  if (!isSignedBy(jws, found.key)) return refused('signature-refused');
+  const signature = await judgeSignature(jws, keys);
+  if (signature.kind === 'refused') return signature;
+  if (signature.kind === 'unavailable') return refused('key-set-unavailable');
   // In a space of its own: no proof's id is used up by a statement.
   const taken = await context.takeId({ issuer: `statement ${iss}`, jti, expiresAtMs: usableUntilMs });
   return taken ? { kind: 'verified', statement } : refused('repeated');

@@ -5,7 +5,8 @@
 
 import assert from 'node:assert/strict';
 import type { SigningKey } from './jwk.ts';
-import { isSignedBy, type JwsErrorCode, readJws, signJws } from './jws.ts';
+import { judgeSignature, type SignatureErrorCode } from './judge-signature.ts';
+import { type JwsErrorCode, readJws, signJws } from './jws.ts';
 import { clockSkewSeconds, isNumericDate, isTokenId, isUserIdentifier } from './ownership-proof.ts';
 import { isAboutProvider, isEventPayload, readSingleEvent, type SecurityEventKind } from './security-event-kinds.ts';
 import { hasExactMembers, isJsonObject, type JsonObject } from './strict-json.ts';
@@ -82,10 +83,8 @@ export type SecurityEventErrorCode =
   | 'token-id-refused'
   | 'subject-refused'
   | 'event-refused'
-  | 'key-unknown'
   | 'key-set-unavailable'
-  | 'algorithm-key-mismatch'
-  | 'signature-refused'
+  | SignatureErrorCode
   | 'repeated'
   | 'replay-check-failed';
 
@@ -160,11 +159,9 @@ export async function verifySecurityEvent(
   if (jws.kind === 'refused') return jws;
   const read = readClaims(jws.claims, context);
   if (read.kind === 'refused') return read;
-  const found = await context.keys.findKey(jws.kid);
-  if (found.kind === 'unavailable') return refused('key-set-unavailable');
-  if (found.kind === 'unknown') return refused('key-unknown');
-  if (found.key.algorithm !== jws.algorithm) return refused('algorithm-key-mismatch');
-  if (!isSignedBy(jws, found.key)) return refused('signature-refused');
+  const signature = await judgeSignature(jws, context.keys);
+  if (signature.kind === 'refused') return signature;
+  if (signature.kind === 'unavailable') return refused('key-set-unavailable');
   const { event } = read;
   try {
     const id = { issuer: event.issuer, jti: event.jti, expiresAtMs: event.usableUntilMs };

@@ -165,6 +165,32 @@ test('key sets that cannot be had refuse', async () => {
   );
 });
 
+test('that no key set is at hand hears who has signed by the last one, or is a device that is known; others hear what a forger hears', async () => {
+  const lastKnown = verificationKey(edKey);
+  const keys = {
+    findKey: async (kid: string) =>
+      ({ kind: 'unavailable', lastKnown: kid === edKey.kid ? lastKnown : undefined }) as const,
+  };
+  const asked: unknown[] = [];
+  const verify = async (key: SigningKey, isKnown: boolean): Promise<string> => {
+    const { context, taken } = world({
+      issuers: () => ({ providerNumber: 7, keys }),
+      knowsDevice: async claimed => (asked.push(claimed), isKnown),
+    });
+    const code = codeOf(await verifyOwnershipProof(await issueOwnershipProof(key, claims), context));
+    assert.deepEqual(taken, []);
+    return code;
+  };
+  assert.equal(await verify(edKey, false), 'key-set-unavailable');
+  assert.equal(await verify({ ...generateSigningKey('EdDSA'), kid: edKey.kid }, true), 'signature-refused');
+  assert.equal(await verify({ ...ecKey, kid: edKey.kid }, true), 'algorithm-key-mismatch');
+  assert.deepEqual(asked, []);
+  assert.equal(await verify(ecKey, false), 'key-unknown');
+  assert.equal(await verify(ecKey, true), 'key-set-unavailable');
+  const claimed = { providerNumber: 7, subject: claims.subject, jkt: claims.jkt };
+  assert.deepEqual(asked, [claimed, claimed]);
+});
+
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const stranger = generateSigningKey('EdDSA');
 const good = forge(edKey, header(edKey), payload);

@@ -3,7 +3,8 @@
 // Source: docs/protocol/02; RFC 8725 (JWT best practice), RFC 7800 (cnf).
 
 import type { VerificationKey } from './jwk.ts';
-import { isSignedBy, readJws } from './jws.ts';
+import { judgeSignature } from './judge-signature.ts';
+import { readJws } from './jws.ts';
 import {
   clockSkewSeconds,
   isConfirmation,
@@ -24,7 +25,8 @@ export type KeySource = {
 export type KeyLookup =
   | { readonly kind: 'found'; readonly key: VerificationKey }
   | { readonly kind: 'unknown' }
-  | { readonly kind: 'unavailable' };
+  /** `lastKnown`: the key of this id in the last set that was had, however old it is. */
+  | { readonly kind: 'unavailable'; readonly lastKnown?: VerificationKey | undefined };
 
 /** A registered issuer. The number and the keys hang on the issuer, so no provider can speak for another's users. */
 export type TrustedIssuer = {
@@ -45,7 +47,14 @@ export type ProofContext = {
    * forgiven skew: as long as the proof could be accepted). Called once, only when everything else was verified.
    */
   readonly takeProofId: (id: ProofId) => Promise<boolean>;
+  /**
+   * Whether this is a device of that person, whatever is proven. Asked while the issuer's keys are not at hand: such a device
+   * hears it, and a stranger hears that the key is unknown. Everybody is told when left out. Never rejects.
+   */
+  readonly knowsDevice?: (claimed: ClaimedDevice) => Promise<boolean>;
 };
+
+export type ClaimedDevice = { readonly providerNumber: number; readonly subject: string; readonly jkt: string };
 
 export type ProofId = { readonly issuer: string; readonly jti: string; readonly expiresAtMs: number };
 
@@ -80,11 +89,15 @@ export async function verifyOwnershipProof(token: string, context: ProofContext)
   if (!isConfirmation(cnf)) return refused('key-binding-refused');
   if (region !== undefined && region !== 'covered') return refused('region-refused');
 
-  const found = await trusted.keys.findKey(jws.kid);
-  if (found.kind === 'unavailable') return refused('key-set-unavailable');
-  if (found.kind === 'unknown') return refused('key-unknown');
-  if (found.key.algorithm !== jws.algorithm) return refused('algorithm-key-mismatch');
-  if (!isSignedBy(jws, found.key)) return refused('signature-refused');
+  const { providerNumber } = trusted;
+  const signature = await judgeSignature(jws, trusted.keys);
+  if (signature.kind === 'refused') return signature;
+  if (signature.kind === 'unavailable') {
+    const isStranger =
+      !signature.isTheirs && (await context.knowsDevice?.({ providerNumber, subject: sub, jkt: cnf.jkt })) === false;
+    return refused(isStranger ? 'key-unknown' : 'key-set-unavailable');
+  }
+  const { key } = signature;
 
   let taken: boolean;
   try {
@@ -97,11 +110,11 @@ export async function verifyOwnershipProof(token: string, context: ProofContext)
     kind: 'verified',
     proof: {
       issuer: iss,
-      providerNumber: trusted.providerNumber,
+      providerNumber,
       subject: sub,
       jkt: cnf.jkt,
-      kid: found.key.kid,
-      keyThumbprint: found.key.thumbprint,
+      kid: key.kid,
+      keyThumbprint: key.thumbprint,
       issuedAtMs: iat * 1000,
       expiresAtMs: exp * 1000,
       ...(region === undefined ? {} : { region }),

@@ -6,8 +6,8 @@ import { generateSigningKey } from '@drawbridge/identity/jwk';
 import { type Fixture, issuers, openFixture } from '../testing/control-fixture.ts';
 
 const opened: Fixture[] = [];
-async function open(): Promise<Fixture> {
-  const fixture = await openFixture();
+async function open(config: Record<string, unknown> = {}): Promise<Fixture> {
+  const fixture = await openFixture({ config });
   opened.push(fixture);
   return fixture;
 }
@@ -162,3 +162,53 @@ test('a suspended provider stays suspended over a restart, and a number never ch
     message: /number 1 as skylark\.example/,
   });
 });
+
+test('that the keys of a provider are not at hand is told to its own people, and strangers hear what a forger hears', async () => {
+  const first = await open({
+    mode: 'production',
+    tls: { certFile: 'server.pem', keyFile: 'server-key.pem' },
+    listeners: { http: { port: 443 }, admin: { port: 9320 } },
+  });
+  const anna = await first.enlist(1, 'anna');
+  const { world } = first;
+  const own = world.keys.get(issuers.skylark)!;
+  const forged = { ...generateSigningKey('ES256'), kid: own.kid };
+  const rotated = generateSigningKey('ES256');
+  const ask = async (
+    { control, proof, clock }: Fixture,
+    subject: string,
+    jkt: string,
+    more: Asked = {},
+  ): Promise<string> => {
+    const token = await proof(issuers.skylark, subject, jkt, more.key === undefined ? {} : { key: more.key });
+    const proven = more.proven === undefined ? {} : { deviceKeyThumbprint: more.proven };
+    const transport = more.proven === undefined ? 'xmpp' : 'compact';
+    const result = await control.login.authenticate(token, { transport, nowMs: clock.nowMs, ...proven });
+    return result.kind === 'refused' ? result.code : result.kind;
+  };
+  const { jkt } = anna.sample;
+  const strangers = async (fixture: Fixture): Promise<string[]> => [
+    await ask(fixture, 'anna', 'A'.repeat(43), { key: rotated }),
+    await ask(fixture, 'nobody', jkt, { key: rotated }),
+    await ask(fixture, 'anna', jkt, { key: rotated, proven: 'A'.repeat(43) }),
+  ];
+  const isForged = 'signature-refused';
+  assert.equal(await ask(first, 'anna', jkt, { key: own }), 'admitted');
+  assert.equal(await ask(first, 'anna', jkt, { key: forged }), isForged);
+  const asEver = await strangers(first);
+  assert.deepEqual(asEver, ['key-unknown', 'key-unknown', 'key-unknown']);
+  world.published.set(issuers.skylark, []);
+  for (const isRestarted of [false, true]) {
+    const fixture = isRestarted ? await first.restart() : first;
+    opened.push(fixture);
+    fixture.clock.nowMs += 25 * 3_600_000;
+    assert.deepEqual(await strangers(fixture), asEver);
+    assert.equal(await ask(fixture, 'anna', jkt, { key: forged }), isForged);
+    // A key of the last set, of whoever it speaks; and an enlisted device, by whatever key.
+    assert.equal(await ask(fixture, 'nobody', 'A'.repeat(43), { key: own }), 'key-set-unavailable');
+    assert.equal(await ask(fixture, 'anna', jkt, { key: rotated }), 'key-set-unavailable');
+    assert.equal(await ask(fixture, 'anna', jkt, { key: rotated, proven: jkt }), 'key-set-unavailable');
+  }
+});
+
+type Asked = { readonly key?: ReturnType<typeof generateSigningKey>; readonly proven?: string };

@@ -3,7 +3,11 @@
 import { hash } from 'node:crypto';
 import { maxProofLifetimeSeconds, type ProofTransport } from '@drawbridge/identity/ownership-proof';
 import type { ProofErrorCode } from '@drawbridge/identity/proof-errors';
-import { type ProofVerdict, verifyOwnershipProof } from '@drawbridge/identity/verify-ownership-proof';
+import {
+  type ClaimedDevice,
+  type ProofVerdict,
+  verifyOwnershipProof,
+} from '@drawbridge/identity/verify-ownership-proof';
 import type { Registry } from '../providers/registry.ts';
 import type { Account, Accounts, Device } from './account.ts';
 import type { ProofIds } from './proof-ids.ts';
@@ -51,7 +55,13 @@ export type Login = {
   readonly authenticate: (token: string, context: LoginContext) => Promise<LoginResult>;
 };
 
-export type VerifyProof = (token: string, transport: ProofTransport, nowMs: number) => Promise<ProofVerdict>;
+export type VerifyProof = (
+  token: string,
+  transport: ProofTransport,
+  nowMs: number,
+  /** Thumbprint of the key that the connection has proven, where it has. */
+  provenKey?: string,
+) => Promise<ProofVerdict>;
 
 /** Ownership proofs for this gatekeeper; ids are taken once, in durable storage, as hashes. */
 export function createProofVerifier(deps: {
@@ -60,10 +70,18 @@ export function createProofVerifier(deps: {
   readonly proofIds: ProofIds;
   readonly seenTimes: SeenTimes;
   readonly monotonicMs: () => number;
+  readonly accounts: Pick<Accounts, 'findByIdentifier'>;
+  /** Everybody hears that a provider's keys are not at hand: for development. */
+  readonly tellsStrangers: boolean;
 }): VerifyProof {
-  const { audience, registry } = deps;
+  const { audience, registry, accounts, tellsStrangers } = deps;
   const usedProofs = createUsedProofs(deps.proofIds, deps.monotonicMs);
-  return (token, transport, nowMs) => {
+  const knows = async ({ providerNumber, subject, jkt }: ClaimedDevice): Promise<boolean> => {
+    // What can't be read knows nobody.
+    const account = await accounts.findByIdentifier(providerNumber, subject).catch(() => undefined);
+    return account?.devices.some(known => known.thumbprint === jkt) === true;
+  };
+  return (token, transport, nowMs, provenKey) => {
     deps.seenTimes.note(nowMs, deps.monotonicMs());
     return verifyOwnershipProof(token, {
       audience,
@@ -74,6 +92,9 @@ export function createProofVerifier(deps: {
         // An issuer is a URL and holds no line break: no two pairs share a hash.
         return usedProofs.take(hash('sha256', `${issuer}\n${jti}`, 'buffer'), expiresAtMs);
       },
+      ...(!tellsStrangers && {
+        knowsDevice: async claimed => (provenKey ?? claimed.jkt) === claimed.jkt && (await knows(claimed)),
+      }),
     });
   };
 }
@@ -93,7 +114,7 @@ export function createLogin(deps: {
 
   async function decide(token: string, context: LoginContext): Promise<LoginResult> {
     const { transport, deviceKeyThumbprint, nowMs } = context;
-    const verdict = await verifyProof(token, transport, nowMs);
+    const verdict = await verifyProof(token, transport, nowMs, deviceKeyThumbprint);
     if (verdict.kind === 'refused') return verdict;
     const { proof } = verdict;
     const bound = transport === 'compact' || deviceKeyThumbprint !== undefined;

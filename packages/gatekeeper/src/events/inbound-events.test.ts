@@ -1,5 +1,6 @@
 // What becomes of providers' events when something else goes on: a failure, another provider's id, the same second.
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
 import { generateSigningKey } from '@drawbridge/identity/jwk';
 import { issueSecurityEvent } from '@drawbridge/identity/security-event';
@@ -171,4 +172,61 @@ test('each event of a provider on trial costs ten', async t => {
     }
   }
   assert.deepEqual(kinds, ['accepted', 'accepted', 'accepted', 'budget-spent']);
+});
+
+test('in the long run a provider has few events a day, whatever it may tell at once; others have their own', async t => {
+  const { clock, control, token } = await open(t, {
+    budgets: { lastingEventsPerProvider: { burst: 3, refillSeconds: 3_600 } },
+  });
+  const tell = async (issuer: string): Promise<string> => {
+    clock.nowMs += 60_000;
+    return (await control.inboundEvents.receive(await token('nobody', `${risc}/account-enabled`, { issuer }))).kind;
+  };
+  for (let i = 0; i < 3; i++) assert.equal(await tell(issuers.skylark), 'accepted');
+  assert.equal(await tell(issuers.skylark), 'budget-spent');
+  assert.equal(await tell(issuers.heron), 'accepted');
+  clock.nowMs += 3_600_000;
+  assert.equal(await tell(issuers.skylark), 'accepted');
+});
+
+test('a deletion that is told again deletes nobody who has come since, however late that is', async t => {
+  const { fixture, control, clock, token } = await open(t);
+  await fixture.enlist(1, 'anna');
+  const claims = { occurredAtMs: clock.nowMs };
+  const tell = async () => await control.inboundEvents.receive(await token('anna', `${risc}/account-purged`, claims));
+  const first = await tell();
+  assert.equal(first.kind === 'accepted' && first.outcome, 'applied');
+  // Within what clocks may differ by: the time alone doesn't tell that she came afterwards.
+  clock.nowMs += 30_000;
+  const { account } = await fixture.enlist(1, 'anna');
+  for (let minute = 0; minute < 60; minute++) {
+    clock.nowMs += 60_000;
+    await control.sweep();
+  }
+  const late = await tell();
+  assert.equal(late.kind === 'accepted' && late.outcome, 'repeated');
+  assert.notEqual(await control.accounts.find(account.interopId), undefined);
+});
+
+test('that the keys of a provider are not at hand hears whoever has signed with one of them, and nobody else', async t => {
+  const { control, world, clock, token } = await open(t);
+  const { receive } = control.inboundEvents;
+  const own = world.keys.get(issuers.skylark)!;
+  const by = async (key: typeof own) => {
+    world.keys.set(issuers.skylark, key);
+    const sent = await token('nobody', `${risc}/account-enabled`, { jti: randomBytes(18).toString('base64url') });
+    world.keys.set(issuers.skylark, own);
+    const receipt = await receive(sent);
+    return receipt.kind === 'refused' ? receipt.code : receipt.kind;
+  };
+  const forged = { ...generateSigningKey('ES256'), kid: own.kid };
+  const other = generateSigningKey('ES256');
+  assert.deepEqual(
+    [await by(own), await by(forged), await by(other)],
+    ['accepted', 'signature-refused', 'key-unknown'],
+  );
+  world.published.set(issuers.skylark, []);
+  clock.nowMs += 25 * 3_600_000;
+  const later = [await by(own), await by(forged), await by(other)];
+  assert.deepEqual(later, ['key-set-unavailable', 'signature-refused', 'key-unknown']);
 });

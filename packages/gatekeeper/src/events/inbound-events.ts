@@ -2,6 +2,7 @@
 // listens. Knows nothing of HTTP, streams or storage.
 // Source: docs/protocol/10 section 10.5; RFC 8417, RFC 8935, OpenID RISC Profile 1.0.
 import { hash } from 'node:crypto';
+import { toldToOwner } from '@drawbridge/identity/judge-signature';
 import {
   claimedIssuer,
   type SecurityEvent,
@@ -53,10 +54,10 @@ export const keyEventLimits = {
   maxRemembered: 1_000,
 } as const;
 
-export function createInboundEvents(deps: InboundEventDeps): InboundEvents {
 /** Who was deleted may be there again when the provider, which missed the answer, tells it again: longer than it does. */
 const deletionsRememberedMs = 4 * 86_400_000;
 
+export function createInboundEvents(deps: InboundEventDeps): InboundEvents {
   const keyEvents: KeyEvents = new Map();
   const counts = new Map<string, number>();
   return {
@@ -84,7 +85,7 @@ async function receive(deps: InboundEventDeps, keyEvents: KeyEvents, token: stri
   const verdict = await verifySecurityEvent(token, {
     issuer,
     audience,
-    keys: registered?.keys ?? nobodysKeys,
+    keys: registered === undefined ? nobodysKeys : toldToOwner(registered.keys),
     nowMs: deps.nowMs(),
     accepts: providerEvents,
     provider: issuer,

@@ -3,6 +3,7 @@
 // Source: docs/protocol/10 section 10.6; Regulation (EU) 2022/1925, Article 7(4) and (5).
 import { hash } from 'node:crypto';
 import type { EgressFetch } from '@drawbridge/identity/egress';
+import { toldToOwner } from '@drawbridge/identity/judge-signature';
 import { createKeySet } from '@drawbridge/identity/key-set';
 import {
   type AgreementRef,
@@ -70,13 +71,13 @@ export type LifecycleDeps = {
   readonly applications: ProviderApplications;
   readonly audit: Pick<AuditLog, 'page'>;
   readonly proofIds: Pick<ProofIds, 'take'>;
-  readonly registry: Pick<Registry, 'readAgain' | 'end'>;
+  readonly registry: Pick<Registry, 'readAgain' | 'end' | 'registered'>;
   readonly egressFetch: EgressFetch;
   readonly newId: () => string;
   readonly nowMs: () => number;
-  /** By which an application grows old. */
   /** What providers are told as the time. */
   readonly tellMs: () => number;
+  /** By which an application grows old. */
   readonly judgeMs: () => number;
   /** From which it does. */
   readonly stampMs: () => number;
@@ -99,6 +100,8 @@ const shownSteps: Readonly<Record<string, string>> = {
   'provider-terms-changed': 'terms-changed',
   'provider-agreement-accepted': 'agreement-accepted',
 };
+
+const unproven: ReadonlySet<string> = new Set<StatementErrorCode>(['key-unknown', 'algorithm-key-mismatch']);
 
 export async function createLifecycle(deps: LifecycleDeps): Promise<Lifecycle> {
   const lifecycle = new ProviderLifecycle(deps);
@@ -135,14 +138,18 @@ class ProviderLifecycle implements Lifecycle {
     }
   }
 
-  #verify(token: string): ReturnType<typeof verifyProviderStatement> {
-    const { config, egressFetch, proofIds, nowMs, monotonicMs } = this.#deps;
+  async #verify(token: string): ReturnType<typeof verifyProviderStatement> {
+    const { config, registry, egressFetch, proofIds, nowMs, monotonicMs } = this.#deps;
     const { issuer: audience, mode } = config();
-    return verifyProviderStatement(token, {
+    let isRegistered = false;
+    const verdict = await verifyProviderStatement(token, {
       audience,
       nowMs: nowMs(),
       keysOf: statement => {
         const { issuer } = statement;
+        const registered = registry.registered(issuer);
+        isRegistered = registered !== undefined && mode !== 'development';
+        if (registered !== undefined) return isRegistered ? toldToOwner(registered.keys) : registered.keys;
         if (!mayAskIssuer(issuer, mode === 'development')) return undefined;
         // Where the set lies is checked against the applicant's own domain below; here against what it names for itself.
         const origins =
@@ -154,6 +161,9 @@ class ProviderLifecycle implements Lifecycle {
         return taken === true;
       },
     });
+    // Which keys of it are at hand is nothing for whoever lacks them.
+    const isUnproven = verdict.kind === 'refused' && unproven.has(verdict.code);
+    return isRegistered && isUnproven ? { kind: 'refused', code: 'signature-refused' } : verdict;
   }
 
   #fault(statement: Extract<ProviderStatement, { act: 'apply' }>): string | undefined {
@@ -299,6 +309,7 @@ class ProviderLifecycle implements Lifecycle {
     if (found === undefined) return undefined;
     const { issuer, number = 0, terms } = found;
     const provider = { number, issuer, eventsUrl: terms.eventsUrl };
+    const nowMs = this.#deps.tellMs();
     const told = { event: 'urn:drawbridge:event:provider-step', payload: { step, reason }, nowMs } as const;
     return composeEvent(provider, this.#deps.config().limits, told);
   }
@@ -309,7 +320,6 @@ class ProviderLifecycle implements Lifecycle {
 
   async agreementOf(version: number): Promise<ShownAgreement | undefined> {
     const found = await this.#deps.applications.agreement(version);
-    const nowMs = this.#deps.tellMs();
     return found === undefined ? undefined : await this.#shown(found);
   }
 

@@ -25,11 +25,11 @@ async function open(t: TestContext) {
   const gatekeeper = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-events-'));
   let provider: Provider | undefined;
-  const start = async (nowMs = Date.now, judgeMs = nowMs): Promise<Provider> => {
+  const start = async (nowMs = Date.now, judgeMs: (() => number) | 'its own' = nowMs): Promise<Provider> => {
     await provider?.close();
     provider = await createProvider({
       nowMs,
-      expiry: { stampMs: nowMs, judgeMs },
+      ...(judgeMs !== 'its own' && { expiry: { stampMs: nowMs, judgeMs } }),
       issuer,
       gatekeepers: [{ issuer: gatekeeper }],
       dataFolder: folder,
@@ -105,7 +105,7 @@ test('a gatekeeper that is down is told after a restart, under the same id', asy
   assert.deepEqual([second?.jti, second?.occurredAtMs], [first?.jti, first?.occurredAtMs]);
 });
 
-test('what is refused is kept to be seen and told again; a suspension is waited for', async t => {
+test('what is refused is kept to be seen and told again; a suspension, and keys that are not at hand there, are waited for', async t => {
   const { tokens, start, gatekeeper, answerWith } = await open(t);
   const refuse = (err: string) => (response: ServerResponse) =>
     response.writeHead(400, { 'content-type': 'application/json' }).end(JSON.stringify({ err, description: 'no' }));
@@ -118,6 +118,8 @@ test('what is refused is kept to be seen and told again; a suspension is waited 
   answerWith(refuse('access_denied'));
   assert.equal(await provider.events.retryDead(), 1);
   await until(() => tokens.length === 2);
+  answerWith(refuse('authentication_failed'));
+  await until(() => tokens.length === 3);
   assert.deepEqual(provider.events.report().dead, []);
   answerWith(response => response.writeHead(202).end());
   await until(() => provider.events.report().waiting.get(gatekeeper) === 0);
@@ -189,4 +191,19 @@ test('what waits is given up when its time was believed to go by, not when the c
   believedMs = 72 * 3_600_000 + 1;
   await until(() => standing()[1] === 1);
   assert.deepEqual(standing(), [0, 1]);
+});
+
+test('by a clock that is not believed gatekeepers are told the time that is, ahead or behind', async t => {
+  const { tokens, start, read } = await open(t);
+  const dayMs = 86_400_000;
+  let wrongMs = 0;
+  const provider = await start(() => Date.now() + wrongMs, 'its own');
+  for (const [i, ms] of [400 * dayMs, -400 * dayMs].entries()) {
+    wrongMs = ms;
+    await provider.sendEvent({ kind: 'account-disabled', identifier: 'mia' });
+    await until(() => tokens.length === i + 1);
+    // Its token is young, or it would not be read.
+    const { occurredAtMs } = await read(tokens[i]!);
+    assert.ok(Math.abs(occurredAtMs - Date.now()) < 60_000);
+  }
 });

@@ -199,8 +199,9 @@ class Sender implements EventSender {
     if (status >= 200 && status < 300) return { kind: 'sent', code: '' };
     const err = /"err":"([a-z_]{1,40})"/.exec(Buffer.from(body).toString())?.[1];
     const code = err ?? `status-${status}`;
-    // Suspended: what is told then is heard afterwards.
-    const isLater = status >= 500 || status === 408 || status === 429 || err === 'access_denied';
+    // Suspended, or our keys are not at hand there, which only whoever has them is told: what is told then is heard afterwards.
+    const isDeaf = err === 'access_denied' || err === 'authentication_failed';
+    const isLater = status >= 500 || status === 408 || status === 429 || isDeaf;
     return { kind: isLater ? 'failed' : 'refused', code };
   }
 }
