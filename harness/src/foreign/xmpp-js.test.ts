@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { after, before, test } from 'node:test';
 import { setDefaultCACertificates } from 'node:tls';
 import { client as createClient, type XmlElement, type XmppClient, xml } from '@xmpp/client';
@@ -161,9 +162,10 @@ for (const [i, { name, url }] of services.entries()) {
 
 /** Ends the connection without a goodbye, as a network does. */
 function cut({ socket }: XmppClient): void {
-  // A TCP or TLS socket; Node's own WebSocket is held by the library's object, and has no other end than this.
-  if (socket?.destroy !== undefined) socket.destroy();
-  else (socket?.socket as WebSocket).close();
+  const held = socket?.socket ?? socket;
+  // Node's own WebSocket has no other end than this.
+  if (held instanceof WebSocket) held.close();
+  else (held as Socket).destroy();
 }
 
 async function until(done: () => boolean, what: string): Promise<void> {
