@@ -2,7 +2,7 @@
 // Knows nothing of claims. Source: docs/protocol/02 (Keys); threat 6 of docs/threat-model.md.
 import type { VerificationKey } from './jwk.ts';
 import { isSignedBy, type UnverifiedJws } from './jws.ts';
-import type { KeySource } from './verify-ownership-proof.ts';
+import type { KeySource } from './key-source.ts';
 
 export type SignatureErrorCode = 'key-unknown' | 'algorithm-key-mismatch' | 'signature-refused';
 

@@ -2,9 +2,9 @@
 // Knows nothing of HTTP, SASL or storage; key sets and the memory of used token ids are ports.
 // Source: docs/protocol/02; RFC 8725 (JWT best practice), RFC 7800 (cnf).
 
-import type { VerificationKey } from './jwk.ts';
 import { judgeSignature } from './judge-signature.ts';
 import { readJws } from './jws.ts';
+import type { KeySource } from './key-source.ts';
 import {
   clockSkewSeconds,
   isConfirmation,
@@ -17,16 +17,7 @@ import {
 import type { ProofErrorCode } from './proof-errors.ts';
 import { hasExactMembers } from './strict-json.ts';
 
-/** An issuer's keys by key id. `unavailable`: no set is held that may still be used. Never rejects. */
-export type KeySource = {
-  readonly findKey: (kid: string) => Promise<KeyLookup>;
-};
-
-export type KeyLookup =
-  | { readonly kind: 'found'; readonly key: VerificationKey }
-  | { readonly kind: 'unknown' }
-  /** `lastKnown`: the key of this id in the last set that was had, however old it is. */
-  | { readonly kind: 'unavailable'; readonly lastKnown?: VerificationKey | undefined };
+export type { KeyLookup, KeySource } from './key-source.ts';
 
 /** A registered issuer. The number and the keys hang on the issuer, so no provider can speak for another's users. */
 export type TrustedIssuer = {

@@ -144,12 +144,12 @@ async function scene(t: TestContext) {
     login,
     takeLoginTurns,
     frame: (elements: readonly Element[]) => client.send(elements)!,
-    async admit(): Promise<void> {
+    admit: async (): Promise<void> => {
       proof.resolve({ kind: 'admitted', account, device, keyThumbprint: 'k', proofExpiresAtMs: 1 } as never);
       await new Promise(resolve => setImmediate(resolve));
     },
     /** Ends the turn of the event loop as the process does, and lets streams be read again. */
-    async endTurn(): Promise<void> {
+    endTurn: async (): Promise<void> => {
       for (const session of dirty) session.flush();
       dirty.clear();
       await new Promise(resolve => setImmediate(resolve));

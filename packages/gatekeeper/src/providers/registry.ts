@@ -6,6 +6,7 @@ import { keepFresh } from '@drawbridge/identity/key-set-timer';
 import type { KeySource, TrustedIssuer } from '@drawbridge/identity/verify-ownership-proof';
 import type { Config } from '../config-schema.ts';
 import type { ReachPolicy } from '../consent/may-reach.ts';
+import type { NewEvent } from '../events/event-outbox.ts';
 import { composeEvent } from '../events/outbound-events.ts';
 import type { AccountEvents } from '../enlistment/account-events.ts';
 import type { Application, ProviderApplications } from './applications.ts';
@@ -376,7 +377,8 @@ async function refetchKeys(deps: RegistryDeps, entry: Entry | undefined, isRevok
   return true;
 }
 
-const providerStep = 'urn:drawbridge:event:provider-step';
+const stepOf = (step: string, reason: string | undefined, nowMs: number) =>
+  ({ event: 'urn:drawbridge:event:provider-step', payload: { step, reason }, nowMs }) as const;
 
 /** Registers the configured providers and starts fetching their keys. Rejects with RegistryError or StoreError. */
 export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
@@ -400,6 +402,8 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
     const status = known.byNumber.get(number)?.provider.status;
     return status === 'live' || status === 'sandbox';
   };
+  const toldStep = (entry: Entry | undefined, step: string, reason?: string): NewEvent | undefined =>
+    composeEvent(entry?.provider, config.limits, stepOf(step, reason, deps.tellMs()));
   const faults = await take();
   if (faults !== undefined) throw new RegistryError(faults.refused);
 
@@ -424,12 +428,7 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
         const entry = known.byNumber.get(number);
         if (entry === undefined) return 'unknown';
         if (entry.heldByConfig && status === 'live') return 'suspended-by-configuration';
-        const payload = { step: status === 'live' ? 'resumed' : 'suspended', reason };
-        const event = composeEvent(entry.provider, config.limits, {
-          event: providerStep,
-          payload,
-          nowMs: deps.tellMs(),
-        });
+        const event = toldStep(entry, status === 'live' ? 'resumed' : 'suspended', reason);
         const result = await states.setStatus({ number, status, actor, reason, nowMs, event });
         if (result === 'changed') known.setStatus(entry, status);
         return result;
@@ -445,12 +444,7 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
     },
     revokeKeys: (number, actor, nowMs, reason) => {
       const entry = known.byNumber.get(number);
-      const payload = { step: 'keys-revoked', reason };
-      const event = composeEvent(entry?.provider, config.limits, {
-        event: providerStep,
-        payload,
-        nowMs: deps.tellMs(),
-      });
+      const event = toldStep(entry, 'keys-revoked', reason);
       return revokeKeys(deps, entry, { number, actor, nowMs, reason, event });
     },
     refetchKeys: (number, isRevoked) => refetchKeys(deps, known.byNumber.get(number), isRevoked),
