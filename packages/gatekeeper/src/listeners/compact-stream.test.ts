@@ -114,7 +114,7 @@ async function scene(t: TestContext) {
       staticKeyPairs: [staticKeyPair],
       certificate: encodeCertificate(certificate, compactContext(domain)),
     },
-    place: { turn: step => void loginTurns.push(step), admitted: () => {}, leave: () => {} },
+    place: { network: '192.0.2.1', turn: step => void loginTurns.push(step), admitted: () => {}, leave: () => {} },
     keyLog: undefined,
   });
   t.after(() => stream.linkLost());
