@@ -2,6 +2,7 @@
 // stanzas than one turn has room for.
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
+import { systemAfter } from '@drawbridge/identity/timers';
 import { generateKeyPair, nodeSuite } from '@drawbridge/noise/node-crypto';
 import { CompactClient, type CompactClientEvent } from '@drawbridge/stream/compact-client';
 import { encodeCertificate } from '@drawbridge/stream/compact-login';
@@ -11,13 +12,9 @@ import { NS_BIND, NS_CLIENT } from '@drawbridge/wire/namespaces';
 import { Mailboxes } from '../mailbox/mailbox.ts';
 import { defaultMailboxLimits } from '../mailbox/mailbox-limits.ts';
 import { createStanzaCodec } from '../mailbox/stanza-codec.ts';
-import {
-  defaultSessionLimits,
-  type DeviceSession,
-  maxTurnStanzas,
-  type SessionHost,
-} from '../routing/device-session.ts';
+import type { DeviceSession, SessionHost } from '../routing/device-session.ts';
 import { HeldMemory } from '../routing/held-memory.ts';
+import { defaultSessionLimits, maxTurnStanzas } from '../routing/session-limits.ts';
 import { KeptShapers } from '../routing/stream-shaper.ts';
 import { MemoryMailboxStore } from '../testing/memory-mailbox.ts';
 import { type Admission, defaultListenerLimits, type ListenerHost } from './admission.ts';
@@ -67,6 +64,7 @@ async function scene(t: TestContext) {
     limits: defaultSessionLimits,
     mailboxes,
     monotonicMs: () => 0,
+    after: systemAfter,
     newId: () => 'id',
     route: (session, el, sequence) => {
       routed.push(attribute(el, 'id')!);
