@@ -4,6 +4,7 @@
 // This file is the gate: what is read of a message, and refused. What is written, and its types, are in `envelope/`.
 // Source: docs/protocol/06-stanzas.md section 6.1; RFC 4648 section 4; XEP-0334; XEP-0203.
 
+import { isCanonicalBase64, maxCiphertextTextLength } from './canonical-base64.ts';
 import { parseDateTime } from './date-time.ts';
 import { type Element, attribute, isElement } from './element.ts';
 import { isInteropId, isStanzaId, parseDeviceId, parseJid, parseRegistrationId } from './jid.ts';
@@ -11,7 +12,7 @@ import { maxCiphertextBytes, maxCiphertexts, maxEnvelopeBytes, maxSuiteLength } 
 import { NS_CLIENT, NS_DELAY, NS_DELIVERY, NS_E2EE, NS_HINTS } from './namespaces.ts';
 import { EnvelopeElement } from './envelope/elements.ts';
 import type { Ciphertext, CiphertextKind, DeviceMessage, Digest, EnvelopeMessage, Stamp } from './envelope/messages.ts';
-import { isCanonicalBase64, maxCiphertextTextLength, payloadSize, readDigest } from './envelope/payload.ts';
+import { payloadSize, readDigest } from './envelope/payload.ts';
 import { type EnvelopeRefusal, type EnvelopeRefusalCode, refused } from './envelope/refusals.ts';
 
 export {
@@ -41,7 +42,8 @@ export type {
   SessionKind,
   Stamp,
 } from './envelope/messages.ts';
-export { ciphertextBytes, isCanonicalBase64 } from './envelope/payload.ts';
+export { isCanonicalBase64 } from './canonical-base64.ts';
+export { ciphertextBytes } from './envelope/payload.ts';
 export {
   type EnvelopeRefusal,
   type EnvelopeRefusalCode,

@@ -13,6 +13,7 @@
 // Source: RFC 6120 sections 4.8 and 11, XML 1.0 (fifth edition), Namespaces in XML 1.0 (third edition),
 // docs/protocol/04-streams.md section 4.1.
 
+import { canonicalBase64At } from './canonical-base64.ts';
 import { type Element, OversizedElement } from './element.ts';
 import type { XmlLimits } from './limits.ts';
 import { NS_FRAMING } from './namespaces.ts';
@@ -249,6 +250,8 @@ export class XmlStreamDecoder {
 
   /** A run of text up to `to`, or, with -1, up to the next `<`: the index behind it, `incomplete` or `failed`. */
   private readText(text: string, from: number, to: number): number {
+    const base64 = canonicalBase64At(text, from);
+    if (base64 !== undefined) return this.tree.addText(base64) === failed ? failed : from + base64.length;
     const i = scanText(text, from);
     const plain = scanned === 0;
     if (i === text.length) {

@@ -20,7 +20,7 @@ import type { RefusedBecause } from '../mailbox/device-mailbox.ts';
 import { StoreError } from '../storage/store-error.ts';
 import type { DeviceSession } from './device-session.ts';
 import { type IqHandlers } from './iq.ts';
-import { wrongDevices } from './device-set.ts';
+import { deviceById, wrongDevices } from './device-set.ts';
 import { IqRouter } from './iq-router.ts';
 import { MessageReceipt } from './message-receipt.ts';
 import {
@@ -242,7 +242,7 @@ export class Router {
     const targets: Device[] = [];
     let sizeBytes = 0;
     for (const ciphertext of ciphertexts) {
-      const device = to.devices.find(candidate => candidate.id === ciphertext.deviceId)!;
+      const device = deviceById(to.devices, ciphertext.deviceId)!;
       const full = message.noStore ? undefined : deps.delivery.refusal(device.row, from.interopId, sizeOf(ciphertext));
       if (full !== undefined) return refusals[full];
       targets.push(device);

@@ -18,7 +18,7 @@ import { type InteropId, type StanzaId, isInteropId, isStanzaId, parseJid } from
 import { NS_CLIENT, NS_DELIVERY, NS_E2EE, NS_HINTS } from '../namespaces.ts';
 import { escapeValue } from '../xml-encoder.ts';
 import { frankElements, messageChildren } from './elements.ts';
-import type { Ciphertext, Digest, EnvelopeMessage, Stamp } from './messages.ts';
+import type { Ciphertext, CiphertextKind, Digest, EnvelopeMessage, Stamp } from './messages.ts';
 import { base64, ciphertextBytes, readDigest, textOfDigest } from './payload.ts';
 
 /** Whose message it is: the sending device is the one that the envelope names. */
@@ -185,10 +185,11 @@ class DeviceMessageElement extends SelfWritten {
     writer.byte(tokens.from);
     writer.interopAddress(interopId, domain, fromDevice, context);
     writer.attribute('id', id, context);
-    if (type !== undefined) writer.attribute('type', type, context);
+    if (type !== undefined) writer.byte(type === 'chat' ? tokens.typeChat : tokens.typeNormal);
     writer.byte(tokens.envelope);
     writer.byte(shape(2, 1 + (commitment === undefined ? 0 : 1) + (stamp === undefined ? 0 : 1)));
-    writer.attribute('suite', suite, context);
+    if (suite === 'signal-1') writer.byte(tokens.suiteSignal1);
+    else writer.attribute('suite', suite, context);
     writer.byte(tokens.fromDevice);
     writer.byte(fromDevice);
     if (commitment !== undefined) {
@@ -207,7 +208,7 @@ class DeviceMessageElement extends SelfWritten {
     writer.byte(tokens.device);
     writer.byte(deviceId);
     if (registrationId !== undefined) writer.attribute('registration', String(registrationId), context);
-    writer.attribute('kind', kind, context);
+    writer.byte(kindTokens[kind]);
     if (typeof payload === 'string') writer.base64Text(payload, context);
     else writer.textChild(payload, true, context);
     if (noStore) writer.emptyElement(tokens.noStore);
@@ -215,5 +216,10 @@ class DeviceMessageElement extends SelfWritten {
   }
 }
 
+const kindTokens: Readonly<Record<CiphertextKind, number>> = {
+  prekey: tokens.kindPrekey,
+  session: tokens.kindSession,
+  'plaintext-retry': tokens.kindPlaintextRetry,
+};
 const noStoreXml = `<no-store xmlns='${NS_HINTS}'/>`;
 const silentXml = `<silent xmlns='${NS_DELIVERY}'/>`;

@@ -1,12 +1,12 @@
 // Bytes in a message: raw, or their canonical base64, whichever arrived. Knows nothing of what they are.
 // Source: RFC 4648 sections 3.5 and 4.
 
+import { isCanonicalBase64 } from '../canonical-base64.ts';
 import { type Element, isElement } from '../element.ts';
-import { digestBytes, maxCiphertextBytes } from '../limits.ts';
+import { digestBytes } from '../limits.ts';
 import type { Digest } from './messages.ts';
 
 const digestTextLength = Math.ceil(digestBytes / 3) * 4;
-export const maxCiphertextTextLength = Math.ceil(maxCiphertextBytes / 3) * 4;
 
 /** Bytes of a payload; a string is canonical base64 already. */
 export function payloadSize(payload: string | Uint8Array): number {
@@ -19,22 +19,6 @@ export function payloadSize(payload: string | Uint8Array): number {
 }
 
 const equals = 0x3d;
-/** Where payloads are decoded to be looked at; nothing in it outlives a call. */
-const scratch = Buffer.allocUnsafeSlow((maxCiphertextTextLength / 4) * 3);
-
-/**
- * Whether the text is the one base64 form of some bytes (RFC 4648 section 4): whole groups of four, no white space,
- * padding where it belongs and nowhere else, unused bits zero (section 3.5).
- *
- * Decoding and encoding again is the test: only the canonical form comes back as it was. Both run in native code, a
- * fifth of the time of any loop over the characters.
- */
-export function isCanonicalBase64(text: string): boolean {
-  if (text.length % 4 !== 0) return false;
-  const bytes = text.length > maxCiphertextTextLength ? Buffer.alloc((text.length / 4) * 3) : scratch;
-  return bytes.toString('base64', 0, bytes.write(text, 0, 'base64')) === text;
-}
-
 /** The bytes of a payload; of a string, those it is the base64 of (it must be canonical, as every parsed one is). */
 export function ciphertextBytes(payload: string | Uint8Array): Uint8Array {
   return typeof payload === 'string' ? Buffer.from(payload, 'base64') : payload;
