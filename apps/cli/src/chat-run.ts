@@ -66,7 +66,7 @@ export async function runChat(options: ChatOptions): Promise<void> {
       );
     if (options.link && isNew) await client.devices.requestHistory();
     for (const { name, state } of client.files.unsent()) {
-      if (state !== 'failed') screen.say(`  (goes on sending ${shownLine(name)})`);
+      if (state !== 'failed' && state !== 'paused') screen.say(`  (goes on sending ${shownLine(name)})`);
     }
     const chat = new Conversation(client, screen);
     void showMessages(chat).catch(() => {});

@@ -4,7 +4,8 @@ import { Frame } from './frame.tsx';
 import { Announcer, Toast } from './parts/told.tsx';
 import { Notice } from './parts/notice-page.tsx';
 import { SignIn } from './screens/sign-in.tsx';
-import { line, retryLine, session } from './store.ts';
+import { line, retryLine } from './calls.ts';
+import { session } from './store.ts';
 import { language, t } from './strings.ts';
 
 export function App() {

@@ -21,6 +21,11 @@ export type ConnectionHandlers = {
 };
 
 const tokenKey = 'token';
+/** The half of the session that this page keeps. */
+export function sessionToken(): string | null {
+  return localStorage.getItem(tokenKey);
+}
+
 const firstWaitMs = 200;
 const longestWaitMs = 4_000;
 /** So long a broken line is only mentioned; then the page says that the chat has ended. */
@@ -105,7 +110,7 @@ export class Connection {
 
   #open(): void {
     clearTimeout(this.#again);
-    const token = localStorage.getItem(tokenKey);
+    const token = sessionToken();
     if (token === null) return this.#handlers.onLine('locked');
     if (this.#brokenSinceMs === undefined) this.#handlers.onLine('opening');
     const socket = new WebSocket(`ws://${location.host}/tab`, ['drawbridge-page-1', `token.${token}`]);

@@ -57,6 +57,22 @@ export function duration(seconds: number): string {
   return new Intl.NumberFormat(locale(), { style: 'unit', unit, unitDisplay: 'long' }).format(seconds / size);
 }
 
+/** Of sound and films: minutes and seconds. */
+export function clock(ms: number): string {
+  const seconds = Math.round(ms / 1_000);
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
+}
+
+export function fileSize(bytes: number): string {
+  const units = ['byte', 'kilobyte', 'megabyte', 'gigabyte'] as const;
+  const at = bytes < 1_000 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3));
+  const size = bytes / 1_000 ** at;
+  const maximumFractionDigits = at === 0 || size >= 100 ? 0 : 1;
+  const unitDisplay = at === 0 ? 'long' : 'short';
+  const style = { style: 'unit', unit: units[at]!, unitDisplay, maximumFractionDigits } as const;
+  return new Intl.NumberFormat(locale(), style).format(size);
+}
+
 const kinds: Partial<Record<MessageView['kind'], StringName>> = {
   contacts: 'kindContacts',
   location: 'kindLocation',

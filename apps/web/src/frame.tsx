@@ -6,7 +6,8 @@ import { ChatList } from './screens/chat-list.tsx';
 import { Conversation } from './screens/conversation.tsx';
 import { Requests } from './screens/requests.tsx';
 import { Settings } from './screens/settings.tsx';
-import { chatOf, line, link, notices, requests } from './store.ts';
+import { line } from './calls.ts';
+import { chatOf, link, notices, requests } from './store.ts';
 import { t, tn } from './strings.ts';
 
 export function Frame() {

@@ -1,11 +1,12 @@
 // The page begins: styles, the line to the process, the first screen. Knows nothing of any of them.
 import { render } from 'preact';
 import { App } from './app.tsx';
-import { start } from './store.ts';
+import { open } from './store.ts';
 import './style/tokens.css';
 import './style/base.css';
 import './style/frame.css';
 import './style/conversation.css';
+import './style/files.css';
 
 render(<App />, document.getElementById('page')!);
-void start();
+void open();

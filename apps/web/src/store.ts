@@ -1,29 +1,15 @@
 // What the page knows, as signals, and how events change it. The process is the source: after a gap everything is asked for
 // again. Knows nothing of how it is shown.
 import { batch, computed, signal } from '@preact/signals';
-import type {
-  CommandArguments,
-  CommandName,
-  CommandResult,
-  LinkState,
-  PageError,
-  PageEvent,
-  PlacedMessage,
-  SessionState,
-} from '@drawbridge/cli/page/protocol';
-import type { ChatView, ConsentView, MessageView, NoticeView, RequestView } from '@drawbridge/cli/page/views';
-import { CommandFailed, Connection, type Line } from './connection.ts';
-import { named, t } from './strings.ts';
+import type { LinkState, PageEvent, SessionState } from '@drawbridge/cli/page/protocol';
+import type { ChatView, ConsentView, NoticeView, RequestView } from '@drawbridge/cli/page/views';
+import { gathered, quietly, start } from './calls.ts';
+import { loadUnsent, takeUnsent } from './files.ts';
+import { messages, openMessages, takeMessage } from './messages.ts';
 
 const chatsPerPage = 200;
-const messagesPerPage = 60;
-const newestMessages = 40;
-/** Several changes at once are one question. */
-const gatherMs = 60;
 const typingShownMs = 12_000;
-const toastMs = 6_000;
 
-export const line = signal<Line>('opening');
 export const session = signal<SessionState | undefined>(undefined);
 export const link = signal<LinkState>({ kind: 'connecting' });
 export const chats = signal<readonly ChatView[]>([]);
@@ -34,17 +20,6 @@ export const people = signal<readonly RequestView[] | undefined>(undefined);
 export const consent = signal<readonly ConsentView[] | undefined>(undefined);
 export const notices = signal<readonly NoticeView[]>([]);
 export const typingUntil = signal<Readonly<Record<string, number>>>({});
-export const toast = signal<{ readonly text: string; readonly isFault: boolean } | undefined>(undefined);
-/** Said by screen readers, shown to nobody. */
-export const announcement = signal('');
-
-export type OpenMessages = {
-  readonly chat: string;
-  /** Oldest first. */
-  readonly rows: readonly PlacedMessage[];
-  readonly isWhole: boolean;
-};
-export const messages = signal<OpenMessages | undefined>(undefined);
 /** Text in the composer as another tab or an earlier one left it. */
 export const drafts = signal<Readonly<Record<string, string>>>({});
 
@@ -73,99 +48,26 @@ export function standing(id: string): RequestView['state'] | undefined {
 
 let chatPages = 1;
 
-const connection = new Connection({
-  onLine: state => {
-    line.value = state;
-  },
-  onWelcome: welcome => {
-    batch(() => {
-      session.value = welcome.session;
-      link.value = welcome.link;
-    });
-    if (welcome.mode === 'reset' && welcome.session.kind === 'open') loadAll();
-  },
-  onEvent: take,
-});
-
-export function start(): Promise<void> {
-  return connection.start();
-}
-
-export function retryLine(): void {
-  connection.retry();
-}
-
-export function call<N extends CommandName>(name: N, given: CommandArguments<N>): Promise<CommandResult<N>> {
-  return connection.call(name, given);
-}
-
-/** As `call`; what fails is said to the person, and gives undefined. */
-export async function tried<N extends CommandName>(
-  name: N,
-  given: CommandArguments<N>,
-): Promise<{ readonly value: CommandResult<N> } | undefined> {
-  try {
-    return { value: await call(name, given) };
-  } catch (error) {
-    if (!(error instanceof CommandFailed)) throw error;
-    say(faultWords(error.error), true);
-    return undefined;
-  }
-}
-
-export function faultWords({ code }: PageError): string {
-  const name = named(`failed_${code}`);
-  return name === undefined ? t('failed', { code }) : t(name);
-}
-
-let toastTimer: ReturnType<typeof setTimeout> | undefined;
-
-export function say(text: string, isFault = false): void {
-  toast.value = { text, isFault };
-  clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => {
-    toast.value = undefined;
-  }, toastMs);
+export function open(): Promise<void> {
+  return start({
+    onWelcome: welcome => {
+      batch(() => {
+        session.value = welcome.session;
+        link.value = welcome.link;
+      });
+      if (welcome.mode === 'reset' && welcome.session.kind === 'open') loadAll();
+    },
+    onEvent: take,
+  });
 }
 
 function loadAll(): void {
+  loadUnsent();
   loadChats();
   loadPeople();
   loadNotices();
   const open = messages.value;
   if (open !== undefined) void openMessages(open.chat);
-}
-
-/** Runs soon, once, however often it is asked for; again when it is asked for meanwhile. */
-function gathered(run: () => Promise<void>): () => void {
-  let state: 'idle' | 'due' | 'running' | 'again' = 'idle';
-  const go = (): void => {
-    state = 'due';
-    setTimeout(() => {
-      state = 'running';
-      void run().finally(() => {
-        if (state === 'again') go();
-        else state = 'idle';
-      });
-    }, gatherMs);
-  };
-  return () => {
-    if (state === 'idle') go();
-    else if (state === 'running') state = 'again';
-  };
-}
-
-/** What can't be had now (there is no connection) stays as it was, and is asked for again when there is one. */
-async function quietly<N extends CommandName>(
-  name: N,
-  given: CommandArguments<N>,
-): Promise<CommandResult<N> | undefined> {
-  try {
-    return await call(name, given);
-  } catch (error) {
-    if (error instanceof CommandFailed) return undefined;
-    throw error;
-  }
 }
 
 export const loadChats = gathered(async () => {
@@ -203,63 +105,6 @@ export const loadNotices = gathered(async () => {
   notices.value = (await quietly('notices.list', {})) ?? notices.value;
 });
 
-const keyOf = ({ author, id }: { readonly author: string; readonly id: string }): string => `${author} ${id}`;
-
-/** Later ones win; oldest first. */
-function merged(rows: readonly PlacedMessage[], more: readonly PlacedMessage[]): PlacedMessage[] {
-  const byKey = new Map([...rows, ...more].map(row => [keyOf(row.message), row]));
-  return [...byKey.values()].sort((a, b) => a.sequence - b.sequence);
-}
-
-/** The newest page of a chat, from nothing. */
-export async function openMessages(chat: string): Promise<void> {
-  if (messages.value?.chat !== chat) messages.value = { chat, rows: [], isWhole: false };
-  const rows = await quietly('chats.messages', { chat, limit: messagesPerPage });
-  if (rows === undefined || messages.value?.chat !== chat) return;
-  messages.value = { chat, rows: merged([], rows), isWhole: rows.length < messagesPerPage };
-}
-
-let earlierOf: string | undefined;
-
-export async function loadEarlier(): Promise<void> {
-  const open = messages.value;
-  const before = open?.rows[0]?.sequence;
-  if (open === undefined || open.isWhole || before === undefined || earlierOf === open.chat) return;
-  earlierOf = open.chat;
-  const rows = await quietly('chats.messages', { chat: open.chat, limit: messagesPerPage, before });
-  earlierOf = undefined;
-  const now = messages.value;
-  if (rows === undefined || now?.chat !== open.chat) return;
-  messages.value = { ...now, rows: merged(rows, now.rows), isWhole: rows.length < messagesPerPage };
-}
-
-const loadNewest = gathered(async () => {
-  const chat = messages.value?.chat;
-  if (chat === undefined) return;
-  const rows = await quietly('chats.messages', { chat, limit: newestMessages });
-  const now = messages.value;
-  if (rows === undefined || now?.chat !== chat) return;
-  const known = new Set(now.rows.map(row => keyOf(row.message)));
-  // More came than one page: what lies between is not here.
-  const isGap =
-    now.rows.length > 0 && rows.length === newestMessages && !rows.some(row => known.has(keyOf(row.message)));
-  if (isGap) await openMessages(chat);
-  else messages.value = { ...now, rows: merged(now.rows, rows) };
-});
-
-function takeMessage(change: string, message: MessageView): void {
-  const open = messages.value;
-  if (open?.chat !== message.chat) return;
-  const at = open.rows.findIndex(row => keyOf(row.message) === keyOf(message));
-  if (change === 'removed') {
-    messages.value = { ...open, rows: open.rows.filter((_, index) => index !== at) };
-  } else if (at === -1) {
-    loadNewest();
-  } else {
-    messages.value = { ...open, rows: open.rows.with(at, { ...open.rows[at]!, message }) };
-  }
-}
-
 function take(event: PageEvent): void {
   switch (event.kind) {
     case 'session':
@@ -285,6 +130,8 @@ function take(event: PageEvent): void {
         if ((typingUntil.value[event.chat] ?? 0) <= performance.now()) quiet(event.chat);
       }, typingShownMs + 50);
       return;
+    case 'file':
+      return takeUnsent(event.file, event.gone);
     case 'people':
       return loadPeople();
     case 'notices':

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { ClientErrorCode } from '@drawbridge/client';
-import type { CommandArguments, PageErrorCode } from '@drawbridge/cli/page/protocol';
+import { type ClientErrorCode, clientErrors } from '@drawbridge/client';
+import { type CommandArguments, type PageErrorCode, pageErrorCodes } from '@drawbridge/cli/page/protocol';
 import type { NoticeLine } from '@drawbridge/cli/page/views';
 import { de } from './strings/de.ts';
 import { en } from './strings/en.ts';
@@ -31,7 +31,7 @@ for (const [tag, strings] of Object.entries({ de, fr })) {
 
 /** Names that are made of a code or kind, of those that there are. */
 type LookedUp =
-  | `failed_${ClientErrorCode | PageErrorCode | 'not-known'}`
+  | `failed_${ClientErrorCode | PageErrorCode | 'not-known' | 'not-taken'}`
   | `notice_${NoticeLine['kind']}${'' | '_held'}`
   | `category_${CommandArguments<'people.report'>['category']}`;
 type Made = Extract<keyof typeof en, `${'failed' | 'notice' | 'category'}_${string}`>;
@@ -53,5 +53,14 @@ test('every sentence is used by some screen, and every form of a number has its 
     const stem = name.replace(/_(?:one|other)$/, '');
     if (stem !== name) assert.ok(`${stem}_one` in en && `${stem}_other` in en, name);
     assert.ok(sources.includes(`'${name}'`) || sources.includes(`'${stem}'`), `${name} is shown nowhere`);
+  }
+});
+
+test('every code that the SDK or the process gives has words of its own, in each language', () => {
+  for (const code of [...Object.keys(clientErrors), ...pageErrorCodes]) {
+    for (const [tag, strings] of Object.entries({ en, de, fr })) {
+      const words = (strings as Readonly<Record<string, string>>)[`failed_${code}`];
+      assert.ok(words !== undefined, `${tag} has no words for ${code}`);
+    }
   }
 });

@@ -17,9 +17,12 @@ export const noBrowser: string | false =
   executablePath === undefined ? 'Chromium is not installed (apt-get install chromium)' : false;
 if (noBrowser !== false) console.warn(`SKIPPED: the chat page in a browser: ${noBrowser}`);
 
+/** A microphone that hears beeps, where a page is let have it. */
+const browserArguments = ['--no-sandbox', '--disable-dev-shm-usage', '--use-fake-device-for-media-stream'] as const;
+
 export async function launchBrowser(): Promise<Browser> {
   // Chromium's own sandbox needs rights that test machines and root don't have; the pages are ours.
-  return chromium.launch({ executablePath: executablePath!, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+  return chromium.launch({ executablePath: executablePath!, args: [...browserArguments] });
 }
 
 export type PageProcess = {

@@ -21,6 +21,8 @@ export type SdkNetwork = {
   readonly ports: Readonly<Record<'http' | 'xmpp' | 'xmpps' | 'websocket' | 'compact', number>>;
   /** Stops the gatekeeper and starts it again on the same ports and data. */
   restart(): Promise<void>;
+  /** Stops the provider, and starts it again on the same port and data when the work is done. */
+  withoutProvider(work: () => Promise<void>): Promise<void>;
   /** Cuts all streams to the gatekeeper without a word, as a network does. */
   cutStreams(): void;
   /** A person's client in their own folder (`device` tells several of one person apart); not enlisted, not connected. */
@@ -40,11 +42,14 @@ export async function startSdkNetwork(
   const folder = mkdtempSync(join(tmpdir(), 'drawbridge-sdk-'));
   const pki = await ensureDevPki(join(folder, 'pki'), ['citadel.example', 'skylark.example']);
   const [http, xmpp, xmpps, websocket, compact] = await freePorts(5);
-  const provider = await startDevProvider({
-    folder: join(folder, 'skylark'),
-    pki,
-    gatekeepers: [devGatekeeperIssuer(http!)],
-  });
+  const startProvider = (port?: number): ReturnType<typeof startDevProvider> =>
+    startDevProvider({
+      folder: join(folder, 'skylark'),
+      pki,
+      gatekeepers: [devGatekeeperIssuer(http!)],
+      ...(port === undefined ? {} : { port }),
+    });
+  let provider = await startProvider();
   const start = (): Promise<DevGatekeeper> =>
     startDevGatekeeper({
       folder: join(folder, 'citadel'),
@@ -78,6 +83,15 @@ export async function startSdkNetwork(
     async restart() {
       await gatekeeper.close();
       gatekeeper = await start();
+    },
+    async withoutProvider(work) {
+      const { port } = provider;
+      await provider.close();
+      try {
+        await work();
+      } finally {
+        provider = await startProvider(port);
+      }
     },
     cutStreams() {
       for (const socket of streams) socket.destroy();

@@ -1,21 +1,10 @@
 // What each command of a page does: calls of the SDK. Arguments have been checked against their schema.
 // Knows nothing of frames, tabs and screens.
 import { type Client, ClientError } from '@drawbridge/client';
-import { isInteropId } from '@drawbridge/wire/jid';
-import type { CommandArguments, CommandName, CommandResult, PageEvent, PlacedMessage } from './protocol.ts';
+import { type Command, type CommandContext, nameOf, personOf, withPerson } from './command-context.ts';
+import { fileCommands } from './file-commands.ts';
+import type { CommandName, PlacedMessage } from './protocol.ts';
 import { chatView, messageView, noticeView, personView, type RequestView, type SafetyView } from './views.ts';
-
-export type CommandContext = {
-  readonly client: Client;
-  /** The InteropId of the person. */
-  readonly me: string;
-  readonly emit: (event: PageEvent) => void;
-};
-
-type Command<N extends CommandName> = (
-  context: CommandContext,
-  given: CommandArguments<N>,
-) => Promise<CommandResult<N>>;
 
 /** `session.signIn` is for whoever has no client yet. */
 type PersonCommands = { readonly [N in Exclude<CommandName, 'session.signIn'>]: Command<N> };
@@ -23,19 +12,6 @@ type PersonCommands = { readonly [N in Exclude<CommandName, 'session.signIn'>]: 
 const foundMost = 50;
 /** For as long as anybody says otherwise. */
 const mutedForEver = Number.MAX_SAFE_INTEGER;
-
-type Id = Parameters<Client['contacts']['get']>[0];
-
-function personOf(id: string): Id {
-  if (!isInteropId(id)) throw new ClientError('invalid-argument', { detail: 'chat' });
-  return id;
-}
-
-const withPerson = (id: string): { readonly interopId: Id } => ({ interopId: personOf(id) });
-const nameOf = ({ author, id }: { readonly author: string; readonly id: string }): { author: Id; id: string } => ({
-  author: personOf(author),
-  id,
-});
 
 function placed(
   { me }: CommandContext,
@@ -45,6 +21,7 @@ function placed(
 }
 
 export const personCommands: PersonCommands = {
+  ...fileCommands,
   'chats.list': async ({ client, me }, options) => (await client.chats.list(options)).map(chat => chatView(chat, me)),
   'chats.messages': async (context, { chat, limit, before }) =>
     placed(
@@ -151,21 +128,11 @@ export const personCommands: PersonCommands = {
 async function quotedMessage(
   client: Client,
   chat: string,
-  { author, id }: { readonly author: string; readonly id: string },
+  name: Parameters<typeof nameOf>[0],
 ): Promise<Awaited<ReturnType<Client['send']>>> {
-  let before: number | undefined;
-  for (let pages = 0; pages < 10; pages++) {
-    const rows = await client.chats.messages({
-      chat: withPerson(chat),
-      limit: 1_000,
-      ...(before === undefined ? {} : { before }),
-    });
-    const found = rows.find(({ message }) => message.id === id && message.author === author);
-    if (found !== undefined) return found.message;
-    if (rows.length === 0) break;
-    before = rows.at(-1)!.sequence;
-  }
-  throw new ClientError('unknown-message');
+  const message = await client.chats.get(nameOf(name));
+  if (message.chat !== chat) throw new ClientError('unknown-message');
+  return message;
 }
 
 async function safetyOf(client: Client, chat: string): Promise<SafetyView> {

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Desk, type Outcome } from './desk.ts';
+import { Intake } from './intake.ts';
+import { MediaDesk } from './media-desk.ts';
 import { Session } from './session.ts';
 
 function open(t: TestContext): (key: string, name: string, given?: Record<string, unknown>) => Promise<string> {
@@ -25,7 +27,13 @@ function open(t: TestContext): (key: string, name: string, given?: Record<string
     rmSync(folder, { recursive: true });
     assert.deepEqual(defects, []);
   });
-  const desk = new Desk(session, () => undefined, onDefect);
+  const desk = new Desk({
+    session,
+    media: new MediaDesk(() => session.client),
+    intake: new Intake(() => session.client, onDefect),
+    emit: () => undefined,
+    onDefect,
+  });
   const said = (outcome: Outcome): string => (outcome.ok ? 'done' : outcome.error.code);
   return async (key, name, given = {}) => said(await desk.obey({ key, name, arguments: given }));
 }

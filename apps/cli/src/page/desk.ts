@@ -3,7 +3,9 @@
 import { createHash } from 'node:crypto';
 import { Compile, type Validator } from 'typebox/schema';
 import { personCommands } from './commands.ts';
+import type { Intake } from './intake.ts';
 import { KeptResults } from './kept-results.ts';
+import type { MediaDesk } from './media-desk.ts';
 import { explained, pageError } from './page-error.ts';
 import {
   type CommandArguments,
@@ -28,16 +30,20 @@ const checks = new Map<string, Validator>(
   Object.entries(commandSchemas).map(([name, schema]) => [name, Compile(schema)]),
 );
 
+export type DeskSettings = {
+  readonly session: Session;
+  readonly media: MediaDesk;
+  readonly intake: Intake;
+  readonly emit: (event: PageEvent) => void;
+  readonly onDefect: (error: unknown) => void;
+};
+
 export class Desk {
-  readonly #session: Session;
-  readonly #emit: (event: PageEvent) => void;
-  readonly #onDefect: (error: unknown) => void;
+  readonly #settings: DeskSettings;
   readonly #results = new KeptResults<Outcome>(frameLimits.maxKeptResults);
 
-  constructor(session: Session, emit: (event: PageEvent) => void, onDefect: (error: unknown) => void) {
-    this.#session = session;
-    this.#emit = emit;
-    this.#onDefect = onDefect;
+  constructor(settings: DeskSettings) {
+    this.#settings = settings;
   }
 
   /** Never rejects. */
@@ -61,21 +67,22 @@ export class Desk {
     } catch (error) {
       if (error instanceof DeskFault) return refused(error.told);
       const told = explained(error);
-      if (told === undefined) this.#onDefect(error);
+      if (told === undefined) this.#settings.onDefect(error);
       return refused(told ?? pageError('internal'));
     }
   }
 
   #deed(name: CommandName): Deed {
-    const { client, state } = this.#session;
+    const { session, media, intake, emit } = this.#settings;
+    const { client, state } = session;
     if (name === 'session.signIn') {
       if (state.kind !== 'signed-out') throw new DeskFault(pageError('signed-in'));
-      return async given => this.#session.signIn(given as CommandArguments<'session.signIn'>);
+      return async given => session.signIn(given as CommandArguments<'session.signIn'>);
     }
     const me = client?.me?.interopId;
     if (client === undefined || me === undefined) throw new DeskFault(pageError('signed-out'));
     const run = personCommands[name] as (context: unknown, given: unknown) => Promise<unknown>;
-    return given => run({ client, me, emit: this.#emit }, given);
+    return given => run({ client, me, media, intake, emit }, given);
   }
 }
 

@@ -46,6 +46,12 @@ export class Launch {
     return session;
   }
 
+  /** One half alone: for requests whose address stands for the other. */
+  knowsCookie(cookie: string): boolean {
+    const hash = hashOf(cookie);
+    return this.#sessions.some(kept => timingSafeEqual(kept.cookie, hash));
+  }
+
   admits({ cookie, token }: Session): boolean {
     const [cookieHash, tokenHash] = [hashOf(cookie), hashOf(token)];
     return this.#sessions.some(

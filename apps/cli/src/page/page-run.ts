@@ -3,6 +3,8 @@
 import { CommandError } from '../command-error.ts';
 import { untilStopped } from '../lifetime.ts';
 import { Desk } from './desk.ts';
+import { Intake } from './intake.ts';
+import { MediaDesk } from './media-desk.ts';
 import { loadPageAssets } from './page-assets.ts';
 import { type PageServer, startPageServer } from './page-server.ts';
 import type { PageEvent, Prefill } from './protocol.ts';
@@ -30,7 +32,9 @@ export async function startPage(options: PageOptions): Promise<RunningPage> {
   const { prefill, ca, relay, folderOf, secrets, replace, port } = options;
   const emit = (event: PageEvent): void => tabs.tell(event);
   const session = new Session({ prefill, ca, relay, folderOf, emit, onDefect });
-  const desk = new Desk(session, emit, onDefect);
+  const media = new MediaDesk(() => session.client);
+  const intake = new Intake(() => session.client, onDefect);
+  const desk = new Desk({ session, media, intake, emit, onDefect });
   const tabs = new Tabs({
     obey: command => desk.obey(command),
     now: () => ({ session: session.state, link: session.link }),
@@ -40,6 +44,8 @@ export async function startPage(options: PageOptions): Promise<RunningPage> {
     assets: await loadPageAssets(),
     onTab: socket => tabs.add(socket),
     isFull: () => tabs.isFull,
+    onMedia: (place, request, response) => media.answer(place, request, response),
+    onUpload: (path, bytes) => intake.take(path, bytes),
     nowMs: () => performance.now(),
   }).catch((error: unknown): never => {
     const code = (error as NodeJS.ErrnoException).code ?? '';

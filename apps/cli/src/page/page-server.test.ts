@@ -7,9 +7,15 @@ import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
 import { WebSocket } from 'ws';
 import { frameLimits } from './protocol.ts';
+import { mediaPath } from './media-path.ts';
 import { type PageServer, pageServerLimits, securityHeaders, startPageServer } from './page-server.ts';
 
-type Server = PageServer & { readonly tabs: number[]; nowMs: number };
+type Server = PageServer & {
+  readonly tabs: number[];
+  readonly media: string[];
+  readonly uploads: string[];
+  nowMs: number;
+};
 
 async function start(
   t: TestContext,
@@ -17,6 +23,8 @@ async function start(
   onTab = (socket: WebSocket): void => socket.close(),
 ): Promise<Server> {
   const tabs: number[] = [];
+  const media: string[] = [];
+  const uploads: string[] = [];
   const clock = { nowMs: 0 };
   const server = await startPageServer({
     port: 0,
@@ -26,10 +34,20 @@ async function start(
       onTab(socket);
     },
     isFull: () => isFull,
+    onMedia: async ({ use, id, index }, _, response) => {
+      media.push(`${use} ${id} ${index}`);
+      response.end('bytes');
+    },
+    onUpload: async (path, bytes) => {
+      let text = '';
+      for await (const piece of bytes) text += Buffer.from(piece).toString();
+      uploads.push(`${path} ${text}`);
+      return path === '/upload/none' ? undefined : { ok: false, error: { code: 'x', text: '', retry: false } };
+    },
     nowMs: () => clock.nowMs,
   });
   t.after(() => server.close());
-  return Object.assign(clock, server, { tabs });
+  return Object.assign(clock, server, { tabs, media, uploads });
 }
 
 type Answer = { readonly status: number; readonly headers: NodeJS.Dict<string | string[]>; readonly body: string };
@@ -235,6 +253,70 @@ test('who is refused and never closes their side holds no place', async t => {
     await new Promise(resolve => socket.resume().once('end', resolve));
   }
   assert.equal(await handshake(server, own), 101);
+});
+
+test('a file is for an element of the page alone: right address, right browser, and nothing that somebody opened', async t => {
+  const server = await start(t);
+  const { cookie } = await session(server);
+  const id = 'a'.repeat(32);
+  const place = { author: '1-abc', id, index: 0 };
+  const show = mediaPath({ use: 'show', ...place });
+  const save = mediaPath({ use: 'save', ...place });
+  const element = { host: host(server), cookie, 'sec-fetch-site': 'same-origin', 'sec-fetch-dest': 'image' };
+  const status = async (path: string, headers: Record<string, string>, method = 'GET'): Promise<number> =>
+    (await ask(server.port, method, path, headers)).status;
+  const { cookie: _, ...stranger } = element;
+  const refused: [number, string, Record<string, string>, string?][] = [
+    [421, show, { ...element, host: 'attacker.example' }],
+    [405, show, element, 'POST'],
+    [401, show, stranger],
+    [401, show, { ...element, cookie: cookie.replace(/.$/, end => (end === 'A' ? 'B' : 'A')) }],
+    [403, show, { ...element, 'sec-fetch-dest': 'document' }],
+    [403, show, { ...element, 'sec-fetch-dest': 'iframe' }],
+    [403, show, { ...element, 'sec-fetch-dest': 'script' }],
+    [403, show, { ...element, 'sec-fetch-dest': 'empty' }],
+    [403, show, { ...element, 'sec-fetch-site': 'same-site' }],
+    [403, show, { ...element, 'sec-fetch-site': 'cross-site' }],
+    [403, show, { host: host(server), cookie }],
+    [403, save, element],
+    [404, show.replace('/show/', '/save/'), { ...element, 'sec-fetch-dest': 'document' }],
+    [404, show.replace('/0/', '/1/'), element],
+    [404, show.replace('1-abc', '1-abd'), element],
+    [404, show.replace(/.$/, ''), element],
+    [404, '/media/show/1-abc/../../x', element],
+    [404, '/media/', element],
+  ];
+  for (const [wanted, path, headers, method] of refused) {
+    assert.equal(await status(path, headers, method), wanted, `${path} ${JSON.stringify(headers)}`);
+  }
+  assert.deepEqual(server.media, []);
+  assert.equal(await status(show, element), 200);
+  assert.equal(await status(show, { ...element, 'sec-fetch-dest': 'video' }), 200);
+  assert.equal(await status(save, { ...element, 'sec-fetch-dest': 'document' }), 200);
+  assert.deepEqual(server.media, [`show ${id} 0`, `show ${id} 0`, `save ${id} 0`]);
+});
+
+test('bytes are taken from the page with both halves of a session, and from nobody else', async t => {
+  const server = await start(t);
+  const { cookie, token } = await session(server);
+  const other = await session(server);
+  const whole = { host: host(server), origin: origin(server), cookie, authorization: `Bearer ${token}` };
+  const status = async (headers: Record<string, string>, path = '/upload/x', method = 'POST'): Promise<number> =>
+    (await ask(server.port, method, path, headers, 'abc')).status;
+  const without = (name: keyof typeof whole): Record<string, string> =>
+    Object.fromEntries(Object.entries(whole).filter(([each]) => each !== name));
+  assert.equal(await status({ ...whole, host: 'attacker.example' }), 421);
+  assert.equal(await status({ ...whole, origin: 'https://attacker.example' }), 403);
+  assert.equal(await status(without('origin')), 403);
+  assert.equal(await status(without('cookie')), 401);
+  assert.equal(await status(without('authorization')), 401);
+  assert.equal(await status({ ...whole, authorization: `Bearer ${other.token}` }), 401);
+  assert.equal(await status({ ...whole, authorization: token }), 401);
+  assert.equal(await status(whole, '/upload/x', 'PUT'), 405);
+  assert.deepEqual(server.uploads, []);
+  assert.equal(await status(whole, '/upload/none'), 404);
+  assert.equal(await status(whole), 200);
+  assert.deepEqual(server.uploads, ['/upload/none abc', '/upload/x abc']);
 });
 
 test('so many tabs and no more', async t => {

@@ -9,13 +9,16 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { Launch } from './launch.ts';
 import type { Asset } from './page-assets.ts';
 import { frameLimits } from './protocol.ts';
-import { checkHost, checkOrigin, pageProtocol, sessionOf } from './request-gate.ts';
+import type { Taken } from './intake.ts';
+import { type MediaPlace, readMediaPath } from './media-path.ts';
+import { bearerOf, checkElement, checkHost, checkOrigin, cookieOf, pageProtocol, sessionOf } from './request-gate.ts';
 
 export const pageServerLimits = {
   maxBodyBytes: 1_024,
   maxConnections: 128,
   headersTimeoutMs: 10_000,
-  requestTimeoutMs: 10_000,
+  /** A request that says nothing for so long before it is whole. */
+  silenceMs: 10_000,
 } as const;
 
 /** Nothing is loaded, framed, sent or run but what this process serves; no text ever becomes markup. */
@@ -25,6 +28,7 @@ export const securityHeaders = {
     "script-src 'self'",
     "style-src 'self'",
     "img-src 'self' blob:",
+    "media-src 'self'",
     "connect-src 'self'",
     "base-uri 'none'",
     "form-action 'none'",
@@ -35,7 +39,7 @@ export const securityHeaders = {
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
   'cross-origin-embedder-policy': 'require-corp',
-  'permissions-policy': 'camera=(), microphone=(), geolocation=(), payment=(), usb=()',
+  'permissions-policy': 'camera=(), microphone=(self), geolocation=(), payment=(), usb=()',
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',
@@ -48,6 +52,10 @@ export type PageServerSettings = {
   readonly assets: ReadonlyMap<string, Asset>;
   readonly onTab: (socket: WebSocket) => void;
   readonly isFull: () => boolean;
+  /** The file of a message, for an element of the page. */
+  readonly onMedia: (place: MediaPlace, request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  /** The bytes of a file that was offered there; undefined: none was. */
+  readonly onUpload: (path: string, bytes: AsyncIterable<Uint8Array>) => Promise<Taken | undefined>;
   readonly nowMs: () => number;
 };
 
@@ -62,7 +70,8 @@ export type PageServer = {
 export async function startPageServer(settings: PageServerSettings): Promise<PageServer> {
   const server = createServer({
     headersTimeout: pageServerLimits.headersTimeoutMs,
-    requestTimeout: pageServerLimits.requestTimeoutMs,
+    // A file may take longer: silence is what ends a request.
+    requestTimeout: 0,
   });
   server.maxConnections = pageServerLimits.maxConnections;
   await new Promise<void>((resolve, reject) => {
@@ -98,8 +107,11 @@ class FrontDesk {
 
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     for (const [name, value] of Object.entries(securityHeaders)) response.setHeader(name, value);
+    const stillSpeaks = endWhenSilent(request);
     const fault = checkHost(request.headers, this.#port);
     if (fault !== undefined) return end(response, 421, fault);
+    if (request.url?.startsWith('/media/') === true) return this.#giveMedia(request, response);
+    if (request.url?.startsWith('/upload/') === true) return this.#takeUpload(request, response, stillSpeaks);
     if (request.method === 'POST' && request.url === '/session') return this.#openSession(request, response);
     if (request.method !== 'GET' && request.method !== 'HEAD') return end(response, 405, 'method-not-allowed');
     const asset = this.#settings.assets.get(request.url ?? '');
@@ -107,6 +119,30 @@ class FrontDesk {
     response.setHeader('content-type', asset.type);
     response.setHeader('content-length', asset.body.length);
     response.end(request.method === 'HEAD' ? undefined : asset.body);
+  }
+
+  async #giveMedia(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (request.method !== 'GET') return end(response, 405, 'method-not-allowed');
+    const cookie = cookieOf(request.headers, this.launch.cookieName);
+    if (cookie === undefined || !this.launch.knowsCookie(cookie)) return end(response, 401, 'unauthorized');
+    const place = readMediaPath(request.url ?? '');
+    if (place === undefined) return end(response, 404, 'not-found');
+    const fault = checkElement(request.headers, place.use);
+    if (fault !== undefined) return end(response, 403, fault);
+    return this.#settings.onMedia(place, request, response);
+  }
+
+  async #takeUpload(request: IncomingMessage, response: ServerResponse, stillSpeaks: () => void): Promise<void> {
+    if (request.method !== 'POST') return end(response, 405, 'method-not-allowed');
+    const fault = checkOrigin(request.headers, this.#port);
+    if (fault !== undefined) return end(response, 403, fault);
+    const session = bearerOf(request.headers, this.launch.cookieName);
+    if (session === undefined || !this.launch.admits(session)) return end(response, 401, 'unauthorized');
+    const taken = await this.#settings.onUpload(request.url ?? '', arriving(request, stillSpeaks));
+    if (taken === undefined) return end(response, 404, 'not-found');
+    if (!taken.ok) response.setHeader('connection', 'close');
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify(taken));
   }
 
   async #openSession(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -142,8 +178,26 @@ class FrontDesk {
   }
 }
 
+/** Gives what is called whenever something of it has come. */
+function endWhenSilent(request: IncomingMessage): () => void {
+  const timer = setTimeout(() => {
+    if (!request.complete) request.socket.destroy();
+  }, pageServerLimits.silenceMs);
+  request.once('close', () => clearTimeout(timer));
+  return () => void timer.refresh();
+}
+
+async function* arriving(request: IncomingMessage, stillSpeaks: () => void): AsyncGenerator<Uint8Array> {
+  for await (const piece of request) {
+    stillSpeaks();
+    yield piece as Buffer;
+  }
+}
+
 function end(response: ServerResponse, status: number, code: string): void {
   response.statusCode = status;
+  // What else was to come is not waited for.
+  if (!response.req.complete) response.setHeader('connection', 'close');
   response.setHeader('content-type', 'text/plain; charset=utf-8');
   response.end(`${code}\n`);
 }

@@ -2,7 +2,18 @@
 // The schemas check what a page sends; the types are for both. Knows nothing of sockets, the SDK or screens.
 // Source: docs/decisions/0071-the-chat-page-is-shown-by-the-process-that-holds-the-keys.md.
 import { type Static, type TSchema, Type } from 'typebox';
-import type { ChatView, ConsentView, MessageView, NoticeView, PersonView, RequestView, SafetyView } from './views.ts';
+import type {
+  ChatView,
+  ConsentView,
+  MessageView,
+  NoticeView,
+  PersonView,
+  RequestView,
+  SafetyView,
+  UnsentView,
+} from './views.ts';
+
+export type { UnsentView };
 
 export const frameLimits = {
   /** One frame of a page. */
@@ -27,6 +38,7 @@ const text = Type.String({ minLength: 1, maxLength: frameLimits.maxTextLength })
 const chat = { chat: name };
 const message = { author: name, id: Type.String({ pattern: '^[0-9a-f]{32}$' }) };
 const own = { id: message.id };
+const unsent = { file: Type.String({ pattern: '^[\\w-]{1,64}$' }) };
 const page = { limit: Type.Integer({ minimum: 1, maximum: 200 }) };
 
 const object = <T extends Record<string, TSchema>>(properties: T) =>
@@ -58,6 +70,9 @@ export const commandSchemas = {
   'chats.versions': object(message),
   'chats.resend': object(own),
   'chats.drop': object(own),
+  'chats.openOnce': object(message),
+  'chats.closeOnce': object(message),
+  'chats.played': object(message),
   'chats.markRead': object(chat),
   'chats.setDraft': object({ ...chat, text: Type.String({ maxLength: frameLimits.maxTextLength }) }),
   'chats.typing': object({ ...chat, state: Type.Enum(['started', 'stopped']) }),
@@ -70,6 +85,20 @@ export const commandSchemas = {
   }),
   'chats.search': object({ query: text, chat: Type.Optional(name) }),
   'chats.dismissMissing': object(chat),
+  'files.offer': object({
+    ...chat,
+    sizeBytes: Type.Integer({ minimum: 0 }),
+    name: Type.String({ maxLength: frameLimits.maxNameLength }),
+    caption: Type.String({ maxLength: 1_024 }),
+    /** `known`: pictures and videos are freed of what they say of their maker, place and time; all else goes as it is. */
+    kind: Type.Enum(['known', 'file', 'voice']),
+    viewOnce: Type.Boolean(),
+  }),
+  'files.unsent': object({}),
+  'files.pause': object(unsent),
+  'files.resume': object(unsent),
+  'files.drop': object(unsent),
+  'files.check': object({ ...message, index: Type.Integer({ minimum: 0, maximum: 99 }) }),
   'people.find': object({ provider: name, identifier: name }),
   'people.get': object(chat),
   'people.requests': object({}),
@@ -105,6 +134,9 @@ type NamedResults = {
   'chats.resend': MessageView;
   'chats.versions': readonly { readonly text: string; readonly atMs: number }[];
   'chats.search': readonly PlacedMessage[];
+  'chats.openOnce': MessageView;
+  'files.offer': { readonly path: string };
+  'files.unsent': readonly UnsentView[];
   'people.find': PersonView;
   'people.get': PersonView;
   'people.requests': readonly RequestView[];
@@ -124,6 +156,8 @@ export const readingCommands: ReadonlySet<CommandName> = new Set<CommandName>([
   'chats.messages',
   'chats.versions',
   'chats.search',
+  'files.unsent',
+  'files.check',
   'people.get',
   'people.requests',
   'people.safety',
@@ -150,14 +184,17 @@ export const commandFrameSchema = object({
 
 export type PageFrame = Static<typeof helloSchema> | Static<typeof commandFrameSchema>;
 
-/** `code`: of the SDK, or one of these. `detail` is for looking up, never the whole story. */
-export type PageErrorCode =
-  | 'bad-command'
-  | 'signed-out'
-  | 'signed-in'
-  | 'too-many-commands'
-  | 'key-reused'
-  | 'internal';
+/** Of this process, beside those of the SDK. */
+export const pageErrorCodes = [
+  'bad-command',
+  'signed-out',
+  'signed-in',
+  'too-many-commands',
+  'key-reused',
+  'internal',
+] as const;
+export type PageErrorCode = (typeof pageErrorCodes)[number];
+/** `code`: of the SDK, or one of `pageErrorCodes`. `detail` is for looking up, never the whole story. */
 export type PageError = {
   readonly code: string;
   readonly text: string;
@@ -195,6 +232,8 @@ export type PageEvent =
   | { readonly kind: 'chats'; readonly chat?: string }
   | { readonly kind: 'draft'; readonly chat: string; readonly text: string }
   | { readonly kind: 'typing'; readonly chat: string; readonly state: 'started' | 'stopped' }
+  /** A file that is to be sent is so far, or does something else now. `gone`: it was dropped, or is a message. */
+  | { readonly kind: 'file'; readonly file: UnsentView; readonly gone: boolean }
   | { readonly kind: 'people' }
   | { readonly kind: 'notices' };
 

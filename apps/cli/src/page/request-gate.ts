@@ -18,10 +18,33 @@ export function checkOrigin(headers: IncomingHttpHeaders, port: number): GateFau
   return headers.origin === `http://127.0.0.1:${port}` ? undefined : 'wrong-origin';
 }
 
+/**
+ * For what elements of the page load by themselves: browsers say that it is for them, and no script can say it in their place.
+ * Whatever else asks, another page or a window of its own, gets nothing.
+ */
+export function checkElement(
+  { 'sec-fetch-site': site, 'sec-fetch-dest': destination }: IncomingHttpHeaders,
+  use: 'show' | 'preview' | 'save',
+): GateFault | undefined {
+  const wanted = use === 'save' ? ['document', 'empty'] : ['image', 'video', 'audio'];
+  return site === 'same-origin' && wanted.includes(String(destination)) ? undefined : 'wrong-origin';
+}
+
+export function cookieOf(headers: IncomingHttpHeaders, cookieName: string): string | undefined {
+  const cookies = (headers.cookie ?? '').split(';').map(part => part.trim().split('='));
+  return cookies.find(([name]) => name === cookieName)?.[1];
+}
+
+/** Both halves of a session as a page's own request carries them; undefined when one is missing. */
+export function bearerOf(headers: IncomingHttpHeaders, cookieName: string): Session | undefined {
+  const cookie = cookieOf(headers, cookieName);
+  const [, token] = /^Bearer ([\w-]+)$/.exec(headers.authorization ?? '') ?? [];
+  return cookie === undefined || token === undefined ? undefined : { cookie, token };
+}
+
 /** Both halves of a session as a WebSocket's handshake carries them; undefined when one is missing. */
 export function sessionOf(headers: IncomingHttpHeaders, cookieName: string): Session | undefined {
-  const cookies = (headers.cookie ?? '').split(';').map(part => part.trim().split('='));
-  const [, cookie] = cookies.find(([name]) => name === cookieName) ?? [];
+  const cookie = cookieOf(headers, cookieName);
   const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map(part => part.trim());
   const token = offered.find(each => each.startsWith(tokenPrefix))?.slice(tokenPrefix.length);
   if (cookie === undefined || token === undefined || !offered.includes(pageProtocol)) return undefined;

@@ -3,7 +3,7 @@
 import { type Client, type ClientError, type ClientEvent, type ConnectionStatus, openClient } from '@drawbridge/client';
 import { explained, pageError } from './page-error.ts';
 import type { CommandArguments, LinkState, PageError, PageEvent, Prefill, SessionState } from './protocol.ts';
-import { messageView, personView } from './views.ts';
+import { messageView, personView, unsentView } from './views.ts';
 
 export type SessionSettings = {
   readonly prefill: Prefill;
@@ -163,6 +163,7 @@ export class Session {
       case 'history':
         return event.finished ? [{ kind: 'chats' }] : [];
       case 'file':
+        return [{ kind: 'file', file: unsentView(event.file), gone: event.file.state === 'sent' }];
       case 'history-asked':
       case 'problem':
         return [];

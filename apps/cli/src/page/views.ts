@@ -10,7 +10,10 @@ import {
   type NameWarning,
   shownName,
   shownText,
+  type UnsentFile,
 } from '@drawbridge/client';
+import { mediaPath } from './media-path.ts';
+import { previewType, shownType } from './media-type.ts';
 
 export type PersonView = {
   readonly id: string;
@@ -29,10 +32,24 @@ export type QuoteView = {
 export type AttachmentView = {
   readonly kind: string;
   readonly name?: string;
-  readonly sizeBytes?: number;
+  readonly sizeBytes: number;
   readonly width?: number;
   readonly height?: number;
   readonly durationMs?: number;
+  /** Addresses of this process: to show it, where a browser can; its small picture, where it has one; to save it. */
+  readonly show?: string;
+  readonly preview?: string;
+  readonly save: string;
+};
+
+/** A file that is not a message yet. */
+export type UnsentView = {
+  readonly id: string;
+  readonly chat: string;
+  readonly name: string;
+  readonly state: UnsentFile['state'];
+  readonly percent?: number;
+  readonly failure?: string;
 };
 
 export type ReactionView = { readonly emoji: string; readonly count: number; readonly mine: boolean };
@@ -156,7 +173,7 @@ export function messageView(message: MessageRecord, me: string): MessageView {
     mine,
     kind: message.kind,
     // What may be seen once is not for a list.
-    text: message.kind === 'view-once' ? '' : shownText(message.text),
+    text: message.kind === 'view-once' ? '' : shownText(wordsOf(message)),
     sentAtMs: message.sentAtMs,
     ...(replyTo === undefined
       ? {}
@@ -173,7 +190,8 @@ export function messageView(message: MessageRecord, me: string): MessageView {
     ...(message.state === undefined ? {} : { state: message.state }),
     ...(failure === undefined ? {} : { failure: failure.code }),
     ...(notice === undefined ? {} : { notice: noticeLine(notice) }),
-    attachments: body?.kind === 'attachment' ? body.attachments.map(attachmentView) : [],
+    attachments:
+      body?.kind === 'attachment' ? body.attachments.map((each, index) => attachmentView(each, message, index)) : [],
     ...(body?.kind === 'poll' ? { poll: pollView(body, message, me) } : {}),
     ...(expiresAfterSeconds === undefined ? {} : { expiresAfterSeconds }),
     unread: !mine && message.read !== true,
@@ -196,13 +214,42 @@ function reactionViews(reactions: Readonly<Record<string, string>>, me: string):
 type Attachment = Extract<NonNullable<MessageRecord['body']>, { kind: 'attachment' }>['attachments'][number];
 type Poll = Extract<NonNullable<MessageRecord['body']>, { kind: 'poll' }>;
 
-function attachmentView({ kind, fileName, width, height, durationMs }: Attachment): AttachmentView {
+/** A file's words are its caption: its name stands with it. */
+function wordsOf({ text, body }: MessageRecord): string {
+  return body?.kind === 'attachment' ? (body.caption?.text ?? '') : text;
+}
+
+function attachmentView(
+  { kind, mediaType, fileName, sizeBytes, width, height, durationMs, thumbnail }: Attachment,
+  { author, id }: MessageRecord,
+  index: number,
+): AttachmentView {
+  const at = { author, id, index };
+  const isShown = shownType(kind, mediaType) !== undefined;
+  const isPreviewed = thumbnail !== undefined && previewType(thumbnail) !== undefined;
   return {
     kind,
     ...(fileName === undefined ? {} : { name: shownName(fileName) }),
+    sizeBytes,
     ...(width === undefined ? {} : { width }),
     ...(height === undefined ? {} : { height }),
     ...(durationMs === undefined ? {} : { durationMs }),
+    ...(isShown ? { show: mediaPath({ use: 'show', ...at }) } : {}),
+    ...(isPreviewed ? { preview: mediaPath({ use: 'preview', ...at }) } : {}),
+    save: mediaPath({ use: 'save', ...at }),
+  };
+}
+
+export function unsentView({ id, to, name, state, progress, failure }: UnsentFile): UnsentView {
+  return {
+    id,
+    chat: to,
+    name: shownName(name),
+    state,
+    ...(progress === undefined
+      ? {}
+      : { percent: Math.floor((100 * progress.bytes) / Math.max(1, progress.totalBytes)) }),
+    ...(failure === undefined ? {} : { failure: failure.code }),
   };
 }
 

@@ -1,5 +1,5 @@
 // What is said in passing: a line at the edge of the page, and what screen readers say. Knows nothing of who says it.
-import { announcement, toast } from '../store.ts';
+import { announcement, toast } from '../calls.ts';
 
 export function Toast() {
   const told = toast.value;

@@ -4,8 +4,11 @@ import type { MessageView } from '@drawbridge/cli/page/views';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { summary } from '../format.ts';
 import { Icon } from '../parts/icon.tsx';
-import { drafts, tried } from '../store.ts';
+import { tried } from '../calls.ts';
+import { drafts } from '../store.ts';
 import { t } from '../strings.ts';
+import { filesOf, maxFilesAtOnce } from './send-files.tsx';
+import { VoiceRecorder } from './voice-recorder.tsx';
 
 export type Writing =
   | { readonly kind: 'new' }
@@ -18,12 +21,14 @@ type Props = {
   readonly draft: string;
   readonly writing: Writing;
   readonly onWriting: (writing: Writing) => void;
+  readonly onFiles: (files: readonly File[]) => void;
 };
 
 const keepAfterMs = 150;
 const typingEveryMs = 5_000;
 
-export function Composer({ id, name, draft, writing, onWriting }: Props) {
+export function Composer({ id, name, draft, writing, onWriting, onFiles }: Props) {
+  const [isRecording, setRecording] = useState(false);
   const field = useRef<HTMLTextAreaElement>(null);
   const [text, setText] = useState(draft);
   const keeper = useDraft(id);
@@ -48,35 +53,81 @@ export function Composer({ id, name, draft, writing, onWriting }: Props) {
       }}
     >
       {writing.kind !== 'new' && <About writing={writing} name={name} onCancel={() => onWriting({ kind: 'new' })} />}
-      <div class="composer-row">
-        <textarea
-          ref={field}
-          id="composer"
-          rows={1}
-          dir="auto"
-          value={text}
-          maxLength={16_000}
-          aria-label={t('writeTo', { name })}
-          placeholder={t('writeTo', { name })}
-          onInput={event => input(event.currentTarget.value)}
-          onBlur={() => keeper.now()}
-          onKeyDown={event => {
-            if (event.key === 'Escape' && writing.kind !== 'new') onWriting({ kind: 'new' });
-            if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
-            event.preventDefault();
-            void send();
+      {isRecording ? (
+        <VoiceRecorder
+          chat={id}
+          onClose={() => {
+            setRecording(false);
+            queueMicrotask(() => field.current?.focus());
           }}
         />
-        <button
-          type="submit"
-          class="primary round"
-          aria-label={t(isSending ? 'sending' : 'send')}
-          disabled={isSending || text.trim() === ''}
-        >
-          <Icon name="send" class="mirrored" />
-        </button>
-      </div>
+      ) : (
+        <div class="composer-row">
+          {!isEdit && <Attach onFiles={onFiles} />}
+          <textarea
+            ref={field}
+            id="composer"
+            rows={1}
+            dir="auto"
+            value={text}
+            maxLength={16_000}
+            aria-label={t('writeTo', { name })}
+            placeholder={t('writeTo', { name })}
+            onInput={event => input(event.currentTarget.value)}
+            onBlur={() => keeper.now()}
+            onPaste={event => {
+              const files = filesOf(event.clipboardData);
+              if (files.length === 0 || isEdit) return;
+              event.preventDefault();
+              onFiles(files);
+            }}
+            onKeyDown={event => {
+              if (event.key === 'Escape' && writing.kind !== 'new') onWriting({ kind: 'new' });
+              if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+              event.preventDefault();
+              void send();
+            }}
+          />
+          {text === '' && writing.kind === 'new' ? (
+            <button type="button" class="round" aria-label={t('recordVoice')} onClick={() => setRecording(true)}>
+              <Icon name="microphone" />
+            </button>
+          ) : (
+            <button
+              type="submit"
+              class="primary round"
+              aria-label={t(isSending ? 'sending' : 'send')}
+              disabled={isSending || text.trim() === ''}
+            >
+              <Icon name="send" class="mirrored" />
+            </button>
+          )}
+        </div>
+      )}
     </form>
+  );
+}
+
+function Attach({ onFiles }: Pick<Props, 'onFiles'>) {
+  const input = useRef<HTMLInputElement>(null);
+  return (
+    <>
+      <input
+        ref={input}
+        type="file"
+        multiple
+        hidden
+        onChange={({ currentTarget }) => {
+          const files = [...(currentTarget.files ?? [])].slice(0, maxFilesAtOnce);
+          // The same file again is a choice, too.
+          currentTarget.value = '';
+          if (files.length > 0) onFiles(files);
+        }}
+      />
+      <button type="button" class="quiet round" aria-label={t('attach')} onClick={() => input.current?.click()}>
+        <Icon name="attach" />
+      </button>
+    </>
   );
 }
 

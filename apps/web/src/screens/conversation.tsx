@@ -6,12 +6,16 @@ import { ScreenBar } from '../parts/bar.tsx';
 import { Icon } from '../parts/icon.tsx';
 import { Avatar } from '../parts/person.tsx';
 import { go } from '../route.ts';
-import { announcement, messages, openMessages, people, standing, tried, typingUntil } from '../store.ts';
+import { announcement, tried } from '../calls.ts';
+import { messages, openMessages } from '../messages.ts';
+import { people, standing, typingUntil } from '../store.ts';
 import { t, tn } from '../strings.ts';
 import { Composer, type Writing } from './composer.tsx';
 import { Details } from './details.tsx';
 import { MessageList } from './message-list.tsx';
 import { Requests } from './requests.tsx';
+import { filesOf, SendFiles } from './send-files.tsx';
+import { UnsentFiles } from './unsent-files.tsx';
 
 type Props = { readonly id: string; readonly chat: ChatView | undefined };
 
@@ -19,6 +23,7 @@ export function Conversation({ id, chat }: Props) {
   const person = usePerson(id, chat);
   const [writing, setWriting] = useState<Writing>({ kind: 'new' });
   const [isDetailed, setDetailed] = useState(false);
+  const [files, setFiles] = useState<readonly File[]>([]);
   useEffect(() => void openMessages(id), [id]);
   useReading(id, chat);
   const newest = messages.value?.chat === id ? messages.value.rows.at(-1)?.message : undefined;
@@ -26,8 +31,13 @@ export function Conversation({ id, chat }: Props) {
   const state = standing(id);
   if (state === 'request') return <Requests />;
   const name = chat?.isSelf === true ? t('yourself') : nameOf(person);
+  const canWrite = chat?.isSelf !== true && chat?.readOnly !== true && state === undefined;
   return (
-    <section class="conversation" aria-label={t('conversationWith', { name })}>
+    <section
+      class="conversation"
+      aria-label={t('conversationWith', { name })}
+      {...(canWrite ? dropping(setFiles) : {})}
+    >
       <ScreenBar
         title={
           <button type="button" class="who" onClick={() => setDetailed(true)}>
@@ -54,10 +64,29 @@ export function Conversation({ id, chat }: Props) {
       <p class="typing" aria-live="polite">
         {typingUntil.value[id] === undefined ? '' : t('typing', { name })}
       </p>
-      <Foot {...{ id, chat, name, state, writing }} onWriting={setWriting} />
+      <UnsentFiles id={id} />
+      <Foot {...{ id, chat, name, state, writing }} onWriting={setWriting} onFiles={setFiles} />
+      {files.length > 0 && <SendFiles {...{ chat: id, files }} onClose={() => setFiles([])} />}
       {isDetailed && <Details {...{ id, chat, person }} onClose={() => setDetailed(false)} />}
     </section>
   );
+}
+
+/** Files may be dropped anywhere on the chat; while they are over it, it shows that. */
+function dropping(onFiles: (files: readonly File[]) => void) {
+  const mark = (event: DragEvent, isOver: boolean): void => {
+    if (event.dataTransfer?.types.includes('Files') !== true) return;
+    event.preventDefault();
+    if (event.currentTarget instanceof Element) event.currentTarget.classList.toggle('dropping', isOver);
+  };
+  return {
+    onDragOver: (event: DragEvent) => mark(event, true),
+    onDragLeave: (event: DragEvent) => mark(event, false),
+    onDrop: (event: DragEvent) => {
+      mark(event, false);
+      onFiles(filesOf(event.dataTransfer));
+    },
+  };
 }
 
 /** Somebody who was only looked up is in no list yet. */
@@ -122,9 +151,10 @@ type FootProps = Props & {
   readonly state: ReturnType<typeof standing>;
   readonly writing: Writing;
   readonly onWriting: (writing: Writing) => void;
+  readonly onFiles: (files: readonly File[]) => void;
 };
 
-function Foot({ id, chat, name, state, writing, onWriting }: FootProps) {
+function Foot({ id, chat, name, state, writing, onWriting, onFiles }: FootProps) {
   if (chat?.isSelf === true) return null;
   if (chat?.readOnly === true) {
     return (
@@ -136,7 +166,7 @@ function Foot({ id, chat, name, state, writing, onWriting }: FootProps) {
       </p>
     );
   }
-  if (state === undefined) return <Composer {...{ id, name, writing, onWriting }} draft={chat?.draft ?? ''} />;
+  if (state === undefined) return <Composer {...{ id, name, writing, onWriting, onFiles }} draft={chat?.draft ?? ''} />;
   const isBlocked = state === 'blocked';
   const decision = isBlocked ? 'unblock' : 'accept';
   return (

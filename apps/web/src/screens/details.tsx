@@ -7,7 +7,8 @@ import { Confirm, Dialog } from '../parts/dialog.tsx';
 import { NameDoubts } from '../parts/person.tsx';
 import { Protection } from '../parts/protection.tsx';
 import { CommandFailed } from '../connection.ts';
-import { call, me, tried } from '../store.ts';
+import { call, tried } from '../calls.ts';
+import { me } from '../store.ts';
 import { t } from '../strings.ts';
 
 type Props = {

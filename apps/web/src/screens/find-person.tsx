@@ -4,7 +4,8 @@ import { Dialog } from '../parts/dialog.tsx';
 import { Field } from '../parts/field.tsx';
 import { CommandFailed } from '../connection.ts';
 import { go } from '../route.ts';
-import { call, faultWords, me } from '../store.ts';
+import { call, faultWords } from '../calls.ts';
+import { me } from '../store.ts';
 import { t } from '../strings.ts';
 
 export function FindPerson({ onClose }: { readonly onClose: () => void }) {

@@ -2,8 +2,10 @@
 import type { MessageView, PersonView } from '@drawbridge/cli/page/views';
 import { useState } from 'preact/hooks';
 import { dayName, summary, timeOf } from '../format.ts';
+import { save } from '../parts/attachment.tsx';
 import { Confirm, Dialog } from '../parts/dialog.tsx';
-import { me, say, tried } from '../store.ts';
+import { say, tried } from '../calls.ts';
+import { me } from '../store.ts';
 import { t } from '../strings.ts';
 import { Report } from './report.tsx';
 
@@ -87,6 +89,11 @@ function Choice({ message, onReply, onEdit, onClose, onAsk }: Props & { readonly
             {t('edit')}
           </button>
         )}
+        {message.attachments.map((file, index) => (
+          <button key={index} type="button" onClick={act(() => void save(file, message, index))}>
+            {t('saveFile')} {message.attachments.length > 1 ? (file.name ?? '') : ''}
+          </button>
+        ))}
         {text !== '' && (
           <button type="button" onClick={act(() => void copy(text))}>
             {t('copy')}

@@ -4,10 +4,11 @@ import type { PlacedMessage } from '@drawbridge/cli/page/protocol';
 import type { MessageView, PersonView } from '@drawbridge/cli/page/views';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { dayName, dayOf } from '../format.ts';
-import { loadEarlier, messages } from '../store.ts';
+import { loadEarlier, messages } from '../messages.ts';
 import { t } from '../strings.ts';
 import { MessageActions } from './message-actions.tsx';
 import { MessageRow } from './message-row.tsx';
+import { ViewOnce } from './view-once.tsx';
 
 const windowRows = 160;
 const stepRows = 60;
@@ -33,6 +34,7 @@ export function MessageList({ id, name, person, onReply, onEdit, onDetails }: Pr
   const rows = open?.rows ?? [];
   const { box, shown, isFollowing, follow, onScroll } = useWindow(id, rows, open?.isWhole ?? false);
   const [acted, setActed] = useState<MessageView>();
+  const [once, setOnce] = useState<MessageView>();
   const [current, setCurrent] = useState<string>();
   const keys = shown.map(({ message }) => keyOf(message));
   const currentKey = current !== undefined && keys.includes(current) ? current : keys.at(-1);
@@ -59,6 +61,7 @@ export function MessageList({ id, name, person, onReply, onEdit, onDetails }: Pr
               onCurrent={() => setCurrent(keyOf(row.message))}
               onActions={() => setActed(row.message)}
               onDetails={onDetails}
+              onOnce={() => setOnce(row.message)}
             />
           ))}
         </ol>
@@ -68,6 +71,7 @@ export function MessageList({ id, name, person, onReply, onEdit, onDetails }: Pr
           {t('newest')}
         </button>
       )}
+      {once !== undefined && <ViewOnce message={once} onClose={() => setOnce(undefined)} />}
       {acted !== undefined && (
         <MessageActions {...{ message: acted, person, onReply, onEdit }} onClose={() => setActed(undefined)} />
       )}
@@ -143,6 +147,16 @@ function useWindow(id: string, rows: readonly PlacedMessage[], isWhole: boolean)
     setWindow({ top: -Infinity, bottom: Infinity });
     box.current?.querySelector<HTMLElement>('li[tabindex="0"]')?.focus({ preventScroll: true });
   };
+  // Pictures come, and what is below takes room: the end stays in view.
+  useEffect(() => {
+    const list = box.current;
+    if (list === null) return;
+    const watch = new ResizeObserver(() => {
+      if (isAtEnd.current) list.scrollTop = list.scrollHeight;
+    });
+    for (const each of [list, ...list.children]) watch.observe(each);
+    return () => watch.disconnect();
+  }, [id]);
   // A chat that does not fill its window has nothing to scroll.
   useEffect(() => {
     const list = box.current;

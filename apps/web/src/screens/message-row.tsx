@@ -2,8 +2,9 @@
 // Knows nothing of its neighbours.
 import type { MessageView } from '@drawbridge/cli/page/views';
 import { duration, kindWords, noticeWords, timeOf } from '../format.ts';
+import { Attachment } from '../parts/attachment.tsx';
 import { Icon } from '../parts/icon.tsx';
-import { faultWords, tried } from '../store.ts';
+import { faultWords, tried } from '../calls.ts';
 import { type StringName, t, tn } from '../strings.ts';
 
 type Props = {
@@ -15,6 +16,7 @@ type Props = {
   readonly onCurrent: () => void;
   readonly onActions: () => void;
   readonly onDetails: () => void;
+  readonly onOnce: () => void;
 };
 
 export function MessageRow(props: Props) {
@@ -52,14 +54,14 @@ function NoticeLine({ message, isCurrent, onDetails }: Props) {
   );
 }
 
-function Bubble({ message, name, isCurrent, onActions }: Props) {
+function Bubble({ message, name, isCurrent, onActions, onOnce }: Props) {
   const tabIndex = isCurrent ? 0 : -1;
   return (
     <>
       <div class="bubble">
         <span class="unseen">{message.mine ? t('you') : name}</span>
         <Quote message={message} name={name} />
-        <Body {...{ message, tabIndex }} />
+        <Body {...{ message, tabIndex, onOnce }} />
         <p class="meta">
           {message.expiresAfterSeconds !== undefined && (
             <span title={t('disappears', { time: duration(message.expiresAfterSeconds) })}>
@@ -92,17 +94,26 @@ function Quote({ message: { replyTo }, name }: Pick<Props, 'message' | 'name'>) 
   );
 }
 
-function Body({ message, tabIndex }: { readonly message: MessageView; readonly tabIndex: number }) {
-  const { poll } = message;
+type BodyProps = Pick<Props, 'message' | 'onOnce'> & { readonly tabIndex: number };
+
+function Body({ message, tabIndex, onOnce }: BodyProps) {
+  const { poll, attachments, author, id } = message;
   if (poll !== undefined) return <Poll {...{ message, poll, tabIndex }} />;
-  const kind = kindWords(message);
+  const kind = attachments.length > 0 ? '' : kindWords(message);
   return (
     <>
+      {attachments.map((file, index) => (
+        <Attachment key={index} {...{ file, index, tabIndex }} message={{ author, id }} />
+      ))}
       {kind !== '' && (
         <p class="kind" dir="auto">
           {kind}
-          {message.kind === 'attachment' && <small>{t('notHereYet')}</small>}
         </p>
+      )}
+      {message.kind === 'view-once' && !message.mine && (
+        <button type="button" {...{ tabIndex }} onClick={onOnce}>
+          {t('openOnce')}
+        </button>
       )}
       {message.text !== '' && (
         <p class="text" dir="auto">

@@ -4,7 +4,8 @@ import type { MessageView, PersonView } from '@drawbridge/cli/page/views';
 import { useId, useState } from 'preact/hooks';
 import { nameOf, summary } from '../format.ts';
 import { Dialog } from '../parts/dialog.tsx';
-import { me, say, tried } from '../store.ts';
+import { say, tried } from '../calls.ts';
+import { me } from '../store.ts';
 import { t, tn } from '../strings.ts';
 
 type Props = { readonly person: PersonView; readonly message: MessageView; readonly onClose: () => void };

@@ -7,7 +7,8 @@ import { ScreenBar } from '../parts/bar.tsx';
 import { Confirm } from '../parts/dialog.tsx';
 import { NameDoubts } from '../parts/person.tsx';
 import { go } from '../route.ts';
-import { chats, link, people, requests, tried } from '../store.ts';
+import { tried } from '../calls.ts';
+import { chats, link, people, requests } from '../store.ts';
 import { t } from '../strings.ts';
 import { Report } from './report.tsx';
 

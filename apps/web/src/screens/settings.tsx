@@ -7,7 +7,8 @@ import { Confirm } from '../parts/dialog.tsx';
 import { Field } from '../parts/field.tsx';
 import { LanguageChoice } from '../parts/language.tsx';
 import { Protection } from '../parts/protection.tsx';
-import { consent, link, me, notices, say, tried } from '../store.ts';
+import { say, tried } from '../calls.ts';
+import { consent, link, me, notices } from '../store.ts';
 import { t, tn } from '../strings.ts';
 
 export function Settings() {

@@ -3,7 +3,7 @@ import type { SessionState } from '@drawbridge/cli/page/protocol';
 import { useState } from 'preact/hooks';
 import { Field } from '../parts/field.tsx';
 import { LanguageChoice } from '../parts/language.tsx';
-import { call, faultWords } from '../store.ts';
+import { call, faultWords } from '../calls.ts';
 import { t } from '../strings.ts';
 
 type Props = { readonly state: Extract<SessionState, { kind: 'signed-out' }> };

@@ -225,6 +225,11 @@ export class Chats {
 
   // Messages that are there
 
+  /** Rejects with `unknown-message` when it is not in the history (any more). */
+  async get(target: MessageName): Promise<Message> {
+    return presentMessage(this.#lifecycle, this.#lifecycle.worker().authoring.needMessage(target));
+  }
+
   /** Reacts to a message; an empty emoji takes it back. */
   async react(target: MessageName, emoji: string): Promise<void> {
     await this.#act(target, reacting(emoji));

@@ -22,7 +22,7 @@ import { listSaving, noteSaving } from './upload-records.ts';
 import { durable, storeError } from '../store/transact.ts';
 import { FileOutbox } from './file-outbox.ts';
 import type { UnsentFile } from './unsent-file.ts';
-import type { SendFileOptions, TransferOptions } from './file-to-send.ts';
+import type { FileToSend, SendFileOptions, TransferOptions } from './file-to-send.ts';
 import { Files } from './files.ts';
 import type { OpenedFile } from './opened-file.ts';
 import { MediaCopies } from './media-copies.ts';
@@ -38,6 +38,8 @@ export type SentFile =
       readonly from: FileSource;
       /** Of a stream, where it is known: one that gives less or more is refused with `file-changed`. */
       readonly sizeBytes?: number;
+      /** What it is called where it comes from: used as the last part of a path would be. A `File` says it by itself. */
+      readonly sourceName?: string;
     });
 
 /** A message with attachments. */
@@ -88,12 +90,12 @@ export class ClientFiles {
       clock,
       emit: lifecycle.emit,
       keepOnly: paths => this.#spool.sweep(paths),
-      deliver: async (to, pointer, { caption = '' }, within) => {
+      deliver: async (to, pointer, { caption = '', viewOnce = false }, within) => {
         const said = caption === '' ? {} : { caption: { text: caption } };
         const { people, writing } = lifecycle.worker();
         return writing.send(
           chatWith(await people.addressee(to)),
-          { kind: 'attachment', attachments: [pointer], ...said },
+          { kind: 'attachment', attachments: [pointer], ...said, viewOnce },
           within,
         );
       },
@@ -111,21 +113,43 @@ export class ClientFiles {
    * `cancelled`, …
    */
   async send(to: Recipient, file: SentFile): Promise<Message> {
+    return this.#given(to, file, async (chat, options) => this.#sent(await this.#outbox.send(chat, options)));
+  }
+
+  /**
+   * As `send`, but waits for nothing but the disk: what is accepted here is sent by itself, one after the other, now or when
+   * there is a network, also after a restart. Events of kind `file` tell of it, and `unsent` lists it until it is a message.
+   * What fails later (`media-unreadable`, …) is told by an event, not by a rejection.
+   */
+  async queue(to: Recipient, file: SentFile): Promise<UnsentFile> {
+    return this.#given(to, file, async (chat, options) => {
+      const queued = await this.#outbox.queue(chat, options);
+      await durable(this.#device.store);
+      return queued;
+    });
+  }
+
+  /** What an app holds is written down first. */
+  async #given<T>(
+    to: Recipient,
+    file: SentFile,
+    accept: (chat: InteropId, options: FileToSend) => Promise<T>,
+  ): Promise<T> {
     if (typeof file !== 'object' || file === null) throw new ClientError('invalid-argument', { detail: 'file' });
     const addressee = (): Promise<InteropId> => this.#lifecycle.worker().people.addressee(to);
-    if ('path' in file) return this.#sent(await this.#outbox.send(await addressee(), file));
-    const { from, sizeBytes, ...options } = file;
+    if ('path' in file) return accept(await addressee(), file);
+    const { from, sizeBytes, sourceName, ...options } = file;
     let chat: InteropId;
     let kept: KeptFile;
     try {
       chat = await addressee();
-      kept = await this.#files.keep(options, signal => this.#spool.add(from, sizeBytes, signal));
+      kept = await this.#files.keep(options, signal => this.#spool.add(from, sizeBytes, signal, sourceName));
     } catch (error) {
       abandon(from);
       throw error;
     }
     try {
-      return await this.#sent(await this.#outbox.send(chat, { ...options, ...kept }));
+      return await accept(chat, { ...options, ...kept });
     } finally {
       // Otherwise the next start goes on with it.
       if (!this.#device.isClosed) {
@@ -144,6 +168,18 @@ export class ClientFiles {
   unsent(): UnsentFile[] {
     this.#device.needOpen();
     return this.#outbox.list();
+  }
+
+  /** A file that goes by itself waits, also after a restart, until it goes on; what was uploaded is kept. */
+  async pauseUnsent(id: string): Promise<void> {
+    this.#device.needOpen();
+    await this.#outbox.pause(id);
+  }
+
+  /** A file that was paused, or failed, goes on by itself. */
+  async resumeUnsent(id: string): Promise<void> {
+    this.#device.needOpen();
+    this.#outbox.goOn(id);
   }
 
   /** Gives up a file that was to be sent. */
@@ -181,6 +217,17 @@ export class ClientFiles {
     const pointer = pointerOf(message, index);
     this.#needAccepted(message);
     return this.#files.open(pointer, this.#request);
+  }
+
+  /**
+   * The small picture that came with attachment `index` (from 0) of a message; nothing is fetched for it. Rejects with
+   * `unknown-message` and `not-accepted`.
+   */
+  async preview(message: Attached, index: number): Promise<Uint8Array | undefined> {
+    this.#device.enlisted();
+    const { thumbnail } = pointerOf(message, index);
+    this.#needAccepted(message);
+    return thumbnail;
   }
 
   async #saveTo(

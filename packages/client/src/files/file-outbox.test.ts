@@ -192,3 +192,63 @@ test('a file whose row is damaged goes, is told, and stops no other', async () =
   assert(notices.ok && notices.value.some(({ change }) => change.kind === 'unsent-damaged'));
   await outbox.drop('sound');
 });
+
+test('what nobody waits for goes by itself, one after the other; a pause holds it, also over a restart', async () => {
+  for (const { id } of outbox.list()) await outbox.drop(id);
+  const sent: string[] = [];
+  const told: string[] = [];
+  let held: PromiseWithResolvers<void> | undefined = Promise.withResolvers<void>();
+  const played: FileOutboxContext['files'] = {
+    look: async ({ path: wanted }) => ({ path: wanted, looks: wanted }),
+    async send({ path: name, viewOnce = false, signal }, deliver) {
+      signal?.throwIfAborted();
+      const stopped = new Promise<never>((_, reject) =>
+        signal?.addEventListener('abort', () => reject(new ClientError('cancelled'))),
+      );
+      await Promise.race([held?.promise, stopped]);
+      sent.push(viewOnce ? `${name} once` : name);
+      return deliver({} as AttachmentPointer);
+    },
+  };
+  const deliver: FileOutboxContext['deliver'] = async (_to, _pointer, _options, within) => {
+    assert(store.transaction(within).ok);
+    return {} as MessageRecord;
+  };
+  const context = { store, files: played, clock: systemClock, keepOnly: async () => {}, deliver };
+  const emit = (event: ClientEvent): void => {
+    if (event.kind === 'file') told.push(`${event.file.name} ${event.file.state}`);
+  };
+  const first = new FileOutbox({ ...context, emit });
+  const a = await first.queue('1-b', { path: 'a' });
+  assert.equal(a.state, 'waiting');
+  const b = await first.queue('1-b', { path: 'b', viewOnce: true });
+  await first.pause(b.id);
+  await first.pause(a.id);
+  assert.deepEqual(
+    first.list().map(({ name, state }) => `${name} ${state}`),
+    ['a paused', 'b paused'],
+  );
+  // Earlier code of this version would send what only says `message`.
+  assert.ok(rows().every(({ message }) => message === undefined));
+  first.close();
+  held.resolve();
+  held = undefined;
+  const second = new FileOutbox({ ...context, emit });
+  second.resume();
+  await new Promise(resolve => setTimeout(resolve, 20));
+  assert.deepEqual(sent, [], 'a restart does not go on with what is paused');
+  second.goOn(b.id);
+  second.goOn(a.id);
+  second.goOn('unknown');
+  while (second.list().length > 0) await new Promise(resolve => setImmediate(resolve));
+  assert.deepEqual(new Set(sent), new Set(['a', 'b once']));
+  assert.ok(told.includes('a sent') && told.includes('b sent') && told.includes('a paused'));
+  // What came while others were under way is not left lying.
+  held = Promise.withResolvers<void>();
+  await second.queue('1-b', { path: 'c' });
+  await second.queue('1-b', { path: 'd' });
+  held.resolve();
+  while (second.list().length > 0) await new Promise(resolve => setImmediate(resolve));
+  assert.deepEqual(sent.slice(-2), ['c', 'd']);
+  second.close();
+});

@@ -21,6 +21,9 @@ import {
   readUpload,
   type UploadRecord,
   type UploadRow,
+  type Wish,
+  wishOf,
+  withWish,
   writeUpload,
 } from './upload-records.ts';
 import type { EncryptedStore, Transaction } from '../store/store.ts';
@@ -77,6 +80,8 @@ export class FileOutbox {
   readonly #context: FileOutboxContext;
   readonly #jobs = new Map<string, Job>();
   #resuming = false;
+  /** Something to go on with came while others were under way. */
+  #isMore = false;
   #retryMs: number = fileOutboxLimits.firstRetryMs;
   #cancelRetry: (() => void) | undefined;
   #closed = false;
@@ -105,6 +110,50 @@ export class FileOutbox {
     }
   }
 
+  /**
+   * Accepts a file that nobody waits for: it is sent by itself, now or when that is possible, one after the other, and events
+   * tell of it. Rejects with what `Files.look` rejects with, `outbox-full`, `store-failed`, `closed`.
+   */
+  async queue(to: string, file: FileToSend): Promise<UnsentFile> {
+    const { path, looks } = await this.#context.files.look(file);
+    const job = await this.#accept(to, { ...file, path }, looks);
+    this.#end(job);
+    const queued = this.#tell(job.id);
+    if (queued === undefined) throw new ClientError('cancelled');
+    this.#resume();
+    return queued;
+  }
+
+  /** What goes by itself waits from now on, also after a restart; what moved is kept. What somebody waits for goes on. */
+  async pause(id: string): Promise<void> {
+    if (this.#jobs.get(id)?.attended === true) return;
+    this.#amend(id, message => ({ ...message, paused: true }));
+    await this.#halt(id);
+    this.#tell(id);
+  }
+
+  /** Goes on with what was paused, or failed. */
+  goOn(id: string): void {
+    if (this.#jobs.has(id)) return;
+    this.#amend(id, ({ paused: _p, failure: _f, ...message }) => message);
+    this.#tell(id);
+    this.#resume();
+  }
+
+  #amend(id: string, change: (message: Wish) => Wish): void {
+    this.#transaction(tx => {
+      const record = readUpload(tx, id);
+      const wish = record === undefined ? undefined : wishOf(record);
+      if (wish !== undefined) writeUpload(tx, id, withWish(record!, change(wish)));
+    });
+  }
+
+  #tell(id: string): UnsentFile | undefined {
+    const file = this.list().find(each => each.id === id);
+    if (file !== undefined) this.#context.emit({ kind: 'file', file });
+    return file;
+  }
+
   /** A stream is up: goes on with what an earlier start left, and what could not go on before. */
   resume(): void {
     this.#retryMs = fileOutboxLimits.firstRetryMs;
@@ -131,7 +180,7 @@ export class FileOutbox {
   async tidy(): Promise<void> {
     const rows = this.#closed ? undefined : this.#rows();
     if (rows === undefined) return;
-    await this.#context.keepOnly(rows.flatMap(({ record }) => (record.message === undefined ? [] : [record.path])));
+    await this.#context.keepOnly(rows.flatMap(({ record }) => (wishOf(record) === undefined ? [] : [record.path])));
   }
 
   close(): void {
@@ -142,24 +191,24 @@ export class FileOutbox {
   /** Writes down what is to be done. */
   async #accept(to: string, options: FileToSend, looks: string): Promise<Job> {
     const { path, spooled } = options;
-    const message = { to, words: wordsOf(options) };
+    const wish = { to, words: wordsOf(options) };
     const lying = { path, looks, ...(spooled === undefined ? {} : { spooled }) };
     const isSamePlace = ({ record }: UploadRow): boolean => placeOf(record) === placeOf(lying);
     const isSameFile = (row: UploadRow): boolean => isSamePlace(row) && row.record.looks === looks;
-    const isSameWish = (row: UploadRow): boolean =>
-      isSamePlace(row) &&
-      row.record.message?.to === to &&
-      JSON.stringify(row.record.message.words) === JSON.stringify(message.words);
+    const isSameWish = (row: UploadRow): boolean => {
+      const before = wishOf(row.record);
+      return isSamePlace(row) && before?.to === to && JSON.stringify(before.words) === JSON.stringify(wish.words);
+    };
     const waiting = this.#rows()?.find(row => isSameWish(row) && this.#jobs.get(row.id)?.attended !== true);
     if (waiting !== undefined) await this.#halt(waiting.id);
     const accepted = this.#context.store.transaction(tx => {
       const idle = this.#list(tx).filter(({ id }) => !this.#jobs.has(id));
-      const begun = idle.find(row => isSameFile(row) && (row.record.message === undefined || isSameWish(row)));
+      const begun = idle.find(row => isSameFile(row) && (wishOf(row.record) === undefined || isSameWish(row)));
       // It was wished for before, of a file that looked otherwise.
       for (const row of idle) if (row !== begun && isSameWish(row)) deleteUpload(tx, row.id);
       if (begun === undefined) makeRoom(tx);
       const id = begun?.id ?? randomBytes(16).toString('base64url');
-      writeUpload(tx, id, { ...begun?.record, ...lying, atMs: this.#context.clock.nowMs(), message });
+      writeUpload(tx, id, withWish({ ...begun?.record, ...lying, atMs: this.#context.clock.nowMs() }, wish));
       return id;
     });
     if (accepted.ok) return this.#claim(accepted.value, true);
@@ -182,8 +231,9 @@ export class FileOutbox {
   async #run({ id, stop }: Job, options: FileToSend): Promise<MessageRecord> {
     const { files, deliver } = this.#context;
     const record = this.#transaction(tx => readUpload(tx, id));
-    if (record?.message === undefined) throw new ClientError('cancelled');
-    const { to } = record.message;
+    const wish = record === undefined ? undefined : wishOf(record);
+    if (record === undefined || wish === undefined) throw new ClientError('cancelled');
+    const { to } = wish;
     const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
     return files.send(
       { ...options, signal },
@@ -223,17 +273,16 @@ export class FileOutbox {
     this.#transaction(tx => {
       const record = readUpload(tx, id);
       if (record === undefined) return;
-      const { message: _, ...upload } = record;
       // A changed file is described again under a fresh key: two texts never meet under one.
       const useless = record.url === undefined || codeOf(error) === 'file-changed';
       if (useless) deleteUpload(tx, id);
-      else writeUpload(tx, id, upload);
+      else writeUpload(tx, id, withWish(record));
       this.#forgetKept(tx);
     });
   }
 
   #forgetKept(tx: Transaction): void {
-    const bare = this.#list(tx).filter(row => row.record.message === undefined && !this.#jobs.has(row.id));
+    const bare = this.#list(tx).filter(row => wishOf(row.record) === undefined && !this.#jobs.has(row.id));
     bare.sort((a, b) => b.record.atMs - a.record.atMs);
     const nowMs = this.#context.clock.nowMs();
     for (const [index, { id, record }] of bare.entries()) {
@@ -243,7 +292,11 @@ export class FileOutbox {
   }
 
   #resume(): void {
-    if (this.#resuming || this.#closed) return;
+    if (this.#closed) return;
+    if (this.#resuming) {
+      this.#isMore = true;
+      return;
+    }
     this.#cancelRetry?.();
     this.#cancelRetry = undefined;
     this.#resuming = true;
@@ -255,6 +308,9 @@ export class FileOutbox {
       })
       .finally(() => {
         this.#resuming = false;
+        if (!this.#isMore) return;
+        this.#isMore = false;
+        this.#resume();
       });
   }
 
@@ -266,8 +322,7 @@ export class FileOutbox {
       const rows = this.#rows();
       if (rows === undefined) return false;
       const next = rows.find(
-        ({ id, record }) =>
-          record.message !== undefined && record.message.failure === undefined && !this.#jobs.has(id) && !tried.has(id),
+        ({ id, record }) => unsentFile(id, record)?.state === 'waiting' && !this.#jobs.has(id) && !tried.has(id),
       );
       if (next === undefined || this.#closed) return all;
       tried.add(next.id);
@@ -288,7 +343,7 @@ export class FileOutbox {
     const job = this.#claim(id, false);
     try {
       const { path, spooled } = record;
-      await this.#run(job, { ...record.message!.words, path, spooled, onProgress });
+      await this.#run(job, { ...wishOf(record)!.words, path, spooled, onProgress });
       emit({ kind: 'file', file: { ...file, state: 'sent' } });
       return true;
     } catch (error) {
@@ -300,11 +355,12 @@ export class FileOutbox {
       const failure = { code: code ?? 'protocol-error', ...(detail === undefined ? {} : { detail }) };
       const isNoted = this.#transaction(tx => {
         const now = readUpload(tx, id);
-        if (now?.message === undefined) return true;
+        const wish = now === undefined ? undefined : wishOf(now);
+        if (now === undefined || wish === undefined) return true;
         const { sealed: _s, preparedSha256: _p, url: _u, ...rest } = now;
         // What was begun for another text is of no use to anybody.
         const kept = code === 'file-changed' ? rest : now;
-        writeUpload(tx, id, { ...kept, message: { ...now.message, failure } });
+        writeUpload(tx, id, withWish(kept, { ...wish, failure }));
         return true;
       });
       if (isNoted === undefined) return false;
@@ -341,9 +397,9 @@ export class FileOutbox {
 
 /** Throws `outbox-full` when all that waits is still to be sent. */
 function makeRoom(tx: Transaction): void {
-  const waiting = listUploads(tx).filter(({ record }) => record.message !== undefined);
+  const waiting = listUploads(tx).filter(({ record }) => wishOf(record) !== undefined);
   if (waiting.length < fileOutboxLimits.unsent) return;
-  const failed = waiting.find(({ record }) => record.message?.failure !== undefined);
+  const failed = waiting.find(({ record }) => wishOf(record)?.failure !== undefined);
   if (failed === undefined) throw new ClientError('outbox-full');
   deleteUpload(tx, failed.id);
 }
@@ -358,12 +414,15 @@ function placeOf({ path, looks, spooled }: Pick<UploadRecord, 'path' | 'looks' |
   return spooled === undefined ? path : looks;
 }
 
-function unsentFile(id: string, { path, spooled, message }: UploadRecord): UnsentFile | undefined {
-  if (message === undefined) return undefined;
-  const { to, words, failure } = message;
+function unsentFile(id: string, record: UploadRecord): UnsentFile | undefined {
+  const { path, spooled } = record;
+  const wish = wishOf(record);
+  if (wish === undefined) return undefined;
+  const { to, words, failure, paused } = wish;
   const name = words.name ?? spooled?.name ?? basename(path);
   const named = { id, to, name, ...(spooled === undefined ? { path } : {}) };
-  return failure === undefined ? { ...named, state: 'waiting' } : { ...named, state: 'failed', failure };
+  if (failure !== undefined) return { ...named, state: 'failed', failure };
+  return { ...named, state: paused === true ? 'paused' : 'waiting' };
 }
 
 function codeOf(error: unknown): ClientErrorCode | undefined {

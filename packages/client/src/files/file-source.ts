@@ -63,8 +63,8 @@ function notASource(): ClientError {
 }
 
 /** A name that is the last part of a path on every system, and hides nothing. */
-export function nameOf(source: FileSource): string {
-  const given = source instanceof File ? source.name : '';
+export function nameOf(source: FileSource, sourceName = ''): string {
+  const given = sourceName === '' && source instanceof File ? source.name : sourceName;
   const last = given.split(/[/\\]/).at(-1) ?? '';
   const plain = last.replace(/[^\p{L}\p{N} ._()-]/gu, '').replace(/^[. ]+|[. ]+$/g, '');
   return plain.slice(-maxNameCharacters) || 'file';

@@ -39,6 +39,8 @@ export type SendFileOptions = TransferOptions & {
   readonly kind?: (typeof fileKinds)[number];
   /** Of a picture: `standard` when left out; `original` keeps all its pixels. */
   readonly quality?: MediaQuality;
+  /** May be opened once by each reader; its author keeps no copy. */
+  readonly viewOnce?: boolean;
 };
 
 /** A file that lies somewhere: with `spooled`, encrypted in the client's folder. */
@@ -71,7 +73,7 @@ export function describe(
   options: Omit<SendFileOptions, 'path'>,
   ownName: string,
 ): { readonly mediaType: string; readonly fileName: string } {
-  const { name = ownName, mimeType = '', caption = '', kind = 'file', quality = 'standard' } = options;
+  const { name = ownName, mimeType = '', caption = '', kind = 'file', quality = 'standard', viewOnce = false } = options;
   const { maxNameBytes, maxMediaTypeBytes, maxCaptionBytes } = attachmentPointerLimits;
   const check = (text: string, maxBytes: number, detail: string): void => {
     if (typeof text !== 'string' || !text.isWellFormed() || Buffer.byteLength(text) > maxBytes) {
@@ -83,6 +85,7 @@ export function describe(
   check(caption, maxCaptionBytes, 'caption');
   if (!fileKinds.includes(kind)) throw new ClientError('invalid-argument', { detail: 'kind' });
   if (!mediaQualities.includes(quality)) throw new ClientError('invalid-argument', { detail: 'quality' });
+  if (typeof viewOnce !== 'boolean') throw new ClientError('invalid-argument', { detail: 'viewOnce' });
   return { mediaType: mimeType, fileName: name };
 }
 

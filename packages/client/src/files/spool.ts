@@ -32,14 +32,19 @@ export class Spool {
   }
 
   /**
-   * Writes a source down. `sizeBytes` is what its owner says of its size: less or more is another file. No `sweep` removes
-   * it before `release`.
+   * Writes a source down. `sizeBytes` is what its owner says of its size: less or more is another file. `sourceName` is what
+   * they call it. No `sweep` removes it before `release`.
    *
    * Rejects with `file-too-large`, `outbox-full` (files that wait have no more room together), `file-unreadable` (the source
    * broke off), `file-changed` (of another size), `file-not-written`, `invalid-argument`, and with the signal's reason;
    * nothing is left behind then.
    */
-  async add(source: FileSource, sizeBytes: number | undefined, signal: AbortSignal): Promise<KeptFile> {
+  async add(
+    source: FileSource,
+    sizeBytes: number | undefined,
+    signal: AbortSignal,
+    sourceName?: string,
+  ): Promise<KeptFile> {
     const expectedBytes = sizeBytes ?? (source instanceof Blob ? source.size : undefined);
     this.#checkSize(expectedBytes ?? 0);
     const path = join(this.#folder, randomUUID());
@@ -63,7 +68,10 @@ export class Spool {
       if (bytes !== (expectedBytes ?? bytes)) throw new ClientError('file-changed');
       await file.sync();
       const sha256 = digest.digest('hex');
-      return { path, spooled: { name: nameOf(source), sizeBytes: bytes, sha256, key: key.toString('base64url') } };
+      return {
+        path,
+        spooled: { name: nameOf(source, sourceName), sizeBytes: bytes, sha256, key: key.toString('base64url') },
+      };
     } catch (cause) {
       this.release(path);
       await this.#remove(path);

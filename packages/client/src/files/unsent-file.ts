@@ -10,8 +10,8 @@ export type UnsentFile = {
   /** Where it lies, when it is sent by its path. */
   readonly path?: string;
   readonly name: string;
-  /** `failed`: it needs a person, and stays in the list until it is dropped. */
-  readonly state: 'waiting' | 'sending' | 'sent' | 'failed';
+  /** `failed`: it needs a person, and stays in the list until it is dropped or goes on. `paused`: a person wants it to wait. */
+  readonly state: 'waiting' | 'paused' | 'sending' | 'sent' | 'failed';
   readonly progress?: FileProgress;
   readonly failure?: { readonly code: ClientErrorCode; readonly detail?: string };
 };

@@ -21,14 +21,34 @@ export type UploadRecord = {
   readonly url?: string;
   /** When something about it was written last. */
   readonly atMs: number;
-  /** Absent: its sender gave it up. */
+  /** Absent, and no `guarded` either: its sender gave it up. */
   readonly message?: {
     readonly to: string;
     readonly words: Omit<SendFileOptions, 'path'>;
     /** It needs a person. */
     readonly failure?: { readonly code: ClientErrorCode; readonly detail?: string };
+    /** A person wants it to wait. */
+    readonly paused?: true;
   };
+  /**
+   * In place of `message`, where more is wished than earlier code of this version heeds (to be opened once, or paused): that
+   * takes it for given up, and sends nothing.
+   */
+  readonly guarded?: Wish;
 };
+
+/** The message that waits for an upload. */
+export type Wish = NonNullable<UploadRecord['message']>;
+
+export function wishOf({ message, guarded }: UploadRecord): Wish | undefined {
+  return message ?? guarded;
+}
+
+export function withWish({ message: _m, guarded: _g, ...upload }: UploadRecord, wish?: Wish): UploadRecord {
+  if (wish === undefined) return upload;
+  const isGuarded = wish.paused === true || wish.words.viewOnce === true;
+  return { ...upload, [isGuarded ? 'guarded' : 'message']: wish };
+}
 
 export type UploadRow = { readonly id: string; readonly record: UploadRecord };
 
