@@ -73,7 +73,14 @@ export function describe(
   options: Omit<SendFileOptions, 'path'>,
   ownName: string,
 ): { readonly mediaType: string; readonly fileName: string } {
-  const { name = ownName, mimeType = '', caption = '', kind = 'file', quality = 'standard', viewOnce = false } = options;
+  const {
+    name = ownName,
+    mimeType = '',
+    caption = '',
+    kind = 'file',
+    quality = 'standard',
+    viewOnce = false,
+  } = options;
   const { maxNameBytes, maxMediaTypeBytes, maxCaptionBytes } = attachmentPointerLimits;
   const check = (text: string, maxBytes: number, detail: string): void => {
     if (typeof text !== 'string' || !text.isWellFormed() || Buffer.byteLength(text) > maxBytes) {
