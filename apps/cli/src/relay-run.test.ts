@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -93,6 +93,45 @@ test('it tells its health and numbers; SIGTERM ends tunnels within the time and 
     ['listening', 'stopping', 'stopped'],
   );
   assert(!lines.slice(1).join('').includes('127.0.0.1'), 'no address of a client');
+});
+
+test('SIGHUP reads the file again: other upstreams and limits at once, a faulty file changes nothing', async () => {
+  const { child, lines, ended } = await start();
+  const before = readFileSync(file, 'utf8');
+  const stays = await tunnel();
+  const said = async (event: string, count = 1): Promise<Record<string, string>> => {
+    for (;;) {
+      const found = lines.map(line => JSON.parse(line) as Record<string, string>).filter(line => line['event'] === event);
+      if (found.length >= count) return found.at(-1)!;
+      await once(child.stdout!, 'data');
+    }
+  };
+  writeFileSync(file, '{"upstreams": 7}');
+  child.kill('SIGHUP');
+  assert.match((await said('reload-refused'))['next']!, /mend it, and send SIGHUP again/);
+  stays.write('still');
+  assert.equal(String((await once(stays, 'data'))[0]), 'still');
+  const other = createServer(socket => socket.end('other'));
+  other.listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  const place = `127.0.0.1:${(other.address() as AddressInfo).port}`;
+  const closed = once(stays.resume(), 'close');
+  writeFileSync(file, JSON.stringify({ ...JSON.parse(before), listen: '127.0.0.1:1', upstreams: [place] }));
+  child.kill('SIGHUP');
+  await said('reloaded');
+  await closed;
+  assert.equal((await said('reload-needs-restart'))['key'], 'listen');
+  const gone = connect(port, '127.0.0.1').on('error', () => {});
+  gone.write(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n\r\n`);
+  assert.match(String((await once(gone, 'data'))[0]), /^HTTP\/1\.1 403 /);
+  const there = connect(port, '127.0.0.1').on('error', () => {});
+  there.write(`CONNECT ${place} HTTP/1.1\r\nHost: ${place}\r\n\r\n`);
+  assert.match(String((await once(there, 'data'))[0]), /^HTTP\/1\.1 200 /);
+  for (const socket of [gone, there]) socket.destroy();
+  writeFileSync(file, before);
+  child.kill('SIGTERM');
+  assert.deepEqual(await ended, [0, null]);
+  other.close();
 });
 
 test('killed, it is started again on the same port, and serves; Ctrl-C ends it in order', async () => {

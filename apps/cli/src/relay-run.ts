@@ -1,9 +1,10 @@
-// Runs or checks a relay by its configuration. Knows nothing of how it passes bytes on.
+// Runs, changes or checks a relay by its configuration. Knows nothing of how it passes bytes on.
 import { once } from 'node:events';
 import { connect, type Server } from 'node:net';
+import type { ControlLog } from '@drawbridge/gatekeeper/control';
 import { CommandError, exitCodes } from './command-error.ts';
 import { portFault } from './dev-config.ts';
-import { closeWithin, untilStopped } from './lifetime.ts';
+import { closeWithin, onReload, untilStopped } from './lifetime.ts';
 import { createOperatorLog } from './operator-log.ts';
 import { type Place, placeText, readRelayConfig, type RelayConfig, type RelayFlags } from './relay/relay-config.ts';
 import { createRelayHealth } from './relay/relay-health.ts';
@@ -17,6 +18,7 @@ export async function runRelay(flags: RelayFlags): Promise<void> {
   const config = readRelayConfig(flags);
   const log = createOperatorLog(process.stdout);
   const stopped = untilStopped();
+  let drainSeconds = config.drainSeconds;
   const relay = new Relay({
     ...config,
     onUpstream: ({ host, port }, code) =>
@@ -30,15 +32,40 @@ export async function runRelay(flags: RelayFlags): Promise<void> {
   if (config.health !== undefined) await listenOn(health, config.health);
   ready = true;
   log('info', 'listening', { host: config.listen.host, port });
+  onReload(() => {
+    drainSeconds = reloadRelay(relay, config, flags, log) ?? drainSeconds;
+  });
   await stopped;
   ready = false;
   log('info', 'stopping', { connections: relay.counts.connections });
-  const spreadMs = config.drainSeconds * 1000;
+  const spreadMs = drainSeconds * 1000;
   const isClosed = await closeWithin(spreadMs + closeMs, () => relay.drain(spreadMs));
   if (!isClosed) throw new CommandError('the relay could not close in good order', 'report what the log says');
   health.close();
   log('info', 'stopped', {});
   process.exit(exitCodes.ok);
+}
+
+/** Reads the file again; what is wrong in it changes nothing. Gives the new time to drain; undefined: refused. */
+function reloadRelay(relay: Relay, running: RelayConfig, flags: RelayFlags, log: ControlLog): number | undefined {
+  if (flags.config === undefined) {
+    log('warn', 'reload-refused', { code: 'no-file', next: 'start it with --config to change it while it runs' });
+    return undefined;
+  }
+  let next: RelayConfig;
+  try {
+    next = readRelayConfig(flags);
+  } catch (error) {
+    const words = error instanceof Error ? error.message : String(error);
+    log('error', 'reload-refused', { code: 'configuration', next: `mend it, and send SIGHUP again: ${words}` });
+    return undefined;
+  }
+  relay.reconfigure(next);
+  for (const key of ['listen', 'health'] as const) {
+    if (JSON.stringify(next[key]) !== JSON.stringify(running[key])) log('warn', 'reload-needs-restart', { key });
+  }
+  log('info', 'reloaded', {});
+  return next.drainSeconds;
 }
 
 async function listenOn(server: Server, { host, port }: Place): Promise<{ port: number }> {

@@ -37,6 +37,8 @@ export const relaySchema = Type.Object(
         connections: count(20_000, 1_000_000, 'open connections'),
         connectionsPerAddress: count(256, 1_000_000, 'of these, of one address (IPv4, or /64 of IPv6)'),
         connectionsPerSite: count(1_024, 1_000_000, 'of these, of one /48 of IPv6'),
+        tunnelBurstPerAddress: count(128, 1_000_000, 'ways to the gatekeeper that one address may open at once'),
+        tunnelsPerMinutePerAddress: count(120, 1_000_000, 'and per minute after that'),
         openingSeconds: count(10, 600, 'time in which the upstream has to be named, and again to be reached'),
         idleSeconds: count(900, 86_400, 'a tunnel in which nothing moves for so long is ended'),
         mebibyteBurstPerAddress: count(256, 1_048_576, 'MiB that one address may move at once, both ways together'),

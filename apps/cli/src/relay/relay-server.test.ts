@@ -197,3 +197,19 @@ test('a drain takes nobody new and ends the tunnels within its time', async t =>
   await until(() => ended === 20);
   assert.equal((await ask(port, upstream)).status, 'ended');
 });
+
+test('an address that opens way after way is told when to come again; others are not', async t => {
+  const limits = { tunnelBurstPerAddress: 3, tunnelsPerMinutePerAddress: 60 };
+  const { relay, port, upstream } = await relayTo(t, echo, limits);
+  for (let i = 0; i < 3; i++) assert.equal((await ask(port, upstream)).status, '200');
+  const refused = connect({ port, host: '127.0.0.1' }).on('error', () => {});
+  refused.write(`CONNECT ${upstream} HTTP/1.1\r\nHost: ${upstream}\r\n\r\n`);
+  assert.match(String(await buffer(refused)), /^HTTP\/1\.1 429 .*\r\nRetry-After: 1\r\n/);
+  assert.equal(relay.counts.refused['too-often'], 1);
+  const other = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' }).on('error', () => {});
+  other.write(`CONNECT ${upstream} HTTP/1.1\r\nHost: ${upstream}\r\n\r\n`);
+  assert.match(String((await once(other, 'data'))[0]), / 200 /);
+  relay.reconfigure(parseRelayConfig({ upstreams: [upstream] }, 'the test'));
+  assert.equal((await ask(port, upstream)).status, '200', 'another limit holds at once');
+  other.destroy();
+});

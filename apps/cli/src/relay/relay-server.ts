@@ -3,12 +3,15 @@
 // Knows nothing of XMPP, TLS or people; writes no address anywhere. Source: RFC 9110 section 9.3.6.
 import { createServer, type Server } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import { Budget } from '@drawbridge/gatekeeper/budget';
+import { Budget, type BudgetRate } from '@drawbridge/gatekeeper/budget';
 import { addressKey, PrefixCounts } from '@drawbridge/identity/network-prefix';
 import { type Place, placeText, type RelayConfig } from './relay-config.ts';
 import { joinSockets, type Spend, type Tunnel } from './tunnel.ts';
 
-type Refusal = 'places' | 'not-connect' | 'not-an-upstream' | 'draining' | 'unreachable';
+/** What may change while the relay runs. */
+export type RelayChange = Pick<RelayConfig, 'upstreams' | 'outgoingAddress' | 'limits'>;
+
+type Refusal = 'places' | 'too-often' | 'not-connect' | 'not-an-upstream' | 'draining' | 'unreachable';
 
 export type RelayCounts = {
   connections: number;
@@ -18,7 +21,7 @@ export type RelayCounts = {
   readonly refused: Record<Refusal, number>;
 };
 
-export type RelayOptions = Pick<RelayConfig, 'upstreams' | 'outgoingAddress' | 'limits'> & {
+export type RelayOptions = RelayChange & {
   /** An upstream can't be reached, or can again. */
   readonly onUpstream?: (upstream: Place, fault: string | undefined) => void;
   /** For tests: shown what passes. */
@@ -41,30 +44,49 @@ export class Relay {
     connections: 0,
     tunnelsOpened: 0,
     bytes: 0,
-    refused: { places: 0, 'not-connect': 0, 'not-an-upstream': 0, draining: 0, unreachable: 0 },
+    refused: { places: 0, 'too-often': 0, 'not-connect': 0, 'not-an-upstream': 0, draining: 0, unreachable: 0 },
   };
-  readonly #options: RelayOptions;
-  readonly #openingMs: number;
-  readonly #upstreams: ReadonlyMap<string, Place>;
-  readonly #faults = new Map<Place, string | undefined>();
+  #options: RelayOptions;
+  #upstreams: ReadonlyMap<string, Place> = new Map();
+  readonly #faults = new Map<string, string | undefined>();
   readonly #places: PrefixCounts;
   readonly #shares: Budget;
+  /** Ways that an address opens: whoever comes again and again would use up what the gatekeeper gives to all behind here. */
+  readonly #ways: Budget;
   readonly #sockets = new Set<Socket>();
-  readonly #tunnels = new Set<Tunnel>();
+  /** Each with the upstream that it leads to. */
+  readonly #tunnels = new Map<Tunnel, string>();
   #isDraining = false;
 
   constructor(options: RelayOptions) {
-    const { upstreams, limits } = options;
+    const { limits } = options;
     this.#options = options;
-    this.#openingMs = limits.openingSeconds * 1000;
-    this.#upstreams = new Map(upstreams.map(each => [placeText(each), each]));
     this.#places = new PrefixCounts(limits.connectionsPerAddress, limits.connectionsPerSite);
-    const rate = {
-      burst: limits.mebibyteBurstPerAddress * 1024,
-      refillSeconds: 1 / limits.kibibytesPerSecondPerAddress,
-    };
-    this.#shares = new Budget(rate, maxAddresses);
+    this.#shares = new Budget(rateOf(limits), maxAddresses);
+    this.#ways = new Budget(waysOf(limits), maxAddresses);
     this.server = this.#listener();
+    this.reconfigure(options);
+  }
+
+  /**
+   * Takes other upstreams and limits from now on: what was spent stays spent, and connections that are beyond a new bound stay.
+   * Tunnels to what is no upstream any more end at once.
+   */
+  reconfigure(change: RelayChange): void {
+    const { upstreams, limits } = change;
+    this.#options = { ...this.#options, ...change };
+    this.#upstreams = new Map(upstreams.map(each => [placeText(each), each]));
+    this.#places.setBounds(limits.connectionsPerAddress, limits.connectionsPerSite);
+    this.#shares.reconfigure(rateOf(limits), maxAddresses);
+    this.#ways.reconfigure(waysOf(limits), maxAddresses);
+    this.server.headersTimeout = this.#openingMs;
+    this.server.requestTimeout = this.#openingMs;
+    for (const [{ cut }, upstream] of this.#tunnels) if (!this.#upstreams.has(upstream)) cut();
+    for (const known of this.#faults.keys()) if (!this.#upstreams.has(known)) this.#faults.delete(known);
+  }
+
+  get #openingMs(): number {
+    return this.#options.limits.openingSeconds * 1000;
   }
 
   /** Connections that are passed on to an upstream. */
@@ -75,7 +97,7 @@ export class Relay {
   /** Takes nobody new and ends the tunnels in random order within this time. */
   async drain(spreadMs: number): Promise<void> {
     const closed = this.#stop();
-    for (const { cut } of this.#tunnels) setTimeout(cut, Math.random() * spreadMs);
+    for (const { cut } of this.#tunnels.keys()) setTimeout(cut, Math.random() * spreadMs);
     const end = setTimeout(() => this.#cut(), spreadMs);
     await closed;
     clearTimeout(end);
@@ -94,7 +116,7 @@ export class Relay {
   }
 
   #cut(): void {
-    for (const { cut } of this.#tunnels) cut();
+    for (const { cut } of this.#tunnels.keys()) cut();
     for (const socket of this.#sockets) socket.destroy();
   }
 
@@ -141,7 +163,20 @@ export class Relay {
       this.#refuse(inner, 'draining', '503 Service Unavailable', 'This relay is stopping: come again later.');
     } else if (upstream === undefined) {
       this.#refuse(inner, 'not-an-upstream', '403 Forbidden', 'This relay passes on to its own gatekeeper alone.');
-    } else this.#reach(upstream, inner, head);
+    } else {
+      const waitMs = this.#opened(addressKey(inner.remoteAddress ?? ''));
+      if (waitMs === 0) return this.#reach(upstream, inner, head);
+      const retryAfter = `Retry-After: ${Math.ceil(waitMs / 1000)}\r\n`;
+      this.#refuse(inner, 'too-often', '429 Too Many Requests', 'Too many ways were opened: come again later.', retryAfter);
+    }
+  }
+
+  /** How long this address has to wait; 0: the way is counted. */
+  #opened(key: string): number {
+    const nowMs = performance.now();
+    const waitMs = this.#ways.waitMs(key, nowMs);
+    if (waitMs === 0) this.#ways.spend(key, nowMs);
+    return waitMs;
   }
 
   #reach(upstream: Place, inner: Socket, head: Buffer): void {
@@ -164,11 +199,11 @@ export class Relay {
       outer.off('close', failed);
       outer.setTimeout(0);
       this.#note(upstream, undefined);
-      this.#join(inner, outer, head);
+      this.#join(upstream, inner, outer, head);
     });
   }
 
-  #join(inner: Socket, outer: Socket, head: Buffer): void {
+  #join(upstream: Place, inner: Socket, outer: Socket, head: Buffer): void {
     const { limits, tap } = this.#options;
     this.counts.tunnelsOpened++;
     inner.write('HTTP/1.1 200 Connection established\r\n\r\n');
@@ -179,7 +214,9 @@ export class Relay {
       spend: this.#spendOf(addressKey(inner.remoteAddress ?? '')),
       onEnd: () => this.#tunnels.delete(tunnel),
     });
-    this.#tunnels.add(tunnel);
+    this.#tunnels.set(tunnel, placeText(upstream));
+    // It was taken away while it was being reached.
+    if (!this.#upstreams.has(placeText(upstream))) tunnel.cut();
   }
 
   #spendOf(key: string): Spend {
@@ -193,16 +230,25 @@ export class Relay {
 
   /** What changes is told, and not every try. */
   #note(upstream: Place, fault: string | undefined): void {
-    if (this.#faults.get(upstream) !== fault) this.#options.onUpstream?.(upstream, fault);
-    this.#faults.set(upstream, fault);
+    const name = placeText(upstream);
+    if (this.#faults.get(name) !== fault) this.#options.onUpstream?.(upstream, fault);
+    this.#faults.set(name, fault);
   }
 
-  #refuse(socket: Socket, why: Refusal, status: string, words: string): void {
+  #refuse(socket: Socket, why: Refusal, status: string, words: string, more = ''): void {
     this.counts.refused[why]++;
-    const head = `Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${words.length}`;
+    const head = `${more}Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${words.length}`;
     socket.end(`HTTP/1.1 ${status}\r\n${head}\r\n\r\n${words}`);
     // What it still says is of no interest, and its end is seen.
     socket.resume();
     socket.setTimeout(this.#openingMs, () => socket.destroy());
   }
+}
+
+function rateOf({ mebibyteBurstPerAddress, kibibytesPerSecondPerAddress }: RelayConfig['limits']): BudgetRate {
+  return { burst: mebibyteBurstPerAddress * 1024, refillSeconds: 1 / kibibytesPerSecondPerAddress };
+}
+
+function waysOf({ tunnelBurstPerAddress, tunnelsPerMinutePerAddress }: RelayConfig['limits']): BudgetRate {
+  return { burst: tunnelBurstPerAddress, refillSeconds: 60 / tunnelsPerMinutePerAddress };
 }

@@ -4,9 +4,11 @@ import type { IncomingMessage } from 'node:http';
 import { test } from 'node:test';
 import { addressKey, PrefixCounts, relayKey, sharesOf, siteKey } from '@drawbridge/identity/network-prefix';
 import { Budget } from '../budget.ts';
+import { createBudgets } from '../budgets.ts';
+import { parseConfig } from '../config.ts';
 import { ConnectionGate, defaultListenerLimits } from '../listeners/admission.ts';
 import { HttpPlaces } from '@drawbridge/identity/http-places';
-import { addressKeys, clientAddress } from './client-address.ts';
+import { addressKeys, clientAddress, payersOf } from './client-address.ts';
 
 const relays = [
   { addresses: ['192.0.2.7', '2001:db8::/64'], shares: 3 },
@@ -82,4 +84,22 @@ test('a relay has so many times what one address has: counts, places, budgets, c
   let cut = 0;
   for (let i = 0; i < 7; i++) places.take(key, () => cut++, false);
   assert.deepEqual([places.count, cut], [6, 1]);
+});
+
+test('behind a relay one connection has what one address has, and no more of what is for all there', () => {
+  const listeners = { http: { port: 1 } };
+  const parsed = parseConfig(
+    { mode: 'development', domain: 'a.example', issuer: 'https://a.example', listeners },
+    '/',
+  );
+  assert(parsed.kind === 'loaded');
+  const rate = { burst: 2, refillSeconds: 10 };
+  const budgets = createBudgets({ ...parsed.config.budgets, requestsPerAddress: rate }, () => 0);
+  const ask = (key: string, port: number): number =>
+    budgets.take(payersOf(key, port).map(payer => ({ budget: 'requestsPerAddress', key: payer })));
+  const relay = relayKey(0, 3);
+  assert.deepEqual([ask(relay, 1), ask(relay, 1), ask(relay, 1)], [0, 0, 10]);
+  assert.deepEqual([2, 2, 3, 3].map(port => ask(relay, port)), [0, 0, 0, 0], 'the others have theirs');
+  assert.ok(ask(relay, 4) > 0, 'and all together no more than its shares');
+  assert.deepEqual([1, 2, 3].map(port => ask('192.0.2.8', port) > 0), [false, false, true], 'as an address alone');
 });

@@ -2,7 +2,7 @@
 // shares for the people behind it. Knows nothing of what is asked for; addresses are never logged.
 import type { IncomingMessage } from 'node:http';
 import { BlockList, isIPv4 } from 'node:net';
-import { addressKey, plainAddress, relayKey } from '@drawbridge/identity/network-prefix';
+import { addressKey, plainAddress, relayKey, sharesOf } from '@drawbridge/identity/network-prefix';
 import { peerAddress } from '../listeners/peer-address.ts';
 
 /** Whether an address is one of these reverse proxies. */
@@ -32,6 +32,14 @@ export function addressKeys(relays: readonly NamedRelay[]): (address: string) =>
     key: relayKey(index, shares),
   }));
   return address => named.find(({ has }) => has(address))?.key ?? addressKey(address);
+}
+
+/**
+ * Who pays for a request by its address: behind a relay that is named also the connection, as one address does, so that no
+ * one there spends what is for all of them in one go.
+ */
+export function payersOf(key: string, remotePort: number | undefined): readonly string[] {
+  return sharesOf(key) === 1 ? [key] : [key, `${key} port ${remotePort ?? 0}`];
 }
 
 /** Reads the address key of a request; `X-Forwarded-For` counts only from the right and only through these proxies. */

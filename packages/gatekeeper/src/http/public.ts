@@ -5,7 +5,7 @@ import type { IncomingMessage, RequestListener } from 'node:http';
 import swagger from '@fastify/swagger';
 import { createApp, maxBodyBytes, problem } from './app.ts';
 import { BodyBudget } from './body-budget.ts';
-import { clientAddress } from './client-address.ts';
+import { clientAddress, payersOf } from './client-address.ts';
 import { addDiscoveryRoutes } from './discovery-routes.ts';
 import { addEnlistedRoutes, addEnlistRoutes, addRenewalRoute } from './enlistment-routes.ts';
 import { addEventRoutes } from './event-routes.ts';
@@ -50,7 +50,8 @@ export async function buildPublicHttp(deps: PublicHttpDeps): Promise<PublicHttp>
 
   app.addHook('onRequest', async (request, reply) => {
     if (config.mode === 'production') void reply.header('strict-transport-security', 'max-age=31536000');
-    const retryAfterSeconds = control.budgets.take([{ budget: 'requestsPerAddress', key: addressOf(request.raw) }]);
+    const payers = payersOf(addressOf(request.raw), request.raw.socket.remotePort);
+    const retryAfterSeconds = control.budgets.take(payers.map(key => ({ budget: 'requestsPerAddress', key })));
     if (retryAfterSeconds > 0) return problem(reply, 'budget-spent', { retryAfterSeconds });
     return undefined;
   });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import type { FirstAnswer } from '../consent/contacts.ts';
+import { relayKey } from '@drawbridge/identity/network-prefix';
 import { type Fixture, openFixture } from '../testing/control-fixture.ts';
 import { integrityLimits } from './integrity.ts';
 
@@ -79,6 +80,18 @@ test('first contacts have budgets by device, person, address, provider, and targ
     fixture.clock.nowMs += 60_000;
     assert.equal(await writeFirst(fixture, third, isOfTarget ? bob! : dora!), 'open', budget);
   }
+});
+
+test('behind a relay one person does not use up what the others there have', async () => {
+  const three = { burst: 3, refillSeconds: 60 };
+  const fixture = await open({ budgets: { ...wide, firstContactsPerAddress: three, firstContactsPerPerson: three } });
+  const [anna, ben] = await many(fixture, 1, 2, 'a');
+  const people = await many(fixture, 0, 7, 'b');
+  const network = relayKey(0, 2);
+  const answers: FirstAnswer[] = [];
+  for (const person of people.slice(0, 4)) answers.push(await writeFirst(fixture, anna!, person, network));
+  assert.deepEqual(answers, ['open', 'open', 'open', 60]);
+  for (const person of people.slice(4)) assert.equal(await writeFirst(fixture, ben!, person, network), 'open');
 });
 
 test('whom many settled people refuse is slowed down, then meets nobody new, then is suspended; each step says why', async () => {

@@ -78,6 +78,7 @@ export async function reload(running: Reloadable, next: Config): Promise<ReloadR
   Object.assign(config, terms === undefined ? {} : { terms }, contact === undefined ? {} : { contact });
   config.policy = next.policy;
   config.applications = next.applications;
+  config.integrity = next.integrity;
   config.log = next.log;
   if (config.tls !== undefined && next.tls !== undefined) Object.assign(config.tls, next.tls);
   changeCoreLimits(running.limits, coreLimits(config));
