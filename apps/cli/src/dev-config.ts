@@ -67,6 +67,8 @@ export type RegisteredProvider = {
   readonly name: string;
   readonly issuer: string;
   readonly wakeUpUrl?: string;
+  /** Where events are posted; none are when left out. */
+  readonly eventsUrl?: string;
   /** Where its users' files lie; its issuer's origin when left out. */
   readonly mediaOrigins?: readonly string[];
 };
@@ -141,6 +143,8 @@ export function devGatekeeperConfig(options: DevGatekeeperOptions): Config {
       // Everybody has the same address here.
       limits: { connectionsPerAddress: 100_000, httpConnections: 100_000, httpConnectionsPerAddress: 100_000 },
       budgets: { unlimited: options.unlimited === true },
+      // Everybody has just come here, and is heard all the same.
+      integrity: { freshDays: 0 },
     },
     options.folder,
   );

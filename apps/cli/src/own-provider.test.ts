@@ -70,9 +70,17 @@ test('init --development registers the provider, with its authority; production 
   assert.ok(parsed.kind === 'loaded');
   const [provider] = parsed.config.providers;
   assert.deepEqual(
-    [provider?.number, provider?.name, provider?.issuer, provider?.wakeUpUrl, provider?.mediaOrigins],
+    [
+      provider?.number,
+      provider?.name,
+      provider?.issuer,
+      provider?.wakeUpUrl,
+      provider?.eventsUrl,
+      provider?.mediaOrigins,
+    ],
     [
       ...[1, 'own.example', 'https://localhost:8443/interop', 'https://localhost:8443/interop/v1/wake-ups'],
+      'https://localhost:8443/interop/v1/events',
       ['https://localhost:8443'],
     ],
   );

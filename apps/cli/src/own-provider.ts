@@ -14,6 +14,7 @@ export type OwnProviderFlags = {
   provider?: string;
   providerName?: string;
   providerWakeUps?: string;
+  providerEvents?: string;
   providerCa?: string;
 };
 
@@ -36,14 +37,17 @@ export function addOwnProviderOptions(command: Command): Command {
       '--provider-wake-ups <url>',
       "where wake-ups for its people are posted (default: the kit's, below the issuer)",
     )
+    .option('--provider-events <url>', "where events for it are posted (default: the kit's, below the issuer)")
     .option('--provider-ca <file>', 'PEM, trusted for it beside the development authority');
 }
 
 /** Undefined without `--provider`. Throws a CommandError that names the option. */
 export function readOwnProvider(flags: OwnProviderFlags): OwnProvider | undefined {
-  const { provider: issuer, providerName = defaultName, providerWakeUps, providerCa } = flags;
+  const { provider: issuer, providerName = defaultName, providerWakeUps, providerEvents, providerCa } = flags;
   if (issuer === undefined) {
-    const stray = (['providerName', 'providerWakeUps', 'providerCa'] as const).find(name => flags[name] !== undefined);
+    const stray = (['providerName', 'providerWakeUps', 'providerEvents', 'providerCa'] as const).find(
+      name => flags[name] !== undefined,
+    );
     if (stray === undefined) return undefined;
     throw usageError(
       'there is no --provider to go with it',
@@ -62,9 +66,10 @@ export function readOwnProvider(flags: OwnProviderFlags): OwnProvider | undefine
     throw usageError('--provider-name is not a DNS name in lower case', `give one such as ${defaultName}`);
   }
   const wakeUpUrl = providerWakeUps ?? `${issuer}/v1/wake-ups`;
-  const urls = [url, readUrl('--provider-wake-ups', wakeUpUrl)];
+  const eventsUrl = providerEvents ?? `${issuer}/v1/events`;
+  const urls = [url, readUrl('--provider-wake-ups', wakeUpUrl), readUrl('--provider-events', eventsUrl)];
   return {
-    registration: { name: providerName, issuer, wakeUpUrl, mediaOrigins: [url.origin] },
+    registration: { name: providerName, issuer, wakeUpUrl, eventsUrl, mediaOrigins: [url.origin] },
     plainHttpOrigins: [...new Set(urls.filter(each => each.protocol === 'http:').map(each => each.origin))],
     ca: providerCa === undefined ? undefined : readCa(providerCa),
   };

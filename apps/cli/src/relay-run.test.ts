@@ -101,7 +101,9 @@ test('SIGHUP reads the file again: other upstreams and limits at once, a faulty 
   const stays = await tunnel();
   const said = async (event: string, count = 1): Promise<Record<string, string>> => {
     for (;;) {
-      const found = lines.map(line => JSON.parse(line) as Record<string, string>).filter(line => line['event'] === event);
+      const found = lines
+        .map(line => JSON.parse(line) as Record<string, string>)
+        .filter(line => line['event'] === event);
       if (found.length >= count) return found.at(-1)!;
       await once(child.stdout!, 'data');
     }

@@ -142,7 +142,9 @@ function ownProviderWords({ ownProvider, ready }: PageFacts): string {
 `;
   }
   return `Your provider ${ownProvider.issuer} is registered as ${ownProvider.name}, number 2. Its proofs are for the audience
-https://localhost:${ready.ports.http}. Wake-ups are posted to ${ownProvider.wakeUpUrl}. Own users opt in to ${ownProvider.name};
+https://localhost:${ready.ports.http}. Wake-ups are posted to ${ownProvider.wakeUpUrl},
+other events (docs/protocol/10-consent-and-reports.md, 10.5) to ${ownProvider.eventsUrl}: suspend one of its people to see one.
+It posts its own to https://localhost:${ready.ports.http}/v1/events. Own users opt in to ${ownProvider.name};
 people of skylark.localhost are reachable for its people. Its discovery document is fetched at its first login.
 
 `;

@@ -193,7 +193,7 @@ function gatekeeperConfig(
     ...{ folder: join(folder, 'gatekeeper'), pki, domain, host, ports, unlimited },
     requests: requests === true ? 'across-providers' : 'none',
     providers: [
-      { number, name, issuer, wakeUpUrl: wakeUps(issuer) },
+      { number, name, issuer, wakeUpUrl: wakeUps(issuer), eventsUrl: `${issuer}/v1/events` },
       ...(ownProvider === undefined ? [] : [{ number: ownProviderNumber, ...ownProvider.registration }]),
     ],
     ownUsers: {

@@ -167,7 +167,13 @@ export class Relay {
       const waitMs = this.#opened(addressKey(inner.remoteAddress ?? ''));
       if (waitMs === 0) return this.#reach(upstream, inner, head);
       const retryAfter = `Retry-After: ${Math.ceil(waitMs / 1000)}\r\n`;
-      this.#refuse(inner, 'too-often', '429 Too Many Requests', 'Too many ways were opened: come again later.', retryAfter);
+      this.#refuse(
+        inner,
+        'too-often',
+        '429 Too Many Requests',
+        'Too many ways were opened: come again later.',
+        retryAfter,
+      );
     }
   }
 

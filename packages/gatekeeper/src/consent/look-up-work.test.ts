@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
 import { after, test } from 'node:test';
 import { type Element, element } from '@drawbridge/wire/element';
 import { everybodyOf } from '@drawbridge/wire/jid';
@@ -46,7 +46,8 @@ async function world() {
   await decide(there['blocks']!, 'block', jidOf(asker));
   await decide(there['blocks all']!, 'block', `${everybodyOf(1)}@${domain}`);
   const away: Record<string, Person | undefined> = { nobody: undefined };
-  for (const name of ['not opted in', 'suspended', 'by links alone']) away[name] = await own(name, name !== 'not opted in');
+  for (const name of ['not opted in', 'suspended', 'by links alone'])
+    away[name] = await own(name, name !== 'not opted in');
   const { interopId } = away['suspended']!.account;
   await fixture.control.enlistment.setStatus(interopId, 'suspended', 'rosa', fixture.clock.nowMs);
   await ask(fixture, away['by links alone']!, 'set', element('require-link', NS_CONSENT, { required: 'true' }));
@@ -118,13 +119,14 @@ test('below the calls: the same statements for somebody and nobody', async () =>
       if (name !== 'prepare') return Reflect.get(target, name) as unknown;
       return (sql: string) => {
         const statement = target.prepare(sql);
-        const counts =
-          (run: (...values: never[]) => unknown) =>
-          (...values: never[]): unknown => {
-            statements.push(sql);
-            return run.apply(statement, values);
-          };
-        return { get: counts(statement.get as never), all: counts(statement.all as never) };
+        const noted = (): typeof statement => {
+          statements.push(sql);
+          return statement;
+        };
+        return {
+          get: (...values: SQLInputValue[]) => noted().get(...values),
+          all: (...values: SQLInputValue[]) => noted().all(...values),
+        };
       };
     },
   });

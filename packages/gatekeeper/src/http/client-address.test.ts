@@ -88,10 +88,7 @@ test('a relay has so many times what one address has: counts, places, budgets, c
 
 test('behind a relay one connection has what one address has, and no more of what is for all there', () => {
   const listeners = { http: { port: 1 } };
-  const parsed = parseConfig(
-    { mode: 'development', domain: 'a.example', issuer: 'https://a.example', listeners },
-    '/',
-  );
+  const parsed = parseConfig({ mode: 'development', domain: 'a.example', issuer: 'https://a.example', listeners }, '/');
   assert(parsed.kind === 'loaded');
   const rate = { burst: 2, refillSeconds: 10 };
   const budgets = createBudgets({ ...parsed.config.budgets, requestsPerAddress: rate }, () => 0);
@@ -99,7 +96,15 @@ test('behind a relay one connection has what one address has, and no more of wha
     budgets.take(payersOf(key, port).map(payer => ({ budget: 'requestsPerAddress', key: payer })));
   const relay = relayKey(0, 3);
   assert.deepEqual([ask(relay, 1), ask(relay, 1), ask(relay, 1)], [0, 0, 10]);
-  assert.deepEqual([2, 2, 3, 3].map(port => ask(relay, port)), [0, 0, 0, 0], 'the others have theirs');
+  assert.deepEqual(
+    [2, 2, 3, 3].map(port => ask(relay, port)),
+    [0, 0, 0, 0],
+    'the others have theirs',
+  );
   assert.ok(ask(relay, 4) > 0, 'and all together no more than its shares');
-  assert.deepEqual([1, 2, 3].map(port => ask('192.0.2.8', port) > 0), [false, false, true], 'as an address alone');
+  assert.deepEqual(
+    [1, 2, 3].map(port => ask('192.0.2.8', port) > 0),
+    [false, false, true],
+    'as an address alone',
+  );
 });

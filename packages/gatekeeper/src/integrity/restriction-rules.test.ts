@@ -84,6 +84,7 @@ test('each person counts once, by the latest decision; what an operator upheld s
 
 test('what was said decays, and the level with it', () => {
   const voices = people(30, 'refused');
+  assert.equal(levelOf(people(5, 'refused', { atMs: nowMs - 60_000 })), 'slowed', 'a minute is nothing');
   const after = (days: number): string => judgeVoices(voices, rules, nowMs + days * dayMs).level;
   assert.deepEqual([0, 1, 7, 14, 21, 28].map(after), [
     'suspended',

@@ -108,11 +108,12 @@ export function judgeVoices(voices: readonly Voice[], rules: RestrictionRules, n
     else if (voice.says === 'upheld') upheld += weight * rules.upheldReportCounts;
     else (voice.says === 'accepted' ? accepted : refused).add(voice, weight, isFresh);
   }
-  const sums = {
+  // As it is shown: what has decayed for a moment still counts whole.
+  const sums = roundedAll({
     waiting,
     accepted: accepted.count(rules.voicesPerProvider),
     refused: refused.count(rules.voicesPerProvider) + upheld,
-  };
+  });
   const decided = sums.accepted + sums.refused;
   const percent = decided === 0 ? 0 : (100 * sums.refused) / decided;
   const passes = (threshold: Threshold | undefined): boolean =>
@@ -123,7 +124,7 @@ export function judgeVoices(voices: readonly Voice[], rules: RestrictionRules, n
     ['slowed', passes(rules.slowed) || sums.waiting >= rules.unanswered],
   ];
   const level = reached.find(([, isReached]) => isReached)?.[0] ?? 'none';
-  return { level, tally: { ...roundedAll(sums), percent: Math.round(percent) } };
+  return { level, tally: { ...sums, percent: Math.round(percent) } };
 }
 
 function roundedAll<T extends Record<string, number>>(sums: T): T {
