@@ -5,9 +5,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { readChat } from '../store/message-records.ts';
+import { readChat, writeChat } from '../store/message-records.ts';
 import { openEncryptedStore } from '../store/encrypted-store.ts';
-import { countMissing } from './gaps.ts';
+import { countMissing, gapLimits, hear } from './gaps.ts';
 import { forgetDevices, forgetMissing, hearNumber, hearPlaced } from './hearing.ts';
 import { chatWith } from './message-names.ts';
 
@@ -15,6 +15,41 @@ const folder = mkdtempSync(join(tmpdir(), 'drawbridge-hearing-'));
 after(() => rmSync(folder, { recursive: true }));
 const anna = `1-${'a'.repeat(26)}`;
 const bob = `0-${'b'.repeat(26)}`;
+
+test('however many devices leave out however many numbers, all are counted, and the chat’s record stays small', async () => {
+  const opened = await openEncryptedStore({
+    path: join(folder, 'many.db'),
+    key: { kind: 'key', key: new Uint8Array(32) },
+  });
+  assert(opened.ok);
+  const chat = chatWith(anna);
+  const devices = Math.ceil(gapLimits.maxRunsInChat / gapLimits.maxRuns) + 2;
+  const done = opened.value.transaction(tx => {
+    const last = 2 * gapLimits.maxRuns + 1;
+    let told: number | undefined;
+    for (let deviceId = 1; deviceId <= devices; deviceId++) {
+      const from = { address: { interopId: anna, deviceId }, identity: 'one key' };
+      for (const number of [1, 3]) hearNumber(tx, chat, from, number);
+      // Most of it at once: each number writes the record.
+      const record = readChat(tx, chat);
+      const device = Object.keys(record.heard ?? {}).find(each => each.startsWith(`${anna}/${deviceId} `))!;
+      let heard = record.heard![device]!;
+      for (let number = 5; number <= last; number += 2) ({ heard } = hear(heard, number, () => tx.newPlace())!);
+      writeChat(tx, { ...record, heard: { ...record.heard, [device]: heard } });
+      told = hearNumber(tx, chat, from, last + 2)?.missing;
+    }
+    const { heard = {} } = readChat(tx, chat);
+    const runs = Object.values(heard).reduce((sum, each) => sum + each.missing.length, 0);
+    return { told, count: countMissing(heard), runs, bytes: JSON.stringify(heard).length };
+  });
+  assert(done.ok);
+  const { told, count, runs, bytes } = done.value;
+  assert.equal(count, devices * (gapLimits.maxRuns + 1));
+  assert.equal(told, count);
+  assert(runs <= gapLimits.maxRunsInChat, String(runs));
+  assert(bytes < 128 * 1_024, String(bytes));
+  opened.value.close();
+});
 
 test('each device and key has numbers of its own; a count is told when it changes; removed devices are forgotten', async () => {
   const opened = await openEncryptedStore({

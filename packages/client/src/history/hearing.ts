@@ -6,7 +6,7 @@ import type { InteropId } from '@drawbridge/wire/jid';
 import { listChats, readChat, writeChat } from '../store/message-records.ts';
 import { MAX_LIST, type Transaction } from '../store/store.ts';
 import { defaultsKey } from './chat-state.ts';
-import { countMissing, hear } from './gaps.ts';
+import { countMissing, gapLimits, giveUp, giveWay, hear, type Heard, runsOf } from './gaps.ts';
 import { type ChatId, chatWith } from './message-names.ts';
 
 /** How much of a fingerprint tells a device from one with its number under another identity key. */
@@ -28,7 +28,7 @@ export function hearNumber(
   const hearing = hear(record.heard?.[device], number, count => keepPlaces(tx, count));
   if (hearing === undefined) return undefined;
   const { heard, ...place } = hearing;
-  const after = { ...record.heard, [device]: heard };
+  const after = withinChat({ ...record.heard, [device]: heard });
   writeChat(tx, { ...record, heard: after });
   const missing = countMissing(after);
   return missing === countMissing(record.heard) ? place : { ...place, missing };
@@ -50,8 +50,8 @@ export function hearPlaced(tx: Transaction, chat: ChatId, number: number): numbe
 export function forgetMissing(tx: Transaction, chat: ChatId): boolean {
   const record = readChat(tx, chat);
   if (countMissing(record.heard) === 0) return false;
-  const heard = Object.entries(record.heard ?? {}).map(([device, { next }]) => [device, { next, missing: [] }]);
-  writeChat(tx, { ...record, heard: Object.fromEntries(heard) as NonNullable<typeof record.heard> });
+  const heard = Object.entries(record.heard ?? {}).map(([device, each]) => [device, giveUp(each)] as const);
+  writeChat(tx, { ...record, heard: Object.fromEntries(heard) });
   return true;
 }
 
@@ -78,6 +78,17 @@ function allChatNames(tx: Transaction): ChatId[] {
     for (const row of rows) if (row.chat.chat !== defaultsKey) names.push(row.chat.chat);
     after = rows.at(-1)!.sequence;
   }
+}
+
+/** Of whoever has the most runs a sixteenth gives way at once, so that this is not done for each number. */
+function withinChat(heard: Readonly<Record<string, Heard>>): Readonly<Record<string, Heard>> {
+  let kept = heard;
+  const runs = (): number => Object.values(kept).reduce((sum, each) => sum + runsOf(each), 0);
+  while (runs() > gapLimits.maxRunsInChat) {
+    const [device, most] = Object.entries(kept).reduce((a, b) => (runsOf(b[1]) > runsOf(a[1]) ? b : a));
+    kept = { ...kept, [device]: giveWay(most, Math.floor((runsOf(most) * 15) / 16)) };
+  }
+  return kept;
 }
 
 function keepPlaces(tx: Transaction, count: number): number {

@@ -17,6 +17,7 @@ import {
   step,
   steps,
 } from '../testing/played-conversation.ts';
+import { readSaidNumber } from '../store/outbox-records.ts';
 import { listMessages } from './history.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'drawbridge-order-'));
@@ -43,6 +44,34 @@ test('all devices of a person show one order, and all of everybody the same cont
     assert.equal(new Set(anna1.newest).size, anna1.newest.length, 'nothing twice');
     if (all.every(([, { kind }]) => kind !== 'delete')) assert.equal(anna1.newest.length, network.said.length);
     for (const { missing } of [anna1, bob1]) assert.equal(missing, 0, 'no gaps where all came');
+  });
+  await fc.assert(property, runs);
+});
+
+test('a device that is linked meanwhile shows what comes from then on in the order of the others, and misses nothing', async () => {
+  const property = fc.asyncProperty(steps('accept'), fc.nat(60), async (all, linkedAt) => {
+    const network = await newNetwork(folder);
+    const late = await newDevice(folder, anna, 3);
+    for (const [count, [at, each]] of all.entries()) {
+      if (count === Math.min(linkedAt, all.length - 1)) {
+        const said = network.devices.map(
+          device => [`${device.person}/${device.deviceId}`, device.read(tx => readSaidNumber(tx, device.other))] as const,
+        );
+        late.listensFrom = new Map(said);
+        network.devices.push(late);
+      }
+      await step(network, at, each);
+    }
+    await settle(network);
+    const [first] = network.devices.map(device => device.shown());
+    const { newest, missing } = late.shown();
+    await end(network);
+    const both = new Set(newest).intersection(new Set(first!.newest));
+    assert.deepEqual(
+      newest.filter(id => both.has(id)),
+      first!.newest.filter(id => both.has(id)),
+    );
+    assert.equal(missing, 0);
   });
   await fc.assert(property, runs);
 });

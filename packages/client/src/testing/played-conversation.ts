@@ -49,6 +49,8 @@ export class PlayedDevice {
   readonly preferences: Preferences;
   readonly inbox: Inbox;
   clockMs = startMs;
+  /** What was said until this device was linked, of each device, is not encrypted for it. */
+  listensFrom: ReadonlyMap<string, number> = new Map();
   #accepts = false;
 
   constructor(person: string, deviceId: number, store: EncryptedStore) {
@@ -150,8 +152,11 @@ export class PlayedDevice {
     if (row === undefined) return;
     assert(row.record.payload.kind === 'content');
     const bytes = Buffer.concat([Buffer.of(isHeld ? waits : 0), Buffer.from(row.record.payload.content, 'base64')]);
+    const number = numberIn(row.record.payload.content);
+    const chain = `${this.person}/${this.deviceId}`;
     for (const device of devices.filter(each => each.person === to && each !== this)) {
       const { deviceId } = device;
+      if (number <= (device.listensFrom.get(chain) ?? -1)) continue;
       const el = encodeEnvelopeMessage({
         to: `${to}@${domain}/${deviceId}`,
         id: row.id,
@@ -163,7 +168,7 @@ export class PlayedDevice {
         silent: true,
       });
       const placed = { ...el, attrs: [...el.attrs, 'from', `${this.person}@${domain}/${this.deviceId}`] };
-      counted.set(placed, { chain: `${this.person}/${this.deviceId}`, number: numberIn(row.record.payload.content) });
+      counted.set(placed, { chain, number });
       device.mailbox.push(placed);
     }
     const full = `${this.person}@${domain}/${this.deviceId}`;
@@ -260,7 +265,7 @@ export async function newDevice(folder: string, person: string, deviceId: number
 }
 
 export type Network = {
-  readonly devices: readonly PlayedDevice[];
+  readonly devices: PlayedDevice[];
   readonly said: { readonly id: string; readonly at: number }[];
 };
 
