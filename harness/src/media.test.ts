@@ -12,6 +12,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { systemClock } from '@drawbridge/client/clock';
 import { downloadEncrypted, uploadAttachment } from '@drawbridge/client/files/media-transfer';
 import {
   encodeSealed,
@@ -36,6 +37,7 @@ const folder = mkdtempSync(join(tmpdir(), 'drawbridge-media-network-'));
 const authority = createDevelopmentAuthority({ nowMs: Date.now() });
 const certificate = authority.issue(['127.0.0.1']);
 const trust = { ca: authority.ca };
+const pace = { clock: systemClock, random: Math.random };
 const closers: (() => Promise<unknown> | void)[] = [];
 after(async () => {
   for (const close of closers.reverse()) await close();
@@ -138,6 +140,7 @@ const upload = async (open: OpenSource, sealed: SealedAttachment, url?: string):
     session: async () => session,
     sealed,
     open,
+    pace,
     trust,
     ...(url === undefined ? {} : { url }),
   });
@@ -177,6 +180,7 @@ test('files of many sizes arrive byte for byte though every connection breaks', 
     const encrypted = downloadEncrypted({
       locate: () => locate(url, sealed.encryptedSizeBytes),
       sizeBytes: encryptedSizeBytes(size),
+      pace,
       trust,
     });
     assert.deepEqual(await saveAttachment(encrypted, sealed, path), { kind: 'opened' });
@@ -203,6 +207,7 @@ test('an upload goes on after the sender was restarted, and a file changed meanw
     session: async () => session,
     sealed,
     open,
+    pace,
     trust,
     signal: stop.signal,
     onBegun: url => {
@@ -220,6 +225,7 @@ test('an upload goes on after the sender was restarted, and a file changed meanw
     session: async () => session,
     sealed: kept,
     open,
+    pace,
     trust,
     url: begun,
   });
@@ -232,6 +238,7 @@ test('an upload goes on after the sender was restarted, and a file changed meanw
     downloadEncrypted({
       locate: () => locate(url, kept.encryptedSizeBytes),
       sizeBytes: kept.encryptedSizeBytes,
+      pace,
       trust,
     }),
     kept,
@@ -246,7 +253,7 @@ test('what is refused is said in words', async () => {
   assert(sealing.kind === 'sealed');
   const { sealed } = sealing;
   async function* open(): AsyncGenerator<Uint8Array> {}
-  const at = { endpoint: `https://127.0.0.1:${upLine.port}/media`, sealed, open, trust };
+  const at = { endpoint: `https://127.0.0.1:${upLine.port}/media`, sealed, open, pace, trust };
   assert.deepEqual(await uploadAttachment({ ...at, session: async () => 'A'.repeat(43) }), {
     kind: 'failed',
     code: 'not-authorised',
@@ -256,11 +263,12 @@ test('what is refused is said in words', async () => {
     code: 'invalid-argument',
   });
   const url = `https://127.0.0.1:${upLine.port}/media/${'A'.repeat(43)}`;
-  const missing = downloadEncrypted({ locate: () => locate(url, 600), sizeBytes: 600, trust });
+  const missing = downloadEncrypted({ locate: () => locate(url, 600), sizeBytes: 600, pace, trust });
   await assert.rejects(async () => await missing.next(), { code: 'not-found' });
   const nowhere = downloadEncrypted({
     locate: async () => `https://127.0.0.1:${downLine.port}/media/x`,
     sizeBytes: 600,
+    pace,
     trust,
   });
   await assert.rejects(async () => await nowhere.next(), { code: 'not-found' });
@@ -293,6 +301,7 @@ test('one big file', { skip: bigBytes === 0, timeout: 600_000 }, async () => {
     downloadEncrypted({
       locate: () => locate(url, sealed.encryptedSizeBytes),
       sizeBytes: sealed.encryptedSizeBytes,
+      pace,
       trust,
     }),
     sealed,

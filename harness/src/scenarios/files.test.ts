@@ -22,6 +22,7 @@ import { after, before, test } from 'node:test';
 import { startDevProvider } from '@drawbridge/cli/dev-network';
 import { ensureDevPki } from '@drawbridge/cli/dev-pki';
 import type { Client, FileSource, Message, SentFile, UnsentFile } from '@drawbridge/client';
+import { systemClock } from '@drawbridge/client/clock';
 import { fileLimits, Files } from '@drawbridge/client/files/files';
 import type { FileProgress } from '@drawbridge/client/files/file-to-send';
 import { spoolLimits } from '@drawbridge/client/files/spool';
@@ -595,7 +596,8 @@ test('providers without room, without a place, and without sense', async () => {
   const trust = { ca: readFileSync(pki.caFile, 'utf8') };
   const copies = new MediaCopies({ folder: saved, nameKey: () => new Uint8Array(32), nowMs: Date.now });
   const preparationFolder = join(network.folder, 'preparation');
-  const common = { trust, placeTrust: trust, nowMs: Date.now, copies, preparationFolder, noteSaving: () => {} };
+  const pace = { clock: systemClock, random: Math.random };
+  const common = { trust, placeTrust: trust, nowMs: Date.now, pace, copies, preparationFolder, noteSaving: () => {} };
   const { path } = made('anything', 3_000);
   const account = { identifier: 'carol', password: 'correct horse' };
   const sendAt = async (url: string, password = account.password): Promise<unknown> => {

@@ -107,11 +107,12 @@ export class Client {
       trust,
       proofSource: options.proofSource ?? providerProofs(provider, maySignUp),
     });
+    const random = options.random ?? Math.random;
     const lifecycle = new Lifecycle({
       device,
       emit: event => this.#emit(event),
       listen: () => this.#hub.listen(),
-      random: options.random ?? Math.random,
+      random,
       transports: options.transports ?? defaultTransports,
       deliveryReceipts: options.deliveryReceipts ?? true,
       keyLog: keyLogFile === undefined ? undefined : openKeyLog(keyLogFile),
@@ -128,7 +129,7 @@ export class Client {
     this.reports = new Reports(device, lifecycle);
     this.chats = new Chats(device, lifecycle);
     const place = options.mediaSession === undefined ? provider : mediaPlaceOf(options.mediaSession);
-    this.files = new ClientFiles({ device, lifecycle, place, placeTrust: providerTrust, folder });
+    this.files = new ClientFiles({ device, lifecycle, place, placeTrust: providerTrust, folder, random });
   }
 
   /** Reads what the folder knows. `openClient` calls it. */

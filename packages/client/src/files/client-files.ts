@@ -9,6 +9,7 @@ import type { InteropId } from '@drawbridge/wire/jid';
 import type { AttachmentPointer } from '@drawbridge/e2ee/content-attachment';
 import type { LocalDevice } from '../account/local-device.ts';
 import type { MediaPlace } from '../account/media-session.ts';
+import type { Random } from '../clock.ts';
 import { type Message, presentMessage } from '../chats/presenting.ts';
 import type { HttpTrust } from '../connection/http.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
@@ -52,6 +53,7 @@ export type ClientFilesSettings = {
   readonly placeTrust: HttpTrust;
   /** The client's folder: copies and preparations lie in it. */
   readonly folder: string;
+  readonly random: Random;
 };
 
 export class ClientFiles {
@@ -61,7 +63,7 @@ export class ClientFiles {
   readonly #outbox: FileOutbox;
   readonly #spool: Spool;
 
-  constructor({ device, lifecycle, place, placeTrust, folder }: ClientFilesSettings) {
+  constructor({ device, lifecycle, place, placeTrust, folder, random }: ClientFilesSettings) {
     this.#device = device;
     this.#lifecycle = lifecycle;
     const { store, clock } = device;
@@ -71,6 +73,7 @@ export class ClientFiles {
       trust: device.trust,
       placeTrust,
       nowMs: () => clock.nowMs(),
+      pace: { clock, random },
       copies: new MediaCopies({
         folder: join(folder, 'media'),
         nameKey: () => mediaNameKey(device),

@@ -12,7 +12,7 @@ import { readingOf } from './file-reading.ts';
 import type { TransferOptions } from './file-to-send.ts';
 import { isPath } from './local-file.ts';
 import type { MediaCopies, MediaCopy } from './media-copies.ts';
-import { downloadEncrypted } from './media-transfer.ts';
+import { downloadEncrypted, type Pace } from './media-transfer.ts';
 import { blobOf, type OpenedFile, streamOf } from './opened-file.ts';
 
 /** Files that are open to be read (`open`) at once. */
@@ -23,6 +23,7 @@ const readBytes = 262_144;
 export type FetchingSettings = {
   /** Towards the gatekeeper. */
   readonly trust: HttpTrust;
+  readonly pace: Pace;
   readonly copies: MediaCopies;
   /** A plaintext file is written there now, or isn't any more: who keeps that removes what a killed process left behind. */
   readonly noteSaving: (temporary: string, isWritten: boolean) => void;
@@ -121,11 +122,11 @@ export class FileFetching {
 
   #openCopy(pointer: AttachmentPointer, request: Request): Promise<MediaCopy> {
     const sizeBytes = encryptedSizeBytes(pointer.sizeBytes);
-    const { trust, copies, closing } = this.#settings;
+    const { trust, copies, closing, pace } = this.#settings;
     const locate = async (): Promise<string> => fetchMediaGrant(request, pointer.url, sizeBytes).catch(grantError);
     return copies.open(copyOf(pointer), sizeBytes, (fromBytes, stopped) => {
       const signal = AbortSignal.any([stopped, closing]);
-      return downloadEncrypted({ locate, sizeBytes, fromBytes, trust, signal });
+      return downloadEncrypted({ locate, sizeBytes, fromBytes, pace, trust, signal });
     });
   }
 

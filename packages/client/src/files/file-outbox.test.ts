@@ -39,6 +39,7 @@ before(async () => {
     trust: {},
     placeTrust: {},
     nowMs: Date.now,
+    pace: { clock: systemClock, random: Math.random },
     copies,
     preparationFolder,
     noteSaving: () => {},

@@ -7,7 +7,7 @@ import { ClientError } from '../errors.ts';
 import { transferError } from './file-errors.ts';
 import type { BegunUpload, SealedUpload, TransferOptions } from './file-to-send.ts';
 import type { LocalFile } from './local-file.ts';
-import { uploadAttachment } from './media-transfer.ts';
+import { type Pace, uploadAttachment } from './media-transfer.ts';
 
 export type FileUpload = {
   readonly place: MediaPlace;
@@ -16,13 +16,14 @@ export type FileUpload = {
   readonly upload: SealedUpload;
   readonly keep: BegunUpload['keep'];
   readonly options: TransferOptions;
+  readonly pace: Pace;
   readonly trust: HttpTrust;
   readonly signal: AbortSignal;
 };
 
 /** Gives the URL of the whole file. Rejects as `Files.send` does. */
 export async function uploadFile(job: FileUpload): Promise<string> {
-  const { place, endpoint, file, upload, keep, options, trust, signal } = job;
+  const { place, endpoint, file, upload, keep, options, pace, trust, signal } = job;
   const { sealed, url } = upload;
   const totalBytes = sealed.encryptedSizeBytes;
   const tell = (bytes: number): void => options.onProgress?.({ bytes, totalBytes });
@@ -47,6 +48,7 @@ export async function uploadFile(job: FileUpload): Promise<string> {
     },
     onSent: tell,
     onProgress: tell,
+    pace,
     trust,
     signal,
   });

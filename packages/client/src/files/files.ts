@@ -20,6 +20,7 @@ import {
 import { uploadFile } from './file-upload.ts';
 import type { LocalFile } from './local-file.ts';
 import type { MediaCopies } from './media-copies.ts';
+import type { Pace } from './media-transfer.ts';
 import type { OpenedFile } from './opened-file.ts';
 
 export const fileLimits = {
@@ -36,6 +37,7 @@ export type FilesSettings = {
   readonly trust: HttpTrust;
   readonly placeTrust: HttpTrust;
   readonly nowMs: () => number;
+  readonly pace: Pace;
   readonly copies: MediaCopies;
   /** A plaintext file is written there now, or isn't any more: who keeps that removes what a killed process left behind. */
   readonly noteSaving: (temporary: string, isWritten: boolean) => void;
@@ -51,8 +53,8 @@ export class Files {
   constructor(settings: FilesSettings) {
     this.#settings = settings;
     this.#preparation = new MediaPreparation(settings.preparationFolder);
-    const { trust, copies, noteSaving } = settings;
-    this.#fetching = new FileFetching({ trust, copies, noteSaving, closing: this.#closing.signal });
+    const { trust, copies, noteSaving, pace } = settings;
+    this.#fetching = new FileFetching({ trust, pace, copies, noteSaving, closing: this.#closing.signal });
   }
 
   /** How the file looks that is to be sent: another look, another file. Rejects as `send` does. */
@@ -101,6 +103,7 @@ export class Files {
         upload,
         keep,
         options,
+        pace: this.#settings.pace,
         trust: this.#settings.placeTrust,
         signal,
       });

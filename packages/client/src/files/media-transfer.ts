@@ -4,7 +4,6 @@
 // Source: docs/protocol/11-media.md sections 11.4 and 11.6; tus resumable upload protocol 1.0.0.
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   AttachmentFailure,
   discard,
@@ -15,13 +14,10 @@ import {
 import { drained, readBuffer } from '@drawbridge/identity/body-buffers';
 import { type HttpTrust, isHttpsUrl } from '../connection/http.ts';
 import { agentFor } from '../connection/way.ts';
+import { Patience, type PatienceContext } from './patience.ts';
 
 export const mediaTransferLimits = {
   idleTimeoutMs: 30_000,
-  /** Tries in a row that move nothing; then the transfer fails, and can be taken up later. */
-  triesWithoutProgress: 8,
-  firstWaitMs: 250,
-  maxWaitMs: 10_000,
 } as const;
 
 const pieceBytes = 262_144;
@@ -65,6 +61,9 @@ export class MediaTransferFailure extends Error {
   }
 }
 
+/** By what it waits when a connection broke. */
+export type Pace = Pick<PatienceContext, 'clock' | 'random'>;
+
 export type UploadOptions = {
   /** Where uploads are created: what the provider names as `media` when a session begins. */
   readonly endpoint: string;
@@ -80,6 +79,7 @@ export type UploadOptions = {
   readonly onProgress?: (bytes: number) => void;
   /** Encrypted bytes that were given to the connection: what breaks off is sent again. */
   readonly onSent?: (bytes: number) => void;
+  readonly pace: Pace;
   readonly trust?: HttpTrust;
   readonly signal?: AbortSignal;
 };
@@ -102,7 +102,7 @@ export async function uploadAttachment(options: UploadOptions): Promise<UploadRe
 async function upload(options: UploadOptions): Promise<string> {
   const { sealed, signal, onProgress } = options;
   const sizeBytes = sealed.encryptedSizeBytes;
-  const patience = new Patience(signal);
+  const patience = new Patience({ ...options.pace, signal });
   // An upload that was begun elsewhere is of no use, and its place must not get this provider's session.
   let url = isOfOrigin(options.url, options.endpoint) ? options.url : undefined;
   let renewed = false;
@@ -123,7 +123,7 @@ async function upload(options: UploadOptions): Promise<string> {
       return undefined;
     }
     if (reply === undefined || isPassing(reply.status)) {
-      await patience.wait();
+      await waitOn(patience);
       return undefined;
     }
     return reply;
@@ -143,7 +143,7 @@ async function upload(options: UploadOptions): Promise<string> {
     if (head === undefined) continue;
     if (head.status === 404 || head.status === 410) {
       // It expired: begun again, under the same key, since it is the same file.
-      await patience.wait();
+      await waitOn(patience);
       url = undefined;
       continue;
     }
@@ -181,6 +181,7 @@ export type DownloadOptions = {
   /** Of the encrypted file: `encryptedSizeBytes(pointer.sizeBytes)`. */
   readonly sizeBytes: number;
   readonly fromBytes?: number;
+  readonly pace: Pace;
   readonly trust?: HttpTrust;
   readonly signal?: AbortSignal;
 };
@@ -193,7 +194,7 @@ export type DownloadOptions = {
  */
 export async function* downloadEncrypted(options: DownloadOptions): AsyncGenerator<Uint8Array> {
   const { sizeBytes, signal } = options;
-  const patience = new Patience(signal);
+  const patience = new Patience({ ...options.pace, signal });
   let atBytes = options.fromBytes ?? 0;
   let url: string | undefined;
   while (atBytes < sizeBytes) {
@@ -202,13 +203,13 @@ export async function* downloadEncrypted(options: DownloadOptions): AsyncGenerat
     const reply = await openReply({ method: 'GET', url, headers, trust: options.trust, signal });
     try {
       if (reply === undefined || isPassing(reply.statusCode ?? 0)) {
-        await patience.wait();
+        await waitOn(patience);
         continue;
       }
       const status = reply.statusCode ?? 0;
       if (status === 410) {
         url = undefined;
-        await patience.wait();
+        await waitOn(patience);
         continue;
       }
       const expected = `bytes ${atBytes}-${sizeBytes - 1}/${sizeBytes}`;
@@ -228,42 +229,16 @@ export async function* downloadEncrypted(options: DownloadOptions): AsyncGenerat
       } catch (error) {
         if (error instanceof MediaTransferFailure) throw error;
       }
-      if (atBytes < sizeBytes) await patience.wait();
+      if (atBytes < sizeBytes) await waitOn(patience);
     } finally {
       reply?.destroy();
     }
   }
 }
 
-/** Waits longer from try to try, and gives up when nothing moves. */
-class Patience {
-  readonly #signal: AbortSignal | undefined;
-  #triesLeft: number = mediaTransferLimits.triesWithoutProgress;
-  #waitMs: number = mediaTransferLimits.firstWaitMs;
-  #furthest = 0;
-
-  constructor(signal: AbortSignal | undefined) {
-    this.#signal = signal;
-  }
-
-  progressed(atBytes: number): boolean {
-    if (atBytes <= this.#furthest) return false;
-    this.#furthest = atBytes;
-    this.#triesLeft = mediaTransferLimits.triesWithoutProgress;
-    this.#waitMs = mediaTransferLimits.firstWaitMs;
-    return true;
-  }
-
-  async wait(): Promise<void> {
-    if (--this.#triesLeft === 0) throw new MediaTransferFailure('unreachable');
-    // Spread, so that many clients of one server that came back don't come at once.
-    const waitMs = this.#waitMs * (0.5 + Math.random() / 2);
-    const options = this.#signal === undefined ? {} : { signal: this.#signal };
-    await sleep(waitMs, undefined, options).catch((error: unknown) => {
-      throw new MediaTransferFailure('aborted', error);
-    });
-    this.#waitMs = Math.min(this.#waitMs * 2, mediaTransferLimits.maxWaitMs);
-  }
+async function waitOn(patience: Patience): Promise<void> {
+  const ended = await patience.wait();
+  if (ended !== 'waited') throw new MediaTransferFailure(ended === 'tired' ? 'unreachable' : 'aborted');
 }
 
 /** Pieces that are the sender's to `discard`. */
