@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { usageError } from './command-error.ts';
 import { command, type Flags } from './admin/admin-command.ts';
 import { registerApplications } from './admin-applications.ts';
+import { entryNumber, wholeNumber } from './sandbox.ts';
 
 type Told = Flags & { reason?: string };
 
@@ -84,7 +85,7 @@ function registerAudit(admin: Command): void {
     'audit --after 120',
   )
     .enablePositionalOptions()
-    .option('--after <seq>', 'entries behind this number')
+    .option('--after <seq>', 'entries behind this number', entryNumber)
     .option('--subject <subject>', 'of this person, provider number or admin alone')
     .action(async (flags: Flags & { after?: string; subject?: string }) => {
       const { query, show } = await import('./admin/admin-run.ts');
@@ -372,13 +373,13 @@ function registerEvents(admin: Command): void {
   )
     .enablePositionalOptions()
     .option('--dead', 'those that were given up')
-    .option('--provider <number>', 'of this provider alone')
+    .option('--provider <number>', 'of this provider alone', wholeNumber)
     .option('--after <id>', 'those after this one')
-    .action(async (flags: Flags & { dead?: true; provider?: string; after?: string }) => {
+    .action(async (flags: Flags & { dead?: true; provider?: number; after?: string }) => {
       const { query, show } = await import('./admin/admin-run.ts');
       const { dead, provider, after } = flags;
       const state = dead === true ? 'dead' : undefined;
-      await show(flags, `/admin/v1/events?${query({ provider, state, after })}`);
+      await show(flags, `/admin/v1/events?${query({ provider: provider?.toString(), state, after })}`);
     });
   command(
     events,
@@ -388,16 +389,13 @@ function registerEvents(admin: Command): void {
     'events resend --provider 7',
   )
     .option('--id <id>', 'this event')
-    .option('--provider <number>', 'all dead events of this provider')
-    .action(async (flags: Flags & { id?: string; provider?: string }) => {
+    .option('--provider <number>', 'all dead events of this provider', wholeNumber)
+    .action(async (flags: Flags & { id?: string; provider?: number }) => {
       const { id, provider } = flags;
       if ((id === undefined) === (provider === undefined)) {
         throw usageError('nothing says which events', 'give --id or --provider, one of them');
       }
-      const path =
-        id === undefined
-          ? `providers/${encodeURIComponent(provider ?? '')}/resend-events`
-          : `events/${encodeURIComponent(id)}/resend`;
+      const path = id === undefined ? `providers/${provider}/resend-events` : `events/${encodeURIComponent(id)}/resend`;
       await change(flags, 'POST', path);
     });
 }

@@ -4,6 +4,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { CommandError, usageError } from './command-error.ts';
+import { wholeNumber } from './sandbox.ts';
 
 type Flags = {
   network?: string;
@@ -18,7 +19,7 @@ type Flags = {
   replace: boolean;
   link: boolean;
   page: boolean;
-  port: string;
+  port: number;
 };
 
 type NetworkFile = {
@@ -51,7 +52,7 @@ export function registerChat(program: Command): void {
     .option('--replace', 'enlist again and remove your other devices (when they are lost)', false)
     .option('--link', 'link this device to one that you have, with /link there', false)
     .option('--page', 'show the chats in a browser on this machine instead', false)
-    .option('--port <port>', 'with --page: the port of 127.0.0.1; 0 takes any that is free', '0')
+    .option('--port <port>', 'with --page: the port of 127.0.0.1; 0 takes any that is free', wholeNumber, 0)
     .addHelpText(
       'after',
       `
@@ -93,9 +94,8 @@ function defaultFolder(identifier: string, gatekeeper: string): string {
 
 /** What the flags leave open, the page asks for. */
 async function showPage(flags: Flags): Promise<void> {
-  const port = Number(flags.port);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535)
-    throw usageError(`${flags.port} is not a port`, 'name 0 to 65535');
+  const { port } = flags;
+  if (port > 65_535) throw usageError(`${port} is not a port`, 'name 0 to 65535');
   if (flags.link)
     throw usageError('--link works in the terminal only so far', 'leave out --page, link, and start again');
   const isWhole = flags.as !== undefined && flags.gatekeeper !== undefined && flags.provider !== undefined;

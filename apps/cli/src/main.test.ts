@@ -54,6 +54,24 @@ test('exit codes: 0 for help and version, 2 for wrong usage with a hint', async 
   assert.match(number.err, /Give a whole number/);
 });
 
+test('numbers in options are digits alone', async () => {
+  const given = [
+    ['chat', '--page', '--port', '0x1f90'],
+    ['chat', '--page', '--port', '1e3'],
+    ['chat', '--page', '--port', '65536'],
+    ['sandbox', '--accounts', '1e1'],
+    ['token', 'issue', '--lifetime', '0x10'],
+    ['demo', '--messages', '1.5'],
+    ['admin', 'audit', '--after', '1e2'],
+    ['admin', 'events', '--provider', '0x7'],
+    ['admin', 'events', 'resend', '--provider', '7e0'],
+  ];
+  for (const [at, { code, err }] of (await Promise.all(given.map(each => run(...each)))).entries()) {
+    assert.equal(code, 2, given[at]!.join(' '));
+    assert.match(err, /Give (?:a whole number|the number of an entry)|is not a port/, given[at]!.join(' '));
+  }
+});
+
 test('failures say the next step: missing files, unfit folders', async () => {
   const file = join(folder, 'file');
   writeFileSync(file, 'not json');

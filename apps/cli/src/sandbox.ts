@@ -23,6 +23,12 @@ export function wholeNumber(text: string): number {
   return Number(text);
 }
 
+/** For numbers of entries, which only grow. */
+export function entryNumber(text: string): string {
+  if (!/^[0-9]{1,15}$/.test(text)) throw new InvalidArgumentError('Give the number of an entry.');
+  return text;
+}
+
 export function registerSandbox(program: Command): void {
   const sandbox = program
     .command('sandbox')

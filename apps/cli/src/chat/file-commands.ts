@@ -4,8 +4,11 @@ import { basename } from 'node:path';
 import { type FileProgress, shownLine } from '@drawbridge/client';
 import type { ChatCommand } from './chat-command.ts';
 import type { Conversation } from './conversation.ts';
+import { wholeNumberIn } from './numbers.ts';
 
 const progressEveryMs = 2_000;
+/** As many as one message may have (chapter 9.3). */
+const maxFiles = 32;
 
 /** The path that a line begins with, in double quotes when it holds spaces, and what follows it. */
 function firstPath(line: string): [path: string, rest: string] {
@@ -41,13 +44,14 @@ function sends(name: `/${string}`, kind: 'file' | 'image' | 'video' | 'voice', d
 }
 
 async function save(chat: Conversation, rest: string): Promise<void> {
-  const [, number = '1', words = ''] = /^(?:([0-9]{1,3})\s+)?(.*)$/.exec(rest) ?? [];
+  const [, number = '1', words = ''] = /^(?:([0-9]+)\s+)?(.*)$/.exec(rest) ?? [];
   const [path, more] = firstPath(words);
-  if (path === '' || more !== '') return chat.say('/save [N] PATH');
+  const which = wholeNumberIn(number, 1, maxFiles);
+  if (path === '' || more !== '' || which === undefined) return chat.say('/save [N] PATH: the Nth of their last files');
   if (chat.lastFiles === undefined) return chat.say('there is no file yet');
   // A slip of the hand must not cost a file.
   if (existsSync(path)) return chat.say('there is something at that path already: choose another');
-  await chat.client.files.save(chat.lastFiles, Number(number) - 1, path, { onProgress: progress(chat, 'fetching') });
+  await chat.client.files.save(chat.lastFiles, which - 1, path, { onProgress: progress(chat, 'fetching') });
   chat.say(`  (saved: ${shownLine(path)})`);
 }
 

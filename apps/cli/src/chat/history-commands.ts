@@ -1,14 +1,17 @@
 // Commands that look back and look around: history, search, the list of chats and its switches. Knows nothing of sending.
 import { shownLine } from '@drawbridge/client';
-import { type ChatCommand, wordsOf } from './chat-command.ts';
+import type { ChatCommand } from './chat-command.ts';
 import type { Conversation } from './conversation.ts';
-import { chatLine, localTime, shown } from './shown-message.ts';
+import { wholeNumberIn } from './numbers.ts';
+import { chatLine, localTime, shown, timerWords } from './shown-message.ts';
 
 const shownResults = 20;
+const defaultRows = 20;
+const maxRows = 500;
 
 async function history(chat: Conversation, rest: string): Promise<void> {
-  const count = Number(wordsOf(rest)[0] ?? 20);
-  const limit = Number.isInteger(count) && count > 0 && count <= 500 ? count : 20;
+  const limit = rest === '' ? defaultRows : wholeNumberIn(rest, 1, maxRows);
+  if (limit === undefined) return chat.say(`/history, or /history N: the last N, 1 to ${maxRows}`);
   const rows = await chat.client.chats.messages({ limit, ...(chat.peer === undefined ? {} : { chat: chat.peer }) });
   for (const { message } of rows.toReversed()) {
     if (message.kind === 'notice') {
@@ -18,11 +21,12 @@ async function history(chat: Conversation, rest: string): Promise<void> {
     const own = message.author === chat.client.me?.interopId;
     const name = own ? 'you' : (message.from.identifier ?? 'somebody');
     const state = own ? ` (${message.state ?? ''})` : '';
-    chat.say(`  ${localTime(message.sentAtMs)} ${shownLine(name)}: ${shown(message)}${state}`);
+    chat.say(`  ${localTime(message.sentAtMs)} ${shownLine(name)}: ${shown(message)}${state}${timerWords(message)}`);
   }
 }
 
 async function search(chat: Conversation, words: string): Promise<void> {
+  if (words === '') return chat.say('/search WORDS: all of them stand in what is found');
   let found = 0;
   for await (const { message } of chat.client.chats.search(words)) {
     chat.say(`  ${localTime(message.sentAtMs)} ${shownLine(message.from.identifier ?? 'somebody')}: ${shown(message)}`);

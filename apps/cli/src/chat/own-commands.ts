@@ -2,8 +2,12 @@
 import { noticeWords, shownLine } from '@drawbridge/client';
 import type { ChatCommand } from './chat-command.ts';
 import type { Conversation } from './conversation.ts';
+import { wholeNumberIn } from './numbers.ts';
 import { localTime } from './shown-message.ts';
 import { parseSpan } from './spans.ts';
+
+/** libsignal's range. */
+const maxDeviceId = 127;
 
 async function devices(chat: Conversation): Promise<void> {
   for (const { deviceId } of await chat.client.devices.list()) {
@@ -37,10 +41,11 @@ function goOn(chat: Conversation, rest: string): void {
 
 async function remove(chat: Conversation, rest: string): Promise<void> {
   const [number = '', word, ...more] = rest.split(' ').filter(each => each !== '');
-  const deviceId = Number(number);
+  const deviceId = wholeNumberIn(number, 1, maxDeviceId);
   const isInHand = word === 'in-hand';
-  const isUsable = Number.isInteger(deviceId) && deviceId >= 1 && (word === undefined || isInHand) && more.length === 0;
-  if (!isUsable) return chat.say('/remove NUMBER: one of /devices; /remove NUMBER in-hand when you hold and wipe it');
+  const isUsable = (word === undefined || isInHand) && more.length === 0;
+  if (deviceId === undefined || !isUsable)
+    return chat.say('/remove NUMBER: one of /devices; /remove NUMBER in-hand when you hold and wipe it');
   const { linkAgain } = await chat.client.devices.remove(deviceId, { renewIdentity: !isInHand });
   if (isInHand) return chat.say(`device ${deviceId} is removed. It has held your key: wipe it`);
   chat.say(`device ${deviceId} is removed, and your key is a fresh one: people who compared the old one are asked`);

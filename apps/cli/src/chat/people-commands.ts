@@ -3,6 +3,7 @@ import { reportCategories, shownLine } from '@drawbridge/client';
 import { clipped, shown } from './shown-message.ts';
 import { type ChatCommand, wordsOf } from './chat-command.ts';
 import type { Conversation } from './conversation.ts';
+import { numbered, wholeNumberIn } from './numbers.ts';
 
 async function writeTo(chat: Conversation, rest: string): Promise<void> {
   const [provider, ...name] = wordsOf(rest);
@@ -29,6 +30,7 @@ async function consent(chat: Conversation): Promise<void> {
 }
 
 async function optIn(chat: Conversation, rest: string): Promise<void> {
+  if (rest === '') return chat.say('/optin PROVIDER: one of /consent');
   await chat.client.account.optIn(rest);
   chat.say(
     `people of ${shownLine(rest)} can reach you now, and you them. Their service has its own rules for their copies.`,
@@ -36,6 +38,7 @@ async function optIn(chat: Conversation, rest: string): Promise<void> {
 }
 
 async function optOut(chat: Conversation, rest: string): Promise<void> {
+  if (rest === '') return chat.say('/optout PROVIDER: one of /consent');
   await chat.client.account.optOut(rest);
   chat.say(`people of ${shownLine(rest)} can't reach you any more`);
 }
@@ -112,7 +115,7 @@ async function moved(chat: Conversation, rest: string): Promise<void> {
   const { contacts } = chat.client;
   const moves = contacts.moves();
   const [number, word] = wordsOf(rest);
-  const move = moves[Number(number) - 1];
+  const move = numbered(moves, number);
   if (move === undefined || (word !== 'yes' && word !== 'no')) {
     if (moves.length === 0) chat.say('no name waits for your decision');
     for (const [at, { provider, identifier }] of moves.entries()) {
@@ -133,7 +136,7 @@ async function again(chat: Conversation, rest: string): Promise<void> {
   const { resends, contacts } = chat.client;
   const requests = resends.list();
   const [number, word] = wordsOf(rest);
-  const request = requests[Number(number) - 1];
+  const request = numbered(requests, number);
   if (request === undefined || (word !== 'yes' && word !== 'no')) {
     if (requests.length === 0) chat.say('nobody asks for what was not sent to them');
     const messages = await chat.client.chats.messages({ limit: 500 });
@@ -159,8 +162,8 @@ async function report(chat: Conversation, rest: string): Promise<void> {
   if (known === undefined)
     return chat.say(`/report CATEGORY [COUNT] [TEXT]; categories: ${reportCategories.join(', ')}`);
   if (last === undefined) return chat.say('nothing of theirs yet');
-  const isCount = /^[0-9]{1,2}$/.test(words[0] ?? '');
-  const context = isCount ? Number(words.shift()) : 0;
+  const context = wholeNumberIn(words[0], 0, 99) ?? 0;
+  if (wholeNumberIn(words[0], 0, 99) !== undefined) words.shift();
   const comment = words.join(' ');
   const { contents } = await chat.client.reports.send({
     message: last,

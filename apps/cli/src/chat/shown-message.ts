@@ -37,6 +37,13 @@ export function chatLine(chat: Chat, me: string | undefined): string {
   return `${name}${marks.length === 0 ? '' : ` (${marks.join(', ')})`}: ${last}`;
 }
 
+/** Whether and when a message vanishes, for behind it; empty: it stays. */
+export function timerWords({ expiresAfterSeconds, expiresAtMs }: MessageRecord): string {
+  if (expiresAfterSeconds === undefined) return '';
+  if (expiresAtMs === undefined) return ` (vanishes ${spanWords(expiresAfterSeconds)} after it was read)`;
+  return ` (vanishes about ${localTime(expiresAtMs)})`;
+}
+
 export function shown(message: MessageRecord): string {
   const quoted = message.replyTo === undefined ? '' : `${quote(message.replyTo)} ← `;
   const reactions = Object.values(message.reactions ?? {})

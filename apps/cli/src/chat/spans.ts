@@ -16,14 +16,9 @@ export function parseSpan(text: string): number | undefined {
   return digits === undefined || unit === undefined ? undefined : Number(digits) * unit.seconds;
 }
 
-/** `1 day 12 hours`: the two largest units that say it, exact to the second where two are enough. */
+/** `36 hours`: in the one unit that says it exactly, the largest such; so it is read as it is typed. */
 export function spanWords(seconds: number): string {
-  const words: string[] = [];
-  let left = seconds;
-  for (const { word, seconds: size } of units) {
-    const count = Math.floor(left / size);
-    left -= count * size;
-    if (count > 0 && words.length < 2) words.push(`${count} ${word}${count === 1 ? '' : 's'}`);
-  }
-  return words.length === 0 ? '0 seconds' : words.join(' ');
+  const unit = units.find(({ seconds: size }) => seconds >= size && seconds % size === 0);
+  const count = unit === undefined ? seconds : seconds / unit.seconds;
+  return `${count} ${unit?.word ?? 'second'}${count === 1 ? '' : 's'}`;
 }

@@ -2,18 +2,29 @@
 import { shownLine } from '@drawbridge/client';
 import { type ChatCommand, wordsOf } from './chat-command.ts';
 import type { Conversation } from './conversation.ts';
+import { degreesIn, numbered, wholeNumberIn } from './numbers.ts';
 import { clipped, localTime, shown } from './shown-message.ts';
 
+/** As many as a poll may have (chapter 9.3). */
+const maxAnswers = 20;
+
 async function place(chat: Conversation, rest: string): Promise<void> {
-  const [latitude, longitude, ...name] = wordsOf(rest);
+  const [north, east, ...name] = wordsOf(rest);
+  const latitude = degreesIn(north, 90);
+  const longitude = degreesIn(east, 180);
+  if (latitude === undefined || longitude === undefined)
+    return chat.say('/place LAT LON [NAME]: degrees with a point, for example /place 48.2082 16.3738 Vienna');
   const peer = chat.needPeer();
   if (peer === undefined) return;
   const named = name.length === 0 ? {} : { name: name.join(' ') };
-  await chat.send(peer, { kind: 'location', latitude: Number(latitude), longitude: Number(longitude), ...named });
+  await chat.send(peer, { kind: 'location', latitude, longitude, ...named });
 }
 
 async function poll(chat: Conversation, rest: string): Promise<void> {
   const [question = '', ...options] = rest.split('|').map(part => part.trim());
+  const isWhole = question !== '' && options.length >= 2 && !options.includes('');
+  if (!isWhole || new Set(options).size < options.length)
+    return chat.say('/poll QUESTION | ANSWER | ANSWER …: a question, and at least two different answers');
   const peer = chat.needPeer();
   if (peer !== undefined) await chat.send(peer, { kind: 'poll', question, options });
 }
@@ -38,9 +49,9 @@ async function listFailed(chat: Conversation): Promise<void> {
 
 /** A number means the list that was shown last: what fails meanwhile does not move it. Without one, the only one is meant. */
 async function resendOrDrop(chat: Conversation, rest: string, act: 'resend' | 'drop'): Promise<void> {
-  const [number] = wordsOf(rest);
+  const number = rest === '' ? undefined : rest;
   const failed = number === undefined ? await chat.failed() : (chat.listedFailed ?? []);
-  const one = number === undefined && failed.length > 1 ? undefined : failed[Number(number ?? 1) - 1];
+  const one = number === undefined && failed.length > 1 ? undefined : numbered(failed, number ?? '1');
   if (one === undefined) return chat.say(`/failed lists them, then /${act} NUMBER`);
   await chat.client.chats[act](one.message.id);
   chat.say(`${act === 'resend' ? 'on its way again' : 'let go'}: ${clipped(one.message.text, 60)}`);
@@ -48,9 +59,14 @@ async function resendOrDrop(chat: Conversation, rest: string, act: 'resend' | 'd
 
 async function vote(chat: Conversation, rest: string): Promise<void> {
   if (chat.lastPoll === undefined) return chat.say('there is no poll yet');
-  if (rest === '') return chat.say('/vote 1 2 …: numbers of answers; /vote none takes your vote back');
-  const chosen = rest === 'none' ? [] : wordsOf(rest).map(word => Number(word) - 1);
-  await chat.client.chats.vote(chat.lastPoll, chosen);
+  const words = rest === 'none' ? [] : wordsOf(rest);
+  const chosen = words.map(word => wholeNumberIn(word, 1, maxAnswers)).filter(number => number !== undefined);
+  if (rest === '' || chosen.length < words.length)
+    return chat.say('/vote 1 2 …: numbers of answers; /vote none takes your vote back');
+  await chat.client.chats.vote(
+    chat.lastPoll,
+    chosen.map(number => number - 1),
+  );
 }
 
 export const writingCommands: readonly ChatCommand[] = [
@@ -59,17 +75,19 @@ export const writingCommands: readonly ChatCommand[] = [
     takes: 'TEXT',
     does: 'answer their last message',
     run: async (chat, rest) => {
-      if (chat.lastTheirs === undefined) chat.say('nothing to answer yet');
+      if (rest === '') chat.say('/reply TEXT: answers their last message');
+      else if (chat.lastTheirs === undefined) chat.say('nothing to answer yet');
       else await chat.send(chat.lastTheirs.from, { text: rest, replyTo: chat.lastTheirs });
     },
   },
   {
     name: '/react',
-    takes: 'EMOJI',
-    does: 'react to their last message',
+    takes: 'EMOJI|none',
+    does: 'react to their last message, or take that back',
     run: async (chat, rest) => {
-      if (chat.lastTheirs === undefined) chat.say('nothing to react to yet');
-      else await chat.client.chats.react(chat.lastTheirs, rest);
+      if (rest === '') chat.say('/react EMOJI, or /react none: takes your reaction back');
+      else if (chat.lastTheirs === undefined) chat.say('nothing to react to yet');
+      else await chat.client.chats.react(chat.lastTheirs, rest === 'none' ? '' : rest);
     },
   },
   {
@@ -86,7 +104,8 @@ export const writingCommands: readonly ChatCommand[] = [
     takes: 'TEXT',
     does: 'change your last message',
     run: async (chat, rest) => {
-      if (chat.lastOwn === undefined) chat.say('nothing of yours to edit yet');
+      if (rest === '') chat.say('/edit TEXT: what your last message is to say');
+      else if (chat.lastOwn === undefined) chat.say('nothing of yours to edit yet');
       else await chat.client.chats.edit(chat.lastOwn, { text: rest });
     },
   },
@@ -115,6 +134,7 @@ export const writingCommands: readonly ChatCommand[] = [
     takes: 'TEXT',
     does: 'send what may be seen once',
     run: async (chat, rest) => {
+      if (rest === '') return chat.say('/once TEXT: what they may see once');
       const peer = chat.needPeer();
       if (peer !== undefined) await chat.send(peer, { text: rest, viewOnce: true });
     },
