@@ -39,6 +39,8 @@ export type ClientErrorCode =
   | 'outbox-full'
   | 'content-refused'
   | 'unknown-message'
+  | 'not-kept'
+  | 'not-applicable'
   | 'not-reportable'
   | 'untrusted-identity'
   | 'identity-unknown'
@@ -134,6 +136,11 @@ export const clientErrors: Readonly<Record<ClientErrorCode, { readonly retry: bo
   'outbox-full': { retry: true, text: 'Too many messages wait to be sent.' },
   'content-refused': { retry: false, text: 'The content breaks a limit; `detail` names the field.' },
   'unknown-message': { retry: false, text: 'There is no such message here.' },
+  'not-kept': {
+    retry: false,
+    text: 'Nothing of this message is kept here that could be sent again. Write it again.',
+  },
+  'not-applicable': { retry: false, text: 'This can’t be done with this message.' },
   'not-reportable': {
     retry: false,
     text: 'Nothing here proves this message (any more): it is too old or gone, came with the history, or its sender commits to nothing.',

@@ -391,6 +391,8 @@ export const de: Strings = {
   'failed_identity-unknown': 'Es gibt hier noch keinen Schlüssel dieser Person.',
   'failed_not-reportable': 'Nichts beweist diese Nachricht (mehr): sie ist zu alt, oder kam mit dem Verlauf.',
   'failed_unknown-message': 'Diese Nachricht ist nicht mehr hier.',
+  'failed_not-kept': 'Davon ist hier nichts mehr, was noch einmal gesendet werden könnte. Schreib es neu.',
+  'failed_not-applicable': 'Das geht mit dieser Nachricht nicht.',
   'failed_content-refused': 'Das ist zu lang, um gesendet zu werden.',
   'failed_outbox-full': 'Zu viele Nachrichten warten darauf, gesendet zu werden.',
   'failed_invalid-argument': 'Das geht hier nicht.',

@@ -390,6 +390,8 @@ export const en = {
   'failed_identity-unknown': 'There is no key of theirs yet.',
   'failed_not-reportable': 'Nothing here proves this message any more: it is too old, or came with the history.',
   'failed_unknown-message': 'That message is not here any more.',
+  'failed_not-kept': 'Nothing of it is kept here that could be sent again. Write it again.',
+  'failed_not-applicable': 'That can’t be done with this message.',
   'failed_content-refused': 'That is too long to be sent.',
   'failed_outbox-full': 'Too many messages wait to be sent.',
   'failed_invalid-argument': 'That is not possible here.',

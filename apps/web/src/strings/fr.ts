@@ -389,6 +389,8 @@ export const fr: Strings = {
   'failed_identity-unknown': 'Il n’y a pas encore de clé de cette personne.',
   'failed_not-reportable': 'Plus rien ici ne prouve ce message : il est trop ancien, ou venu avec l’historique.',
   'failed_unknown-message': 'Ce message n’est plus ici.',
+  'failed_not-kept': 'Il n’en reste rien ici qui puisse être renvoyé. Écrivez-le à nouveau.',
+  'failed_not-applicable': 'Cela n’est pas possible avec ce message.',
   'failed_content-refused': 'C’est trop long pour être envoyé.',
   'failed_outbox-full': 'Trop de messages attendent d’être envoyés.',
   'failed_invalid-argument': 'Ce n’est pas possible ici.',

@@ -12,7 +12,7 @@ import { parseEnvelopeMessage } from '@drawbridge/wire/envelope';
 import { NS_KEYS } from '@drawbridge/wire/namespaces';
 import { OwnProfile } from '../account/own-profile.ts';
 import { systemClock } from '../clock.ts';
-import { ClientError } from '../errors.ts';
+import { ClientError, clientErrors } from '../errors.ts';
 import { DeviceLists } from '../directory/device-lists.ts';
 import { Authoring } from '../history/authoring.ts';
 import { addSaid } from '../history/conversation.ts';
@@ -104,6 +104,12 @@ class Device {
     return this.shown().map(({ text, state, failure }) => [text, state, failure?.code]);
   }
 
+  /** The same of one message. */
+  stateOf(text: string): unknown {
+    const message = this.shown().find(each => each.text === text);
+    return [message?.state, message?.failure?.code];
+  }
+
   /** What this device has said to somebody since it was asked last, once `count` of it has left. */
   async said(to: string, count: number): Promise<{ sending: Sending; content: DecodedContent }[]> {
     const theirs = (): typeof this.sent => this.sent.filter(each => each.sending.to === to);
@@ -113,14 +119,15 @@ class Device {
     return taken;
   }
 
-  /** What another device of this person has told it. */
-  hear(content: DecodedContent): void {
+  /** What another device of this person has told it; gives the messages whose state that changed. */
+  hear(content: DecodedContent, device: number): string[] {
     const { body } = content;
     const copy = body.kind === 'sent-transcript' ? decodeContent(body.content) : undefined;
     assert(copy?.ok !== false);
     const chat = body.kind === 'sent-transcript' ? chatWith(body.to) : chatWith(bob);
-    const said = { author: bob, chat, content: copy?.value ?? content, receivedAtMs: 1 };
-    this.read(tx => addSaid(tx, bob, said, 1));
+    const said = { author: bob, chat, content: copy?.value ?? content, receivedAtMs: 1, device };
+    const events = this.read(tx => addSaid(tx, bob, said, 1));
+    return events.flatMap(each => (each.kind === 'message' && each.change === 'state' ? [each.message.id] : []));
   }
 }
 
@@ -146,21 +153,22 @@ test('a message that failed is failed on all devices; from any it is sent again 
   // Two transcripts, and what became of them.
   const told = await first.said(bob, 4);
   first.outbox.delivered(told.map(({ sending }) => sending));
-  for (const { content } of told) second.hear(content);
+  for (const { content } of told) second.hear(content, 1);
   assert.deepEqual(second.states(), failed);
 
   // From the device that had not tried.
   const [one, two] = second.shown();
   const again = second.writing.resend(one!.id);
   assert.equal(again.state, 'queued');
-  assert.throws(() => second.writing.resend(one!.id), { code: 'unknown-message' });
-  assert.throws(() => second.writing.drop(again.id), { code: 'unknown-message' });
+  assert.equal(again.id, one!.id, 'it is the same message');
+  for (const act of ['resend', 'drop'] as const)
+    assert.throws(() => second.writing[act](one!.id), { code: 'not-applicable', detail: 'it has not failed' });
   second.writing.drop(two!.id);
   assert.deepEqual(second.states(), [['one', 'queued', undefined]]);
   second.outbox.online(false);
   const [resent] = await second.said(anna, 1);
   assert(resent?.content.body.kind === 'text' && resent.content.body.text === 'one');
-  for (const { content } of await second.said(bob, 3)) first.hear(content);
+  for (const { content } of await second.said(bob, 2)) first.hear(content, 2);
   assert.deepEqual(first.states(), [['one', 'sent', undefined]]);
 
   // The one that had tried gave numbers away that nobody heard: it says so before it goes on.
@@ -178,6 +186,76 @@ test('a message that failed is failed on all devices; from any it is sent again 
     device.outbox.close();
     device.store.close();
   }
+});
+
+test('two devices that send it again before they hear each other send one message, and agree on what became of it', async () => {
+  const [first, second, reader] = [await newDevice(5), await newDevice(6), await newDevice(7)];
+  const read = ({ content }: { readonly content: DecodedContent }): void =>
+    void reader.read(tx => addSaid(tx, anna, { author: bob, chat: chatWith(bob), content, receivedAtMs: 1 }, 1));
+  first.outbox.online(false);
+  for (const text of ['one', 'two']) first.writing.send(chatWith(anna), { text });
+  for (const { sending } of await first.said(anna, 2)) first.outbox.refused(sending.id, gone);
+  for (const { content } of await first.said(bob, 4)) second.hear(content, 5);
+  const [one] = second.shown();
+
+  // It fails once more on the first, and reaches the gatekeeper on the second. Neither has heard of the other.
+  // With each goes what was numbered before and failed.
+  first.writing.resend(one!.id);
+  second.outbox.online(false);
+  second.writing.resend(one!.id);
+  const tried = [(await first.said(anna, 3)).at(-1)!, (await second.said(anna, 1)).at(-1)!];
+  assert(first.outbox.refused(tried[0]!.sending.id, gone));
+  first.writing.resend(one!.id);
+  const third = (await first.said(anna, 2)).at(-1)!;
+  assert(first.outbox.refused(third.sending.id, gone));
+  second.outbox.delivered([tried[1]!.sending]);
+  assert.deepEqual(first.states(), [
+    ['two', 'failed', 'not-reachable'],
+    ['one', 'failed', 'not-reachable'],
+  ]);
+  for (const each of [...tried, third]) read(each);
+  const theirs = reader
+    .read(tx => listMessages(tx, anna, { limit: 100 }))
+    .map(({ message }) => [message.id, message.text]);
+  assert.deepEqual(theirs, [[one!.id, 'one']], 'it is shown once');
+
+  const [ofFirst, ofSecond] = [await first.said(bob, 7), await second.said(bob, 1)];
+  // A word about an earlier try that comes late changes nothing.
+  for (const { content } of ofFirst.toReversed()) assert.deepEqual(second.hear(content, 5), []);
+  assert.deepEqual(first.hear(ofSecond[0]!.content, 6), [one!.id]);
+  for (const device of [first, second]) {
+    assert.deepEqual(device.stateOf('one'), ['sent', undefined]);
+    assert.deepEqual(device.stateOf('two'), ['failed', 'not-reachable']);
+  }
+  // Whoever has it on the way is told what became of it, by that device alone.
+  second.read(tx => second.outbox.unreadable(tx, tried[1]!.sending.id, anna));
+  second.outbox.wake(bob);
+  const failedThere = await second.said(bob, 1);
+  for (const { content } of failedThere) first.hear(content, 6);
+  for (const device of [first, second]) assert.deepEqual(device.stateOf('one'), ['failed', 'not-delivered']);
+  for (const device of [first, second, reader]) {
+    device.outbox.close();
+    device.store.close();
+  }
+});
+
+test('what the gatekeeper says of an earlier try does not fail the one that goes on', async () => {
+  const device = await newDevice(8);
+  device.outbox.online(false);
+  const { id } = device.writing.send(chatWith(anna), { text: 'hello' });
+  const [earlier] = await device.said(anna, 1);
+  device.outbox.delivered([earlier!.sending]);
+  device.outbox.undelivered(earlier!.sending.id, anna, 'expired');
+  assert.deepEqual(device.states(), [['hello', 'failed', 'not-delivered']]);
+  device.writing.resend(id);
+  const [again] = await device.said(anna, 1);
+  device.outbox.delivered([again!.sending]);
+  device.outbox.undelivered(earlier!.sending.id, anna, 'gone');
+  assert.deepEqual(device.states(), [['hello', 'sent', undefined]]);
+  device.outbox.undelivered(again!.sending.id, anna, 'gone');
+  assert.deepEqual(device.states(), [['hello', 'failed', 'not-delivered']]);
+  device.outbox.close();
+  device.store.close();
 });
 
 test('sending again is all or nothing: without room for all of it the failed message stays as it is', async () => {
@@ -220,7 +298,8 @@ test('of what may be seen once nothing is kept: sending it again is refused and 
   device.outbox.online(false);
   const { id } = device.writing.send(chatWith(anna), { text: 'for one look', viewOnce: true });
   for (const { sending } of await device.said(anna, 1)) device.outbox.refused(sending.id, gone);
-  assert.throws(() => device.writing.resend(id), { code: 'unknown-message', detail: /write it again/ });
+  assert.throws(() => device.writing.resend(id), { code: 'not-kept' });
+  assert.doesNotMatch(clientErrors['not-kept'].text, /no such message/);
   device.outbox.close();
   device.store.close();
 });

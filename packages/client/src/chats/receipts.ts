@@ -60,7 +60,9 @@ export class Receipts {
     const { own } = this.#authoring;
     const opened = this.#authoring.transaction(tx => {
       const entry = readEntry(tx, target.author, target.id);
-      if (entry?.posted?.viewOnce !== true || entry.gone !== undefined || entry.author === own) return undefined;
+      if (entry?.posted === undefined || entry.gone !== undefined) return undefined;
+      if (entry.posted.viewOnce !== true || entry.author === own)
+        throw new ClientError('not-applicable', { detail: 'it is not for you to be seen once' });
       const { viewOnce: _, ...posted } = entry.posted;
       const message = shownAs(tx, own, { ...entry, posted });
       if (message === undefined) return undefined;

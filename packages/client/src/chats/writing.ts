@@ -46,9 +46,7 @@ export class Writing {
       const { timer } = readChat(tx, chat);
       const expiry = timer === undefined || timer.seconds === 0 ? {} : { expiresAfterSeconds: timer.seconds };
       const once = viewOnce === true ? { viewOnce } : {};
-      const lacking = lackingOf(listCapabilities(tx, personOf(chat)), authoring.nowMs());
-      const words = fallbackFor(body, viewOnce === true, lacking);
-      const fallback = words === undefined ? {} : { fallbackText: words };
+      const fallback = this.#fallback(tx, chat, body, viewOnce === true);
       const sentAtMs = authoring.nowMs();
       const content = { messageId, sentAtMs, ...quoteOf(replyTo), ...expiry, ...once, ...fallback, body };
       const said = authoring.say(tx, chat, content, id);
@@ -60,28 +58,50 @@ export class Writing {
     return authoring.needMessage({ author: authoring.own, id });
   }
 
-  /** Sends an own message that failed once more, as a new message in place of the old one, in one transaction. */
+  /** What is shown where devices of the other can't show this. */
+  #fallback(tx: Transaction, chat: ChatId, body: ShownBody, isOnce: boolean): { readonly fallbackText?: string } {
+    const lacking = lackingOf(listCapabilities(tx, personOf(chat)), this.#authoring.nowMs());
+    const words = fallbackFor(body, isOnce, lacking);
+    return words === undefined ? {} : { fallbackText: words };
+  }
+
+  /**
+   * Sends an own message that failed once more, in one transaction: under its id, so that whoever has it already, from this
+   * device or another, shows it once.
+   */
   resend(id: string): MessageRecord {
+    const authoring = this.#authoring;
     const failed = this.#needFailed(id);
-    const { kind, text, styles, mentions, preview, body, replyTo } = failed;
-    if (kind !== 'text' && body === undefined)
-      throw new ClientError('unknown-message', { detail: 'nothing of it is kept: write it again' });
-    const said: Outgoing = body ?? {
+    const { kind, text, styles, mentions, preview, body: shown, replyTo, sentAtMs, chat } = failed;
+    if (kind !== 'text' && shown === undefined) throw new ClientError('not-kept');
+    // Under its id others would be taken for it, and what this version does not know would be lost in silence.
+    if (this.#isOfNewerVersion(id))
+      throw new ClientError('not-applicable', { detail: 'a newer version wrote it: send it again on that device' });
+    const body: ShownBody = shown ?? {
+      kind: 'text',
       text,
       ...(styles === undefined ? {} : { styles }),
       ...(mentions === undefined ? {} : { mentions }),
       ...(preview === undefined ? {} : { preview }),
     };
-    const quoted =
-      replyTo === undefined
-        ? {}
-        : { replyTo: { id: replyTo.id, author: replyTo.author, text: replyTo.excerpt, sentAtMs: 0 } };
-    let events: readonly ClientEvent[] = [];
-    const message = this.send(failed.chat, { ...said, ...quoted }, tx => {
-      events = this.#hide(tx, failed);
+    const { expiresAfterSeconds } = failed;
+    const quoted = replyTo && { id: replyTo.id, author: replyTo.author, text: replyTo.excerpt, sentAtMs: 0 };
+    const events = authoring.transaction(tx => {
+      forgetCarriers(tx, { author: authoring.own, id });
+      const fallback = this.#fallback(tx, chat, body, false);
+      const expiry = expiresAfterSeconds === undefined ? {} : { expiresAfterSeconds };
+      const content = { messageId: bytesOf(id), sentAtMs, ...quoteOf(quoted), ...expiry, ...fallback, body };
+      const said = authoring.say(tx, chat, content, id);
+      this.#profile.introduce(tx, chat);
+      return said;
     });
-    this.#authoring.announce(events);
-    return message;
+    authoring.announce(events, chat);
+    return authoring.needMessage({ author: authoring.own, id });
+  }
+
+  #isOfNewerVersion(id: string): boolean {
+    const { own } = this.#authoring;
+    return this.#authoring.transaction(tx => readEntry(tx, own, id)?.posted?.raw) !== undefined;
   }
 
   /** Lets an own message that failed go, on all devices of this person. */
@@ -91,7 +111,7 @@ export class Writing {
 
   #needFailed(id: string): MessageRecord {
     const message = this.#authoring.needMessage({ author: this.#authoring.own, id });
-    if (message.state !== 'failed') throw new ClientError('unknown-message', { detail: 'it has not failed' });
+    if (message.state !== 'failed') throw new ClientError('not-applicable', { detail: 'it has not failed' });
     return message;
   }
 
@@ -111,6 +131,11 @@ export class Writing {
     if (entry === undefined) throw new ClientError('unknown-message');
     return textVersions(entry);
   }
+}
+
+/** What the gatekeeper says from now on of the stanzas that carried it concerns what was said before. */
+function forgetCarriers(tx: Transaction, { author, id }: MessageName): void {
+  for (const stanza of readEntry(tx, author, id)?.stanzas ?? []) tx.delete('accepted', stanza);
 }
 
 function quoteOf(replyTo: Outgoing['replyTo']) {

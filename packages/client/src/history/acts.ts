@@ -307,17 +307,24 @@ export function reacting(emoji: string): Saying {
 
 export function editing(text: TextBody): Saying {
   return ({ kind }, { messageId: targetMessageId }) => {
-    if (kind !== 'text') throw new ClientError('unknown-message');
+    if (kind !== 'text') throw new ClientError('not-applicable', { detail: 'only a text can be edited' });
     return { kind: 'edit', targetMessageId, text };
   };
 }
 
 export const takingBack: Saying = (_message, { messageId: targetMessageId }) => ({ kind: 'delete', targetMessageId });
 
+function needOpen(poll: PollResult | undefined): void {
+  if (poll?.closed === false) return;
+  const detail = poll === undefined ? 'it is no poll' : 'the poll has ended';
+  throw new ClientError('not-applicable', { detail });
+}
+
 /** No options take the vote back. */
 export function voting(wanted: readonly number[]): Saying {
   return ({ body, poll: result }, poll, { votes = {} }, own) => {
-    if (body?.kind !== 'poll' || result?.closed !== false) throw new ClientError('unknown-message');
+    needOpen(result);
+    if (body?.kind !== 'poll') throw new ClientError('not-applicable', { detail: 'it is no poll' });
     const { choices = body.options.length, options: offered } = body;
     const options = [...new Set(wanted)].sort((a, b) => a - b);
     if (options.length > choices || options.some(option => !(option in offered))) {
@@ -330,7 +337,7 @@ export function voting(wanted: readonly number[]): Saying {
 
 /** The votes that are known here count, whatever the clocks of those who gave them said. */
 export const closingPoll: Saying = ({ poll }, { messageId: pollMessageId }, { votes = {} }) => {
-  if (poll?.closed !== false) throw new ClientError('unknown-message');
+  needOpen(poll);
   const counted = Object.values(votes).flatMap(each => each.slice(-1).map(({ id }) => Buffer.from(id, 'hex')));
   return { kind: 'poll-close', pollMessageId, counted };
 };

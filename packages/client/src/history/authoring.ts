@@ -30,7 +30,7 @@ import { writeTranscript } from '../store/outbox-records.ts';
 import { transact } from '../store/transact.ts';
 import { actOf, type Saying } from './acts.ts';
 import { addFact, addSaid } from './conversation.ts';
-import { readMessage } from './history.ts';
+import { readMessage, saidAgain } from './history.ts';
 import type { MessageRecord } from './message-log.ts';
 import { type ChatId, chatWith, type MessageId, messageIdOf, type MessageName, personOf } from './message-names.ts';
 
@@ -76,7 +76,8 @@ export class Authoring {
   /** Says something about a message that is here. */
   async act(target: MessageName, say: Saying): Promise<MessageRecord> {
     const message = this.needMessage(target);
-    if (message.kind === 'lost' || message.kind === 'notice') throw new ClientError('unknown-message');
+    if (message.kind === 'lost' || message.kind === 'notice')
+      throw new ClientError('not-applicable', { detail: 'it is a line of this device' });
     const state = this.transaction(tx => readEntry(tx, target.author, target.id)) ?? {};
     const content = this.content(say(message, refOf(message), state, this.own));
     const isOwn = target.author === this.own;
@@ -99,9 +100,11 @@ export class Authoring {
       refuseOptedOut(tx, personOf(chat));
     }
     for (const unsaid of outbox.unsaid(tx, chat)) this.#post(tx, chat, unsaid, false);
-    const bytes = outbox.bound(tx, chat, encoded(stamped(tx, content)));
+    const said = stamped(tx, content);
+    const bytes = outbox.bound(tx, chat, encoded(said));
     const id = messageIdOf(content.messageId);
     const isMessage = about === id;
+    const isAgain = isMessage && readEntry(tx, this.own, id)?.posted !== undefined;
     const { sent, copied } = this.#post(
       tx,
       chat,
@@ -114,7 +117,12 @@ export class Authoring {
     const target = { author: this.own, id: about, chat };
     addFact(tx, this.own, target, { kind: 'carried', stanzas: [sent, copied] });
     if (!isMessage) return events;
-    addFact(tx, this.own, target, { kind: 'progress', progress: { state: 'queued' } });
+    const queued = { kind: 'progress', progress: { state: 'queued' }, atMs: said.stampMs } as const;
+    const progress = addFact(tx, this.own, target, queued);
+    if (isAgain) {
+      saidAgain(tx, target, this.nowMs());
+      return [...events, ...progress];
+    }
     const message = readMessage(tx, this.own, target)!;
     return events.map(event => (event.kind === 'message' ? { ...event, message } : event));
   }
@@ -172,7 +180,7 @@ function acting(own: InteropId, body: ContentBody): Pick<NewRow, 'act'> {
 }
 
 /** A content with its hybrid logical stamp: after everything that was said or heard here, whatever the clock says. */
-function stamped(tx: Transaction, content: Content): Content {
+function stamped(tx: Transaction, content: Content): Content & { readonly stampMs: number } {
   const stampMs = nextStamp(content.sentAtMs, readStamp(tx));
   writeStamp(tx, stampMs);
   return { ...content, stampMs };

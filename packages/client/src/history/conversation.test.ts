@@ -465,7 +465,7 @@ test('votes for options that do not exist, and more of them than one may choose,
   });
 });
 
-test('what became of a message on the device that sends it is told to the others, and moves forward only', async () => {
+test('what became of a message on the device that sends it is told to the others, and its last word counts', async () => {
   const store = await newStore();
   inStore(store, tx => {
     const told = (n: number, of: number, state: 'held' | 'sent' | 'failed', author = bob, reason?: string): unknown => {
@@ -478,9 +478,10 @@ test('what became of a message on the device that sends it is told to the others
     hear(tx, say(anna, anna, 4, { kind: 'text', text: 'hers' }));
     assert.deepEqual(told(10, 1, 'held'), ['held', undefined]);
     assert.deepEqual(told(11, 1, 'sent'), ['sent', undefined]);
-    assert.deepEqual(told(12, 1, 'held'), ['sent', undefined]);
+    assert.deepEqual(told(9, 1, 'held'), ['sent', undefined], 'an earlier word that comes late');
     assert.deepEqual(told(13, 2, 'failed', bob, 'not-reachable'), ['failed', 'not-reachable']);
-    assert.deepEqual(told(14, 2, 'sent'), ['failed', 'not-reachable']);
+    assert.deepEqual(told(12, 2, 'sent'), ['failed', 'not-reachable']);
+    assert.deepEqual(told(14, 2, 'sent'), ['sent', undefined], 'it was sent again');
     assert.deepEqual(told(15, 3, 'failed', bob, 'a-word-of-later'), ['failed', 'request-refused']);
     assert.deepEqual(told(16, 4, 'failed', anna), [undefined, undefined], 'of this person’s own messages alone');
     // Also where it comes before the message.

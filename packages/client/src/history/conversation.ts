@@ -11,12 +11,12 @@ import { actFact } from './acts.ts';
 import { applySettings, applyTimer, type ChatRecord, defaultsKey, type Timer } from './chat-state.ts';
 import { isErrorCode } from '../errors.ts';
 import type { ClientEvent, MessageChange } from '../events.ts';
-import { isShown, record, wipeSent } from './history.ts';
-import { type Fact, isShownBody, type Posted, type PostedBody } from './message-log.ts';
+import { type Change, isShown, record, wipeSent } from './history.ts';
+import { type Fact, isShownBody, type Posted, type PostedBody, toldTry } from './message-log.ts';
 import { hearOwn, hearWritten } from './standing.ts';
 import { changeStanding } from './standing-changes.ts';
 import { addNotice } from '../notices/notice-records.ts';
-import { readChat, writeChat } from '../store/message-records.ts';
+import { readChat, readEntry, writeChat } from '../store/message-records.ts';
 import { readProfile, writeProfile } from '../store/person-records.ts';
 import { readStamp, writeStamp } from '../store/account-records.ts';
 import type { Transaction } from '../store/store.ts';
@@ -29,6 +29,8 @@ export type Said = {
   readonly chat: ChatId;
   readonly content: DecodedContent;
   readonly receivedAtMs: number;
+  /** The other device of this person that says it now. */
+  readonly device?: number;
 };
 
 type About = { readonly target: MessageName; readonly fact: Fact };
@@ -120,7 +122,7 @@ export function addSaid(tx: Transaction, own: InteropId, said: Said, nowMs: numb
   if (author === own) writeStamp(tx, heardOwnStamp(readStamp(tx), stamp.atMs));
   // Between one's own devices: nothing is said to oneself.
   if (author === own && personOf(chat) === own && body.kind !== 'profile') {
-    return body.kind === 'device-sync' ? addSync(tx, own, body, stamp, nowMs) : [];
+    return body.kind === 'device-sync' ? addSync(tx, said, body, stamp, nowMs) : [];
   }
   if (author !== own || first || body.kind === 'nothing') return addToChat(tx, own, said, first);
   const accepted = changeStanding(tx, chat, before => hearWritten(before, stamp));
@@ -152,6 +154,7 @@ function addToChat(tx: Transaction, own: InteropId, said: Said, first: boolean):
       const events: ClientEvent[] = [];
       for (const { target, fact } of factsOf(said, own)) {
         events.push(...addFact(tx, own, { ...target, chat }, fact, first));
+        if (fact.kind === 'posted') events.push(...addTry(tx, own, said));
         if (fact.kind === 'receipt' && fact.receipt === 'played') wipeSeenOnce(tx, own, target.id, events);
       }
       return events;
@@ -171,6 +174,22 @@ function timerEvents(
   return [{ kind: 'expiry-timer', from: timer.by, chat, seconds: timer.seconds, ...lost }];
 }
 
+/** Another device of this person says a message: it is sent as far as that one has said nothing else of it. */
+function addTry(tx: Transaction, own: InteropId, { author, chat, content, device }: Said): ClientEvent[] {
+  if (author !== own || device === undefined) return [];
+  const target = { author, id: messageIdOf(content.messageId), chat };
+  const { atMs } = stampOf(content);
+  return addFact(tx, own, target, { kind: 'progress', progress: { state: 'sent' }, by: String(device), atMs });
+}
+
+/** Whether an own message that is here, and had failed or was tried by several devices, is said once more. */
+export function isSaidAgain(tx: Transaction, own: InteropId, device: number, content: DecodedContent): boolean {
+  const { posted, progress, tries } = readEntry(tx, own, messageIdOf(content.messageId)) ?? {};
+  if (posted === undefined || !isShownBody(content.body)) return false;
+  const last = tries?.[device];
+  return last === undefined ? progress?.state === 'failed' || tries !== undefined : last.atMs < stampOf(content).atMs;
+}
+
 function wipeSeenOnce(tx: Transaction, own: InteropId, id: MessageId, events: readonly ClientEvent[]): void {
   const isOnce = events.some(
     event => event.kind === 'message' && event.message.id === id && event.message.kind === 'view-once',
@@ -188,8 +207,14 @@ export function addFact(
 ): ClientEvent[] {
   const change = record(tx, own, target, fact, first);
   if (change === undefined) return [];
+  // What becomes of one of several tries need not change how far the message is.
+  if (fact.kind === 'progress' && isAsFar(change)) return [];
   const kept = isShown(change.after) ? changeOf(fact) : 'removed';
   return [{ kind: 'message', change: change.before === undefined ? 'new' : kept, message: change.after }];
+}
+
+function isAsFar({ before, after }: Change): boolean {
+  return before?.state === after.state && before?.failure?.code === after.failure?.code;
 }
 
 function changeOf(fact: Fact): MessageChange {
@@ -198,7 +223,7 @@ function changeOf(fact: Fact): MessageChange {
 
 function addSync(
   tx: Transaction,
-  own: InteropId,
+  { author: own, device }: Said,
   sync: Extract<DecodedContent['body'], { kind: 'device-sync' }>,
   stamp: Stamp,
   nowMs: number,
@@ -220,7 +245,9 @@ function addSync(
     const code = reason !== undefined && isErrorCode(reason) ? reason : 'request-refused';
     const failure = state === 'failed' ? { failure: { code } } : {};
     const target = { author: own, id: messageIdOf(message.messageId), chat: chatWith(chat) };
-    events.push(...addFact(tx, own, target, { kind: 'progress', progress: { state, ...failure } }));
+    const by = device === undefined ? toldTry : String(device);
+    const { atMs } = stamp;
+    events.push(...addFact(tx, own, target, { kind: 'progress', progress: { state, ...failure }, by, atMs }));
   }
   for (const { what, message, chat } of sync.notApplied ?? []) {
     if (what === 'message') continue;

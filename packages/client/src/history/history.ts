@@ -18,6 +18,7 @@ import {
   deleteOrphan,
   listChats,
   listEntries,
+  placeEntry,
   readChat,
   readEntry,
   readOrphan,
@@ -125,6 +126,18 @@ function wipeSentRow(tx: Transaction, stanza: string): void {
 export function wipeSent(tx: Transaction, own: InteropId, id: MessageId): void {
   const entry = readEntry(tx, own, id);
   if (entry !== undefined) wipeCopies(tx, entry);
+}
+
+/** An own message is said once more: it stands where it is said last, by default at the end. */
+export function saidAgain(
+  tx: Transaction,
+  { author, id, chat }: MessageName & { readonly chat: ChatId },
+  atMs: number,
+  place?: number,
+): void {
+  placeEntry(tx, author, id, place);
+  const record = readChat(tx, chat);
+  if (atMs > record.lastAtMs) writeChat(tx, { ...record, lastAtMs: atMs });
 }
 
 const notShown: ReadonlySet<MessageKind> = new Set(['expired', 'hidden']);

@@ -74,11 +74,13 @@ export type Posted = {
 const goneOrder = ['opened', 'expired', 'deleted', 'hidden'] as const;
 export type Gone = (typeof goneOrder)[number];
 
-/** How far an own message is on this device. */
+/** How far an own message is. */
 export type Progress = {
   readonly state: 'queued' | 'held' | 'sent' | 'failed';
   readonly failure?: { readonly code: ClientErrorCode; readonly detail?: string };
 };
+/** The same of one device that says the message. `atMs`: the stamp of its last word about it. */
+export type Try = Progress & { readonly atMs: number };
 export type ReceiptKind = 'delivered' | 'read' | 'played';
 
 /** Without `posted` the message itself has not come yet. */
@@ -95,7 +97,10 @@ export type LogEntry = {
   readonly readAtMs?: number;
   /** When this device heard that it was read, by its own clock. */
   readonly readHereMs?: number;
+  /** The best of `tries`. */
   readonly progress?: Progress;
+  /** By the device that said it: `hereTry`, its number, or `toldTry`. Absent: whatever `progress` says is of this device. */
+  readonly tries?: Readonly<Record<string, Try>>;
   readonly stanzas?: readonly string[];
 } & ActState;
 
@@ -105,8 +110,8 @@ export type Fact =
   | { readonly kind: 'gone'; readonly why: Gone }
   | { readonly kind: 'receipt'; readonly receipt: ReceiptKind; readonly atMs: number }
   | { readonly kind: 'read'; readonly atMs: number; readonly hereMs: number }
-  /** Of this device alone: the one kind that does not join. */
-  | { readonly kind: 'progress'; readonly progress: Progress }
+  /** `by`: not given, of this device; `atMs`: not given, of the try that goes on there. */
+  | { readonly kind: 'progress'; readonly progress: Progress; readonly by?: string; readonly atMs?: number }
   | { readonly kind: 'carried'; readonly stanzas: readonly string[] };
 
 /** Joins a fact to an entry. Gives the very same entry when the fact says nothing new. */
@@ -128,7 +133,7 @@ export function applyFact(entry: LogEntry, fact: Fact): LogEntry {
       if (entry.readAtMs === undefined) return { ...entry, readAtMs: fact.atMs, readHereMs: fact.hereMs };
       return entry.readAtMs <= fact.atMs ? entry : { ...entry, readAtMs: fact.atMs };
     case 'progress':
-      return isProgress(entry, fact.progress) ? { ...entry, progress: fact.progress } : entry;
+      return joinTry(entry, fact);
     case 'carried': {
       const stanzas = [...new Set([...(entry.stanzas ?? []), ...fact.stanzas])].slice(-maxStanzas);
       return { ...entry, stanzas };
@@ -146,17 +151,55 @@ function applyGone(entry: LogEntry, why: Gone): LogEntry {
   return { ...rest, gone: why, ...(posted === undefined ? {} : { posted: wiped(posted) }) };
 }
 
-const progressOrder: readonly Progress['state'][] = ['queued', 'held', 'sent'];
+/** Names the try of this device; that of another one goes by its number. */
+export const hereTry = 'here';
+/** Names what the history of another device told. */
+export const toldTry = 'told';
+
+const progressOrder: readonly Progress['state'][] = ['failed', 'queued', 'held', 'sent'];
 
 /**
- * An own message never goes back; it fails while it is here, or when the gatekeeper gives it up or its reader can't read it, and
+ * Of each device that says a message its last word counts, by its stamp, in whatever order they come; the message is as far as
+ * it is on the one where it is farthest. So it has failed when it failed on all that tried.
+ */
+function joinTry(
+  entry: LogEntry,
+  { progress, by = hereTry, atMs: given }: Extract<Fact, { kind: 'progress' }>,
+): LogEntry {
+  const tries = triesOf(entry);
+  const { receipts } = entry;
+  const last = tries[by];
+  const atMs = given ?? last?.atMs ?? 0;
+  if (last !== undefined && (atMs < last.atMs || (atMs === last.atMs && !goesOn(last, progress, receipts))))
+    return entry;
+  const after = { ...tries, [by]: { ...progress, atMs } };
+  const { atMs: _, ...best } = Object.values(after).reduce((a, b) => (isFarther(b, a) ? b : a));
+  return { ...entry, tries: after, progress: best };
+}
+
+function triesOf({ tries, progress }: LogEntry): NonNullable<LogEntry['tries']> {
+  return tries ?? (progress === undefined ? {} : { [hereTry]: { ...progress, atMs: 0 } });
+}
+
+/** Whether the try of this device has come so far, or failed, by this. */
+export function tryGoesOn(entry: LogEntry, progress: Progress): boolean {
+  const last = triesOf(entry)[hereTry];
+  return last === undefined || goesOn(last, progress, entry.receipts);
+}
+
+/**
+ * A try never goes back; it fails while the message is here, or when the gatekeeper gives it up or its reader can't read it, and
  * nobody has said that it came.
  */
-function isProgress({ progress, receipts }: LogEntry, { state: to, failure }: Progress): boolean {
-  const from = progress?.state;
+function goesOn({ state: from }: Progress, { state: to, failure }: Progress, receipts: LogEntry['receipts']): boolean {
   if (from === 'failed') return false;
   if (to === 'failed') return from !== 'sent' || (failure?.code === 'not-delivered' && receipts === undefined);
-  return from === undefined || progressOrder.indexOf(to) > progressOrder.indexOf(from);
+  return progressOrder.indexOf(to) > progressOrder.indexOf(from);
+}
+
+function isFarther(one: Try, other: Try): boolean {
+  const by = progressOrder.indexOf(one.state) - progressOrder.indexOf(other.state);
+  return by === 0 ? one.atMs > other.atMs : by > 0;
 }
 
 /**

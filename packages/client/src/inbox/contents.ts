@@ -9,9 +9,9 @@ import type { DecryptOutcome, DeviceAddress, Misbound } from '@drawbridge/e2ee/s
 import type { InteropId } from '@drawbridge/wire/jid';
 import { hearOfPeople, type Telling } from '../devices/people-to-come.ts';
 import { defaultsKey, isOn } from '../history/chat-state.ts';
-import { addSaid } from '../history/conversation.ts';
+import { addSaid, isSaidAgain } from '../history/conversation.ts';
 import { hearNumber } from '../history/hearing.ts';
-import { isShown, isThirdParty } from '../history/history.ts';
+import { isShown, isThirdParty, saidAgain } from '../history/history.ts';
 import { type MessageRecord, isShownBody } from '../history/message-log.ts';
 import { readChat, readEntry, writeChat } from '../store/message-records.ts';
 import { readCapabilities, writeCapabilities } from '../store/person-records.ts';
@@ -62,12 +62,13 @@ export class Contents {
     return sent.ok ? verifyBinding(sent.value, { author, recipient: body.to, domain }) : undefined;
   }
 
-  /** Gives where a message of it stands, when that is not at the end. */
+  /** Gives where a message of it stands, when that is not at the end. `first`: where it came first, when that was earlier. */
   keep(
     tx: Transaction,
     incoming: Incoming,
     outcome: Extract<DecryptOutcome, { kind: 'content' }>,
     followup: Followup,
+    first: number | undefined,
   ): number | undefined {
     const { suite, clock, outbox, transfer } = this.#context;
     const { interopId: author, deviceId } = incoming.ciphertext.from;
@@ -101,8 +102,11 @@ export class Contents {
         if (!transcribed.ok || to === own) return undefined;
         const chat = chatWith(to);
         const at = this.#hear(tx, chat, from, transcribed.value, followup);
-        const said = { author, chat, content: transcribed.value, receivedAtMs };
+        const said = { author, chat, content: transcribed.value, receivedAtMs, device: deviceId };
+        const isAgain = isSaidAgain(tx, own, deviceId, transcribed.value);
         followup.events.push(...addSaid(tx, own, said, receivedAtMs));
+        const id = messageIdOf(transcribed.value.messageId);
+        if (isAgain) saidAgain(tx, { author, id, chat }, receivedAtMs, first ?? at);
         return at;
       }
       case 'history-piece':
@@ -114,7 +118,9 @@ export class Contents {
       }
       case 'device-sync':
         this.#hearOfPeople(tx, deviceId, content.body, followup);
-        followup.events.push(...addSaid(tx, own, { author, chat: chatWith(own), content, receivedAtMs }, receivedAtMs));
+        followup.events.push(
+          ...addSaid(tx, own, { author, chat: chatWith(own), content, receivedAtMs, device: deviceId }, receivedAtMs),
+        );
         if (content.body.decisionsAsked !== true) return undefined;
         this.#context.decisions.answer(tx, deviceId);
         followup.wake.add(own);

@@ -287,7 +287,7 @@ export class Inbox {
           followup.unlisted = outcome.from;
           break;
         }
-        this.#inPlace(tx, incoming, followup, () => this.#contents.keep(tx, incoming, outcome, followup));
+        this.#inPlace(tx, incoming, followup, first => this.#contents.keep(tx, incoming, outcome, followup, first));
         break;
       case 'retry-request':
         // Outside a session and hence not authenticated: this client's own kind asks inside one, so nothing is due.
@@ -299,10 +299,15 @@ export class Inbox {
   }
 
   /** What comes late, since it waited or had to be sent again, stands where it came first. */
-  #inPlace(tx: Transaction, incoming: Incoming, followup: Followup, keep: () => number | undefined): void {
+  #inPlace(
+    tx: Transaction,
+    incoming: Incoming,
+    followup: Followup,
+    keep: (first: number | undefined) => number | undefined,
+  ): void {
     const first = this.#unread.came(tx, incoming, followup) ?? incoming.place;
     const before = followup.events.length;
-    const kept = keep();
+    const kept = keep(first);
     const at = first ?? kept;
     if (at === undefined) return;
     for (const event of followup.events.slice(before)) {

@@ -5,14 +5,16 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { type ContentBody, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import type { MessageRef, ProgressState } from '@drawbridge/e2ee/content-kinds';
+import { nextStamp } from '@drawbridge/e2ee/hybrid-clock';
 import type { UndeliveredCause } from '@drawbridge/wire/envelope';
 import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
 import type { ClientEvent } from '../events.ts';
 import { addFact } from '../history/conversation.ts';
-import type { LogEntry, Progress } from '../history/message-log.ts';
+import { hereTry, type LogEntry, type Progress, tryGoesOn } from '../history/message-log.ts';
 import { type MessageName, personOf } from '../history/message-names.ts';
 import { addNotice } from '../notices/notice-records.ts';
+import { readStamp, writeStamp } from '../store/account-records.ts';
 import { readEntry } from '../store/message-records.ts';
 import {
   type Accepted,
@@ -49,9 +51,11 @@ export class MessageProgress {
     const entry = record?.messageId === undefined ? undefined : readEntry(tx, own, record.messageId);
     if (entry === undefined) return [];
     const progress = { state, ...(failure === undefined ? {} : { failure }) };
+    if (!tryGoesOn(entry, progress)) return [];
     // One's own other devices have a copy, and take it for sent unless they hear something else.
-    const before = entry.progress?.state;
+    const before = (entry.tries === undefined ? entry.progress : entry.tries[hereTry])?.state;
     const isNews = before !== state && (state !== 'sent' || before === 'held');
+    let atMs: number | undefined;
     if (isNews && entry.posted !== undefined) {
       const message = { messageId: Buffer.from(entry.id, 'hex'), author: own, sentAtMs: entry.posted.sentAtMs };
       const told = {
@@ -60,9 +64,10 @@ export class MessageProgress {
         state,
         ...(failure === undefined ? {} : { reason: failure.code }),
       };
-      this.#tellOwn(tx, { kind: 'device-sync', progress: [told] });
+      atMs = this.#tellOwn(tx, { kind: 'device-sync', progress: [told] });
     }
-    return addFact(tx, own, entry, { kind: 'progress', progress });
+    // By the same stamp here as there.
+    return addFact(tx, own, entry, { kind: 'progress', progress, ...(atMs === undefined ? {} : { atMs }) });
   }
 
   /** Only the person whom a message was for can say so, and only until they say that it came. */
@@ -128,12 +133,18 @@ export class MessageProgress {
     );
   }
 
-  #tellOwn(tx: Transaction, body: ContentBody<'device-sync'>): void {
-    const encoded = encodeContent({ messageId: randomBytes(MESSAGE_ID_BYTES), sentAtMs: this.#clock.nowMs(), body });
+  /** Gives its stamp. */
+  #tellOwn(tx: Transaction, body: ContentBody<'device-sync'>): number {
+    // Later than what was said of the message before, whatever the clock says.
+    const sentAtMs = this.#clock.nowMs();
+    const stampMs = nextStamp(sentAtMs, readStamp(tx));
+    writeStamp(tx, stampMs);
+    const encoded = encodeContent({ messageId: randomBytes(MESSAGE_ID_BYTES), sentAtMs, stampMs, body });
     assert(encoded.ok, 'a content of our own is sound');
     const to = this.#own;
     if (this.#additions.hasRoom(tx))
       this.#additions.add(tx, { to, payload: contentPayload(encoded.value), silent: true });
+    return stampMs;
   }
 }
 

@@ -30,7 +30,7 @@ const types: Readonly<Record<string, readonly string[]>> = {
   'history/history-pieces.ts': ['Cursor', 'Start'],
   'history/history-receiving.ts': ['Arriving'],
   'history/stamp.ts': ['Stamp'],
-  'history/message-log.ts': ['PostedBody', 'Quote', 'Posted', 'Progress', 'LogEntry'],
+  'history/message-log.ts': ['PostedBody', 'Quote', 'Posted', 'Progress', 'Try', 'LogEntry'],
   'notices/notice-change.ts': ['DevicesChange', 'NoticeChange'],
   'notices/notice-records.ts': ['Notice', 'NoticeRecord'],
   'outbox/asked-again.ts': ['AskedAgain'],
