@@ -29,6 +29,8 @@ export const preparationLimits = {
   /** The media process is killed after so long, and so much longer for each MiB. Files of one client wait for each other. */
   timeoutMs: 60_000,
   timeoutMsPerMebibyte: 1_000,
+  /** Sound and films above it take long: what is smaller does not wait for them. */
+  quickBytes: 4_194_304,
   /** JavaScript memory of the media process; the decoders' own follows from the limits on what they are given. */
   heapMegabytes: 512,
 } as const;
@@ -64,7 +66,7 @@ const extensions: Readonly<Record<string, string>> = {
 };
 const stems = { image: 'picture', video: 'video', voice: 'voice' } as const;
 type MediaKind = keyof typeof stems;
-type Lane = MediaKind | 'moving';
+type Lane = MediaKind | 'moving' | 'long voice' | 'long video';
 
 const hashedBytes = 1_048_576;
 
@@ -75,7 +77,7 @@ export class MediaPreparation {
   readonly #folder: string;
   readonly #ffmpeg: string;
   readonly #timeoutMs: number;
-  /** What is prepared last of each lane: a film or a moving picture, which take long, keeps no photograph waiting. */
+  /** What is prepared last of each lane: what takes long keeps nothing waiting that does not. */
   readonly #last = new Map<Lane, Promise<unknown>>();
 
   /**
@@ -110,7 +112,7 @@ export class MediaPreparation {
     const { format, moves } = await look(file, signal);
     const kind = wanted ?? kindOf(format);
     if (kind === 'file') return asItIs;
-    const lane = kind === 'image' && moves ? 'moving' : kind;
+    const lane = laneOf(kind, moves, file.sizeBytes);
     const before = this.#last.get(lane) ?? Promise.resolve();
     const made = before.then(() => this.#make(kind, format, media, signal));
     this.#last.set(
@@ -174,6 +176,11 @@ export class MediaPreparation {
     const { thumbnail, blurhash } = answer.facts;
     return { ...(thumbnail === undefined ? {} : { thumbnail }), ...(blurhash === undefined ? {} : { blurhash }) };
   }
+}
+
+function laneOf(kind: MediaKind, moves: boolean, sizeBytes: number): Lane {
+  if (kind === 'image') return moves ? 'moving' : kind;
+  return sizeBytes > preparationLimits.quickBytes ? `long ${kind}` : kind;
 }
 
 type Look = { readonly format: RecognisedFormat | undefined; readonly moves: boolean };

@@ -15,6 +15,7 @@ import {
   FilePathSource,
   FilePathTarget,
   Input,
+  MkvOutputFormat,
   MP4,
   Mp4OutputFormat,
   Output,
@@ -217,7 +218,9 @@ test('what an edit list hides does not leave', async () => {
 test('sound alone in a video’s container goes as a file, and is refused as a video', async () => {
   for (const [name, format] of [
     ['sound.mp4', new Mp4OutputFormat()],
+    ['sound.m4a', new Mp4OutputFormat()],
     ['sound.webm', new WebMOutputFormat()],
+    ['sound.mka', new MkvOutputFormat()],
   ] as const) {
     const path = join(folder, name);
     const output = new Output({ format, target: new FilePathTarget(path) });
@@ -230,6 +233,12 @@ test('sound alone in a video’s container goes as a file, and is refused as a v
       await source.add(new EncodedPacket(silence, 'key', at / 50, 1 / 50), { decoderConfig });
     }
     await output.finalize();
+    // As players of music name it; others leave it at a brand of the whole family.
+    if (name === 'sound.m4a') {
+      const bytes = readFileSync(path);
+      bytes.write('M4A ', 8, 'latin1');
+      writeFileSync(path, bytes);
+    }
     await using prepared = await prepare(path);
     assert.deepEqual([prepared.kind, prepared.file.path], ['file', path]);
     assert.equal(await refusal(path, { kind: 'video' }), 'media-unreadable');

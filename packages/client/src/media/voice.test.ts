@@ -217,6 +217,20 @@ test('a long message: only parts are listened to, and its waveform is right all 
   );
 });
 
+test('a short message does not wait for a long one', async () => {
+  const order: string[] = [];
+  const sent = async (name: string, seconds: number): Promise<void> => {
+    const path = write(
+      `${name}.wav`,
+      wav(seconds, 8_000, 1, () => 0.1),
+    );
+    await using made = await prepare(path);
+    order.push(`${name} ${made.kind}`);
+  };
+  await Promise.all([sent('long', 280), sent('short', 0.1)]);
+  assert.deepEqual(order, ['short voice', 'long voice']);
+});
+
 test('other sound is refused with the command that makes the right one', async () => {
   const mp3 = await refusal(write('a.mp3', Buffer.from('ID3\x04\0\0')));
   assert.equal(mp3.code, 'media-unreadable');
