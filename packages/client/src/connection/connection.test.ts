@@ -13,179 +13,21 @@ import {
   NS_STREAMS,
 } from '@drawbridge/wire/namespaces';
 import { stanzaErrorElement } from '@drawbridge/wire/stanza-error';
-import type { Clock } from '../clock.ts';
-import { Connection, connectionLimits, type ConnectionStatus } from './connection.ts';
+import { connectionLimits, type ConnectionStatus } from './connection.ts';
 import { ClientError } from '../errors.ts';
+import {
+  bindSession,
+  domain,
+  jid,
+  message,
+  play,
+  type Played,
+  type PlayedTransport,
+  sasl,
+  settle,
+} from '../testing/played-gatekeeper.ts';
 import { reconnectionLimits } from './reconnection.ts';
 import { requestLimits, RequestRefused } from './requests.ts';
-import type { Transport, TransportContext } from './transport.ts';
-
-const domain = 'citadel.example';
-const jid = `0-aaaaaaaaaaaaaaaaaaaaaaaaaa@${domain}/1`;
-
-class PlayedClock implements Clock {
-  #now = 1_000_000;
-  #timers: { atMs: number; run: () => void }[] = [];
-  nowMs(): number {
-    return this.#now;
-  }
-  after(ms: number, run: () => void): () => void {
-    const timer = { atMs: this.#now + ms, run };
-    this.#timers.push(timer);
-    return () => {
-      this.#timers = this.#timers.filter(each => each !== timer);
-    };
-  }
-  advance(ms: number): void {
-    const until = this.#now + ms;
-    for (;;) {
-      const next = this.#timers.filter(each => each.atMs <= until).toSorted((a, b) => a.atMs - b.atMs)[0];
-      if (next === undefined) break;
-      this.#now = Math.max(this.#now, next.atMs);
-      this.#timers = this.#timers.filter(each => each !== next);
-      next.run();
-    }
-    this.#now = until;
-  }
-  get waiting(): number {
-    return this.#timers.length;
-  }
-}
-
-/** Plays the gatekeeper: `log` is what the client sent. */
-class PlayedTransport implements Transport {
-  readonly carrier = 'secured';
-  failure: ClientError | undefined;
-  readonly log: string[] = [];
-  readonly sent: Element[] = [];
-  readonly context: TransportContext;
-  paused = false;
-  closed = false;
-  constructor(context: TransportContext) {
-    this.context = context;
-  }
-  sendHeader(): void {
-    this.log.push('header');
-  }
-  send(el: Element): void {
-    this.sent.push(el);
-    this.log.push(el.name);
-  }
-  sendEnd(): void {
-    this.log.push('end');
-  }
-  startTls(): void {
-    assert.fail('a secured carrier is not asked');
-  }
-  pause(): void {
-    this.paused = true;
-  }
-  resume(): void {
-    this.paused = false;
-  }
-  close(): void {
-    this.closed = true;
-  }
-  element(el: Element): void {
-    this.context.emit({ kind: 'element', element: el });
-  }
-  header(): void {
-    this.context.emit({ kind: 'header', from: domain, version: '1.0' });
-  }
-  /** Up to the bound and managed stream, or to what `session` answers instead. */
-  async login(session: (transport: PlayedTransport) => void = bindSession): Promise<void> {
-    this.context.emit({ kind: 'connected' });
-    this.header();
-    this.element(
-      element('features', NS_STREAM, {}, [
-        element('mechanisms', NS_SASL, {}, [element('mechanism', NS_SASL, {}, ['OAUTHBEARER'])]),
-      ]),
-    );
-    await settle();
-    this.element(element('success', NS_SASL));
-    this.header();
-    this.element(element('features', NS_STREAM, {}, [element('bind', NS_BIND), element('sm', NS_SM)]));
-    session(this);
-  }
-}
-
-function bindSession(transport: PlayedTransport): void {
-  const bind = element('bind', NS_BIND, {}, [element('jid', NS_BIND, {}, [jid])]);
-  transport.element(element('iq', NS_CLIENT, { type: 'result', id: 'bind' }, [bind]));
-  transport.element(element('enabled', NS_SM, { id: 's1', resume: 'true' }));
-}
-
-async function settle(): Promise<void> {
-  for (let i = 0; i < 3; i++) await new Promise(resolve => setImmediate(resolve));
-}
-
-type Played = {
-  clock: PlayedClock;
-  connection: Connection<string>;
-  transports: PlayedTransport[];
-  statuses: ConnectionStatus[];
-  delivered: string[];
-  messages: { element: Element; resolve: () => void; isStamped: boolean }[];
-  onStatus: (status: ConnectionStatus) => void;
-  onDelivered: () => void;
-  suspected: string[];
-  setAside: boolean;
-  last: () => PlayedTransport;
-  kinds: () => string[];
-};
-
-function play(proof: () => Promise<string> = () => Promise.resolve('a.b.c'), random = 0.5): Played {
-  const clock = new PlayedClock();
-  const transports: PlayedTransport[] = [];
-  const statuses: ConnectionStatus[] = [];
-  const delivered: string[] = [];
-  const messages: Played['messages'] = [];
-  const connection = new Connection<string>(
-    {
-      domain,
-      clock,
-      random: () => random,
-      proof,
-      connect: context => {
-        const transport = new PlayedTransport(context);
-        transports.push(transport);
-        return transport;
-      },
-    },
-    {
-      message: (element, resolve, isStamped) => messages.push({ element, resolve, isStamped }),
-      delivered: handles => {
-        delivered.push(...handles);
-        played.onDelivered();
-      },
-      status: status => {
-        statuses.push(status);
-        played.onStatus(status);
-      },
-      suspected: (handle, condition) => {
-        played.suspected.push(`${handle} ${condition}`);
-        return played.setAside;
-      },
-    },
-  );
-  const played: Played = {
-    clock,
-    connection,
-    transports,
-    statuses,
-    delivered,
-    messages,
-    onStatus: () => undefined,
-    onDelivered: () => undefined,
-    suspected: [],
-    setAside: false,
-    last: () => transports.at(-1)!,
-    kinds: () => statuses.map(status => status.kind),
-  };
-  return played;
-}
-
-const message = (id: string): Element => element('message', NS_CLIENT, { id });
 
 test('a login, a stanza, its acknowledgement', async () => {
   const played = play();
@@ -429,92 +271,6 @@ test('a proof that cannot be judged now is not a refusal: the pauses stay those 
   await played.last().login();
   assert.equal(played.connection.status.kind, 'online');
 });
-
-const sasl = element('features', NS_STREAM, {}, [
-  element('mechanisms', NS_SASL, {}, [element('mechanism', NS_SASL, {}, ['OAUTHBEARER'])]),
-]);
-
-/** How far a gatekeeper goes before it answers oddly. Resuming ones have a session from before. */
-const logins: Record<string, (transport: PlayedTransport) => Promise<void> | void> = {
-  'before the connection': () => undefined,
-  'for a header': ({ context }) => context.emit({ kind: 'connected' }),
-  'for the first features': transport => {
-    transport.context.emit({ kind: 'connected' });
-    transport.header();
-  },
-  'to the proof': async transport => {
-    transport.context.emit({ kind: 'connected' });
-    transport.header();
-    transport.element(sasl);
-    await settle();
-  },
-  'for the second header': async transport => {
-    await logins['to the proof']!(transport);
-    transport.element(element('success', NS_SASL));
-  },
-  'for the second features': async transport => {
-    await logins['for the second header']!(transport);
-    transport.header();
-  },
-  'to <resume/>': transport => transport.login(() => undefined),
-  'to <bind/> after <resume/>': transport => transport.login(() => transport.element(element('failed', NS_SM))),
-  'to <enable/>': transport =>
-    transport.login(() => {
-      const bind = element('bind', NS_BIND, {}, [element('jid', NS_BIND, {}, [jid])]);
-      transport.element(element('failed', NS_SM));
-      transport.element(element('iq', NS_CLIENT, { type: 'result', id: 'bind' }, [bind]));
-    }),
-};
-
-const odd: Record<string, (transport: PlayedTransport) => void> = {
-  'a stream error': transport =>
-    transport.element(element('error', NS_STREAM, {}, [element('internal-server-error', NS_STREAMS)])),
-  silence: () => undefined,
-  'its end': ({ context }) => context.emit({ kind: 'ended' }),
-  'a cut': ({ context }) => context.emit({ kind: 'disconnected' }),
-  'undecodable bytes': ({ context }) => context.emit({ kind: 'undecodable' }),
-  '<resumed/> of another session': transport => transport.element(element('resumed', NS_SM, { previd: 'x', h: '0' })),
-  '<enable/>': transport => transport.element(element('enable', NS_SM)),
-  '<failure/> without a condition': transport => transport.element(element('failure', NS_SASL)),
-  'a stanza of nobody': transport => transport.element(element('iq', 'urn:x', { type: 'result' })),
-  'a bind error': transport => transport.element(element('iq', NS_CLIENT, { type: 'error', id: 'bind' })),
-};
-
-for (const [state, login] of Object.entries(logins)) {
-  for (const [name, answer] of Object.entries(odd)) {
-    test(`${state} × ${name}: pauses grow to a minute, and the login that is answered right is taken, by binding`, async () => {
-      const played = play(undefined, 0.999_999);
-      played.connection.start();
-      await played.last().login();
-      played.last().context.emit({ kind: 'disconnected' });
-      const pauses: number[] = [];
-      const wait = (): void => {
-        const { status } = played.connection;
-        assert.ok(status.kind === 'waiting', status.kind);
-        pauses.push(status.retryInMs);
-        played.clock.advance(status.retryInMs);
-      };
-      wait();
-      for (let i = 0; i < 9; i++) {
-        const transport = played.last();
-        await login(transport);
-        if (played.transports.at(-1) === transport && !transport.closed) answer(transport);
-        if (!transport.closed) played.clock.advance(30_000 - 1);
-        if (!transport.closed) played.clock.advance(1);
-        assert.ok(transport.closed, 'a login that leads to nothing ends');
-        wait();
-      }
-      assert.deepEqual(pauses.slice(-3), [60_000, 60_000, 60_000]);
-      await played.last().login(transport => {
-        if (transport.sent.some(el => el.name === 'resume')) transport.element(element('failed', NS_SM));
-        bindSession(transport);
-      });
-      assert.deepEqual(played.connection.status, { kind: 'online', jid, resumed: false });
-      const asked = played.transports.map(({ sent }) => sent.filter(el => el.name === 'resume').length);
-      assert.ok(asked.reduce((sum, count) => sum + count) <= 2 || !state.startsWith('to <resume/>'));
-    });
-  }
-}
 
 test('the first in line when the gatekeeper ends a stream is named; set aside, the next stream binds', async () => {
   const played = play();
