@@ -57,8 +57,6 @@ export type ChatRecord = {
   readonly claim?: Claim;
   /** Their latest messages that came while nothing was said to them: acknowledged once they are accepted. */
   readonly owed?: readonly MessageId[];
-  /** Earlier code of this version wrote it; it says nothing any more. */
-  readonly acknowledgedTo?: number;
   /** The own profile that this person was sent last. */
   readonly profileSent?: Stamp;
 };

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Content, type ContentBody, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import type { HistoryItem } from '@drawbridge/e2ee/content-kinds';
+import { withExpiry, withoutExcerpt } from '@drawbridge/e2ee/content-rewriting';
 import type { InteropId } from '@drawbridge/wire/jid';
 import { readEntry, readExpiry } from '../store/message-records.ts';
 import { readProfile } from '../store/person-records.ts';
@@ -95,10 +96,13 @@ export function messageItems(tx: Transaction, entry: LogEntry, own: InteropId, e
   } else if (body.kind === 'notice') {
     // Each device warns of what it has seen itself.
     return [];
-  } else if (raw !== undefined && expiresAfterSeconds === posted.expiresAfterSeconds && !isQuoteGone) {
-    items.push({ author, chat: personOf(chat), receivedAtMs, content: raw });
+  } else if (raw !== undefined) {
+    const isRunning = expiresAfterSeconds !== undefined && expiresAfterSeconds !== posted.expiresAfterSeconds;
+    const running = isRunning ? withExpiry(raw, expiresAfterSeconds) : raw;
+    const content = isQuoteGone ? withoutExcerpt(running) : running;
+    items.push({ author, chat: personOf(chat), receivedAtMs, content });
   } else if (body.kind === 'unsupported') {
-    // What time it has left can't be said in it.
+    // The first commits of 0.1.0 kept nothing else of it.
     return [];
   } else {
     const quote =

@@ -32,6 +32,7 @@ import { stringifyBytes } from '../store/json-bytes.ts';
 import { contentBytes, contentPayload, repeatId } from '../outbox/rows.ts';
 import { forgetEvidence } from '../reports/evidence.ts';
 import { unsaid } from '../outbox/unsaid.ts';
+import { keptReply, wipeQuotes } from './quotes.ts';
 import { MAX_LIST, type Transaction } from '../store/store.ts';
 import { type ChatId, type MessageId, type MessageName, personOf } from './message-names.ts';
 
@@ -71,15 +72,18 @@ export function record(
   const known = readEntry(tx, author, id);
   if (known !== undefined && known.chat !== chat) return undefined;
   const base: LogEntry = known ?? readOrphan(tx, chat, author, id) ?? { id, author, chat };
-  const entry = applyFact(base, fact);
-  if (entry === base) return undefined;
+  const joined = applyFact(base, fact);
+  if (joined === base) return undefined;
+  const entry = base.posted === undefined ? keptReply(tx, joined) : joined;
   const after = shownAs(tx, own, entry);
   if (after === undefined) {
     writeOrphan(tx, entry, historyLimits.maxOrphansPerChat);
+    wipeQuotes(tx, base, entry);
     return undefined;
   }
   const before = viewOf(base, own);
   if (!writeEntry(tx, entry, first)) return undefined;
+  wipeQuotes(tx, base, entry);
   if (before === undefined) deleteOrphan(tx, chat, author, id);
   if (base.gone === undefined && entry.gone !== undefined) {
     wipeCopies(tx, entry);

@@ -99,7 +99,7 @@ test('what waits to be sent again, and what counts it: the others wait on, a cou
     for (const stanzaId of ids) writeUnread(tx, { from: `${bob}/1`, stanzaId, sinceMs: nowMs });
   };
   const list = (tx: Transaction) => soundly(tx, nowMs, () => listUnread(tx, 10)).map(({ stanzaId }) => stanzaId);
-  const found = await damaged('retry', write, tx => {
+  const found = await damaged('unread', write, tx => {
     soundly(tx, nowMs, () => forgetRetries(tx, nowMs));
     const four = { from: `${bob}/1`, stanzaId: 'four', sinceMs: nowMs };
     const gone = soundly(tx, nowMs, () => keepUnread(tx, four));

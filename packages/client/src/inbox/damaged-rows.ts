@@ -7,9 +7,10 @@ import { isOfOneRow, storeFaultIn } from '../store/store-errors.ts';
 import type { StoreTable, Transaction } from '../store/store.ts';
 
 /**
- * `held`: waits for an acceptance; `retry`: waits to be sent again, and counts; `asked`: a person decides about sending it again.
+ * `held`: waits for an acceptance; `unread`: waits to be sent again; `retry`: counts; `asked`: a person decides about sending it
+ * again.
  */
-const tables: readonly StoreTable[] = ['held', 'retry', 'asked'];
+const tables: readonly StoreTable[] = ['held', 'unread', 'retry', 'asked'];
 
 /** Reads rows; damaged ones go first. */
 export function soundly<T>(tx: Transaction, nowMs: number, read: () => T): T {
@@ -26,10 +27,10 @@ export function dropDamaged(tx: Transaction, error: unknown, nowMs: number): boo
   if (!isHere) return false;
   // Counts of retries are not JSON.
   const dropped = tables.map(table => tx.dropDamaged(table, table === 'retry' ? () => true : isJson));
-  const [held, retry, asked] = dropped as [number, number, number];
-  if (held + retry > 0) addNotice(tx, { kind: 'unreadable' }, nowMs);
+  const [held, unread, retry, asked] = dropped as [number, number, number, number];
+  if (held + unread + retry > 0) addNotice(tx, { kind: 'unreadable' }, nowMs);
   if (asked > 0) addNotice(tx, { kind: 'unsent-damaged' }, nowMs);
-  return held + retry + asked > 0;
+  return held + unread + retry + asked > 0;
 }
 
 function isOneOf(table: string | undefined): boolean {

@@ -95,7 +95,8 @@ test('what waits to be sent again has a share for each person', async () => {
   });
   for (let i = 0; i < 20; i++) wait(persons + 1, `s${i}`);
   const left = inStore(tx => listUnread(tx, 1_000));
-  assert.equal(left.length, inAll);
+  // Of whoever has the most a sixteenth goes at once.
+  assert(left.length <= inAll && left.length > inAll - perPerson / 16, String(left.length));
   assert.equal(left[0]?.stanzaId, 'of a quiet one');
   // The same stanza again is one row, with its own count.
   assert.deepEqual(wait(0, 'of a quiet one', 2), []);

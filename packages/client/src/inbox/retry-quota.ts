@@ -4,8 +4,7 @@
 // Source: docs/protocol/09-content.md section 9.7.
 import { decideRetry, isRetryRowOver, retryKey, type RetryDecision } from '@drawbridge/e2ee/retry';
 import type { DeviceAddress } from '@drawbridge/e2ee/suite';
-import type { InteropId } from '@drawbridge/wire/jid';
-import { listUnread, type UnreadRecord, writeUnread } from '../store/inbox-records.ts';
+import { listUnread, senderOf, type UnreadRecord, writeUnread } from '../store/inbox-records.ts';
 import { MAX_LIST, type Transaction } from '../store/store.ts';
 
 export const retryQuotaLimits = {
@@ -42,11 +41,16 @@ function hasRoom(tx: Transaction, nowMs: number): boolean {
   return !isFull();
 }
 
-/** Forgets counts whose window is over, of the oldest rows; what is left of 0.1.0 counted single stanzas, and goes too. */
+/** Rows of one reading. */
+const countsPage = 64;
+
+/** Forgets counts whose window is over: they stand in the order in which their windows began. */
 export function forgetRetries(tx: Transaction, nowMs: number): void {
-  for (const { key, value } of tx.list('retry', { limit: MAX_LIST })) {
-    const isCount = key.startsWith('request ') || key.startsWith('resend ');
-    if (isCount && isRetryRowOver(value, nowMs)) tx.delete('retry', key);
+  for (;;) {
+    const rows = tx.list('retry', { limit: countsPage });
+    const over = rows.filter(({ value }) => isRetryRowOver(value, nowMs));
+    for (const { key } of over) tx.delete('retry', key);
+    if (over.length < countsPage) return;
   }
 }
 
@@ -61,32 +65,19 @@ export function isSessionDue(tx: Transaction, from: string, asked: number, nowMs
     const isRecent = sessionAtMs <= nowMs && nowMs - sessionAtMs < retryQuotaLimits.sessionMs;
     return each.from === from && isRecent && (each.asked ?? 1) >= asked;
   };
-  return !listUnread(tx, MAX_LIST).some(isServing);
+  return !listUnread(tx, retryQuotaLimits.unread.perPerson, senderOf({ from })).some(isServing);
 }
 
-/** Gives those that give way for it: the caller has them lost. */
+/** Gives those that give way for it, oldest first: the caller has them lost. */
 export function keepUnread(tx: Transaction, unread: UnreadRecord): UnreadRecord[] {
   writeUnread(tx, unread);
   const { perPerson, inAll } = retryQuotaLimits.unread;
-  let waiting = listUnread(tx, MAX_LIST);
-  const gone: UnreadRecord[] = [];
-  const evict = (person: InteropId): void => {
-    const oldest = waiting.find(each => personOf(each) === person)!;
-    waiting = waiting.filter(each => each !== oldest);
-    gone.push(oldest);
-  };
-  const person = personOf(unread);
-  while (waiting.filter(each => personOf(each) === person).length > perPerson) evict(person);
-  while (waiting.length > inAll) evict(mostOf(waiting));
-  return gone;
-}
-
-function mostOf(waiting: readonly UnreadRecord[]): InteropId {
-  const counts = new Map<InteropId, number>();
-  for (const each of waiting) counts.set(personOf(each), (counts.get(personOf(each)) ?? 0) + 1);
-  return [...counts].reduce((a, b) => (b[1] > a[1] ? b : a))[0];
-}
-
-function personOf({ from }: UnreadRecord): InteropId {
-  return from.split('/')[0]!;
+  const person = senderOf(unread);
+  const excess = tx.count('unread', person) - perPerson;
+  const gone = excess > 0 ? listUnread(tx, excess, person) : [];
+  if (tx.count('unread') - gone.length <= inAll) return gone;
+  // A sixteenth of what the person has who has the most, so that this is not done for each stanza.
+  const waiting = [...Map.groupBy(listUnread(tx, MAX_LIST), senderOf).values()];
+  const most = waiting.reduce((a, b) => (b.length > a.length ? b : a));
+  return [...gone, ...most.slice(0, Math.ceil(most.length / 16))];
 }

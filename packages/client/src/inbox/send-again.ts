@@ -13,8 +13,8 @@ import { listUnread, type UnreadRecord, writeUnread } from '../store/inbox-recor
 import { readSent, writeSent } from '../store/outbox-records.ts';
 import { addNotice } from '../notices/notice-records.ts';
 import { keepAsked } from '../outbox/asked-again.ts';
-import { MAX_LIST, type Transaction } from '../store/store.ts';
-import { takeRetry } from './retry-quota.ts';
+import type { Transaction } from '../store/store.ts';
+import { retryQuotaLimits, takeRetry } from './retry-quota.ts';
 import type { InboxContext } from './inbox-context.ts';
 import type { Followup, Incoming } from './incoming.ts';
 
@@ -71,7 +71,7 @@ function askOnceMore(
   const { interopId, deviceId } = device;
   const isMeant = (each: UnreadRecord): boolean =>
     each.request === stanzaId && each.from === `${interopId}/${deviceId}`;
-  const unread = listUnread(tx, MAX_LIST).find(isMeant);
+  const unread = listUnread(tx, retryQuotaLimits.unread.perPerson, interopId).find(isMeant);
   if (unread?.requestContent === undefined) return false;
   const repeats = (unread.requestRepeats ?? 0) + 1;
   const decision = takeRetry(tx, 'resend', device, repeats, clock.nowMs());

@@ -9,7 +9,9 @@ import { openClient } from '../client.ts';
 import { openEncryptedStore } from './encrypted-store.ts';
 import { SCHEMA_VERSION } from './migrations.ts';
 import { forgetSent, sentKeptMs } from './outbox-records.ts';
-import { listChats, listExpiries } from './message-records.ts';
+import type { Posted } from '../history/message-log.ts';
+import { listUnread } from './inbox-records.ts';
+import { listChats, listEntries, listExpiries } from './message-records.ts';
 import { readAccount, readStamp } from './account-records.ts';
 
 const stores = [
@@ -19,6 +21,10 @@ const stores = [
   { file: '0.1.0-version-4.db', gatekeeper: 'https://localhost:36045', version: 4, digits: '256041880823697091' },
   { file: '0.1.0-version-5.db', gatekeeper: 'https://localhost:35697', version: 5, digits: '180190410920775797' },
 ];
+
+function textOf(posted: Posted | undefined): string | undefined {
+  return posted?.body.kind === 'text' ? posted.body.text : undefined;
+}
 
 function versionOf(path: string): number {
   using db = new DatabaseSync(path);
@@ -137,6 +143,48 @@ test('of the settings of a timer that were kept the last of each person is left,
         isOfVersion5: false,
       },
     ],
+  });
+  store.value.close();
+  rmSync(folder, { recursive: true });
+});
+
+test('words that had gone leave what quoted them, and what waits to be sent again stands under whom it is from', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'drawbridge-earlier-'));
+  const path = join(folder, 'drawbridge.db');
+  copyFileSync(join(import.meta.dirname, '../testing/stores/0.1.0-version-6.db'), path);
+  assert.equal(versionOf(path), 6);
+  const store = await openEncryptedStore({ path, key: { kind: 'passphrase', passphrase: 'a long passphrase' } });
+  assert(store.ok);
+  const found = store.value.transaction(tx => {
+    const entries = listEntries(tx, { limit: 1_000 }).map(({ entry }) => entry);
+    const carla = entries.find(({ posted }) => textOf(posted) === 'carla 1')!.author;
+    return {
+      excerpts: entries.flatMap(({ posted }) =>
+        posted?.replyTo === undefined ? [] : [[textOf(posted), posted.replyTo.excerpt]],
+      ),
+      quoting: tx.count('quoting'),
+      unread: listUnread(tx, 10, carla).map(({ stanzaId, asked, isShown }) => [stanzaId, asked, isShown]),
+      left: tx.list('retry', { scope: 'unread' }).length,
+      all: entries.length,
+    };
+  });
+  assert.deepEqual(found, {
+    ok: true,
+    value: {
+      excerpts: [
+        ['an answer to what stays', 'anna 3'],
+        ['an answer to what went', ''],
+        ['an answer to what was hidden', ''],
+      ],
+      quoting: 1,
+      unread: [
+        ['one', 1, undefined],
+        ['two', 1, undefined],
+        ['three', 2, true],
+      ],
+      left: 0,
+      all: 63,
+    },
   });
   store.value.close();
   rmSync(folder, { recursive: true });

@@ -2,6 +2,7 @@
 // transaction of the caller. Knows nothing of streams, decryption or contents.
 import type { CiphertextKind } from '@drawbridge/wire/envelope';
 import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
+import { decodeJson } from './json-bytes.ts';
 import { getJson, putJson } from './json-rows.ts';
 import { MAX_LIST, type Transaction } from './store.ts';
 
@@ -76,21 +77,25 @@ export function forgetHeld(tx: Transaction, person: InteropId): void {
   }
 }
 
-/** Stanzas that wait to be sent again by their senders share the scope of the retry counts' own table. */
 function unreadKey(from: string, stanzaId: StanzaId): string {
-  return `unread\n${from}\n${stanzaId}`;
+  return `${from}\n${stanzaId}`;
 }
 
 export function readUnread(tx: Transaction, from: string, stanzaId: StanzaId): UnreadRecord | undefined {
-  return getJson(tx, 'retry', unreadKey(from, stanzaId));
+  return getJson(tx, 'unread', unreadKey(from, stanzaId));
 }
 
 export function writeUnread(tx: Transaction, unread: UnreadRecord): void {
-  putJson(tx, 'retry', unreadKey(unread.from, unread.stanzaId), unread, 'unread');
+  putJson(tx, 'unread', unreadKey(unread.from, unread.stanzaId), unread, senderOf(unread));
 }
 
 export function deleteUnread(tx: Transaction, from: string, stanzaId: StanzaId): void {
-  tx.delete('retry', unreadKey(from, stanzaId));
+  tx.delete('unread', unreadKey(from, stanzaId));
+}
+
+/** Whose device it is from. */
+export function senderOf({ from }: Pick<UnreadRecord, 'from'>): InteropId {
+  return from.split('/')[0]!;
 }
 
 /** A person has seen the count: what it counted is not taken from the next one. */
@@ -98,7 +103,16 @@ export function forgetCounted(tx: Transaction): void {
   for (const { isCounted, ...unread } of listUnread(tx, MAX_LIST)) if (isCounted === true) writeUnread(tx, unread);
 }
 
-/** Oldest first. */
-export function listUnread(tx: Transaction, limit: number): UnreadRecord[] {
-  return tx.list('retry', { scope: 'unread', limit }).map(row => JSON.parse(row.value.toString()) as UnreadRecord);
+/** Oldest first; of this person's devices alone, when one is given. */
+export function listUnread(tx: Transaction, limit: number, person?: InteropId): UnreadRecord[] {
+  const rows = tx.list('unread', { limit, ...(person === undefined ? {} : { scope: person }) });
+  return rows.map(row => JSON.parse(row.value.toString()) as UnreadRecord);
+}
+
+/** Version 6 to 7: they lay among the counts of retries, all under one scope. At most as many as may wait. */
+export function toUnreadTable(tx: Transaction): void {
+  for (const { key, value } of tx.list('retry', { scope: 'unread' })) {
+    writeUnread(tx, decodeJson(value) as UnreadRecord);
+    tx.delete('retry', key);
+  }
 }

@@ -2,6 +2,8 @@
 // transaction, whenever the store is opened.
 // Knows nothing of keys; a step gets rows that are opened already. Every step has a store in `testing/stores`.
 import type { DatabaseSync } from 'node:sqlite';
+import { toQuotedWords } from '../history/quotes.ts';
+import { toUnreadTable } from './inbox-records.ts';
 import { addSentTimes } from './outbox-records.ts';
 import { toElapsedTime } from './to-elapsed-time.ts';
 import { toLogEntries } from './to-log-entries.ts';
@@ -41,6 +43,12 @@ const migrations: readonly Migration[] = [
     `),
   },
   { rows: toTwoTimers },
+  {
+    rows: tx => {
+      toUnreadTable(tx);
+      toQuotedWords(tx);
+    },
+  },
 ];
 
 export const SCHEMA_VERSION: number = migrations.length;

@@ -11,13 +11,14 @@ import type { KeySource } from './store-keys.ts';
  *
  * `setting` (account, preferences), the suite's own tables, `contact`, `device-list`, `outbox` (in order of writing),
  * `message` (history, in order of writing, scope = chat), `held` (ciphertexts that wait for an acceptance, scope = person),
- * `received` (stanzas seen, bounded), `sent` (content kept for retries, bounded), `retry` (retry counts), `chat`, `orphan`
+ * `received` (stanzas seen, bounded), `sent` (content kept for retries, bounded), `retry` (retry counts), `unread` (stanzas that
+ * wait to be sent again by their senders, scope = person), `chat`, `orphan`
  * (facts about messages that have not come, scope = chat), `expiry` (running timers), `profile`, `transfer` (of history), `upload` (files to be
  * sent), `saving` (plaintext files that are being written), `notice` (changes that the application
  * has not taken yet), `device-manifest` (the last one of each person), `transcript`
  * (own messages whose place the gatekeeper has not told yet), `accepted` (own messages that the gatekeeper has taken over,
  * by the stanza that carried them), `asked` (requests to send again that a person decides about, scope = person), `evidence` (what
- * a report of a message needs, scope = author).
+ * a report of a message needs, scope = author), `quoting` (replies, scope = the message that they quote).
  */
 export const tables = {
   setting: 1,
@@ -51,6 +52,8 @@ export const tables = {
   accepted: 29,
   asked: 30,
   evidence: 31,
+  unread: 32,
+  quoting: 33,
 } as const satisfies Record<string, number> & Record<E2eeTable, number>;
 
 export type StoreTable = keyof typeof tables;
@@ -65,6 +68,8 @@ export const tableLimits: { readonly [Table in StoreTable]?: number } = {
   held: 2_500,
   evidence: 2_500,
   asked: 1_000,
+  // Its own bounds are lower (inbox/retry-quota.ts).
+  unread: 2_000,
   orphan: 2_000,
   notice: 10_000,
   transcript: 10_000,

@@ -51,7 +51,7 @@ export const MAX_CONTENT_BYTES = 61_440;
 export const MAX_EXCERPT_BYTES = 512;
 export const MAX_FALLBACK_BYTES = 1_024;
 /** Nested messages: nothing in the schema is deeper than this. */
-const MAX_DEPTH = 8;
+export const MAX_DEPTH = 8;
 
 /** A body that this code can't show: defined by the schema but not read here (`name`), or unknown altogether. */
 export type UnsupportedBody = { readonly kind: 'unsupported'; readonly name?: string; readonly raw: Uint8Array };
