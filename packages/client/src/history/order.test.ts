@@ -55,7 +55,8 @@ test('a device that is linked meanwhile shows what comes from then on in the ord
     for (const [count, [at, each]] of all.entries()) {
       if (count === Math.min(linkedAt, all.length - 1)) {
         const said = network.devices.map(
-          device => [`${device.person}/${device.deviceId}`, device.read(tx => readSaidNumber(tx, device.other))] as const,
+          device =>
+            [`${device.person}/${device.deviceId}`, device.read(tx => readSaidNumber(tx, device.other))] as const,
         );
         late.listensFrom = new Map(said);
         network.devices.push(late);
