@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { killAllChildren } from './children.ts';
 import { runCounts } from './counts.ts';
+import { writeGoals } from './goals.ts';
 import { describeMachine, raiseFileLimit, unfitMachine } from './machine.ts';
 import { installPeers, installedPeers } from './peers.ts';
 import { writeReport } from './report.ts';
@@ -52,7 +53,8 @@ Usage: npm run bench -- [options]
   --check           with --counts: compare with that file, fail above 10 %
   --profile         where the gatekeeper's time goes, instead of suites: bench/results/profile-*.txt
                     (with --only: cases whose names begin so, such as login)
-  --report          write bench/report.html from what is in bench/results, and nothing else
+  --report          write bench/report.html and the figures in docs/measured.md from what is in bench/results, and
+                    nothing else
   --help            this text
 
 Examples:
@@ -94,7 +96,8 @@ async function run(): Promise<number> {
   }
   if (values.check && !values.counts) throw new UsageError('--check goes with --counts');
   if (values.report) {
-    say(`wrote ${writeReport()}`);
+    writeGoals();
+    say(`wrote ${writeReport()}, and the figures in docs/measured.md`);
     return 0;
   }
   if (values.counts) return await runCounts(values.check);

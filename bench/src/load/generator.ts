@@ -1,6 +1,7 @@
 // The load generator's process: takes one job over the IPC channel, does it, reports, ends. Pinned to its own core by
 // whoever starts it. Ends with its parent.
 import { chat, type ChatJob, type ChatResult } from './chat.ts';
+import { connections, type ConnectionsJob, type ConnectionsResult } from './connections.ts';
 import { drain, type DrainJob, type DrainResult, store, type StoreJob, type StoreResult } from './flood.ts';
 import { herd, type HerdJob, type HerdResult, hold, type HoldJob, type HoldResult, pairs } from './herd.ts';
 import type { PairsJob, PairsResult } from './herd.ts';
@@ -24,6 +25,7 @@ import { wire, type WireJob, type WireResult } from './wire.ts';
 type Results = {
   readonly chat: ChatResult;
   readonly login: LoginResult;
+  readonly connections: ConnectionsResult;
   readonly idle: IdleResult;
   readonly store: StoreResult;
   readonly drain: DrainResult;
@@ -40,6 +42,7 @@ type Results = {
 export type Job =
   | ChatJob
   | LoginJob
+  | ConnectionsJob
   | IdleJob
   | StoreJob
   | DrainJob
@@ -71,6 +74,8 @@ async function perform(job: Job, control: JobControl): Promise<unknown> {
       return await chat(job);
     case 'login':
       return await login(job);
+    case 'connections':
+      return await connections(job);
     case 'idle':
       return await idle(job);
     case 'store':

@@ -8,27 +8,28 @@ import { freePorts, type RunningServer, untilListening } from './server.ts';
 
 const file = fileURLToPath(new URL('./copier-main.ts', import.meta.url));
 
-/** `folder`: where its certificate is put. */
-export async function startCopier(folder: string): Promise<RunningServer> {
+/** `folder`: where its certificate is put. `sealed`: it has to do with ciphers as the compact transport has. */
+export async function startCopier(folder: string, sealed = false): Promise<RunningServer> {
   const [port = 0, tlsPort = 0] = await freePorts(2);
-  const { ca, cert, key } = writeCertificate(join(folder, 'copier'));
+  const { ca, cert, key } = writeCertificate(join(folder, sealed ? 'copier-sealed' : 'copier'));
   const child = startChild(
     serverCore,
     process.execPath,
-    [...nodeArguments, file, String(port), String(tlsPort), cert, key],
+    [...nodeArguments, file, String(port), String(tlsPort), cert, key, ...(sealed ? ['sealed'] : [])],
     {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     },
   );
   await untilListening(port, () => child.exitCode === null);
   const pid = child.pid!;
+  const name = sealed ? 'copier-sealed' : 'copier';
   return {
-    name: 'copier',
+    name,
     pid,
     target(endpoint) {
       if (endpoint === 'compact') return undefined;
       const tls = endpoint === 'xml-tls';
-      const common = { name: 'copier', pid, carrier: 'xml', accounts: { kind: 'named', sasl: 'plain' } } as const;
+      const common = { name, pid, carrier: 'xml', accounts: { kind: 'named', sasl: 'plain' } } as const;
       return { ...common, tls, port: tls ? tlsPort : port, caFile: tls ? ca : undefined };
     },
     stop: () => stopChild(child),

@@ -24,6 +24,7 @@ const window1 = { loop: 'closed', window: 1 } as const;
 const everybody: readonly Subject[] = [
   'drawbridge',
   'copier',
+  'copier-sealed',
   'ejabberd',
   'ejabberd-minimal',
   'prosody',
@@ -175,7 +176,7 @@ const cases: readonly Case[] = [
 export async function chatSuite(context: SuiteContext): Promise<SuiteResult> {
   const { quick, repeats, say } = context;
   const present = (subject: Subject): boolean =>
-    subject === 'drawbridge' || subject === 'copier' || context.peers.some(peer => peer === subject);
+    subject === 'drawbridge' || subject.startsWith('copier') || context.peers.some(peer => peer === subject);
   const chosen = cases.filter(each => !quick || each.inQuick);
   const subjects = everybody.filter(present);
   const runs = new Map<string, ChatResult[]>();
@@ -222,6 +223,7 @@ export async function chatSuite(context: SuiteContext): Promise<SuiteResult> {
     notes: [
       'Ratios within one interleaved run are what counts; CPU time is that of the server process with all its threads.',
       'Peers get a body of 400 bytes, we an envelope whose stanza is as long (183 bytes of ciphertext); bytes per message say what was sent and received.',
+      'The sealed copier also opens and seals, for each read and write, as many bytes as the compact form of the same messages has: the least that compact can take.',
       'Open-loop latency is counted from the moment at which a message should have been sent; the generator wakes once per millisecond, which is part of it.',
       'A receipt to us is a whole envelope (end-to-end encrypted), to the peers a short element.',
     ],

@@ -1,6 +1,7 @@
 // Question: how many logins does a server carry per second of CPU?
 import { runJob } from '../children.ts';
 import type { LoginJob, LoginResult } from '../load/login.ts';
+import type { Target } from '../load/target.ts';
 import { check, median, row, type Row, type SuiteResult } from '../results.ts';
 import type { Endpoint } from '../servers/server.ts';
 import { attempt, type Subject, type SuiteContext, withSubjects } from './suite.ts';
@@ -9,7 +10,8 @@ type Case = {
   readonly name: string;
   readonly says: string;
   readonly endpoint: Endpoint;
-  readonly how: LoginJob['how'];
+  /** `connection`: nobody logs in. */
+  readonly how: LoginJob['how'] | 'connection';
   readonly tls?: LoginJob['tls'];
   readonly subjects: readonly Subject[];
 };
@@ -18,6 +20,7 @@ const all: readonly Subject[] = ['drawbridge', 'copier', 'ejabberd', 'prosody'];
 /** CPU per second that 2,200 logins leave for each, in verifications of 64 µs, which decision 0017 found. */
 const verificationsOfLogin = 7.1;
 const us: readonly Subject[] = ['drawbridge'];
+const floor: readonly Subject[] = ['drawbridge', 'copier'];
 const cases: readonly Case[] = [
   {
     name: 'login-tls',
@@ -43,6 +46,29 @@ const cases: readonly Case[] = [
     tls: { group: 'X25519', resume: true },
     subjects: all,
   },
+  {
+    name: 'connection-tls',
+    says: 'a connection with a full handshake on which nobody logs in: what TLS takes of a login',
+    endpoint: 'xml-tls',
+    how: 'connection',
+    tls: { resume: false },
+    subjects: floor,
+  },
+  {
+    name: 'connection-tls-resumed',
+    says: 'the same with a session ticket',
+    endpoint: 'xml-tls',
+    how: 'connection',
+    tls: { resume: true },
+    subjects: floor,
+  },
+  {
+    name: 'connection-plain',
+    says: 'the same without TLS',
+    endpoint: 'xml',
+    how: 'connection',
+    subjects: floor,
+  },
   { name: 'login-plain', says: 'the same without TLS', endpoint: 'xml', how: 'first-contact', subjects: all },
   {
     name: 'compact-xx',
@@ -67,6 +93,12 @@ const cases: readonly Case[] = [
   },
 ];
 
+/** As logins, for which they are one row among others. */
+async function runConnections(target: Target, resume: boolean, count: number): Promise<LoginResult> {
+  const result = await runJob({ kind: 'connections', target, count, atOnce: 20, resume });
+  return { ...result, logins: count, cpuMsPerLogin: result.cpuMsPerConnection, patterns: '' };
+}
+
 export async function loginSuite(context: SuiteContext): Promise<SuiteResult> {
   const { quick, repeats, say } = context;
   const present = (subject: Subject): boolean =>
@@ -79,6 +111,7 @@ export async function loginSuite(context: SuiteContext): Promise<SuiteResult> {
   await withSubjects(context, subjects, { accounts: people, offline: false, sasl: 'scram' }, async servers => {
     const runCase = async ({ endpoint, how, tls }: Case, subject: Subject, times = rounds): Promise<LoginResult> => {
       const target = servers.get(subject)!.target(endpoint)!;
+      if (how === 'connection') return await runConnections(target, tls?.resume === true, people * (times - 1));
       return await runJob(
         { kind: 'login', target, people, rounds: times, atOnce: 20, how, ...(tls === undefined ? {} : { tls }) },
         180_000,

@@ -8,7 +8,7 @@ import type { RunningServer } from '../servers/server.ts';
 
 export type XmppPeer = 'ejabberd' | 'ejabberd-minimal' | 'prosody' | 'prosody-minimal';
 export type Peer = XmppPeer | 'nginx';
-export type Subject = 'drawbridge' | 'copier' | XmppPeer;
+export type Subject = 'drawbridge' | 'copier' | 'copier-sealed' | XmppPeer;
 
 export type SuiteContext = {
   readonly quick: boolean;
@@ -40,6 +40,8 @@ export async function startSubject(
       return await startDrawbridge({ folder, accounts, collects });
     case 'copier':
       return await startCopier(folder);
+    case 'copier-sealed':
+      return await startCopier(folder, true);
     case 'ejabberd':
     case 'ejabberd-minimal':
       return await startEjabberd({
