@@ -17,8 +17,6 @@ declare module '@xmpp/client' {
       readonly enabled: boolean;
       on(event: 'resumed' | 'fail', listener: () => void): void;
     };
-    /** A TCP socket, or what the library has around a TLS socket or a WebSocket. */
-    readonly socket: { readonly socket?: unknown } | null;
     readonly iqCaller: {
       readonly handlers: Map<string, { readonly promise: Promise<unknown> }>;
       request(iq: XmlElement, timeoutMs?: number): Promise<XmlElement>;
