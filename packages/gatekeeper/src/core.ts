@@ -265,6 +265,7 @@ class OpenCore implements Core {
       memory: new HeldMemory(deps.maxHeldBytes ?? defaultMaxHeldBytes),
       flushSoon: session => sessions.flushSoon(session),
       flushLater: session => sessions.flushLater(session),
+      readLater: session => sessions.readLater(session),
       mailWaits: session => this.#mailWaits(session),
       ended: session => sessions.forget(session),
       get congested() {

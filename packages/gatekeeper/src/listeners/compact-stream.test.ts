@@ -73,6 +73,7 @@ async function scene(t: TestContext) {
     stillWanted: () => true,
     flushSoon: session => void dirty.add(session),
     flushLater: () => {},
+    readLater: session => session.nextTurn(),
     mailWaits: () => {},
     ended: () => {},
     congested: false,

@@ -245,13 +245,20 @@ export class DeviceSession implements LiveDevice {
   flush(): void {
     const carrier = this.#carrier;
     if (carrier === undefined) return;
-    // Others have had their turn: what this stream has more to say is read again.
-    if (this.#pace.endTurn()) this.readOrWait();
+    // With more to say it is read again when its turn comes round.
+    if (this.#pace.turnIsOver) this.#host.readLater(this);
+    else this.#pace.beginTurn();
     if (this.#delivering && this.core.ask(this.#host.monotonicMs()) !== undefined) this.#host.flushLater(this);
     const elements = this.core.takeOutgoing();
     if (elements.length === 0) return;
     carrier.write(elements);
     if (carrier.congested) carrier.pause();
+  }
+
+  /** Its turn has come round: what it has more to say is read again. */
+  nextTurn(): void {
+    this.#pace.beginTurn();
+    this.readOrWait();
   }
 
   /** The carrier can take more. */

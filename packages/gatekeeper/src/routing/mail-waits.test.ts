@@ -47,6 +47,7 @@ async function scene() {
     stillWanted: () => true,
     flushSoon: () => {},
     flushLater: () => {},
+    readLater: session => session.nextTurn(),
     mailWaits: () => asked.push(nowMs),
     ended: () => {},
     congested: false,

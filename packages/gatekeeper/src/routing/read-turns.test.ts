@@ -10,7 +10,8 @@ import { createStanzaCodec } from '../mailbox/stanza-codec.ts';
 import { MemoryMailboxStore } from '../testing/memory-mailbox.ts';
 import type { Carrier } from './carrier.ts';
 import { DeviceSession, type SessionHost } from './device-session.ts';
-import { defaultSessionLimits, maxTurnStanzas } from './session-limits.ts';
+import { defaultSessionLimits, maxReadAgainPerTurn, maxTurnStanzas } from './session-limits.ts';
+import { Sessions } from './sessions.ts';
 import { HeldMemory } from './held-memory.ts';
 import { KeptShapers } from './stream-shaper.ts';
 
@@ -39,6 +40,7 @@ function scene() {
     stillWanted: () => true,
     flushSoon: () => {},
     flushLater: () => {},
+    readLater: session => session.nextTurn(),
     mailWaits: () => {},
     ended: () => {},
     congested: false,
@@ -118,4 +120,29 @@ test('a device that ends its session above its rate is above it in the next one'
   session.afterInput();
   assert.equal(state.reads, false);
   session.end();
+});
+
+test('however many streams flood, two of them are read again in one turn, in their order; one with more to say goes behind', async t => {
+  const sessions = new Sessions(() => {}, { monotonicMs: () => 0, after: systemAfter });
+  t.after(() => sessions.close());
+  const read: number[] = [];
+  const flooding = Array.from({ length: 5 }, (_, i) => ({
+    device: { row: i },
+    nextTurn: () => void (read.push(i) <= 7 && i === 1 && sessions.readLater(flooding[1]!)),
+  })) as unknown as DeviceSession[];
+  for (const each of [...flooding, flooding[0]!]) sessions.readLater(each);
+  const counts: number[] = [];
+  for (let turn = 0; turn < 5; turn++) {
+    await new Promise(resolve => setImmediate(resolve));
+    counts.push(read.length);
+  }
+  assert.deepEqual(read.slice(0, 7), [0, 1, 2, 3, 4, 1, 1]);
+  assert.ok(
+    counts.every((count, i) => count - (counts[i - 1] ?? 0) <= maxReadAgainPerTurn),
+    String(counts),
+  );
+  sessions.forget(flooding[1]!);
+  const before = read.length;
+  for (let turn = 0; turn < 3; turn++) await new Promise(resolve => setImmediate(resolve));
+  assert.equal(read.length, before, 'nothing is read of a stream that is over');
 });

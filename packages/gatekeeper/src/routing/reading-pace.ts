@@ -39,15 +39,18 @@ export class ReadingPace {
   /** Above its rate, or its part of this turn is used up. The stream is asked again when a pause is over. */
   mustWait(stream: { readOrWait(): void }): boolean {
     if (this.#shaper?.overdrawn === true && this.#cancelPause === undefined) this.#pause(this.#shaper, stream);
-    return this.#cancelPause !== undefined || this.#turnIsOver;
+    return this.#cancelPause !== undefined || this.turnIsOver;
   }
 
-  /** Others have had their turn. True: this stream had used up its part. */
-  endTurn(): boolean {
-    const wasOver = this.#turnIsOver;
+  /** Its part of this turn is used up. */
+  get turnIsOver(): boolean {
+    return this.#turnBytes >= maxTurnBytes || this.#turnStanzas >= maxTurnStanzas;
+  }
+
+  /** Others have had their turn. */
+  beginTurn(): void {
     this.#turnBytes = 0;
     this.#turnStanzas = 0;
-    return wasOver;
   }
 
   /** A bucket that is full again need not be kept. */
@@ -65,10 +68,6 @@ export class ReadingPace {
   end(provider: number, device: number): void {
     if (this.#shaper === undefined) return;
     this.#deps.shapers.keep(provider, device, this.#shaper, this.#deps.monotonicMs());
-  }
-
-  get #turnIsOver(): boolean {
-    return this.#turnBytes >= maxTurnBytes || this.#turnStanzas >= maxTurnStanzas;
   }
 
   #usedShaper(): StreamShaper {

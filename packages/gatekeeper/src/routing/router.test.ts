@@ -111,6 +111,7 @@ function scene(cached?: Account, maxHeldBytes = 100_000_000) {
     stillWanted: () => true,
     flushSoon: () => {},
     flushLater: () => {},
+    readLater: () => {},
     mailWaits: () => {},
     ended: () => {},
     congested: false,

@@ -26,6 +26,8 @@ export type HostOf<DeviceSession> = {
   flushSoon(session: DeviceSession): void;
   /** Flush this session after a few milliseconds. */
   flushLater(session: DeviceSession): void;
+  /** Its part of a turn is used up: `nextTurn` is called when others have had theirs. Repeats do nothing. */
+  readLater(session: DeviceSession): void;
   /** Mail is kept for this device, and its stream is lost or late: have it woken. */
   mailWaits(session: DeviceSession): void;
   /** The session is over: forget it. */

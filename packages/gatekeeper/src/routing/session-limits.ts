@@ -43,3 +43,5 @@ export const defaultSessionLimits: SessionLimits = {
 /** Of one stream in one turn of the event loop: with more to say, it is read again when others were. */
 export const maxTurnBytes = 32 * 1024;
 export const maxTurnStanzas = 128;
+/** Of the streams that have used up their part and have more to say, so many are read again in one turn, one after the other. */
+export const maxReadAgainPerTurn = 2;

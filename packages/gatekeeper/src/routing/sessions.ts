@@ -5,6 +5,7 @@ import { type After, every } from '@drawbridge/identity/timers';
 import type { Account, Device } from '../enlistment/account.ts';
 import type { Carrier } from './carrier.ts';
 import type { DeviceSession } from './device-session.ts';
+import { maxReadAgainPerTurn } from './session-limits.ts';
 
 /** Sessions whose question to the peer came too early are flushed again after this. */
 const flushLaterMs = 15;
@@ -23,6 +24,8 @@ export class Sessions {
   #later = new Set<DeviceSession>();
   #cancelLater: (() => void) | undefined;
   readonly #congested = new Set<DeviceSession>();
+  /** In the order in which they are read again. */
+  readonly #readLater = new Set<DeviceSession>();
   readonly #endTicks: () => void;
   readonly #idPool = Buffer.alloc(idPoolBytes);
   #idsUsed = idPoolBytes;
@@ -84,6 +87,7 @@ export class Sessions {
     if (this.#byDevice.get(session.device.row) === session) this.#byDevice.delete(session.device.row);
     this.#later.delete(session);
     this.#congested.delete(session);
+    this.#readLater.delete(session);
   }
 
   /**
@@ -117,9 +121,19 @@ export class Sessions {
     if (session.flushPending) return;
     session.flushPending = true;
     this.#dirty.push(session);
+    this.#scheduleFlush();
+  }
+
+  #scheduleFlush(): void {
     if (this.#flushScheduled) return;
     this.#flushScheduled = true;
     setImmediate(() => this.#flush());
+  }
+
+  /** It has more to say than its part of a turn: it is read again after those that wait already. */
+  readLater(session: DeviceSession): void {
+    this.#readLater.add(session);
+    this.#scheduleFlush();
   }
 
   flushLater(session: DeviceSession): void {
@@ -164,6 +178,18 @@ export class Sessions {
         this.#fail(session, error);
       }
     }
+    if (this.#readLater.size > 0) this.#readAgain();
+  }
+
+  /** However many streams flood, others wait for two of them. */
+  #readAgain(): void {
+    let left = maxReadAgainPerTurn;
+    for (const session of this.#readLater) {
+      if (left-- === 0) break;
+      this.#readLater.delete(session);
+      this.#guard(session, () => session.nextTurn());
+    }
+    if (this.#readLater.size > 0) this.#scheduleFlush();
   }
 
   #guard(session: DeviceSession, work: () => void): void {
