@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { openClient } from '../client.ts';
+import { isInFiles, unkeyedIn } from '../testing/raw-store.ts';
 import { openEncryptedStore } from './encrypted-store.ts';
 import { SCHEMA_VERSION } from './migrations.ts';
 import { forgetSent, sentKeptMs } from './outbox-records.ts';
@@ -20,6 +21,7 @@ const stores = [
   { file: '0.1.0-version-2.db', gatekeeper: 'https://localhost:45191', version: 2, digits: '346560307599983956' },
   { file: '0.1.0-version-4.db', gatekeeper: 'https://localhost:36045', version: 4, digits: '256041880823697091' },
   { file: '0.1.0-version-5.db', gatekeeper: 'https://localhost:35697', version: 5, digits: '180190410920775797' },
+  { file: '0.1.0-version-7.db', gatekeeper: 'https://localhost:35697', version: 7, digits: '180190410920775797' },
 ];
 
 function textOf(posted: Posted | undefined): string | undefined {
@@ -52,6 +54,8 @@ for (const { file, gatekeeper, version, digits } of stores) {
     const path = join(folder, 'drawbridge.db');
     copyFileSync(join(import.meta.dirname, '../testing/stores', file), path);
     assert.equal(versionOf(path), version);
+    const unkeyed = unkeyedIn(folder, 'drawbridge.db');
+    assert(isInFiles(folder, unkeyed));
     // The second opening finds a store that is migrated already.
     for (const opening of [1, 2]) {
       const bob = await openClient({ folder, passphrase: 'a long passphrase', gatekeeper });
@@ -90,6 +94,7 @@ for (const { file, gatekeeper, version, digits } of stores) {
         await bob.close();
       }
       assert.equal(versionOf(path), SCHEMA_VERSION);
+      assert(!isInFiles(folder, unkeyed), 'what opened with the key of the store alone is gone');
     }
     // What an earlier migration gave a time runs from that.
     if (version < 3) await keepsWhatWasSent(path);

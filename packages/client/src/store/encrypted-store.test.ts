@@ -11,6 +11,7 @@ import { createDevice } from '@drawbridge/e2ee/device-keys';
 import { openSignalSuite } from '@drawbridge/e2ee/sessions';
 import { openEncryptedStore } from './encrypted-store.ts';
 import { SCHEMA_VERSION } from './migrations.ts';
+import { openable, type SealedRow, sealedIn } from '../testing/raw-store.ts';
 import { type EncryptedStore, MAX_VALUE_BYTES, type StoreTable, tableLimits } from './store.ts';
 import type { KeySource } from './store-keys.ts';
 
@@ -360,7 +361,7 @@ test('kill -9 in the middle of writes: everything committed is there, nothing ha
   }
 });
 
-test('what was deleted or replaced is gone from every file, also for those who have the key', {
+test('what was deleted or replaced opens with nothing that is in any file, also for those who have the key of the store', {
   timeout: 60_000,
 }, async () => {
   const path = freshPath();
@@ -369,20 +370,10 @@ test('what was deleted or replaced is gone from every file, also for those who h
   put(store, 'message', 'm1', bytes('a secret that disappears'));
   put(store, 'session', 's1', ratchet);
   store.close();
-  // What opens with the key: the sealed values, as they lie in the file.
-  const db = new DatabaseSync(path, { readOnly: true });
-  const sealed = db
-    .prepare('SELECT value FROM row')
-    .all()
-    .map(row => Buffer.from(row['value'] as Uint8Array));
-  db.close();
-  assert.equal(sealed.length, 2);
-  const found = (): string[] =>
-    readdirSync(join(path, '..')).filter(name => {
-      const raw = readFileSync(join(path, '..', name));
-      return sealed.some(value => raw.includes(value.subarray(0, 48)));
-    });
-  assert.deepEqual(found(), ['store.db']);
+  const rows = sealedIn(join(path, '..'), 'store.db');
+  assert.equal(rows.length, 2);
+  const found = (): SealedRow[] => openable(join(path, '..'), rows);
+  assert.deepEqual(found(), rows);
 
   store = await open(path);
   put(store, 'session', 's1', randomBytes(64));
@@ -390,6 +381,32 @@ test('what was deleted or replaced is gone from every file, also for those who h
   assert.notDeepEqual(found(), [], 'the log or the file still has it: the search finds what is there');
   while (found().length > 0) await new Promise(resolve => setTimeout(resolve, 100));
   store.close();
+});
+
+test('a value opens with the key of the store and its own, and with neither alone', async () => {
+  const path = freshPath();
+  const store = await open(path);
+  put(store, 'setting', 'a', bytes('1'));
+  put(store, 'setting', 'b', bytes('2'));
+  store.close();
+  const db = new DatabaseSync(path);
+  const slotOf = (sequence: number) => `(SELECT slot FROM row WHERE sequence = ${sequence})`;
+  db.exec(`UPDATE row_key SET key = zeroblob(32) WHERE slot = ${slotOf(1)}`);
+  db.close();
+  const again = await open(path);
+  const read = again.transaction(tx => tx.get('setting', 'a'));
+  assert(!read.ok && read.error.code === 'corrupt-row');
+  assert.equal(get(again, 'setting', 'b'), '2');
+  // It is written like any other, also when its place for a key is gone.
+  put(again, 'setting', 'a', bytes('3'));
+  again.close();
+  const damaged = new DatabaseSync(path);
+  damaged.exec(`DELETE FROM row_key WHERE slot = ${slotOf(2)}`);
+  damaged.close();
+  const last = await open(path);
+  put(last, 'setting', 'b', bytes('4'));
+  assert.deepEqual([get(last, 'setting', 'a'), get(last, 'setting', 'b')], ['3', '4']);
+  last.close();
 });
 
 test('a second process, and a second opening in this one, are told that the store is in use', async () => {

@@ -5,32 +5,18 @@
 import assert from 'node:assert/strict';
 import { chmodSync, closeSync, existsSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite';
+import { DatabaseSync } from 'node:sqlite';
 import { makeFolder } from '@drawbridge/identity/make-folder';
 import { migrate, SCHEMA_VERSION } from './migrations.ts';
+import { rowsOf } from './rows.ts';
+import { faultOf, StoreFault, type StoreResult } from './store-errors.ts';
 import { createStoreKeys, type KeyHeader, type KeySource, openStoreKeys, type StoreKeys } from './store-keys.ts';
-import { faultOf, isOfOneRow, StoreFault, type StoreResult } from './store-errors.ts';
-import {
-  type Attempted,
-  type EncryptedStore,
-  type ListOptions,
-  MAX_KEY_BYTES,
-  MAX_LIST,
-  MAX_VALUE_BYTES,
-  type Row,
-  type StoreTable,
-  tableLimits,
-  tables,
-  type Transaction,
-} from './store.ts';
+import type { EncryptedStore } from './store.ts';
 
 export const wipeLimits = {
   /** What was deleted or replaced is gone from the files after this time at the latest; after a crash, at the next start. */
   withinMs: 5_000,
 } as const;
-
-/** Plaintext lengths are rounded up to this, so that the file tells only rough sizes. */
-const SIZE_STEP_BYTES = 128;
 
 /**
  * Opens the store, or makes it (folder 0700, file 0600). One process at a time; the operating system frees the lock when
@@ -47,18 +33,14 @@ export async function openEncryptedStore(options: {
   try {
     db = openDatabase(options.path);
     const { header, version } = readHeader(db);
-    let keys: StoreKeys;
-    if (header === undefined) {
-      const made = await createStoreKeys(options.key);
-      keys = made.keys;
+    const made = header === undefined ? await createStoreKeys(options.key) : undefined;
+    const keys = made?.keys ?? (await openStoreKeys(options.key, header!));
+    if (version < SCHEMA_VERSION) {
       inTransaction(db, () => {
-        migrate(db!, version, () => createTransaction(db!, prepare(db!), keys), nowMs);
-        writeHeader(db!, made.header);
+        migrate(db!, version, keys, nowMs);
+        if (made !== undefined) writeHeader(db!, made.header);
       });
-    } else {
-      keys = await openStoreKeys(options.key, header);
-      if (version < SCHEMA_VERSION)
-        inTransaction(db, () => migrate(db!, version, () => createTransaction(db!, prepare(db!), keys), nowMs));
+      wipe(db);
     }
     return { ok: true, value: createStore(db, keys) };
   } catch (error) {
@@ -144,8 +126,7 @@ function inTransaction<T>(db: DatabaseSync, work: () => T): T {
 }
 
 function createStore(db: DatabaseSync, keys: StoreKeys): EncryptedStore {
-  const statements = prepare(db);
-  const tx = createTransaction(db, statements, keys);
+  const tx = rowsOf(db, keys);
   let closed = false;
   let busy = false;
   let wiping: NodeJS.Timeout | undefined;
@@ -215,228 +196,4 @@ function createStore(db: DatabaseSync, keys: StoreKeys): EncryptedStore {
       db.close();
     },
   };
-}
-
-type Statements = ReturnType<typeof prepare>;
-
-function prepare(db: DatabaseSync) {
-  const placed = 'SELECT coalesce(place, sequence) AS sequence, key, scope, value FROM row WHERE kind = 14';
-  const placedOldest = 'coalesce(place, sequence) > ? ORDER BY coalesce(place, sequence) LIMIT ?';
-  const placedNewest = 'coalesce(place, sequence) < ? ORDER BY coalesce(place, sequence) DESC LIMIT ?';
-  // A store that is being brought to this version has no places yet.
-  const whenPlaced = (sql: string): (() => StatementSync) => {
-    let statement: StatementSync | undefined;
-    return () => (statement ??= db.prepare(sql));
-  };
-  const oldest = 'sequence > ? ORDER BY sequence LIMIT ?';
-  const newest = 'sequence < ? ORDER BY sequence DESC LIMIT ?';
-  const select = 'SELECT sequence, key, scope, value FROM row WHERE kind = ?';
-  return {
-    get: db.prepare('SELECT key, scope, value FROM row WHERE kind = ? AND key = ?'),
-    put: db.prepare(
-      'INSERT INTO row (kind, key, scope, value) VALUES (?, ?, ?, ?) ON CONFLICT (kind, key) DO UPDATE SET scope = excluded.scope, value = excluded.value',
-    ),
-    putFirst: db.prepare(
-      'INSERT INTO row (sequence, kind, key, scope, value) VALUES (min(0, (SELECT coalesce(min(sequence), 0) FROM row)) - 1, ?, ?, ?, ?) ON CONFLICT (kind, key) DO UPDATE SET scope = excluded.scope, value = excluded.value',
-    ),
-    delete: db.prepare('DELETE FROM row WHERE kind = ? AND key = ?'),
-    deleteScope: db.prepare('DELETE FROM row WHERE kind = ? AND scope = ?'),
-    count: db.prepare('SELECT count(*) AS n FROM row WHERE kind = ?'),
-    countScope: db.prepare('SELECT count(*) AS n FROM row WHERE kind = ? AND scope = ?'),
-    newPlace: db.prepare("INSERT INTO row (kind, key, value) VALUES (0, x'', x'') RETURNING sequence"),
-    forgetPlace: db.prepare('DELETE FROM row WHERE kind = 0'),
-    trim: db.prepare(
-      'DELETE FROM row WHERE kind = ?1 AND sequence <= (SELECT sequence FROM row WHERE kind = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2)',
-    ),
-    oldest: db.prepare(`${select} AND ${oldest}`),
-    newest: db.prepare(`${select} AND ${newest}`),
-    oldestOfScope: db.prepare(`${select} AND scope = ? AND ${oldest}`),
-    newestOfScope: db.prepare(`${select} AND scope = ? AND ${newest}`),
-    place: whenPlaced('UPDATE row SET place = ? WHERE kind = 14 AND key = ?'),
-    placedOldest: whenPlaced(`${placed} AND ${placedOldest}`),
-    placedNewest: whenPlaced(`${placed} AND ${placedNewest}`),
-    placedOldestOfScope: whenPlaced(`${placed} AND scope = ? AND ${placedOldest}`),
-    placedNewestOfScope: whenPlaced(`${placed} AND scope = ? AND ${placedNewest}`),
-  } satisfies Record<string, StatementSync | (() => StatementSync)>;
-}
-
-function createTransaction(db: DatabaseSync, sql: Statements, keys: StoreKeys): Transaction {
-  // Counting what a table holds costs as much as the table is long: done once for every sixteenth of its limit.
-  const writesLeft = new Map<StoreTable, number>();
-  const trim = (table: StoreTable, kind: number): void => {
-    const limit = tableLimits[table];
-    if (limit === undefined) return;
-    const left = writesLeft.get(table) ?? 0;
-    if (left === 0) sql.trim.run(kind, limit);
-    writesLeft.set(table, left === 0 ? Math.floor(limit / 16) : left - 1);
-  };
-  const write = (
-    statement: StatementSync,
-    table: StoreTable,
-    key: string,
-    value: Uint8Array,
-    scope: string | undefined,
-  ): void => {
-    if (value.length > MAX_VALUE_BYTES || Buffer.byteLength(key) > MAX_KEY_BYTES) {
-      throw new StoreFault('value-too-large', { table });
-    }
-    const kind = tables[table];
-    const lookup = keys.lookup(kind, key);
-    const scopeLookup = scope === undefined ? null : keys.lookup(kind, scopeText(scope));
-    statement.run(kind, lookup, scopeLookup, keys.seal(packRow(key, value), associated(kind, lookup, scopeLookup)));
-    trim(table, kind);
-  };
-  const tx: Transaction = {
-    get(table, key) {
-      const lookup = keys.lookup(tables[table], key);
-      const row = sql.get.get(tables[table], lookup);
-      if (row === undefined) return undefined;
-      const opened = openRow(keys, table, row);
-      if (opened.key !== key) throw new StoreFault('corrupt-row', { table });
-      return opened.value;
-    },
-    put: (table, key, value, scope) => write(sql.put, table, key, value, scope),
-    putFirst: (table, key, value, scope) => write(sql.putFirst, table, key, value, scope),
-    delete(table, key) {
-      return Number(sql.delete.run(tables[table], keys.lookup(tables[table], key)).changes) > 0;
-    },
-    deleteScope(table, scope) {
-      sql.deleteScope.run(tables[table], keys.lookup(tables[table], scopeText(scope)));
-    },
-    dropDamaged: (table, isSound) => dropDamaged(sql, keys, table, isSound),
-    list: (table, options = {}) => listRows(sql, keys, table, options),
-    listByPlace: (table, options = {}) => listByPlace(sql, keys, table, options),
-    newPlace() {
-      const place = Number(sql.newPlace.get()?.['sequence']);
-      sql.forgetPlace.run();
-      return place;
-    },
-    place: (table, key, place) => void sql.place().run(place, keys.lookup(tables[table], key)),
-    count(table, scope) {
-      const kind = tables[table];
-      const row =
-        scope === undefined ? sql.count.get(kind) : sql.countScope.get(kind, keys.lookup(kind, scopeText(scope)));
-      return Number(row?.['n']);
-    },
-    attempt: part => attempt(db, part),
-    apply(changes) {
-      for (const change of changes) {
-        if (change.op === 'put') tx.put(change.table, change.key, change.value, change.scope);
-        else if (change.op === 'delete') tx.delete(change.table, change.key);
-        else tx.deleteScope(change.table, change.scope);
-      }
-    },
-  };
-  return tx;
-}
-
-/** In a savepoint of its own. */
-function attempt<T>(db: DatabaseSync, part: () => T): Attempted<T> {
-  db.exec('SAVEPOINT part');
-  try {
-    const value = part();
-    db.exec('RELEASE part');
-    return { ok: true, value };
-  } catch (error) {
-    const fault = faultOf(error);
-    // A full disk may have ended the transaction already.
-    if ((fault !== undefined && !isOfOneRow(fault)) || !db.isTransaction) throw error;
-    db.exec('ROLLBACK TO part; RELEASE part');
-    return { ok: false, error };
-  }
-}
-
-function listRows(sql: Statements, keys: StoreKeys, table: StoreTable, options: ListOptions): Row[] {
-  const { scope, newest = false, limit = MAX_LIST } = options;
-  const bound = newest ? (options.before ?? Number.MAX_SAFE_INTEGER) : (options.after ?? Number.MIN_SAFE_INTEGER);
-  const rows = Math.min(limit, MAX_LIST);
-  const kind = tables[table];
-  const found =
-    scope === undefined
-      ? (newest ? sql.newest : sql.oldest).all(kind, bound, rows)
-      : (newest ? sql.newestOfScope : sql.oldestOfScope).all(kind, keys.lookup(kind, scopeText(scope)), bound, rows);
-  return found.map(row => ({ sequence: Number(row['sequence']), ...openRow(keys, table, row) }));
-}
-
-function dropDamaged(sql: Statements, keys: StoreKeys, table: StoreTable, isSound: (value: Buffer) => boolean): number {
-  const kind = tables[table];
-  let dropped = 0;
-  for (let after = Number.MIN_SAFE_INTEGER; ; ) {
-    const rows = sql.oldest.all(kind, after, MAX_LIST);
-    for (const row of rows) {
-      after = Number(row['sequence']);
-      if (isSoundRow(keys, table, row, isSound)) continue;
-      sql.delete.run(kind, row['key'] ?? null);
-      dropped++;
-    }
-    if (rows.length === 0) return dropped;
-  }
-}
-
-function isSoundRow(
-  keys: StoreKeys,
-  table: StoreTable,
-  row: Record<string, SQLOutputValue>,
-  isSound: (value: Buffer) => boolean,
-): boolean {
-  try {
-    return isSound(openRow(keys, table, row).value);
-  } catch (error) {
-    const fault = faultOf(error);
-    if (fault?.code === 'corrupt-row') return false;
-    throw error;
-  }
-}
-
-function listByPlace(sql: Statements, keys: StoreKeys, table: StoreTable, options: ListOptions): Row[] {
-  const { scope, newest = false, limit = MAX_LIST } = options;
-  const bound = newest ? (options.before ?? Number.MAX_SAFE_INTEGER) : (options.after ?? Number.MIN_SAFE_INTEGER);
-  const rows = Math.min(limit, MAX_LIST);
-  const found =
-    scope === undefined
-      ? (newest ? sql.placedNewest : sql.placedOldest)().all(bound, rows)
-      : (newest ? sql.placedNewestOfScope : sql.placedOldestOfScope)().all(
-          keys.lookup(tables[table], scopeText(scope)),
-          bound,
-          rows,
-        );
-  return found.map(row => ({ sequence: Number(row['sequence']), ...openRow(keys, table, row) }));
-}
-
-/** Keys and scopes never share a hash, so that a scope that equals a key says nothing. */
-function scopeText(scope: string): string {
-  return `\0scope\0${scope}`;
-}
-
-/** Binds a value to its table, key and scope: a row can't be put in another's place. */
-function associated(kind: number, lookup: Uint8Array, scope: Uint8Array | null): Buffer {
-  return Buffer.concat([Buffer.of(kind, scope === null ? 0 : 1), lookup, scope ?? Buffer.alloc(0)]);
-}
-
-const ROW_HEADER_BYTES = 6;
-
-/** 2 bytes key length, 4 bytes value length, key, value, zeros. */
-function packRow(key: string, value: Uint8Array): Buffer {
-  const keyBytes = Buffer.from(key);
-  const size = ROW_HEADER_BYTES + keyBytes.length + value.length;
-  const packed = Buffer.alloc(Math.ceil(size / SIZE_STEP_BYTES) * SIZE_STEP_BYTES);
-  packed.writeUInt16BE(keyBytes.length, 0);
-  packed.writeUInt32BE(value.length, 2);
-  packed.set(keyBytes, ROW_HEADER_BYTES);
-  packed.set(value, ROW_HEADER_BYTES + keyBytes.length);
-  return packed;
-}
-
-function openRow(keys: StoreKeys, table: StoreTable, row: Record<string, unknown>): { key: string; value: Buffer } {
-  const { key: lookup, scope, value: sealed } = row;
-  if (!(lookup instanceof Uint8Array) || !(sealed instanceof Uint8Array))
-    throw new StoreFault('corrupt-row', { table });
-  const scopeLookup = scope instanceof Uint8Array ? scope : null;
-  const packed = keys.open(sealed, associated(tables[table], lookup, scopeLookup));
-  // Authentic rows have a sound shape; the checks below hold against nothing but a mistake of this file.
-  if (packed === undefined) throw new StoreFault('corrupt-row', { table });
-  const keyLength = packed.readUInt16BE(0);
-  const valueLength = packed.readUInt32BE(2);
-  const start = ROW_HEADER_BYTES + keyLength;
-  return { key: packed.toString('utf8', ROW_HEADER_BYTES, start), value: packed.subarray(start, start + valueLength) };
 }

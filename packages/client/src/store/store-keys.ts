@@ -1,13 +1,16 @@
 // Keys of the encrypted store: one random data key, wrapped by a key from a passphrase, a given key or a key file;
-// what seals values and what hides lookups are derived from it.
-// Knows nothing of tables or SQLite.
-// Source: RFC 9106 (Argon2id), RFC 5869 (HKDF), NIST SP 800-38D (AES-GCM, random 96-bit nonces), RFC 2104 (HMAC).
+// what hides lookups is derived from it, and so is what seals a value, together with a key that is this value's alone.
+// Knows nothing of tables or SQLite, nor of where the keys of single values are.
+// Source: RFC 9106 (Argon2id), RFC 5869 (HKDF), NIST SP 800-38D (AES-GCM, random 96-bit nonces), SP 800-56C (one-step key
+// derivation), RFC 2104 (HMAC).
 import {
   argon2,
+  type CipherKey,
   createCipheriv,
   createDecipheriv,
   createHmac,
   createSecretKey,
+  hash,
   hkdfSync,
   type KeyObject,
   randomBytes,
@@ -18,6 +21,8 @@ import { promisify } from 'node:util';
 import { StoreFault } from './store-errors.ts';
 
 export const KEY_BYTES = 32;
+/** Of the key that one value has of its own. */
+export const ROW_KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const SALT_BYTES = 16;
@@ -45,24 +50,28 @@ export type KeyHeader = {
 };
 
 export type StoreKeys = {
-  /** nonce, ciphertext, tag. */
+  /** nonce, ciphertext, tag. Under the store's key alone: for an app's storage, and for files before version 8. */
   seal(plain: Uint8Array, associated: Uint8Array): Uint8Array;
   /** Undefined: changed, damaged, or moved from another row. */
   open(sealed: Uint8Array, associated: Uint8Array): Buffer | undefined;
+  /** Both keys are needed to open it: the store's, and the one that is this value's alone. */
+  sealUnder(rowKey: Uint8Array, plain: Uint8Array, associated: Uint8Array): Uint8Array;
+  /** Undefined also: its own key is gone. */
+  openUnder(rowKey: Uint8Array, sealed: Uint8Array, associated: Uint8Array): Buffer | undefined;
   /** 32 bytes that say nothing about the text without the key. */
   lookup(table: number, text: string): Buffer;
   /** The same data key, wrapped for another source. */
   rewrap(source: KeySource): Promise<KeyHeader>;
 };
 
-export function seal(key: KeyObject, plain: Uint8Array, associated: Uint8Array): Buffer {
+function seal(key: CipherKey, plain: Uint8Array, associated: Uint8Array): Buffer {
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv('aes-256-gcm', key, nonce);
   cipher.setAAD(associated);
   return Buffer.concat([nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
 }
 
-export function open(key: KeyObject, sealed: Uint8Array, associated: Uint8Array): Buffer | undefined {
+function open(key: CipherKey, sealed: Uint8Array, associated: Uint8Array): Buffer | undefined {
   if (sealed.length < NONCE_BYTES + TAG_BYTES) return undefined;
   const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES });
   decipher.setAAD(associated);
@@ -160,10 +169,15 @@ function derive(dataKey: KeyObject, purpose: string): KeyObject {
 
 function storeKeys(dataKey: KeyObject): StoreKeys {
   const values = derive(dataKey, 'values');
+  const rows = derive(dataKey, 'row values').export();
   const lookups = derive(dataKey, 'lookups');
+  // One step of SP 800-56C: the hash of two secrets, whose lengths never change.
+  const valueKey = (rowKey: Uint8Array): Buffer => hash('sha256', Buffer.concat([rows, rowKey]), 'buffer');
   return {
     seal: (plain, associated) => seal(values, plain, associated),
     open: (sealed, associated) => open(values, sealed, associated),
+    sealUnder: (rowKey, plain, associated) => seal(valueKey(rowKey), plain, associated),
+    openUnder: (rowKey, sealed, associated) => open(valueKey(rowKey), sealed, associated),
     lookup: (table, text) => createHmac('sha256', lookups).update(Buffer.of(table)).update(text).digest(),
     rewrap: source => wrap(dataKey, source),
   };
