@@ -32,6 +32,18 @@ function counted(network: CheatingNetwork, devices: readonly Person[], to: Perso
   return () => left;
 }
 
+/** All that has come to these devices is read: what Carla says comes behind it. */
+async function hasRead(network: CheatingNetwork, devices: readonly Person[]): Promise<void> {
+  const carla =
+    network.people.find(({ name }) => name.identifier.startsWith('carla-')) ?? (await network.person('carla'));
+  const text = `behind it ${Math.random()}`;
+  await carla.say(devices[0]!, text);
+  for (const device of devices) await device.sees(text);
+}
+
+const isShown = ({ shown, events }: Person, text: string): boolean =>
+  shown.some(each => each.text === text) || events.some(each => each.kind === 'message' && each.message.text === text);
+
 /** Anna has written with Bob, and blocked him. */
 async function blocked(network: CheatingNetwork): Promise<{ anna: Person; bob: Person }> {
   const [anna, bob] = [await network.person('anna'), await network.person('bob')];
@@ -72,7 +84,7 @@ export const liftedBlocks: readonly Attack[] = [
       await unblockBehind(network, anna, bob);
       await until(() => anna.client.contacts.unconfirmed(bob.id) !== undefined, 'the gatekeeper says so');
       await bob.say(anna, 'let me in');
-      await anna.sees('let me in');
+      await hasRead(network, [anna]);
       await beSeen(anna, bob);
       const line = await anna.told(
         event =>
@@ -82,8 +94,10 @@ export const liftedBlocks: readonly Attack[] = [
       );
       assert.deepEqual([line.chat, left(), bob.receipts().length], [bob.id, 0, 1]);
       assert.deepEqual(states(anna, bob), ['blocked', 'accepted']);
+      assert(!isShown(anna, 'let me in'));
       await anna.client.contacts.unblock({ interopId: bob.id });
       assert.deepEqual(states(anna, bob), ['accepted', undefined]);
+      await anna.sees('let me in');
       await bob.say(anna, 'thank you');
       await until(() => bob.receipts().length === 2, 'what comes from now on is acknowledged, and nothing earlier');
       assert.equal(left(), 1);
@@ -104,9 +118,10 @@ export const liftedBlocks: readonly Attack[] = [
       await until(() => anna.client.contacts.unconfirmed(bob.id) === 'none', 'the list has come');
       const left = counted(network, [anna], bob);
       await bob.say(anna, 'let me in');
-      await anna.sees('let me in');
+      await hasRead(network, [anna]);
       await beSeen(anna, bob);
       assert.deepEqual([left(), bob.receipts().length, states(anna, bob)[0]], [0, 1, 'blocked']);
+      assert(!isShown(anna, 'let me in'));
       return 'withheld';
     },
   },
@@ -127,9 +142,57 @@ export const liftedBlocks: readonly Attack[] = [
       const left = counted(network, [anna, second], bob);
       await unblockBehind(network, anna, bob);
       await bob.say(anna, 'let me in');
-      await second.sees('let me in');
-      await beSeen(second, bob);
+      await hasRead(network, [anna, second]);
       assert.deepEqual([left(), states(second, bob)[0]], [0, 'blocked']);
+      assert(!isShown(second, 'let me in'));
+      rmSync(join(network.folder, 'people', `${second.name.identifier}-second`), { recursive: true });
+      return 'withheld';
+    },
+  },
+  {
+    name: 'who was blocked is let through in silence, to all devices of a person: nothing of it is shown, answered or fetched',
+    permitted: ['withheld'],
+    async play(network) {
+      const [anna, bob] = [await network.person('anna'), await network.person('bob')];
+      const second = await network.furtherDevice(anna);
+      await bob.say(anna, 'hello');
+      for (const device of [anna, second]) await device.sees('hello');
+      await until(() => bob.receipts().length === 1, 'Bob hears that it came');
+      await anna.client.contacts.block({ interopId: bob.id });
+      await until(() => second.client.contacts.decision(bob.id) === 'blocked', 'the second device hears of it');
+      await settled(second, anna, await network.person('carla'));
+      // Nobody hears that the gatekeeper drops nothing any more.
+      network.gatekeeper.lies.deliver = el =>
+        el.children.some(child => typeof child === 'object' && 'ns' in child && child.ns === NS_CONSENT) ? [] : [el];
+      await unblockBehind(network, anna, bob);
+      const left = counted(network, [anna, second], bob);
+      const lines = async ({ client }: Person): Promise<number> =>
+        (await client.chats.messages({ chat: { interopId: bob.id }, limit: 50 })).length;
+      const before = [await lines(anna), await lines(second)];
+      const words = ['one', 'two', 'three'].map(each => `${each} word to somebody who does not want it`);
+      for (const text of words) await bob.say(anna, text);
+      const [said] = await bob.client.chats.messages({ chat: { interopId: anna.id }, limit: 1 });
+      await bob.client.chats.edit(said!.message.id, { text: 'three words' });
+      await bob.client.chats.react(said!.message, '🙂');
+      await bob.client.chats.typing({ interopId: anna.id });
+      await hasRead(network, [anna, second]);
+      for (const device of [anna, second]) {
+        for (const text of [...words, 'three words']) assert(!isShown(device, text));
+        assert.deepEqual(states(device, bob), ['blocked', undefined]);
+        assert(!device.events.some(({ kind }) => kind === 'typing'));
+      }
+      assert.deepEqual([await lines(anna), await lines(second)], before);
+      assert.deepEqual([left(), bob.receipts().length], [0, 1]);
+      // It waits, as it came: one of the person's devices lifts the block, and it is there on all, unanswered.
+      await second.client.contacts.unblock({ interopId: bob.id });
+      for (const device of [anna, second]) {
+        await until(() => isShown(device, 'three words'), 'it is shown');
+        const rows = await device.client.chats.messages({ chat: { interopId: bob.id }, limit: 3 });
+        const texts = rows.map(({ message }) => message.text).toReversed();
+        assert.deepEqual(texts, [words[0], words[1], 'three words']);
+      }
+      await hasRead(network, [anna, second]);
+      assert.deepEqual([left(), bob.receipts().length], [0, 1]);
       rmSync(join(network.folder, 'people', `${second.name.identifier}-second`), { recursive: true });
       return 'withheld';
     },

@@ -248,7 +248,11 @@ export class Messenger {
 
   #emit(event: ClientEvent): void {
     this.#settings.emit(event);
-    if (event.kind === 'contact') this.#book.changed(event.interopId);
+    // What came while somebody was refused is read; it waits on where that goes on.
+    if (event.kind === 'provider-block') void this.#inbox.readForgotten();
+    if (event.kind !== 'contact') return;
+    this.#book.changed(event.interopId);
+    this.#inbox.readHeld(event.interopId);
   }
 
   #delivered(sendings: readonly Sending[]): void {

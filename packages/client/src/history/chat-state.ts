@@ -140,6 +140,11 @@ export function isHeldBack({ contact }: Pick<ChatRecord, 'contact'>): boolean {
   return contact !== undefined && contact !== 'accepted';
 }
 
+/** Nothing of theirs is read, either, until that is lifted. */
+export function isRefused({ contact }: Pick<ChatRecord, 'contact'>): boolean {
+  return contact === 'denied' || contact === 'blocked';
+}
+
 /**
  * Whether something is said in a chat: its own setting, then the one for all chats, then `fallback`; and nothing to whoever is
  * held back.

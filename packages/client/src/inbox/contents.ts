@@ -84,13 +84,14 @@ export class Contents {
     const receivedAtMs = clock.nowMs();
     writeStamp(tx, heardStamp(receivedAtMs, readStamp(tx), content.stampMs ?? content.sentAtMs));
     if (content.body.kind === 'retry-request') {
+      if (incoming.isRefused === true) return undefined;
       sendAgain(this.#context, tx, incoming, { ...content.body, identity: outcome.identity }, followup);
       return undefined;
     }
     const from = { address: incoming.ciphertext.from, identity: outcome.identity };
     if (author !== own) {
       const at = this.#hear(tx, chatWith(author), from, content, followup);
-      this.#said(tx, author, content, followup);
+      this.#said(tx, incoming, content, followup);
       this.#keepEvidence(tx, incoming, content, outcome.content);
       return at;
     }
@@ -140,11 +141,13 @@ export class Contents {
     if (heard === 'told-all') followup.everybodyMet = true;
   }
 
-  #said(tx: Transaction, author: InteropId, content: DecodedContent, followup: Followup): void {
+  #said(tx: Transaction, incoming: Incoming, content: DecodedContent, followup: Followup): void {
     const { suite, clock, outbox, deliveryReceipts } = this.#context;
+    const author = incoming.ciphertext.from.interopId;
     const { body } = content;
     if (body.kind === 'typing') {
-      followup.events.push({ kind: 'typing', from: author, state: body.state });
+      // What waited to be read says nothing of now.
+      if (incoming.heldKey === undefined) followup.events.push({ kind: 'typing', from: author, state: body.state });
       return;
     }
     const own = suite.local.interopId;
@@ -157,7 +160,7 @@ export class Contents {
     // answered by nothing: it would tell its sender, unseen, when this device is there.
     const id = messageIdOf(content.messageId);
     const message = events.flatMap(each => (each.kind === 'message' && each.change === 'new' ? [each.message] : []))[0];
-    if (message?.id !== id || message.chat !== chat || !isSeen(message)) return;
+    if (message?.id !== id || message.chat !== chat || !isSeen(message) || incoming.isRefused === true) return;
     if (this.#isOwed(tx, chat, message.id) || !outbox.hasRoom(tx)) return;
     if (!isOn('sendDelivered', chatInForce(tx, chat), readChat(tx, defaultsKey), deliveryReceipts)) return;
     const payload = { kind: 'receipt', receipt: 'delivered', messageIds: [message.id] } as const;

@@ -6,14 +6,17 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
+import { type ContentBody, encodeContent, MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import { element } from '@drawbridge/wire/element';
+import { placedNotice } from '@drawbridge/wire/envelope';
 import { NS_CLIENT, NS_CONSENT } from '@drawbridge/wire/namespaces';
 import { DecisionBook } from '../contacts/decision-book.ts';
 import { DeviceLists } from '../directory/device-lists.ts';
+import type { ClientEvent } from '../events.ts';
 import type { Standing } from '../history/chat-state.ts';
 import { Authoring } from '../history/authoring.ts';
 import { HistoryTransfer } from '../history/history-transfer.ts';
+import { listMessages } from '../history/history.ts';
 import { hearOwn } from '../history/standing.ts';
 import { changeStanding } from '../history/standing-changes.ts';
 import { Outbox } from '../outbox/outbox.ts';
@@ -37,7 +40,9 @@ async function desk(name: string) {
   const bob = await playedDevice(folder, bobsId, () => clock.nowMs(), `bob-${name}`);
   await meet(bob, anna);
   const refused = (): never => assert.fail('there is no stream');
-  const base = { ...anna, domain, clock, emit: () => {}, request: refused, isStamped: () => false };
+  const events: ClientEvent[] = [];
+  const emit = (event: ClientEvent): void => void events.push(event);
+  const base = { ...anna, domain, clock, emit, request: refused, isStamped: () => false };
   const lists = new DeviceLists({ ...base, ownIdentityKey: async () => anna.bundle.identityKey });
   const outbox = new Outbox({ ...base, random: () => 0.5, lists, send: refused });
   const answers = Promise.withResolvers<never>();
@@ -47,7 +52,11 @@ async function desk(name: string) {
     outbox,
     authoring: new Authoring({ ...base, own: annasId, outbox }),
     deliveryReceipts: true,
-    emit: event => event.kind === 'contact' && book.changed(event.interopId),
+    emit: event => {
+      if (event.kind !== 'contact') return;
+      book.changed(event.interopId);
+      inbox.readHeld(event.interopId);
+    },
   });
   const inbox = new Inbox({
     ...base,
@@ -73,6 +82,7 @@ async function desk(name: string) {
     clock.pass(1);
     done(tx => changeStanding(tx, bobsId, before => hearOwn(before, { ...stamp, state })));
     book.changed(bobsId);
+    inbox.readHeld(bobsId);
   };
   /** The list of the session comes, or the gatekeeper keeps none. */
   const listed = async (word: Standing): Promise<void> => {
@@ -81,6 +91,11 @@ async function desk(name: string) {
     answers.resolve(element('contacts', NS_CONSENT, undefined, word === 'none' ? [] : [contact]) as never);
     await list;
   };
+  const shown = (): string[] =>
+    done(tx => listMessages(tx, annasId, { limit: 1_000 })).map(({ message }) => message.text || message.kind);
+  /** Until what is to be read has been. */
+  const settled = (): Promise<void> =>
+    new Promise(resolve => inbox.receive(placedNotice(domain, `${annasId}@${domain}/1`, 'nothing'), resolve, false));
   const rows = (): OutboxRow[] => done(tx => listOutbox(tx, { to: bobsId, limit: 100 }));
   const receipted = (): string[] =>
     rows().flatMap(({ record: { payload } }) => (payload.kind === 'receipt' ? payload.messageIds : []));
@@ -88,15 +103,18 @@ async function desk(name: string) {
     await inbox.close();
     for (const { store } of [anna, bob]) store.close();
   };
-  return { anna, bob, inbox, outbox, clock, done, say, decide, listed, rows, receipted, close };
+  return { anna, bob, inbox, outbox, clock, events, done, say, decide, listed, shown, settled, rows, receipted, close };
 }
 
 type Desk = Awaited<ReturnType<typeof desk>>;
 
 /** Bob says something; gives its id. */
-async function word({ anna, bob, inbox, clock }: Desk): Promise<string> {
+async function word(
+  { anna, bob, inbox, clock }: Desk,
+  body: ContentBody = { kind: 'text', text: 'hello' },
+): Promise<string> {
   const messageId = randomBytes(MESSAGE_ID_BYTES);
-  const content = encodeContent({ messageId, sentAtMs: clock.nowMs(), body: { kind: 'text', text: 'hello' } });
+  const content = encodeContent({ messageId, sentAtMs: clock.nowMs(), body });
   assert(content.ok);
   const stanza = await stanzaFrom(bob, anna, content.value);
   await new Promise<void>(resolve => inbox.receive(stanza, resolve, false));
@@ -143,9 +161,43 @@ test('what comes from somebody who was refused is never acknowledged, nor what w
   await word(at);
   at.decide('none');
   at.decide('accepted');
+  await at.settled();
+  assert.deepEqual(at.shown(), ['hello', 'hello']);
   assert.deepEqual(at.receipted(), []);
   assert.equal(at.done(tx => readChat(tx, bobsId)).owed, undefined);
   await at.close();
+});
+
+test('of somebody who was denied or blocked nothing is shown, whatever comes, until that is lifted; then it stands in its order', async () => {
+  for (const state of ['denied', 'blocked'] as const) {
+    const at = await desk(`let-through-${state}`);
+    await at.listed('none');
+    await word(at, { kind: 'text', text: 'before' });
+    at.decide(state);
+    at.events.length = 0;
+    await word(at, { kind: 'text', text: 'first' });
+    await word(at, { kind: 'typing', state: 'started' });
+    await word(at, { kind: 'text', text: 'second' });
+    // What can't be read, and what is no message at all.
+    const broken = await stanzaFrom(at.bob, at.anna, Buffer.alloc(16, 7));
+    await new Promise<void>(resolve => at.inbox.receive(broken, resolve, false));
+    const malformed = element('message', NS_CLIENT, { from: `${bobsId}@${domain}/1`, id: 'odd', type: 'chat' });
+    await new Promise<void>(resolve => at.inbox.receive(malformed, resolve, false));
+    // The gatekeeper's word lifts nothing.
+    for (const claim of ['request', 'none', 'accepted'] as const) at.say(claim);
+    await at.inbox.readForgotten();
+    await at.settled();
+    assert.deepEqual([at.shown(), at.events.filter(({ kind }) => kind !== 'problem')], [['before'], []]);
+    const [first] = at.rows();
+    assert.deepEqual([at.rows().length, first?.record.payload.kind], [1, 'receipt'], 'only “before” is answered');
+    at.decide(state === 'blocked' ? 'none' : 'accepted');
+    await at.settled();
+    await word(at, { kind: 'text', text: 'after' });
+    assert.deepEqual(at.shown(), ['before', 'first', 'second', 'lost', 'after']);
+    assert(!at.events.some(({ kind }) => kind === 'typing'), 'that was then');
+    assert.equal(at.receipted().length, 2, '“before” and “after”');
+    await at.close();
+  }
 });
 
 test('receipts that wait to leave, and requests to send again, do not go to somebody who is refused meanwhile', async () => {

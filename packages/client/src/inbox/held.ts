@@ -1,6 +1,7 @@
-// What waits for a person to accept a key: kept as it came, within a share for each person, and read again later.
+// What waits for a person to accept a key, or to lift a refusal: kept as it came, within a share for each person, and read again
+// later.
 // Knows nothing of who decides.
-// Source: docs/protocol/09-content.md section 9.7.
+// Source: docs/protocol/09-content.md section 9.7, docs/protocol/10-consent-and-reports.md section 10.1.
 import type { InteropId } from '@drawbridge/wire/jid';
 import { ClientError } from '../errors.ts';
 import { type HeldRow, listHeld, writeHeld } from '../store/inbox-records.ts';
@@ -11,13 +12,14 @@ import { type InboxContext, inboxLimits } from './inbox-context.ts';
 import type { Incoming } from './incoming.ts';
 
 /** Keeps it; gives the keys of those that give way for it. */
-export function hold(tx: Transaction, { ciphertext, stanzaId, frank, isStamped }: Incoming): string[] {
+export function hold(tx: Transaction, { ciphertext, stanzaId, frank, isStamped, isRefused }: Incoming): string[] {
   const { from, kind, bytes } = ciphertext;
   const { commitment, stamp } = frank;
   const franked = {
     ...(commitment && { commitment }),
     ...(stamp && { stamp }),
     ...(isStamped ? {} : { unstamped: true as const }),
+    ...(isRefused === true ? { refused: true as const } : {}),
   };
   const address = `${from.interopId}/${from.deviceId}`;
   const text = Buffer.from(bytes).toString('base64');
@@ -39,6 +41,7 @@ export function* heldOf(context: InboxContext, person: InteropId): Generator<Inc
         stanzaId: held.stanzaId,
         frank: held,
         isStamped: held.unstamped !== true,
+        isRefused: held.refused === true,
         heldKey: key,
         place,
       };

@@ -12,6 +12,7 @@ import { NS_KEYS } from '@drawbridge/wire/namespaces';
 import { isUnmet } from '../devices/people-to-come.ts';
 import { readKeyCounts } from '../directory/directory.ts';
 import { ClientError } from '../errors.ts';
+import { isRefused } from '../history/chat-state.ts';
 import { hearPlaced } from '../history/hearing.ts';
 import { committed } from '../store/transact.ts';
 import { readReceived, writeReceived } from '../store/inbox-records.ts';
@@ -21,6 +22,7 @@ import { readCapabilities } from '../store/person-records.ts';
 import { addIdentityNotices } from '../notices/notice-records.ts';
 import type { Transaction } from '../store/store.ts';
 import { chatWith } from '../history/message-names.ts';
+import { chatInForce } from '../history/provider-block.ts';
 import { isOfOneRow, storeFaultIn } from '../store/store-errors.ts';
 import { dropDamaged } from './damaged-rows.ts';
 import { Contents } from './contents.ts';
@@ -88,7 +90,7 @@ export class Inbox {
     this.#enqueue(() => this.#process(incomingOf(message, isStamped)), resolve);
   }
 
-  /** Reads what waited for a person's identity to be accepted, in the order in which it came. */
+  /** Reads what waited for a person's identity to be accepted, or for a refusal to end, in the order in which it came. */
   readHeld(person: InteropId): void {
     this.#enqueue(
       async () => {
@@ -188,10 +190,14 @@ export class Inbox {
       seen: readReceived(tx, from, incoming.stanzaId),
       commits: readCapabilities(tx, interopId, deviceId)?.commits === true,
       isUnmet: isUnmet(tx, suite.local.interopId, interopId),
+      isRefused: interopId !== suite.local.interopId && isRefused(chatInForce(tx, chatWith(interopId))),
     }));
     if (!known.ok) return { kind: 'failed', error: known.error };
     const { seen, commits } = known.value;
     if (seen === 'done' && incoming.heldKey === undefined) return { kind: 'kept' };
+    // The gatekeeper, which drops what they say, has let it through, or has not heard of the decision.
+    if (known.value.isRefused) return this.#hold({ ...incoming, isRefused: true });
+    // Its sender may be somebody whom this person has verified elsewhere, under another key: nothing of it counts before.
     if (known.value.isUnmet) return this.#hold(incoming);
     let followup = newFollowup();
     try {
@@ -214,7 +220,7 @@ export class Inbox {
     return { kind: 'kept' };
   }
 
-  /** Its sender may be somebody whom this person has verified elsewhere, under another key: nothing of it counts before. */
+  /** It is kept as it came, and read when its sender is known, or is not refused any more. */
   #hold(incoming: Incoming): Reading {
     if (incoming.heldKey !== undefined) return { kind: 'kept' };
     const followup = newFollowup();

@@ -18,6 +18,8 @@ export type Incoming = {
   readonly isStamped: boolean;
   readonly heldKey?: string;
   readonly place?: number;
+  /** It came while its author was refused: nothing answers it, however late it is read. */
+  readonly isRefused?: boolean;
 };
 
 /** What came beside a ciphertext; base64. */

@@ -5,6 +5,7 @@
 // | --- | --- | --- |
 // | it is not a message of this protocol | a line in the chat it names, otherwise a count | `unparsed` |
 // | its key is new, and a person decides | it waits in `held.ts` | `refused` |
+// | its author was denied or blocked | it waits in `held.ts`; nothing else of this is shown | `hold`, `lose` |
 // | the session doesn't fit | it is asked for again, as often as `retry-quota.ts` allows; then a line | `refused` |
 // | it is wrong | a line | `refused` |
 // | its content can't be kept | a line, or a count | `unkept` |
@@ -40,7 +41,7 @@ import { readChat } from '../store/message-records.ts';
 import { forgetAsked } from '../outbox/asked-again.ts';
 import { forgetOldEvidence } from '../reports/evidence.ts';
 import type { Transaction } from '../store/store.ts';
-import { isHeldBack } from '../history/chat-state.ts';
+import { isHeldBack, isRefused } from '../history/chat-state.ts';
 import { type ChatId, chatWith } from '../history/message-names.ts';
 import { chatInForce } from '../history/provider-block.ts';
 import { isOfOneRow, storeFaultIn } from '../store/store-errors.ts';
@@ -162,7 +163,7 @@ export class Unread {
     const failed =
       kind === 'plaintext-retry' ? undefined : makeDecryptionError({ from: ciphertext.from, kind, bytes, stanzaId });
     // Whoever is held back learns not even that something of theirs could not be read.
-    const isMute = isHeldBack(chatInForce(tx, chatWith(interopId)));
+    const isMute = isHeldBack(chatInForce(tx, chatWith(interopId))) || incoming.isRefused === true;
     if (isMute || !(decision.allowed || decision.isBeyond) || failed?.ok !== true || !outbox.hasRoom(tx)) {
       this.lose(tx, from, chatWith(interopId), stanzaId, followup);
       return false;
@@ -201,7 +202,8 @@ export class Unread {
   lose(tx: Transaction, from: string, chat: ChatId, stanzaId: StanzaId, followup: Followup): void {
     const unread = readUnread(tx, from, stanzaId);
     deleteUnread(tx, from, stanzaId);
-    if (unread?.isShown === true) return;
+    // Of whoever is refused a person sees nothing, not even that something was there.
+    if (unread?.isShown === true || isRefused(chatInForce(tx, chat))) return;
     followup.events.push(...this.#unreadable.show(tx, { ...lostName(from, stanzaId), chat }, unread?.place).events);
   }
 

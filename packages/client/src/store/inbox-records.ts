@@ -16,6 +16,8 @@ export type HeldRecord = {
   readonly stamp?: { readonly atMs: number; readonly mac: string };
   /** It came in a session that brings neither. */
   readonly unstamped?: true;
+  /** It came while its author was denied or blocked. */
+  readonly refused?: true;
 };
 
 /** A stanza that could not be read and that its sender was asked to send again. */
