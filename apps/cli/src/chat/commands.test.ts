@@ -8,7 +8,11 @@ import { localTime } from './shown-message.ts';
 import { parseSpan, spanWords } from './spans.ts';
 
 /** A chat with bob: `said` is what stands on the screen, `done` what the client was asked; `failed` are failed messages. */
-function conversation(failed: { id: string; text: string }[] = [], shown: readonly Message[] = []) {
+function conversation(
+  failed: { id: string; text: string }[] = [],
+  shown: readonly Message[] = [],
+  toCome?: { deviceId: number; count: number },
+) {
   const said: string[] = [];
   const done: unknown[] = [];
   const note =
@@ -31,7 +35,7 @@ function conversation(failed: { id: string; text: string }[] = [], shown: readon
     },
     contacts: { list: () => [{ interopId: 'b', identifier: 'bob', provider: 'citadel.example' }] },
     account: { setProfile: note('setProfile'), optIn: note('optIn'), optOut: note('optOut') },
-    devices: { remove: note('remove') },
+    devices: { remove: note('remove'), peopleToCome: () => toCome, forgoPeople: note('forgoPeople') },
     files: { save: note('save') },
     send: (_: unknown, outgoing: Message) => note('send')(outgoing).then(() => outgoing),
   };
@@ -145,6 +149,24 @@ test('without a failed message /failed says so; of one alone no number is needed
   const one = conversation([{ id: 'A', text: 'hello' }]);
   await obey(one.chat, '/resend');
   assert.deepEqual(one.done, [['resend', 'A']]);
+});
+
+test('/missing says who is to come, and goes on without them by a word alone', async () => {
+  const nobody = conversation();
+  await obey(nobody.chat, '/missing');
+  await obey(nobody.chat, '/missing without');
+  assert.deepEqual([nobody.done, nobody.said.length], [[], 2]);
+  for (const line of nobody.said) assert.match(line, /nobody is missing/);
+  const { chat, said, done } = conversation([], [], { deviceId: 3, count: 700 });
+  for (const line of ['/missing', '/missing now', '/missing without them']) {
+    said.length = 0;
+    await obey(chat, line);
+    assert.match(said.join('\n'), /device 3 .* 700 people[^]*\/missing without, when it is lost/, line);
+  }
+  assert.deepEqual(done, []);
+  await obey(chat, '/missing without');
+  assert.deepEqual(done, [['forgoPeople']]);
+  assert.match(said.at(-1)!, /compare safety numbers again/);
 });
 
 test('spans are typed with a unit and read in words', () => {
