@@ -7,9 +7,9 @@ import { readNumberOptions } from './number-options.ts';
 const usage = `npm run cheat -- [options]
 
 Three people who have compared safety numbers write to each other while the gatekeeper lies: it drops, repeats, holds back,
-changes and misdirects messages, gives false keys, devices, names, commitments and stamps, and forges. Nobody may be shown what
-was not said to them, no impostor may read anything, and when the gatekeeper is honest again the last words must arrive, and
-each can be reported.
+changes and misdirects messages, gives false keys, devices, names, commitments and stamps, and forges; and providers vouch for
+devices in others' names. Nobody may be shown what was not said to them, no impostor may read anything, no false proof may be
+taken, and when the gatekeeper is honest again the last words must arrive, and each can be reported.
 
   --minutes N   how long; 2 when left out
   --seed N      the first seed; from the clock when left out

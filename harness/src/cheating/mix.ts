@@ -1,5 +1,5 @@
-// Three people who have compared their safety numbers write to each other while the gatekeeper lies as a seed says. Then it is
-// honest again, they refuse whatever it made them ask, and their last words must arrive.
+// Three people who have compared their safety numbers write to each other while the gatekeeper lies as a seed says, and providers
+// vouch for devices that are not theirs. Then it is honest again, they refuse whatever it made them ask, and their last words must arrive.
 // What happened is judged by the book alone: who said what to whom, who was shown what, who was told what.
 import assert from 'node:assert/strict';
 import { attribute, childElement, childElements, type Element, element } from '@drawbridge/wire/element';
@@ -9,6 +9,7 @@ import type { Random } from '../durability/random.ts';
 import { Impostor } from './impostor.ts';
 import { type CheatingNetwork, type Person, until } from './network.ts';
 import { flipped, type Marks, marksOf, notFound, textOf, withAttributes, withMarks, withPayload } from './stanzas.ts';
+import { vouchFalsely } from './vouching.ts';
 
 export type MixOptions = { readonly random: Random; readonly lyingMs: number };
 export type MixOutcome = {
@@ -49,6 +50,7 @@ export async function playMix(network: CheatingNetwork, { random, lyingMs }: Mix
     if (random.share() < 0.1) await liar.forge();
     if (random.share() < 0.1) await reconnected(from);
     if (random.share() < 0.1) await lookedUp(from, to);
+    if (random.share() < 0.05) liar.note(`vouched ${await vouchFalsely(network, to, random)}`);
     await new Promise(resolve => setTimeout(resolve, random.integer(0, 40)));
   }
   network.gatekeeper.lies = {};
