@@ -165,7 +165,7 @@ for (const counting of ['counts', 'hides the count'] as const) {
       const folders = [folderOf(bob), `${folderOf(bob)}-clone`];
       cpSync(folders[0]!, folders[1]!, { recursive: true });
       for (let turn = 0; turn < 5; turn++) {
-        const clone = await started(bob, folders[turn % 2]!);
+        const clone = await started(bob, folders[turn % 2]);
         await heals(anna, clone, random, `turn ${turn}`);
         if (counting === 'counts') assert.equal(isRestored(clone), turn > 0, `turn ${turn}`);
         await clone.client.close();

@@ -5,7 +5,7 @@
 // deleted: so SQLite writes a key over the one before (`btreeOverwriteCell`), and fills a further page rather than part a full one
 // (`balance_quick`).
 // Knows nothing of values.
-// Source: docs/decisions/0079-each-value-has-a-key-that-is-overwritten.md; https://www.sqlite.org/src/file/src/btree.c.
+// Source: docs/decisions/0087-each-value-has-a-key-that-is-overwritten.md; https://www.sqlite.org/src/file/src/btree.c.
 import { randomBytes } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import { ROW_KEY_BYTES } from './store-keys.ts';
