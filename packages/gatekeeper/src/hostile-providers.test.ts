@@ -22,7 +22,9 @@ function person(provider: number, index: number, nowMs: number): EnlistArgs {
     createHash('shake256', { outputLength: length }).update(`${what} ${provider} ${index}`).digest();
   const signed = { id: 1, publicKey: bytes(33, 'key'), signature: bytes(64, 'signature') };
   return {
-    interopId: `${provider}-${Buffer.from(bytes(13, 'id')).toString('hex').replace(/[0189]/g, 'z')}`,
+    interopId: `${provider}-${Buffer.from(bytes(13, 'id'))
+      .toString('hex')
+      .replace(/[0189]/g, 'z')}`,
     provider,
     identifier: `made-up-${index}`,
     device: {
@@ -77,7 +79,10 @@ test('a thousand fresh accounts of one provider write to one person: a few get t
   for (const account of await attackers(fixture)) answers.push(await writeFirst(fixture, account, interopId));
   const through = answers.filter(answer => answer === 'open').length;
   assert.equal(through, fixture.config.budgets.firstContactsPerTargetAndProvider.burst);
-  assert.ok(answers.every(answer => answer === 'open' || typeof answer === 'number'), 'the others are told to wait');
+  assert.ok(
+    answers.every(answer => answer === 'open' || typeof answer === 'number'),
+    'the others are told to wait',
+  );
   const waiting = await stores.contacts.page(row, 0, 500);
   assert.equal(waiting.length, through + 1);
   assert.equal(waiting[0]?.interopId, hans.account.interopId, 'whose request waited still waits');
@@ -89,7 +94,10 @@ test('a thousand fresh accounts of one provider write to one person: a few get t
 });
 
 /** One of those who were told to wait. */
-async function oneWhoWaits({ control, clock }: Fixture, answers: readonly (string | number)[]): Promise<Account | undefined> {
+async function oneWhoWaits(
+  { control, clock }: Fixture,
+  answers: readonly (string | number)[],
+): Promise<Account | undefined> {
   const index = answers.findIndex(answer => typeof answer === 'number');
   return await control.accounts.find(person(1, index, clock.nowMs).interopId);
 }

@@ -12,8 +12,9 @@ async function invite(chat: Conversation, rest: string): Promise<void> {
   }
   const { link, expiresAtMs } = await chat.client.links.make({ uses: Number(uses), days: Number(days) });
   const code = qrCode(Buffer.from(link));
-  for (const line of code === undefined ? [] : qrLines(code)) chat.say(line);
-  chat.say(link);
+  const isDrawn = code !== undefined && chat.screen.sayDrawing(qrLines(code));
+  if (!isDrawn) chat.say('a wider terminal shows it as a QR code');
+  chat.screen.sayWhole(link);
   const until = new Date(expiresAtMs).toISOString().slice(0, 10);
   chat.say(
     `${uses === '1' ? 'one person' : `${uses} people`} of any service that you let in can come by this until ${until}, without a request. It is not shown again; /invites revokes it`,

@@ -2,7 +2,7 @@
 // words. Knows nothing of messages.
 import { createInterface, type Interface } from 'node:readline';
 import { paint } from './paint.ts';
-import { wrap } from './wrap.ts';
+import { columnsOf, wrap } from './wrap.ts';
 
 export class Screen {
   readonly #terminal: Interface;
@@ -49,6 +49,14 @@ export class Screen {
     if (process.stdout.isTTY) process.stdout.write('\r\u001b[K');
     process.stdout.write(`${text}\n`);
     this.#prompt();
+  }
+
+  /** Prints lines as they are, on a terminal that is wide enough for them; false: it is not. */
+  sayDrawing(lines: readonly string[]): boolean {
+    const { isTTY, columns } = process.stdout;
+    if (!isTTY || columns < Math.max(...lines.map(columnsOf))) return false;
+    this.sayWhole(lines.join('\n'));
+    return true;
   }
 
   /** The next line that was typed; undefined when there are no more. */
