@@ -21,6 +21,7 @@ import { idleSuite } from './suites/idle.ts';
 import { loginSuite } from './suites/login.ts';
 import { mediaSuite } from './suites/media.ts';
 import { offlineSuite } from './suites/offline.ts';
+import { relaySuite } from './suites/relay.ts';
 import { failedRuns, type SuiteContext } from './suites/suite.ts';
 import { trustSuite } from './suites/trust.ts';
 import { wireSuite } from './suites/wire.ts';
@@ -38,6 +39,7 @@ const suites: Readonly<Record<string, (context: SuiteContext) => Promise<SuiteRe
   wire: wireSuite,
   trust: trustSuite,
   media: mediaSuite,
+  relay: relaySuite,
 };
 
 const help = `Measures Drawbridge on this machine, beside ejabberd, Prosody and nginx where they are installed.

@@ -133,6 +133,28 @@ export const falseKeys: readonly Attack[] = [
     },
   },
   {
+    name: 'false keys at a first contact by a link that was handed over: nothing is sent to them',
+    permitted: ['told'],
+    async play(network) {
+      const anna = await network.person('anna');
+      const bob = await network.person('bob');
+      const { link } = await bob.client.links.make();
+      const impostor = await Impostor.pose({ interopId: bob.id, deviceId: 1 });
+      giveFalseKeys(network, anna, bob, impostor);
+      await anna.client.links.open(link, { verified: true });
+      const { id } = await anna.say(bob, 'as we said');
+      await anna.told(wasIn('held', id), 'the message is held');
+      assert.equal((await anna.told(changeOf(bob), 'the key is another one')).needsAcceptance, true);
+      assert.deepEqual(impostor.read, []);
+      const { pending } = await anna.client.identities.get({ interopId: bob.id });
+      network.gatekeeper.lies = {};
+      await anna.client.identities.reject({ interopId: bob.id }, pending!.identityKey);
+      await reconnected(anna);
+      await bob.sees('as we said');
+      return 'told';
+    },
+  },
+  {
     name: 'a forged message under the name of a verified contact',
     permitted: ['told'],
     async play(network) {

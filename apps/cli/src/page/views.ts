@@ -12,6 +12,7 @@ import {
   shownText,
   type UnsentFile,
 } from '@drawbridge/client';
+import { isEverybody, providerNumberOf } from '@drawbridge/wire/jid';
 import { mediaPath } from './media-path.ts';
 import { previewType, shownType } from './media-type.ts';
 
@@ -86,7 +87,7 @@ export type PollOption = { readonly text: string; readonly count: number; readon
 
 /** A change that nobody may miss; the words are the page's, in its language. */
 export type NoticeLine = {
-  readonly kind: NoticeChange['kind'];
+  readonly kind: NoticeChange['kind'] | 'provider-unconfirmed';
   readonly needsAcceptance: boolean;
   readonly isOwn: boolean;
   readonly devices: string;
@@ -280,8 +281,10 @@ function noticeLine(change: NoticeChange): NoticeLine {
   if ('added' in change) numbers.push(...change.added, ...change.removed);
   if ('linkAgain' in change) numbers.push(...change.linkAgain);
   if ('deviceId' in change) numbers.push(change.deviceId);
+  const isOfProvider = change.kind === 'contact-unconfirmed' && isEverybody(change.interopId);
+  if (isOfProvider) numbers.push(providerNumberOf(change.interopId)!);
   return {
-    kind: change.kind,
+    kind: isOfProvider ? 'provider-unconfirmed' : change.kind,
     needsAcceptance: 'needsAcceptance' in change && change.needsAcceptance,
     isOwn: 'isOwn' in change && change.isOwn,
     devices: numbers.join(', '),

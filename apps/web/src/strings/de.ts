@@ -308,6 +308,8 @@ export const de: Strings = {
     'Dieses Gerät ist ohne die Leute weitergegangen, von denen dein Gerät {devices} noch nicht erzählt hatte. Vergleiche die Sicherheitsnummern mit allen noch einmal, die du dort geprüft hattest.',
   'notice_provider-differs':
     'Der Gatekeeper nennt diese Person {names}, aber ihre Adresse gehört zu einem anderen Anbieter. Sie wird ohne Namen gezeigt.',
+  'notice_provider-unconfirmed':
+    'Der Gatekeeper sagt, die Leute von Dienst {devices} seien nicht mehr blockiert. Keins deiner Geräte hat das gesagt: sie bleiben blockiert.',
   'notice_contact-unconfirmed':
     'Der Gatekeeper sagt, dass du diese Person zugelassen hast. Keines deiner Geräte hat das gesagt: sie erfährt weiterhin nichts von dir. Nimm sie hier an oder gib sie frei, wenn du es warst.',
   'notice_contact-moved': 'Der Name {names} führt jetzt zu jemand anderem.',

@@ -312,6 +312,8 @@ export const en = {
     'This device went on without the people of whom your device {devices} had not told. Compare safety numbers again with those whom you had verified.',
   'notice_provider-differs':
     'The gatekeeper calls this person {names}, but their address is another provider’s. They are shown without a name.',
+  'notice_provider-unconfirmed':
+    'The gatekeeper says that the people of service {devices} are not blocked any more. None of your devices has said so: they stay blocked.',
   'notice_contact-unconfirmed':
     'The gatekeeper says that you let this person in. None of your devices has said so: they go on learning nothing of you. Accept or unblock them here if you did.',
   'notice_contact-moved': 'The name {names} leads to somebody else now.',

@@ -306,6 +306,8 @@ export const fr: Strings = {
     'Cet appareil a continué sans les personnes dont votre appareil {devices} n’avait pas parlé. Comparez de nouveau les numéros de sécurité de celles que vous aviez vérifiées.',
   'notice_provider-differs':
     'Le contrôleur d’accès appelle cette personne {names}, mais son adresse est celle d’un autre fournisseur. Elle est affichée sans nom.',
+  'notice_provider-unconfirmed':
+    'Le contrôleur d’accès dit que les gens du service {devices} ne sont plus bloqués. Aucun de vos appareils ne l’a dit : ils restent bloqués.',
   'notice_contact-unconfirmed':
     'Le contrôleur d’accès dit que vous avez admis cette personne. Aucun de vos appareils ne l’a dit : elle n’apprend toujours rien de vous. Acceptez-la ou débloquez-la ici si c’était vous.',
   'notice_contact-moved': 'Le nom {names} mène maintenant à quelqu’un d’autre.',

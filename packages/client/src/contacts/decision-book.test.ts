@@ -3,13 +3,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Element, element } from '@drawbridge/wire/element';
-import type { InteropId } from '@drawbridge/wire/jid';
+import { everybodyOf, type InteropId } from '@drawbridge/wire/jid';
 import { NS_CLIENT, NS_CONSENT } from '@drawbridge/wire/namespaces';
 import { PlayedClock } from '../testing/played-clock.ts';
 import type { Authoring } from '../history/authoring.ts';
 import { newChat } from '../history/chat-state.ts';
 import { historyLimits } from '../history/history.ts';
+import type { ClientEvent } from '../events.ts';
 import { chatWith } from '../history/message-names.ts';
+import { blockedProviders, chatInForce, isProviderBlocked } from '../history/provider-block.ts';
+import { hearOwn } from '../history/standing.ts';
+import { changeStanding } from '../history/standing-changes.ts';
 import { readChat, writeChat } from '../store/message-records.ts';
 import { testStore } from '../testing/test-store.ts';
 import { DecisionBook } from './decision-book.ts';
@@ -98,5 +102,47 @@ test('what is told while the list is on its way is later than the list', async (
     'a list leaves out nobody who is held back',
   );
   assert.equal(clock.timers, 1, 'it is in doubt whether the block was lifted');
+  remove();
+});
+
+test('the gatekeeper blocks a whole provider by its word, and lifts nothing by it; it says nothing else of one', async () => {
+  const { store, inStore, remove } = await testStore('decisions');
+  const events: ClientEvent[] = [];
+  const book = new DecisionBook({
+    store,
+    domain,
+    ...alone,
+    clock: new PlayedClock(),
+    request: () => assert.fail('nothing is asked'),
+    outbox: { add: () => '', wake: () => {}, hasRoom: () => true },
+    deliveryReceipts: true,
+    emit: event => void events.push(event),
+  });
+  const hear = (state: string): void => {
+    const contact = element('contact', NS_CONSENT, { jid: `${everybodyOf(1)}@${domain}`, state });
+    assert(book.hear(element('message', NS_CLIENT, { from: domain }, [contact])));
+  };
+  const seen = (): unknown[] =>
+    inStore(tx => [
+      blockedProviders(tx),
+      chatInForce(tx, chatWith(person(7))).contact,
+      isProviderBlocked(tx, `2-${'a'.repeat(26)}`),
+    ]);
+  for (const state of ['request', 'accepted', 'denied']) hear(state);
+  assert.deepEqual(seen(), [[], undefined, false]);
+  inStore(tx => writeChat(tx, { ...newChat(chatWith(person(7))), contact: 'accepted' }));
+  hear('blocked');
+  assert.deepEqual(seen(), [[1], 'blocked', false]);
+  assert.equal(inStore(tx => readChat(tx, chatWith(person(7)))).contact, 'accepted', 'what lies beneath stays');
+  hear('none');
+  assert.deepEqual(seen(), [[1], 'blocked', false], 'its word alone lifts nothing');
+  const own = { atMs: Date.now(), id: 'ff'.repeat(16), state: 'none' } as const;
+  inStore(tx => events.push(...changeStanding(tx, chatWith(everybodyOf(1)), record => hearOwn(record, own))));
+  assert.deepEqual(seen(), [[], 'accepted', false]);
+  assert.deepEqual(events, [
+    { kind: 'provider-block', provider: 1, isBlocked: true },
+    { kind: 'provider-block', provider: 1, isBlocked: false },
+  ]);
+  book.close();
   remove();
 });
