@@ -8,7 +8,14 @@ import { join } from 'node:path';
 import { devGatekeeperIssuer, freePorts } from '@drawbridge/cli/dev-config';
 import { startDevGatekeeper, startDevProvider } from '@drawbridge/cli/dev-network';
 import { ensureDevPki } from '@drawbridge/cli/dev-pki';
-import { type Client, type ClientEvent, type ClientOptions, type Message, openClient } from '@drawbridge/client';
+import {
+  type Client,
+  type ClientEvent,
+  type ClientOptions,
+  type KnownPerson,
+  type Message,
+  openClient,
+} from '@drawbridge/client';
 import { type CheatingGatekeeper, openCheatingGatekeeper } from './gatekeeper.ts';
 import { type CheatingProvider, openCheatingProvider } from './provider.ts';
 
@@ -37,7 +44,7 @@ export class Person {
     void this.#read();
   }
 
-  get id(): string {
+  get id(): KnownPerson {
     return this.client.me!.interopId;
   }
 

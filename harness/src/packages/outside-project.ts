@@ -124,7 +124,7 @@ export class OutsideProject {
 
   /** The repository's own conditions and options must not reach the outside. */
   #environment(variables: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
-    const { NODE_OPTIONS: _, ...rest } = process.env;
+    const { NODE_OPTIONS: _, NODE_TEST_CONTEXT: _context, ...rest } = process.env;
     return { ...rest, PATH: `${dirname(this.#node)}${delimiter}${rest['PATH']}`, ...variables };
   }
 

@@ -233,9 +233,17 @@ async function tryOwnProvider(project: OutsideProject): Promise<void> {
 }
 
 /** Types reach the outside: a wrong argument is refused there. */
-const wrongUse = `import { openClient } from '@drawbridge/client';
+const wrongUse = `import { type Client, type Message, openClient } from '@drawbridge/client';
 // @ts-expect-error a folder is a path
 void openClient({ folder: 1, gatekeeper: 'https://localhost' });
+async function swapped(client: Client, message: Message): Promise<void> {
+  await client.chats.react(message, '+');
+  // @ts-expect-error a text that nobody has parsed
+  await client.chats.edit('0f', { text: 'x' });
+  // @ts-expect-error an author is not a message
+  await client.chats.react({ author: message.id, id: message.author }, '+');
+}
+void swapped;
 `;
 
 /** A gatekeeper that was set up with the command, two providers and a receiver of wake-ups, all programs of their own. */

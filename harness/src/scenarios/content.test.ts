@@ -10,6 +10,7 @@ import type {
   MessageRecord,
   Outgoing,
   TransportName,
+  ShownMessageId,
 } from '@drawbridge/client';
 import { type SdkNetwork, type Service, startSdkNetwork } from './sdk-network.ts';
 
@@ -150,7 +151,7 @@ for (const [atBob, over, atAnna, overAnna] of pairs) {
     // So that the second device gets what bob writes.
     await anna.send(toBob, { text: 'first' });
     const second = await linked(anna, nameOfAnna, {}, atAnna, overAnna);
-    const ids: { fromAnna: string[]; fromBob: string[] } = { fromAnna: [], fromBob: [] };
+    const ids: { fromAnna: ShownMessageId[]; fromBob: ShownMessageId[] } = { fromAnna: [], fromBob: [] };
     for (const outgoing of kinds) {
       const sent = await anna.send(toBob, outgoing);
       ids.fromAnna.push(sent.id);

@@ -35,7 +35,7 @@ import { openEncryptedStore } from './store/encrypted-store.ts';
 import type { StoreResult } from './store/store-errors.ts';
 import type { EncryptedStore } from './store/store.ts';
 import { durable, storeError } from './store/transact.ts';
-import { chatWith } from './history/message-names.ts';
+import { chatWith, type KnownPerson, knownPerson } from './history/message-names.ts';
 
 /**
  * Opens a device's folder, or makes it. Nothing goes over the network yet.
@@ -140,8 +140,9 @@ export class Client {
   }
 
   /** This device's place at the gatekeeper; undefined before `account.enlist`. */
-  get me(): AccountRecord | undefined {
-    return this.#device.account;
+  get me(): (AccountRecord & { readonly interopId: KnownPerson }) | undefined {
+    const { account } = this.#device;
+    return account === undefined ? undefined : { ...account, interopId: knownPerson(account.interopId) };
   }
 
   get status(): ConnectionStatus {

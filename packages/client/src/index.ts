@@ -45,6 +45,8 @@ export type { SentFile } from './files/client-files.ts';
 export type { FileSource } from './files/file-source.ts';
 export type { FileProgress, SendFileOptions, TransferOptions } from './files/file-to-send.ts';
 export type { OpenedFile, ReadOptions } from './files/opened-file.ts';
+export { parseMessageId, parsePerson } from './history/message-names.ts';
+export type { KnownPerson, ShownMessageId, ShownMessageName } from './history/message-names.ts';
 export type { Capability } from './history/capabilities.ts';
 export type { ChatSettings } from './history/chat-state.ts';
 export type {

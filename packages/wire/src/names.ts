@@ -7,3 +7,6 @@ declare const meaning: unique symbol;
 
 /** A text that names one kind of thing. A plain text may become one, where it is checked; one kind is never another. */
 export type Named<Meaning extends string> = string & { readonly [meaning]?: Meaning };
+
+/** The same, but for whom only a parser makes it: a plain text does not fit. */
+export type Parsed<Meaning extends string> = string & { readonly [meaning]: Meaning };

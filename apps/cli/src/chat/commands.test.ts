@@ -1,7 +1,7 @@
 // What a typed line does, with a client that notes what it is asked.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Client, Message } from '@drawbridge/client';
+import { type Client, type Message, parseMessageId, parsePerson } from '@drawbridge/client';
 import { obey } from './commands.ts';
 import { Conversation } from './conversation.ts';
 import { localTime } from './shown-message.ts';
@@ -48,6 +48,8 @@ function conversation(
 const failedMessage = ({ id, text }: { id: string; text: string }): Message =>
   ({ id, text, chat: 'b', sentAtMs: 0, state: 'failed', failure: { code: 'unreachable' } }) as unknown as Message;
 
+const poll = { author: parsePerson(`0-${'b'.repeat(26)}`)!, id: parseMessageId('0f'.repeat(16))! };
+
 test('a command without its words, or with others, asks for nothing and says what it takes', async () => {
   for (const line of [
     ...['/disappear', '/disappear 1e3', '/disappear 0x10', '/disappear -5', '/disappear soon'],
@@ -70,7 +72,7 @@ test('a command without its words, or with others, asks for nothing and says wha
     ...['/reply', '/edit', '/once', '/react', '/search', '/optin', '/optout'],
   ]) {
     const { chat, said, done } = conversation();
-    chat.lastPoll = { author: 'b', id: 'p' };
+    chat.lastPoll = poll;
     chat.lastFiles = failedMessage({ id: 'f', text: '' });
     await obey(chat, line);
     assert.deepEqual(done, [], line);
@@ -115,7 +117,7 @@ test('the history says of each message whether it vanishes, and when', async () 
 
 test('a timer is a span or off; receipts are on or off; a vote is taken back by a word', async () => {
   const { chat, done } = conversation();
-  chat.lastPoll = { author: 'b', id: 'p' };
+  chat.lastPoll = poll;
   for (const line of ['/disappear 1h', '/disappear 90', '/disappear off', '/receipts off', '/vote 2', '/vote none'])
     await obey(chat, line);
   assert.deepEqual(done, [

@@ -1,6 +1,6 @@
 // What a chat in the terminal remembers between two lines: whom it writes to, and the last messages that commands mean.
 // Knows nothing of the commands themselves.
-import type { Client, Message, Outgoing, Recipient } from '@drawbridge/client';
+import type { Client, Message, ShownMessageId, Outgoing, Recipient } from '@drawbridge/client';
 import type { Screen } from './screen.ts';
 
 export type Peer = { readonly provider: string; readonly identifier: string };
@@ -14,7 +14,7 @@ export class Conversation {
   peer: Peer | undefined;
   /** The provider of whom the last command spoke, reachable or not. */
   meant: string | undefined;
-  lastOwn: string | undefined;
+  lastOwn: ShownMessageId | undefined;
   lastTheirs: Message | undefined;
   lastPoll: Pick<Message, 'author' | 'id'> | undefined;
   lastFiles: Message | undefined;

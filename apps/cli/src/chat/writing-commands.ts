@@ -31,7 +31,7 @@ async function poll(chat: Conversation, rest: string): Promise<void> {
 
 async function versions(chat: Conversation): Promise<void> {
   if (chat.lastOwn === undefined) return chat.say('nothing of yours yet');
-  const name = { author: chat.client.me?.interopId ?? '', id: chat.lastOwn };
+  const name = { author: chat.client.me!.interopId, id: chat.lastOwn };
   for (const { text, atMs } of await chat.client.chats.versions(name))
     chat.say(`  ${localTime(atMs)} ${shownLine(text.text)}`);
 }

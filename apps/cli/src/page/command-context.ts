@@ -1,6 +1,13 @@
 // What every command of a page has at hand, and how it names people and messages. Knows nothing of what commands do.
-import { type Client, ClientError } from '@drawbridge/client';
-import { isInteropId } from '@drawbridge/wire/jid';
+import {
+  type Client,
+  ClientError,
+  type KnownPerson,
+  parseMessageId,
+  parsePerson,
+  type ShownMessageId,
+  type ShownMessageName,
+} from '@drawbridge/client';
 import type { Intake } from './intake.ts';
 import type { MediaDesk } from './media-desk.ts';
 import type { CommandArguments, CommandName, CommandResult, PageEvent } from './protocol.ts';
@@ -19,21 +26,22 @@ export type Command<N extends CommandName> = (
   given: CommandArguments<N>,
 ) => Promise<CommandResult<N>>;
 
-type Id = Parameters<Client['contacts']['get']>[0];
+export function personOf(id: string): KnownPerson {
+  const person = parsePerson(id);
+  if (person === undefined) throw new ClientError('invalid-argument', { detail: 'chat' });
+  return person;
+}
 
-export function personOf(id: string): Id {
-  if (!isInteropId(id)) throw new ClientError('invalid-argument', { detail: 'chat' });
+/** An id that this process has shown; a text that is not one names no message. */
+export function idOf(text: string): ShownMessageId {
+  const id = parseMessageId(text);
+  if (id === undefined) throw new ClientError('unknown-message');
   return id;
 }
 
-export const withPerson = (id: string): { readonly interopId: Id } => ({ interopId: personOf(id) });
-export const nameOf = ({
-  author,
-  id,
-}: {
-  readonly author: string;
-  readonly id: string;
-}): { author: Id; id: string } => ({
+export const withPerson = (id: string): { readonly interopId: KnownPerson } => ({ interopId: personOf(id) });
+
+export const nameOf = ({ author, id }: { readonly author: string; readonly id: string }): ShownMessageName => ({
   author: personOf(author),
-  id,
+  id: idOf(id),
 });

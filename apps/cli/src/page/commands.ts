@@ -1,7 +1,7 @@
 // What each command of a page does: calls of the SDK. Arguments have been checked against their schema.
 // Knows nothing of frames, tabs and screens.
 import { type Client, ClientError } from '@drawbridge/client';
-import { type Command, type CommandContext, nameOf, personOf, withPerson } from './command-context.ts';
+import { type Command, type CommandContext, idOf, nameOf, personOf, withPerson } from './command-context.ts';
 import { fileCommands } from './file-commands.ts';
 import type { CommandName, PlacedMessage } from './protocol.ts';
 import { chatView, messageView, noticeView, personView, type RequestView, type SafetyView } from './views.ts';
@@ -40,15 +40,15 @@ export const personCommands: PersonCommands = {
     emit({ kind: 'draft', chat, text: '' });
     return messageView(message, me);
   },
-  'chats.edit': async ({ client }, { id, text }) => client.chats.edit(id, { text }),
-  'chats.delete': async ({ client }, { id }) => client.chats.delete(id),
+  'chats.edit': async ({ client }, { id, text }) => client.chats.edit(idOf(id), { text }),
+  'chats.delete': async ({ client }, { id }) => client.chats.delete(idOf(id)),
   'chats.hide': async ({ client }, message) => client.chats.hide(nameOf(message)),
   'chats.react': async ({ client }, { emoji, ...message }) => client.chats.react(nameOf(message), emoji),
   'chats.vote': async ({ client }, { options, ...message }) => client.chats.vote(nameOf(message), options),
   'chats.versions': async ({ client }, message) =>
     (await client.chats.versions(nameOf(message))).map(({ text, atMs }) => ({ text: text.text, atMs })),
-  'chats.resend': async ({ client, me }, { id }) => messageView(await client.chats.resend(id), me),
-  'chats.drop': async ({ client }, { id }) => client.chats.drop(id),
+  'chats.resend': async ({ client, me }, { id }) => messageView(await client.chats.resend(idOf(id)), me),
+  'chats.drop': async ({ client }, { id }) => client.chats.drop(idOf(id)),
   'chats.markRead': async ({ client }, { chat }) => client.chats.markRead(withPerson(chat)),
   'chats.setDraft': async ({ client, emit }, { chat, text }) => {
     await client.chats.setDraft(withPerson(chat), text);

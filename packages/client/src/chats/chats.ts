@@ -31,7 +31,14 @@ import { readChat } from '../store/message-records.ts';
 import { readProfile } from '../store/person-records.ts';
 import { durable } from '../store/transact.ts';
 import { type Message, presentMessage } from './presenting.ts';
-import { type ChatId, chatWith, personOf, type MessageName } from '../history/message-names.ts';
+import {
+  type ChatId,
+  chatWith,
+  knownPerson,
+  type ShownMessageId,
+  type ShownMessageName,
+  personOf,
+} from '../history/message-names.ts';
 import { chatInForce } from '../history/provider-block.ts';
 
 /** A chat as a list of chats shows it. */
@@ -166,7 +173,7 @@ export class Chats {
   /** Says that one is (no longer) writing. Lost when there is no stream, or nothing was sent to that person before. */
   async typing(to: Recipient, state: 'started' | 'stopped' = 'started'): Promise<void> {
     const { people, preferences } = this.#lifecycle.worker();
-    await preferences.typing(await people.addressee(to), state);
+    await preferences.typing(chatWith(await people.addressee(to)), state);
   }
 
   // The history
@@ -226,58 +233,58 @@ export class Chats {
   // Messages that are there
 
   /** Rejects with `unknown-message` when it is not in the history (any more). */
-  async get(target: MessageName): Promise<Message> {
+  async get(target: ShownMessageName): Promise<Message> {
     return presentMessage(this.#lifecycle, this.#lifecycle.worker().authoring.needMessage(target));
   }
 
   /** Reacts to a message; an empty emoji takes it back. */
-  async react(target: MessageName, emoji: string): Promise<void> {
+  async react(target: ShownMessageName, emoji: string): Promise<void> {
     await this.#act(target, reacting(emoji));
   }
 
-  async edit(id: string, text: TextBody): Promise<void> {
+  async edit(id: ShownMessageId, text: TextBody): Promise<void> {
     await this.#act(this.#mine(id), editing(text));
   }
 
   /** The texts that a message had, oldest first; the last is the one that is shown. */
-  async versions(target: MessageName): Promise<{ readonly text: TextBody; readonly atMs: number }[]> {
+  async versions(target: ShownMessageName): Promise<{ readonly text: TextBody; readonly atMs: number }[]> {
     return this.#lifecycle.worker().writing.versions(target);
   }
 
   /** Takes an own message back, for everybody. In a chat that is read-only: from others once it is open again. */
-  async delete(id: string): Promise<void> {
+  async delete(id: ShownMessageId): Promise<void> {
     await this.#act(this.#mine(id), takingBack);
   }
 
   /** Sends an own message of state `failed` once more; the new message stands in its place. */
-  async resend(id: string): Promise<Message> {
+  async resend(id: ShownMessageId): Promise<Message> {
     const message = this.#lifecycle.worker().writing.resend(id);
     await durable(this.#device.store);
     return presentMessage(this.#lifecycle, message);
   }
 
   /** Lets an own message of state `failed` go, on all of one's devices. */
-  async drop(id: string): Promise<void> {
+  async drop(id: ShownMessageId): Promise<void> {
     this.#lifecycle.worker().writing.drop(id);
   }
 
   /** Deletes a message for oneself, on all of one's devices. */
-  async hide(target: MessageName): Promise<void> {
+  async hide(target: ShownMessageName): Promise<void> {
     this.#lifecycle.worker().writing.hide(target);
   }
 
   /** Chooses options of a poll by their places; none takes the vote back. */
-  async vote(target: MessageName, options: readonly number[]): Promise<void> {
+  async vote(target: ShownMessageName, options: readonly number[]): Promise<void> {
     await this.#act(target, voting(options));
   }
 
   /** Ends an own poll. */
-  async closePoll(id: string): Promise<void> {
+  async closePoll(id: ShownMessageId): Promise<void> {
     await this.#act(this.#mine(id), closingPoll);
   }
 
   /** Gives a message of kind `view-once` as it is; it was wiped before this is fulfilled, on all of one's devices. */
-  async openOnce(target: MessageName): Promise<MessageRecord> {
+  async openOnce(target: ShownMessageName): Promise<MessageRecord> {
     const opened = this.#lifecycle.worker().receipts.openOnce(target);
     await durable(this.#device.store);
     return opened;
@@ -290,16 +297,16 @@ export class Chats {
   }
 
   /** A voice message or video was played. */
-  async markPlayed(target: MessageName): Promise<void> {
+  async markPlayed(target: ShownMessageName): Promise<void> {
     this.#lifecycle.worker().receipts.markPlayed(target);
   }
 
-  async #act(target: MessageName, say: Saying): Promise<void> {
+  async #act(target: ShownMessageName, say: Saying): Promise<void> {
     await this.#lifecycle.worker().authoring.act(target, say);
   }
 
-  #mine(id: string): MessageName {
-    return { author: this.#lifecycle.worker().authoring.own, id };
+  #mine(id: ShownMessageId): ShownMessageName {
+    return { author: knownPerson(this.#lifecycle.worker().authoring.own), id };
   }
 
   #scan(): ScanContext {

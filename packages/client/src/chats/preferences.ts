@@ -58,7 +58,7 @@ export class Preferences {
   }
 
   /** Gives up on what did not come. */
-  dismissMissing(chat: string): void {
+  dismissMissing(chat: ChatId): void {
     if (this.#authoring.transaction(tx => forgetMissing(tx, chat))) this.#emit({ kind: 'missing', chat, count: 0 });
   }
 
@@ -67,7 +67,7 @@ export class Preferences {
     return this.#authoring.transaction(tx => lackingOf(listCapabilities(tx, personOf(chat)), this.#authoring.nowMs()));
   }
 
-  async typing(to: string, state: 'started' | 'stopped'): Promise<void> {
+  async typing(to: ChatId, state: 'started' | 'stopped'): Promise<void> {
     const isSent = this.#authoring.transaction(tx =>
       isOn('sendTyping', chatInForce(tx, to), readChat(tx, defaultsKey), true),
     );

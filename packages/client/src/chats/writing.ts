@@ -13,7 +13,7 @@ import { isShownBody, type MessageRecord, type ShownBody, textVersions } from '.
 import type { Transaction } from '../store/store.ts';
 import { listCapabilities } from '../store/person-records.ts';
 import { readChat, readEntry } from '../store/message-records.ts';
-import { type ChatId, personOf, type MessageName } from '../history/message-names.ts';
+import { type ChatId, type ShownMessageId, messageIdOf, type MessageName, personOf } from '../history/message-names.ts';
 
 /** Text, or another kind of message (`kind` says which). */
 export type Outgoing = ((TextBody & { readonly kind?: 'text' }) | ShownBody) & {
@@ -41,7 +41,7 @@ export class Writing {
     const body: ShownBody = given.kind === undefined ? { ...given, kind: 'text' } : given;
     if (!isShownBody(body)) throw new ClientError('invalid-argument', { detail: 'kind' });
     const messageId = randomBytes(MESSAGE_ID_BYTES);
-    const id = messageId.toString('hex');
+    const id = messageIdOf(messageId);
     const events = authoring.transaction(tx => {
       const { timer } = readChat(tx, chat);
       const expiry = timer === undefined || timer.seconds === 0 ? {} : { expiresAfterSeconds: timer.seconds };
@@ -69,7 +69,7 @@ export class Writing {
    * Sends an own message that failed once more, in one transaction: under its id, so that whoever has it already, from this
    * device or another, shows it once.
    */
-  resend(id: string): MessageRecord {
+  resend(id: ShownMessageId): MessageRecord {
     const authoring = this.#authoring;
     const failed = this.#needFailed(id);
     const { kind, text, styles, mentions, preview, body: shown, replyTo, sentAtMs, chat } = failed;
@@ -105,11 +105,11 @@ export class Writing {
   }
 
   /** Lets an own message that failed go, on all devices of this person. */
-  drop(id: string): void {
+  drop(id: ShownMessageId): void {
     this.hide(this.#needFailed(id));
   }
 
-  #needFailed(id: string): MessageRecord {
+  #needFailed(id: ShownMessageId): MessageRecord {
     const message = this.#authoring.needMessage({ author: this.#authoring.own, id });
     if (message.state !== 'failed') throw new ClientError('not-applicable', { detail: 'it has not failed' });
     return message;

@@ -10,7 +10,16 @@ import { excerptOf } from '../display/shown-text.ts';
 import type { ClientErrorCode } from '../errors.ts';
 import { type NoticeChange, noticeWords } from '../notices/notice-change.ts';
 import { type ActFact, type ActState, isActFact, joinAct, type ShownActs, shownActs, withoutActs } from './acts.ts';
-import { type ChatId, type MessageId, personOf } from './message-names.ts';
+import {
+  type ChatId,
+  knownPerson,
+  type KnownPerson,
+  type MessageId,
+  personOf,
+  shownId,
+  type ShownMessageId,
+  type ShownMessageName,
+} from './message-names.ts';
 
 /** Stanzas that carried a message, for wiping what is kept of them. */
 const maxStanzas = 64;
@@ -56,7 +65,7 @@ export type Quote = { readonly id: MessageId; readonly author: InteropId; readon
  * is not shown any more (deleted, expired, to be seen once), and neither is its excerpt. `not-here`: it never came to this
  * device; the excerpt is what its sender says, and empty where they would put words into this person's mouth.
  */
-export type ShownQuote = Quote & { readonly original: 'here' | 'gone' | 'not-here' };
+export type ShownQuote = Quote & ShownMessageName & { readonly original: 'here' | 'gone' | 'not-here' };
 
 export type Posted = {
   readonly body: PostedBody;
@@ -221,8 +230,8 @@ export type MessageState = Progress['state'] | ReceiptKind;
 
 /** A message as it is shown now. */
 export type MessageRecord = ShownActs & {
-  readonly id: string;
-  readonly author: InteropId;
+  readonly id: ShownMessageId;
+  readonly author: KnownPerson;
   /** InteropId of the other person of the chat. */
   readonly chat: ChatId;
   readonly kind: MessageKind;
@@ -262,8 +271,8 @@ export function viewOf(
   const isOnce = posted.viewOnce === true && gone === undefined;
   const replyTo = posted.replyTo === undefined || isOnce ? undefined : shownQuote(entry, posted.replyTo, own, find);
   return {
-    id,
-    author,
+    id: shownId(id),
+    author: knownPerson(author),
     chat,
     ...(isOnce ? { kind: 'view-once' as const, text: '' } : shownBody(entry, posted)),
     ...(replyTo === undefined ? {} : { replyTo }),
@@ -287,15 +296,16 @@ function shownQuote(
 ): ShownQuote | undefined {
   if (quote.author !== own && quote.author !== personOf(chat)) return undefined;
   const entry = find(quote.author, quote.id);
+  const shown = { ...quote, id: shownId(quote.id), author: knownPerson(quote.author) };
   const original = entry === undefined || entry.chat !== chat ? undefined : viewOf(entry, own);
   if (original === undefined) {
     const isBelieved = author === own || author === quote.author;
-    return { ...quote, excerpt: isBelieved ? excerptOf(quote.excerpt) : '', original: 'not-here' };
+    return { ...shown, excerpt: isBelieved ? excerptOf(quote.excerpt) : '', original: 'not-here' };
   }
   const isGone = entry?.gone !== undefined || original.kind === 'view-once';
   return isGone
-    ? { ...quote, excerpt: '', original: 'gone' }
-    : { ...quote, excerpt: excerptOf(original.text), original: 'here' };
+    ? { ...shown, excerpt: '', original: 'gone' }
+    : { ...shown, excerpt: excerptOf(original.text), original: 'here' };
 }
 
 /** A disappearing message runs from when this device heard that it was read; its author's copy from when it came here. */

@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { InteropId, StanzaId } from '@drawbridge/wire/jid';
-import { type ChatId, chatWith, type MessageId, messageIdOf, personOf } from './message-names.ts';
+import {
+  type ChatId,
+  chatWith,
+  type MessageId,
+  messageIdOf,
+  parseMessageId,
+  parsePerson,
+  personOf,
+  type ShownMessageName,
+} from './message-names.ts';
 
 const anna: InteropId = '1-aaaaaaaaaaaaaaaaaaaaaaaaaa';
 
@@ -26,6 +35,31 @@ function swapped(person: InteropId, chat: ChatId, message: MessageId, stanza: St
   const read: MessageId = String(message);
   return [author, place, id, sent, by, read];
 }
+
+// What an application gives has been shown to it, or parsed: a plain text does not compile.
+function given(text: string, name: ShownMessageName): ShownMessageName[] {
+  // @ts-expect-error a text is not an id
+  const id: ShownMessageName['id'] = text;
+  // @ts-expect-error a text is not a person
+  const author: ShownMessageName['author'] = text;
+  // @ts-expect-error an id is not a person
+  const by: ShownMessageName['author'] = name.id;
+  // @ts-expect-error nor a person an id
+  const of: ShownMessageName['id'] = name.author;
+  return [
+    { author, id },
+    { author: by, id: of },
+  ];
+}
+
+test('what an application kept as text is parsed: only an id is one, and only a person', () => {
+  const id = '0f'.repeat(16);
+  const name = { author: parsePerson(anna)!, id: parseMessageId(id)! };
+  assert.deepEqual(name, { author: anna, id });
+  for (const text of ['', id.slice(1), `${id}0`, id.toUpperCase(), anna]) assert.equal(parseMessageId(text), undefined);
+  for (const text of ['', id, anna.slice(1), `${anna}@citadel.example`]) assert.equal(parsePerson(text), undefined);
+  assert.equal(given('x', name).length, 2);
+});
 
 test('one kind of name is not taken for another, and at run time all are text', () => {
   assert.deepEqual(swapped(anna, chatWith(anna), 'm', 's'), [anna, anna, 's', 'm', 'm', 'm']);

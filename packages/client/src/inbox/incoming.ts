@@ -7,7 +7,7 @@ import type { DeviceMessage } from '@drawbridge/wire/envelope';
 import type { StanzaId } from '@drawbridge/wire/jid';
 import type { ClientEvent } from '../events.ts';
 import type { HeldRow } from '../store/inbox-records.ts';
-import { type ChatId, type MessageName, chatWith } from '../history/message-names.ts';
+import { type ChatId, chatWith, messageIdOf, type MessageName } from '../history/message-names.ts';
 import type { InboxContext } from './inbox-context.ts';
 
 export type Incoming = {
@@ -68,6 +68,6 @@ export function fullAddress(incoming: Incoming): string {
 /** The line that says of one stanza that it could not be read. */
 export function lostName(from: string, stanzaId: StanzaId): MessageName & { readonly chat: ChatId } {
   const author = from.split('/')[0]!;
-  const digest = createHash('sha256').update(`${from}\n${stanzaId}`).digest('hex');
-  return { author, id: digest.slice(0, 2 * MESSAGE_ID_BYTES), chat: chatWith(author) };
+  const digest = createHash('sha256').update(`${from}\n${stanzaId}`).digest();
+  return { author, id: messageIdOf(digest.subarray(0, MESSAGE_ID_BYTES)), chat: chatWith(author) };
 }

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { MESSAGE_ID_BYTES } from '@drawbridge/e2ee/content';
 import type { InteropId } from '@drawbridge/wire/jid';
 import { record } from '../history/history.ts';
-import { chatWith, type MessageId } from '../history/message-names.ts';
+import { chatWith, type MessageId, messageIdOf } from '../history/message-names.ts';
 import type { MessageRecord } from '../history/message-log.ts';
 import { decodeJson, encodeJson, stringifyBytes } from '../store/json-bytes.ts';
 import { readAccount } from '../store/account-records.ts';
@@ -132,7 +132,7 @@ function textOf(change: NoticeChange): string {
 
 /** Under a name that nobody else knows: it is this device's own word, and no peer can say anything about it. */
 function lineOf(tx: Transaction, person: InteropId, change: NoticeChange, atMs: number): MessageRecord[] {
-  const target = { author: person, id: randomBytes(MESSAGE_ID_BYTES).toString('hex'), chat: chatWith(person) };
+  const target = { author: person, id: messageIdOf(randomBytes(MESSAGE_ID_BYTES)), chat: chatWith(person) };
   const posted = { body: { kind: 'notice', change }, sentAtMs: atMs, receivedAtMs: atMs } as const;
   const line = record(tx, '', target, { kind: 'posted', posted });
   return line === undefined ? [] : [line.after];

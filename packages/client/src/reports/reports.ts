@@ -2,12 +2,12 @@
 // person chose leaves: the message, and as many before it as they say.
 // Knows nothing of how evidence comes in.
 // Source: docs/protocol/10-consent-and-reports.md section 10.4.
-import { isInteropId, type InteropId } from '@drawbridge/wire/jid';
+import { isInteropId } from '@drawbridge/wire/jid';
 import type { LocalDevice } from '../account/local-device.ts';
 import type { Lifecycle } from '../connection/lifecycle.ts';
 import { type ReportCategory, reportCategories, sendReport } from '../directory/report-request.ts';
 import { ClientError } from '../errors.ts';
-import { chatWith, type MessageId } from '../history/message-names.ts';
+import { chatWith, type ShownMessageName } from '../history/message-names.ts';
 import { listEntries, readEntry } from '../store/message-records.ts';
 import type { Transaction } from '../store/store.ts';
 import { type Evidence, readEvidence } from './evidence.ts';
@@ -25,7 +25,7 @@ export const reportRequestLimits = {
 
 export type ReportRequest = {
   /** Somebody else's, in a chat with them. */
-  readonly message: { readonly author: InteropId; readonly id: MessageId };
+  readonly message: ShownMessageName;
   readonly category: ReportCategory;
   /** In the person's words; up to 1,000 characters. */
   readonly comment?: string;
