@@ -3,8 +3,14 @@
 // Knows nothing of who may ask: the server has looked at that.
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Client, ClientError, type MessageRecord, type OpenedFile } from '@drawbridge/client';
-import { isInteropId } from '@drawbridge/wire/jid';
+import {
+  type Client,
+  ClientError,
+  type MessageRecord,
+  type OpenedFile,
+  parseMessageId,
+  parsePerson,
+} from '@drawbridge/client';
 import { byteRange } from './byte-range.ts';
 import type { MediaPlace } from './media-path.ts';
 import { previewType, shownType } from './media-type.ts';
@@ -91,8 +97,9 @@ export class MediaDesk {
     });
   }
 
-  async #message({ author, id }: Name): Promise<Attached> {
-    if (!isInteropId(author)) throw new ClientError('unknown-message');
+  async #message(name: Name): Promise<Attached> {
+    const [author, id] = [parsePerson(name.author), parseMessageId(name.id)];
+    if (author === undefined || id === undefined) throw new ClientError('unknown-message');
     return this.#once.get(keyOf({ author, id })) ?? this.#needClient().chats.get({ author, id });
   }
 
