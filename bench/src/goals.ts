@@ -12,19 +12,60 @@ const suites = ['chat', 'login', 'herd', 'idle'] as const;
 
 type Cost = { readonly name: string; readonly value: number | undefined };
 
+const subjects = ['drawbridge', 'ejabberd', 'ejabberd-minimal', 'prosody', 'prosody-minimal', 'copier'] as const;
+/** What each case is called, and by how much its figure is multiplied. */
+const told: readonly (readonly [suite: string, name: string, words: string, factor: number])[] = [
+  ['chat', 'routed-xml', 'routed message, XML without TLS, 8 under way per pair, µs', 1_000],
+  ['chat', 'routed-tls', '… over TLS', 1_000],
+  ['chat', 'routed-compact', '… compact over Noise', 1_000],
+  ['chat', 'routed-xml-1', 'the same with 1 under way: XML without TLS, µs', 1_000],
+  ['chat', 'routed-tls-1', '… over TLS', 1_000],
+  ['chat', 'routed-compact-1', '… compact over Noise', 1_000],
+  ['chat', 'receipts-tls', 'message and receipt, XML over TLS, stream management, µs', 1_000],
+  ['chat', 'receipts-compact', '… compact over Noise', 1_000],
+  ['login', 'login-tls', 'login on TLS with a full handshake, ms', 1],
+  ['login', 'login-tls-resumed', '… of clients that show a session ticket', 1],
+  ['login', 'login-plain', '… without TLS', 1],
+  ['login', 'compact-xx', 'login on compact, the first, ms', 1],
+  ['login', 'compact-ik', '… every further one', 1],
+  ['login', 'compact-resume', '… resuming a session', 1],
+];
+
 /** Writes the figures of the files that are there into the document. */
 export function writeGoals(): void {
   const text = readFileSync(document, 'utf8');
   const [from, to] = [text.indexOf(begin), text.indexOf(end)];
   if (from < 0 || to < from) throw new Error(`${document} has no place for goals`);
   const results = suites.flatMap(suite => readSuite(suite) ?? []);
-  const parts = [goals(results), bounds(results)];
+  const parts = [costs(results), goals(results), bounds(results)];
   writeFileSync(document, `${text.slice(0, from)}${begin}\n\n${parts.join('\n\n')}\n\n${text.slice(to)}`);
 }
 
 function readSuite(suite: string): WrittenResult | undefined {
   const file = join(resultsFolder, `${suite}.json`);
   return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as WrittenResult) : undefined;
+}
+
+function costs(results: readonly WrittenResult[]): string {
+  const rows = told.map(([suite, name, words, factor]) => {
+    const found = results.find(each => each.suite === suite)?.rows.filter(each => each.case === name) ?? [];
+    const cells = subjects.map(subject => {
+      const medians = found.find(each => each.subject === subject)?.medians;
+      const value = times(medians?.cpuMsPerMessage ?? medians?.cpuMsPerLogin, factor);
+      return value === undefined ? '' : String(Number(value.toPrecision(3)));
+    });
+    return `| ${words} | ${cells.join(' | ')} |`;
+  });
+  const head = [
+    'CPU of the server for each',
+    'Drawbridge',
+    'ejabberd',
+    'its fewest modules',
+    'Prosody',
+    'its fewest modules',
+    'copier',
+  ];
+  return [`| ${head.join(' | ')} |`, `| ${head.map(() => '---').join(' | ')} |`, ...rows].join('\n');
 }
 
 function goals(results: readonly WrittenResult[]): string {
