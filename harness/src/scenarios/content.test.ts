@@ -259,6 +259,11 @@ test('messages disappear at both ends after their time, also over a restart; new
   assert.equal(got.expiresAtMs, undefined, 'its time begins when it is read');
   const back = await bob.send(foreign('anna-gone'), { text: 'vanishes too' });
   assert.equal(back.expiresAfterSeconds, 2, 'the timer holds for both');
+  // What never left would be told when its time is over.
+  await until(
+    async () => ((await find(bob, each => each.id === back.id))?.state === 'queued' ? undefined : true),
+    'it left',
+  );
   await got.markRead();
   await bob.close();
   await until(

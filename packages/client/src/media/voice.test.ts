@@ -218,17 +218,21 @@ test('a long message: only parts are listened to, and its waveform is right all 
 });
 
 test('a short message does not wait for a long one', async () => {
-  const order: string[] = [];
-  const sent = async (name: string, seconds: number): Promise<void> => {
-    const path = write(
-      `${name}.wav`,
-      wav(seconds, 8_000, 1, () => 0.1),
+  const sound = async (name: string, seconds: number) =>
+    fileAt(
+      write(
+        name,
+        wav(seconds, 8_000, 1, () => 0.1),
+      ),
     );
-    await using made = await prepare(path);
-    order.push(`${name} ${made.kind}`);
-  };
-  await Promise.all([sent('long', 280), sent('short', 0.1)]);
-  assert.deepEqual(order, ['short voice', 'long voice']);
+  const stop = new AbortController();
+  const [long, short] = [await sound('long.wav', 280), await sound('short.wav', 0.1)];
+  const prepared = preparation.prepare({ file: long, kind: 'voice', quality: 'standard' }, stop.signal);
+  const ended = assert.rejects(prepared, 'it was still at work when the short one was ready');
+  await using made = await prepare(short.path);
+  assert.equal(made.kind, 'voice');
+  stop.abort(new ClientError('cancelled'));
+  await ended;
 });
 
 test('other sound is refused with the command that makes the right one', async () => {
