@@ -2,6 +2,7 @@
 // Knows nothing of what others say of themselves.
 // Source: docs/protocol/09-content.md section 9.9.
 import type { Profile } from '@drawbridge/e2ee/content-kinds';
+import type { ClientEvent } from '../events.ts';
 import { type Authoring, bytesOf, encoded } from '../history/authoring.ts';
 import type { Outbox } from '../outbox/outbox.ts';
 import { contentPayload } from '../outbox/rows.ts';
@@ -21,8 +22,12 @@ export class OwnProfile {
 
   /** The name and picture that go with the next message to each person. */
   set(profile: Profile): void {
-    const content = this.#authoring.content({ ...profile, kind: 'profile' });
-    this.#authoring.announce(this.#authoring.transaction(tx => this.#authoring.sayToOwn(tx, content)));
+    this.#authoring.announce(this.#authoring.transaction(tx => this.say(tx, profile)));
+  }
+
+  /** The same, in the caller's transaction. */
+  say(tx: Transaction, profile: Profile): ClientEvent[] {
+    return this.#authoring.sayToOwn(tx, this.#authoring.content({ ...profile, kind: 'profile' }));
   }
 
   /** Queues the profile for somebody who does not have it in its present form. */

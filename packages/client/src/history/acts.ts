@@ -65,11 +65,16 @@ export type SaidAgain = {
   readonly body: ContentBody;
 };
 
+/** Of votes the version comes first. */
+export type LastSaid = Stamp & { readonly version?: number };
+
 type ActRow<K extends UnappliedKind> = {
   /** Absent: it is about the chat, or about its author. */
   readonly about?: (body: ContentBody<K>, author: InteropId) => MessageName;
   readonly fact?: (body: ContentBody<K>, said: Said) => ActFact | Taken;
   readonly again?: (state: ActState, message: MessageRef) => readonly SaidAgain[];
+  /** What counts of what one person said of the message. */
+  readonly last?: (state: ActState, by: InteropId) => LastSaid | undefined;
   /** To its author. */
   readonly words: string;
 };
@@ -89,6 +94,7 @@ const acts: { readonly [K in UnappliedKind]: ActRow<K> } = {
         ...{ by, atMs, id },
         body: { kind: 'reaction', target, emoji },
       })),
+    last: ({ reactions = {} }, by) => reactions[by],
     words: 'Your reaction to a message',
   },
   'poll-close': {
@@ -107,6 +113,7 @@ const acts: { readonly [K in UnappliedKind]: ActRow<K> } = {
       if (closedAtMs !== undefined && closedAtMs !== closing?.atMs) ends.push({ by, atMs: closedAtMs, body });
       return ends;
     },
+    last: ({ closing }) => closing,
     words: 'Your ending of a poll',
   },
   'poll-vote': {
@@ -119,6 +126,7 @@ const acts: { readonly [K in UnappliedKind]: ActRow<K> } = {
           body: { kind: 'poll-vote', poll, options, version } as const,
         })),
       ),
+    last: ({ votes = {} }, by) => votes[by]?.at(-1),
     words: 'Your vote',
   },
   edit: {
@@ -126,6 +134,7 @@ const acts: { readonly [K in UnappliedKind]: ActRow<K> } = {
     fact: ({ text }, { stamp, sentAtMs }) => ({ kind: 'edited', stamp, sentAtMs, text }),
     again: ({ edits = [] }, { author: by, messageId: targetMessageId }) =>
       edits.toReversed().map(({ text, ...said }) => ({ by, ...said, body: { kind: 'edit', targetMessageId, text } })),
+    last: ({ edits }) => edits?.at(-1),
     words: 'Your edit of a message',
   },
   'expiry-timer': { words: 'Your timer for disappearing messages' },
@@ -177,6 +186,10 @@ export function actFact(
 /** Everything that was said of a message, for a device that comes later. */
 export function actsAgain(state: ActState, message: MessageRef): SaidAgain[] {
   return Object.values(acts).flatMap(({ again }) => again?.(state, message) ?? []);
+}
+
+export function lastSaid(state: ActState, what: UnappliedKind, by: InteropId): LastSaid | undefined {
+  return rowOf(what).last?.(state, by);
 }
 
 // How facts join: in any order, twice, or before the message itself. The very same state comes back when a fact says nothing new.

@@ -11,7 +11,7 @@ import {
   MESSAGE_ID_BYTES,
   type MessageRef,
 } from '@drawbridge/e2ee/content';
-import type { DeviceSync } from '@drawbridge/e2ee/content-kinds';
+import type { DeviceSync, Overruled } from '@drawbridge/e2ee/content-kinds';
 import { nextStamp } from '@drawbridge/e2ee/hybrid-clock';
 import type { InteropId } from '@drawbridge/wire/jid';
 import type { Clock } from '../clock.ts';
@@ -32,6 +32,7 @@ import { actOf, type Saying } from './acts.ts';
 import { addFact, addSaid } from './conversation.ts';
 import { readMessage, saidAgain } from './history.ts';
 import type { MessageRecord } from './message-log.ts';
+import { takeOverruled } from './kept-overruled.ts';
 import { type ChatId, chatWith, type MessageId, messageIdOf, type MessageName, personOf } from './message-names.ts';
 
 export type AuthoringContext = {
@@ -112,6 +113,7 @@ export class Authoring {
       true,
       isMessage ? { messageId: id } : acting(this.own, content.body),
     );
+    this.tellOverruled(tx, chat);
     const events = this.#keep(tx, chat, bytes);
     if (about === undefined) return events;
     const target = { author: this.own, id: about, chat };
@@ -143,6 +145,18 @@ export class Authoring {
     const { messageId } = named;
     writeTranscript(tx, copied, { chat, number: numberOf(content), ...(messageId === undefined ? {} : { messageId }) });
     return { sent, copied };
+  }
+
+  /** Tells somebody, to whom something is said anyway, what of theirs does not count here. */
+  tellOverruled(tx: Transaction, chat: ChatId): void {
+    for (const each of takeOverruled(tx, chat)) this.overruled(tx, personOf(chat), each);
+  }
+
+  /** It is said again with a later stamp where it was said last. */
+  overruled(tx: Transaction, to: InteropId, overruled: Overruled): void {
+    const { outbox } = this.#context;
+    const content = encoded(this.content({ ...overruled, kind: 'overruled' }));
+    if (outbox.hasRoom(tx)) outbox.add(tx, { to, payload: contentPayload(content), silent: true });
   }
 
   /** Done here, and told to the person's other devices. */

@@ -1,7 +1,7 @@
 // The state of a chat: settings that all devices of a person share, the timer for disappearing messages, what is unread.
 // Pure: joins changes that may come in any order, twice. Knows nothing of storage, messages or who asks.
 // Source: docs/protocol/09-content.md section 9.9.
-import type { ChatSettingsChange, OwnDecisionState, Profile } from '@drawbridge/e2ee/content-kinds';
+import type { ChatSettingsChange, Overruled, OwnDecisionState, Profile } from '@drawbridge/e2ee/content-kinds';
 import type { InteropId } from '@drawbridge/wire/jid';
 import type { Heard } from './gaps.ts';
 import type { DecisionState } from '../directory/contact-decisions.ts';
@@ -59,6 +59,8 @@ export type ChatRecord = {
   readonly owed?: readonly MessageId[];
   /** The own profile that this person was sent last. */
   readonly profileSent?: Stamp;
+  /** What they said and what does not count here: they are told with what is said to them next. */
+  readonly overruled?: readonly Overruled[];
 };
 
 /** Somebody's profile, and when they said so. */

@@ -8,6 +8,10 @@ import { isLater, type Stamp } from './stamp.ts';
 /** How much is kept from somebody; what is equal here differs in words alone. */
 const strictness: Readonly<Record<Standing, number>> = { none: 0, accepted: 0, request: 1, denied: 2, blocked: 3 };
 
+export function isStricter(one: Standing, than: Standing): boolean {
+  return strictness[one] > strictness[than];
+}
+
 export function standingOf({ contact }: Pick<ChatRecord, 'contact'>): Standing {
   return contact ?? 'none';
 }
@@ -31,7 +35,7 @@ export function hearOwn(record: ChatRecord, decision: OwnDecision): ChatRecord {
   const holds = standingOf(record);
   const isOwn = record.heldAtMs === undefined && record.decided !== undefined;
   // Taking back a block lifts nothing else that the gatekeeper says.
-  if (state === 'none' && holds !== 'blocked' && !(isOwn && holds === 'denied')) return next;
+  if (state === 'none' && holds !== 'blocked' && !isOwn) return next;
   const isOlder = record.heldAtMs !== undefined && atMs <= record.heldAtMs;
   // What the gatekeeper has made stricter since stays so.
   if (isOlder && strictness[state] <= strictness[holds]) return next;

@@ -5,14 +5,19 @@ import { type ContentBody, type DecodedContent, decodeContent } from '@drawbridg
 import { verifyBinding } from '@drawbridge/e2ee/binding';
 import { verifyCommitment } from '@drawbridge/e2ee/commitment';
 import { heardStamp } from '@drawbridge/e2ee/hybrid-clock';
+import type { Overruled } from '@drawbridge/e2ee/content-kinds';
 import type { DecryptOutcome, DeviceAddress, Misbound } from '@drawbridge/e2ee/suite';
 import type { InteropId } from '@drawbridge/wire/jid';
+import { OwnProfile } from '../account/own-profile.ts';
 import { hearOfPeople, type Telling } from '../devices/people-to-come.ts';
 import { defaultsKey, isOn } from '../history/chat-state.ts';
-import { addSaid, isSaidAgain } from '../history/conversation.ts';
+import { Authoring } from '../history/authoring.ts';
+import { addSaid, isSaidAgain, stampOf } from '../history/conversation.ts';
 import { hearNumber } from '../history/hearing.ts';
 import { isShown, isThirdParty, saidAgain } from '../history/history.ts';
 import { type MessageRecord, isShownBody } from '../history/message-log.ts';
+import { keepOverruled } from '../history/kept-overruled.ts';
+import { overruledBy, sayAgain, type SayingAgain, stricterDecisions } from '../history/overruled.ts';
 import { readChat, readEntry, writeChat } from '../store/message-records.ts';
 import { readCapabilities, writeCapabilities } from '../store/person-records.ts';
 import { readStamp, writeStamp } from '../store/account-records.ts';
@@ -34,11 +39,15 @@ export class Contents {
   readonly #decoded = new WeakMap<Uint8Array, ReturnType<typeof decodeContent>>();
   readonly #idle: IdleBudget;
   readonly #telling: Telling = {};
+  readonly #again: SayingAgain;
 
   constructor(context: InboxContext, unread: Unread) {
     this.#context = context;
     this.#unread = unread;
     this.#idle = new IdleBudget(context.clock);
+    const { store, suite, clock, outbox, emit } = context;
+    const authoring = new Authoring({ store, own: suite.local.interopId, clock, outbox, emit });
+    this.#again = { authoring, profile: new OwnProfile(authoring, outbox) };
   }
 
   /** Whether a content is what it came as; one that can't be read is judged later. `commits`: its device did before. */
@@ -105,6 +114,7 @@ export class Contents {
         const at = this.#hear(tx, chat, from, transcribed.value, followup);
         const said = { author, chat, content: transcribed.value, receivedAtMs, device: deviceId };
         const isAgain = isSaidAgain(tx, own, deviceId, transcribed.value);
+        this.#tellOwnOverruled(tx, chat, transcribed.value, followup);
         followup.events.push(...addSaid(tx, own, said, receivedAtMs));
         const id = messageIdOf(transcribed.value.messageId);
         if (isAgain) saidAgain(tx, { author, id, chat }, receivedAtMs, first ?? at);
@@ -117,7 +127,11 @@ export class Contents {
         if (wake) followup.wake.add(own);
         return undefined;
       }
+      case 'overruled':
+        this.#sayAgain(tx, own, content.body, followup);
+        return undefined;
       case 'device-sync':
+        this.#tellOwnOverruled(tx, chatWith(own), content, followup);
         this.#hearOfPeople(tx, deviceId, content.body, followup);
         followup.events.push(
           ...addSaid(tx, own, { author, chat: chatWith(own), content, receivedAtMs, device: deviceId }, receivedAtMs),
@@ -127,9 +141,30 @@ export class Contents {
         followup.wake.add(own);
         return undefined;
       default:
+        this.#tellOwnOverruled(tx, chatWith(own), content, followup);
         followup.events.push(...addSaid(tx, own, { author, chat: chatWith(own), content, receivedAtMs }, receivedAtMs));
         return undefined;
     }
+  }
+
+  /** One's own devices are told at once. */
+  #tellOwnOverruled(tx: Transaction, chat: ChatId, content: DecodedContent, followup: Followup): void {
+    const own = this.#context.suite.local.interopId;
+    const stamp = stampOf(content);
+    const overruled = overruledBy(tx, own, own, chat, content, stamp);
+    for (const each of overruled) this.#again.authoring.overruled(tx, own, each);
+    const decisions = stricterDecisions(tx, chat, content, stamp);
+    if (decisions.length > 0 && this.#context.outbox.hasRoom(tx)) this.#again.authoring.sync(tx, { decisions });
+    if (overruled.length + decisions.length > 0) followup.wake.add(own);
+  }
+
+  #sayAgain(tx: Transaction, from: InteropId, overruled: Overruled, followup: Followup): void {
+    if (from !== this.#again.authoring.own && !this.#idle.take(from)) return;
+    // What may not be said now, or has no room, is said when the person says it.
+    const said = tx.attempt(() => sayAgain(tx, this.#again, from, overruled));
+    if (!said.ok) return;
+    followup.events.push(...said.value);
+    for (const to of [from, overruled.chat ?? from, this.#again.authoring.own]) followup.wake.add(to);
   }
 
   #hearOfPeople(tx: Transaction, deviceId: number, sync: ContentBody<'device-sync'>, followup: Followup): void {
@@ -153,7 +188,9 @@ export class Contents {
     const own = suite.local.interopId;
     const receivedAtMs = clock.nowMs();
     const chat = chatWith(author);
+    if (body.kind === 'overruled') return this.#sayAgain(tx, author, body, followup);
     if (isIdle(tx, author, content) && !this.#idle.take(author)) return;
+    keepOverruled(tx, chat, overruledBy(tx, own, author, chat, content, stampOf(content)));
     const events = addSaid(tx, own, { author, chat, content, receivedAtMs }, receivedAtMs);
     followup.events.push(...events);
     // Once for each message that this person is shown. Whatever else comes, also under the id of one that was shown, is
@@ -165,6 +202,7 @@ export class Contents {
     if (!isOn('sendDelivered', chatInForce(tx, chat), readChat(tx, defaultsKey), deliveryReceipts)) return;
     const payload = { kind: 'receipt', receipt: 'delivered', messageIds: [message.id] } as const;
     outbox.add(tx, { to: author, payload, silent: true });
+    this.#again.authoring.tellOverruled(tx, chat);
     followup.wake.add(author);
   }
 

@@ -31,3 +31,11 @@ export const MAX_OWN_STAMP_MS: number = MAX_TIME_MS - 2 ** 40;
 export function heardOwnStamp(lastMs: number, theirsMs: number): number {
   return Math.max(lastMs, Math.min(theirsMs, MAX_OWN_STAMP_MS));
 }
+
+/** What others may say that a stamp of this person is: 35 years of milliseconds beneath what their own devices may. */
+export const MAX_TOLD_STAMP_MS: number = MAX_OWN_STAMP_MS - 2 ** 40;
+
+/** The last stamp after somebody else said that there is this one of this person's. */
+export function toldStamp(lastMs: number, toldMs: number): number {
+  return Math.max(lastMs, Math.min(toldMs, MAX_TOLD_STAMP_MS));
+}

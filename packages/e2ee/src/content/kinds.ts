@@ -17,7 +17,7 @@ import {
 import type { OwnDecisionState, SyncedDecision } from './own-decisions.ts';
 import { type PeopleBodies, peopleKinds, type Profile } from './people.ts';
 import { type PostBodies, postKinds } from './posts.ts';
-import { type SignalBodies, signalKinds } from './signals.ts';
+import { type Overruled, type SignalBodies, signalKinds } from './signals.ts';
 import { type TextBodies, textKinds } from './text.ts';
 
 export {
@@ -26,6 +26,7 @@ export {
   type DeviceSync,
   type HistoryItem,
   type MessageRef,
+  type Overruled,
   type OwnDecisionState,
   type Profile,
   type ProgressState,

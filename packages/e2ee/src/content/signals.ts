@@ -1,10 +1,10 @@
 // Kinds that are about messages or the chat and stand at no place of their own: reactions, deletions, receipts, typing, the
-// timer, requests to send again.
+// timer, requests to send again, what is overruled.
 // Knows nothing of what they change, or of who may say them.
 // Source: docs/protocol/09-content.md sections 9.3 and 9.7, schema/content.proto.
-import type { StanzaId } from '@drawbridge/wire/jid';
+import { type InteropId, isInteropId, type StanzaId } from '@drawbridge/wire/jid';
 import { DeviceSync_NotApplied_What as NotApplied, ReceiptKind, TypingState } from '../gen/content_pb.ts';
-import { checkRef, identifier, isText, type MessageRef, need, readRef, refMessage, uint32 } from './checks.ts';
+import { checkRef, identifier, isText, type MessageRef, need, readRef, refMessage, time, uint32 } from './checks.ts';
 import { type KindTable, reads } from './kind.ts';
 
 export const MAX_RECEIPT_IDS = 500;
@@ -29,7 +29,21 @@ export type SignalBodies = {
     readonly decryptionError: Uint8Array;
     readonly attempt: number;
   };
+  readonly overruled: Overruled;
   readonly nothing: unknown;
+};
+
+/** What somebody said and what does not count here, since something else that they said has a later stamp. */
+export type Overruled = {
+  /** The content that does not count. */
+  readonly overruledId: Uint8Array;
+  /** Of what counts; `version` of votes alone. */
+  readonly stampMs: number;
+  readonly version?: number;
+  /** The message that both are about. */
+  readonly message?: MessageRef;
+  /** Between one's own devices: the chat that was set up or decided about; absent: for all chats. */
+  readonly chat?: InteropId;
 };
 
 const receiptCodes = { delivered: ReceiptKind.DELIVERED, read: ReceiptKind.READ, played: ReceiptKind.PLAYED } as const;
@@ -121,6 +135,34 @@ export const signalKinds: KindTable<SignalBodies, SignalActs> = {
       value: { stanzaId, decryptionError, attempt },
     }),
     read: reads('retryRequest', ({ stanzaId, decryptionError, attempt }) => ({ stanzaId, decryptionError, attempt })),
+  },
+  overruled: {
+    case: 'overruled',
+    isQuiet: true,
+    check: ({ overruledId, stampMs, version = 1, message, chat }) => {
+      identifier(overruledId, 'overruled.messageId');
+      time(stampMs, 'overruled.stampMs');
+      need(uint32(version, 'overruled.version') >= 1, 'overruled.version');
+      if (message !== undefined) checkRef(message, 'overruled.message');
+      need(chat === undefined || isInteropId(chat), 'overruled.chat');
+    },
+    write: ({ overruledId, stampMs, version = 0, message, chat = '' }) => ({
+      case: 'overruled',
+      value: {
+        messageId: overruledId,
+        stampMs: BigInt(stampMs),
+        version,
+        chat,
+        ...(message === undefined ? {} : { message: refMessage(message) }),
+      },
+    }),
+    read: reads('overruled', ({ messageId, stampMs, version, message, chat }) => ({
+      overruledId: messageId,
+      stampMs: time(stampMs, 'overruled.stampMs'),
+      ...(version === 0 ? {} : { version }),
+      ...(message === undefined ? {} : { message: readRef(message, 'overruled.message') }),
+      ...(chat === '' ? {} : { chat }),
+    })),
   },
   nothing: {
     case: 'nothing',
