@@ -97,7 +97,7 @@ async function showPage(flags: Flags): Promise<void> {
   const { port } = flags;
   if (port > 65_535) throw usageError(`${port} is not a port`, 'name 0 to 65535');
   if (flags.link)
-    throw usageError('--link works in the terminal only so far', 'leave out --page, link, and start again');
+    throw usageError('--link is for the terminal', 'leave it out: the page asks whether to link this device');
   const isWhole = flags.as !== undefined && flags.gatekeeper !== undefined && flags.provider !== undefined;
   const known = flags.network !== undefined || isWhole ? personOf(flags) : undefined;
   if (flags.ca !== undefined) readFileSync(flags.ca);

@@ -3,6 +3,7 @@ import { useSignalEffect } from '@preact/signals';
 import { Frame } from './frame.tsx';
 import { Announcer, Toast } from './parts/told.tsx';
 import { Notice } from './parts/notice-page.tsx';
+import { Linking } from './screens/linking.tsx';
 import { SignIn } from './screens/sign-in.tsx';
 import { line, retryLine } from './calls.ts';
 import { session } from './store.ts';
@@ -35,6 +36,7 @@ function Screen() {
   }
   if (state === undefined) return <Notice title={t('connecting')} isBusy />;
   if (state.kind === 'opening') return <Notice title={t('opening')} text={t('openingText')} isBusy />;
+  if (state.kind === 'linking') return <Linking state={state} />;
   if (state.kind === 'signed-out') return <SignIn state={state} />;
   return <Frame />;
 }

@@ -92,3 +92,8 @@ export async function quietly<N extends CommandName>(
     throw error;
   }
 }
+
+export async function copy(text: string): Promise<void> {
+  await navigator.clipboard.writeText(text);
+  say(t('copied'));
+}

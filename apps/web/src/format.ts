@@ -1,5 +1,5 @@
 // Times, names and kinds as people read them, in the language of the page. Knows nothing of where they stand.
-import type { ChatView, MessageView, PersonView } from '@drawbridge/cli/page/views';
+import type { ChatView, MessageView, NoticeLine, PersonView } from '@drawbridge/cli/page/views';
 import { locale, named, type StringName, t } from './strings.ts';
 
 export function nameOf({ identifier }: PersonView): string {
@@ -96,6 +96,28 @@ export function kindWords(message: MessageView): string {
   }
   const name = kinds[message.kind];
   return name === undefined ? '' : t(name);
+}
+
+const aboutDevices: ReadonlySet<string> = new Set([
+  'own-device-appeared',
+  'identity-renewed',
+  'people-missing',
+  'people-forgone',
+]);
+const aboutPerson: ReadonlySet<string> = new Set([
+  'identity-changed',
+  'two-identities',
+  'devices-changed',
+  'unlisted-device',
+  'left-out-device',
+  'contact-renamed',
+  'contact-unconfirmed',
+]);
+
+/** Where something can be done about it: the details of the person, this person's own devices, or nowhere. */
+export function noticePlace({ kind, isOwn }: NoticeLine): 'person' | 'devices' | undefined {
+  if (aboutDevices.has(kind) || (isOwn && aboutPerson.has(kind))) return 'devices';
+  return aboutPerson.has(kind) ? 'person' : undefined;
 }
 
 export function noticeWords({ notice }: Pick<MessageView, 'notice'>): string {

@@ -4,9 +4,11 @@ import { Icon, type IconName } from './parts/icon.tsx';
 import { type Route, go, route } from './route.ts';
 import { ChatList } from './screens/chat-list.tsx';
 import { Conversation } from './screens/conversation.tsx';
+import { Overlays } from './screens/overlays.tsx';
 import { Requests } from './screens/requests.tsx';
 import { Settings } from './screens/settings.tsx';
-import { line } from './calls.ts';
+import type { PageError } from '@drawbridge/cli/page/protocol';
+import { faultWords, line } from './calls.ts';
 import { chatOf, link, notices, requests } from './store.ts';
 import { t, tn } from './strings.ts';
 
@@ -24,6 +26,7 @@ export function Frame() {
           <Open />
         </div>
       </main>
+      <Overlays />
     </div>
   );
 }
@@ -99,6 +102,13 @@ function LinkState() {
   );
 }
 
+/** That nothing answers needs no words of its own. */
+const plain: ReadonlySet<string> = new Set(['unreachable', 'timed-out', 'not-connected', 'closed']);
+
+function reason(error: PageError | undefined): string {
+  return error === undefined || plain.has(error.code) ? '' : ` ${faultWords(error)}`;
+}
+
 function linkWords(): string | undefined {
   if (line.value !== 'open') return t('pageOffline');
   switch (link.value.kind) {
@@ -107,8 +117,8 @@ function linkWords(): string | undefined {
     case 'connecting':
       return t('linkConnecting');
     case 'waiting':
-      return t('linkWaiting');
+      return t('linkWaiting') + reason(link.value.error);
     case 'stopped':
-      return [t('linkStopped'), link.value.error?.text ?? ''].join('. ');
+      return t('linkStopped') + reason(link.value.error);
   }
 }

@@ -2,10 +2,13 @@
 // again. Knows nothing of how it is shown.
 import { batch, computed, signal } from '@preact/signals';
 import type { LinkState, PageEvent, SessionState } from '@drawbridge/cli/page/protocol';
-import type { ChatView, ConsentView, NoticeView, RequestView } from '@drawbridge/cli/page/views';
+import type { ChatView, ConsentView, MessageView, NoticeView, RequestView } from '@drawbridge/cli/page/views';
 import { gathered, quietly, start } from './calls.ts';
 import { loadUnsent, takeUnsent } from './files.ts';
+import { chatName } from './format.ts';
 import { messages, openMessages, takeMessage } from './messages.ts';
+import { notify } from './notify.ts';
+import { go } from './route.ts';
 
 const chatsPerPage = 200;
 const typingShownMs = 12_000;
@@ -116,7 +119,10 @@ function take(event: PageEvent): void {
       return;
     case 'message':
       takeMessage(event.change, event.message);
-      if (event.change === 'new' && !event.message.mine) quiet(event.message.chat);
+      if (event.change === 'new' && !event.message.mine) {
+        quiet(event.message.chat);
+        tellOf(event.message);
+      }
       return;
     case 'chats':
       return loadChats();
@@ -137,6 +143,13 @@ function take(event: PageEvent): void {
     case 'notices':
       return loadNotices();
   }
+}
+
+/** Who is muted, or was not let in, disturbs nobody. */
+function tellOf({ chat, kind }: MessageView): void {
+  const known = chatOf(chat);
+  if (kind === 'notice' || known === undefined || known.muted || known.archived || standing(chat) !== undefined) return;
+  notify(chatName(known), chat, () => go({ screen: 'chat', id: chat }));
 }
 
 /** They are not writing any more. */

@@ -39,13 +39,15 @@ export type PagePerson = {
   /** Given: signed in without being asked. */
   readonly isSignedIn?: boolean;
   readonly port?: number;
+  /** Tells several devices of one person apart. */
+  readonly device?: string;
 };
 
 /** The command for somebody, with their own folder in the network's. */
 export async function startPageProcess(network: SdkNetwork, person: PagePerson): Promise<PageProcess> {
-  const { identifier, at, isSignedIn = true, port = 0 } = person;
+  const { identifier, at, isSignedIn = true, port = 0, device = '' } = person;
   const provider = at === 'citadel' ? `${network.gatekeeper}/users` : network.provider;
-  const folder = join(network.folder, 'pages', identifier);
+  const folder = join(network.folder, 'pages', identifier + device);
   const args = ['chat', '--page', '--port', String(port), '--ca', network.ca, '--folder', folder];
   const known = ['--gatekeeper', network.gatekeeper, '--provider', provider, '--as', identifier];
   const secrets = isSignedIn

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Client } from '@drawbridge/client';
 import type { Browser, Page } from 'playwright-core';
+import { noisePng, recordedWav } from '../media-files.ts';
 import { type SdkNetwork, startSdkNetwork } from '../scenarios/sdk-network.ts';
 import {
   assertAccessible,
@@ -64,6 +65,10 @@ async function talk(page: Page): Promise<void> {
   await anna.send(toBob, { text: 'مرحبا، كيف حالك؟ — and שלום', replyTo: first });
   await anna.chats.edit(first.id, { text: 'Bread and olives, if you pass by the bakery.' });
   await anna.send(toBob, { kind: 'poll', question: 'When?', options: ['Seven', 'Eight', 'Nine'] });
+  await anna.files.send(toBob, { from: new Blob([Uint8Array.from(noisePng(640, 420))]), caption: 'From the tower' });
+  await anna.files.send(toBob, { from: new Blob(['text']), sourceName: `${'long-'.repeat(20)}.txt` });
+  await anna.files.send(toBob, { from: new Blob([Uint8Array.from(recordedWav(3))]), kind: 'voice' });
+  await anna.send(toBob, { kind: 'location', latitude: 52.5163, longitude: 13.3777, name: 'The gate' });
   await anna.send(toBob, { text: 'x'.repeat(300) });
   await page.locator('.message.theirs', { hasText: 'xxx' }).waitFor();
   for (const [name, text] of [
@@ -103,7 +108,7 @@ for (const { name, options, isRtl = false } of looks) {
       await screenshot(page, `${name}-${screen}`);
       const { width, outside } = await page.evaluate(() => ({
         width: document.documentElement.scrollWidth - innerWidth,
-        outside: [...document.querySelectorAll('button, input, textarea, select, .bubble, h1, h2')]
+        outside: [...document.querySelectorAll('button, input, textarea, select, .bubble, h1, h2, img, audio')]
           .map(each => ({ box: each.getBoundingClientRect(), what: each.outerHTML.slice(0, 120) }))
           .filter(({ box }) => box.width > 1 && (box.left < -1 || box.right > innerWidth + 1))
           .map(({ what }) => what),
@@ -118,6 +123,32 @@ for (const { name, options, isRtl = false } of looks) {
     await look('conversation');
     await page.locator('.message.theirs').nth(1).locator('.act').click({ force: true });
     await look('actions');
+    await page.keyboard.press('Escape');
+    await page.locator('input[type=file]').setInputFiles([
+      { name: 'a picture.png', mimeType: 'image/png', buffer: Buffer.from(noisePng(60, 40)) },
+      { name: `${'a-name-without-an-end-'.repeat(6)}.txt`, mimeType: 'text/plain', buffer: Buffer.from('text') },
+    ]);
+    await page.locator('dialog .chosen').waitFor();
+    await look('send-files');
+    await page.keyboard.press('Escape');
+    await page.locator('.composer-row > button').first().click();
+    await page.locator('dialog .choices').waitFor();
+    await look('more');
+    await page.locator('dialog .choices button').nth(1).click();
+    await look('new-poll');
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Control+k');
+    await page.getByRole('combobox').waitFor();
+    await look('palette');
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Control+/');
+    await page.locator('.shortcuts').waitFor();
+    await look('shortcuts');
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Control+Shift+f');
+    await page.locator('dialog input').fill('friday');
+    await page.locator('.hit').first().waitFor();
+    await look('search');
     await page.keyboard.press('Escape');
     await page.locator('.bar button').last().click();
     await page.locator('.digits').waitFor();

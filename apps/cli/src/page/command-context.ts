@@ -12,12 +12,16 @@ import type { Intake } from './intake.ts';
 import type { MediaDesk } from './media-desk.ts';
 import type { CommandArguments, CommandName, CommandResult, PageEvent } from './protocol.ts';
 
+/** The device that asks to be let in, until a person has decided. */
+export type LinkingDesk = { asked: Awaited<ReturnType<Client['devices']['readLink']>> | undefined };
+
 export type CommandContext = {
   readonly client: Client;
   /** The InteropId of the person. */
   readonly me: string;
   readonly media: MediaDesk;
   readonly intake: Intake;
+  readonly linking: LinkingDesk;
   readonly emit: (event: PageEvent) => void;
 };
 

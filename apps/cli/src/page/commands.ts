@@ -2,12 +2,15 @@
 // Knows nothing of frames, tabs and screens.
 import { type Client, ClientError } from '@drawbridge/client';
 import { type Command, type CommandContext, idOf, nameOf, personOf, withPerson } from './command-context.ts';
+import { deviceCommands } from './device-commands.ts';
 import { fileCommands } from './file-commands.ts';
 import type { CommandName, PlacedMessage } from './protocol.ts';
+import { qrCode } from './qr-code.ts';
+import type { SessionCommand } from './session-commands.ts';
 import { chatView, messageView, noticeView, personView, type RequestView, type SafetyView } from './views.ts';
 
-/** `session.signIn` is for whoever has no client yet. */
-type PersonCommands = { readonly [N in Exclude<CommandName, 'session.signIn'>]: Command<N> };
+/** Those of the session are for whoever has no client yet. */
+type PersonCommands = { readonly [N in Exclude<CommandName, SessionCommand>]: Command<N> };
 
 const foundMost = 50;
 /** For as long as anybody says otherwise. */
@@ -22,16 +25,10 @@ function placed(
 
 export const personCommands: PersonCommands = {
   ...fileCommands,
+  ...deviceCommands,
   'chats.list': async ({ client, me }, options) => (await client.chats.list(options)).map(chat => chatView(chat, me)),
-  'chats.messages': async (context, { chat, limit, before }) =>
-    placed(
-      context,
-      await context.client.chats.messages({
-        chat: withPerson(chat),
-        limit,
-        ...(before === undefined ? {} : { before }),
-      }),
-    ),
+  'chats.messages': async (context, { chat, ...piece }) =>
+    placed(context, await context.client.chats.messages({ chat: withPerson(chat), ...piece })),
   // The draft goes with what was sent: whatever dies in between, the words are in one of the two.
   'chats.send': async ({ client, me, emit }, { chat, text, replyTo }) => {
     const quoted = replyTo === undefined ? undefined : await quotedMessage(client, chat, replyTo);
@@ -40,6 +37,22 @@ export const personCommands: PersonCommands = {
     emit({ kind: 'draft', chat, text: '' });
     return messageView(message, me);
   },
+  'chats.sendPoll': async ({ client, me }, { chat, question, options, isOne }) => {
+    const poll = { kind: 'poll', question, options, ...(isOne ? { choices: 1 } : {}) } as const;
+    return messageView(await client.send(withPerson(chat), poll), me);
+  },
+  'chats.sendPlace': async ({ client, me }, { chat, latitude, longitude, name }) => {
+    const place = { kind: 'location', latitude, longitude, ...(name === '' ? {} : { name }) } as const;
+    return messageView(await client.send(withPerson(chat), place), me);
+  },
+  'chats.sendContact': async ({ client, me }, { chat, person }) => {
+    const { interopId, identifier, provider } = await client.contacts.get(personOf(person));
+    if (identifier === undefined) throw new ClientError('not-reachable');
+    const displayName = provider === undefined ? identifier : `${identifier} (${provider})`;
+    const contacts = [{ displayName, interopId }];
+    return messageView(await client.send(withPerson(chat), { kind: 'contacts', contacts }), me);
+  },
+  'chats.closePoll': async ({ client }, { id }) => client.chats.closePoll(idOf(id)),
   'chats.edit': async ({ client }, { id, text }) => client.chats.edit(idOf(id), { text }),
   'chats.delete': async ({ client }, { id }) => client.chats.delete(idOf(id)),
   'chats.hide': async ({ client }, message) => client.chats.hide(nameOf(message)),
@@ -61,9 +74,10 @@ export const personCommands: PersonCommands = {
       ...flags,
       ...(muted === undefined ? {} : { mutedUntilMs: muted ? mutedForEver : 0 }),
     }),
-  'chats.search': async (context, { query, chat }) => {
+  'chats.search': async (context, { query, chat, before }) => {
     const found: Awaited<ReturnType<Client['chats']['messages']>> = [];
-    const within = chat === undefined ? {} : { chat: withPerson(chat) };
+    const bound = before === undefined ? {} : { before };
+    const within = chat === undefined ? bound : { chat: withPerson(chat), ...bound };
     for await (const row of context.client.chats.search(query, within)) {
       if (found.push(row) === foundMost) break;
     }
@@ -139,11 +153,14 @@ async function safetyOf(client: Client, chat: string): Promise<SafetyView> {
   const person = withPerson(chat);
   const { identityKey, verified, pending } = await client.identities.get(person);
   const numbers = await client.identities.safetyNumbers(person);
+  // Readers of other apps expect bytes; a text that says the same is read by any camera and any keyboard.
+  const qr = qrCode(numbers.inForce.digits);
   const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
   return {
     digits: numbers.inForce.digits,
     key: base64(identityKey),
     verified,
+    ...(qr === undefined ? {} : { qr }),
     ...(pending === undefined || numbers.pending === undefined
       ? {}
       : { pending: { digits: numbers.pending.digits, key: base64(pending.identityKey) } }),

@@ -2,13 +2,13 @@
 // Knows nothing of sockets.
 import { createHash } from 'node:crypto';
 import { Compile, type Validator } from 'typebox/schema';
+import type { LinkingDesk } from './command-context.ts';
 import { personCommands } from './commands.ts';
 import type { Intake } from './intake.ts';
 import { KeptResults } from './kept-results.ts';
 import type { MediaDesk } from './media-desk.ts';
 import { explained, pageError } from './page-error.ts';
 import {
-  type CommandArguments,
   type CommandName,
   commandSchemas,
   frameLimits,
@@ -17,6 +17,7 @@ import {
   readingCommands,
 } from './protocol.ts';
 import type { Session } from './session.ts';
+import { isSessionCommand, sessionCommands } from './session-commands.ts';
 
 export type Outcome =
   | { readonly ok: true; readonly value?: unknown }
@@ -40,6 +41,7 @@ export type DeskSettings = {
 
 export class Desk {
   readonly #settings: DeskSettings;
+  readonly #linking: LinkingDesk = { asked: undefined };
   readonly #results = new KeptResults<Outcome>(frameLimits.maxKeptResults);
 
   constructor(settings: DeskSettings) {
@@ -75,14 +77,18 @@ export class Desk {
   #deed(name: CommandName): Deed {
     const { session, media, intake, emit } = this.#settings;
     const { client, state } = session;
-    if (name === 'session.signIn') {
-      if (state.kind !== 'signed-out') throw new DeskFault(pageError('signed-in'));
-      return async given => session.signIn(given as CommandArguments<'session.signIn'>);
+    if (isSessionCommand(name)) {
+      const isBegun = name !== 'session.signIn' && name !== 'session.beginLink';
+      if (state.kind !== (isBegun ? 'linking' : 'signed-out')) {
+        throw new DeskFault(pageError(state.kind === 'signed-out' ? 'signed-out' : 'signed-in'));
+      }
+      const run = sessionCommands[name] as (session: Session, given: unknown) => Promise<unknown>;
+      return given => run(session, given);
     }
     const me = client?.me?.interopId;
     if (client === undefined || me === undefined) throw new DeskFault(pageError('signed-out'));
     const run = personCommands[name] as (context: unknown, given: unknown) => Promise<unknown>;
-    return given => run({ client, me, media, intake, emit }, given);
+    return given => run({ client, me, media, intake, linking: this.#linking, emit }, given);
   }
 }
 

@@ -5,9 +5,11 @@ import { type Static, type TSchema, Type } from 'typebox';
 import type {
   ChatView,
   ConsentView,
+  DeviceView,
   MessageView,
   NoticeView,
   PersonView,
+  QrView,
   RequestView,
   SafetyView,
   UnsentView,
@@ -30,6 +32,8 @@ export const frameLimits = {
   /** What a tab that does not read makes this process hold. */
   maxWaitingBytes: 8_388_608,
   maxTextLength: 65_536,
+  /** What lets a device in holds the people whom its person knows. */
+  maxTicketLength: 200_000,
   maxNameLength: 512,
 } as const;
 
@@ -41,23 +45,52 @@ const own = { id: message.id };
 const unsent = { file: Type.String({ pattern: '^[\\w-]{1,64}$' }) };
 const page = { limit: Type.Integer({ minimum: 1, maximum: 200 }) };
 
+const account = {
+  gatekeeper: name,
+  provider: name,
+  identifier: name,
+  password: Type.String({ minLength: 1, maxLength: 1_024 }),
+  passphrase: Type.String({ minLength: 1, maxLength: 1_024 }),
+};
+
 const object = <T extends Record<string, TSchema>>(properties: T) =>
   Type.Object(properties, { additionalProperties: false });
 
 /** Each command by its name. */
 export const commandSchemas = {
   'session.signIn': object({
-    gatekeeper: name,
-    provider: name,
-    identifier: name,
-    password: Type.String({ minLength: 1, maxLength: 1_024 }),
-    passphrase: Type.String({ minLength: 1, maxLength: 1_024 }),
+    ...account,
     /** The person's other devices are lost: they are removed. */
     replace: Type.Boolean(),
   }),
+  /** Begins to make this device a further one of somebody who has another. */
+  'session.beginLink': object(account),
+  'session.openLink': object({ ticket: Type.String({ minLength: 1, maxLength: frameLimits.maxTicketLength }) }),
+  'session.confirmLink': object({}),
+  'session.endLink': object({}),
   'chats.list': object({ ...page, skip: Type.Integer({ minimum: 0 }), archived: Type.Boolean() }),
-  'chats.messages': object({ ...chat, ...page, before: Type.Optional(Type.Integer()) }),
+  /** Newest first; with `after` what follows that row, oldest first. */
+  'chats.messages': object({
+    ...chat,
+    ...page,
+    before: Type.Optional(Type.Integer()),
+    after: Type.Optional(Type.Integer()),
+  }),
   'chats.send': object({ ...chat, text, replyTo: Type.Optional(object(message)) }),
+  'chats.sendPoll': object({
+    ...chat,
+    question: Type.String({ minLength: 1, maxLength: 1_024 }),
+    options: Type.Array(Type.String({ minLength: 1, maxLength: 512 }), { minItems: 2, maxItems: 20 }),
+    isOne: Type.Boolean(),
+  }),
+  'chats.sendPlace': object({
+    ...chat,
+    latitude: Type.Number({ minimum: -90, maximum: 90 }),
+    longitude: Type.Number({ minimum: -180, maximum: 180 }),
+    name: Type.String({ maxLength: 512 }),
+  }),
+  'chats.sendContact': object({ ...chat, person: name }),
+  'chats.closePoll': object(own),
   'chats.edit': object({ ...own, text }),
   'chats.delete': object(own),
   'chats.hide': object(message),
@@ -83,7 +116,7 @@ export const commandSchemas = {
     archived: Type.Optional(Type.Boolean()),
     muted: Type.Optional(Type.Boolean()),
   }),
-  'chats.search': object({ query: text, chat: Type.Optional(name) }),
+  'chats.search': object({ query: text, chat: Type.Optional(name), before: Type.Optional(Type.Integer()) }),
   'chats.dismissMissing': object(chat),
   'files.offer': object({
     ...chat,
@@ -99,6 +132,13 @@ export const commandSchemas = {
   'files.resume': object(unsent),
   'files.drop': object(unsent),
   'files.check': object({ ...message, index: Type.Integer({ minimum: 0, maximum: 99 }) }),
+  'devices.list': object({}),
+  'devices.readLink': object({ code: Type.String({ minLength: 1, maxLength: 4_096 }) }),
+  'devices.confirmLink': object({ history: Type.Boolean() }),
+  'devices.dropLink': object({}),
+  'devices.remove': object({ device: Type.Integer({ minimum: 1, maximum: 127 }), renewIdentity: Type.Boolean() }),
+  'devices.toCome': object({}),
+  'devices.forgoPeople': object({}),
   'people.find': object({ provider: name, identifier: name }),
   'people.get': object(chat),
   'people.requests': object({}),
@@ -128,9 +168,21 @@ export type CommandArguments<N extends CommandName> = Static<(typeof commandSche
 
 /** What each command gives back; those that are not named give back nothing. */
 type NamedResults = {
+  'session.openLink': LinkAnswer;
+  'devices.list': readonly DeviceView[];
+  'devices.readLink': Omit<LinkAnswer, 'answerCode'> & {
+    readonly requestCode: string;
+    readonly peopleToFollow: number;
+  };
+  'devices.confirmLink': { readonly ticket: string; readonly answerCode: string; readonly qr?: QrView };
+  'devices.remove': { readonly linkAgain: readonly number[] };
+  'devices.toCome': { readonly toCome?: { readonly device: number; readonly count: number } };
   'chats.list': readonly ChatView[];
   'chats.messages': readonly PlacedMessage[];
   'chats.send': MessageView;
+  'chats.sendPoll': MessageView;
+  'chats.sendPlace': MessageView;
+  'chats.sendContact': MessageView;
   'chats.resend': MessageView;
   'chats.versions': readonly { readonly text: string; readonly atMs: number }[];
   'chats.search': readonly PlacedMessage[];
@@ -158,6 +210,8 @@ export const readingCommands: ReadonlySet<CommandName> = new Set<CommandName>([
   'chats.search',
   'files.unsent',
   'files.check',
+  'devices.list',
+  'devices.toCome',
   'people.get',
   'people.requests',
   'people.safety',
@@ -210,9 +264,13 @@ export type Prefill = {
   readonly demo: boolean;
 };
 
+/** Whose device this one becomes; a person compares the digits. */
+export type LinkAnswer = { readonly identifier: string; readonly provider: string; readonly answerCode: string };
+
 export type SessionState =
   | { readonly kind: 'signed-out'; readonly prefill: Prefill; readonly fault?: PageError }
   | { readonly kind: 'opening' }
+  | { readonly kind: 'linking'; readonly code: string; readonly requestCode: string; readonly qr?: QrView }
   | { readonly kind: 'open'; readonly me: PersonView & { readonly gatekeeper: string; readonly deviceId: number } };
 
 export type LinkState = {

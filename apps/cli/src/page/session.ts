@@ -1,8 +1,24 @@
 // The person whose chats the page shows: signs them in, keeps their client connected, and tells what happens to it.
 // Knows nothing of tabs and commands.
-import { type Client, type ClientError, type ClientEvent, type ConnectionStatus, openClient } from '@drawbridge/client';
+import {
+  type Client,
+  ClientError,
+  type ClientEvent,
+  type ConnectionStatus,
+  openClient,
+  shownName,
+} from '@drawbridge/client';
 import { explained, pageError } from './page-error.ts';
-import type { CommandArguments, LinkState, PageError, PageEvent, Prefill, SessionState } from './protocol.ts';
+import { qrCode } from './qr-code.ts';
+import type {
+  CommandArguments,
+  LinkAnswer,
+  LinkState,
+  PageError,
+  PageEvent,
+  Prefill,
+  SessionState,
+} from './protocol.ts';
 import { messageView, personView, unsentView } from './views.ts';
 
 export type SessionSettings = {
@@ -19,13 +35,21 @@ export type SessionSettings = {
 /** How long to wait before the next attempt where the SDK does not try by itself (it has never been connected). */
 const retryMs = 5_000;
 
-type SignIn = CommandArguments<'session.signIn'>;
+type Account = CommandArguments<'session.beginLink'>;
+
+/** A device that is to be linked: its client, and what its ticket says once it has come. */
+type Linking = {
+  readonly client: Client;
+  readonly account: Account;
+  accepted: Awaited<ReturnType<Client['devices']['openLink']>> | undefined;
+};
 
 export class Session {
   readonly #settings: SessionSettings;
   #state: SessionState;
   #link: LinkState = { kind: 'connecting' };
   #client: Client | undefined;
+  #linking: Linking | undefined;
   #closed = false;
   #retry: NodeJS.Timeout | undefined;
 
@@ -48,10 +72,60 @@ export class Session {
   }
 
   /** Rejects with `ClientError`; then nobody is signed in, and the page is told why. */
-  async signIn(account: SignIn): Promise<void> {
-    const { prefill, ca, relay, folderOf, emit } = this.#settings;
+  async signIn({ replace, ...account }: CommandArguments<'session.signIn'>): Promise<void> {
+    await this.#opening(account, async client => {
+      await client.account.enlist({ replace });
+      this.#admit(client, account);
+    });
+  }
+
+  /** First step of linking: shows a code for the device that its person has. Rejects as `signIn` does. */
+  async beginLink(account: Account): Promise<void> {
+    await this.#opening(account, async client => {
+      const { code, requestCode } = await client.devices.beginLink();
+      const qr = qrCode(code);
+      this.#linking = { client, account, accepted: undefined };
+      this.#become({ kind: 'linking', code, requestCode, ...(qr === undefined ? {} : { qr }) });
+    });
+  }
+
+  /** Second: reads what that device gave. Nothing of it is in force before `confirmLink`. */
+  async openLink(ticket: string): Promise<LinkAnswer> {
+    const linking = this.#needLinking();
+    linking.accepted = await linking.client.devices.openLink(ticket);
+    const { identifier, provider, answerCode } = linking.accepted;
+    return { identifier: shownName(identifier), provider: shownName(provider), answerCode };
+  }
+
+  /** Last: this device is one of theirs, and asks for the history. Rejects with `ClientError`; what a retry helps stays. */
+  async confirmLink(): Promise<void> {
+    const { client, account, accepted } = this.#needLinking();
+    if (accepted === undefined) throw new ClientError('link-failed');
+    try {
+      await accepted.confirm();
+    } catch (error) {
+      if (!(error instanceof ClientError && error.retry)) await this.#giveUp(client, account, error);
+      throw error;
+    }
+    this.#linking = undefined;
+    this.#admit(client, account, true);
+  }
+
+  async endLink(): Promise<void> {
+    const { client, account, accepted } = this.#needLinking();
+    accepted?.refuse();
+    await this.#giveUp(client, account);
+  }
+
+  #needLinking(): Linking {
+    if (this.#linking === undefined) throw new ClientError('link-failed');
+    return this.#linking;
+  }
+
+  async #opening(account: Account, work: (client: Client) => Promise<void>): Promise<void> {
+    const { ca, relay, folderOf } = this.#settings;
     this.#become({ kind: 'opening' });
-    const { gatekeeper, provider, identifier, password, passphrase, replace } = account;
+    const { gatekeeper, provider, identifier, password, passphrase } = account;
     let client: Client | undefined;
     try {
       client = await openClient({
@@ -62,26 +136,37 @@ export class Session {
         ...(ca === undefined ? {} : { ca }),
         ...(relay === undefined ? {} : { relay }),
       });
-      const me = await client.account.enlist({ replace });
-      this.#client = client;
-      void this.#follow(client, me.interopId);
-      const person = personView({ interopId: me.interopId, provider: new URL(provider).host, identifier });
-      this.#become({ kind: 'open', me: { ...person, gatekeeper: me.domain, deviceId: me.deviceId } });
-      emit({ kind: 'chats' });
-      void this.#connect(client);
+      await work(client);
     } catch (error) {
-      await client?.close();
-      const fault = explained(error) ?? pageError('internal');
-      const given = { ...prefill, gatekeeper, provider, identifier };
-      this.#become({ kind: 'signed-out', prefill: given, fault });
+      await this.#giveUp(client, account, error);
       throw error;
     }
+  }
+
+  async #giveUp(client: Client | undefined, account: Account, error?: unknown): Promise<void> {
+    const { gatekeeper, provider, identifier } = account;
+    this.#linking = undefined;
+    await client?.close();
+    const fault = error === undefined ? {} : { fault: explained(error) ?? pageError('internal') };
+    const prefill = { ...this.#settings.prefill, gatekeeper, provider, identifier };
+    this.#become({ kind: 'signed-out', prefill, ...fault });
+  }
+
+  #admit(client: Client, { provider, identifier }: Account, isNew = false): void {
+    const me = client.me!;
+    this.#client = client;
+    void this.#follow(client, me.interopId);
+    const person = personView({ interopId: me.interopId, provider: new URL(provider).host, identifier });
+    this.#become({ kind: 'open', me: { ...person, gatekeeper: me.domain, deviceId: me.deviceId } });
+    this.#settings.emit({ kind: 'chats' });
+    void this.#connect(client, isNew);
   }
 
   /** Ends the stream in order; what waits stays in the outbox. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#retry);
+    await this.#linking?.client.close();
     await this.#client?.close();
   }
 
@@ -96,9 +181,10 @@ export class Session {
   }
 
   /** The SDK stays connected by itself once it was; before that, somebody has to ask again. */
-  async #connect(client: Client): Promise<void> {
+  async #connect(client: Client, isNew = false): Promise<void> {
     try {
       await client.connect();
+      if (isNew) await client.devices.requestHistory();
     } catch (error) {
       if (this.#closed) return;
       const told = explained(error);
@@ -106,7 +192,7 @@ export class Session {
       if (client.status.kind === 'online') return;
       if (!told.retry) return this.#linkIs({ kind: 'stopped', error: told });
       this.#linkIs({ kind: 'waiting', error: told });
-      this.#retry = setTimeout(() => void this.#connect(client), retryMs);
+      this.#retry = setTimeout(() => void this.#connect(client, isNew), retryMs);
     }
   }
 

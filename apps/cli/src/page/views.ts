@@ -71,9 +71,15 @@ export type MessageView = {
   readonly notice?: NoticeLine;
   readonly attachments: readonly AttachmentView[];
   readonly poll?: PollView;
+  readonly place?: PlaceView;
+  /** People whose names were sent; `id`: somebody who can be written to from here. */
+  readonly contacts?: readonly ContactView[];
   readonly expiresAfterSeconds?: number;
   readonly unread: boolean;
 };
+
+export type PlaceView = { readonly latitude: number; readonly longitude: number; readonly name: string };
+export type ContactView = { readonly name: string; readonly more: readonly string[]; readonly id?: string };
 
 export type PollView = {
   readonly question: string;
@@ -90,6 +96,8 @@ export type NoticeLine = {
   readonly kind: NoticeChange['kind'] | 'provider-unconfirmed';
   readonly needsAcceptance: boolean;
   readonly isOwn: boolean;
+  /** Whom it is about. */
+  readonly person?: string;
   readonly devices: string;
   readonly names: string;
 };
@@ -122,8 +130,14 @@ export type SafetyView = {
   /** Base64 of the key that these digits are of. */
   readonly key: string;
   readonly verified: boolean;
+  readonly qr?: QrView;
   readonly pending?: { readonly digits: string; readonly key: string };
 };
+
+/** Dark squares as an SVG path within a square of `size`. */
+export type QrView = { readonly size: number; readonly path: string };
+
+export type DeviceView = { readonly device: number; readonly sinceMs: number; readonly isThis: boolean };
 
 export type ConsentView = { readonly number: number; readonly name: string; readonly optedIn: boolean };
 
@@ -194,6 +208,8 @@ export function messageView(message: MessageRecord, me: string): MessageView {
     attachments:
       body?.kind === 'attachment' ? body.attachments.map((each, index) => attachmentView(each, message, index)) : [],
     ...(body?.kind === 'poll' ? { poll: pollView(body, message, me) } : {}),
+    ...(body?.kind === 'location' ? { place: placeView(body) } : {}),
+    ...(body?.kind === 'contacts' ? { contacts: body.contacts.map(contactView) } : {}),
     ...(expiresAfterSeconds === undefined ? {} : { expiresAfterSeconds }),
     unread: !mine && message.read !== true,
   };
@@ -212,8 +228,9 @@ function reactionViews(reactions: Readonly<Record<string, string>>, me: string):
   return [...groups.values()];
 }
 
-type Attachment = Extract<NonNullable<MessageRecord['body']>, { kind: 'attachment' }>['attachments'][number];
-type Poll = Extract<NonNullable<MessageRecord['body']>, { kind: 'poll' }>;
+type ShownBody = NonNullable<MessageRecord['body']>;
+type Attachment = Extract<ShownBody, { kind: 'attachment' }>['attachments'][number];
+type Poll = Extract<ShownBody, { kind: 'poll' }>;
 
 /** A file's words are its caption: its name stands with it. */
 function wordsOf({ text, body }: MessageRecord): string {
@@ -254,6 +271,20 @@ export function unsentView({ id, to, name, state, progress, failure }: UnsentFil
   };
 }
 
+function placeView({ latitude, longitude, name, address }: Extract<ShownBody, { kind: 'location' }>): PlaceView {
+  return { latitude, longitude, name: shownName(name ?? address ?? '') };
+}
+
+type Card = Extract<ShownBody, { kind: 'contacts' }>['contacts'][number];
+
+function contactView({ displayName, phones = [], emails = [], interopId }: Card): ContactView {
+  return {
+    name: shownName(displayName),
+    more: [...phones, ...emails].map(shownName),
+    ...(interopId === undefined ? {} : { id: interopId }),
+  };
+}
+
 function pollView(
   { question, options, choices = 0 }: Poll,
   { poll }: MessageRecord,
@@ -287,6 +318,7 @@ function noticeLine(change: NoticeChange): NoticeLine {
     kind: isOfProvider ? 'provider-unconfirmed' : change.kind,
     needsAcceptance: 'needsAcceptance' in change && change.needsAcceptance,
     isOwn: 'isOwn' in change && change.isOwn,
+    ...('interopId' in change ? { person: change.interopId } : {}),
     devices: numbers.join(', '),
     names: 'identifier' in change ? shownName(`${change.identifier} (${change.provider})`) : '',
   };

@@ -1,7 +1,7 @@
 // A dialog on the native element: the browser keeps the focus inside, closes on Escape and gives the focus back.
 // Knows nothing of what it asks.
 import type { ComponentChildren } from 'preact';
-import { useEffect, useId, useRef } from 'preact/hooks';
+import { useId, useLayoutEffect, useRef } from 'preact/hooks';
 import { t } from '../strings.ts';
 import { Icon } from './icon.tsx';
 
@@ -15,7 +15,8 @@ type Props = {
 export function Dialog({ title, onClose, children, class: more = '' }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => {
+  // Before the next key is heard: it is for the dialog already.
+  useLayoutEffect(() => {
     const before = document.activeElement;
     const shown = dialog.current;
     if (shown !== null && !shown.open) shown.showModal();

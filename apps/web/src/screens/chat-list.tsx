@@ -5,12 +5,11 @@ import { chatName, serviceOf, shortTime, summary } from '../format.ts';
 import { Icon } from '../parts/icon.tsx';
 import { Avatar } from '../parts/person.tsx';
 import { go, route } from '../route.ts';
+import { overlay } from '../shortcuts.ts';
 import { archivedChats, hasMoreChats, loadMoreChats, openChats, typingUntil } from '../store.ts';
 import { t, tn } from '../strings.ts';
-import { FindPerson } from './find-person.tsx';
 
 export function ChatList() {
-  const [isFinding, setFinding] = useState(false);
   const [isArchiveShown, setArchiveShown] = useState(false);
   const listed = openChats.value;
   const archived = archivedChats.value;
@@ -19,10 +18,29 @@ export function ChatList() {
       <header class="bar">
         {/* What is open beside it has the first heading. */}
         {route.value.screen === 'chats' ? <h1>{t('chats')}</h1> : <h2>{t('chats')}</h2>}
-        <button type="button" class="quiet" onClick={() => setFinding(true)}>
-          <Icon name="plus" />
-          <span>{t('newChat')}</span>
-        </button>
+        <span class="bar-acts">
+          <button
+            type="button"
+            class="quiet"
+            aria-label={t('search')}
+            title={t('search')}
+            onClick={() => {
+              overlay.value = 'search';
+            }}
+          >
+            <Icon name="search" />
+          </button>
+          <button
+            type="button"
+            class="quiet"
+            onClick={() => {
+              overlay.value = 'find';
+            }}
+          >
+            <Icon name="plus" />
+            <span>{t('newChat')}</span>
+          </button>
+        </span>
       </header>
       {listed.length === 0 && archived.length === 0 && <NoChats />}
       <ul class="rows" onKeyDown={moveInList}>
@@ -46,7 +64,6 @@ export function ChatList() {
           {t(isArchiveShown ? 'hideArchived' : 'showArchived')}
         </button>
       )}
-      {isFinding && <FindPerson onClose={() => setFinding(false)} />}
     </section>
   );
 }

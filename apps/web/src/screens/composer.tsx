@@ -3,11 +3,13 @@
 import type { MessageView } from '@drawbridge/cli/page/views';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { summary } from '../format.ts';
+import { EmojiChoice } from '../parts/emoji.tsx';
 import { Icon } from '../parts/icon.tsx';
 import { tried } from '../calls.ts';
-import { drafts } from '../store.ts';
 import { t } from '../strings.ts';
-import { filesOf, maxFilesAtOnce } from './send-files.tsx';
+import { More } from './composer-more.tsx';
+import { type DraftKeeper, useDraft, useForeignDraft } from './draft-keeper.ts';
+import { filesOf } from './send-files.tsx';
 import { VoiceRecorder } from './voice-recorder.tsx';
 
 export type Writing =
@@ -24,11 +26,9 @@ type Props = {
   readonly onFiles: (files: readonly File[]) => void;
 };
 
-const keepAfterMs = 150;
-const typingEveryMs = 5_000;
-
 export function Composer({ id, name, draft, writing, onWriting, onFiles }: Props) {
   const [isRecording, setRecording] = useState(false);
+  const [isChoosing, setChoosing] = useState(false);
   const field = useRef<HTMLTextAreaElement>(null);
   const [text, setText] = useState(draft);
   const keeper = useDraft(id);
@@ -42,6 +42,10 @@ export function Composer({ id, name, draft, writing, onWriting, onFiles }: Props
   const input = (value: string): void => {
     setText(value);
     if (!isEdit) keeper.keep(value);
+  };
+  const insert = (emoji: string): void => {
+    const { selectionStart = text.length, selectionEnd = text.length } = field.current ?? {};
+    input(text.slice(0, selectionStart) + emoji + text.slice(selectionEnd));
   };
   const { isSending, send } = useSending({ id, text, setText, writing, onWriting, field, keeper });
   return (
@@ -63,7 +67,7 @@ export function Composer({ id, name, draft, writing, onWriting, onFiles }: Props
         />
       ) : (
         <div class="composer-row">
-          {!isEdit && <Attach onFiles={onFiles} />}
+          {!isEdit && <More chat={id} onFiles={onFiles} />}
           <textarea
             ref={field}
             id="composer"
@@ -88,45 +92,48 @@ export function Composer({ id, name, draft, writing, onWriting, onFiles }: Props
               void send();
             }}
           />
-          {text === '' && writing.kind === 'new' ? (
-            <button type="button" class="round" aria-label={t('recordVoice')} onClick={() => setRecording(true)}>
-              <Icon name="microphone" />
-            </button>
-          ) : (
-            <button
-              type="submit"
-              class="primary round"
-              aria-label={t(isSending ? 'sending' : 'send')}
-              disabled={isSending || text.trim() === ''}
-            >
-              <Icon name="send" class="mirrored" />
-            </button>
-          )}
+          <Buttons
+            canRecord={text === '' && writing.kind === 'new'}
+            isEmpty={text.trim() === ''}
+            isSending={isSending}
+            onEmoji={() => setChoosing(true)}
+            onRecord={() => setRecording(true)}
+          />
         </div>
       )}
+      {isChoosing && <EmojiChoice onClose={() => setChoosing(false)} onChoose={insert} />}
     </form>
   );
 }
 
-function Attach({ onFiles }: Pick<Props, 'onFiles'>) {
-  const input = useRef<HTMLInputElement>(null);
+type ButtonsProps = {
+  readonly canRecord: boolean;
+  readonly isEmpty: boolean;
+  readonly isSending: boolean;
+  readonly onEmoji: () => void;
+  readonly onRecord: () => void;
+};
+
+function Buttons({ canRecord, isEmpty, isSending, onEmoji, onRecord }: ButtonsProps) {
   return (
     <>
-      <input
-        ref={input}
-        type="file"
-        multiple
-        hidden
-        onChange={({ currentTarget }) => {
-          const files = [...(currentTarget.files ?? [])].slice(0, maxFilesAtOnce);
-          // The same file again is a choice, too.
-          currentTarget.value = '';
-          if (files.length > 0) onFiles(files);
-        }}
-      />
-      <button type="button" class="quiet round" aria-label={t('attach')} onClick={() => input.current?.click()}>
-        <Icon name="attach" />
+      <button type="button" class="quiet round wide-only" aria-label={t('insertEmoji')} onClick={onEmoji}>
+        <Icon name="smile" />
       </button>
+      {canRecord ? (
+        <button type="button" class="round" aria-label={t('recordVoice')} onClick={onRecord}>
+          <Icon name="microphone" />
+        </button>
+      ) : (
+        <button
+          type="submit"
+          class="primary round"
+          aria-label={t(isSending ? 'sending' : 'send')}
+          disabled={isSending || isEmpty}
+        >
+          <Icon name="send" class="mirrored" />
+        </button>
+      )}
     </>
   );
 }
@@ -195,95 +202,4 @@ function useSending({ id, text, setText, writing, onWriting, field, keeper }: Se
     field.current?.focus();
   };
   return { isSending, send };
-}
-
-/** Another tab has written in this chat: shown here, unless something of this tab is on its way to the process. */
-function useForeignDraft(
-  id: string,
-  listed: string,
-  keeper: DraftKeeper,
-  isEdit: boolean,
-  setText: (text: string) => void,
-): void {
-  const told = drafts.value[id];
-  useEffect(() => {
-    if (!isEdit && !keeper.isBusy) setText(told ?? listed);
-  }, [told, listed]);
-}
-
-class DraftKeeper {
-  readonly #chat: string;
-  #due: string | undefined;
-  #latest: string | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #isHeld = false;
-  #underWay = 0;
-  #toldTypingAtMs = -typingEveryMs;
-
-  constructor(chat: string) {
-    this.#chat = chat;
-  }
-
-  /** What the process says of the draft is older than what stands here. */
-  get isBusy(): boolean {
-    return this.#isHeld || this.#underWay > 0 || this.#due !== undefined;
-  }
-
-  latest(): string | undefined {
-    return this.#latest;
-  }
-
-  keep(text: string): void {
-    this.#due = text;
-    this.#latest = text;
-    this.#timer ??= setTimeout(() => this.now(), keepAfterMs);
-    if (text === '' || performance.now() - this.#toldTypingAtMs < typingEveryMs) return;
-    this.#toldTypingAtMs = performance.now();
-    // Nobody misses a typing notice that could not be sent.
-    void tried('chats.typing', { chat: this.#chat, state: 'started' });
-  }
-
-  now(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    if (this.#due === undefined || this.#isHeld) return;
-    const text = this.#due;
-    this.#due = undefined;
-    this.#underWay++;
-    void tried('chats.setDraft', { chat: this.#chat, text }).finally(() => {
-      this.#underWay--;
-    });
-  }
-
-  /** While a message is under way its words stay the draft. */
-  hold(): void {
-    this.now();
-    this.#isHeld = true;
-  }
-
-  release(): void {
-    this.#isHeld = false;
-    if (this.#due !== undefined) this.#timer ??= setTimeout(() => this.now(), keepAfterMs);
-  }
-
-  /** The process has forgotten the draft with the message. */
-  sent(rest: string): void {
-    this.#due = rest === '' ? undefined : rest;
-    this.#latest = rest;
-    this.#toldTypingAtMs = -typingEveryMs;
-    if (rest !== '') this.#timer ??= setTimeout(() => this.now(), keepAfterMs);
-  }
-}
-
-function useDraft(id: string): DraftKeeper {
-  const [keeper] = useState(() => new DraftKeeper(id));
-  useEffect(() => {
-    const now = (): void => keeper.now();
-    addEventListener('pagehide', now);
-    return () => {
-      removeEventListener('pagehide', now);
-      keeper.now();
-    };
-  }, [keeper]);
-  return keeper;
 }

@@ -14,6 +14,7 @@ import { Composer, type Writing } from './composer.tsx';
 import { Details } from './details.tsx';
 import { MessageList } from './message-list.tsx';
 import { Requests } from './requests.tsx';
+import { Search } from './search.tsx';
 import { filesOf, SendFiles } from './send-files.tsx';
 import { UnsentFiles } from './unsent-files.tsx';
 
@@ -23,6 +24,7 @@ export function Conversation({ id, chat }: Props) {
   const person = usePerson(id, chat);
   const [writing, setWriting] = useState<Writing>({ kind: 'new' });
   const [isDetailed, setDetailed] = useState(false);
+  const [isSearching, setSearching] = useState(false);
   const [files, setFiles] = useState<readonly File[]>([]);
   useEffect(() => void openMessages(id), [id]);
   useReading(id, chat);
@@ -49,6 +51,9 @@ export function Conversation({ id, chat }: Props) {
           </button>
         }
       >
+        <button type="button" class="quiet" aria-label={t('searchHere')} onClick={() => setSearching(true)}>
+          <Icon name="search" />
+        </button>
         <button type="button" class="quiet" aria-label={t('details')} onClick={() => setDetailed(true)}>
           <Icon name="more" />
         </button>
@@ -67,6 +72,7 @@ export function Conversation({ id, chat }: Props) {
       <UnsentFiles id={id} />
       <Foot {...{ id, chat, name, state, writing }} onWriting={setWriting} onFiles={setFiles} />
       {files.length > 0 && <SendFiles {...{ chat: id, files }} onClose={() => setFiles([])} />}
+      {isSearching && <Search chat={id} onClose={() => setSearching(false)} />}
       {isDetailed && <Details {...{ id, chat, person }} onClose={() => setDetailed(false)} />}
     </section>
   );

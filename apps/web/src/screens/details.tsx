@@ -5,6 +5,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { duration, nameOf, serviceOf } from '../format.ts';
 import { Confirm, Dialog } from '../parts/dialog.tsx';
 import { NameDoubts } from '../parts/person.tsx';
+import { Qr } from '../parts/qr.tsx';
 import { Protection } from '../parts/protection.tsx';
 import { CommandFailed } from '../connection.ts';
 import { call, tried } from '../calls.ts';
@@ -80,6 +81,7 @@ function Safety({ id, name }: { readonly id: string; readonly name: string }) {
           )}
           <p>{t('safetyText', { name })}</p>
           <Digits digits={safety.digits} />
+          {safety.qr !== undefined && <Qr code={safety.qr} words={t('safetyQr')} />}
           <p class={safety.verified ? 'good' : ''}>{t(safety.verified ? 'safetyVerified' : 'safetyNotVerified')}</p>
           <div class="acts">
             <button type="button" onClick={judge(safety.key, safety.verified ? 'not-verified' : 'verified')}>

@@ -4,7 +4,9 @@ import { useState } from 'preact/hooks';
 import { dayName, summary, timeOf } from '../format.ts';
 import { save } from '../parts/attachment.tsx';
 import { Confirm, Dialog } from '../parts/dialog.tsx';
-import { say, tried } from '../calls.ts';
+import { EmojiChoice } from '../parts/emoji.tsx';
+import { Icon } from '../parts/icon.tsx';
+import { copy, tried } from '../calls.ts';
 import { me } from '../store.ts';
 import { t } from '../strings.ts';
 import { Report } from './report.tsx';
@@ -18,7 +20,7 @@ type Props = {
 };
 
 const quickReactions = ['👍', '❤️', '😂', '😮', '😢', '🙏'] as const;
-type Asked = 'delete' | 'hide' | 'versions' | 'report';
+type Asked = 'emoji' | 'delete' | 'hide' | 'versions' | 'report';
 
 export function MessageActions(props: Props) {
   const { message, person, onClose } = props;
@@ -40,21 +42,48 @@ export function MessageActions(props: Props) {
       />
     );
   }
+  if (asked === 'emoji') {
+    return <EmojiChoice onClose={onClose} onChoose={emoji => void tried('chats.react', { author, id, emoji })} />;
+  }
   if (asked === 'versions') return <Versions message={message} onClose={onClose} />;
   if (asked === 'report') return <Report {...{ person, message, onClose }} />;
   return <Choice {...props} onAsk={setAsked} />;
 }
 
-function Choice({ message, onReply, onEdit, onClose, onAsk }: Props & { readonly onAsk: (asked: Asked) => void }) {
-  const { author, id, mine, text, kind } = message;
-  const own = me.value?.id;
-  const isLive = kind !== 'deleted' && kind !== 'lost' && message.state !== 'failed';
-  const canAnswer = isLive && own !== message.chat;
-  const reacted = message.reactions.find(each => each.mine)?.emoji;
+type QuickProps = Pick<Props, 'message' | 'onClose'> & { readonly onOther: () => void };
+
+function Quick({ message: { author, id, reactions }, onClose, onOther }: QuickProps) {
+  const reacted = reactions.find(each => each.mine)?.emoji;
   const react = (emoji: string): void => {
     void tried('chats.react', { author, id, emoji: emoji === reacted ? '' : emoji });
     onClose();
   };
+  return (
+    <div class="quick" role="group" aria-label={t('react')}>
+      {quickReactions.map(emoji => (
+        <button
+          key={emoji}
+          type="button"
+          class="quiet"
+          aria-pressed={emoji === reacted}
+          aria-label={emoji === reacted ? t('reactTake', { emoji }) : emoji}
+          onClick={() => react(emoji)}
+        >
+          {emoji}
+        </button>
+      ))}
+      <button type="button" class="quiet" aria-label={t('reactOther')} onClick={onOther}>
+        <Icon name="plus" />
+      </button>
+    </div>
+  );
+}
+
+function Choice({ message, onReply, onEdit, onClose, onAsk }: Props & { readonly onAsk: (asked: Asked) => void }) {
+  const { id, mine, text, kind } = message;
+  const own = me.value?.id;
+  const isLive = kind !== 'deleted' && kind !== 'lost' && message.state !== 'failed';
+  const canAnswer = isLive && own !== message.chat;
   const act = (run: () => void) => (): void => {
     onClose();
     run();
@@ -62,26 +91,16 @@ function Choice({ message, onReply, onEdit, onClose, onAsk }: Props & { readonly
   return (
     <Dialog title={t('messageActions')} onClose={onClose} class="sheet">
       <blockquote dir="auto">{summary(message)}</blockquote>
-      {canAnswer && (
-        <div class="quick" role="group" aria-label={t('react')}>
-          {quickReactions.map(emoji => (
-            <button
-              key={emoji}
-              type="button"
-              class="quiet"
-              aria-pressed={emoji === reacted}
-              aria-label={emoji === reacted ? t('reactTake', { emoji }) : emoji}
-              onClick={() => react(emoji)}
-            >
-              {emoji}
-            </button>
-          ))}
-        </div>
-      )}
+      {canAnswer && <Quick message={message} onClose={onClose} onOther={() => onAsk('emoji')} />}
       <div class="choices">
         {canAnswer && (
           <button type="button" onClick={act(() => onReply(message))}>
             {t('reply')}
+          </button>
+        )}
+        {mine && message.poll?.closed === false && isLive && (
+          <button type="button" onClick={act(() => void tried('chats.closePoll', { id }))}>
+            {t('pollEnd')}
           </button>
         )}
         {mine && kind === 'text' && isLive && (
@@ -120,11 +139,6 @@ function Choice({ message, onReply, onEdit, onClose, onAsk }: Props & { readonly
       </div>
     </Dialog>
   );
-}
-
-async function copy(text: string): Promise<void> {
-  await navigator.clipboard.writeText(text);
-  say(t('copied'));
 }
 
 function Versions({ message: { author, id }, onClose }: Pick<Props, 'message' | 'onClose'>) {

@@ -4,7 +4,7 @@ import type { PlacedMessage } from '@drawbridge/cli/page/protocol';
 import type { MessageView, PersonView } from '@drawbridge/cli/page/views';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { dayName, dayOf } from '../format.ts';
-import { loadEarlier, messages } from '../messages.ts';
+import { keyOf, loadEarlier, loadLater, messages, openMessages, reached } from '../messages.ts';
 import { t } from '../strings.ts';
 import { MessageActions } from './message-actions.tsx';
 import { MessageRow } from './message-row.tsx';
@@ -27,12 +27,16 @@ type Props = {
 /** Places of the first and the last row that are shown; infinite: the list follows what comes. */
 type Window = { readonly top: number; readonly bottom: number };
 
-const keyOf = ({ author, id }: MessageView): string => `${author} ${id}`;
-
 export function MessageList({ id, name, person, onReply, onEdit, onDetails }: Props) {
   const open = messages.value?.chat === id ? messages.value : undefined;
   const rows = open?.rows ?? [];
-  const { box, shown, isFollowing, follow, onScroll } = useWindow(id, rows, open?.isWhole ?? false);
+  const { box, shown, isFollowing, follow, onScroll } = useWindow(
+    id,
+    rows,
+    open?.isWhole ?? false,
+    open?.isNewest ?? true,
+    open?.target,
+  );
   const [acted, setActed] = useState<MessageView>();
   const [once, setOnce] = useState<MessageView>();
   const [current, setCurrent] = useState<string>();
@@ -88,7 +92,13 @@ function isSameBreath(before: PlacedMessage | undefined, { message }: PlacedMess
   return before.message.author === message.author && message.sentAtMs - before.message.sentAtMs < sameBreathMs;
 }
 
-function useWindow(id: string, rows: readonly PlacedMessage[], isWhole: boolean) {
+function useWindow(
+  id: string,
+  rows: readonly PlacedMessage[],
+  isWhole: boolean,
+  isNewest: boolean,
+  target: string | undefined,
+) {
   const box = useRef<HTMLDivElement>(null);
   const [{ top, bottom }, setWindow] = useState<Window>({ top: -Infinity, bottom: Infinity });
   const anchor = useRef<{ readonly key: string; readonly offset: number } | undefined>(undefined);
@@ -98,12 +108,18 @@ function useWindow(id: string, rows: readonly PlacedMessage[], isWhole: boolean)
     rows.findIndex(({ sequence }) => sequence >= top),
   );
   const end = bottom === Infinity ? rows.length : rows.findLastIndex(({ sequence }) => sequence <= bottom) + 1;
+  if (target !== undefined) isAtEnd.current = false;
   const from = bottom === Infinity && isAtEnd.current ? Math.max(0, end - windowRows) : first;
   const shown = rows.slice(from, end);
-  const isFollowing = bottom === Infinity && isAtEnd.current;
+  const isFollowing = bottom === Infinity && isAtEnd.current && isNewest;
   useLayoutEffect(() => {
     const list = box.current;
     if (list === null) return;
+    if (target !== undefined) {
+      setWindow({ top: -Infinity, bottom: Infinity });
+      if (lead(list, target)) anchor.current = firstVisible(list);
+      return;
+    }
     if (bottom === Infinity && isAtEnd.current) {
       list.scrollTop = list.scrollHeight;
       return;
@@ -129,13 +145,17 @@ function useWindow(id: string, rows: readonly PlacedMessage[], isWhole: boolean)
       const last = Math.min(rows.length, end + stepRows);
       const start = Math.max(from, last - windowRows - stepRows);
       setWindow({ top: rows[start]!.sequence, bottom: last === rows.length ? Infinity : rows[last - 1]!.sequence });
+    } else if (!isNewest && list.scrollHeight - list.scrollTop - list.clientHeight < nearPx) {
+      const start = Math.max(from, rows.length - windowRows);
+      if (start > from) setWindow({ top: rows[start]!.sequence, bottom });
+      void loadLater();
     }
   };
   const onScroll = (): void => {
     const list = box.current;
     if (list === null) return;
     const wasAtEnd = isAtEnd.current;
-    isAtEnd.current = bottom === Infinity && list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+    isAtEnd.current = bottom === Infinity && isNewest && list.scrollHeight - list.scrollTop - list.clientHeight < 40;
     if (wasAtEnd !== isAtEnd.current) {
       anchor.current = firstVisible(list);
       setWindow({ top: isAtEnd.current || from === 0 ? -Infinity : (rows[from]?.sequence ?? -Infinity), bottom });
@@ -144,10 +164,44 @@ function useWindow(id: string, rows: readonly PlacedMessage[], isWhole: boolean)
   };
   const follow = (): void => {
     isAtEnd.current = true;
+    if (!isNewest) void openMessages(id);
     setWindow({ top: -Infinity, bottom: Infinity });
     box.current?.querySelector<HTMLElement>('li[tabindex="0"]')?.focus({ preventScroll: true });
   };
-  // Pictures come, and what is below takes room: the end stays in view.
+  useEndInView(id, box, isAtEnd);
+  useFilled(id, box, rows.length, isWhole);
+  return { box, shown, isFollowing, follow, onScroll };
+}
+
+/** To a message that somebody came for; false: it is not among the rows yet. */
+function lead(list: HTMLElement, target: string): boolean {
+  const found = list.querySelector<HTMLElement>(`[data-key="${CSS.escape(target)}"]`);
+  if (found === null) return false;
+  list.scrollTop = found.offsetTop - list.clientHeight / 3;
+  found.focus({ preventScroll: true });
+  reached();
+  return true;
+}
+
+/** A chat that does not fill its window has nothing to scroll. */
+function useFilled(
+  id: string,
+  box: { readonly current: HTMLDivElement | null },
+  count: number,
+  isWhole: boolean,
+): void {
+  useEffect(() => {
+    const list = box.current;
+    if (list !== null && !isWhole && count > 0 && list.scrollHeight <= list.clientHeight + nearPx) void loadEarlier();
+  }, [id, count, isWhole]);
+}
+
+/** Pictures come, and what is below takes room: whoever is at the end stays there. */
+function useEndInView(
+  id: string,
+  box: { readonly current: HTMLDivElement | null },
+  isAtEnd: { readonly current: boolean },
+): void {
   useEffect(() => {
     const list = box.current;
     if (list === null) return;
@@ -157,13 +211,6 @@ function useWindow(id: string, rows: readonly PlacedMessage[], isWhole: boolean)
     for (const each of [list, ...list.children]) watch.observe(each);
     return () => watch.disconnect();
   }, [id]);
-  // A chat that does not fill its window has nothing to scroll.
-  useEffect(() => {
-    const list = box.current;
-    if (list !== null && !isWhole && rows.length > 0 && list.scrollHeight <= list.clientHeight + nearPx)
-      void loadEarlier();
-  }, [id, rows.length, isWhole]);
-  return { box, shown, isFollowing, follow, onScroll };
 }
 
 function firstVisible(list: HTMLElement): { readonly key: string; readonly offset: number } | undefined {

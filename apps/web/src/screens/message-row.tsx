@@ -1,10 +1,12 @@
 // One message, or a line of the chat that is nobody's. What others wrote becomes text, never markup.
 // Knows nothing of its neighbours.
-import type { MessageView } from '@drawbridge/cli/page/views';
-import { duration, kindWords, noticeWords, timeOf } from '../format.ts';
+import type { ContactView, MessageView, PlaceView } from '@drawbridge/cli/page/views';
+import { duration, kindWords, noticePlace, noticeWords, timeOf } from '../format.ts';
+import { jumpToName } from '../messages.ts';
 import { Attachment } from '../parts/attachment.tsx';
 import { Icon } from '../parts/icon.tsx';
-import { faultWords, tried } from '../calls.ts';
+import { copy, faultWords, tried } from '../calls.ts';
+import { go } from '../route.ts';
 import { type StringName, t, tn } from '../strings.ts';
 
 type Props = {
@@ -42,12 +44,14 @@ export function MessageRow(props: Props) {
 }
 
 function NoticeLine({ message, isCurrent, onDetails }: Props) {
+  const place = message.notice === undefined ? undefined : noticePlace(message.notice);
+  const look = place === 'devices' ? () => go({ screen: 'settings' }) : onDetails;
   return (
     <p class="notice">
       <Icon name="warning" /> <span>{noticeWords(message)}</span>{' '}
-      {message.notice?.kind === 'identity-changed' && (
-        <button type="button" class="text" tabIndex={isCurrent ? 0 : -1} onClick={onDetails}>
-          {t('noticeCheck')}
+      {place !== undefined && (
+        <button type="button" class="text" tabIndex={isCurrent ? 0 : -1} onClick={look}>
+          {t(place === 'devices' ? 'noticeDevices' : 'noticeCheck')}
         </button>
       )}
     </p>
@@ -60,7 +64,7 @@ function Bubble({ message, name, isCurrent, onActions, onOnce }: Props) {
     <>
       <div class="bubble">
         <span class="unseen">{message.mine ? t('you') : name}</span>
-        <Quote message={message} name={name} />
+        <Quote {...{ message, name, tabIndex }} />
         <Body {...{ message, tabIndex, onOnce }} />
         <p class="meta">
           {message.expiresAfterSeconds !== undefined && (
@@ -83,13 +87,23 @@ function Bubble({ message, name, isCurrent, onActions, onOnce }: Props) {
   );
 }
 
-function Quote({ message: { replyTo }, name }: Pick<Props, 'message' | 'name'>) {
+function Quote({
+  message: { replyTo },
+  name,
+  tabIndex,
+}: Pick<Props, 'message' | 'name'> & { readonly tabIndex: number }) {
   if (replyTo === undefined) return null;
   const excerpt = replyTo.original === 'gone' ? t('quoteGone') : replyTo.excerpt;
   return (
     <blockquote dir="auto">
       <span class="unseen">{t('replyingTo', { name })} </span>
-      {excerpt === '' ? t('quoteNotHere') : excerpt}
+      {replyTo.original === 'here' ? (
+        <button type="button" class="quoted" tabIndex={tabIndex} onClick={() => void jumpToName(replyTo)}>
+          {excerpt}
+        </button>
+      ) : (
+        excerpt || t('quoteNotHere')
+      )}
     </blockquote>
   );
 }
@@ -99,6 +113,8 @@ type BodyProps = Pick<Props, 'message' | 'onOnce'> & { readonly tabIndex: number
 function Body({ message, tabIndex, onOnce }: BodyProps) {
   const { poll, attachments, author, id } = message;
   if (poll !== undefined) return <Poll {...{ message, poll, tabIndex }} />;
+  if (message.place !== undefined) return <Place place={message.place} tabIndex={tabIndex} />;
+  if (message.contacts !== undefined) return <Contacts contacts={message.contacts} tabIndex={tabIndex} />;
   const kind = attachments.length > 0 ? '' : kindWords(message);
   return (
     <>
@@ -121,6 +137,43 @@ function Body({ message, tabIndex, onOnce }: BodyProps) {
         </p>
       )}
     </>
+  );
+}
+
+function Place({ place, tabIndex }: { readonly place: PlaceView; readonly tabIndex: number }) {
+  const degrees = `${place.latitude}, ${place.longitude}`;
+  return (
+    <div class="card-in">
+      <p class="kind">{t('kindLocation')}</p>
+      {place.name !== '' && <p dir="auto">{place.name}</p>}
+      <p dir="ltr">{degrees}</p>
+      <button type="button" {...{ tabIndex }} onClick={() => void copy(degrees)}>
+        {t('copyPlace')}
+      </button>
+    </div>
+  );
+}
+
+function Contacts({ contacts, tabIndex }: { readonly contacts: readonly ContactView[]; readonly tabIndex: number }) {
+  return (
+    <ul class="card-in">
+      {contacts.map(({ name, more, id }, at) => (
+        <li key={at}>
+          <p class="kind">{t('kindContacts')}</p>
+          <bdi>{name}</bdi>
+          {more.map((each, index) => (
+            <p key={index} dir="auto">
+              {each}
+            </p>
+          ))}
+          {id !== undefined && (
+            <button type="button" {...{ tabIndex }} onClick={() => go({ screen: 'chat', id })}>
+              {t('writeToContact')}
+            </button>
+          )}
+        </li>
+      ))}
+    </ul>
   );
 }
 

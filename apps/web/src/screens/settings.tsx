@@ -1,15 +1,18 @@
 // Who can reach this person, what they should know, what others call them. Knows nothing of chats.
 import type { ConsentView } from '@drawbridge/cli/page/views';
 import { useState } from 'preact/hooks';
-import { dayName, noticeWords, timeOf } from '../format.ts';
+import { dayName, noticePlace, noticeWords, timeOf } from '../format.ts';
+import { go } from '../route.ts';
 import { ScreenBar } from '../parts/bar.tsx';
 import { Confirm } from '../parts/dialog.tsx';
 import { Field } from '../parts/field.tsx';
 import { LanguageChoice } from '../parts/language.tsx';
 import { Protection } from '../parts/protection.tsx';
 import { say, tried } from '../calls.ts';
+import { isNotifying, setNotifying } from '../notify.ts';
 import { consent, link, me, notices } from '../store.ts';
 import { t, tn } from '../strings.ts';
+import { Devices } from './devices.tsx';
 
 export function Settings() {
   return (
@@ -19,6 +22,7 @@ export function Settings() {
         <Notices />
         <Reach />
         <OwnName />
+        <Devices />
         <About />
       </div>
     </div>
@@ -40,6 +44,11 @@ function Notices() {
                 {times > 1 ? ` (${tn('times', times)})` : ''}
               </small>
             </span>
+            {line.person !== undefined && noticePlace(line) === 'person' && (
+              <button type="button" onClick={() => go({ screen: 'chat', id: line.person! })}>
+                {t('noticeChat')}
+              </button>
+            )}
             <button type="button" onClick={() => void tried('notices.acknowledge', { sequence })}>
               {t('noticeSeen')}
             </button>
@@ -143,6 +152,19 @@ function About() {
       <h2 id="about">{t('aboutTitle')}</h2>
       <p>{t('aboutText', { identifier, provider, gatekeeper, device: deviceId })}</p>
       <LanguageChoice />
+      <label class="choice">
+        <input
+          type="checkbox"
+          checked={isNotifying.value}
+          onChange={event => {
+            const isWanted = event.currentTarget.checked;
+            void setNotifying(isWanted).then(isDone => isDone || say(t('notificationsRefused'), true));
+          }}
+        />
+        <span>
+          {t('notifications')} <small>{t('notificationsHint')}</small>
+        </span>
+      </label>
     </section>
   );
 }

@@ -24,6 +24,11 @@ export function SignIn({ state: { prefill, fault } }: Props) {
     // What fails comes back as the state of the session.
     call('session.signIn', { gatekeeper, provider, identifier, password, passphrase, replace }).catch(() => {});
   };
+  const link = (): void => {
+    setTried(true);
+    if (!isWhole) return;
+    call('session.beginLink', { gatekeeper, provider, identifier, password, passphrase }).catch(() => {});
+  };
   return (
     <main class="alone">
       <form
@@ -68,6 +73,9 @@ export function SignIn({ state: { prefill, fault } }: Props) {
         />
         <div class="acts">
           <LanguageChoice />
+          <button type="button" onClick={link}>
+            {t('linkInstead')}
+          </button>
           <button type="submit" class="primary">
             {t('signIn')}
           </button>

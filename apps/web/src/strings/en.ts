@@ -30,7 +30,7 @@ export const en = {
   passphraseHint: 'It locks keys and history on this machine. Choose a long one the first time. Nobody can reset it.',
   signIn: 'Sign in',
   replaceText:
-    'You have another device with this gatekeeper. Link this one from there (in the terminal: drawbridge chat --link), or, when the others are lost, enlist again: they are removed, and people see that your key has changed.',
+    'You have another device with this gatekeeper. Link this one from there, or, when the others are lost, enlist again: they are removed, and people see that your key has changed.',
   replaceDo: 'Enlist again and remove my other devices',
   badUrl: 'An address begins with https://',
 
@@ -140,7 +140,6 @@ export const en = {
   votes_other: '{count} votes',
 
   // Files
-  attach: 'Attach files',
   recordVoice: 'Record a voice message',
   recording: 'Recording',
   discardRecording: 'Discard the recording',
@@ -168,6 +167,102 @@ export const en = {
   fileResume: 'Go on with {name}',
   fileDrop: 'Give up {name}',
   fileProgress: 'How far {name} is',
+
+  // Searching, writing more than text, keys
+  search: 'Search',
+  searchHere: 'Search in this chat',
+  searchWords: 'Words that occur',
+  searching: 'Is being looked for …',
+  found_one: '{count} message found',
+  found_other: '{count} messages found',
+  more: 'Send something else',
+  chooseFiles: 'Files',
+  newPoll: 'Poll',
+  pollQuestion: 'Question',
+  pollOption: 'Answer {number}',
+  pollTwice: 'This answer is there twice.',
+  pollMore: 'Another answer',
+  pollOne: 'Each person chooses one answer',
+  pollEnd: 'End the poll',
+  newPlace: 'Place',
+  placeAt: 'Where',
+  placeHint: 'Degrees north and east, as maps give them: 52.5163, 13.3777',
+  placeFault: 'That is no place: two numbers, first north, then east.',
+  placeName: 'What it is called (optional)',
+  copyPlace: 'Copy',
+  newContact: 'Contact',
+  newContactText: 'Whose name do you want to send? They are not told.',
+  writeToContact: 'Write to them',
+  emoji: 'Emoji',
+  emojiFaces: 'Faces',
+  emojiPeople: 'People and hearts',
+  emojiNature: 'Nature',
+  emojiFood: 'Food and drink',
+  emojiThings: 'Things and places',
+  emojiSigns: 'Signs',
+  insertEmoji: 'Insert an emoji',
+  reactOther: 'Another emoji',
+  palette: 'Go to or do',
+  paletteHint: 'A chat, a screen, a deed',
+  shortcuts: 'Keys',
+  nextChat: 'Next chat',
+  previousChat: 'Previous chat',
+  shortcutSend: 'Send, in the field',
+  shortcutLine: 'Begin a new line',
+  shortcutMove: 'Go from message to message',
+  shortcutClose: 'Close what is open, leave an answer',
+  notifications: 'Tell me in the system when somebody writes',
+  notificationsHint: 'That they wrote, never what. Only while you look elsewhere, and not for muted chats.',
+  notificationsRefused: 'The browser does not allow it. Its settings for this page say more.',
+  notifyFrom: '{name} wrote to you',
+
+  // Devices
+  linkInstead: 'Link to a device that I have',
+  linkTitle: 'Link this device',
+  linkFirst:
+    'On the device that you have, open Settings, “Link a device”, and give it this code. It is good for ten minutes.',
+  linkCode: 'Code of the new device',
+  linkCompare: 'Go on there only when it shows these digits:',
+  linkTicket: 'Ticket of the device that you have',
+  linkTicketHint: 'What it shows once you let this one in',
+  linkGoOn: 'Go on',
+  linkWhose: 'This device becomes one of {identifier} of {provider}.',
+  linkAnswer: 'Does the other device show these digits?',
+  linkSame: 'Yes, link this device',
+  linkDiffers: 'No, stop',
+  copyCode: 'Copy',
+  devicesTitle: 'Your devices',
+  devicesOffline: 'Your devices are kept by the gatekeeper. They are shown when you are connected.',
+  deviceNumber: 'Device {number}',
+  deviceThis: '(this one)',
+  deviceSince: 'since {day}',
+  deviceRemove: 'Remove device {number}',
+  deviceLink: 'Link a device',
+  linkHow:
+    'On the new device, choose to link it, and copy the code that it shows. Nothing leaves this device before you have compared digits.',
+  linkCheck: 'Does the new device show these digits?',
+  linkHistory: 'It may have the history of your chats',
+  linkLetIn: 'Yes, let it in',
+  linkGive:
+    'Give this ticket to the new device, within ten minutes. Whoever else has it can be you: show it to nobody.',
+  linkThere: 'Confirm there only when it shows these digits:',
+  linkToFollow_one: 'Then keep this device connected: {count} person whom you know goes to the new one by and by.',
+  linkToFollow_other: 'Then keep this device connected: {count} people whom you know go to the new one by and by.',
+  removeRenews:
+    'It has held your key. So this device takes a fresh one: people who compared the old one are asked, and your other devices have to be linked again.',
+  removeKeeps: 'Your key stays, and the device still holds it: wipe it.',
+  removeInHand: 'I hold that device in my hand, and wipe it',
+  removeDo: 'Remove it',
+  deviceRemoved: 'The device is removed.',
+  deviceLinkAgain: 'The device is removed. Link again, in fresh folders: {devices}',
+  peopleToCome_one:
+    'Your device {device} is still to tell this one of {count} person. Until then this device meets nobody new. Connect that device.',
+  peopleToCome_other:
+    'Your device {device} is still to tell this one of {count} people. Until then this device meets nobody new. Connect that device.',
+  peopleForgo: 'Go on without them',
+  peopleForgoText:
+    'When that device is lost: anybody’s first key counts from now on. Compare safety numbers again with those whom you had verified.',
+  safetyQr: 'Safety number to read by a camera',
 
   // Details of a chat
   details: 'Details',
@@ -307,7 +402,7 @@ export const en = {
   notice_unreadable: 'Messages came that could not be read.',
   'notice_own-device-appeared': 'A device of yours that was not known here has spoken: {devices}.',
   'notice_people-missing':
-    'This device does not know everybody whom you know yet. Until your device {devices} has named them, nothing goes to people whom it does not know, and nothing of theirs is read. Keep that device connected. If it is lost: /missing in the terminal chat.',
+    'This device does not know everybody whom you know yet. Until your device {devices} has named them, nothing goes to people whom it does not know, and nothing of theirs is read. Keep that device connected; if it is lost, go on without them below.',
   'notice_people-forgone':
     'This device went on without the people of whom your device {devices} had not told. Compare safety numbers again with those whom you had verified.',
   'notice_provider-differs':
@@ -320,6 +415,8 @@ export const en = {
   'notice_contact-renamed': 'This person is {names} now.',
   'notice_contact-renamed_held':
     'The gatekeeper says that this person is {names}. Ask them by another way before you believe it.',
+  noticeDevices: 'Look at your devices',
+  noticeChat: 'Go to the chat',
   noticeCheck: 'Look at the safety number',
 
   // Failures: every code of the SDK and of the process has its own

@@ -178,24 +178,33 @@ export class Chats {
 
   // The history
 
-  /** A piece of the history, newest first; `before` is the sequence of the last row got. At most 1,000 at once. */
+  /**
+   * A piece of the history, newest first; `before` is the sequence of the last row got. With `after` in its place what follows
+   * that row, oldest first. At most 1,000 at once.
+   */
   async messages(
-    options: { readonly chat?: Recipient; readonly before?: number; readonly limit?: number } = {},
+    options: {
+      readonly chat?: Recipient;
+      readonly before?: number;
+      readonly after?: number;
+      readonly limit?: number;
+    } = {},
   ): Promise<ShownMessage[]> {
-    const { before, limit = 50 } = options;
-    for (const given of [before ?? 0, limit]) {
+    const { before, after, limit = 50 } = options;
+    for (const given of [before ?? 0, after ?? 0, limit]) {
       if (!Number.isSafeInteger(given))
-        throw new ClientError('invalid-argument', { detail: 'before and limit are whole numbers' });
+        throw new ClientError('invalid-argument', { detail: 'before, after and limit are whole numbers' });
     }
+    if (before !== undefined && after !== undefined)
+      throw new ClientError('invalid-argument', { detail: 'before or after' });
     const scope = await this.#scope(options.chat);
     const { own } = this.#scan();
     const most = clamp(limit, chatLimits.maxMessagesPerPage);
     const shown: MessageRow[] = [];
-    for (let from = before; shown.length < most; ) {
-      const bound = from === undefined ? {} : { before: from };
-      const rows = this.#device.transaction(tx =>
-        listMessages(tx, own, { newest: true, limit: most, ...scope, ...bound }),
-      );
+    const newest = after === undefined;
+    for (let from = after ?? before; shown.length < most; ) {
+      const bound = from === undefined ? {} : { [newest ? 'before' : 'after']: from };
+      const rows = this.#device.transaction(tx => listMessages(tx, own, { newest, limit: most, ...scope, ...bound }));
       if (rows.length === 0) break;
       from = rows.at(-1)!.sequence;
       shown.push(...rows.filter(({ message }) => isShown(message)));
