@@ -39,7 +39,8 @@ before(async () => {
   await dora.send(toAnna, { text: 'Dora was here' });
   await bob.send(toAnna, { text: 'the needle of the beginning' });
   for (let count = 1; count < said; count++) await bob.send(toAnna, { text: `hay ${count}` });
-  await page.locator('.row', { hasText: `hay ${said - 1}` }).click();
+  // On a busy machine so many messages take their time.
+  await page.locator('.row', { hasText: `hay ${said - 1}` }).click({ timeout: 120_000 });
   await page.locator('#composer').waitFor();
 });
 after(async () => {
