@@ -429,7 +429,8 @@ export async function step({ devices, said }: Network, at: number, { kind, amoun
       device.preferences.set(device.other, amount < 5 ? { pinned: amount % 2 === 0 } : { mutedUntilMs: amount });
       break;
     case 'decide':
-      decide(device, (['accepted', 'denied', 'blocked', 'none'] as const)[amount % 4]!);
+      // What somebody says who is refused waits.
+      decide(device, (['accepted', 'none'] as const)[amount % 2]!);
       break;
     case 'send':
       device.send(device.other, devices, amount > 7, amount < 2 ? amount : 0);
