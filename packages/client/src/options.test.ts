@@ -15,7 +15,7 @@ test('a missing or unfit option is refused with `invalid-argument` and its name'
     [{ gatekeeper: 'localhost:5226' }, /gatekeeper/],
     [{ passphrase: undefined }, /passphrase/],
     [{ ca: '/nowhere/ca.pem' }, /\/nowhere\/ca\.pem/],
-    [{ passphrse: 'a long one' }, /^passphrse is not known; known are folder, passphrase/],
+    [{ passphrse: 'a long one' }, /^passphrse is not known; known are folder, storage, passphrase/],
     [{ transports: 'compact' }, /transports is a list/],
     [{ transports: [] }, /transports is a list/],
     [{ transports: ['compact', 'pigeon'] }, /transports is a list of compact, /],
