@@ -33,8 +33,10 @@ function sizeOf(round: number, random: () => number, maxBytes: number): number {
 /** Throws when anything is not as it must be; the seed plays the sizes and moments again, not the machine's speed. */
 export async function soakMedia(options: SoakOptions, tell: (round: SoakRound) => void): Promise<void> {
   const { rounds, maxBytes, seed } = options;
-  const drawn = seededRandom(seed);
+  const [drawn, drawnOfLines] = [seededRandom(seed), seededRandom(seed + 1)];
   const random = (): number => drawn.share();
+  // How many connections there are, and when, hangs on the machine: they must not change what else is drawn.
+  const randomOfLines = (): number => drawnOfLines.share();
   const network = await startMediaNetwork();
   const sent = join(network.folder, 'sent');
   const saved = join(network.folder, 'saved');
@@ -68,7 +70,7 @@ export async function soakMedia(options: SoakOptions, tell: (round: SoakRound) =
       // Of what a file needs: some connections die early, some near the end, some live on.
       for (const line of network.lines) {
         line.cutAfterBytes = () =>
-          random() < 0.2 ? Number.POSITIVE_INFINITY : Math.floor(20_000 + random() * sizeBytes * 0.8);
+          randomOfLines() < 0.2 ? Number.POSITIVE_INFINITY : Math.floor(20_000 + randomOfLines() * sizeBytes * 0.8);
       }
       const expected = writeRandomFile(sent, sizeBytes);
       const files = Number(await (await device(to)).call({ kind: 'count-files' }));

@@ -35,6 +35,9 @@ from swift.common.http_protocol import SwiftHttpProtocol  # noqa: E402
 devices = os.path.join(folder, 'devices')
 os.makedirs(os.path.join(devices, 'd0'), exist_ok=True)
 settings = {'devices': devices, 'swift_dir': folder, 'mount_check': 'false', 'fallocate_reserve': '0'}
+# On a busy machine listings would otherwise be brought up to date later, by a daemon that does not run here.
+patience = {'container_update_timeout': '60', 'conn_timeout': '60', 'node_timeout': '60'}
+settings.update(patience)
 kinds = {'account': AccountController, 'container': ContainerController, 'object': ObjectController}
 logger = utils.get_logger({'log_level': 'ERROR'}, 'swift-tests')
 silent = open(os.devnull, 'w')
@@ -79,6 +82,8 @@ use = egg:swift#slo
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
+conn_timeout = {patience['conn_timeout']}
+node_timeout = {patience['node_timeout']}
 ''')
 serve(listen(('127.0.0.1', port)), loadapp(proxy))
 print('ready', flush=True)
