@@ -21,7 +21,11 @@ export function Dialog({ title, onClose, children, class: more = '' }: Props) {
     const shown = dialog.current;
     if (shown !== null && !shown.open) shown.showModal();
     return () => {
-      if (before instanceof HTMLElement && before.isConnected) before.focus();
+      // While this one still stands, what is behind it takes no focus; one that follows it has it already.
+      queueMicrotask(() => {
+        const isFree = document.activeElement === null || document.activeElement === document.body;
+        if (isFree && before instanceof HTMLElement && before.isConnected) before.focus();
+      });
     };
   }, []);
   return (
