@@ -69,9 +69,11 @@ export class Person {
 
   /** The messages of this person that somebody says they have. */
   receipts(): string[] {
-    return this.events.flatMap(event =>
+    // Each of several devices says it; an earlier time that comes later is told again.
+    const ids = this.events.flatMap(event =>
       event.kind === 'message' && event.message.state === 'delivered' ? [event.message.id] : [],
     );
+    return [...new Set(ids)];
   }
 
   /** Waits for an event, from the beginning or to come. */
