@@ -3,7 +3,7 @@
 import { shownLine } from '@drawbridge/client';
 import { type ChatCommand, wordsOf } from './chat-command.ts';
 import type { Conversation } from './conversation.ts';
-import { qrCode, qrLines } from './qr-code.ts';
+import { qrGrid, qrLines } from '../qr-code.ts';
 
 async function invite(chat: Conversation, rest: string): Promise<void> {
   const [uses = '1', days = '7', ...more] = wordsOf(rest);
@@ -11,7 +11,7 @@ async function invite(chat: Conversation, rest: string): Promise<void> {
     return chat.say('/invite [PEOPLE] [DAYS], for example: /invite 1 7');
   }
   const { link, expiresAtMs } = await chat.client.links.make({ uses: Number(uses), days: Number(days) });
-  const code = qrCode(Buffer.from(link));
+  const code = qrGrid(link, 'low');
   const isDrawn = code !== undefined && chat.screen.sayDrawing(qrLines(code));
   if (!isDrawn) chat.say('a wider terminal shows it as a QR code');
   chat.screen.sayWhole(link);

@@ -5,7 +5,7 @@ import { type Command, type CommandContext, idOf, nameOf, personOf, withPerson }
 import { deviceCommands } from './device-commands.ts';
 import { fileCommands } from './file-commands.ts';
 import type { CommandName, PlacedMessage } from './protocol.ts';
-import { qrCode } from './qr-code.ts';
+import { qrPicture } from '../qr-code.ts';
 import type { SessionCommand } from './session-commands.ts';
 import { chatView, messageView, noticeView, personView, type RequestView, type SafetyView } from './views.ts';
 
@@ -154,7 +154,7 @@ async function safetyOf(client: Client, chat: string): Promise<SafetyView> {
   const { identityKey, verified, pending } = await client.identities.get(person);
   const numbers = await client.identities.safetyNumbers(person);
   // Readers of other apps expect bytes; a text that says the same is read by any camera and any keyboard.
-  const qr = qrCode(numbers.inForce.digits);
+  const qr = qrPicture(numbers.inForce.digits);
   const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
   return {
     digits: numbers.inForce.digits,

@@ -3,7 +3,7 @@
 import { ClientError } from '@drawbridge/client';
 import type { Command } from './command-context.ts';
 import type { CommandName } from './protocol.ts';
-import { qrCode } from './qr-code.ts';
+import { qrPicture } from '../qr-code.ts';
 
 type DeviceCommand = Extract<CommandName, `devices.${string}`>;
 
@@ -26,7 +26,7 @@ export const deviceCommands: { readonly [N in DeviceCommand]: Command<N> } = {
     if (link === undefined) throw new ClientError('link-failed');
     const ticket = await link.confirm({ history });
     linking.asked = undefined;
-    const qr = qrCode(ticket);
+    const qr = qrPicture(ticket);
     return { ticket, answerCode: link.answerCode, ...(qr === undefined ? {} : { qr }) };
   },
   'devices.dropLink': async ({ linking }) => {

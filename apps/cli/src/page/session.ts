@@ -9,7 +9,7 @@ import {
   shownName,
 } from '@drawbridge/client';
 import { explained, pageError } from './page-error.ts';
-import { qrCode } from './qr-code.ts';
+import { qrPicture } from '../qr-code.ts';
 import type {
   CommandArguments,
   LinkAnswer,
@@ -83,7 +83,7 @@ export class Session {
   async beginLink(account: Account): Promise<void> {
     await this.#opening(account, async client => {
       const { code, requestCode } = await client.devices.beginLink();
-      const qr = qrCode(code);
+      const qr = qrPicture(code);
       this.#linking = { client, account, accepted: undefined };
       this.#become({ kind: 'linking', code, requestCode, ...(qr === undefined ? {} : { qr }) });
     });

@@ -1,8 +1,17 @@
-// A QR code is what a reader makes of it: read back here as the standard says, without a line of what made it.
+// A QR code is what a reader makes of it: read back here as the standard says, without a line of what made it; and codes as
+// another implementation makes them (python-qrcode 8.2, level L, byte mode), each with its eight masks.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { qrCode, qrGrid } from './qr-code.ts';
+import { maxQrBytes, qrGrid, qrLines, qrPicture } from './qr-code.ts';
+
+/** Without the margin. */
+function squares(text: string, level: keyof typeof maxQrBytes): boolean[][] | undefined {
+  return qrGrid(text, level)
+    ?.slice(4, -4)
+    .map(row => row.slice(4, -4));
+}
 
 /** Level M by mask, as table C.1 of the standard lists them. */
 const formats = [0x5412, 0x5125, 0x5e7c, 0x5b4b, 0x45f9, 0x40ce, 0x4f97, 0x4aa0];
@@ -152,7 +161,7 @@ test('a code of each version is read as what it was made of', () => {
   const versions = new Set<number>();
   for (let length = 1; length <= 666; length += 3) {
     const text = 'Zugbrücke '.repeat(70).slice(0, length);
-    const grid = qrGrid(text);
+    const grid = squares(text, 'medium');
     if (grid === undefined) break;
     versions.add((grid.length - 17) / 4);
     assert.equal(read(grid), text);
@@ -165,20 +174,23 @@ test('a code of each version is read as what it was made of', () => {
 
 test('whatever text, and the most that there is room for', () => {
   fc.assert(
-    fc.property(fc.string({ unit: 'grapheme', maxLength: 120 }), text => read(qrGrid(text)!) === text.toWellFormed()),
+    fc.property(
+      fc.string({ unit: 'grapheme', maxLength: 120 }),
+      text => read(squares(text, 'medium')!) === text.toWellFormed(),
+    ),
     { numRuns: 60 },
   );
-  assert.equal(read(qrGrid('x'.repeat(666))!), 'x'.repeat(666));
-  assert.equal(qrCode('x'.repeat(667)), undefined);
+  assert.equal(read(squares('x'.repeat(666), 'medium')!), 'x'.repeat(666));
+  assert.equal(squares('x'.repeat(667), 'medium'), undefined);
 });
 
 test('three corners are found, and nothing stands at the edge', () => {
-  const { size, path } = qrCode('corner')!;
+  const { size, path } = qrPicture('corner')!;
   assert.match(path, /^(?:M\d+ \d+h\d+v1h-\d+z)+$/);
   for (const [, x, y, run] of path.matchAll(/M(\d+) (\d+)h(\d+)/g)) {
     assert.ok(Number(x) >= 4 && Number(y) >= 4 && Number(x) + Number(run) <= size - 4 && Number(y) < size - 4);
   }
-  const grid = qrGrid('corner')!;
+  const grid = squares('corner', 'medium')!;
   const end = grid.length - 7;
   for (const [row, column] of [
     [0, 0],
@@ -193,4 +205,79 @@ test('three corners are found, and nothing stands at the edge', () => {
     );
     assert.deepEqual(corner, ['1111111', '1000001', '1011101', '1011101', '1011101', '1000001', '1111111']);
   }
+});
+
+/** The beginning of SHA-256 of all modules, row by row, by mask. */
+const vectors: readonly { readonly text: string; readonly version: number; readonly masks: readonly string[] }[] = [
+  {
+    text: 'a',
+    version: 1,
+    masks: [
+      'c8b94007197ad57d',
+      '98ac86431c415eca',
+      '641125bded80d614',
+      '2a29499fa66525ef',
+      '0690556ff7a460a5',
+      'd6c4f28b3a2f609e',
+      '6b854c01f5f5ebfc',
+      '94b395feca9defed',
+    ],
+  },
+  {
+    text: `drawbridge:meet?at=citadel.example&of=skylark.example&name=anna&secret=${'s'.repeat(22)}&key=${'k'.repeat(44)}`,
+    version: 7,
+    masks: [
+      'b7614b1c18c63249',
+      '7af8b917ad5999eb',
+      'e9bbd44ee014c505',
+      'b0edeea7ab11364e',
+      'd7d42c5083484bb5',
+      '8c60d182fb1a635e',
+      'eb0ee2e6c2743242',
+      'ad056d0db2e19efc',
+    ],
+  },
+  {
+    text: 'x'.repeat(400),
+    version: 13,
+    masks: [
+      'defd450cf62e87ff',
+      'b1e4e65e930b8028',
+      '47a3a20093314eb0',
+      '8cd36069388abcd4',
+      'b810b367a331453e',
+      '1efdf8cee268b8ff',
+      'ce84ab130a04fef0',
+      '5b6c9902b75515b3',
+    ],
+  },
+];
+
+test('a code is one of those that another implementation makes', () => {
+  for (const { text, version, masks } of vectors) {
+    const code = squares(text, 'low')!;
+    assert.equal(code.length, 17 + 4 * version);
+    const modules = code.map(row => row.map(isDark => (isDark ? '1' : '0')).join('')).join('');
+    assert.ok(masks.includes(createHash('sha256').update(modules).digest('hex').slice(0, 16)), `version ${version}`);
+  }
+});
+
+test('the longest that fits, and not one above; every version between is made', () => {
+  assert.equal(squares('x'.repeat(maxQrBytes.low), 'low')!.length, 97);
+  assert.equal(squares('x'.repeat(maxQrBytes.low + 1), 'low'), undefined);
+  let before = 0;
+  for (let bytes = 0; bytes <= maxQrBytes.low; bytes += 33) {
+    const { length } = squares('x'.repeat(bytes), 'low')!;
+    assert.ok(length >= before && (length - 17) % 4 === 0);
+    before = length;
+  }
+});
+
+test('two rows stand in one line', () => {
+  const grid = [
+    [false, true, false],
+    [false, false, true],
+    [true, false, false],
+  ];
+  assert.deepEqual(qrLines(grid), ['█▄▀', ' ▀▀']);
 });
