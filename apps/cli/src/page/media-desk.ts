@@ -11,7 +11,7 @@ import {
   parseMessageId,
   parsePerson,
 } from '@drawbridge/client';
-import { byteRange } from './byte-range.ts';
+import { readRange } from '@drawbridge/provider/media-origin-range';
 import type { MediaPlace } from './media-path.ts';
 import { previewType, shownType } from './media-type.ts';
 import { explained } from './page-error.ts';
@@ -120,6 +120,13 @@ const statusOf: Readonly<Record<string, number>> = {
 const attachmentsOf = (message: Pick<MessageRecord, 'body'> | undefined) =>
   message?.body?.kind === 'attachment' ? message.body.attachments : [];
 
+/** At most `most` bytes of what is asked for: a player asks for more when it needs it. */
+export function partAsked(header: string | undefined, sizeBytes: number, most: number): ReturnType<typeof readRange> {
+  const range = readRange(header, sizeBytes);
+  if (range === 'whole' || range === 'unsatisfiable') return range;
+  return { startBytes: range.startBytes, endBytes: Math.min(range.endBytes, range.startBytes + most) };
+}
+
 async function give(
   file: OpenedFile,
   message: Attached,
@@ -131,23 +138,23 @@ async function give(
   const type = use === 'save' ? 'application/octet-stream' : shownType(kind, mediaType);
   if (type === undefined) return refuse(response, 415, 'not-shown');
   const { sizeBytes } = file;
-  const range = use === 'save' ? undefined : byteRange(headers.range, sizeBytes, mediaDeskLimits.partBytes);
-  if (range === 'beyond') {
+  const range = use === 'save' ? 'whole' : partAsked(headers.range, sizeBytes, mediaDeskLimits.partBytes);
+  if (range === 'unsatisfiable') {
     response.setHeader('content-range', `bytes */${sizeBytes}`);
     return refuse(response, 416, 'range-not-satisfiable');
   }
-  const { startBytes, endBytes } = range ?? { startBytes: 0, endBytes: sizeBytes };
+  const { startBytes, endBytes } = range === 'whole' ? { startBytes: 0, endBytes: sizeBytes } : range;
   const stopped = new AbortController();
   response.once('close', () => stopped.abort());
   const pieces = file.read({ startBytes, endBytes, signal: stopped.signal });
   // What is wrong from the beginning has a status of its own.
   let piece = await pieces.next();
-  response.statusCode = range === undefined ? 200 : 206;
+  response.statusCode = range === 'whole' ? 200 : 206;
   response.setHeader('content-type', type);
   response.setHeader('content-length', endBytes - startBytes);
   response.setHeader('accept-ranges', use === 'save' ? 'none' : 'bytes');
   if (use === 'save') response.setHeader('content-disposition', `attachment; filename*=UTF-8''${encoded(fileName)}`);
-  if (range !== undefined) response.setHeader('content-range', `bytes ${startBytes}-${endBytes - 1}/${sizeBytes}`);
+  if (range !== 'whole') response.setHeader('content-range', `bytes ${startBytes}-${endBytes - 1}/${sizeBytes}`);
   for (; piece.done !== true; piece = await pieces.next()) {
     if (!response.write(piece.value)) await once(response, 'drain', { signal: stopped.signal });
   }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { byteRange } from './byte-range.ts';
+import { partAsked } from './media-desk.ts';
 import { mediaPath, readMediaPath } from './media-path.ts';
 import { previewType, shownType } from './media-type.ts';
 import { Turns } from './turns.ts';
@@ -46,24 +46,24 @@ test('a browser is shown pictures, films and sound that it decodes, and nothing 
 
 test('a range is the part that is asked for, and at most so much of it', () => {
   const part = (startBytes: number, endBytes: number) => ({ startBytes, endBytes });
-  const cases: [string | undefined, ReturnType<typeof byteRange>][] = [
-    [undefined, undefined],
+  const cases: [string | undefined, ReturnType<typeof partAsked>][] = [
+    [undefined, 'whole'],
     ['bytes=0-', part(0, 40)],
     ['bytes=0-0', part(0, 1)],
     ['bytes=90-200', part(90, 100)],
     ['bytes=99-', part(99, 100)],
-    ['bytes=100-', 'beyond'],
+    ['bytes=100-', 'unsatisfiable'],
     ['bytes=-10', part(90, 100)],
     ['bytes=-200', part(0, 40)],
-    ['bytes=-0', 'beyond'],
-    ['bytes=5-4', undefined],
-    ['bytes=0-1,3-4', undefined],
-    ['bytes=-', undefined],
-    ['bytes=a-b', undefined],
-    ['items=0-1', undefined],
+    ['bytes=-0', 'unsatisfiable'],
+    ['bytes=5-4', 'whole'],
+    ['bytes=0-1,3-4', 'whole'],
+    ['bytes=-', 'whole'],
+    ['bytes=a-b', 'whole'],
+    ['items=0-1', 'whole'],
   ];
-  for (const [header, wanted] of cases) assert.deepEqual(byteRange(header, 100, 40), wanted, String(header));
-  assert.equal(byteRange('bytes=0-', 0, 40), 'beyond');
+  for (const [header, wanted] of cases) assert.deepEqual(partAsked(header, 100, 40), wanted, String(header));
+  assert.equal(partAsked('bytes=0-', 0, 40), 'unsatisfiable');
 });
 
 test('so many at once, the others in their order, also when one fails', async () => {
